@@ -1,0 +1,81 @@
+"""What an act leaves behind: one entry of an agency's tamper-evident audit chain."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+ActorKind = Literal["human", "agent", "system"]
+Status = Literal["started", "succeeded", "failed", "rejected", "cancelled"]
+
+HASH_VERSION = 1
+GENESIS = "0" * 64
+"""``prev_hash`` of an agency's first entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request came from; the part of every human act's inputs that is not about the act."""
+
+    request_id: str
+    ip: str | None = None
+    user_agent: str | None = None
+    via: Literal["api_key"] | None = None
+    api_key_id: str | None = None
+
+    def inputs(self) -> dict[str, Any]:
+        """The common inputs of an audit entry; the key's id only if a key was used."""
+        common: dict[str, Any] = {"request_id": self.request_id, "ip": self.ip, "user_agent": self.user_agent}
+        if self.via is not None:
+            common |= {"via": self.via, "api_key_id": self.api_key_id}
+        return common
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One audit event before it has a place in the chain. JSON values hold strings, ints, bools and nulls only."""
+
+    id: str
+    tenant_id: str
+    created_at: datetime
+    kind: str
+    status: Status
+    actor_kind: ActorKind
+    actor_id: str | None = None
+    driver: str | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    entity_refs: Mapping[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    approval_required: bool = False
+    approved_by: str | None = None
+    approved_at: datetime | None = None
+    completed_at: datetime | None = None
+
+
+def canonical(value: Mapping[str, Any]) -> bytes:
+    """Canonical JSON: sorted keys, compact, UTF-8; times as RFC 3339 UTC with six digits and ``Z``."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain).encode()
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return wire_time(value)
+    raise TypeError(type(value).__name__)
+
+
+def wire_time(moment: datetime) -> str:
+    """RFC 3339 in UTC with exactly six digits of microseconds and ``Z``."""
+    from datetime import UTC
+
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def chained(entry: Entry, seq: int, prev_hash: str) -> str:
+    """SHA-256 (64 hex) over the canonical JSON of every stored column but the hash itself, version 1."""
+    columns = {name: getattr(entry, name) for name in Entry.__slots__}
+    return hashlib.sha256(canonical(columns | {"seq": seq, "prev_hash": prev_hash, "hash_v": HASH_VERSION})).hexdigest()

@@ -1,0 +1,78 @@
+"""The events of a conversation and their bytes on the wire (contract, business 3.1 and 3.3)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from .audit import wire_time
+
+Kind = Literal[
+    "text_delta",
+    "tool_use",
+    "tool_result",
+    "approval_request",
+    "approval_granted",
+    "approval_denied",
+    "error",
+    "final",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened in a turn. Its number is given by the session when it is written to the log."""
+
+    kind: Kind
+    turn_id: str
+    text: str | None = None
+    tool_name: str | None = None
+    tool_input: dict[str, Any] | None = None
+    tool_output: dict[str, Any] | None = None
+    tool_call_id: str | None = None
+    approval_id: str | None = None
+    approval_summary: str | None = None
+    error_message: str | None = None
+
+    def data(self, session_id: str, at: datetime) -> str:
+        """The twelve keys in their order, compact, on one line."""
+        return json.dumps(
+            {
+                "kind": self.kind,
+                "session_id": session_id,
+                "turn_id": self.turn_id,
+                "timestamp": wire_time(at),
+                "text": self.text,
+                "tool_name": self.tool_name,
+                "tool_input": self.tool_input,
+                "tool_output": self.tool_output,
+                "tool_call_id": self.tool_call_id,
+                "approval_id": self.approval_id,
+                "approval_summary": self.approval_summary,
+                "error_message": self.error_message,
+            },
+            ensure_ascii=False,
+            separators=(",", ":"),
+        )
+
+
+def frame(data: str, seq: int | None = None) -> bytes:
+    """A server-sent event of type ``agent_event``; without ``seq`` it has no ``id`` line, so no cursor moves."""
+    place = "" if seq is None else f"id: {seq}\n"
+    return f"{place}event: agent_event\ndata: {data}\n\n".encode()
+
+
+def aside(kind: Kind, session_id: str, at: datetime, turn_id: str, error_message: str | None = None) -> bytes:
+    """A frame outside the log: an ``error`` to one viewer, or the ``final`` after it."""
+    return frame(Event(kind=kind, turn_id=turn_id, error_message=error_message).data(session_id, at))
+
+
+HEARTBEAT = b"event: heartbeat\ndata:\n\n"
+"""Keeps proxies from closing a silent stream; carries nothing."""
+
+
+def retry(milliseconds: int) -> bytes:
+    """Tells an ``EventSource`` how long to wait before it connects again."""
+    return f"retry: {milliseconds}\n\n".encode()

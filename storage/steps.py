@@ -1,0 +1,133 @@
+"""Steps: the rows of one stage of a turn and the events that tell of it, in one transaction.
+
+A session writes one step after another. Nothing is told before it is stored, and nothing is stored that will not be told,
+so recovery never has to ask which of the two happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ..actors.domain import audit as audits
+from ..actors.domain.events import Event
+from . import audit
+from .operations import Command
+
+if TYPE_CHECKING:
+    from .engine import Connection
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One numbered event of a session's log. ``data`` is the JSON line its frame carries."""
+
+    tenant_id: str
+    session_id: str
+    seq: int
+    turn_id: str
+    kind: str
+    data: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Written(Generic[R]):
+    """What a step answers: its own reply, and the events it stored, ready to be told."""
+
+    reply: R
+    rows: tuple[EventRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step(Command[Written[R]]):
+    """A command on one session's turn. ``after`` is the newest event id so far; a step numbers its events from there."""
+
+    session_id: str
+    after: int
+    now: datetime
+
+    def number(self, events: Sequence[Event]) -> tuple[EventRow, ...]:
+        """Give ``events`` their places in the log."""
+        assert self.tenant_id is not None
+        return tuple(
+            EventRow(
+                tenant_id=self.tenant_id,
+                session_id=self.session_id,
+                seq=self.after + place,
+                turn_id=event.turn_id,
+                kind=event.kind,
+                data=event.data(self.session_id, self.now),
+                created_at=self.now,
+            )
+            for place, event in enumerate(events, start=1)
+        )
+
+    async def write(
+        self, db: Connection, reply: R, events: Sequence[Event], entries: Sequence[audits.Entry] = ()
+    ) -> Written[R]:
+        """Store the events and, as the last statement, the audit entries."""
+        rows = self.number(events)
+        if rows:
+            await db.execute(INSERT_EVENTS, *columns(rows))
+        if entries:
+            await audit.append(db, entries)
+        return Written(reply, rows)
+
+
+INSERT_EVENTS = """
+INSERT INTO session_events (tenant_id, session_id, seq, turn_id, kind, frame, created_at)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
+"""
+
+
+def columns(rows: Sequence[EventRow]) -> tuple[list[Any], ...]:
+    """The rows turned on their side, as ``unnest`` takes them."""
+    return (
+        [row.tenant_id for row in rows],
+        [row.session_id for row in rows],
+        [row.seq for row in rows],
+        [row.turn_id for row in rows],
+        [row.kind for row in rows],
+        [row.data for row in rows],
+        [row.created_at for row in rows],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A message of the transcript that is about to be stored. ``content`` is a list of blocks (business 2.7)."""
+
+    role: str
+    content: list[Mapping[str, Any]]
+    user_id: str | None = None
+    tool_call_id: str | None = None
+
+
+INSERT_MESSAGE = """
+INSERT INTO messages (id, tenant_id, session_id, turn_id, user_id, sequence, role, content, tool_call_id, created_at)
+SELECT $1, $2, $3, $4, $5, coalesce(max(sequence), 0) + 1, $6, $7, $8, $9
+  FROM messages WHERE tenant_id = $2 AND session_id = $3
+RETURNING sequence
+"""
+
+
+async def add_message(db: Connection, step: Step[Any], message_id: str, turn_id: str, line: Line) -> int:
+    """Append to the transcript; answers the message's place. One session writes at a time, so places have no gaps."""
+    place: int = await db.fetchval(
+        INSERT_MESSAGE,
+        message_id,
+        step.tenant_id,
+        step.session_id,
+        turn_id,
+        line.user_id,
+        line.role,
+        line.content,
+        line.tool_call_id,
+        step.now,
+    )
+    return place
