@@ -1,0 +1,107 @@
+"""Time as a thing one is given, so that a test moves it instead of waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Timer(Protocol):
+    """A callback that is due later."""
+
+    def cancel(self) -> None:
+        """Never call it; harmless when it has been called or cancelled already."""
+
+
+class Clock:
+    """The real one: the system's time and the running loop's timers."""
+
+    def now(self) -> datetime:
+        """The moment, aware, in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds that never go back; only differences mean anything."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after ``seconds``, at least one turn of the loop later."""
+        await asyncio.sleep(seconds)
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+        """Call ``callback`` on the loop after ``seconds``."""
+        return asyncio.get_running_loop().call_later(seconds, callback)
+
+
+class _ManualTimer:
+    """A callback waiting for its clock to be advanced."""
+
+    __slots__ = ("callback", "cancelled")
+
+    def __init__(self, callback: Callable[[], object]) -> None:
+        self.callback = callback
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class ManualClock(Clock):
+    """A clock that stands still until a test advances it."""
+
+    _SETTLING = 32
+    """Turns of the loop given to those who were woken, before time moves on: enough for a chain of a dozen asks."""
+
+    def __init__(self, start: datetime = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)) -> None:
+        self._start = start
+        self._passed = 0.0
+        self._due: list[tuple[float, int, _ManualTimer]] = []
+        self._order = itertools.count()
+
+    def now(self) -> datetime:
+        return self._start + timedelta(seconds=self._passed)
+
+    def monotonic(self) -> float:
+        return self._passed
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds <= 0:
+            return await asyncio.sleep(0)
+        woken = asyncio.Event()
+        timer = self.call_later(seconds, woken.set)
+        try:
+            await woken.wait()
+        finally:
+            timer.cancel()
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+        timer = _ManualTimer(callback)
+        heapq.heappush(self._due, (self._passed + max(seconds, 0.0), next(self._order), timer))
+        return timer
+
+    @property
+    def pending(self) -> int:
+        """How many timers and sleepers wait; a test may wait for one to appear before it advances."""
+        return sum(not timer.cancelled for _, _, timer in self._due)
+
+    async def advance(self, seconds: float) -> None:
+        """Let ``seconds`` pass: everything due on the way runs in order, at its own time, and may start anew."""
+        await self._settle()
+        until = self._passed + seconds
+        while self._due and self._due[0][0] <= until:
+            moment, _, timer = heapq.heappop(self._due)
+            if timer.cancelled:
+                continue
+            self._passed = max(self._passed, moment)
+            timer.callback()
+            await self._settle()
+        self._passed = until
+
+    async def _settle(self) -> None:
+        for _ in range(self._SETTLING):
+            await asyncio.sleep(0)
