@@ -1,0 +1,144 @@
+"""Turns, the calls a model asks for in them, and the rules that tell which state may follow which."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from .audit import canonical
+
+TurnState = Literal["queued", "running", "waiting", "completed", "failed", "cancelled"]
+CallState = Literal["proposed", "approved", "executing", "succeeded", "failed", "unknown"]
+Effect = Literal["read", "reversible", "irreversible"]
+
+MESSAGE_LIMIT = 32_000
+"""Code points of one message."""
+TITLE_LENGTH = 60
+QUEUE_LIMIT = 5
+"""Messages that may wait behind a running pass."""
+CALLS_PER_PASS = 8
+"""Model calls of one pass."""
+TURN_SECONDS = 600.0
+"""Running time of one turn, over all its passes."""
+GRANT_LIFE = timedelta(seconds=900)
+"""How long a grant may wait for its run; after it the call is ``approval_stale``."""
+REJOIN_WINDOW = timedelta(seconds=60)
+"""How long after its end a turn may be re-joined by the same text, if its sender never got the ``final``."""
+MAX_ATTEMPTS = 3
+"""A turn found unfinished at start this many times is given up."""
+
+
+def text_hash(text: str) -> bytes:
+    """SHA-256 of a message, by which the same text is known again."""
+    return hashlib.sha256(text.encode()).digest()
+
+
+def title_of(text: str) -> str:
+    """The first message names its session: trimmed, at most sixty code points."""
+    return text.strip()[:TITLE_LENGTH]
+
+
+def fingerprint(tool: str, call_input: Mapping[str, Any], bound: Mapping[str, Any] | None) -> str:
+    """SHA-256 (64 hex) over a call's tool, exact input and all its approver was shown."""
+    return hashlib.sha256(canonical({"tool": tool, "input": call_input, "bound": bound})).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A row of the side-effect ledger: one tool call of one turn. Its ``id`` is the key suppliers and journals see."""
+
+    id: str
+    turn_id: str
+    call_id: str
+    tool: str
+    desk: str | None
+    input: dict[str, Any]
+    effect: Effect
+    user_id: str
+    position: int
+    state: CallState = "proposed"
+    bound: dict[str, Any] | None = None
+    approval_id: str | None = None
+    decided_by: str | None = None
+    decided_at: datetime | None = None
+    reason: str | None = None
+    error: str | None = None
+    output: dict[str, Any] | None = None
+    driver: str | None = None
+    told: bool = False
+
+    @property
+    def input_hash(self) -> str:
+        return fingerprint(self.tool, self.input, self.bound)
+
+    @property
+    def undecided(self) -> bool:
+        """Waits for a human."""
+        return self.approval_id is not None and self.state == "proposed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """An approval about to be stored: what a human will read, and until when it can be decided."""
+
+    id: str
+    call: Call
+    summary: str
+    approver_roles: tuple[str, ...]
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What a desk is told when a conversation is handed to it; it stays out of the transcript."""
+
+    domain: str
+    goal: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoopState:
+    """Where a turn's loop stands, as far as the transcript does not say: kept with the turn after every answer."""
+
+    desk: str | None = None
+    brief: Brief | None = None
+    brief_after: int = 0
+    handoffs: tuple[Brief, ...] = ()
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "desk": self.desk,
+            "brief": None if self.brief is None else [self.brief.domain, self.brief.goal],
+            "brief_after": self.brief_after,
+            "handoffs": [[each.domain, each.goal] for each in self.handoffs],
+        }
+
+    @classmethod
+    def from_plain(cls, stored: Mapping[str, Any] | None) -> LoopState:
+        """Read back what ``plain`` wrote; nothing stored is a turn at its beginning."""
+        if not stored:
+            return cls()
+        brief = stored.get("brief")
+        return cls(
+            desk=stored.get("desk"),
+            brief=None if brief is None else Brief(*brief),
+            brief_after=stored.get("brief_after", 0),
+            handoffs=tuple(Brief(*each) for each in stored.get("handoffs", ())),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the transcript. ``content`` is a list of blocks (business 2.7)."""
+
+    id: str
+    sequence: int
+    turn_id: str
+    role: Literal["user", "assistant", "tool"]
+    content: list[dict[str, Any]]
+    user_id: str | None
+    created_at: datetime

@@ -1,0 +1,178 @@
+"""A session's newest events, encoded once and shared by everybody who watches.
+
+The session's actor alone writes here. A viewer holds a ``Feed``, a cursor into it: a slow one costs nothing and wakes up to
+one write holding all it has missed. What has left the ring is read from the table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from .domain.events import frame
+
+RING_FRAMES = 200
+RING_BYTES = 1024 * 1024
+WRITE_BYTES = 256 * 1024
+"""What one write carries at most."""
+
+
+class Frame(NamedTuple):
+    """One encoded event, with as much of it as a cursor needs to know."""
+
+    seq: int
+    turn_id: str
+    kind: str
+    encoded: bytes
+
+
+Older = Callable[[int, int], Awaitable[Sequence[Frame]]]
+"""Reads events behind the first id up to the second from the table, at most some hundreds at once."""
+
+
+class EventLog:
+    """The ring of frames of one session, and the bells of those who read it."""
+
+    def __init__(self, last: int, pruned_through: int, older: Older, *, cap: int = RING_FRAMES) -> None:
+        self.last = last
+        self.pruned_through = pruned_through
+        self.busy = False
+        self.over = False
+        self.parting: bytes = b""
+        self.feeds: set[Feed] = set()
+        self._older = older
+        self._cap = cap
+        self._ring: deque[Frame] = deque()
+        self._size = 0
+
+    @property
+    def first(self) -> int:
+        """The oldest id in the ring; one beyond the newest if it is empty."""
+        return self._ring[0].seq if self._ring else self.last + 1
+
+    def publish(self, frames: Iterable[Frame]) -> None:
+        """Add stored events and ring every viewer's bell."""
+        for each in frames:
+            self._ring.append(each)
+            self._size += len(each.encoded)
+            self.last = each.seq
+        while len(self._ring) > self._cap or (self._size > RING_BYTES and len(self._ring) > 1):
+            self._size -= len(self._ring.popleft().encoded)
+        self.ring()
+
+    def ring(self) -> None:
+        """Wake every viewer: something it waits for may have come."""
+        for feed in self.feeds:
+            feed.bell.set()
+
+    def end(self, parting: bytes = b"") -> None:
+        """No event will come any more; viewers get ``parting`` and their streams close."""
+        self.over = True
+        self.parting = parting
+        self.ring()
+
+    async def behind(self, after: int) -> Sequence[Frame]:
+        """Frames behind ``after`` in order, from the ring or, older than it, from the table."""
+        if after + 1 < self.first:
+            return await self._older(after, self.first - 1)
+        skip = after + 1 - self.first
+        return [each for place, each in enumerate(self._ring) if place >= skip]
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """Where a stream ends. One of: at once (``replay``), never (``live``), with the last ``final`` of ``turns``, or
+    (``settled``) with the ``final`` after which the session has nothing to do."""
+
+    replay: bool = False
+    live: bool = False
+    settled: bool = False
+    turns: frozenset[str] = frozenset()
+
+
+class Feed:
+    """One viewer's place in the log. Closing it is all a viewer owes."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        *,
+        after: int,
+        until: Until,
+        only: str | None = None,
+        before: bytes = b"",
+        finally_: bytes = b"",
+    ) -> None:
+        self.log = log
+        self.after = after
+        self.until = until
+        self.only = only
+        self.before = before
+        self.finally_ = finally_
+        self.bell = asyncio.Event()
+        self.last_final: str | None = None
+        self.events = 0
+        self._turns = set(until.turns)
+        self._ended = False
+        log.feeds.add(self)
+
+    def close(self) -> None:
+        """Stop watching."""
+        self.log.feeds.discard(self)
+
+    @property
+    def ended(self) -> bool:
+        """All that was to be sent has been taken."""
+        return self._ended
+
+    async def take(self) -> bytes:
+        """The bytes of everything new, at most 256 KiB; empty when there is nothing yet. Sets ``ended``."""
+        chunks: list[bytes] = []
+        if self.before:
+            chunks.append(self.before)
+            self.before = b""
+        size = 0
+        while not self._ended and size < WRITE_BYTES:
+            self.bell.clear()
+            frames = await self.log.behind(self.after)
+            if not frames:
+                break
+            size += self._gather(frames, chunks, WRITE_BYTES - size)
+        if not self._ended and self.after >= self.log.last:
+            self._settle(chunks)
+        return b"".join(chunks)
+
+    def _gather(self, frames: Sequence[Frame], chunks: list[bytes], room: int) -> int:
+        size = 0
+        for each in frames:
+            self.after = each.seq
+            if self.only is None or each.turn_id == self.only:
+                chunks.append(each.encoded)
+                self.events += 1
+                size += len(each.encoded)
+                if each.kind == "final":
+                    self._final(each)
+            if self._ended or size >= room:
+                break
+        return size
+
+    def _final(self, each: Frame) -> None:
+        self.last_final = each.turn_id
+        if each.turn_id in self._turns:
+            self._turns.discard(each.turn_id)
+            self._ended = not self._turns and not self.until.live
+
+    def _settle(self, chunks: list[bytes]) -> None:
+        """Nothing more is there: is the stream at its end?"""
+        done = self.until.replay or (self.until.settled and not self.log.busy)
+        if done or self.log.over:
+            chunks.append(self.finally_ if done else self.log.parting)
+            self._ended = True
+
+
+def frames_of(rows: Iterable[tuple[int, str, str, str]]) -> list[Frame]:
+    """Encode stored events: (seq, turn, kind, data line)."""
+    return [Frame(seq, turn, kind, frame(data, seq)) for seq, turn, kind, data in rows]

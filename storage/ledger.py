@@ -1,0 +1,247 @@
+"""The side-effect ledger: each tool call from ``proposed`` to its outcome, and the approvals that stand between.
+
+A call's row is locked before anything is done for it, so whatever happens happens once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..actors.domain import audit as audits
+from ..actors.domain.events import Event
+from ..actors.domain.transcript import tool_result
+from ..actors.domain.turns import GRANT_LIFE, Ask, Call
+from .operations import Operation
+from .steps import Line, Step, Written, add_message
+
+if TYPE_CHECKING:
+    from .engine import Connection
+
+INSERT_CALL = """
+INSERT INTO tool_calls (id, tenant_id, session_id, turn_id, call_id, tool, desk, input, input_hash, bound, effect, state,
+                        user_id, approval_id, position, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'proposed', $12, $13, $14, $15)
+"""
+
+
+async def propose(db: Connection, step: Step[Any], call: Call) -> None:
+    """Enter a call a model asks for."""
+    await db.execute(
+        INSERT_CALL,
+        call.id,
+        step.tenant_id,
+        step.session_id,
+        call.turn_id,
+        call.call_id,
+        call.tool,
+        call.desk or "orchestrator",
+        call.input,
+        call.input_hash,
+        call.bound,
+        call.effect,
+        call.user_id,
+        call.approval_id,
+        call.position,
+        step.now,
+    )
+
+
+INSERT_APPROVAL = """
+INSERT INTO pending_approvals (id, tenant_id, session_id, turn_id, tool_call_id, tool_name, summary, payload, bound,
+                               input_hash, approver_roles, requested_at, expires_at, status)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'pending')
+"""
+
+
+async def ask(db: Connection, step: Step[Any], asked: Ask) -> None:
+    """Store an approval before anybody is told of it."""
+    call = asked.call
+    await db.execute(
+        INSERT_APPROVAL,
+        asked.id,
+        step.tenant_id,
+        step.session_id,
+        call.turn_id,
+        call.id,
+        call.tool,
+        asked.summary,
+        call.input,
+        call.bound,
+        call.input_hash,
+        list(asked.approver_roles),
+        step.now,
+        asked.expires_at,
+    )
+
+
+WITHDRAW = """
+UPDATE pending_approvals SET status = 'rejected', resolved_at = $3, resolved_by_user_id = $4, reason = 'cancelled'
+ WHERE tenant_id = $1 AND id = $2 AND status = 'pending'
+"""
+DROP = """
+UPDATE tool_calls SET state = 'failed', error = $3, ended_at = $4
+ WHERE tenant_id = $1 AND id = $2 AND state IN ('proposed', 'approved')
+"""
+
+
+async def withdraw(db: Connection, step: Step[Any], call: Call, user_id: str | None) -> None:
+    """Take back a call nobody has decided, with its approval."""
+    await db.execute(WITHDRAW, step.tenant_id, call.approval_id, step.now, user_id)
+    await drop(db, step, call, "withdrawn")
+
+
+async def drop(db: Connection, step: Step[Any], call: Call, why: str) -> None:
+    """End a call that will not run."""
+    await db.execute(DROP, step.tenant_id, call.id, why, step.now)
+
+
+FINISH = """
+UPDATE tool_calls SET state = $3, output = $4, error = $5, driver = $6, started_at = coalesce(started_at, $7),
+                      ended_at = $7
+ WHERE tenant_id = $1 AND id = $2 AND state NOT IN ('succeeded', 'failed', 'unknown')
+"""
+
+
+def verdict(output: Mapping[str, Any]) -> str:
+    """The ledger's word for an output: a refusal of the tool or an error is ``failed``, an unclear outcome ``unknown``."""
+    error = output.get("error")
+    if isinstance(error, str):
+        return "unknown" if error.startswith("outcome_unknown") else "failed"
+    said_no = any(value is False for name, value in output.items() if name in REFUSING_KEYS) and "reason" in output
+    return "failed" if said_no or "error_code" in output else "succeeded"
+
+
+REFUSING_KEYS = frozenset(
+    "held booked issued cancelled saved opened updated checked read posted reversed drafted created recorded voided paid "
+    "fetched reconciled".split()
+)
+"""``{<verb>: false, reason}`` is how a tool refuses (business 10)."""
+
+
+class Tell(Protocol):
+    """Makes the events of a result from its output."""
+
+    def __call__(self, output: Mapping[str, Any]) -> Sequence[Event]: ...
+
+
+class Account(Protocol):
+    """Makes the audit entries of a result from its output."""
+
+    def __call__(self, output: Mapping[str, Any]) -> Sequence[audits.Entry]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result(Step[Mapping[str, Any]]):
+    """The outcome of a call: ledger, transcript, audit and events. Answers the output.
+
+    ``record`` is a tool's own writing about it (a booking, say), made in the same transaction; its answer is the output.
+    """
+
+    call: Call
+    message_id: str
+    output: Mapping[str, Any]
+    tell: Tell
+    account: Account
+    record: Operation[dict[str, Any]] | None = None
+
+    async def run(self, db: Connection) -> Written[Mapping[str, Any]]:
+        output = self.output if self.record is None else await self.record.run(db)
+        return await conclude(db, self, output)
+
+
+async def conclude(db: Connection, step: Result | Perform, output: Mapping[str, Any]) -> Written[Mapping[str, Any]]:
+    """Write a call's end in every place that keeps it."""
+    call = step.call
+    error = output.get("error") or output.get("reason") or output.get("error_code")
+    state = verdict(output)
+    await db.execute(
+        FINISH,
+        step.tenant_id,
+        call.id,
+        state,
+        dict(output),
+        str(error) if state != "succeeded" and error else None,
+        call.driver,
+        step.now,
+    )
+    block = tool_result(call.call_id, call.tool, output)
+    await add_message(db, step, step.message_id, call.turn_id, Line("tool", [block], tool_call_id=call.id))
+    return await step.write(db, output, step.tell(output), step.account(output))
+
+
+LOCK_CALL = """
+SELECT c.state, c.approval_id, c.decided_at, c.input_hash, p.status, p.input_hash AS approved_hash,
+       (SELECT u.is_active AND u.role <> 'viewer' FROM users u WHERE u.tenant_id = c.tenant_id AND u.id = c.user_id)
+           AS user_active
+  FROM tool_calls c LEFT JOIN pending_approvals p ON p.tenant_id = c.tenant_id AND p.id = c.approval_id
+ WHERE c.tenant_id = $1 AND c.id = $2 FOR UPDATE OF c
+"""
+
+
+async def objection(db: Connection, call: Call, tenant_id: str | None, now: datetime) -> dict[str, Any] | None:
+    """Why a locked call may not run now, or None. Read in the transaction that runs it."""
+    row = await db.fetchrow(LOCK_CALL, tenant_id, call.id)
+    if row is None or row["state"] in ("succeeded", "failed", "unknown"):
+        raise AlreadyDone(call.id)
+    if not row["user_active"]:
+        return {"error": "permission_denied", "detail": "The person who asked for this may not act any more."}
+    if row["approval_id"] is None:
+        return None
+    if row["status"] != "granted" or row["approved_hash"] != call.input_hash or row["input_hash"] != call.input_hash:
+        return {"error": "changed_since_approval: this is not what was approved"}
+    if row["state"] == "approved" and now - row["decided_at"] > GRANT_LIFE:
+        return {"error": "approval_stale: the approval was given too long ago"}
+    return None
+
+
+class AlreadyDone(Exception):
+    """The call has its outcome; whoever asks again has not read the ledger."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Perform(Step[Mapping[str, Any]]):
+    """Run a tool on our own tables: effect, ledger, transcript, audit and events in one transaction.
+
+    ``bind`` computes anew what the approver was shown; if it differs, the call fails instead of running.
+    """
+
+    call: Call
+    message_id: str
+    plan: Operation[dict[str, Any]]
+    tell: Tell
+    account: Account
+    bind: Operation[Mapping[str, Any]] | None = None
+
+    async def run(self, db: Connection) -> Written[Mapping[str, Any]]:
+        refused = await objection(db, self.call, self.tenant_id, self.now)
+        if refused is None and self.bind is not None and await self.bind.run(db) != self.call.bound:
+            refused = {"error": "changed_since_approval: what was approved has changed; ask anew"}
+        output = refused if refused is not None else await self.plan.run(db)
+        return await conclude(db, self, output)
+
+
+EXECUTING = """
+UPDATE tool_calls SET state = 'executing', driver = $3, started_at = $4 WHERE tenant_id = $1 AND id = $2
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin(Step[Mapping[str, Any] | None]):
+    """Before a supplier is asked to act: the ledger says ``executing`` and the audit ``started``.
+
+    Answers None, or why the call may not run.
+    """
+
+    call: Call
+    driver: str
+    account: Callable[[], Sequence[audits.Entry]]
+
+    async def run(self, db: Connection) -> Written[Mapping[str, Any] | None]:
+        refused = await objection(db, self.call, self.tenant_id, self.now)
+        if refused is not None:
+            return Written(refused, ())
+        await db.execute(EXECUTING, self.tenant_id, self.call.id, self.driver, self.now)
+        return await self.write(db, None, (), self.account())

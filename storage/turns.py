@@ -1,0 +1,421 @@
+"""Turns: accepting a message, storing a model's answer, and coming to an end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from ..actors.domain import audit as audits
+from ..actors.domain.events import Event
+from ..actors.domain.turns import Ask, Call, LoopState, Message, TurnState
+from . import idempotency, ledger
+from .operations import Command, Query, Snapshot
+from .steps import Line, Step, Written, add_message
+
+if TYPE_CHECKING:
+    from .engine import Connection
+
+NAME_SESSION = """
+UPDATE sessions SET title = $3 WHERE tenant_id = $1 AND id = $2 AND title IS NULL
+"""
+
+INSERT_TURN = """
+INSERT INTO turns (id, tenant_id, session_id, user_id, state, text_hash, input, pass_no, first_event_id, pass_event_id,
+                   attempts, idempotency_key, queued_at, started_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8, 1, $9, $10, $11)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accept(Step[idempotency.Stored | None]):
+    """Take a user's message: from here on the turn will come to a visible end.
+
+    Answers None, or what was stored under the same ``key`` before: then nothing is written.
+    """
+
+    turn_id: str
+    user_id: str
+    text: str
+    text_hash: bytes
+    title: str
+    message_id: str
+    queued: bool
+    key: idempotency.Key | None = None
+    reply: idempotency.Stored | None = None
+
+    async def run(self, db: Connection) -> Written[idempotency.Stored | None]:
+        if self.key is not None:
+            earlier = await idempotency.claim(db, self.key, self.now)
+            if earlier is not None:
+                return Written(earlier, ())
+        await db.execute(
+            INSERT_TURN,
+            self.turn_id,
+            self.tenant_id,
+            self.session_id,
+            self.user_id,
+            "queued" if self.queued else "running",
+            self.text_hash,
+            {"text": self.text} if self.queued else {},
+            None if self.queued else self.after + 1,
+            None if self.key is None else self.key.key,
+            self.now,
+            None if self.queued else self.now,
+        )
+        if not self.queued:
+            line = Line("user", [{"type": "text", "text": self.text}], user_id=self.user_id)
+            await add_message(db, self, self.message_id, self.turn_id, line)
+        await db.execute(NAME_SESSION, self.tenant_id, self.session_id, self.title)
+        if self.key is not None and self.reply is not None:
+            await idempotency.keep(db, self.key, self.reply, self.now)
+        return Written(None, ())
+
+
+START_TURN = """
+UPDATE turns SET state = 'running', started_at = coalesce(started_at, $4), first_event_id = coalesce(first_event_id, $5),
+                 pass_event_id = $5, attempts = $6, pass_no = pass_no + $7, input = '{}'
+ WHERE tenant_id = $1 AND session_id = $2 AND id = $3 AND state IN ('queued', 'waiting', 'running')
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start(Step[None]):
+    """Begin a pass of a turn that waited in the queue, for approvals, or for the service to come back.
+
+    ``text`` is what its user said and the transcript does not hold yet: a queued message, or words that rode along with
+    decisions (those are stored by ``Ride`` behind the results, and kept in ``input`` until then).
+    """
+
+    turn_id: str
+    user_id: str
+    attempts: int
+    new_pass: bool
+    text: str | None = None
+    message_id: str | None = None
+    ride: str | None = None
+
+    async def run(self, db: Connection) -> Written[None]:
+        await db.execute(
+            START_TURN,
+            self.tenant_id,
+            self.session_id,
+            self.turn_id,
+            self.now,
+            self.after + 1,
+            self.attempts,
+            1 if self.new_pass else 0,
+        )
+        if self.ride is not None:
+            await db.execute(KEEP_RIDE, self.tenant_id, self.turn_id, {"ride": self.ride})
+        if self.text is not None and self.message_id is not None:
+            line = Line("user", [{"type": "text", "text": self.text}], user_id=self.user_id)
+            await add_message(db, self, self.message_id, self.turn_id, line)
+        return await self.write(db, None, ())
+
+
+KEEP_RIDE = "UPDATE turns SET input = $3 WHERE tenant_id = $1 AND id = $2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ride(Step[None]):
+    """Put the words that came with decisions into the transcript, behind the results."""
+
+    turn_id: str
+    user_id: str
+    text: str
+    message_id: str
+
+    async def run(self, db: Connection) -> Written[None]:
+        await db.execute(KEEP_RIDE, self.tenant_id, self.turn_id, {})
+        line = Line("user", [{"type": "text", "text": self.text}], user_id=self.user_id)
+        await add_message(db, self, self.message_id, self.turn_id, line)
+        return await self.write(db, None, ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What one model call cost; ``cost_usd`` is None where the price is unknown."""
+
+    id: str
+    model: str
+    outcome: str
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    cost_usd: Decimal | None
+    duration_ms: int
+
+
+SETTLE_CALL = """
+UPDATE model_calls SET state = 'settled', outcome = $3, input_tokens = $4, output_tokens = $5, cache_read_tokens = $6,
+                       cache_write_tokens = $7, cost_usd = $8, duration_ms = $9
+ WHERE tenant_id = $1 AND id = $2
+"""
+
+
+async def settle(db: Connection, tenant_id: str | None, spent: Spent) -> None:
+    """Write down what a model call really took."""
+    await db.execute(
+        SETTLE_CALL,
+        tenant_id,
+        spent.id,
+        spent.outcome,
+        spent.input_tokens,
+        spent.output_tokens,
+        spent.cache_read_tokens,
+        spent.cache_write_tokens,
+        spent.cost_usd,
+        spent.duration_ms,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a pass ends: the turn's next state, and the error it leaves."""
+
+    state: TurnState
+    error: str | None = None
+    ran_ms: int = 0
+
+
+END_TURN = """
+UPDATE turns SET state = $4, error = $5, ran_ms = ran_ms + $6, attempts = 0,
+                 ended_at = CASE WHEN $4 IN ('completed', 'failed', 'cancelled') THEN $7::timestamptz END
+ WHERE tenant_id = $1 AND session_id = $2 AND id = $3
+"""
+
+
+async def end_turn(db: Connection, step: Step[Any], turn_id: str, ending: Ending) -> None:
+    """Move the turn to where its pass left it."""
+    await db.execute(
+        END_TURN, step.tenant_id, step.session_id, turn_id, ending.state, ending.error, ending.ran_ms, step.now
+    )
+
+
+KEEP_STATE = "UPDATE turns SET step = $3, desk = $4, attempts = 1 WHERE tenant_id = $1 AND id = $2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer(Step[int]):
+    """A model's answer, whole: the message, the calls it asks for, the approvals some of them need, and what it cost.
+
+    Answers the place in the transcript of the last message written. ``own`` are result blocks of calls that carry
+    themselves out (handoff, clarify).
+    """
+
+    turn_id: str
+    message_id: str
+    content: list[Mapping[str, Any]]
+    events: tuple[Event, ...]
+    state: LoopState
+    calls: tuple[Call, ...] = ()
+    asks: tuple[Ask, ...] = ()
+    own: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    entries: tuple[audits.Entry, ...] = ()
+    spent: Spent | None = None
+    ending: Ending | None = None
+
+    async def run(self, db: Connection) -> Written[int]:
+        place = 0
+        if self.content:
+            place = await add_message(db, self, self.message_id, self.turn_id, Line("assistant", self.content))
+        for message_id, block in self.own:
+            place = await add_message(db, self, message_id, self.turn_id, Line("tool", [block]))
+        for call in self.calls:
+            await ledger.propose(db, self, call)
+        for ask in self.asks:
+            await ledger.ask(db, self, ask)
+        state = self.state
+        if state.brief is not None and state.brief_after < 0:
+            state = LoopState(desk=state.desk, brief=state.brief, brief_after=place, handoffs=state.handoffs)
+        await db.execute(KEEP_STATE, self.tenant_id, self.turn_id, state.plain(), state.desk)
+        if self.spent is not None:
+            await settle(db, self.tenant_id, self.spent)
+        if self.ending is not None:
+            await end_turn(db, self, self.turn_id, self.ending)
+        return await self.write(db, place, self.events, self.entries)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goon(Step[None]):
+    """Hand a turn on to its next desk, behind the words of the one before."""
+
+    turn_id: str
+    state: LoopState
+
+    async def run(self, db: Connection) -> Written[None]:
+        await db.execute(KEEP_STATE, self.tenant_id, self.turn_id, self.state.plain(), self.state.desk)
+        return await self.write(db, None, ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End(Step[None]):
+    """End a pass: completed, waiting, failed or cancelled. Calls that will never run get their results.
+
+    ``partial`` are words already told of an answer that broke off; they are kept. ``withdrawn`` are calls nobody will
+    decide any more, ``unanswered`` the result blocks the transcript still lacks.
+    """
+
+    turn_id: str
+    ending: Ending
+    events: tuple[Event, ...]
+    partial: str | None = None
+    partial_id: str | None = None
+    unanswered: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    withdrawn: tuple[Call, ...] = ()
+    dropped: tuple[Call, ...] = ()
+    user_id: str | None = None
+    entries: tuple[audits.Entry, ...] = ()
+    spent: Spent | None = None
+
+    async def run(self, db: Connection) -> Written[None]:
+        if self.partial and self.partial_id is not None:
+            words = Line("assistant", [{"type": "text", "text": self.partial}])
+            await add_message(db, self, self.partial_id, self.turn_id, words)
+        for message_id, block in self.unanswered:
+            await add_message(db, self, message_id, self.turn_id, Line("tool", [block]))
+        for call in self.withdrawn:
+            await ledger.withdraw(db, self, call, self.user_id)
+        for call in self.dropped:
+            await ledger.drop(db, self, call, "withdrawn")
+        if self.spent is not None:
+            await settle(db, self.tenant_id, self.spent)
+        await end_turn(db, self, self.turn_id, self.ending)
+        return await self.write(db, None, self.events, self.entries)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeginModelCall(Command[None]):
+    """Write a model call down before it is made, at its estimate: what is not settled later is paid at that."""
+
+    id: str
+    session_id: str
+    turn_id: str
+    pass_no: int
+    desk: str | None
+    model: str
+    estimate: int
+    now: datetime
+
+    async def run(self, db: Connection) -> None:
+        await db.execute(
+            INSERT_MODEL_CALL,
+            self.id,
+            self.tenant_id,
+            self.session_id,
+            self.turn_id,
+            self.pass_no,
+            self.desk or "orchestrator",
+            self.model,
+            self.estimate,
+            self.now,
+        )
+
+
+INSERT_MODEL_CALL = """
+INSERT INTO model_calls (id, tenant_id, session_id, turn_id, pass_no, desk, model, state, outcome, estimate,
+                         input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, duration_ms, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, 'started', 'started', $8, 0, 0, 0, 0, 0, $9)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleModelCall(Command[None]):
+    """Write down a model call that led to no answer."""
+
+    spent: Spent
+
+    async def run(self, db: Connection) -> None:
+        await settle(db, self.tenant_id, self.spent)
+
+
+@dataclass(frozen=True, slots=True)
+class PassContext:
+    """All a pass needs to begin or to be carried on."""
+
+    messages: tuple[Message, ...]
+    calls: tuple[Call, ...]
+    pending: Mapping[str, str]
+    state: LoopState
+    ride: str | None
+    pass_no: int
+    ran_ms: int
+    cut: bool
+    user_active: bool
+
+
+MESSAGES = """
+SELECT id, sequence, turn_id, role, content, user_id, created_at FROM messages
+ WHERE tenant_id = $1 AND session_id = $2 ORDER BY sequence
+"""
+TURN = "SELECT step, input, pass_no, ran_ms, user_id FROM turns WHERE tenant_id = $1 AND session_id = $2 AND id = $3"
+CALLS = """
+SELECT c.id, c.turn_id, c.call_id, c.tool, c.desk, c.input, c.effect, c.user_id, c.position, c.state, c.bound,
+       c.approval_id, c.decided_by, c.decided_at, p.reason, c.error, c.output, c.driver,
+       EXISTS (SELECT FROM messages m WHERE m.tenant_id = c.tenant_id AND m.session_id = c.session_id
+                                        AND m.tool_call_id = c.id) AS told
+  FROM tool_calls c LEFT JOIN pending_approvals p ON p.tenant_id = c.tenant_id AND p.id = c.approval_id
+ WHERE c.tenant_id = $1 AND c.turn_id = $2 ORDER BY c.created_at, c.position
+"""
+PENDING = """
+SELECT c.call_id, c.approval_id FROM tool_calls c
+ WHERE c.tenant_id = $1 AND c.session_id = $2 AND c.approval_id IS NOT NULL AND c.state = 'proposed'
+"""
+NEWEST_KIND = """
+SELECT kind, turn_id FROM session_events WHERE session_id = $2 AND tenant_id = $1 ORDER BY seq DESC LIMIT 1
+"""
+USER_ACTIVE = "SELECT is_active AND role <> 'viewer' FROM users WHERE tenant_id = $1 AND id = $2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadPass(Snapshot[PassContext]):
+    """Read the transcript, this turn's calls, what waits for a decision, and where the loop stood."""
+
+    session_id: str
+    turn_id: str
+
+    async def run(self, db: Connection) -> PassContext:
+        messages = await db.fetch(MESSAGES, self.tenant_id, self.session_id)
+        turn = await db.fetchrow(TURN, self.tenant_id, self.session_id, self.turn_id)
+        calls = await db.fetch(CALLS, self.tenant_id, self.turn_id)
+        pending = await db.fetch(PENDING, self.tenant_id, self.session_id)
+        newest = await db.fetchrow(NEWEST_KIND, self.tenant_id, self.session_id)
+        active = await db.fetchval(USER_ACTIVE, self.tenant_id, turn["user_id"])
+        return PassContext(
+            messages=tuple(Message(**row) for row in messages),
+            calls=tuple(Call(**row) for row in calls),
+            pending={row["call_id"]: row["approval_id"] for row in pending},
+            state=LoopState.from_plain(turn["step"]),
+            ride=(turn["input"] or {}).get("ride"),
+            pass_no=turn["pass_no"],
+            ran_ms=turn["ran_ms"],
+            cut=newest is not None and newest["kind"] == "text_delta" and newest["turn_id"] == self.turn_id,
+            user_active=bool(active),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished(Query[list[tuple[str, str]]]):
+    """Sessions (tenant, session) that have work of their own to do: unfinished turns, decided calls, lapsed approvals."""
+
+    now: datetime
+
+    async def run(self, db: Connection) -> list[tuple[str, str]]:
+        return [(row["tenant_id"], row["session_id"]) for row in await db.fetch(UNFINISHED, self.now)]
+
+
+UNFINISHED = """
+SELECT tenant_id, session_id FROM turns WHERE state IN ('queued', 'running')
+ UNION
+SELECT tenant_id, session_id FROM pending_approvals WHERE status = 'pending' AND expires_at <= $1
+ UNION
+SELECT t.tenant_id, t.session_id FROM turns t
+ WHERE t.state = 'waiting' AND NOT EXISTS (
+       SELECT FROM tool_calls c WHERE c.tenant_id = t.tenant_id AND c.turn_id = t.id
+                                  AND c.approval_id IS NOT NULL AND c.state = 'proposed')
+ LIMIT 10000
+"""
