@@ -1,0 +1,213 @@
+"""Access and refresh tokens: how they are made and read. Nothing here knows whether their bearer is still welcome."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import jwt
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from ..domain.errors import Unauthorized
+from ..domain.identity import Principal
+from ..ids import parse_uuid
+
+ALGORITHM = "HS256"
+MAX_REMEMBERED = 10_000
+"""Verified tokens kept by hash, so that the requests of one client pay for one signature."""
+
+MAX_TOKEN_ID = 255
+_REFRESH_PURPOSE = b"voyagent refresh token 1"
+
+
+class KeyRing:
+    """The secrets tokens are signed with, by key id. The first signs, all verify."""
+
+    def __init__(self, keys: Mapping[str, str], unnamed: str | None) -> None:
+        """``keys`` as the configuration orders them; ``unnamed`` is the one secret of tokens without a key id."""
+        self.signing_kid = next(iter(keys))
+        self._keys = dict(keys)
+        self._unnamed = unnamed
+
+    def secret(self, kid: str | None) -> str | None:
+        """The secret a token with this key id must be signed with; None if we have none such."""
+        return self._unnamed if kid is None else self._keys.get(kid)
+
+    @property
+    def signing_secret(self) -> str:
+        return self._keys[self.signing_kid]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """What a genuine access token says. Role and address are not among it: the row decides those."""
+
+    user_id: str
+    tenant_id: str
+    token_id: str
+    issued_at: int
+    not_before: int
+    expires_at: int
+    version: int | None
+    family_id: str | None
+
+
+class Lapsed(Unauthorized):
+    """A genuine token at the wrong time. Every client meets it once an hour; it is no event of anybody's audit."""
+
+
+class AccessTokens:
+    """JWTs (RFC 7519), signed with HS256 and nothing else."""
+
+    def __init__(self, ring: KeyRing, *, issuer: str, audience: str, ttl: int, leeway: int) -> None:
+        """``ttl`` and ``leeway`` in seconds; the leeway bears with clocks that differ."""
+        self._ring = ring
+        self._issuer = issuer
+        self._audience = audience
+        self._leeway = leeway
+        self._remembered: dict[bytes, Claims] = {}
+        self.ttl = ttl
+
+    def issue(self, principal: Principal, now: datetime) -> str:
+        """A token for ``principal``, good for ``ttl`` seconds."""
+        issued_at = int(now.timestamp())
+        claims = {
+            "sub": principal.user_id,
+            "tid": principal.tenant_id,
+            "role": principal.role.value,
+            "email": principal.email,
+            "iat": issued_at,
+            "exp": issued_at + self.ttl,
+            "jti": secrets.token_hex(16),
+            "iss": self._issuer,
+            "aud": self._audience,
+            "ver": principal.token_version,
+            "sid": principal.family_id,
+        }
+        return jwt.encode(claims, self._ring.signing_secret, ALGORITHM, headers={"kid": self._ring.signing_kid})
+
+    def read(self, token: str, now: datetime) -> Claims:
+        """The claims of a genuine, timely token; Unauthorized for anything else, Lapsed if only the time is wrong."""
+        fingerprint = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        claims = self._remembered.get(fingerprint)
+        if claims is None:
+            claims = self._verified(token)
+            self._remember(fingerprint, claims)
+        moment = now.timestamp()
+        if not claims.not_before - self._leeway <= moment < claims.expires_at + self._leeway:
+            raise Lapsed("unauthorized")
+        return claims
+
+    def _remember(self, fingerprint: bytes, claims: Claims) -> None:
+        if len(self._remembered) >= MAX_REMEMBERED:
+            self._remembered.pop(next(iter(self._remembered)))
+        self._remembered[fingerprint] = claims
+
+    def _verified(self, token: str) -> Claims:
+        try:
+            secret = self._ring.secret(jwt.get_unverified_header(token).get("kid"))
+            if secret is None:
+                raise Unauthorized("unauthorized")
+            payload = jwt.decode(
+                token,
+                secret,
+                [ALGORITHM],
+                {
+                    "require": ["sub", "tid", "iat", "exp", "jti", "iss", "aud"],
+                    "verify_exp": False,
+                    "verify_iat": False,
+                    "verify_nbf": False,
+                },
+                audience=self._audience,
+                issuer=self._issuer,
+            )
+        except (jwt.PyJWTError, ValueError, RecursionError) as forged:
+            raise Unauthorized("unauthorized") from forged
+        claims = _claims(payload)
+        if claims is None:
+            raise Unauthorized("unauthorized")
+        return claims
+
+
+def _claims(payload: Mapping[str, Any]) -> Claims | None:
+    """The claims, each of the kind it has to be; None if one is odd."""
+    user_id, tenant_id, token_id = parse_uuid(payload["sub"]), parse_uuid(payload["tid"]), payload["jti"]
+    issued_at, expires_at = _seconds(payload["iat"]), _seconds(payload["exp"])
+    earliest = _seconds(payload.get("nbf", 0))
+    if user_id is None or tenant_id is None or issued_at is None or expires_at is None or earliest is None:
+        return None
+    if not (0 < len(token_id) <= MAX_TOKEN_ID and token_id.isprintable()):
+        return None
+    version, family_id = payload.get("ver"), None
+    if "ver" in payload and type(version) is not int:
+        return None
+    if "sid" in payload and (family_id := parse_uuid(payload["sid"])) is None:
+        return None
+    return Claims(
+        user_id=user_id,
+        tenant_id=tenant_id,
+        token_id=token_id,
+        issued_at=issued_at,
+        not_before=max(issued_at, earliest),
+        expires_at=expires_at,
+        version=version,
+        family_id=family_id,
+    )
+
+
+def _seconds(value: object) -> int | None:
+    """A NumericDate of RFC 7519 as whole seconds; None for what is no time at all."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not (math.isfinite(value) if isinstance(value, float) else value.bit_length() <= 63):
+        return None
+    return int(value)
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """One token of a family. Only ``digest`` and ``key_id`` are stored: the token can be derived again."""
+
+    token: str
+    digest: bytes
+    key_id: str
+
+
+class RefreshTokens:
+    """Tokens derived from their place, HMAC-SHA-256 over family and counter: a lost answer can be given again."""
+
+    def __init__(self, ring: KeyRing) -> None:
+        self._ring = ring
+        self._keys: dict[str, bytes] = {}
+
+    def derive(self, family_id: str, counter: int, key_id: str | None = None) -> RefreshToken:
+        """The family's token number ``counter``, under today's key or the one it was first derived with.
+
+        Raises Unauthorized ``invalid_refresh_token`` if that key has left the ring.
+        """
+        kid = key_id or self._ring.signing_kid
+        place = UUID(family_id).bytes + counter.to_bytes(8, "big")
+        token = urlsafe_b64encode(hmac.digest(self._key(kid), place, "sha256")).decode().rstrip("=")
+        return RefreshToken(token, digest(token), kid)
+
+    def _key(self, kid: str) -> bytes:
+        if kid not in self._keys:
+            secret = self._ring.secret(kid)
+            if secret is None:
+                raise Unauthorized("invalid_refresh_token")
+            self._keys[kid] = HKDF(SHA256(), 32, salt=None, info=_REFRESH_PURPOSE).derive(secret.encode())
+        return self._keys[kid]
+
+
+def digest(token: str) -> bytes:
+    """SHA-256 of a token of 256 random bits: what the database keeps instead of it."""
+    return hashlib.sha256(token.encode()).digest()

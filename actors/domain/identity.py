@@ -1,0 +1,144 @@
+"""Who people are: roles, addresses, the password rule, and the principal every request is held against."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cache
+from ipaddress import IPv6Address, ip_address, ip_network
+from pathlib import Path
+
+from email_validator import EmailNotValidError, validate_email
+
+from .errors import WeakPassword
+
+MAX_RAW_EMAIL = 2048
+"""Longer input is refused unread: parsing costs more than linear time."""
+
+MAX_EMAIL = 254
+"""RFC 5321, 4.5.3.1.3, less the angle brackets."""
+
+PASSWORD_LENGTH = range(12, 129)
+"""Code points of a new password."""
+
+FORMER_ADDRESS_RESERVED = timedelta(days=7)
+"""How long the address a person has left stays theirs, so that a hijacked change can be undone."""
+
+_NAMED = re.compile(r"[^<>\x00-\x1f\x7f]*<([^<>]+)>")
+
+
+class Role(StrEnum):
+    """What a member may do in their agency."""
+
+    AGENCY_ADMIN = "agency_admin"
+    TICKETING_LEAD = "ticketing_lead"
+    ACCOUNTING_LEAD = "accounting_lead"
+    AGENT = "agent"
+    VIEWER = "viewer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """The person behind a request, as the database has them now, and the credential they came with."""
+
+    user_id: str
+    tenant_id: str
+    role: Role
+    email: str
+    email_verified: bool
+    full_name: str | None
+    tenant_name: str
+    created_at: datetime
+    token_version: int
+    family_id: str | None = None
+    token_id: str | None = None
+    api_key_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What decides whether a person may come in, beside the secret they know."""
+
+    user_active: bool
+    tenant_active: bool
+    email_verified: bool
+    totp_enabled: bool
+
+    def refusal(self, *, verified_only: bool) -> str | None:
+        """The code a sign-in with the right password is refused with, or None. The first that holds is told."""
+        if not (self.user_active and self.tenant_active):
+            return "account_inactive"
+        if verified_only and not self.email_verified:
+            return "email_not_verified"
+        if self.totp_enabled:
+            return "totp_required"
+        return None
+
+
+def normal_email(text: str) -> str:
+    """The one form an address is stored, compared and returned in: NFC, lower case, Unicode domain, no name around it.
+
+    Raises ValueError ``invalid_email``. The DNS is never asked.
+    """
+    address = text.strip()
+    if len(text) > MAX_RAW_EMAIL:
+        raise ValueError("invalid_email")
+    if named := _NAMED.fullmatch(address):
+        address = named[1].strip()
+    try:
+        parsed = validate_email(address, check_deliverability=False)
+    except EmailNotValidError as wrong:
+        raise ValueError("invalid_email") from wrong
+    normal = unicodedata.normalize("NFC", parsed.normalized.lower())
+    if len(normal) > MAX_EMAIL:
+        raise ValueError("invalid_email")
+    return normal
+
+
+def check_password(text: str) -> None:
+    """Hold a new password against the policy: NIST SP 800-63B's length and list, and a letter and a digit of any script.
+
+    Raises WeakPassword with the first rule it breaks.
+    """
+    if rule := _broken_rule(text):
+        raise WeakPassword(rule)
+
+
+def _broken_rule(text: str) -> str | None:
+    if not text.strip():
+        return "password_blank"
+    if len(text) < PASSWORD_LENGTH.start:
+        return "password_too_short"
+    if len(text) >= PASSWORD_LENGTH.stop:
+        return "password_too_long"
+    if not any(map(str.isalpha, text)):
+        return "password_no_letter"
+    if not any(map(str.isdigit, text)):
+        return "password_no_digit"
+    if text.strip().casefold() in common_passwords():
+        return "password_common"
+    return None
+
+
+@cache
+def common_passwords() -> frozenset[str]:
+    """The passwords guessed first, case-folded. Whole entries only: a stem inside a longer password is no objection."""
+    return frozenset((Path(__file__).parent / "common_passwords.txt").read_text("utf-8").splitlines())
+
+
+def network_of(ip: str | None) -> str | None:
+    """The network an address counts as: itself for IPv4, its /64 for IPv6, None where there is no address."""
+    if ip is None:
+        return None
+    try:
+        address = ip_address(ip)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        return str(ip_network((address.packed[:8] + bytes(8), 64)))
+    return str(address)

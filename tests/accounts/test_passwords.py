@@ -1,0 +1,97 @@
+"""Hashing in its own pool: the same cost for everybody, a bounded queue, and a free loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from voyagent.actors import metrics
+from voyagent.actors.accounts.passwords import MAX_WAITING, Passwords
+from voyagent.actors.domain.errors import Unavailable
+
+CHEAP = {"time_cost": 1, "memory_cost": 8192, "parallelism": 1}
+
+
+@pytest.fixture
+async def passwords() -> AsyncIterator[Passwords]:
+    made = Passwords(**CHEAP, workers=2)
+    yield made
+    made.close()
+
+
+def hashes_made() -> float:
+    return sum(s.value for m in metrics.PASSWORD_HASH_SECONDS.collect() for s in m.samples if s.name.endswith("_count"))
+
+
+async def test_a_password_fits_its_own_hash_only(passwords: Passwords) -> None:
+    stored = await passwords.hash("mango-trellis-47")
+    assert stored.startswith("$argon2id$v=19$m=8192,t=1,p=1$")
+    assert await passwords.verify(stored, "mango-trellis-47")
+    assert not await passwords.verify(stored, "mango-trellis-48")
+    assert await passwords.hash("mango-trellis-47") != stored
+
+
+async def test_passwords_are_neither_trimmed_nor_normalised(passwords: Passwords) -> None:
+    stored = await passwords.hash(" pässword 47 ")
+    assert not await passwords.verify(stored, "pässword 47")
+    assert not await passwords.verify(stored, " pa\u0308ssword 47 ")
+
+
+async def test_r29_nobodys_password_costs_one_hash_from_the_first_time_on() -> None:
+    fresh = Passwords(**CHEAP, workers=1)
+    before = hashes_made()
+    assert not await fresh.verify(None, "mango-trellis-47")
+    assert not await fresh.verify("", "")
+    assert hashes_made() - before == 2
+    fresh.close()
+
+
+async def test_r56_a_hash_with_other_figures_is_outdated(passwords: Passwords) -> None:
+    dearer = Passwords(time_cost=2, memory_cost=8192, parallelism=1, workers=1)
+    stored = await passwords.hash("mango-trellis-47")
+    assert not passwords.outdated(stored)
+    assert dearer.outdated(stored)
+    assert await dearer.verify(stored, "mango-trellis-47")
+    dearer.close()
+
+
+async def test_a_broken_hash_fits_nothing_and_breaks_nothing(passwords: Passwords) -> None:
+    assert not await passwords.verify("plain text", "plain text")
+    assert not await passwords.verify("$argon2id$v=19$m=8192,t=1,p=1$broken", "x")
+
+
+async def test_r48_the_sixty_fifth_waiter_is_refused_and_the_queue_recovers() -> None:
+    passwords = Passwords(**CHEAP, workers=1)
+    running = [asyncio.ensure_future(passwords.verify(None, "x")) for _ in range(1 + MAX_WAITING)]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable) as refused:
+        await passwords.verify(None, "x")
+    assert refused.value.code == "overloaded"
+    assert not any(await asyncio.gather(*running))
+    assert not await passwords.verify(None, "x")
+    passwords.close()
+
+
+async def test_r48_a_waiter_who_leaves_gives_their_place_back() -> None:
+    passwords = Passwords(**CHEAP, workers=1)
+    running = [asyncio.ensure_future(passwords.verify(None, "x")) for _ in range(1 + MAX_WAITING)]
+    await asyncio.sleep(0)
+    running[-1].cancel()
+    await asyncio.wait({running[-1]})
+    assert not await passwords.verify(None, "x")
+    await asyncio.gather(*running[:-1])
+    passwords.close()
+
+
+async def test_r48_the_loop_turns_while_passwords_are_hashed() -> None:
+    passwords = Passwords(time_cost=2, memory_cost=65536, parallelism=1, workers=2)
+    hashing = asyncio.gather(*(passwords.hash("mango-trellis-47") for _ in range(4)))
+    turns, began = 0, time.monotonic()
+    while not hashing.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 20, f"the loop turned {turns} times in {time.monotonic() - began:.2f} s"
+    passwords.close()
