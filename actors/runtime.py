@@ -9,66 +9,51 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Coroutine
 from time import perf_counter
-from typing import Any, ClassVar, Final, Generic, Literal, Protocol, TypeVar, final, overload
+from typing import Any, ClassVar, Final, TypeVar, final
 
 import pykka
 
 from . import log
-from .domain.errors import Refusal, Unavailable
-from .metrics import ActorMeter
+from .domain.errors import Refusal
+from .refs import (
+    ActorDead,
+    ActorFailed,
+    Asks,
+    DeadlineExceeded,
+    Inbox,
+    Letter,
+    MailboxFull,
+    Message,
+    Ref,
+    Reply,
+    Signal,
+    Takes,
+    failed,
+    refuse,
+    resolve,
+    undelivered,
+)
+
+__all__ = [
+    "HANDED_OVER",
+    "Actor",
+    "ActorDead",
+    "ActorFailed",
+    "Asks",
+    "DeadlineExceeded",
+    "HandedOver",
+    "MailboxFull",
+    "Message",
+    "Ref",
+]
 
 R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
 
 _log = log.get(__name__)
-_late = log.Quiet(first=10, pause=300.0)
 _tasks: set[asyncio.Task[None]] = set()
 """Every live actor: asyncio holds its tasks weakly, so an idle actor whose ref was dropped would vanish."""
-
-
-class Message(Generic[R_co]):
-    """What actors send each other; the type argument is the reply. Subclasses are frozen, slotted dataclasses."""
-
-    __slots__ = ()
-
-
-class MailboxFull(Unavailable):
-    """503 ``overloaded``: the actor has more mail than it can answer in time."""
-
-    def __init__(self) -> None:
-        super().__init__("overloaded")
-
-
-class DeadlineExceeded(Unavailable):
-    """503 ``deadline_exceeded``: no answer in time. The message may still be handled."""
-
-    def __init__(self) -> None:
-        super().__init__("deadline_exceeded")
-
-
-class ActorDead(Unavailable):
-    """503 ``overloaded``: the actor ended without having looked at the message; it is safe to send it again."""
-
-    def __init__(self) -> None:
-        super().__init__("overloaded")
-
-
-class ActorFailed(Exception):
-    """The actor ended by an error while it had the message; the error is the cause. Not a refusal: a defect."""
-
-
-class Asks(Protocol):
-    """Whatever takes messages: a ``Ref`` to one incarnation of an actor, or the ``Address`` of a permanent one."""
-
-    async def ask(self, message: Message[R], within: float = 10.0) -> R:
-        """The reply; raises a ``Refusal``, or ``ActorFailed``."""
-
-    def tell(self, message: Message[Any]) -> None:
-        """Send and forget. Raises ``MailboxFull``; to a dead actor it is a dead letter."""
 
 
 @final
@@ -77,240 +62,6 @@ class HandedOver:
 
 
 HANDED_OVER: Final = HandedOver()
-
-
-class Reply(pykka.Future[Any]):
-    """Pykka's future, resolved by the loop instead of by a thread that waits."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-    def get(self, *, timeout: float | None = None) -> Any:
-        if self._get_hook is not None:
-            return super().get(timeout=timeout)
-        if not self.inner.done():
-            raise RuntimeError("a reply is awaited, never waited for: that would stop the loop that makes it")
-        return self.inner.result()
-
-    def set(self, value: Any = None) -> None:
-        _resolve(self.inner, value)
-
-    def set_exception(self, exc_info: Any = None) -> None:
-        _refuse(self.inner, ActorDead() if exc_info is None else exc_info[1])
-
-    def __await__(self) -> Any:
-        return self.inner.__await__()
-
-
-def _resolve(reply: asyncio.Future[Any] | None, value: Any) -> None:
-    if reply is not None and not reply.done():
-        reply.set_result(value)
-
-
-def _refuse(reply: asyncio.Future[Any] | None, error: BaseException) -> None:
-    if reply is not None and not reply.done():
-        reply.set_exception(error)
-        reply.exception()  # seen: an asker that has left is no reason for a line in the log
-
-
-def fresh(refusal: Refusal) -> Refusal:
-    """The same refusal without its history: one raised at many askers would grow a traceback for each."""
-    again = type(refusal).__new__(type(refusal), *refusal.args)
-    again.__dict__.update(refusal.__dict__)
-    return again
-
-
-def _failed(actor: str, failure: BaseException) -> ActorFailed:
-    error = ActorFailed(f"{actor} failed")
-    error.__cause__ = failure
-    return error
-
-
-@dataclass(slots=True)
-class Letter:
-    """A message on its way, with the reply somebody may wait for and the log scope of who sent it."""
-
-    message: Any
-    reply: asyncio.Future[Any] | None
-    scope: log.Scope
-
-
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """Something the actor itself has to do between two messages; it passes a full mailbox."""
-
-    act: Callable[[], Awaitable[None]]
-
-
-class Inbox:
-    """An actor's letters in their order, with one reader: the actor."""
-
-    __slots__ = ("__weakref__", "_letters", "_reader")
-
-    def __init__(self) -> None:
-        self._letters: deque[Letter] = deque()
-        self._reader: asyncio.Future[None] | None = None
-
-    def __len__(self) -> int:
-        return len(self._letters)
-
-    def empty(self) -> bool:
-        return not self._letters
-
-    def get(self) -> Any:
-        """Pykka's own loop would wait here; ours takes."""
-        raise RuntimeError("an inbox on the loop is read with take()")
-
-    def put(self, envelope: Any) -> None:
-        """The border to Pykka: its envelopes carry what is not a ``Message``, a stop for one."""
-        reply = envelope.reply_to
-        self.add(Letter(envelope.message, None if reply is None else reply.inner, log.SCOPE.get()))
-
-    def add(self, letter: Letter, *, first: bool = False) -> None:
-        if first:
-            self._letters.appendleft(letter)
-        else:
-            self._letters.append(letter)
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
-
-    async def take(self) -> Letter:
-        while not self._letters:
-            self._reader = asyncio.get_running_loop().create_future()
-            try:
-                await self._reader
-            finally:
-                self._reader = None
-        return self._letters.popleft()
-
-    def empty_out(self) -> list[Letter]:
-        """All that is unread, removed."""
-        unread = list(self._letters)
-        self._letters.clear()
-        return unread
-
-
-State = Literal["starting", "running", "stopping", "ended"]
-
-
-class Life:
-    """What may be known of an actor from outside: its state and figures, and who wants to hear of its end."""
-
-    __slots__ = ("branches", "failure", "handled", "heir", "started", "state", "task", "watcher")
-
-    def __init__(self) -> None:
-        self.state: State = "starting"
-        self.started = False
-        self.handled = 0
-        self.failure: BaseException | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.watcher: Callable[[BaseException | None], None] | None = None
-        self.heir: Callable[[list[Letter]], None] | None = None
-        """Takes the unread letters of an actor that is put to sleep."""
-        self.branches: Callable[[], dict[str, Any]] | None = None
-        """A supervisor's children, as data."""
-
-
-class Ref(pykka.ActorRef["Actor"]):
-    """One incarnation of an actor, to be sent messages."""
-
-    def __init__(self, actor: Actor) -> None:
-        super().__init__(actor)
-        self.inbox: Inbox = actor.actor_inbox
-        self.life = Life()
-        self.meter = ActorMeter.of(self.actor_class.__name__)
-        self._limit = self.actor_class.mailbox
-
-    @overload  # type: ignore[override]  # Pykka answers a future; ours is awaited
-    def ask(self, message: Message[R], within: float = 10.0) -> Coroutine[Any, Any, R]: ...
-    @overload
-    def ask(self, message: object, *, block: Literal[False], timeout: float | None = None) -> pykka.Future[Any]: ...
-    def ask(self, message: Any, within: float = 10.0, *, block: bool = False, timeout: float | None = None) -> Any:
-        """The reply, awaited for at most ``within`` seconds. What is no ``Message`` (a stop) goes Pykka's way."""
-        if isinstance(message, Message):
-            return self._ask(message, within)
-        return super().ask(message, block=block, timeout=timeout)
-
-    async def _ask(self, message: Message[R], within: float) -> R:
-        loop = asyncio.get_running_loop()
-        if asyncio.current_task() is self.life.task:
-            raise RuntimeError(f"{self.actor_class.__name__} asks itself and would wait for ever")
-        reply: asyncio.Future[R] = loop.create_future()
-        if not self.deliver(Letter(message, reply, log.SCOPE.get())):
-            raise ActorDead
-        deadline = loop.call_later(within, self._lapse, reply)
-        try:
-            return await reply
-        finally:
-            deadline.cancel()
-
-    def _lapse(self, reply: asyncio.Future[Any]) -> None:
-        if not reply.done():
-            self.meter.ask_timeouts.inc()
-            reply.set_exception(DeadlineExceeded())
-
-    def tell(self, message: Any) -> None:
-        """Send and forget. Raises ``MailboxFull``; to a dead actor it is a dead letter."""
-        if not isinstance(message, Message):
-            return super().tell(message)
-        if not self.deliver(Letter(message, None, log.SCOPE.get())):
-            dead_letter(self.meter, message)
-
-    def deliver(self, letter: Letter) -> bool:
-        """Put a letter in the mailbox; false if the actor is dead. Raises ``MailboxFull``."""
-        if self.actor_stopped.is_set():
-            return False
-        if len(self.inbox) >= self._limit:
-            self.meter.mailbox_full.inc()
-            raise MailboxFull
-        self.inbox.add(letter)
-        return True
-
-    def signal(self, act: Callable[[], Awaitable[None]], *, first: bool = False) -> None:
-        """Have the actor run ``act`` between two messages; an error in it fails the actor."""
-        if self.is_alive():
-            self.inbox.add(Letter(Signal(act), None, log.SCOPE.get()), first=first)
-
-    def stop_soon(self) -> None:
-        """Ask it to end after the messages it has; harmless when it has ended."""
-        if self.is_alive():
-            self.stop(block=False)
-
-    async def stop_and_wait(self, within: float) -> None:
-        """Ask it to end and wait; after ``within`` seconds it is cancelled where it stands."""
-        self.stop_soon()
-        await self._gone(within)
-
-    async def kill(self) -> None:
-        """Cancel it where it stands and wait for its end."""
-        await self._gone(0.0)
-
-    async def _gone(self, within: float) -> None:
-        task = self.life.task
-        if task is None:
-            return
-        for patience in (within, 1.0 + self.actor_class.farewell):
-            if patience > 0:
-                await asyncio.wait({task}, timeout=patience)
-            if task.done():
-                return
-            task.cancel()
-        await asyncio.wait({task}, timeout=1.0)
-        if not task.done():
-            _log.error("actor_will_not_end", actor=self.actor_class.__name__)
-
-    async def ended(self) -> None:
-        """Return when it has ended, its farewell included."""
-        if self.life.task is not None:
-            await asyncio.wait({self.life.task})
-
-
-def dead_letter(meter: ActorMeter, message: object) -> None:
-    """Count a message nobody will ever handle; the first ten are logged, then one burst each five minutes."""
-    meter.dead_letters.inc()
-    if _late.allows():
-        _log.warning("dead_letter", actor=meter.actor, message=type(message).__name__)
 
 
 class Actor(pykka.Actor):
@@ -333,6 +84,7 @@ class Actor(pykka.Actor):
         self.ref = Ref(self)
         self._life = self.ref.life
         self._letter: Letter | None = None
+        self._began = 0.0
         self._owned: set[asyncio.Task[Any]] = set()
         self._owing: set[asyncio.Task[Any]] = set()
 
@@ -378,20 +130,28 @@ class Actor(pykka.Actor):
     def later(self, work: Coroutine[Any, Any, Any]) -> HandedOver:
         """Answer the present message with what ``work`` returns, while other messages are handled.
 
-        A ``Refusal`` goes to the asker; any other error goes to him as ``ActorFailed`` and fails the actor.
+        A ``Refusal`` goes to the asker; any other error goes to him as ``ActorFailed`` and fails the actor. A stop
+        leaves it ``farewell`` seconds to finish.
         """
-        letter = self._hand_over()
-        task = asyncio.get_running_loop().create_task(self._owe(letter, work), name=f"{type(self).__name__}.later")
+        try:
+            letter = self._hand_over()
+        except RuntimeError:
+            work.close()
+            raise
+        name = f"{type(self).__name__}.later"
+        task = asyncio.get_running_loop().create_task(self._owe(letter, self._began, work), name=name)
         self._owing.add(task)
         task.add_done_callback(lambda done: self._settled(done, letter, work))
         return HANDED_OVER
 
-    def forward(self, to: Ref, message: Message[Any]) -> HandedOver:
+    def forward(self, to: Takes, message: Message[Any]) -> HandedOver:
         """Hand the present message's envelope on with ``message`` in it: ``to`` replies, and nobody waits in between."""
         letter = self._hand_over()
+        asked = type(letter.message)
         letter.message = message
         if not to.deliver(letter):
             undelivered(letter, to.meter, ActorDead())
+        self.ref.meter.handled(asked, "reply", perf_counter() - self._began)
         return HANDED_OVER
 
     def spawn(self, work: Coroutine[Any, Any, R], *, name: str) -> asyncio.Task[R]:
@@ -409,6 +169,14 @@ class Actor(pykka.Actor):
 
         self.ref.signal(raise_it, first=True)
 
+    def ask_to_sleep(self) -> None:
+        """Tell the supervisor that nothing is due here. It ends this actor, and the next message starts it anew.
+
+        Forgotten if a message has come meanwhile, so an actor says so again whenever it has become idle.
+        """
+        if self._life.sleeper is not None and not self._owing:
+            self._life.sleeper(self._life.handled)
+
     def _hand_over(self) -> Letter:
         letter = self._letter
         if letter is None or asyncio.current_task() is not self._life.task:
@@ -416,26 +184,30 @@ class Actor(pykka.Actor):
         self._letter = None
         return letter
 
-    async def _owe(self, letter: Letter, work: Coroutine[Any, Any, Any]) -> None:
-        began = perf_counter()
+    async def _owe(self, letter: Letter, began: float, work: Coroutine[Any, Any, Any]) -> None:
         outcome = "failure"
         try:
-            _resolve(letter.reply, await work)
+            resolve(letter.reply, await work)
             outcome = "reply"
         except Refusal as refusal:
-            _refuse(letter.reply, fresh(refusal))
+            refuse(letter.reply, refusal)
             outcome = "refusal"
         except BaseException as error:
-            _refuse(letter.reply, _failed(type(self).__name__, self._life.failure or error))
             if not _was_cancelled():
+                refuse(letter.reply, failed(type(self).__name__, error))
                 self.fail(error)
+            elif self._life.failure is None:
+                refuse(letter.reply, DeadlineExceeded())
+            else:
+                refuse(letter.reply, failed(type(self).__name__, self._life.failure))
         finally:
             self.ref.meter.handled(type(letter.message), outcome, perf_counter() - began)
 
     def _settled(self, task: asyncio.Task[Any], letter: Letter, work: Coroutine[Any, Any, Any]) -> None:
         self._owing.discard(task)
-        work.close()
-        undelivered(letter, self.ref.meter, ActorDead())
+        if task.cancelled():  # before its first step, so nobody has looked at the message
+            work.close()
+            undelivered(letter, self.ref.meter, ActorDead())
 
     async def _guard(self, work: Coroutine[Any, Any, R]) -> R:
         try:
@@ -444,7 +216,7 @@ class Actor(pykka.Actor):
             if _was_cancelled():
                 raise
             self.fail(error)
-            raise _failed(type(self).__name__, error) from error
+            raise failed(type(self).__name__, error) from error
 
     def _discard(self, task: asyncio.Task[Any], work: Coroutine[Any, Any, Any]) -> None:
         self._owned.discard(task)
@@ -471,9 +243,9 @@ class Actor(pykka.Actor):
             self._turn_away()
         await self._part()
         life.state = "ended"
-        life.branches = None
         if life.watcher is not None:
             life.watcher(life.failure)
+        life.branches = life.watcher = life.sleeper = life.heir = None
         if _was_cancelled():
             raise asyncio.CancelledError
 
@@ -493,28 +265,28 @@ class Actor(pykka.Actor):
             elif isinstance(message, Signal):
                 await message.act()
             else:
-                _resolve(letter.reply, self._handle_receive(message))
+                resolve(letter.reply, self._handle_receive(message))
 
     async def _answer(self, letter: Letter, message: Message[Any]) -> None:
         self._life.handled += 1
         self._letter = letter
-        began = perf_counter()
-        outcome = "failure"
+        self._began = began = perf_counter()
+        outcome = "reply"
         try:
             reply = await self.receive(message)
-            outcome = "reply"
-            if reply is not HANDED_OVER:
-                _resolve(letter.reply, reply)
+            if reply is HANDED_OVER:
+                return
+            resolve(letter.reply, reply)
         except Refusal as refusal:
             outcome = "refusal"
-            _refuse(letter.reply, fresh(refusal))
+            refuse(letter.reply, refusal)
         except BaseException as error:
-            _refuse(letter.reply, _failed(type(self).__name__, error))
+            refuse(letter.reply, failed(type(self).__name__, error))
+            self.ref.meter.handled(type(message), "failure", perf_counter() - began)
             raise
         finally:
             self._letter = None
-            if outcome != "reply" or reply is not HANDED_OVER:
-                self.ref.meter.handled(type(message), outcome, perf_counter() - began)
+        self.ref.meter.handled(type(message), outcome, perf_counter() - began)
 
     def _report(self, failure: BaseException) -> None:
         if isinstance(failure, Refusal) and not self._life.started:
@@ -526,27 +298,26 @@ class Actor(pykka.Actor):
     def _turn_away(self) -> None:
         """Resolve all unread mail: it goes to the heir, or its askers learn why nobody will answer."""
         unread = self.actor_inbox.empty_out()
-        life = self._life
-        if life.heir is not None and life.failure is None:
-            mail = [letter for letter in unread if isinstance(letter.message, Message)]
-            unread = [letter for letter in unread if not isinstance(letter.message, Message)]
-            life.heir(mail)
+        mail = [letter for letter in unread if isinstance(letter.message, Message)]
         for letter in unread:
-            if isinstance(letter.message, Message):
-                undelivered(letter, self.ref.meter, self._why())
-            elif not isinstance(letter.message, Signal):
-                _resolve(letter.reply, None)
+            if not isinstance(letter.message, Message):
+                resolve(letter.reply, None)
+        if self._life.heir is not None and self._life.started:
+            return self._life.heir(mail)
+        for letter in mail:
+            undelivered(letter, self.ref.meter, self._why())
 
     def _why(self) -> BaseException:
+        """For those whose message was not looked at: try again, unless it is the start that failed."""
         failure = self._life.failure
         if failure is None or self._life.started:
             return ActorDead()
-        return fresh(failure) if isinstance(failure, Refusal) else _failed(type(self).__name__, failure)
+        return failure if isinstance(failure, Refusal) else failed(type(self).__name__, failure)
 
     async def _part(self) -> None:
         """End all that is this actor's: replies owed, children, tasks; then its farewell. Errors here are logged."""
         if self._owing and self._life.failure is None:
-            await self._quietly("replies owed", asyncio.wait(self._owing, timeout=self.farewell))
+            await self._quietly("replies_owed", asyncio.wait(self._owing, timeout=self.farewell))
         await self._cancel(self._owing)
         await self._quietly("release", self._release())
         await self._cancel(self._owned)
@@ -568,14 +339,6 @@ class Actor(pykka.Actor):
                 task.cancel()
             await self._quietly("tasks", asyncio.wait(pending, timeout=self.farewell))
         _log.error("tasks_will_not_end", actor=type(self).__name__, tasks=len(tasks))
-
-
-def undelivered(letter: Letter, meter: ActorMeter, why: BaseException) -> None:
-    """Resolve a letter nobody will handle: its asker gets ``why``; without one it is a dead letter."""
-    if letter.reply is None:
-        dead_letter(meter, letter.message)
-    else:
-        _refuse(letter.reply, why)
 
 
 def _was_cancelled() -> bool:
