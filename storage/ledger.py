@@ -213,12 +213,14 @@ class Perform(Step[Mapping[str, Any]]):
     plan: Operation[dict[str, Any]]
     tell: Tell
     account: Account
-    bind: Operation[Mapping[str, Any]] | None = None
+    bind: Operation[Any] | None = None
 
     async def run(self, db: Connection) -> Written[Mapping[str, Any]]:
         refused = await objection(db, self.call, self.tenant_id, self.now)
-        if refused is None and self.bind is not None and await self.bind.run(db) != self.call.bound:
-            refused = {"error": "changed_since_approval: what was approved has changed; ask anew"}
+        if refused is None and self.bind is not None:
+            gate = await self.bind.run(db)
+            if getattr(gate, "bound", None) != self.call.bound:
+                refused = {"error": "changed_since_approval: what was approved has changed; ask anew"}
         output = refused if refused is not None else await self.plan.run(db)
         return await conclude(db, self, output)
 

@@ -1,0 +1,121 @@
+"""What model calls cost: an estimate reserved before, the truth written down after."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING
+
+from .. import ids, log, metrics
+from ...storage import turns
+from .model import ModelCall, Usage
+
+if TYPE_CHECKING:
+    from .loop import Ports, Task
+
+_log = log.get(__name__)
+_MILLION = Decimal(1_000_000)
+_CENTS = Decimal("0.00000001")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD per million tokens: input, output, cache read, cache write."""
+
+    input: Decimal
+    output: Decimal
+    cache_read: Decimal
+    cache_write: Decimal
+
+    def of(self, usage: Usage) -> Decimal:
+        """The cost in USD, eight decimals."""
+        cost = (
+            usage.input * self.input
+            + usage.output * self.output
+            + usage.cache_read * self.cache_read
+            + usage.cache_write * self.cache_write
+        ) / _MILLION
+        return cost.quantize(_CENTS, ROUND_HALF_UP)
+
+
+Prices = Mapping[str, Price]
+
+
+def estimate(call: ModelCall) -> int:
+    """Tokens a call may take at most: the request's UTF-8 bytes by three, and its whole allowance of output."""
+    request = json.dumps([call.system, call.tools, call.messages], ensure_ascii=False, default=str)
+    return len(request.encode()) // 3 + call.max_tokens
+
+
+@dataclass(slots=True)
+class Spending:
+    """One model call's reservation, from before the call to its settlement."""
+
+    ports: Ports
+    task: Task
+    id: str
+    model: str
+    reserved: int
+    began: float
+    refused: str | None = None
+    usage: Usage | None = None
+    outcome: str = "failed"
+    _settled: bool = field(default=False)
+
+    def finish(self, usage: Usage | None, outcome: str) -> None:
+        """The call is over; the reservation becomes what was used."""
+        if self._settled:
+            return
+        self._settled = True
+        self.usage, self.outcome = usage, outcome
+        used = 0 if usage is None else usage.input + usage.output + usage.cache_read + usage.cache_write
+        self.ports.allowance.settle(self.reserved, used)
+
+    def spent(self) -> turns.Spent:
+        """As the ledger of model calls keeps it."""
+        self.finish(self.usage, self.outcome)
+        usage = self.usage or Usage(0, 0, 0, 0)
+        price = self.ports.prices.get(self.model)
+        cost = None if price is None else price.of(usage)
+        if cost is None:
+            metrics.MODEL_UNPRICED_CALLS_TOTAL.labels(model=self.model).inc()
+            _log.warning("model_price_unknown", model=self.model)
+        else:
+            metrics.MODEL_COST_USD_TOTAL.labels(model=self.model).inc(float(cost))
+        return turns.Spent(
+            id=self.id,
+            model=self.model,
+            outcome=self.outcome,
+            input_tokens=usage.input,
+            output_tokens=usage.output,
+            cache_read_tokens=usage.cache_read,
+            cache_write_tokens=usage.cache_write,
+            cost_usd=cost,
+            duration_ms=int((self.ports.clock.monotonic() - self.began) * 1000),
+        )
+
+
+async def begin(task: Task, ports: Ports, call: ModelCall, pass_no: int, desk: str | None) -> Spending:
+    """Reserve the estimate and write the call down as started. ``refused`` says why it may not be made."""
+    tokens = estimate(call)
+    spending = Spending(ports, task, ids.uuid7(), call.model, tokens, ports.clock.monotonic())
+    spending.refused = ports.allowance.reserve(tokens)
+    if spending.refused is not None:
+        spending._settled = True
+        return spending
+    await ports.store.ask(
+        turns.BeginModelCall(
+            tenant_id=task.tenant_id,
+            id=spending.id,
+            session_id=task.session_id,
+            turn_id=task.turn_id,
+            pass_no=pass_no,
+            desk=desk,
+            model=call.model,
+            estimate=tokens,
+            now=ports.clock.now(),
+        )
+    )
+    return spending

@@ -1,0 +1,402 @@
+"""One pass of a turn: settle what was decided, then let the model speak and act until it is done or must wait.
+
+A pass that starts, one that resumes after a decision and one that is carried on after a crash are the same code: everything
+it needs is read from storage, and everything it does is a step that is stored before it is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeVar
+
+from .. import ids, log
+from ..clock import Clock
+from ..domain import transcript
+from ..domain.approvals import approval_id
+from ..domain.events import Event
+from ..domain.settings import TenantSettings
+from ..domain.turns import CALLS_PER_PASS, Ask, Brief, Call, LoopState
+from ..runtime import Asks
+from ...storage import turns
+from ...storage.steps import Step
+from . import accounting, carrying
+from .desks import DESKS, ORCHESTRATOR_TOOLS
+from .model import Answer, Delta, Model, ModelCall, ModelFailed
+from .prompts import brief_for, system_prompt
+from .tools.catalogue import for_desk
+from .tools.tool import Gate, InputInvalid, Order, Plan, Tool, ToolContext
+
+R = TypeVar("R")
+_log = log.get(__name__)
+
+CONTEXT_CHARACTERS = 400_000
+"""What a model is given of a transcript: about half of a window of 200,000 tokens."""
+
+
+class Recorder(Protocol):
+    """The way up to the session: what a pass says, and the steps it wants written."""
+
+    async def say(self, text: str) -> None:
+        """Tell words of the model. Waits only while the log is far behind."""
+
+    async def write(self, make: Callable[[int, datetime], Step[R]]) -> R:
+        """Have a step stored and told; ``make`` is given the newest event id and the time."""
+
+
+class Allowance(Protocol):
+    """The agency's token budget: reserved before a model call, settled after it."""
+
+    def reserve(self, tokens: int) -> str | None:
+        """None, or the words of the refusal."""
+
+    def settle(self, reserved: int, used: int) -> None:
+        """Give back what was reserved and count what was used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """Whose turn this is, and what it may use."""
+
+    tenant_id: str
+    session_id: str
+    turn_id: str
+    user_id: str
+    settings: TenantSettings
+    model_name: str
+    max_tokens: int
+    approval_ttl: timedelta
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What a pass reaches the world by."""
+
+    model: Model
+    recorder: Recorder
+    store: Asks
+    allowance: Allowance
+    clock: Clock
+    prices: accounting.Prices
+    context: Callable[[Task], ToolContext]
+
+
+class Broken(Exception):
+    """The pass ends here with an ``error`` event; the text is the event's."""
+
+
+class Pass:
+    """One pass. ``run`` returns when its ``final`` is stored."""
+
+    def __init__(self, task: Task, ports: Ports) -> None:
+        self.task = task
+        self.ports = ports
+        self.began = ports.clock.monotonic()
+        self.partial: list[str] = []
+        self.spending: accounting.Spending | None = None
+        self.state = LoopState()
+        self.calls: list[Call] = []
+        self.tools = ports.context(task)
+        self.uses: Counter[str] = Counter()
+
+    @property
+    def ran_ms(self) -> int:
+        return int((self.ports.clock.monotonic() - self.began) * 1000)
+
+    async def run(self) -> str:
+        """Carry the turn to its next ``final``; answers the turn's state."""
+        loaded = await self._load()
+        self.state = loaded.state
+        self.calls = list(loaded.calls)
+        self.uses = Counter(call.tool for call in self.calls if call.approval_id is not None)
+        try:
+            return await self._advance(loaded)
+        except Broken as broken:
+            return await self.stop("failed", str(broken))
+
+    async def _load(self) -> turns.PassContext:
+        load = turns.LoadPass(
+            tenant_id=self.task.tenant_id, session_id=self.task.session_id, turn_id=self.task.turn_id
+        )
+        return await self.ports.store.ask(load)
+
+    async def _advance(self, loaded: turns.PassContext) -> str:
+        lapsed = [call for call in self.calls if call.error == "expired" and not call.told]
+        decided = [call for call in self.calls if not call.told and not call.undecided]
+        for call in decided:
+            await self._settle(call)
+        undecided = any(call.undecided for call in self.calls)
+        carried = any(call.told and call.state in ("succeeded", "unknown") and call.approval_id for call in self.calls)
+        if loaded.ride is not None:
+            await self._ride(loaded.ride)
+        elif undecided:
+            return await self._end("waiting")
+        elif lapsed and len(lapsed) == len([c for c in decided if c.approval_id]) and not carried:
+            return await self._end("completed")
+        elif self._finished(loaded):
+            return await self._next_desk() or await self._end("completed")
+        if loaded.cut and self.task.again:
+            await self.ports.recorder.say("\n\n")
+        return await self._converse()
+
+    def _finished(self, loaded: turns.PassContext) -> bool:
+        """The last answer of this turn asked for nothing: only a handoff can be left to do."""
+        own = [message for message in loaded.messages if message.turn_id == self.task.turn_id]
+        return bool(own) and own[-1].role == "assistant" and self.task.again
+
+    async def _ride(self, text: str) -> None:
+        task = self.task
+        message_id = ids.uuid7()
+        await self.ports.recorder.write(
+            lambda after, now: turns.Ride(
+                tenant_id=task.tenant_id,
+                session_id=task.session_id,
+                after=after,
+                now=now,
+                turn_id=task.turn_id,
+                user_id=task.user_id,
+                text=text,
+                message_id=message_id,
+            )
+        )
+
+    async def _converse(self) -> str:
+        for _ in range(CALLS_PER_PASS):
+            answer = await self._ask_model()
+            state = await self._take(answer)
+            if state is not None:
+                return state
+        raise Broken(f"tool_rounds_exceeded: {CALLS_PER_PASS}")
+
+    async def _ask_model(self) -> Answer:
+        loaded = await self._load()
+        call = self._model_call(loaded)
+        self.spending = await accounting.begin(self.task, self.ports, call, loaded.pass_no, self.state.desk)
+        if self.spending.refused is not None:
+            raise Broken(self.spending.refused)
+        self.partial = []
+        try:
+            async for piece in self.ports.model.stream(call):
+                if isinstance(piece, Delta):
+                    self.partial.append(piece.text)
+                    await self.ports.recorder.say(piece.text)
+                else:
+                    self.spending.finish(piece.usage, "ok")
+                    return piece
+        except ModelFailed as failed:
+            self.spending.finish(failed.usage, "failed")
+            raise Broken(f"{failed.code}: {failed.text}") from failed
+        raise Broken("model_unavailable: the answer had no end")
+
+    def _model_call(self, loaded: turns.PassContext) -> ModelCall:
+        state, settings = self.state, self.task.settings
+        tools = ORCHESTRATOR_TOOLS if state.desk is None else [tool.schema() for tool in for_desk(state.desk)]
+        messages = transcript.trimmed(loaded.messages, CONTEXT_CHARACTERS)
+        brief = None if state.brief is None else brief_for(state.brief.goal)
+        return ModelCall(
+            model=self.task.model_name,
+            system=system_prompt(DESKS[state.desk or "orchestrator"], settings, self.ports.clock.now()),
+            tools=list(tools),
+            messages=transcript.for_model(
+                messages, pending=loaded.pending, brief=brief, brief_after=state.brief_after
+            ),
+            max_tokens=self.task.max_tokens,
+        )
+
+    async def _take(self, answer: Answer) -> str | None:
+        """Store an answer and do what it asks for; the turn's state if the pass is over."""
+        asked = [block for block in answer.blocks if block["type"] == "tool_use"]
+        if self.state.desk is None:
+            return await self._take_from_orchestrator(answer, asked)
+        proposals = [await self._propose(block, place) for place, block in enumerate(asked)]
+        asks = [each.ask for each in proposals if each.ask is not None]
+        waits = bool(asks) and len(asks) == len(proposals)
+        ending = turns.Ending(state="waiting", ran_ms=self.ran_ms) if waits else None
+        if not asked and not self.state.handoffs:
+            ending = turns.Ending(state="completed", ran_ms=self.ran_ms)
+        await self._store_answer(answer, [event for each in proposals for event in each.events], ending, proposals)
+        if ending is not None:
+            return ending.state
+        if not asked:
+            return await self._next_desk()
+        for each in proposals:
+            if each.ask is None:
+                await self._settle(each.call, each.outcome)
+        return await self._end("waiting") if asks else None
+
+    async def _take_from_orchestrator(self, answer: Answer, asked: Sequence[Mapping[str, Any]]) -> str | None:
+        handoffs = [Brief(b["input"].get("domain", ""), b["input"].get("goal", "")) for b in asked if b["name"] == "handoff"]
+        events = [self._event("tool_use", b["name"], b["id"], tool_input=dict(b["input"])) for b in asked]
+        own = [self._own_result(block) for block in asked]
+        questions = [str(b["input"].get("question", "")) for b in asked if b["name"] == "clarify"]
+        events += [Event(kind="text_delta", turn_id=self.task.turn_id, text=text) for text in questions if text]
+        unknown = [brief.domain for brief in handoffs if brief.domain not in DESKS or brief.domain == "orchestrator"]
+        stranger = any(block["name"] not in ("handoff", "clarify") for block in asked)
+        if handoffs and not unknown:
+            self.state = LoopState(
+                desk=handoffs[0].domain, brief=handoffs[0], brief_after=-1, handoffs=tuple(handoffs[1:])
+            )
+        over = not stranger and (not handoffs or bool(questions)) and not unknown
+        ending = turns.Ending(state="completed", ran_ms=self.ran_ms) if over else None
+        place = await self._store_answer(answer, events, ending, (), own)
+        if unknown:
+            raise Broken(f"desk_unknown: {unknown[0]}")
+        if self.state.brief is not None:
+            self.state = replace(self.state, brief_after=place)
+        return None if ending is None else ending.state
+
+    def _own_result(self, block: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+        output: dict[str, Any] = {"accepted": True}
+        if block["name"] not in ("handoff", "clarify"):
+            output = {"error": f"unknown_tool: {block['name']}"}
+        return ids.uuid7(), transcript.tool_result(block["id"], block["name"], output)
+
+    async def _store_answer(
+        self,
+        answer: Answer,
+        events: Sequence[Event],
+        ending: turns.Ending | None,
+        proposals: Sequence[Proposal],
+        own: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    ) -> int:
+        task, spent = self.task, None if self.spending is None else self.spending.spent()
+        told = [*events, *([Event(kind="final", turn_id=task.turn_id)] if ending is not None else [])]
+        message_id = ids.uuid7()
+        place = await self.ports.recorder.write(
+            lambda after, now: turns.Answer(
+                tenant_id=task.tenant_id,
+                session_id=task.session_id,
+                after=after,
+                now=now,
+                turn_id=task.turn_id,
+                message_id=message_id,
+                content=[dict(block) for block in answer.blocks],
+                events=tuple(told),
+                state=self.state,
+                calls=tuple(each.call for each in proposals),
+                asks=tuple(each.ask for each in proposals if each.ask is not None),
+                own=tuple(own),
+                entries=tuple(carrying.requested(task, each.ask, now) for each in proposals if each.ask is not None),
+                spent=spent,
+                ending=ending,
+            )
+        )
+        self.partial, self.spending = [], None
+        self.calls += [each.call for each in proposals]
+        return place
+
+    async def _next_desk(self) -> str | None:
+        if not self.state.handoffs:
+            return None
+        task, brief = self.task, self.state.handoffs[0]
+        messages = (await self._load()).messages
+        self.state = LoopState(
+            desk=brief.domain, brief=brief, brief_after=messages[-1].sequence, handoffs=self.state.handoffs[1:]
+        )
+        await self.ports.recorder.write(
+            lambda after, now: turns.Goon(
+                tenant_id=task.tenant_id,
+                session_id=task.session_id,
+                after=after,
+                now=now,
+                turn_id=task.turn_id,
+                state=self.state,
+            )
+        )
+        return None
+
+    async def _propose(self, block: Mapping[str, Any], place: int) -> Proposal:
+        """Look at a call before it is stored: may it be made, and could it succeed now?"""
+        task = self.task
+        tool = {each.name: each for each in for_desk(self.state.desk or "")}.get(block["name"])
+        call = Call(
+            id=ids.uuid7(),
+            turn_id=task.turn_id,
+            call_id=block["id"],
+            tool=block["name"],
+            desk=self.state.desk,
+            input=dict(block["input"]),
+            effect="read" if tool is None else tool.effect,
+            user_id=task.user_id,
+            position=place,
+        )
+        asking = self._event("tool_use", call.tool, call.call_id, tool_input=call.input)
+        if tool is None:
+            return Proposal(call, (asking,), outcome={"error": f"unknown_tool: {call.tool}"})
+        try:
+            given = tool.parse(call.input)
+        except InputInvalid as invalid:
+            return Proposal(call, (asking,), outcome={"error": str(invalid)})
+        if not tool.gated:
+            return Proposal(call, (asking,))
+        gate = await self._gate(tool, given)
+        if not isinstance(gate, Gate):
+            return Proposal(call, (asking,), outcome=gate)
+        return self._ask(tool, call, gate, asking)
+
+    async def _gate(self, tool: Tool, given: Any) -> Gate | dict[str, Any]:
+        if isinstance(tool, Order):
+            return await tool.check(given, self.tools)
+        assert isinstance(tool, Plan)
+        return await self.ports.store.ask(tool.gate(given, self.tools))
+
+    def _ask(self, tool: Tool, call: Call, gate: Gate, asking: Event) -> Proposal:
+        self.uses[tool.name] += 1
+        asked_as = approval_id(self.task.turn_id, tool.name, self.uses[tool.name])
+        call = replace(call, bound=dict(gate.bound), approval_id=asked_as)
+        until = self.ports.clock.now() + self.task.approval_ttl
+        ask = Ask(
+            id=asked_as,
+            call=call,
+            summary=gate.summary[:1024],
+            approver_roles=tuple(sorted(str(role) for role in tool.approvers)),
+            expires_at=until if gate.expires_at is None else min(until, gate.expires_at),
+        )
+        request = self._event(
+            "approval_request", call.tool, call.call_id, approval_id=ask.id, approval_summary=ask.summary
+        )
+        return Proposal(call, (asking, request), ask=ask)
+
+    async def _settle(self, call: Call, outcome: Mapping[str, Any] | None = None) -> None:
+        """Carry a call out, or tell what became of it, and remember that it is told."""
+        output = await carrying.settle(self, call, outcome)
+        state = "failed" if "error" in output else "succeeded"
+        self.calls = [
+            replace(each, told=True, state=state) if each.id == call.id else each for each in self.calls
+        ]
+
+    async def _end(self, state: Any) -> str:
+        return await self.stop(state, None)
+
+    async def stop(self, state: Any, error: str | None, *, withdrawn_by: str | None = None) -> str:
+        """End the pass: the error if there is one, and ``final``. Failing or cancelling leaves no call open."""
+        loaded = await self._load() if state in ("failed", "cancelled") else None
+        end = carrying.ending(self, state, error, loaded, withdrawn_by)
+        await self.ports.recorder.write(end)
+        return str(state)
+
+    def _event(self, kind: Any, tool: str, call_id: str, **more: Any) -> Event:
+        return Event(kind=kind, turn_id=self.task.turn_id, tool_name=tool, tool_call_id=call_id, **more)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A call a model asks for, the events that tell of it, and either what a human is asked or what is known already."""
+
+    call: Call
+    events: tuple[Event, ...]
+    ask: Ask | None = None
+    outcome: Mapping[str, Any] | None = None
+
+
+async def run_within(work: Pass, seconds: float) -> str:
+    """Run a pass with a limit on its time; past it the turn ends with ``turn_timeout``."""
+    try:
+        async with asyncio.timeout(max(seconds, 0.0)):
+            return await work.run()
+    except TimeoutError:
+        return await work.stop("failed", f"turn_timeout: {round(seconds)}s")

@@ -1,0 +1,25 @@
+"""Hiding what nobody but a tool may read: passwords, tokens, document and card numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+HIDDEN = ("password", "secret", "token", "authorization", "api_key", "totp", "recovery_code", "cvv", "cvc")
+"""Names of which nothing is kept."""
+TAILED = ("passport_number", "document_number", "card_number", "visa_number")
+"""Names of which the last four characters are kept."""
+
+
+def masked(value: Any, name: str = "") -> Any:
+    """The same JSON value with sensitive fields masked by their names; numbers that are no ints become text."""
+    if isinstance(value, Mapping):
+        return {key: masked(each, str(key).lower()) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked(each, name) for each in value]
+    if any(word in name for word in HIDDEN) and value is not None:
+        return "***"
+    if any(word in name for word in TAILED) and isinstance(value, str):
+        return "***" + value[-4:]
+    return str(value) if isinstance(value, float | Decimal) else value
