@@ -133,6 +133,8 @@ class Decide(Step[Decided]):
     entry_ids: Sequence[str]
     key: idempotency.Key | None = None
     reply: idempotency.Encode[Approval] | None = None
+    ride: str | None = None
+    """Words that came along; they are said in the resumed pass, behind the results."""
 
     async def run(self, db: Connection) -> Written[Decided]:
         if self.key is not None:
@@ -153,6 +155,8 @@ class Decide(Step[Decided]):
             if decided is not None:
                 made.append(decided)
                 entries.append(self._entry(entry_id, decided))
+        if self.ride is not None and made:
+            await db.execute(KEEP_RIDE, self.tenant_id, made[-1].turn_id, {"ride": self.ride})
         if self.key is not None and self.reply is not None:
             await idempotency.keep(db, self.key, self.reply(made[0]), self.now)
         return await self.write(db, Decided(tuple(made), refused), (), entries)
@@ -215,6 +219,8 @@ class Decide(Step[Decided]):
             entity_refs={"approval_id": decided.id, "tool_call_id": decided.tool_call_id},
         )
 
+
+KEEP_RIDE = "UPDATE turns SET input = $3 WHERE tenant_id = $1 AND id = $2"
 
 LAPSE = """
 UPDATE pending_approvals SET status = 'expired', resolved_at = $2

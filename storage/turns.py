@@ -76,7 +76,8 @@ class Accept(Step[idempotency.Stored | None]):
 
 START_TURN = """
 UPDATE turns SET state = 'running', started_at = coalesce(started_at, $4), first_event_id = coalesce(first_event_id, $5),
-                 pass_event_id = $5, attempts = $6, pass_no = pass_no + $7, input = '{}'
+                 pass_event_id = $5, attempts = $6, pass_no = pass_no + $7,
+                 input = CASE WHEN state = 'queued' THEN '{}'::jsonb ELSE input END
  WHERE tenant_id = $1 AND session_id = $2 AND id = $3 AND state IN ('queued', 'waiting', 'running')
 """
 
@@ -85,8 +86,7 @@ UPDATE turns SET state = 'running', started_at = coalesce(started_at, $4), first
 class Start(Step[None]):
     """Begin a pass of a turn that waited in the queue, for approvals, or for the service to come back.
 
-    ``text`` is what its user said and the transcript does not hold yet: a queued message, or words that rode along with
-    decisions (those are stored by ``Ride`` behind the results, and kept in ``input`` until then).
+    ``text`` is a queued message, which the transcript does not hold yet.
     """
 
     turn_id: str
@@ -95,7 +95,6 @@ class Start(Step[None]):
     new_pass: bool
     text: str | None = None
     message_id: str | None = None
-    ride: str | None = None
 
     async def run(self, db: Connection) -> Written[None]:
         await db.execute(
@@ -108,8 +107,6 @@ class Start(Step[None]):
             self.attempts,
             1 if self.new_pass else 0,
         )
-        if self.ride is not None:
-            await db.execute(KEEP_RIDE, self.tenant_id, self.turn_id, {"ride": self.ride})
         if self.text is not None and self.message_id is not None:
             line = Line("user", [{"type": "text", "text": self.text}], user_id=self.user_id)
             await add_message(db, self, self.message_id, self.turn_id, line)

@@ -9,6 +9,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 
 from .. import ids, log, metrics
+from ..config import ModelPrice
 from ...storage import turns
 from .model import ModelCall, Usage
 
@@ -17,30 +18,21 @@ if TYPE_CHECKING:
 
 _log = log.get(__name__)
 _MILLION = Decimal(1_000_000)
-_CENTS = Decimal("0.00000001")
+_FRACTION = Decimal("0.00000001")
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
-    """USD per million tokens: input, output, cache read, cache write."""
-
-    input: Decimal
-    output: Decimal
-    cache_read: Decimal
-    cache_write: Decimal
-
-    def of(self, usage: Usage) -> Decimal:
-        """The cost in USD, eight decimals."""
-        cost = (
-            usage.input * self.input
-            + usage.output * self.output
-            + usage.cache_read * self.cache_read
-            + usage.cache_write * self.cache_write
-        ) / _MILLION
-        return cost.quantize(_CENTS, ROUND_HALF_UP)
+def cost_of(price: ModelPrice, usage: Usage) -> Decimal:
+    """The cost in USD, eight decimals; prices are per million tokens."""
+    cost = (
+        usage.input * price.input
+        + usage.output * price.output
+        + usage.cache_read * price.cache_read
+        + usage.cache_write * price.cache_write
+    ) / _MILLION
+    return cost.quantize(_FRACTION, ROUND_HALF_UP)
 
 
-Prices = Mapping[str, Price]
+Prices = Mapping[str, ModelPrice]
 
 
 def estimate(call: ModelCall) -> int:
@@ -78,7 +70,7 @@ class Spending:
         self.finish(self.usage, self.outcome)
         usage = self.usage or Usage(0, 0, 0, 0)
         price = self.ports.prices.get(self.model)
-        cost = None if price is None else price.of(usage)
+        cost = None if price is None else cost_of(price, usage)
         if cost is None:
             metrics.MODEL_UNPRICED_CALLS_TOTAL.labels(model=self.model).inc()
             _log.warning("model_price_unknown", model=self.model)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,17 @@ async def _carry_out(work: Pass, tool: Tool | None, call: Call) -> Output:
     if isinstance(tool, Plan):
         return await _perform(work, tool, call, given)
     assert isinstance(tool, Order)
-    return await _order(work, tool, call, given)
+    return await _unbroken(_order(work, tool, call, given))
+
+
+async def _unbroken(writing: Coroutine[Any, Any, Output]) -> Output:
+    """A supplier's write, once begun, comes to its outcome even if the pass is cancelled meanwhile."""
+    task = asyncio.get_running_loop().create_task(writing, name="supplier.write")
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 async def _guarded(call: Call, reading: Any) -> Output:

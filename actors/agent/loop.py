@@ -46,6 +46,9 @@ class Recorder(Protocol):
     async def write(self, make: Callable[[int, datetime], Step[R]]) -> R:
         """Have a step stored and told; ``make`` is given the newest event id and the time."""
 
+    async def landed(self) -> None:
+        """Return when all that was said and written before is stored."""
+
 
 class Allowance(Protocol):
     """The agency's token budget: reserved before a model call, settled after it."""
@@ -266,6 +269,7 @@ class Pass:
         task, spent = self.task, None if self.spending is None else self.spending.spent()
         told = [*events, *([Event(kind="final", turn_id=task.turn_id)] if ending is not None else [])]
         message_id = ids.uuid7()
+        self.partial, self.spending = [], None
         place = await self.ports.recorder.write(
             lambda after, now: turns.Answer(
                 tenant_id=task.tenant_id,
@@ -285,7 +289,6 @@ class Pass:
                 ending=ending,
             )
         )
-        self.partial, self.spending = [], None
         self.calls += [each.call for each in proposals]
         return place
 
@@ -374,7 +377,10 @@ class Pass:
 
     async def stop(self, state: Any, error: str | None, *, withdrawn_by: str | None = None) -> str:
         """End the pass: the error if there is one, and ``final``. Failing or cancelling leaves no call open."""
-        loaded = await self._load() if state in ("failed", "cancelled") else None
+        loaded = None
+        if state in ("failed", "cancelled"):
+            await self.ports.recorder.landed()
+            loaded = await self._load()
         end = carrying.ending(self, state, error, loaded, withdrawn_by)
         await self.ports.recorder.write(end)
         return str(state)

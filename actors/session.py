@@ -1,0 +1,482 @@
+"""A chat session: the owner of its log, its turns and its approvals.
+
+The conversation lives here and not in a request: whoever posts only starts a turn and watches, and a lost connection, a
+second viewer or a restart change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeVar
+
+from ..storage import approvals, sessions, turns
+from ..storage.idempotency import Encode, Key, Stored
+from . import ids, log, metrics, turn
+from .agent.loop import Pass, Ports, Recorder, Task
+from .clock import Clock, Timer
+from .config import Settings
+from .domain.approvals import Approval, Decision
+from .domain.audit import Entry, Origin
+from .domain.errors import Refusal
+from .domain.events import aside
+from .domain.settings import TenantSettings
+from .domain.turns import MAX_ATTEMPTS, TURN_SECONDS
+from .eventlog import EventLog, Feed, Frame, frames_of
+from .posting import Posting, Turn
+from .runtime import Asks, Message
+from .supervisor import Child, Restart, Supervisor
+from .writeline import WriteLine
+
+R = TypeVar("R")
+_log = log.get(__name__)
+
+IDLE_SECONDS = 120.0
+DELETE_PATIENCE = 8.0
+"""Seconds a deletion waits for a running turn to stop."""
+
+
+class Agency(Protocol):
+    """What a session needs from its agency: settings in force, and the turn limits and token budget."""
+
+    settings: TenantSettings
+
+    def admit(self) -> str | None:
+        """None, or ``rate_limited: …`` for a turn that may not start; an admitted one is counted."""
+
+    def affordable(self) -> str | None:
+        """None, or ``daily_budget_exceeded: …`` if nothing of today's tokens is left."""
+
+    def reserve(self, tokens: int) -> str | None: ...
+    def settle(self, reserved: int, used: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What every session of the process shares."""
+
+    store: Asks
+    clock: Clock
+    settings: Settings
+    ports: Callable[[Recorder, Agency], Ports]
+    stopping: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToSession(Message[R]):
+    """A message on its way to one session."""
+
+    tenant_id: str
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Who:
+    """The person behind a command, as far as a session asks."""
+
+    user_id: str
+    role: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post(ToSession[Feed]):
+    """Say something, decide approvals, or both; answers what the sender's stream carries."""
+
+    who: Who
+    text: str = ""
+    approvals: Mapping[str, bool] = field(default_factory=dict)
+    on_busy: str = "reject"
+    key: Key | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Follow(ToSession[Feed | None]):
+    """Watch from a cursor (as the client sent it; None: from the running pass).
+
+    ``live`` streams stay open across turns; ``replay`` ones end at once, and are None if nothing is to be replayed.
+    """
+
+    cursor: str | None
+    live: bool = False
+    replay: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolve(ToSession[Approval | Stored]):
+    """Decide one approval."""
+
+    who: Who
+    decision: Decision
+    key: Key | None = None
+    reply: Encode[Approval] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rename(ToSession[sessions.Summary]):
+    """Give the session a title."""
+
+    who: Who
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete(ToSession[None]):
+    """End the session and forget its conversation."""
+
+    who: Who
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel(ToSession[str]):
+    """Stop the running pass; answers its turn. Refusal: ``no_turn_running``."""
+
+    who: Who
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered(ToSession[None]):
+    """The ``final`` of this turn was handed to its sender's transport."""
+
+    turn_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wake(ToSession[None]):
+    """There may be something due; being awake is all it takes."""
+
+
+class SessionActor(Supervisor):
+    """One conversation."""
+
+    def __init__(self, *, tenant_id: str, session_id: str, agency: Agency, world: World) -> None:
+        super().__init__(clock=world.clock)
+        self.tenant_id = tenant_id
+        self.session_id = session_id
+        self.agency = agency
+        self.world = world
+        self.turns: dict[str, Turn] = {}
+        self.queue: list[str] = []
+        self.due: list[str] = []
+        self.current: Turn | None = None
+        self.last: Turn | None = None
+        self.deleted = False
+        self.lapse_timer: Timer | None = None
+        self.idle_timer: Timer | None = None
+        self.expires: list[datetime] = []
+
+    async def on_start(self) -> None:
+        state = await self.world.store.ask(sessions.Load(tenant_id=self.tenant_id, session_id=self.session_id))
+        self.log = EventLog(
+            state.last_seq, state.pruned_through, self._older, cap=self.world.settings.sse_replay_buffer_cap
+        )
+        self.line = WriteLine(
+            tenant_id=self.tenant_id,
+            session_id=self.session_id,
+            log=self.log,
+            store=self.world.store,
+            clock=self.clock,
+        )
+        self.posting = Posting(self)
+        self.spawn(self.line.run(), name="line")
+        for stored in state.turns:
+            self._take_up(stored)
+        if state.last is not None:
+            self._remember(state.last)
+        self.expires = list(state.expires)
+        self._arm()
+        self._idle_later()
+        await self.go_on()
+
+    def _take_up(self, stored: sessions.OpenTurn) -> None:
+        """A turn found in storage: what was running or decided is carried on, what was queued waits on."""
+        found = Turn(
+            id=stored.id,
+            user_id=stored.user_id,
+            text_hash=stored.text_hash,
+            state=stored.state,
+            text=stored.input.get("text"),
+            first_event=stored.first_event_id or 0,
+            pass_event=stored.pass_event_id or 0,
+            attempts=stored.attempts,
+            ran_ms=stored.ran_ms,
+        )
+        self.turns[found.id] = found
+        if stored.state == "queued":
+            self.queue.append(found.id)
+        elif stored.state == "running" or stored.untold or not stored.undecided:
+            self.due.append(found.id)
+
+    def _remember(self, stored: sessions.LastTurn) -> None:
+        self.last = self.turns.get(stored.id) or Turn(
+            id=stored.id,
+            user_id=stored.user_id,
+            text_hash=stored.text_hash,
+            state="ended",
+            first_event=stored.first_event_id or 0,
+            pass_event=stored.pass_event_id or 0,
+            ended_at=stored.ended_at,
+        )
+
+    async def _older(self, after: int, through: int) -> list[Frame]:
+        """Events that have left the ring. A viewer's read, so it goes straight to storage."""
+        replay = sessions.Replay(
+            tenant_id=self.tenant_id, session_id=self.session_id, after=after, through=through
+        )
+        rows = await self.world.store.ask(replay)
+        return frames_of((row.seq, row.turn_id, row.kind, row.data) for row in rows)
+
+    async def receive(self, message: Any) -> Any:
+        match message:
+            case turn.Said():
+                return self.line.words(message.turn_id, message.text, message.taken)
+            case turn.Wanted():
+                self.line.step(message.make, message.done)
+            case turn.Ended():
+                return await self._pass_ended(message)
+            case Post():
+                return self.later(self.posting.post(message))
+            case Follow():
+                return self.posting.follow(message)
+            case Resolve():
+                return self.later(self.posting.resolve(message))
+            case Delivered():
+                return self._delivered(message.turn_id)
+            case Cancel():
+                return self.posting.cancel(message)
+            case Rename():
+                return self.later(self._rename(message))
+            case Delete():
+                return self.later(self._delete(message))
+            case Wake() | _Due():
+                return await self._wake()
+            case _:
+                return await super().receive(message)
+
+    @property
+    def busy(self) -> bool:
+        """A pass runs or is due."""
+        return self.current is not None or bool(self.due) or bool(self.queue)
+
+    async def go_on(self) -> None:
+        """Start what is due next, if nothing runs: decided calls first, then queued messages."""
+        if self.current is None and not self.deleted:
+            if self.due:
+                await self._begin(self.turns[self.due.pop(0)], queued=False)
+            elif self.queue:
+                await self._begin(self.turns[self.queue.pop(0)], queued=True)
+        self.log.busy = self.busy
+        self.log.ring()
+
+    async def _begin(self, begun: Turn, *, queued: bool) -> None:
+        """Start a pass of a turn that waited. One that never gets to its end is given up at the third try."""
+        again = begun.state == "running"
+        begun.attempts = begun.attempts + 1 if again else 1
+        self.current = begun
+        self.log.busy = True
+        text, begun.text = begun.text, None
+        message_id = ids.uuid7()
+        begun.pass_event = self.log.last + 1
+        begun.first_event = begun.first_event or begun.pass_event
+        begun.resumed = not queued
+        attempts = begun.attempts
+        self.line.step(
+            lambda after, now: turns.Start(
+                tenant_id=self.tenant_id,
+                session_id=self.session_id,
+                after=after,
+                now=now,
+                turn_id=begun.id,
+                user_id=begun.user_id,
+                attempts=attempts,
+                new_pass=not queued and not again,
+                text=text,
+                message_id=message_id,
+            )
+        )
+        begun.state = "running"
+        if again and begun.attempts > MAX_ATTEMPTS:
+            self.spawn(self._give_up(begun), name="give_up")
+        else:
+            await self.start_turn(begun, again=again)
+
+    async def start_turn(self, started: Turn, *, again: bool = False) -> None:
+        """Have a pass run in a child of its own. It writes behind what is in the line already."""
+        self.current = started
+        self.log.busy = True
+        metrics.TURNS_RUNNING.inc()
+        task = self._task(started, again=again)
+        seconds = TURN_SECONDS - started.ran_ms / 1000
+        ref, ports = self.ref, self._ports(started.id)
+        await self.start_child(
+            Child(
+                name=started.id,
+                factory=lambda: turn.TurnActor.start(session=ref, task=task, ports=ports, seconds=seconds),
+                restart=Restart.TEMPORARY,
+                shutdown=2.0,
+            )
+        )
+
+    def _task(self, of: Turn, *, again: bool = False) -> Task:
+        settings, own = self.world.settings, self.agency.settings
+        chosen = own.model if own.model in settings.agent_models else None
+        return Task(
+            tenant_id=self.tenant_id,
+            session_id=self.session_id,
+            turn_id=of.id,
+            user_id=of.user_id,
+            settings=own,
+            model_name=chosen or settings.agent_model,
+            max_tokens=settings.agent_max_tokens,
+            approval_ttl=timedelta(seconds=settings.approval_ttl_seconds),
+            again=again,
+        )
+
+    def _ports(self, turn_id: str) -> Ports:
+        return self.world.ports(turn.Upwards(self.ref, turn_id), self.agency)
+
+    async def _pass_ended(self, ended: turn.Ended) -> None:
+        over = self.current
+        if over is None or over.id != ended.turn_id:
+            return
+        metrics.TURNS_RUNNING.dec()
+        outcome = {"waiting": "awaiting_approval"}.get(ended.state, ended.state)
+        metrics.TURNS_TOTAL.labels(outcome=outcome).inc()
+        self.current = None
+        over.state = ended.state
+        over.ended_at = self.clock.now()
+        if ended.state != "waiting":
+            self.turns.pop(over.id, None)
+        else:
+            await self._rearm()
+        await self.go_on()
+
+    async def child_ended(self, name: str, failure: BaseException | None) -> None:
+        """A pass that died without its ``final`` gets one."""
+        if failure is not None and self.current is not None and self.current.id == name:
+            self.spawn(self._give_up(self.current), name="give_up")
+
+    async def _give_up(self, lost: Turn) -> None:
+        error = f"internal_error: {ids.uuid7()}"
+        _log.error("turn_given_up", session_id=self.session_id, turn_id=lost.id, error=error)
+        state = await Pass(self._task(lost), self._ports(lost.id)).stop("failed", error)
+        self.ref.tell(turn.Ended(lost.id, state))
+
+    async def _rearm(self) -> None:
+        """Approvals may have come or gone: read when the next one lapses."""
+        state = await self.world.store.ask(sessions.Load(tenant_id=self.tenant_id, session_id=self.session_id))
+        self.expires = list(state.expires)
+        self._arm()
+
+    def _arm(self) -> None:
+        if self.lapse_timer is not None:
+            self.lapse_timer.cancel()
+            self.lapse_timer = None
+        if self.expires:
+            left = (min(self.expires) - self.clock.now()).total_seconds()
+            self.lapse_timer = self.clock.call_later(max(left, 0.0) + 0.001, self.look_again)
+
+    def look_again(self) -> None:
+        """See what is due, behind the mail that is there."""
+        self.ref.tell(_Due(tenant_id=self.tenant_id, session_id=self.session_id))
+
+    async def _wake(self) -> None:
+        now = self.clock.now()
+        if any(moment <= now for moment in self.expires):
+            self.expires = [moment for moment in self.expires if moment > now]
+            self.spawn(self._lapse(), name="lapse")
+        else:
+            self._arm()
+            await self.go_on()
+
+    async def _lapse(self) -> None:
+        """Write down what nobody decided in time, and have the turns hear of it."""
+        touched = await self.line.write(
+            lambda after, now: approvals.Lapse(
+                tenant_id=self.tenant_id, session_id=self.session_id, after=after, now=now, new_id=ids.uuid7
+            )
+        )
+        metrics.APPROVALS_TOTAL.labels(outcome="expired").inc(len(touched))
+        self.make_due(touched)
+        self.look_again()
+
+    def make_due(self, turn_ids: tuple[str, ...]) -> None:
+        """These turns have something to carry out or to tell."""
+        for turn_id in turn_ids:
+            if turn_id in self.turns and turn_id not in self.due:
+                self.due.append(turn_id)
+
+    def _delivered(self, turn_id: str) -> None:
+        if self.last is not None and self.last.id == turn_id:
+            self.last.delivered = True
+
+    async def _rename(self, wanted: Rename) -> sessions.Summary:
+        entry = self.entry(wanted.who, "session.renamed")
+        rename = sessions.Rename(
+            tenant_id=self.tenant_id,
+            session_id=self.session_id,
+            title=wanted.title,
+            entry=entry,
+            now=self.clock.now(),
+        )
+        return await self.world.store.ask(rename)
+
+    async def _delete(self, wanted: Delete) -> None:
+        await self.posting.stop_for_deletion(wanted.who, DELETE_PATIENCE)
+        entry = self.entry(wanted.who, "session.deleted")
+        now = self.clock.now()
+        self.deleted = True
+        try:
+            await self.line.step(None)
+            delete = sessions.Delete(tenant_id=self.tenant_id, session_id=self.session_id, entry=entry, now=now)
+            await self.world.store.ask(delete)
+        except Refusal:
+            self.deleted = False
+            raise
+        self.log.end(aside("error", self.session_id, now, "error", "session_deleted"))
+        self.ref.stop_soon()
+
+    def entry(self, who: Who, kind: str) -> Entry:
+        """An audit entry of a person's act on this session."""
+        return Entry(
+            id=ids.uuid7(),
+            tenant_id=self.tenant_id,
+            created_at=self.clock.now(),
+            kind=kind,
+            status="succeeded",
+            actor_kind="human",
+            actor_id=who.user_id,
+            inputs=who.origin.inputs(),
+            entity_refs={"session_id": self.session_id},
+        )
+
+    def _idle_later(self) -> None:
+        self.idle_timer = self.clock.call_later(IDLE_SECONDS, self._maybe_sleep)
+
+    def _maybe_sleep(self) -> None:
+        if self.actor_stopped.is_set():
+            return
+        if not (self.busy or self.log.feeds or self.expires or not self.line.idle):
+            self.ask_to_sleep()
+        self._idle_later()
+
+    async def on_end(self, failure: BaseException | None) -> None:
+        for timer in (self.lapse_timer, self.idle_timer):
+            if timer is not None:
+                timer.cancel()
+        if not hasattr(self, "log"):
+            return
+        self.line.abandon()
+        if self.current is not None:
+            metrics.TURNS_RUNNING.dec()
+        if failure is not None:
+            code = failure.code if isinstance(failure, Refusal) else "internal_error: the session was restarted"
+            self.log.end(aside("error", self.session_id, self.clock.now(), "error", code))
+        else:
+            self.log.end()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Due(ToSession[None]):
+    """The session's own alarm."""

@@ -1,0 +1,141 @@
+"""One pass of a turn as an actor: it runs the loop, tells its session what comes of it, and dies.
+
+What it wants written goes up as messages; that they are written is told back through the future each carries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar, assert_never
+
+from ..storage.steps import Step
+from .agent.loop import Pass, Ports, Task, run_within
+from .runtime import Actor, Asks, Message
+
+R = TypeVar("R")
+
+UNSAID_LIMIT = 16 * 1024
+"""Characters of the model's words that may wait for the log before the turn stops reading the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said(Message[None]):
+    """Event: words of the model. ``taken`` is resolved when they are stored."""
+
+    turn_id: str
+    text: str
+    taken: asyncio.Future[None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted(Message[None]):
+    """Event: a step this turn has come to; ``done`` is resolved with its reply when it is stored. None only waits its turn."""
+
+    turn_id: str
+    make: Callable[[int, datetime], Step[Any]] | None
+    done: asyncio.Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended(Message[None]):
+    """Event: the pass has come to its ``final``; ``state`` is where it left the turn."""
+
+    turn_id: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Break(Message[None]):
+    """End the pass where it stands, with ``error``; a supplier's write under way is awaited first."""
+
+    error: str
+    by: str | None = None
+
+
+class Upwards:
+    """A turn's way to its session's log: words gather while earlier ones are being stored."""
+
+    def __init__(self, session: Asks, turn_id: str) -> None:
+        self._session = session
+        self._turn_id = turn_id
+        self._unsaid: list[str] = []
+        self._size = 0
+        self._flight: asyncio.Future[None] | None = None
+
+    async def say(self, text: str) -> None:
+        self._unsaid.append(text)
+        self._size += len(text)
+        if self._flight is None:
+            self._fly()
+        while self._flight is not None and self._size > UNSAID_LIMIT:
+            await asyncio.shield(self._flight)
+
+    def _fly(self) -> None:
+        text = "".join(self._unsaid)
+        self._unsaid, self._size = [], 0
+        self._flight = asyncio.get_running_loop().create_future()
+        self._flight.add_done_callback(self._landed)
+        self._session.tell(Said(self._turn_id, text, self._flight))
+
+    def _landed(self, flight: asyncio.Future[None]) -> None:
+        self._flight = None
+        if self._unsaid and not flight.cancelled():
+            self._fly()
+
+    async def write(self, make: Callable[[int, datetime], Step[R]]) -> R:
+        while self._flight is not None:
+            await asyncio.shield(self._flight)
+        done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._session.tell(Wanted(self._turn_id, make, done))
+        return await done
+
+    async def landed(self) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        while self._flight is not None:
+            await asyncio.shield(self._flight)
+        self._session.tell(Wanted(self._turn_id, None, done))
+        await done
+
+
+class TurnActor(Actor):
+    """Runs one pass and ends with it."""
+
+    def __init__(self, *, session: Asks, task: Task, ports: Ports, seconds: float) -> None:
+        super().__init__()
+        self.session = session
+        self.task = task
+        self.work = Pass(task, ports)
+        self.seconds = seconds
+        self.breaking: Break | None = None
+        self.inner: asyncio.Task[str] | None = None
+
+    async def on_start(self) -> None:
+        self.spawn(self._run(), name="pass")
+
+    async def receive(self, message: Any) -> None:
+        match message:
+            case Break():
+                return self._break(message)
+            case _:
+                assert_never(message)
+
+    async def _run(self) -> None:
+        self.inner = running = asyncio.get_running_loop().create_task(run_within(self.work, self.seconds), name="pass.work")
+        try:
+            state = await asyncio.shield(running)
+        except asyncio.CancelledError:
+            if self.breaking is None or not running.cancelled():
+                running.cancel()
+                raise
+            state = await self.work.stop("cancelled", self.breaking.error, withdrawn_by=self.breaking.by)
+        self.session.tell(Ended(self.task.turn_id, state))
+        self.ref.stop_soon()
+
+    def _break(self, wanted: Break) -> None:
+        if self.breaking is None:
+            self.breaking = wanted
+            if self.inner is not None:
+                self.inner.cancel()
