@@ -21,7 +21,8 @@ class Scope(NamedTuple):
     tenant: str | None = None
 
 
-SCOPE: ContextVar[Scope] = ContextVar("voyagent_scope", default=Scope())
+_NOBODY = Scope()
+SCOPE: ContextVar[Scope] = ContextVar("voyagent_scope", default=_NOBODY)
 
 
 def bind(*, request_id: str | None = None, tenant: str | None = None) -> None:
@@ -92,8 +93,11 @@ class Quiet:
 
 REDACTED = "[redacted]"
 _SECRET_WORDS = frozenset(
-    "password passwd passphrase token tokens secret secrets key keys apikey code codes seed seeds otp totp pin"
-    " authorization bearer cookie cookies credential credentials passport passports signature dsn".split()
+    {
+        *("password", "passwd", "passphrase", "secret", "secrets", "seed", "seeds", "otp", "totp", "pin"),
+        *("token", "tokens", "key", "keys", "apikey", "code", "codes", "signature", "credential", "credentials"),
+        *("authorization", "bearer", "cookie", "cookies", "dsn", "passport", "passports"),
+    }
 )
 _SECRET_NAMES = frozenset({"document_number", "card_number", "cvc", "cvv"})
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -181,7 +185,7 @@ def _items(values: Iterable[object], length: int, depth: int) -> list[Any]:
 def _shown(value: object, longest: int) -> str:
     try:
         return _text(repr(value), longest)
-    except Exception as error:  # a line about a fault must not become a second fault
+    except Exception as error:  # noqa: BLE001 - a line about a fault must not become a second fault
         return f"<{type(value).__name__}: repr failed with {type(error).__name__}>"
 
 

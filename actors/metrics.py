@@ -6,7 +6,7 @@ Labels come from closed sets: no tenant, user, session or raw path ever becomes 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, disable_created_metrics
 
@@ -127,7 +127,7 @@ class ActorMeter:
     Depths are read when Prometheus asks, from the mailboxes of those alive, so that a message costs nothing for them.
     """
 
-    _meters: dict[str, ActorMeter] = {}
+    _meters: ClassVar[dict[str, ActorMeter]] = {}
 
     @classmethod
     def of(cls, actor: str) -> ActorMeter:

@@ -136,7 +136,7 @@ class Letter:
     scope: log.Scope
 
 
-def letter(message: Message[Any], reply: asyncio.Future[Any] | None = None) -> Letter:
+def envelop(message: Message[Any], reply: asyncio.Future[Any] | None = None) -> Letter:
     """A message put in an envelope here and now."""
     return Letter(message, reply, log.SCOPE.get())
 
@@ -248,7 +248,7 @@ class Ref(pykka.ActorRef["Actor"]):
         if asyncio.current_task() is self.life.task:
             raise RuntimeError(f"{self.actor_class.__name__} asks itself and would wait for ever")
         reply: asyncio.Future[R] = loop.create_future()
-        if not self.deliver(letter(message, reply)):
+        if not self.deliver(envelop(message, reply)):
             raise ActorDead
         deadline = loop.call_later(within, self._lapse, reply)
         try:
@@ -265,7 +265,7 @@ class Ref(pykka.ActorRef["Actor"]):
         """Send and forget. Raises ``MailboxFull``; to a dead actor it is a dead letter."""
         if not isinstance(message, Message):
             super().tell(message)
-        elif not self.deliver(letter(message)):
+        elif not self.deliver(envelop(message)):
             dead_letter(self.meter, message)
 
     def deliver(self, letter: Letter) -> bool:

@@ -192,7 +192,7 @@ class Actor(pykka.Actor):
         except Refusal as refusal:
             refuse(letter.reply, refusal)
             outcome = "refusal"
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - whatever it is ends this actor and no other
             if not _was_cancelled():
                 refuse(letter.reply, failed(type(self).__name__, error))
                 self.fail(error)
@@ -233,7 +233,7 @@ class Actor(pykka.Actor):
             life.started = True
             life.state = "running"
             await self._work()
-        except BaseException as failure:
+        except BaseException as failure:  # noqa: BLE001 - whatever it is ends this actor and no other
             life.failure = failure
             self._report(failure)
         finally:
@@ -327,7 +327,7 @@ class Actor(pykka.Actor):
         try:
             async with asyncio.timeout(limit):
                 await work
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - an end is gone through, whatever goes wrong in it
             _log.error("actor_end_failed", actor=type(self).__name__, part=what, exc_info=error)
 
     async def _cancel(self, tasks: set[asyncio.Task[Any]]) -> None:

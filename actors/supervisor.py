@@ -19,7 +19,7 @@ from .clock import Clock, Timer
 from .domain.audit import wire_time
 from .domain.errors import Refusal, Unavailable
 from .metrics import ActorMeter
-from .refs import ActorDead, ActorFailed, Address, Letter, MailboxFull, Message, Ref, failed, letter, undelivered
+from .refs import ActorDead, ActorFailed, Address, Letter, MailboxFull, Message, Ref, envelop, failed, undelivered
 from .runtime import HANDED_OVER, Actor, HandedOver
 
 __all__ = ["Address", "Child", "Escalated", "Restart", "Supervisor"]
@@ -163,7 +163,7 @@ class Supervisor(Actor):
 
     def send(self, child: Child, message: Message[Any]) -> None:
         """Tell a child something, which is started if it is not there. Raises ``Unavailable`` while it is set aside."""
-        self._post(child, letter(message))
+        self._post(child, envelop(message))
 
     def passivate(self, name: str) -> None:
         """Put a child to sleep: it ends after the message it has in hand; unread and later mail starts a fresh one."""
@@ -295,7 +295,7 @@ class Supervisor(Actor):
 
     def _pause(self, times: int, longest: float) -> float:
         full = self.FIRST_PAUSE * 2.0 ** min(times - 1, 10)
-        return min(longest, full) * random.uniform(0.75, 1.0)  # noqa: S311 - spreads restarts, guards nothing
+        return min(longest, full) * random.uniform(0.75, 1.0)
 
     def _wait(self, place: _Place, seconds: float) -> None:
         place.phase = "waiting"
