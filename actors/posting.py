@@ -52,6 +52,7 @@ class Posting:
         self.session = session
         self.stopping = False
         self.accepting = 0
+        self.starting = False
         self.resumed: Turn | None = None
 
     @property
@@ -137,11 +138,13 @@ class Posting:
             state="queued" if queued else "running",
             text=posted.text if queued else None,
         )
+        self.starting = self.starting or not queued
         self.accepting += 1
         try:
             stored = await self._accept(taken, posted, queued)
         finally:
             self.accepting -= 1
+            self.starting = self.starting and queued
         if stored is not None:
             await session.go_on()
             return self._of_turn(stored.body.decode())

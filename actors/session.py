@@ -261,7 +261,7 @@ class SessionActor(Supervisor):
 
     async def go_on(self) -> None:
         """Start what is due next, if nothing runs: decided calls first, then queued messages."""
-        if self.current is None and not self.deleted:
+        if self.current is None and not self.posting.starting and not self.deleted:
             if self.due:
                 await self._begin(self.turns[self.due.pop(0)], queued=False)
             elif self.queue:

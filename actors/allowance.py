@@ -1,0 +1,80 @@
+"""What an agency may use: turns per minute and hour, and tokens per day. Kept by its actor, lent to its sessions as a port."""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import date
+
+from .clock import Clock
+from .domain.settings import TenantSettings
+
+MINUTE = 60.0
+HOUR = 3600.0
+
+
+class Allowance:
+    """Sliding windows of admitted turns and the day's tokens, settled and reserved.
+
+    One object per agency, changed on the loop's thread in one go, so parallel turns cannot all pass on the same remainder.
+    """
+
+    def __init__(self, settings: TenantSettings, clock: Clock) -> None:
+        self.settings = settings
+        self._clock = clock
+        self._turns: deque[float] = deque()
+        self._day: date = clock.now().date()
+        self._settled = 0
+        self._reserved = 0
+
+    def restore(self, turn_ages: list[float], settled_today: int) -> None:
+        """Take up what storage remembers: the ages in seconds of the last hour's turns, oldest first, and today's tokens."""
+        now = self._clock.monotonic()
+        self._turns = deque(now - age for age in turn_ages)
+        self._settled = settled_today
+
+    def admit(self) -> str | None:
+        """Count a turn, or say why it may not start; the hour is judged first and refused turns do not count."""
+        now = self._clock.monotonic()
+        while self._turns and self._turns[0] <= now - HOUR:
+            self._turns.popleft()
+        if len(self._turns) >= self.settings.rate_limit_per_hour:
+            return "rate_limited: hour"
+        if sum(1 for moment in self._turns if moment > now - MINUTE) >= self.settings.rate_limit_per_minute:
+            return "rate_limited: minute"
+        self._turns.append(now)
+        return None
+
+    @property
+    def used(self) -> int:
+        """Tokens of today, settled and reserved. The day is UTC's."""
+        today = self._clock.now().date()
+        if today != self._day:
+            self._day, self._settled = today, 0
+        return self._settled + self._reserved
+
+    @property
+    def reserved(self) -> int:
+        return self._reserved
+
+    def affordable(self) -> str | None:
+        """None, or the refusal of a turn on a day whose tokens are used up."""
+        return self._over(1)
+
+    def reserve(self, tokens: int) -> str | None:
+        """Set ``tokens`` aside for a model call, or say why it may not be made."""
+        refused = self._over(tokens)
+        if refused is None:
+            self._reserved += tokens
+        return refused
+
+    def settle(self, reserved: int, used: int) -> None:
+        """A model call is over: what it took counts instead of what was set aside."""
+        _ = self.used
+        self._reserved -= reserved
+        self._settled += used
+
+    def _over(self, tokens: int) -> str | None:
+        limit = self.settings.daily_token_budget
+        if limit is None or self.used + tokens <= limit:
+            return None
+        return f"daily_budget_exceeded: limit={limit} used={self.used}"

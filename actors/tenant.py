@@ -1,0 +1,125 @@
+"""An agency: owner of its settings and limits, parent of its sessions and suppliers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from ..storage import approvals, settings, usage
+from ..storage.idempotency import Encode, Key, Stored
+from . import session
+from .allowance import Allowance
+from .clock import Timer
+from .domain.approvals import Approval, Decision
+from .domain.audit import Origin
+from .domain.settings import TenantSettings
+from .runtime import Message
+from .supervisor import Child, Restart, Supervisor
+
+R = TypeVar("R")
+
+IDLE_SECONDS = 900.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToTenant(Message[R]):
+    """A message on its way to one agency."""
+
+    tenant_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolve(ToTenant[Approval | Stored]):
+    """Decide an approval, whichever session it belongs to. Refusal: ``approval_not_found``."""
+
+    who: session.Who
+    decision: Decision
+    key: Key | None = None
+    reply: Encode[Approval] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change(ToTenant[TenantSettings]):
+    """Change settings; they are in force for the next turn before this answers."""
+
+    changes: Mapping[str, Any]
+    by: str
+    origin: Origin
+
+
+class TenantActor(Supervisor):
+    """One agency."""
+
+    def __init__(self, *, tenant_id: str, world: session.World) -> None:
+        super().__init__(clock=world.clock)
+        self.tenant_id = tenant_id
+        self.world = world
+        self.idle_timer: Timer | None = None
+
+    async def on_start(self) -> None:
+        now = self.clock.now()
+        own = await self.world.store.ask(settings.Load(tenant_id=self.tenant_id, now=now))
+        self.allowance = Allowance(own, self.clock)
+        used = await self.world.store.ask(usage.Read(tenant_id=self.tenant_id, now=now))
+        self.allowance.restore(used.turn_ages, used.tokens)
+        self._idle_later()
+
+    async def receive(self, message: Any) -> Any:
+        match message:
+            case session.ToSession():
+                return self.route(self._session(message.session_id), message)
+            case Resolve():
+                return self.later(self._resolve(message))
+            case Change():
+                return self.later(self._change(message))
+            case _:
+                return await super().receive(message)
+
+    def _session(self, session_id: str) -> Child:
+        return Child(
+            name=session_id,
+            factory=lambda: session.SessionActor.start(
+                tenant_id=self.tenant_id, session_id=session_id, agency=self.allowance, world=self.world
+            ),
+            restart=Restart.TRANSIENT,
+            shutdown=10.0,
+        )
+
+    async def _resolve(self, wanted: Resolve) -> Approval | Stored:
+        now = self.clock.now()
+        get = approvals.Get(tenant_id=self.tenant_id, approval_id=wanted.decision.approval_id, now=now)
+        found = await self.world.store.ask(get)
+        return await self.ref.ask(
+            session.Resolve(
+                tenant_id=self.tenant_id,
+                session_id=found.session_id,
+                who=wanted.who,
+                decision=wanted.decision,
+                key=wanted.key,
+                reply=wanted.reply,
+            )
+        )
+
+    async def _change(self, wanted: Change) -> TenantSettings:
+        changed = await self.world.store.ask(
+            settings.Change(
+                tenant_id=self.tenant_id,
+                changes=wanted.changes,
+                by=wanted.by,
+                origin=wanted.origin,
+                now=self.clock.now(),
+            )
+        )
+        self.allowance.settings = replace(changed)
+        return changed
+
+    def _idle_later(self) -> None:
+        self.idle_timer = self.clock.call_later(IDLE_SECONDS, self._maybe_sleep)
+
+    def _maybe_sleep(self) -> None:
+        if self.actor_stopped.is_set():
+            return
+        if not self.tree()["children_total"] and not self.allowance.reserved:
+            self.ask_to_sleep()
+        self._idle_later()

@@ -1,0 +1,56 @@
+"""What an agency has used: the turns of the last hour, the tokens of the day, and calls left without a settlement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from .operations import Command, Snapshot
+
+if TYPE_CHECKING:
+    from .engine import Connection
+
+RECENT_TURNS = """
+SELECT queued_at FROM turns WHERE tenant_id = $1 AND queued_at > $2 ORDER BY queued_at LIMIT 1000000
+"""
+TOKENS = """
+SELECT coalesce(sum(CASE WHEN state = 'settled' AND outcome <> 'estimated'
+                         THEN input_tokens + output_tokens + cache_read_tokens + cache_write_tokens
+                         ELSE estimate END), 0)::bigint
+  FROM model_calls WHERE tenant_id = $1 AND created_at >= $2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Ages in seconds of the last hour's turns, oldest first, and today's tokens."""
+
+    turn_ages: list[float]
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read(Snapshot[Used]):
+    """What the agency's limits have to know after a start. The day is UTC's."""
+
+    now: datetime
+
+    async def run(self, db: Connection) -> Used:
+        turns = await db.fetch(RECENT_TURNS, self.tenant_id, self.now - timedelta(hours=1))
+        midnight = self.now.replace(hour=0, minute=0, second=0, microsecond=0)
+        tokens = await db.fetchval(TOKENS, self.tenant_id, midnight)
+        return Used([(self.now - row["queued_at"]).total_seconds() for row in turns], tokens)
+
+
+SETTLE_ABANDONED = """
+UPDATE model_calls SET state = 'settled', outcome = 'estimated' WHERE state = 'started'
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleAbandoned(Command[None]):
+    """At start: model calls nobody settled are paid at their estimates."""
+
+    async def run(self, db: Connection) -> None:
+        await db.execute(SETTLE_ABANDONED)
