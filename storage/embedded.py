@@ -227,6 +227,8 @@ class EmbeddedServers:
         self._folder = folder.absolute()
         self._lock: IO[str] | None = None
         self._revivals: dict[str, asyncio.Task[None]] = {}
+        self.revived = asyncio.Event()
+        """Set when a server that died is back; who waits for the next one clears it."""
         logs_folder = self._folder / "logs"
         sockets = socket_folder(self._folder)
         self.postgres = Postgres(
@@ -303,6 +305,7 @@ class EmbeddedServers:
                 log.warning("embedded_server_stays_down", server=name, error=str(failure))
             else:
                 log.info("embedded_server_is_back", server=name)
+                self.revived.set()
                 return
 
 
