@@ -1,7 +1,7 @@
 """Connections to Postgres and how operations run on them.
 
-Two pools. On the first a connection serves one agency at a time and row-level security shows it nothing else; the second,
-small, runs as role ``voyagent_system``: sign-in, look-ups by token, sweeps.
+Two pools. On the first a connection serves one agency at a time and row-level security shows it nothing else; the
+second, small, runs as role ``voyagent_system``: sign-in, look-ups by token, sweeps.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import json
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, Self, TypeVar, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
 import asyncpg
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
@@ -40,7 +41,19 @@ _log = log.get(__name__)
 _away = log.Quiet(first=5, pause=30.0)
 
 
-class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
+if TYPE_CHECKING:
+
+    class _Driver(asyncpg.Connection[asyncpg.Record]):
+        """asyncpg's connection, its rows read as what the statement says they are."""
+
+        async def fetch(self, query: str, *args: Any, **more: Any) -> list[Any]: ...
+        async def fetchrow(self, query: str, *args: Any, **more: Any) -> Any: ...
+
+else:
+    _Driver = asyncpg.Connection
+
+
+class Connection(_Driver):
     """A connection that knows which agency it serves; with ``""`` row-level security shows it no row at all.
 
     Ids are ``str`` and jsonb is plain Python on it. Transactions are the engine's: an operation begins none.
@@ -66,7 +79,7 @@ async def connect(url: str, *, role: str | None = None, command_timeout: float =
     """One connection outside the pools, prepared like theirs."""
     connection = await asyncpg.connect(plain_url(url), connection_class=Connection, **_options(role, command_timeout))
     await _prepare(connection)
-    return cast("Connection", connection)
+    return connection
 
 
 def _options(role: str | None, command_timeout: float) -> dict[str, Any]:
@@ -160,7 +173,7 @@ class Engine:
                 if attempt >= _ATTEMPTS:
                     raise errors.Away from error
                 metrics.STORAGE_RETRIES_TOTAL.labels(reason).inc()
-                await asyncio.sleep(random.uniform(0.002, 0.01) * 2**attempt)
+                await asyncio.sleep(random.uniform(0.002, 0.01) * 2**attempt)  # noqa: S311  # only to part the two
             attempt += 1
 
     async def _attempt(self, operation: Operation[R]) -> R:
@@ -194,7 +207,7 @@ class Engine:
             yield db
 
     async def check(self) -> list[str]:
-        """What makes this database unfit to serve, in sentences; empty if nothing does. Refusal: ``storage_unavailable``."""
+        """What makes this database unfit to serve, in sentences; else nothing. Refusal: ``storage_unavailable``."""
         async with _lent(self._tenants) as db:
             return await faults(db)
 
@@ -205,32 +218,22 @@ class Engine:
         return int(self._tenants.get_size() + self._system.get_size()) - self._idle()
 
 
-UNGUARDED: Final = """
-SELECT FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
- WHERE c.relkind IN ('r', 'p') AND c.relnamespace = current_schema()::regnamespace
-   AND NOT (c.relrowsecurity AND c.relforcerowsecurity)
+BOUND: Final = "SELECT NOT (rolsuper OR rolbypassrls) FROM pg_roles WHERE rolname = current_user"
+APART: Final = """
+SELECT NOT pg_has_role(oid, 'USAGE') AND pg_has_role(oid, 'MEMBER') FROM pg_roles WHERE rolname = 'voyagent_system'
+"""
+ALL_GUARDED: Final = """
+SELECT NOT EXISTS (
+    SELECT FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
+     WHERE c.relkind IN ('r', 'p') AND c.relnamespace = current_schema()::regnamespace
+       AND NOT (c.relrowsecurity AND c.relforcerowsecurity))
 """
 CHECKS: Final = (
-    (
-        "SELECT current_setting('server_version_num')::int >= 160000",
-        "Postgres is older than 16.",
-    ),
-    (
-        "SELECT NOT (rolsuper OR rolbypassrls) FROM pg_roles WHERE rolname = current_user",
-        "The service connects as a role that row-level security does not bind.",
-    ),
-    (
-        f"SELECT NOT pg_has_role(oid, 'USAGE') AND pg_has_role(oid, 'MEMBER') FROM pg_roles WHERE rolname = '{SYSTEM_ROLE}'",
-        f"Role {SYSTEM_ROLE} is missing, or granted without INHERIT FALSE: every agency would see all others' rows.",
-    ),
-    (
-        "SELECT to_regclass('tenants') IS NOT NULL",
-        "The tables are missing: run the migrations.",
-    ),
-    (
-        f"SELECT NOT EXISTS ({UNGUARDED})",
-        "A table of the agencies is without forced row-level security.",
-    ),
+    ("SELECT current_setting('server_version_num')::int >= 160000", "Postgres is older than 16."),
+    (BOUND, "The service connects as a role that row-level security does not bind."),
+    (APART, "Role voyagent_system is missing, or granted without INHERIT FALSE: agencies would see each other's rows."),
+    ("SELECT to_regclass('alembic_version') IS NOT NULL", "The tables are missing: run the migrations."),
+    (ALL_GUARDED, "A table of the agencies is without forced row-level security."),
 )
 
 
@@ -238,9 +241,18 @@ async def faults(db: Connection) -> list[str]:
     """What is wrong with the database ``db`` belongs to, each in a sentence for whoever runs the service."""
     await db.serve("")
     found = [fault for sql, fault in CHECKS if not await db.fetchval(sql)]
-    if not found and await db.fetchval("SELECT EXISTS (SELECT FROM tenants)"):
-        found.append("A connection that serves no agency sees rows.")
-    return found
+    if found:
+        return found
+    if await db.fetchval("SELECT version_num FROM alembic_version") < newest_migration():
+        return ["The tables are older than this release: run the migrations."]
+    if await db.fetchval("SELECT EXISTS (SELECT FROM tenants)"):
+        return ["A connection that serves no agency sees rows."]
+    return []
+
+
+def newest_migration() -> str:
+    """The number of the last one this release brings; they sort by name."""
+    return max(path.name.partition("_")[0] for path in (Path(__file__).parent / "migrations/versions").glob("*.py"))
 
 
 class _Broken(Exception):
@@ -255,11 +267,11 @@ async def _lent(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
     except Exception as error:
         raise _unreachable(error) from error
     try:
-        yield db
+        yield cast("Connection", db)
     finally:
         try:
             await pool.release(db)
-        except Exception as error:  # the pool has closed it; what was done on it stands
+        except Exception as error:  # noqa: BLE001  # the pool has closed it; what was done on it stands
             _log.warning("connection_lost", reason=f"{type(error).__name__}: {error}")
 
 
@@ -332,7 +344,7 @@ class Statement:
 
     async def fetch(self, db: Connection, **values: Any) -> list[Any]:
         """All rows."""
-        return cast("list[Any]", await db.fetch(self.sql, *self._arguments(values)))
+        return await db.fetch(self.sql, *self._arguments(values))
 
     async def fetchrow(self, db: Connection, **values: Any) -> Any:
         """The first row, or ``None``."""
@@ -344,7 +356,7 @@ class Statement:
 
     async def execute(self, db: Connection, **values: Any) -> str:
         """The command's tag, ``UPDATE 1`` for instance."""
-        return cast("str", await db.execute(self.sql, *self._arguments(values)))
+        return await db.execute(self.sql, *self._arguments(values))
 
     def _arguments(self, values: Mapping[str, Any]) -> list[Any]:
         unknown = values.keys() - set(self._names)
@@ -354,8 +366,8 @@ class Statement:
 
 
 def statement(core: ClauseElement) -> Statement:
-    """Compile ``core``; to be called once, at import. Lists are passed as one array, for ``= ANY``: ``IN`` would expand."""
-    compiled = cast("Any", core.compile(dialect=asyncpg_dialect()))
+    """Compile ``core``, once, at import. A list is passed as an array, for ``= ANY``: ``IN`` would be compiled anew."""
+    compiled = cast("Any", core.compile(dialect=asyncpg_dialect()))  # type: ignore[no-untyped-call]
     if compiled.post_compile_params:
         raise TypeError("IN is compiled anew for each list: use = ANY")
     fixed = {name: value for name, value in compiled.params.items() if value is not None}

@@ -41,7 +41,7 @@ class Away(Unavailable):
 
 
 class CommitLost(Away):
-    """503 ``storage_unavailable``: the connection broke during COMMIT. It may have been committed, so nobody retries."""
+    """503 ``storage_unavailable``: the connection broke during COMMIT. Nobody retries: it may have been committed."""
 
 
 def refusal(error: BaseException) -> Refusal | None:

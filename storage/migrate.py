@@ -97,7 +97,7 @@ SELECT format('GRANT %s ON %I TO %I', string_agg(privilege_type, ', '), table_na
 
 
 async def _grant(connection: AsyncConnection, app_role: str) -> None:
-    """A service that does not own the tables may do with them what the system role may; row-level security does the rest."""
+    """A service that does not own the tables may do with them what the system role may, row by row as policies say."""
     rows = await connection.execute(text(GRANTS), {"system": SYSTEM_ROLE, "app_role": app_role})
     for (grant,) in rows.all():
         await connection.exec_driver_sql(grant)

@@ -1,10 +1,10 @@
 """Every table, once: columns, keys, checks and indexes. Row-level security and triggers are the migrations' part.
 
-The rules they share. An ``id`` is unique everywhere; a table others point at carries ``(tenant_id, id)`` as well, because
-foreign keys ignore row-level security: only a composite one cannot reach into another agency. Indexes begin with
-``tenant_id``, save those that system work needs. A state is text with a check, never an enum, and a normalised value has
-a column of its own, since only leakproof comparisons use an index under row-level security. Times come from the caller;
-``updated_at`` is kept by a trigger, from ``created_at`` on.
+The rules they share. An ``id`` is unique everywhere; a table others point at carries ``(tenant_id, id)`` as well,
+because foreign keys ignore row-level security: only a composite one cannot reach into another agency. Indexes begin
+with ``tenant_id``, save those that system work needs. A state is text with a check, never an enum, and a normalised
+value has a column of its own, since only leakproof comparisons use an index under row-level security. Times come from
+the caller; ``updated_at`` is kept by a trigger, from ``created_at`` on.
 
 Constraints are named ``<kind>_<table>_<columns without tenant_id>``, so that ``errors`` can translate them.
 """
@@ -21,7 +21,6 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Computed,
-    Constraint,
     Date,
     DateTime,
     ForeignKey,
@@ -42,9 +41,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.sql.schema import ColumnCollectionConstraint
 
 
-def _about(constraint: Constraint | Index, _table: Table) -> str:
+def _about(constraint: ColumnCollectionConstraint | Index, _table: Table) -> str:
     """The columns a constraint or index is about; that it is per agency goes without saying."""
-    assert isinstance(constraint, ColumnCollectionConstraint | Index)
     names = [column.name for column in constraint.columns]
     return "_".join([name for name in names if name != "tenant_id"] or names)
 
@@ -723,6 +721,3 @@ tenant_credentials = Table(
     UniqueConstraint("tenant_id", "supplier"),
     CheckConstraint("char_length(supplier) <= 64", name="supplier"),
 )
-
-APPEND_ONLY = frozenset({"audit_events", "audit_heads"})
-"""Nothing in these is ever deleted; of ``audit_heads`` alone the row moves on."""

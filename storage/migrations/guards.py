@@ -1,5 +1,6 @@
-"""What every new table needs besides its columns, as statements for migrations. A migration that needs other guards
-writes its own: what has run somewhere must not change here.
+"""What every new table needs besides its columns, as statements for migrations.
+
+A migration that needs other guards writes its own: what has run somewhere must not change here.
 """
 
 from __future__ import annotations
@@ -7,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 SYSTEM_ROLE = "voyagent_system"
+TENANT = "nullif(current_setting('voyagent.tenant_id', true), '')::uuid"
+"""The agency a connection serves; unset it equals nothing, so no row is seen."""
 
 
 def protect(table: str, key: str = "tenant_id") -> Iterator[str]:
     """Row-level security, for the owner too: an agency sees its rows, the system role all, anybody else none."""
     yield f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"
     yield f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY"
-    yield f"CREATE POLICY tenant ON {table} USING ({key} = nullif(current_setting('voyagent.tenant_id', true), '')::uuid)"
+    yield f"CREATE POLICY tenant ON {table} USING ({key} = {TENANT})"
     yield f"CREATE POLICY system ON {table} TO {SYSTEM_ROLE} USING (true)"
     yield f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {SYSTEM_ROLE}"
 

@@ -13,20 +13,55 @@ revision = "0001"
 down_revision = None
 
 TIMED = (
-    "tenants users auth_families auth_refresh_tokens revoked_access_tokens one_time_tokens recovery_codes invites api_keys "
-    "tenant_settings outbox sessions tool_calls bookings tickets house_orders tenant_credentials"
-).split()
+    "tenants",
+    "users",
+    "auth_families",
+    "auth_refresh_tokens",
+    "revoked_access_tokens",
+    "one_time_tokens",
+    "recovery_codes",
+    "invites",
+    "api_keys",
+    "tenant_settings",
+    "outbox",
+    "sessions",
+    "tool_calls",
+    "bookings",
+    "tickets",
+    "house_orders",
+    "tenant_credentials",
+)
 """With ``updated_at``, besides ``passengers``."""
 
 UNTIMED = (
-    "idempotency_keys audit_events audit_heads turns messages session_events pending_approvals model_calls offers "
-    "booking_passengers"
-).split()
+    "idempotency_keys",
+    "audit_events",
+    "audit_heads",
+    "turns",
+    "messages",
+    "session_events",
+    "pending_approvals",
+    "model_calls",
+    "offers",
+    "booking_passengers",
+)
 
 PASSENGER = (
-    "full_name given_name family_name title type gender email phone date_of_birth nationality passport_sealed "
-    "passport_key_id passport_index passport_expiry"
-).split()
+    "full_name",
+    "given_name",
+    "family_name",
+    "title",
+    "type",
+    "gender",
+    "email",
+    "phone",
+    "date_of_birth",
+    "nationality",
+    "passport_sealed",
+    "passport_key_id",
+    "passport_index",
+    "passport_expiry",
+)
 
 TOUCH = """
 CREATE FUNCTION voyagent_touch() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -59,11 +94,13 @@ END $$
 
 
 def upgrade() -> None:
+    """Make them, with their guards."""
     for statement in _statements():
         op.execute(statement)
 
 
 def downgrade() -> None:
+    """There is nothing below the first."""
     raise RuntimeError("The first tables are not taken away: restore a backup.")
 
 

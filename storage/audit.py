@@ -1,0 +1,135 @@
+"""The audit chain of each agency: appending to it, and checking that nobody has touched it since."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from ..actors import metrics
+from ..actors.domain.audit import GENESIS, HASH_VERSION, Entry, chained
+from .operations import Snapshot
+
+if TYPE_CHECKING:
+    from .engine import Connection
+
+LOCK_HEAD = "SELECT seq, hash FROM audit_heads WHERE tenant_id = $1 FOR UPDATE"
+FIRST_HEAD = "INSERT INTO audit_heads (tenant_id, seq, hash) VALUES ($1, 0, $2) ON CONFLICT (tenant_id) DO NOTHING"
+APPEND = """
+WITH appended AS (
+    INSERT INTO audit_events (id, tenant_id, seq, prev_hash, hash, hash_v, actor_id, actor_kind, kind, driver, inputs,
+                              outputs, entity_refs, error, approval_required, approved_by, approved_at, completed_at,
+                              status, created_at)
+    SELECT id, $1, seq, prev_hash, hash, $2, actor_id, actor_kind, kind, driver, inputs, outputs, entity_refs, error,
+           approval_required, approved_by, approved_at, completed_at, status, created_at
+      FROM unnest($3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::uuid[], $8::text[], $9::text[], $10::text[],
+                  $11::jsonb[], $12::jsonb[], $13::jsonb[], $14::text[], $15::bool[], $16::uuid[], $17::timestamptz[],
+                  $18::timestamptz[], $19::text[], $20::timestamptz[])
+           AS given (id, seq, prev_hash, hash, actor_id, actor_kind, kind, driver, inputs, outputs, entity_refs, error,
+                     approval_required, approved_by, approved_at, completed_at, status, created_at)
+)
+UPDATE audit_heads SET seq = $21, hash = $22 WHERE tenant_id = $1
+"""
+
+
+async def append(db: Connection, entries: Sequence[Entry]) -> None:
+    """Add ``entries`` to the chains of their agencies, in their order. The last statement before COMMIT.
+
+    Each chain's head stays locked until then: whoever appends next waits, so that no place is taken twice or left out.
+    """
+    try:
+        # in the order of the agencies: two that append to the same chains never wait for each other
+        for tenant_id, own in groupby(sorted(entries, key=attrgetter("tenant_id")), attrgetter("tenant_id")):
+            await _append(db, tenant_id, list(own))
+    except BaseException:
+        metrics.AUDIT_WRITE_FAILURES_TOTAL.inc()
+        raise
+    for entry in entries:
+        metrics.AUDIT_EVENTS_TOTAL.labels(entry.kind).inc()
+
+
+async def _append(db: Connection, tenant_id: str, entries: Sequence[Entry]) -> None:
+    seq, newest = await _lock_head(db, tenant_id)
+    rows: list[tuple[object, ...]] = []
+    for entry in entries:
+        seq += 1
+        own = chained(entry, seq, newest)
+        rows.append(
+            (
+                entry.id,
+                seq,
+                newest,
+                own,
+                entry.actor_id,
+                entry.actor_kind,
+                entry.kind,
+                entry.driver,
+                dict(entry.inputs),
+                dict(entry.outputs),
+                dict(entry.entity_refs),
+                entry.error,
+                entry.approval_required,
+                entry.approved_by,
+                entry.approved_at,
+                entry.completed_at,
+                entry.status,
+                entry.created_at,
+            )
+        )
+        newest = own
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    await db.execute(APPEND, tenant_id, HASH_VERSION, *columns, seq, newest)
+
+
+async def _lock_head(db: Connection, tenant_id: str) -> tuple[int, str]:
+    head = await db.fetchrow(LOCK_HEAD, tenant_id)
+    if head is None:
+        await db.execute(FIRST_HEAD, tenant_id, GENESIS)
+        head = await db.fetchrow(LOCK_HEAD, tenant_id)
+    if head is None:
+        raise RuntimeError("an audit chain without a head")
+    return head["seq"], head["hash"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check of a chain found. ``broken_at`` is the first row that is missing or not what it was."""
+
+    checked: int
+    broken_at: int | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether every row is there and unchanged."""
+        return self.broken_at is None
+
+
+CHAIN = """
+SELECT id, tenant_id, created_at, kind, status, actor_kind, actor_id, driver, inputs, outputs, entity_refs, error,
+       approval_required, approved_by, approved_at, completed_at, seq, prev_hash, hash, hash_v
+  FROM audit_events WHERE tenant_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
+"""
+HEAD = "SELECT seq, hash FROM audit_heads WHERE tenant_id = $1"
+ENTRY = tuple(Entry.__slots__)
+BATCH = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verify(Snapshot[Verdict]):
+    """Compute one agency's chain anew, from its first row to its head."""
+
+    async def run(self, db: Connection) -> Verdict:
+        head = await db.fetchrow(HEAD, self.tenant_id)
+        seq, newest = 0, GENESIS
+        while rows := await db.fetch(CHAIN, self.tenant_id, seq, BATCH):
+            for row in rows:
+                seq += 1
+                entry = Entry(**{name: row[name] for name in ENTRY})
+                links = (row["seq"], row["prev_hash"], row["hash_v"]) == (seq, newest, HASH_VERSION)
+                if not links or row["hash"] != chained(entry, seq, newest):
+                    return Verdict(seq - 1, broken_at=seq)
+                newest = row["hash"]
+        ends = (0, GENESIS) if head is None else (head["seq"], head["hash"])
+        return Verdict(seq, None if ends == (seq, newest) else min(seq, ends[0]) + 1)
