@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, MutableMapping
 from contextvars import ContextVar
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TextIO, cast
 
 import structlog
 
@@ -36,8 +36,9 @@ def get(name: str) -> structlog.typing.FilteringBoundLogger:
     return cast("structlog.typing.FilteringBoundLogger", structlog.get_logger(source=name))
 
 
-def configure(env: str, level: str = "INFO") -> None:
-    """Send all lines, those of libraries too, to standard error: JSON if ``env`` is ``production``, else for eyes."""
+def configure(env: str, level: str = "INFO", stream: TextIO | None = None) -> None:
+    """Send all lines, those of libraries too, to ``stream`` (standard error): JSON in production, else for eyes."""
+    stream = stream or sys.stderr
     production = env == "production"
     threshold = logging.getLevelNamesMapping()[level.upper()]
     prepare: list[structlog.typing.Processor] = [
@@ -49,29 +50,29 @@ def configure(env: str, level: str = "INFO") -> None:
         structlog.processors.format_exc_info,
         _clean,
     ]
-    show: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(sort_keys=False, default=repr)
+    show: list[structlog.typing.Processor] = (
+        [structlog.processors.JSONRenderer(default=repr), _hide_links]
         if production
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
     )
     structlog.configure(
-        processors=[*prepare, show],
+        processors=[*prepare, *show],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,  # module loggers would keep the stream of whoever configured first
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[_add_source, *prepare],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, show],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *show],
         )
     )
     logging.basicConfig(handlers=[handler], level=max(threshold, logging.INFO), force=True)
 
 
 class Quiet:
-    """Lets the first lines of a flood through and then one burst per pause, so that a fault never fills the disk."""
+    """Lets ``first`` lines of a flood through, then none for ``pause`` seconds, so that no fault fills the disk."""
 
     def __init__(self, first: int = 10, pause: float = 300.0) -> None:
         self._first = first
@@ -107,6 +108,7 @@ _SECRET_TEXT = re.compile(
     r"|(?<=Bearer )\S+"
     r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"  # the user and password of a URL
 )
+_SECRET_QUERY = re.compile(r"(?i)(?<=[?&])((?:\w*token|ticket|code|key)=)[^\s&\"'\\<>]+")
 _LONGEST_TEXT = 2_000
 _LONGEST_TRACE = 20_000
 _MOST_ITEMS = 50
@@ -137,14 +139,19 @@ def _clean(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
     return {**_mapping(kept, 0), **own, **hidden}
 
 
+def _hide_links(_logger: Any, _method: str, line: Any) -> str:
+    """Links of letters are shown while developing, where a log line is how they are delivered; never in production."""
+    return _SECRET_QUERY.sub(rf"\1{REDACTED}", line)
+
+
 def _mapping(values: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for name, value in values.items():
         if len(plain) >= _MOST_ITEMS:
             plain["…"] = f"{len(values) - _MOST_ITEMS} more"
             break
-        name = _text(name, 100) if isinstance(name, str) else _shown(name, 100)
-        plain[name] = REDACTED if _is_secret(name, value) else _value(value, depth + 1)
+        known = _text(name, 100) if isinstance(name, str) else _shown(name, 100)
+        plain[known] = REDACTED if _is_secret(known, value) else _value(value, depth + 1)
     return plain
 
 

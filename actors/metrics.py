@@ -86,9 +86,7 @@ MODEL_COST_USD_TOTAL = _counter("model_cost_usd_total", "Cost of the calls whose
 MODEL_UNPRICED_CALLS_TOTAL = _counter("model_unpriced_calls_total", "Calls of models without a price.", "model")
 
 TOOL_CALLS_TOTAL = _counter("tool_calls_total", "Tool calls that ended.", "tool", "outcome")
-TOOL_CALL_DURATION_SECONDS = _histogram(
-    "tool_call_duration_seconds", "Seconds of a tool call.", "tool", buckets=_TO_60
-)
+TOOL_CALL_DURATION_SECONDS = _histogram("tool_call_duration_seconds", "Seconds of a tool call.", "tool", buckets=_TO_60)
 APPROVALS_PENDING = _gauge("approvals_pending", "Approvals nobody has decided yet, in the sessions awake.")
 APPROVALS_TOTAL = _counter("approvals_total", "Approvals asked for and decided.", "outcome")
 SUPPLIER_REQUESTS_TOTAL = _counter("supplier_requests_total", "Requests to suppliers.", "supplier", "outcome")

@@ -305,6 +305,11 @@ class Ref(pykka.ActorRef["Actor"]):
         if not task.done():
             _log.error("actor_will_not_end", actor=self.actor_class.__name__)
 
+    def cancel(self) -> None:
+        """Have it end where it stands; harmless when it has ended."""
+        if self.life.task is not None:
+            self.life.task.cancel()
+
     async def ended(self) -> None:
         """Return when it has ended, its farewell included."""
         if self.life.task is not None:
@@ -347,7 +352,7 @@ class Address:
 
 
 def dead_letter(meter: ActorMeter, message: object) -> None:
-    """Count a message nobody will ever handle; the first ten are logged, then one line each five minutes."""
+    """Count a message nobody will ever handle; ten are logged, then none for five minutes."""
     meter.dead_letters.inc()
     if _late.allows():
         _log.warning("dead_letter", actor=meter.actor, message=type(message).__name__)

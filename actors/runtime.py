@@ -145,7 +145,7 @@ class Actor(pykka.Actor):
         return HANDED_OVER
 
     def forward(self, to: Takes, message: Message[Any]) -> HandedOver:
-        """Hand the present message's envelope on with ``message`` in it: ``to`` replies, and nobody waits in between."""
+        """Hand the present envelope on with ``message`` in it: ``to`` replies, and nobody waits in between."""
         letter = self._hand_over()
         asked = type(letter.message)
         letter.message = message
@@ -156,6 +156,9 @@ class Actor(pykka.Actor):
 
     def spawn(self, work: Coroutine[Any, Any, R], *, name: str) -> asyncio.Task[R]:
         """A task of this actor's own: cancelled and awaited at its end; an error in it fails the actor."""
+        if self._life.state == "ended":
+            work.close()
+            raise ActorDead
         task = asyncio.get_running_loop().create_task(self._guard(work), name=f"{type(self).__name__}.{name}")
         self._owned.add(task)
         task.add_done_callback(lambda done: self._discard(done, work))
@@ -303,9 +306,10 @@ class Actor(pykka.Actor):
             if not isinstance(letter.message, Message):
                 resolve(letter.reply, None)
         if self._life.heir is not None and self._life.started:
-            return self._life.heir(mail)
-        for letter in mail:
-            undelivered(letter, self.ref.meter, self._why())
+            self._life.heir(mail)
+        else:
+            for letter in mail:
+                undelivered(letter, self.ref.meter, self._why())
 
     def _why(self) -> BaseException:
         """For those whose message was not looked at: try again, unless it is the start that failed."""

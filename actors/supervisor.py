@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -67,10 +66,10 @@ class _Place:
     phase: Literal["up", "leaving", "waiting", "aside"] = "waiting"
     ref: Ref | None = None
     meter: ActorMeter = field(default_factory=lambda: ActorMeter.of("none"))
-    held: deque[Letter] = field(default_factory=deque)
+    held: list[Letter] = field(default_factory=list)
     """Mail that came while there was nobody to take it."""
-    failures: deque[float] = field(default_factory=deque)
-    false_starts: deque[float] = field(default_factory=deque)
+    failures: list[float] = field(default_factory=list)
+    false_starts: list[float] = field(default_factory=list)
     refusals: int = 0
     restarts: int = 0
     failed: int = 0
@@ -86,9 +85,13 @@ class _Place:
             return self.ref.life.state
         return {"leaving": "stopping", "waiting": "restarting", "aside": "set_aside"}.get(self.phase, "ended")
 
+    def take_held(self) -> list[Letter]:
+        held, self.held = self.held, []
+        return held
+
     def turn_away(self, why: BaseException) -> None:
-        while self.held:
-            undelivered(self.held.popleft(), self.meter, why)
+        for letter in self.take_held():
+            undelivered(letter, self.meter, why)
 
 
 class Supervisor(Actor):
@@ -171,11 +174,13 @@ class Supervisor(Actor):
         if place is None or not place.takes_mail or place.ref is None:
             return
         place.meter.passivations.inc()
-        self._leave(place, place.ref)
-        place.ref.stop_soon(unread=False)
+        ref = place.ref
+        self._leave(place, ref)
+        ref.stop_soon(unread=False)
+        place.timer = self.clock.call_later(place.child.shutdown, ref.cancel)  # else its mail would wait for ever
 
     async def stop_child(self, name: str) -> None:
-        """End a child and wait, at most its ``shutdown`` seconds or so; mail that comes meanwhile starts a fresh one."""
+        """End a child and wait, for its ``shutdown`` seconds or so; mail that comes meanwhile starts a fresh one."""
         place = self._places.get(name)
         if place is None:
             return
@@ -188,7 +193,7 @@ class Supervisor(Actor):
         await self._gone(place, ref, ref.life.failure)
 
     def tree(self, name: str = "root") -> dict[str, Any]:
-        """This supervisor and all below it, as data; at most ``LISTED`` children of each."""
+        """Tell of this supervisor and all below it, as data; at most ``LISTED`` children of each."""
         return _node(_Place(Child(name, lambda: self.ref), self._since, "up", self.ref))
 
     def _branches(self) -> dict[str, Any]:
@@ -216,8 +221,8 @@ class Supervisor(Actor):
         ref.life.sleeper = lambda handled: self.ref.signal(partial(self._tired, place, ref, handled))
         if place.child.name in self._addresses:
             self._addresses[place.child.name].points_to(ref)
-        while place.held:
-            ref.inbox.add(place.held.popleft())
+        for letter in place.take_held():
+            ref.inbox.add(letter)
         return ref
 
     def _post(self, child: Child, letter: Letter) -> None:
@@ -240,7 +245,11 @@ class Supervisor(Actor):
 
     def _leave(self, place: _Place, ref: Ref) -> None:
         place.phase = "leaving"
-        ref.life.heir = lambda unread: place.held.extendleft(reversed(unread))
+
+        def inherit(unread: list[Letter]) -> None:
+            place.held[:0] = unread
+
+        ref.life.heir = inherit
 
     async def _tired(self, place: _Place, ref: Ref, handled: int) -> None:
         if place.ref is ref and ref.life.handled == handled and ref.inbox.empty():
@@ -260,7 +269,8 @@ class Supervisor(Actor):
         refused = isinstance(failure, Refusal) and not started
         place.failed += failure is not None and not refused
         if restart is Restart.TEMPORARY or (restart is Restart.TRANSIENT and (failure is None or refused)):
-            return await self._part_with(place, failure)
+            await self._part_with(place, failure)
+            return
         await self.child_ended(place.child.name, failure)
         if refused:
             place.refusals += 1
@@ -285,17 +295,16 @@ class Supervisor(Actor):
         else:
             self._wait(place, self._pause(failures, self.LONGEST_PAUSE))
 
-    def _recent(self, moments: deque[float], *, add: bool) -> int:
+    def _recent(self, moments: list[float], *, add: bool) -> int:
         now = self.clock.monotonic()
+        moments[:] = [moment for moment in moments if moment > now - self.PERIOD]
         if add:
             moments.append(now)
-        while moments and moments[0] <= now - self.PERIOD:
-            moments.popleft()
         return len(moments)
 
     def _pause(self, times: int, longest: float) -> float:
         full = self.FIRST_PAUSE * 2.0 ** min(times - 1, 10)
-        return min(longest, full) * random.uniform(0.75, 1.0)
+        return min(longest, full) * random.uniform(0.75, 1.0)  # noqa: S311 - spreads restarts, guards nothing
 
     def _wait(self, place: _Place, seconds: float) -> None:
         place.phase = "waiting"
@@ -330,8 +339,7 @@ class Supervisor(Actor):
 
     async def _part_with(self, place: _Place, failure: BaseException | None) -> None:
         """After an end that no restart follows; but mail that has come meanwhile finds the child anew."""
-        held = list(place.held)
-        place.held.clear()
+        held = place.take_held()
         self._forget(place, ActorDead())
         await self.child_ended(place.child.name, failure)
         for letter in held:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pykka
+
 from voyagent.actors.refs import Inbox, Reply
 from voyagent.actors.runtime import Actor
 
@@ -52,12 +53,18 @@ class Probe(pykka.Actor):
         self.looped += 1
 
 
+def shelf(probe: Probe) -> Shelf:
+    inbox = probe.actor_inbox
+    assert isinstance(inbox, Shelf)
+    return inbox
+
+
 def test_the_hooks_make_inbox_future_and_loop() -> None:
     probe = Probe()
     assert isinstance(probe.actor_inbox, Shelf)
     reply = probe.actor_ref.ask("question", block=False)
     assert isinstance(reply, Promise)
-    (envelope,) = probe.actor_inbox.envelopes
+    (envelope,) = shelf(probe).envelopes
     assert (envelope.message, envelope.reply_to) == ("question", reply)
     ref = Probe.start()
     assert ref in pykka.ActorRegistry.get_all()  # which is why ours overrides start()
@@ -78,7 +85,7 @@ def test_a_stop_is_a_message_that_handle_receive_knows() -> None:
     probe = Probe()
     future = probe.actor_ref.stop(block=False)
     assert isinstance(future, Promise)
-    (envelope,) = probe.actor_inbox.envelopes
+    (envelope,) = shelf(probe).envelopes
     assert isinstance(envelope.reply_to, Promise)
     probe._handle_receive(envelope.message)
     assert probe.actor_stopped.is_set()
@@ -88,14 +95,14 @@ def test_an_ask_of_the_dead_sets_the_exception_of_the_future() -> None:
     probe = Probe()
     probe.actor_stopped.set()
     reply = probe.actor_ref.ask("question", block=False)
-    assert probe.actor_inbox.envelopes == []
+    assert shelf(probe).empty()
     assert "value" in vars(reply)
 
 
 def test_a_get_hook_answers_for_a_future() -> None:
     future = Promise()
     assert future._get_hook is None
-    future.set_get_hook(lambda timeout: 5)
+    future.set_get_hook(lambda _timeout: 5)
     assert future.get() == 5
 
 

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 import pytest
+from pykka.messages import _ActorStop
 from structlog.testing import capture_logs
+
 from voyagent.actors import log
 from voyagent.actors.domain.errors import NotFound, Refusal, Unavailable, WeakPassword
-from voyagent.actors.metrics import REGISTRY
 from voyagent.actors.log import Quiet
+from voyagent.actors.metrics import REGISTRY
 from voyagent.actors.runtime import (
     Actor,
     ActorDead,
@@ -166,10 +168,11 @@ async def test_an_ask_is_answered_and_messages_are_handled_in_their_order(start:
 async def test_messages_sent_before_the_start_is_done_wait_for_it() -> None:
     ref = Adder.start()
     ref.tell(Add(2))
-    assert ref.life.state == "starting"
+    states = [ref.life.state]
     assert await ref.ask(Add(1)) == 3
     await ref.stop_and_wait(1.0)
-    assert ref.life.state == "ended"
+    states.append(ref.life.state)
+    assert states == ["starting", "ended"]
 
 
 async def test_a_refusal_is_raised_at_the_asker_and_the_actor_lives_on(start: Any) -> None:
@@ -226,7 +229,7 @@ async def test_any_error_ends_that_actor_and_leaves_a_thousand_others_alive(erro
 
 async def test_a_cancelled_task_awaited_by_a_handler_ends_only_that_actor(start: Any) -> None:
     class Awaiter(Adder):
-        async def receive(self, message: Any) -> Any:
+        async def receive(self, _message: Any) -> Any:
             task = asyncio.create_task(asyncio.Event().wait())
             task.cancel()
             await task
@@ -242,7 +245,7 @@ async def test_an_actor_whose_task_is_cancelled_from_outside_resolves_its_mail_a
     await actor.holding.wait()
     waiting = asyncio.create_task(ref.ask(Add(1)))
     await asyncio.sleep(0)
-    ref.life.task.cancel()
+    ref.cancel()
     assert isinstance((await asyncio.gather(held, return_exceptions=True))[0], ActorFailed)
     assert isinstance((await asyncio.gather(waiting, return_exceptions=True))[0], ActorDead)
     await ref.ended()
@@ -275,8 +278,8 @@ async def _end_amid(ref: Ref, turn: int) -> None:
     elif turn % 3 == 1:
         with suppress(ActorFailed, ActorDead):
             await ref.ask(Break(ValueError("race")))
-    elif ref.life.task is not None:
-        ref.life.task.cancel()
+    else:
+        ref.cancel()
     await ref.ended()
 
 
@@ -475,7 +478,7 @@ async def test_later_work_that_never_began_is_resolved_too(start: Any) -> None:
         async def receive(self, message: Any) -> HandedOver:
             answer = self.later(self._slowly(message))
             self.fail(ValueError("x"))
-            self.ref.life.task.cancel()
+            self.ref.cancel()
             return answer
 
     _, ref = start(Brisk)
@@ -570,7 +573,7 @@ async def test_a_farewell_that_fails_or_hangs_does_not_keep_the_actor() -> None:
     class Clinging(Adder):
         farewell = 0.01
 
-        async def on_end(self, failure: BaseException | None) -> None:
+        async def on_end(self, _failure: BaseException | None) -> None:
             await asyncio.Event().wait()
 
     ref = Clinging.start()
@@ -611,7 +614,7 @@ async def test_an_idle_actor_nobody_holds_lives_on() -> None:
     ended = asyncio.Event()
 
     class Lonely(Adder):
-        async def on_end(self, failure: BaseException | None) -> None:
+        async def on_end(self, _failure: BaseException | None) -> None:
             ended.set()
 
     ref = Lonely.start()
@@ -630,8 +633,6 @@ class _Stop:
     """Pykka's envelope with Pykka's stop in it."""
 
     def __init__(self) -> None:
-        from pykka.messages import _ActorStop
-
         self.message = _ActorStop()
         self.reply_to = None
 
@@ -682,9 +683,7 @@ async def test_what_the_runtime_does_moves_the_series_of_the_class(start: Any) -
     await ref.ended()
     messages = {
         (message, outcome): sample("actor_messages_total", actor="Counted", message=message, outcome=outcome)
-        for message, outcome in itertools.product(
-            ("Add", "Slowly", "PassOn", "Break"), ("reply", "refusal", "failure")
-        )
+        for message, outcome in itertools.product(("Add", "Slowly", "PassOn", "Break"), ("reply", "refusal", "failure"))
     }
     assert {key: value for key, value in messages.items() if value} == {
         ("Add", "reply"): 1,
@@ -702,8 +701,8 @@ async def test_what_the_runtime_does_moves_the_series_of_the_class(start: Any) -
 async def test_a_message_carries_the_request_it_was_sent_for_and_no_other(start: Any) -> None:
     async def request(name: str) -> str | None:
         log.bind(request_id=name)
-        return await ref.ask(WhoAsks())
+        return await actor_ref.ask(WhoAsks())
 
-    _, ref = start()
+    actor_ref: Ref = start()[1]
     assert await asyncio.gather(*(asyncio.create_task(request(name)) for name in "abc")) == ["a", "b", "c"]
-    assert await ref.ask(WhoAsks()) is None
+    assert await actor_ref.ask(WhoAsks()) is None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 import pytest
+
 from voyagent.actors.clock import ManualClock
 from voyagent.actors.domain.errors import Unavailable
 from voyagent.actors.metrics import REGISTRY
@@ -75,7 +76,7 @@ class Worker(Actor):
             case _:
                 assert_never(message)
 
-    async def on_end(self, failure: BaseException | None) -> None:
+    async def on_end(self, _failure: BaseException | None) -> None:
         await asyncio.sleep(0)
         self.diary.lines.append(f"{self.name} down")
 
@@ -188,9 +189,7 @@ def sample(name: str, actor: str) -> float:
     return REGISTRY.get_sample_value(f"voyagent_{name}", {"actor": actor}) or 0.0
 
 
-async def test_a_child_that_fails_is_started_again_after_a_pause(
-    parent: Ref, diary: Diary, clock: ManualClock
-) -> None:
+async def test_a_child_that_fails_is_started_again_after_a_pause(parent: Ref, diary: Diary, clock: ManualClock) -> None:
     ref = await parent.ask(StartOne(worker(diary)))
     assert await ref.ask(Number()) == 1
     restarts = sample("actor_restarts_total", "Worker")
@@ -219,7 +218,7 @@ async def test_a_child_is_started_once_however_often_it_is_wanted(parent: Ref, d
     ids=lambda value: value.value if isinstance(value, Restart) else "",
 )
 @pytest.mark.parametrize("fails", [True, False], ids=["failure", "stop"])
-async def test_the_restart_kind_says_which_ends_are_followed_by_a_start(  # noqa: PLR0913, PLR0917
+async def test_the_restart_kind_says_which_ends_are_followed_by_a_start(
     parent: Ref,
     diary: Diary,
     clock: ManualClock,
@@ -261,10 +260,10 @@ async def test_a_child_that_keeps_failing_is_set_aside_for_a_minute_and_tried_ag
     await parent.ask(StartOne(child))
     for _ in range(5):
         await _break_again(parent, clock)
-    ref = await parent.ask(Look("worker"))
-    assert ref is not None
+    ref = await living(parent)
     await broken(ref, parent)
-    for message in (StartOne(child), To(child, Number()), Look("worker")):
+    messages: tuple[Message[Any], ...] = (StartOne(child), To(child, Number()), Look("worker"))
+    for message in messages:
         with pytest.raises(Unavailable, match="agent_runtime_unavailable") as refused:
             await parent.ask(message)
         assert refused.value.retry_after == pytest.approx(60.0)
@@ -279,9 +278,14 @@ async def test_a_child_that_keeps_failing_is_set_aside_for_a_minute_and_tried_ag
     assert parent.is_alive()
 
 
-async def _break_again(parent: Ref, clock: ManualClock) -> None:
+async def living(parent: Ref) -> Ref:
     ref = await parent.ask(Look("worker"))
     assert ref is not None
+    return ref
+
+
+async def _break_again(parent: Ref, clock: ManualClock) -> None:
+    ref = await living(parent)
     await broken(ref, parent)
     await clock.advance(2.0)
 
@@ -402,7 +406,7 @@ async def test_held_mail_is_refused_when_its_child_is_set_aside_or_its_superviso
     ref = await parent.ask(StartOne(child))
     for _ in range(5):
         await _break_again(parent, clock)
-    ref = await parent.ask(Look("worker"))
+    ref = await living(parent)
     diary.start_errors = [ValueError("x")]
     ref.tell(Break())
     await ref.ended()
@@ -438,7 +442,9 @@ async def test_children_of_a_failed_actor_are_stopped_and_awaited_before_it_star
 ) -> None:
     middle = Child("middle", lambda: Parent.start(clock, (worker(diary),)), Restart.PERMANENT)
     ref = await parent.ask(StartOne(middle))
-    (await ref.ask(Look("worker"))).tell(Hold())
+    below = await ref.ask(Look("worker"))
+    assert below is not None
+    below.tell(Hold())
     await diary.holding.wait()
     ref.tell(Fail())
     await clock.advance(60.0)
@@ -518,9 +524,10 @@ async def test_a_passivated_actor_receives_the_message_that_found_it_asleep(pare
 
 
 async def _asleep(parent: Ref) -> None:
+    """Return when the supervisor has no child any more."""
     async with asyncio.timeout(5.0):
         while (await parent.ask(Tree()))["children_total"]:
-            await asyncio.sleep(0)
+            pass
 
 
 async def test_mail_that_comes_while_an_actor_falls_asleep_goes_to_the_next_incarnation(
@@ -541,6 +548,21 @@ async def test_mail_that_comes_while_an_actor_falls_asleep_goes_to_the_next_inca
     diary.gate.set()
     assert await asyncio.gather(*unread, routed_before, routed_after, behind_its_back) == [2] * 6
     assert diary.lines == ["worker up", "worker down", "worker up"]
+
+
+async def test_an_actor_that_will_not_fall_asleep_is_cancelled_and_its_mail_goes_on(
+    parent: Ref, diary: Diary, clock: ManualClock
+) -> None:
+    child = worker(diary)
+    parent.tell(To(child, Hold()))
+    await diary.holding.wait()
+    await parent.ask(Passivate("worker"))
+    asked = asyncio.ensure_future(parent.ask(To(child, Number())))
+    await parent.ask(Ends())
+    await clock.advance(4.9)
+    assert not asked.done()
+    await clock.advance(0.2)
+    assert await asked == 2
 
 
 async def test_mail_keeps_its_order_across_a_sleep(parent: Ref, diary: Diary) -> None:
