@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..storage import approvals, turns
-from ..storage.idempotency import Find, Stored
+from ..storage.idempotency import Stored
 from . import ids, metrics, turn
 from .domain.approvals import Approval, Decision
 from .domain.errors import Conflict, Unavailable, Unprocessable
@@ -84,8 +84,9 @@ class Posting:
         if posted.key is None:
             return None
         await self.session.line.step(None)
-        stored = await self.session.world.store.ask(Find(posted.key, self.session.clock.now()))
-        return None if stored is None else self._of_turn(stored.body.decode())
+        keyed = turns.Keyed(tenant_id=self.session.tenant_id, key=posted.key, now=self.session.clock.now())
+        turn_id = await self.session.world.store.ask(keyed)
+        return None if turn_id is None else self._of_turn(turn_id)
 
     def _of_turn(self, turn_id: str) -> Feed:
         """A turn from its first event: to its ``final`` if it runs or waits to run, else all there is."""

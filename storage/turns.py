@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ..actors.domain import audit as audits
+from ..actors.domain.errors import Unprocessable
 from ..actors.domain.events import Event
 from ..actors.domain.turns import Ask, Call, LoopState, Message, TurnState
 from . import idempotency, ledger
@@ -72,6 +73,24 @@ class Accept(Step[idempotency.Stored | None]):
         if self.key is not None and self.reply is not None:
             await idempotency.keep(db, self.key, self.reply, self.now)
         return Written(None, ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keyed(Query[str | None]):
+    """The turn an ``Idempotency-Key`` has started, if any. Refusal: ``idempotency_key_reused``."""
+
+    key: idempotency.Key
+    now: datetime
+
+    async def run(self, db: Connection) -> str | None:
+        key = self.key
+        row = await db.fetchrow(idempotency.FIND, key.tenant_id, key.user_id, key.route, key.key, self.now)
+        if row is None:
+            return None
+        if row["body_hash"] != key.body_hash:
+            raise Unprocessable("idempotency_key_reused")
+        turn_id: str = bytes(row["reply"]).decode()
+        return turn_id
 
 
 START_TURN = """

@@ -9,7 +9,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 
 from .. import ids, log, metrics
-from ..config import ModelPrice
+from ..config_values import ModelPrice
 from ...storage import turns
 from .model import ModelCall, Usage
 
