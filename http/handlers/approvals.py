@@ -1,0 +1,68 @@
+"""``/approvals``."""
+
+from __future__ import annotations
+
+from ...actors import session, tenant
+from ...actors.domain.approvals import Approval, Decision
+from ...actors.domain.errors import Unprocessable
+from ...actors.ids import parse_uuid
+from ...storage import approvals
+from ...storage.idempotency import Stored
+from ..call import Answer, Call
+from ..wire.approvals import ApprovalItem, ApprovalListQuery, ApprovalListResponse, ResolveApprovalRequest
+from .sessions import again, stored, who
+
+
+async def page(call: Call) -> Answer:
+    """GET /approvals. Sessions with overdue approvals are told to write the lapses down."""
+    query: ApprovalListQuery = call.query
+    session_id = None if query.session_id is None else parse_uuid(query.session_id)
+    if query.session_id is not None and session_id is None:
+        raise Unprocessable("invalid_session_id")
+    found = await call.services.storage.ask(
+        approvals.Page(
+            tenant_id=call.person.tenant_id,
+            status=query.status,
+            session_id=session_id,
+            limit=query.limit,
+            offset=query.offset,
+            now=call.services.clock.now(),
+        )
+    )
+    for overdue in found.overdue:
+        call.services.root.tell(session.Wake(tenant_id=call.person.tenant_id, session_id=overdue))
+    items = [ApprovalItem.of(each) for each in found.items]
+    return Answer(
+        ApprovalListResponse(items=items, total=found.total, limit=query.limit, offset=query.offset)
+    )
+
+
+async def read(call: Call) -> Answer:
+    """GET /approvals/{approval_id}."""
+    found = await call.services.storage.ask(
+        approvals.Get(
+            tenant_id=call.person.tenant_id,
+            approval_id=call.path["approval_id"],
+            now=call.services.clock.now(),
+        )
+    )
+    return Answer(ApprovalItem.of(found))
+
+
+async def resolve(call: Call) -> Answer:
+    """POST /approvals/{approval_id}/resolve."""
+    body: ResolveApprovalRequest = call.body
+    decided = await call.services.root.ask(
+        tenant.Resolve(
+            tenant_id=call.person.tenant_id,
+            who=who(call),
+            decision=Decision(call.path["approval_id"], body.granted, body.reason),
+            key=call.idempotency,
+            reply=_stored,
+        )
+    )
+    return again(decided) if isinstance(decided, Stored) else Answer(ApprovalItem.of(decided))
+
+
+def _stored(decided: Approval) -> Stored:
+    return stored(200, Answer(ApprovalItem.of(decided)))

@@ -1,0 +1,90 @@
+"""The two streams of a conversation: the one that answers a message, and the one that only watches."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from ...actors import session
+from ...actors.accounts import actor as accounts
+from ...actors.domain.errors import Forbidden, Unprocessable
+from ...actors.domain.turns import MESSAGE_LIMIT
+from ...actors.eventlog import Feed
+from .. import streams
+from ..call import Answer, Call
+from ..wire.sessions import EventsQuery, SendMessageRequest
+from .sessions import session_id, who
+
+GET_STREAM_SECONDS = 3600.0
+
+
+async def send(call: Call) -> web.StreamResponse:
+    """POST /chat/sessions/{session_id}/messages."""
+    body: SendMessageRequest = call.body
+    if body.approvals and call.person.api_key_id is not None:
+        raise Forbidden("api_key_not_allowed")
+    if len(body.message) > MESSAGE_LIMIT:
+        raise Unprocessable("message_too_long")
+    cursor = call.request.headers.get("Last-Event-ID", "").strip()
+    feed: Feed | None
+    if cursor:
+        feed = await call.services.root.ask(
+            session.Follow(tenant_id=call.person.tenant_id, session_id=session_id(call), cursor=cursor)
+        )
+    else:
+        feed = await call.services.root.ask(
+            session.Post(
+                tenant_id=call.person.tenant_id,
+                session_id=session_id(call),
+                who=who(call),
+                text=body.message,
+                approvals=body.approvals or {},
+                on_busy=body.on_busy,
+                key=call.idempotency,
+            ),
+            within=15.0,
+        )
+    assert feed is not None
+    return await _stream(call, feed, handed=True)
+
+
+async def events(call: Call) -> web.StreamResponse | Answer:
+    """GET /chat/sessions/{session_id}/events."""
+    query: EventsQuery = call.query
+    cursor = call.request.headers.get("Last-Event-ID", "").strip() or query.last_event_id
+    replay = query.follow == "0"
+    feed = await call.services.root.ask(
+        session.Follow(
+            tenant_id=call.person.tenant_id,
+            session_id=session_id(call),
+            cursor=cursor or None,
+            live=not replay,
+            replay=replay,
+        )
+    )
+    if feed is None:
+        return Answer(status=204)
+    return await _stream(call, feed, lifetime=GET_STREAM_SECONDS)
+
+
+async def _stream(
+    call: Call, feed: Feed, *, handed: bool = False, lifetime: float | None = None
+) -> web.StreamResponse:
+    services, tenant_id, own = call.services, call.person.tenant_id, session_id(call)
+
+    def delivered(turn_id: str) -> None:
+        services.root.tell(session.Delivered(tenant_id=tenant_id, session_id=own, turn_id=turn_id))
+
+    try:
+        watching = await services.accounts.ask(accounts.Watch(call.person))
+    except BaseException:
+        feed.close()
+        raise
+    return await streams.serve(
+        services.streams,
+        call.request,
+        feed,
+        watching,
+        session_id=own,
+        handed=delivered if handed else None,
+        lifetime=lifetime,
+    )

@@ -1,0 +1,130 @@
+"""``/chat/sessions`` but for its streams."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from ...actors import session
+from ...actors.ids import parse_uuid, uuid7
+from ...storage import sessions
+from ...storage.idempotency import Once, Replayed, Stored
+from ..call import Answer, Call
+from ..wire.sessions import (
+    CancelResponse,
+    SessionCreateResponse,
+    SessionListQuery,
+    SessionListResponse,
+    SessionSummaryResponse,
+    TranscriptQuery,
+    TranscriptResponse,
+)
+
+
+def session_id(call: Call) -> str:
+    """The session named in the path. Refusal: ``session_not_found`` for what is no id."""
+    return call.id("session_id", missing="session_not_found")
+
+
+def who(call: Call) -> session.Who:
+    """The person behind the call, as a session asks."""
+    principal = call.person
+    return session.Who(user_id=principal.user_id, role=str(principal.role), origin=call.origin)
+
+
+async def create(call: Call) -> Answer:
+    """POST /chat/sessions."""
+    new, now, store = uuid7(), call.services.clock.now(), call.services.storage
+    make = sessions.Create(
+        tenant_id=call.person.tenant_id, session_id=new, user_id=call.person.user_id, now=now
+    )
+    if call.idempotency is None:
+        return _created(await store.ask(make))
+    done = await store.ask(
+        Once(tenant_id=make.tenant_id, key=call.idempotency, command=make, reply=_stored, now=now)
+    )
+    return again(done.answer) if isinstance(done, Replayed) else _created(done.value)
+
+
+def _created(new: str) -> Answer:
+    return Answer(SessionCreateResponse(session_id=new), headers={"Location": f"/chat/sessions/{new}"})
+
+
+def _stored(new: str) -> Stored:
+    return stored(201, _created(new))
+
+
+def stored(status: int, answer: Answer) -> Stored:
+    """An answer as it is kept under an ``Idempotency-Key``."""
+    assert isinstance(answer.body, BaseModel)
+    return Stored(status, answer.body.model_dump_json().encode(), dict(answer.headers))
+
+
+def again(kept: Stored) -> Answer:
+    """The answer that was given before."""
+    headers = {"Content-Type": "application/json", **kept.headers, "Idempotency-Replayed": "true"}
+    return Answer(kept.body, kept.status, headers)
+
+
+async def page(call: Call) -> Answer:
+    """GET /chat/sessions."""
+    query: SessionListQuery = call.query
+    found = await call.services.storage.ask(
+        sessions.Page(tenant_id=call.person.tenant_id, limit=query.limit, offset=query.offset)
+    )
+    return Answer(SessionListResponse.of(found, query))
+
+
+async def read(call: Call) -> Answer:
+    """GET /chat/sessions/{session_id}."""
+    found = await call.services.storage.ask(
+        sessions.Read(
+            tenant_id=call.person.tenant_id, session_id=session_id(call), now=call.services.clock.now()
+        )
+    )
+    return Answer(SessionSummaryResponse.of(found))
+
+
+async def rename(call: Call) -> Answer:
+    """PATCH /chat/sessions/{session_id}."""
+    renamed = await call.services.root.ask(
+        session.Rename(
+            tenant_id=call.person.tenant_id,
+            session_id=session_id(call),
+            who=who(call),
+            title=call.body.title,
+        )
+    )
+    return Answer(SessionSummaryResponse.of(renamed))
+
+
+async def delete(call: Call) -> Answer:
+    """DELETE /chat/sessions/{session_id}."""
+    await call.services.root.ask(
+        session.Delete(tenant_id=call.person.tenant_id, session_id=session_id(call), who=who(call)),
+        within=session.DELETE_PATIENCE + 7,
+    )
+    return Answer()
+
+
+async def cancel(call: Call) -> Answer:
+    """POST /chat/sessions/{session_id}/cancel."""
+    turn_id = await call.services.root.ask(
+        session.Cancel(tenant_id=call.person.tenant_id, session_id=session_id(call), who=who(call))
+    )
+    return Answer(CancelResponse(turn_id=turn_id))
+
+
+async def transcript(call: Call) -> Answer:
+    """GET /chat/sessions/{session_id}/messages."""
+    query: TranscriptQuery = call.query
+    before = None if query.before is None else parse_uuid(query.before) or NO_MESSAGE
+    found = await call.services.storage.ask(
+        sessions.Messages(
+            tenant_id=call.person.tenant_id, session_id=session_id(call), limit=query.limit, before=before
+        )
+    )
+    return Answer(TranscriptResponse.of(found))
+
+
+NO_MESSAGE = "00000000-0000-0000-0000-000000000000"
+"""What a malformed message id stands for: no message there is."""

@@ -1,0 +1,189 @@
+"""Server-sent events: one viewer's connection, fed from its cursor into a session's log.
+
+A stream has an owner (the handler that called ``serve``), a bound (one write of 256 KiB, a small kernel buffer, and a limit on
+how long a viewer may take nothing), a heartbeat, and an end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import monotonic
+from weakref import WeakSet
+
+from aiohttp import web
+
+from ..actors import log, metrics
+from ..actors.accounts.watch import Watching
+from ..actors.domain.errors import Refusal
+from ..actors.domain.events import HEARTBEAT, aside, retry
+from ..actors.eventlog import Feed
+
+_log = log.get(__name__)
+
+HEARTBEAT_SECONDS = 15.0
+SEND_BUFFER = 64 * 1024
+"""Bytes the kernel may hold for one viewer; its own default takes up to 4 MiB."""
+HIGH_WATER = 16 * 1024
+
+HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-store",
+    "Connection": "keep-alive",
+    "X-Accel-Buffering": "no",
+}
+
+
+@dataclass(slots=True)
+class Streams:
+    """All open streams of the process, so that a stop can end them."""
+
+    stall_seconds: float
+    stopping: bool = False
+    open: WeakSet[Viewer] = field(default_factory=WeakSet)
+
+    def stop(self) -> None:
+        """Have every stream send what it has and close."""
+        self.stopping = True
+        for viewer in list(self.open):
+            viewer.feed.bell.set()
+
+
+class Viewer:
+    """One open stream."""
+
+    def __init__(self, feed: Feed, response: web.StreamResponse, request: web.Request) -> None:
+        self.feed = feed
+        self.response = response
+        self.request = request
+        self.end = "client"
+
+
+Handed = Callable[[str], None]
+"""Called with the turn whose ``final`` was handed to the transport."""
+
+
+async def serve(
+    streams: Streams,
+    request: web.Request,
+    feed: Feed,
+    watching: Watching,
+    *,
+    session_id: str,
+    handed: Handed | None = None,
+    lifetime: float | None = None,
+) -> web.StreamResponse:
+    """Send the feed until its end, the caller's, the service's or its owner's access's."""
+    response = web.StreamResponse(headers=HEADERS)
+    viewer = Viewer(feed, response, request)
+    try:
+        _narrow(request)
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        if request.method == "HEAD":
+            return response
+        streams.open.add(viewer)
+        metrics.SSE_VIEWERS.inc()
+        lost = asyncio.get_running_loop().create_task(_ring_when_lost(watching, feed))
+        try:
+            await _pump(streams, viewer, watching, session_id, handed, lifetime)
+        finally:
+            lost.cancel()
+            metrics.SSE_VIEWERS.dec()
+            metrics.SSE_STREAMS_TOTAL.labels(end=viewer.end).inc()
+        await response.write_eof()
+        return response
+    finally:
+        feed.close()
+        streams.open.discard(viewer)
+
+
+def _narrow(request: web.Request) -> None:
+    """Hold little for a viewer that does not read."""
+    transport = request.transport
+    if transport is None:
+        return
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    transport.set_write_buffer_limits(high=HIGH_WATER)  # type: ignore[attr-defined]  # a WriteTransport
+
+
+async def _ring_when_lost(watching: Watching, feed: Feed) -> None:
+    await watching.lost()
+    feed.bell.set()
+
+
+async def _pump(
+    streams: Streams,
+    viewer: Viewer,
+    watching: Watching,
+    session_id: str,
+    handed: Handed | None,
+    lifetime: float | None,
+) -> None:
+    feed = viewer.feed
+    ends_at = None if lifetime is None else monotonic() + lifetime
+    await _send(streams, viewer, retry(2000))
+    while True:
+        try:
+            chunk = await feed.take()
+        except Refusal as away:
+            viewer.end = "error"
+            await _send(streams, viewer, aside("error", session_id, _now(), "error", away.code))
+            return
+        if watching.is_lost:
+            viewer.end = "error"
+            await _send(streams, viewer, aside("error", session_id, _now(), "error", "unauthorized"))
+            return
+        if chunk:
+            await _send(streams, viewer, chunk)
+            _count(feed, chunk)
+            if handed is not None and feed.last_final is not None:
+                handed(feed.last_final)
+        if feed.ended:
+            viewer.end = "final" if feed.last_final else "client"
+            return
+        if streams.stopping:
+            viewer.end = "shutdown"
+            await _send(streams, viewer, retry(random.randint(500, 5000)))
+            return
+        if ends_at is not None and monotonic() > ends_at:
+            return
+        if not chunk:
+            await _wait(streams, viewer)
+
+
+def _count(feed: Feed, chunk: bytes) -> None:
+    metrics.SSE_EVENTS_WRITTEN_TOTAL.inc(feed.events)
+    metrics.SSE_WRITTEN_BYTES_TOTAL.inc(len(chunk))
+    feed.events = 0
+
+
+async def _wait(streams: Streams, viewer: Viewer) -> None:
+    """Wait for something new, or beat."""
+    try:
+        async with asyncio.timeout(HEARTBEAT_SECONDS):
+            await viewer.feed.bell.wait()
+    except TimeoutError:
+        await _send(streams, viewer, HEARTBEAT)
+
+
+async def _send(streams: Streams, viewer: Viewer, data: bytes) -> None:
+    """Write, and drop a viewer that takes nothing for too long: a close would wait for it."""
+    try:
+        async with asyncio.timeout(streams.stall_seconds):
+            await viewer.response.write(data)
+    except TimeoutError:
+        _log.info("viewer_dropped", seconds=streams.stall_seconds)
+        if viewer.request.transport is not None:
+            viewer.request.transport.abort()
+        raise ConnectionResetError("the viewer takes nothing") from None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
