@@ -1,0 +1,44 @@
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PY := .venv/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export MYPYPATH := build/types
+
+.DEFAULT_GOAL := help
+.PHONY: help run test slow check bench clean
+
+help: ## print these lines
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/.installed ## serve on 127.0.0.1:8010 with Postgres and Redis of its own, data under var/
+	@exec $(PY) run.py --embedded
+
+test: .venv/.installed ## the whole test suite, against real servers of its own
+	@exec $(PY) -m pytest
+
+slow: .venv/.installed ## the tests with large counts: kills, disconnects, races
+	@exec $(PY) -m pytest -m slow
+
+check: .venv/.installed build/types/voyagent ## ruff with everything on, mypy strict, layers and packaging
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check --quiet .
+	@$(PY) -m mypy -p voyagent.actors -p voyagent.http -p voyagent.storage
+	@$(PY) -m mypy run.py
+	@$(PY) -m pytest --quiet tests/test_layers.py tests/test_packages.py
+
+bench: .venv/.installed ## figures, one JSON line each
+	@exec $(PY) tests/bench/run.py
+
+clean: ## remove environment, caches and builds; data under var/ stays
+	@rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find actors http storage tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.installed: setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
+	@test -x $(PY) || $(PYTHON) -m venv .venv
+	@$(PY) -m pip install --quiet --editable '.[embedded,dev]'
+	@touch $@
+
+# mypy does not follow editable installs: this link shows it the packages under their real names.
+build/types/voyagent:
+	@mkdir -p $(@D)
+	@ln -sfn ../.. $@
