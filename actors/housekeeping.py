@@ -34,7 +34,7 @@ class HousekeepingActor(Actor):
         self.timer: Timer | None = None
         self.settled = False
 
-    async def on_start(self) -> None:
+    async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
         self.ref.tell(Round())
 
     async def receive(self, message: Any) -> Any:

@@ -25,7 +25,7 @@ class RootActor(Supervisor):
         self.singletons = singletons
         self.world: session.World | None = None
 
-    async def on_start(self) -> None:
+    async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
         for child in self.singletons:
             await self.start_child(child)
 

@@ -166,7 +166,7 @@ class SessionActor(Supervisor):
         self.idle_timer: Timer | None = None
         self.expires: list[datetime] = []
 
-    async def on_start(self) -> None:
+    async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
         state = await self.world.store.ask(sessions.Load(tenant_id=self.tenant_id, session_id=self.session_id))
         self.log = EventLog(
             state.last_seq, state.pruned_through, self._older, cap=self.world.settings.sse_replay_buffer_cap

@@ -57,7 +57,7 @@ class TenantActor(Supervisor):
         self.world = world
         self.idle_timer: Timer | None = None
 
-    async def on_start(self) -> None:
+    async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
         now = self.clock.now()
         own = await self.world.store.ask(settings.Load(tenant_id=self.tenant_id, now=now))
         self.allowance = Allowance(own, self.clock)

@@ -112,7 +112,7 @@ class TurnActor(Actor):
         self.breaking: Break | None = None
         self.inner: asyncio.Task[str] | None = None
 
-    async def on_start(self) -> None:
+    async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
         self.spawn(self._run(), name="pass")
 
     async def receive(self, message: Any) -> None:

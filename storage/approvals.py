@@ -175,7 +175,8 @@ class Decide(Step[Decided]):
             self.role,
         )
         if row is None:
-            return await self._refuse(db, decision, verdict)
+            await self._refuse(db, decision, verdict)
+            return None
         await db.execute(
             MARK_CALL,
             self.tenant_id,

@@ -124,13 +124,13 @@ REFUSING_KEYS = frozenset(
 class Tell(Protocol):
     """Makes the events of a result from its output."""
 
-    def __call__(self, output: Mapping[str, Any]) -> Sequence[Event]: ...
+    def __call__(self, output: Mapping[str, Any], /) -> Sequence[Event]: ...
 
 
 class Account(Protocol):
     """Makes the audit entries of a result from its output."""
 
-    def __call__(self, output: Mapping[str, Any]) -> Sequence[audits.Entry]: ...
+    def __call__(self, output: Mapping[str, Any], /) -> Sequence[audits.Entry]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

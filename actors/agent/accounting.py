@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from .. import ids, log, metrics
 from ..config_values import ModelPrice
 from ...storage import turns
-from .model import ModelCall, Usage
+from .assembly import Usage
+from .model import ModelCall
 
 if TYPE_CHECKING:
     from .loop import Ports, Task

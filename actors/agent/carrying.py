@@ -246,7 +246,8 @@ def ending(
     calls = [] if loaded is None else [call for call in loaded.calls if not call.told]
     for call in calls:
         if call.undecided:
-            about = {"tool_name": call.tool, "tool_call_id": call.call_id, "approval_id": call.approval_id}
+            about: dict[str, Any] = {"tool_name": call.tool, "tool_call_id": call.call_id}
+            about["approval_id"] = call.approval_id
             events.append(
                 Event(
                     kind="approval_denied", turn_id=turn_id, error_message="withdrawn", text="cancelled", **about

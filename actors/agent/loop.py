@@ -19,14 +19,14 @@ from ..domain import transcript
 from ..domain.approvals import approval_id
 from ..domain.events import Event
 from ..domain.settings import TenantSettings
-from ..domain.turns import CALLS_PER_PASS, Ask, Brief, Call, LoopState
+from ..domain.turns import CALLS_PER_PASS, Ask, Brief, Call, CallState, LoopState
 from ..runtime import Asks
 from ...storage import turns
 from ...storage.steps import Step
 from . import accounting, carrying
-from .desks import DESKS, ORCHESTRATOR_TOOLS
+from .desks import DESKS, ORCHESTRATOR, ORCHESTRATOR_TOOLS
 from .model import Answer, Delta, Model, ModelCall, ModelFailed
-from .prompts import brief_for, system_prompt
+from .prompts import system_prompt
 from .tools.catalogue import for_desk
 from .tools.tool import Gate, InputInvalid, Order, Plan, Tool, ToolContext
 
@@ -197,13 +197,16 @@ class Pass:
 
     def _model_call(self, loaded: turns.PassContext) -> ModelCall:
         state, settings = self.state, self.task.settings
-        tools = ORCHESTRATOR_TOOLS if state.desk is None else [tool.schema() for tool in for_desk(state.desk)]
+        desk = ORCHESTRATOR if state.desk is None else DESKS[state.desk]
+        tools: Sequence[Mapping[str, Any]] = ORCHESTRATOR_TOOLS
+        if state.desk is not None:
+            tools = [tool.schema() for tool in for_desk(state.desk)]
         messages = transcript.trimmed(loaded.messages, CONTEXT_CHARACTERS)
-        brief = None if state.brief is None else brief_for(state.brief.goal)
+        brief = None if state.brief is None else f"[Handed to you by the orchestrator] {state.brief.goal}"
         return ModelCall(
             model=self.task.model_name,
-            system=system_prompt(DESKS[state.desk or "orchestrator"], settings, self.ports.clock.now()),
-            tools=list(tools),
+            system=system_prompt(desk, settings, self.ports.clock.now()),
+            tools=[dict(tool) for tool in tools],
             messages=transcript.for_model(
                 messages, pending=loaded.pending, brief=brief, brief_after=state.brief_after
             ),
@@ -237,7 +240,7 @@ class Pass:
         own = [self._own_result(block) for block in asked]
         questions = [str(b["input"].get("question", "")) for b in asked if b["name"] == "clarify"]
         events += [Event(kind="text_delta", turn_id=self.task.turn_id, text=text) for text in questions if text]
-        unknown = [brief.domain for brief in handoffs if brief.domain not in DESKS or brief.domain == "orchestrator"]
+        unknown = [brief.domain for brief in handoffs if brief.domain not in DESKS]
         stranger = any(block["name"] not in ("handoff", "clarify") for block in asked)
         if handoffs and not unknown:
             self.state = LoopState(
@@ -367,7 +370,7 @@ class Pass:
     async def _settle(self, call: Call, outcome: Mapping[str, Any] | None = None) -> None:
         """Carry a call out, or tell what became of it, and remember that it is told."""
         output = await carrying.settle(self, call, outcome)
-        state = "failed" if "error" in output else "succeeded"
+        state: CallState = "failed" if "error" in output else "succeeded"
         self.calls = [
             replace(each, told=True, state=state) if each.id == call.id else each for each in self.calls
         ]

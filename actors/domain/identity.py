@@ -27,6 +27,9 @@ PASSWORD_LENGTH = range(12, 129)
 FORMER_ADDRESS_RESERVED = timedelta(days=7)
 """How long the address a person has left stays theirs, so that a hijacked change can be undone."""
 
+BIRTH_VERSION = 0
+"""The token version a person begins with."""
+
 _NAMED = re.compile(r"[^<>\x00-\x1f\x7f]*<([^<>]+)>")
 
 

@@ -1,0 +1,43 @@
+"""An agency's turn limits and token budget."""
+
+from __future__ import annotations
+
+from voyagent.actors.allowance import Allowance
+from voyagent.actors.clock import ManualClock
+from voyagent.actors.domain.settings import TenantSettings
+
+
+def allowance(clock: ManualClock, **limits: int) -> Allowance:
+    return Allowance(TenantSettings(tenant_id="a", **limits), clock)
+
+
+async def test_b43_the_windows_slide_and_refused_turns_do_not_count(clock: ManualClock) -> None:
+    own = allowance(clock, rate_limit_per_minute=2, rate_limit_per_hour=3)
+    assert [own.admit() for _ in range(3)] == [None, None, "rate_limited: minute"]
+    await clock.advance(61)
+    assert [own.admit(), own.admit()] == [None, "rate_limited: hour"]
+    await clock.advance(3600)
+    assert own.admit() is None
+
+
+def test_b43_reservations_count_until_they_are_settled(clock: ManualClock) -> None:
+    own = allowance(clock, daily_token_budget=100)
+    assert own.reserve(60) is None
+    assert own.reserve(60) == "daily_budget_exceeded: limit=100 used=60"
+    own.settle(60, 10)
+    assert own.reserve(90) is None
+    assert own.affordable() == "daily_budget_exceeded: limit=100 used=100"
+
+
+async def test_a_new_day_begins_with_nothing_used(clock: ManualClock) -> None:
+    own = allowance(clock, daily_token_budget=100)
+    own.restore([30.0], 100)
+    assert own.affordable() is not None
+    await clock.advance(12 * 3600)
+    assert own.affordable() is None
+
+
+def test_b43_a_restart_remembers_the_last_hours_turns(clock: ManualClock) -> None:
+    own = allowance(clock, rate_limit_per_minute=1)
+    own.restore([59.0], 0)
+    assert own.admit() == "rate_limited: minute"

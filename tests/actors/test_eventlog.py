@@ -1,0 +1,121 @@
+"""The ring of a session's newest events, and cursors into it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from voyagent.actors.domain.events import Event, frame
+from voyagent.actors.eventlog import EventLog, Feed, Frame, Until
+
+
+class Table:
+    """All events ever published, as the table keeps them."""
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self.reads = 0
+
+    async def older(self, after: int, through: int) -> Sequence[Frame]:
+        self.reads += 1
+        return [each for each in self.frames if after < each.seq <= through][:50]
+
+    def add(self, log: EventLog, kind: str = "text_delta", turn: str = "t-1") -> Frame:
+        made = Frame(log.last + 1, turn, kind, frame(f'{{"n":{log.last + 1}}}', log.last + 1))
+        self.frames.append(made)
+        log.publish([made])
+        return made
+
+
+def fresh(cap: int = 20) -> tuple[Table, EventLog]:
+    table = Table()
+    return table, EventLog(0, 0, table.older, cap=cap)
+
+
+async def drain(feed: Feed) -> bytes:
+    return await feed.take()
+
+
+async def test_two_viewers_get_the_same_bytes() -> None:
+    table, log = fresh()
+    one, other = (Feed(log, after=0, until=Until(live=True)) for _ in range(2))
+    for _ in range(5):
+        table.add(log)
+    assert await drain(one) == await drain(other) == b"".join(each.encoded for each in table.frames)
+
+
+async def test_what_has_left_the_ring_is_read_from_the_table() -> None:
+    table, log = fresh(cap=10)
+    for _ in range(130):
+        table.add(log)
+    got = await drain(Feed(log, after=3, until=Until(replay=True)))
+    assert got == b"".join(each.encoded for each in table.frames[3:])
+    assert table.reads == 3
+
+
+async def test_a_stream_for_a_turn_carries_that_turn_alone_and_ends_with_its_final() -> None:
+    table, log = fresh()
+    feed = Feed(log, after=0, until=Until(turns=frozenset(["t-2"])), only="t-2")
+    table.add(log, "final", "t-1")
+    assert await drain(feed) == b""
+    assert not feed.ended
+    last = table.add(log, "final", "t-2")
+    table.add(log, "text_delta", "t-2")
+    assert await drain(feed) == last.encoded
+    assert feed.ended
+
+
+async def test_a_cursor_follows_until_the_session_has_nothing_to_do() -> None:
+    table, log = fresh()
+    log.busy = True
+    feed = Feed(log, after=0, until=Until(settled=True))
+    table.add(log, "final")
+    await drain(feed)
+    assert not feed.ended
+    log.busy = False
+    log.ring()
+    await drain(feed)
+    assert feed.ended
+
+
+async def test_a_bell_rung_between_reading_and_waiting_is_heard() -> None:
+    table, log = fresh()
+    feed = Feed(log, after=0, until=Until(live=True))
+    await drain(feed)
+    table.add(log)
+    assert feed.bell.is_set()
+
+
+async def test_the_end_of_the_log_ends_every_stream_with_its_parting_words() -> None:
+    _, log = fresh()
+    feed = Feed(log, after=0, until=Until(live=True))
+    log.end(b"bye")
+    assert await drain(feed) == b"bye"
+    assert feed.ended
+
+
+async def test_b20_random_disconnects_lose_and_repeat_nothing() -> None:
+    table, log = fresh(cap=7)
+    chance = random.Random(7)
+    cursor, got = 0, b""
+    for _ in range(500):
+        for _ in range(chance.randrange(6)):
+            table.add(log)
+        feed = Feed(log, after=cursor, until=Until(live=True))
+        got += await drain(feed)
+        cursor = feed.after
+        feed.close()
+    assert got == b"".join(each.encoded for each in table.frames)
+    assert not log.feeds
+
+
+def test_an_event_has_its_twelve_keys_in_order_on_one_line_and_text_untouched() -> None:
+    from datetime import UTC, datetime
+
+    data = Event(kind="text_delta", turn_id="t-1", text=" ü\n ").data("s", datetime(2026, 1, 2, tzinfo=UTC))
+    assert data == (
+        '{"kind":"text_delta","session_id":"s","turn_id":"t-1","timestamp":"2026-01-02T00:00:00.000000Z","text":" ü\\n ",'
+        '"tool_name":null,"tool_input":null,"tool_output":null,"tool_call_id":null,"approval_id":null,'
+        '"approval_summary":null,"error_message":null}'
+    )
+    assert frame(data, 7).startswith(b"id: 7\nevent: agent_event\ndata: {")
