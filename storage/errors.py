@@ -34,7 +34,7 @@ class OperationFailed(Refusal):
 
 
 class Away(Unavailable):
-    """503 ``storage_unavailable``: the database cannot be reached, or did not answer. Nothing was committed."""
+    """503 ``storage_unavailable``: the database cannot be reached, or does not answer in time."""
 
     def __init__(self) -> None:
         super().__init__("storage_unavailable")

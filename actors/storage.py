@@ -1,0 +1,238 @@
+"""The owner of the database's connections: every storage operation is a message to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, TypeVar
+
+from ..storage import engine
+from ..storage.errors import Away, OperationFailed
+from ..storage.group_commit import EventWriter
+from ..storage.idempotency import Once
+from ..storage.lock import OneProcess
+from ..storage.operations import Operation, Query
+from ..storage.steps import EventRow
+from . import log, metrics
+from .domain.errors import Refusal, Unavailable
+from .runtime import Actor, Message
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+WAITING = 1_000
+"""Operations that may wait for a connection; more are refused as ``overloaded``."""
+PATIENCE = 10.0
+"""Seconds an operation waits for a connection: then whoever asked has left."""
+PROBE_LIMIT = 2.0
+PROBE_SHARED = 1.0
+"""Seconds one probe's result serves all who ask."""
+
+_log = log.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Append(Message[None]):
+    """Store events of one session by group commit; answered when they are durable.
+
+    Refusals: ``storage_unavailable``, ``overloaded``, ``internal_error``. After any of them the session has to reload:
+    what it appends is accepted again where its log really ends.
+    """
+
+    rows: tuple[EventRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe(Message[bool]):
+    """Whether the database answers, within two seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held(Message[bool]):
+    """Whether this process is the one that serves the database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Faults(Message[tuple[str, ...]]):
+    """What keeps the database from serving, in sentences for whoever runs the service; empty when nothing does."""
+
+
+class StorageActor(Actor):
+    """Runs operations side by side, as many as there are connections. It finds Postgres again by itself.
+
+    An error of an operation is told to its asker and logged; it is no reason to end.
+    """
+
+    def __init__(
+        self,
+        url: str | None,
+        *,
+        size: int = engine.SIZE,
+        system_size: int = engine.SYSTEM_SIZE,
+        one_process: bool = True,
+        lock_lost: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Without ``url`` all is refused. ``lock_lost`` is awaited before a lost process lock is taken anew."""
+        super().__init__()
+        self._url = url
+        self._sizes = (size, system_size)
+        self._engine: engine.Engine | None = None
+        self._faults: tuple[str, ...] = ("No database is configured.",)
+        self._events: EventWriter | None = None
+        self._lock = OneProcess(url, lock_lost) if url is not None and one_process else None
+        self._waiting = _Waiting()
+        self._lanes = {"tenant": asyncio.Semaphore(size), "system": asyncio.Semaphore(system_size)}
+        self._probing = asyncio.Lock()
+        self._probed = (-PROBE_SHARED, False)
+
+    async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
+        """Connect if the database is there; if it is not, serve refusals and go on trying."""
+        if self._url is None:
+            return
+        self._events = EventWriter(self._url)
+        self.spawn(self._events.run(), name="events")
+        if self._lock is not None:
+            self.spawn(self._lock.run(), name="lock")
+        await self._open(self._url)
+        if self._engine is None:
+            self.spawn(self._keep_opening(self._url), name="opening")
+
+    async def receive(self, message: Any) -> Any:
+        match message:
+            case Operation():
+                name = type(message.command if isinstance(message, Once) else message).__name__
+                return self.later(_metered(name, self._operate, message))
+            case Append():
+                return self.later(_metered("Append", self._append, message.rows))
+            case Probe():
+                return self.later(self._probe())
+            case Held():
+                return self._lock.held if self._lock is not None else self._url is not None
+            case Faults():
+                return self._faults
+            case _:
+                return await super().receive(message)
+
+    async def on_end(self, failure: BaseException | None) -> None:  # noqa: ARG002  # whatever it was, the pools close
+        if self._engine is not None:
+            await self._engine.close()
+
+    async def _open(self, url: str) -> None:
+        """Open the pools, unless something about the database forbids to serve from it."""
+        try:
+            opened = await engine.Engine.open(url, size=self._sizes[0], system_size=self._sizes[1])
+        except Away:
+            self._faults = ("The database cannot be reached.",)
+            return
+        try:
+            faults = tuple(await opened.check())
+        except Exception as error:  # noqa: BLE001  # it went away again, or is no database of ours
+            faults = (f"The database could not be checked: {type(error).__name__}.",)
+        if faults and faults != self._faults:
+            _log.error("database_unfit", faults=faults)
+        self._faults = faults
+        if faults:
+            await opened.close()
+        else:
+            self._engine = opened
+            _log.info("database_open")
+
+    async def _keep_opening(self, url: str) -> None:
+        pause = 0.1
+        while self._engine is None:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 2.0)
+            await self._open(url)
+
+    async def _append(self, rows: tuple[EventRow, ...]) -> None:
+        if self._events is None or self._engine is None:
+            raise Away
+        await self._events.append(rows)
+
+    async def _operate(self, operation: Operation[R]) -> R:
+        if self._engine is None:
+            raise Away
+        async with self._waiting.turn(self._lanes["system" if operation.tenant_id is None else "tenant"]):
+            return await self._engine.run(operation)
+
+    async def _probe(self) -> bool:
+        async with self._probing:
+            at, alive = self._probed
+            if perf_counter() - at >= PROBE_SHARED:
+                alive = await self._answers()
+                self._probed = (perf_counter(), alive)
+            return alive
+
+    async def _answers(self) -> bool:
+        if self._engine is None:
+            return False
+        try:
+            async with asyncio.timeout(PROBE_LIMIT):
+                return await self._engine.run(_Ping(tenant_id=None))
+        except (TimeoutError, Refusal):
+            return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ping(Query[bool]):
+    """The least one can ask of a database."""
+
+    async def run(self, db: engine.Connection) -> bool:
+        return bool(await db.fetchval("SELECT true"))
+
+
+async def _metered(name: str, work: Callable[[T], Awaitable[R]], on: T) -> R:
+    """Do it, count it, and make a defect in it the asker's affair instead of the actor's."""
+    began = perf_counter()
+    outcome = "failed"
+    try:
+        reply = await work(on)
+        outcome = "ok"
+    except OperationFailed:
+        raise
+    except Refusal as refusal:
+        outcome = "failed" if isinstance(refusal, Unavailable) else "refused"
+        raise
+    except Exception as error:
+        _log.error("operation_failed", operation=name, exc_info=error)
+        raise OperationFailed from error
+    finally:
+        metrics.STORAGE_OPERATIONS_TOTAL.labels(name, outcome).inc()
+        metrics.STORAGE_OPERATION_DURATION_SECONDS.labels(name).observe(perf_counter() - began)
+    return reply
+
+
+class _Waiting:
+    """Those who wait for a connection: bounded in number and in time."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    @asynccontextmanager
+    async def turn(self, lane: asyncio.Semaphore) -> AsyncIterator[None]:
+        """Hold one place of ``lane``. Refusal: ``overloaded``."""
+        if lane.locked():
+            await self._wait(lane)
+        else:
+            await lane.acquire()
+        try:
+            yield
+        finally:
+            lane.release()
+
+    async def _wait(self, lane: asyncio.Semaphore) -> None:
+        if self._count >= WAITING:
+            raise Unavailable("overloaded")
+        self._count += 1
+        metrics.STORAGE_OPERATIONS_WAITING.inc()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await lane.acquire()
+        except TimeoutError:
+            raise Unavailable("overloaded") from None
+        finally:
+            self._count -= 1
+            metrics.STORAGE_OPERATIONS_WAITING.dec()

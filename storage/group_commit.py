@@ -1,0 +1,204 @@
+"""Group commit of session events: while one INSERT is on its way the next batch gathers by itself.
+
+One writer on one connection of its own serves all sessions. It only inserts. What it acknowledges is stored as it was
+given; a session of which something was refused writes again only where its log really ends, so no log ever has a gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Sequence
+from itertools import chain
+from typing import Final
+
+import asyncpg
+
+from ..actors import log, metrics
+from ..actors.domain.errors import Unavailable
+from .engine import SYSTEM_ROLE, Connection, connect
+from .errors import Away, OperationFailed
+from .steps import INSERT_EVENTS, EventRow, columns
+
+PATIENCE: Final = 10.0
+"""Seconds an append waits for a database that is away."""
+MOST_WAITING: Final = 64_000_000
+"""Characters that may wait, each row counted as at least ``ROW``; more are refused as ``overloaded``."""
+ROW: Final = 1_000
+MOST_AT_ONCE: Final = 2_000_000
+"""Characters of one INSERT, counted likewise, unless a single append brings more."""
+LONGEST_PAUSE: Final = 1.0
+
+INSERT: Final = INSERT_EVENTS + "ON CONFLICT (session_id, seq) DO NOTHING"
+TAKEN: Final = """
+SELECT DISTINCT given.session_id
+  FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS given (session_id, seq, frame)
+  JOIN session_events AS e USING (session_id, seq) WHERE e.frame <> given.frame
+"""
+NEWEST: Final = "SELECT coalesce(max(seq), 0) FROM session_events WHERE session_id = $1"
+
+_log = log.get(__name__)
+_away = log.Quiet(first=3, pause=30.0)
+
+
+class Poisoned(OperationFailed):
+    """500 ``internal_error``: this append cannot be stored, or would leave a gap. The session has to reload."""
+
+
+class EventWriter:
+    """The one writer. ``run`` is to be somebody's task; when it ends, whoever still waits is refused."""
+
+    def __init__(self, url: str, *, patience: float = PATIENCE) -> None:
+        self._url = url
+        self._patience = patience
+        self._queue: deque[_Append] = deque()
+        self._batch: list[_Append] = []
+        self._waiting = 0
+        self._more = asyncio.Event()
+        self._ended = False
+        self._connection: Connection | None = None
+        self._broken: set[str] = set()
+        """Sessions of which something was refused and nothing accepted since."""
+
+    async def append(self, rows: Sequence[EventRow]) -> None:
+        """Store ``rows`` of one session, all or none; return when they are durable.
+
+        Refusals: ``overloaded``, ``Poisoned``; ``storage_unavailable`` after ``patience`` seconds: then it is unknown
+        whether they are stored.
+        """
+        if not rows:
+            return
+        append = _Append(rows)
+        if self._ended:
+            raise Away
+        if self._waiting + append.size > MOST_WAITING:
+            self._broken.add(append.session)
+            raise Unavailable("overloaded")
+        self._queue.append(append)
+        self._waiting += append.size
+        self._more.set()
+        limit = asyncio.get_running_loop().call_later(self._patience, self._refuse, append, Away)
+        try:
+            await append.stored
+        finally:
+            limit.cancel()
+            self._waiting -= append.size
+
+    async def run(self) -> None:
+        """Write, for ever. Nothing that happens to the connection ends it."""
+        try:
+            while True:
+                await self._more.wait()
+                self._batch = self._gather()
+                await self._store()
+        finally:
+            self._ended = True
+            self._drop_connection()
+            for append in (*self._batch, *self._queue):
+                self._refuse(append, Away)
+
+    def _gather(self) -> list[_Append]:
+        """The oldest appends that fit into one INSERT."""
+        batch: list[_Append] = []
+        size = 0
+        while self._queue:
+            size += self._queue[0].size
+            if batch and size > MOST_AT_ONCE:
+                return batch
+            batch.append(self._queue.popleft())
+        self._more.clear()
+        return batch
+
+    async def _store(self) -> None:
+        """Try until each append of the batch is stored or refused. The same rows again do no harm."""
+        pause = 0.02
+        while self._batch:
+            try:
+                await self._write(await self._connected(), self._batch)
+            except Exception as error:  # noqa: BLE001  # a lost connection shows in any way; its commit is unknown
+                self._drop_connection()
+                metrics.STORAGE_RETRIES_TOTAL.labels("connection").inc()
+                if _away.allows():
+                    _log.warning("events_not_written", reason=f"{type(error).__name__}: {error}")
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # only to spread attempts
+                pause = min(2 * pause, LONGEST_PAUSE)
+            self._batch = [append for append in self._batch if not append.stored.done()]
+
+    async def _write(self, db: Connection, batch: Sequence[_Append]) -> None:
+        batch = [append for append in batch if not append.stored.done() and await self._follows(db, append)]
+        if not batch:
+            return
+        rows = list(chain.from_iterable(append.rows for append in batch))
+        try:
+            outcome = await db.execute(INSERT, *columns(rows), timeout=self._patience)
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+            if len(batch) == 1:
+                self._blame(batch[0], error)
+            else:
+                half = len(batch) // 2
+                await self._write(db, batch[:half])
+                await self._write(db, batch[half:])
+            return
+        metrics.STORAGE_GROUP_COMMIT_EVENTS.observe(len(rows))
+        if outcome != f"INSERT 0 {len(rows)}":
+            await self._compare(db, batch, rows)
+        for append in batch:
+            append.accept()
+
+    async def _follows(self, db: Connection, append: _Append) -> bool:
+        """Whether ``append`` leaves no gap. Its session is asked about only after something of it was refused."""
+        if append.session not in self._broken:
+            return True
+        if append.rows[0].seq != await db.fetchval(NEWEST, append.session) + 1:
+            self._refuse(append, Poisoned)
+            return False
+        self._broken.discard(append.session)
+        return True
+
+    async def _compare(self, db: Connection, batch: Sequence[_Append], rows: Sequence[EventRow]) -> None:
+        """Some numbers were taken: by these very rows in an earlier attempt, or by others."""
+        places = ([row.session_id for row in rows], [row.seq for row in rows], [row.data for row in rows])
+        taken = {row["session_id"] for row in await db.fetch(TAKEN, *places)}
+        for append in batch:
+            if append.session in taken:
+                self._blame(append, ValueError("the number of an event was taken"))
+
+    def _blame(self, append: _Append, error: Exception) -> None:
+        first = append.rows[0]
+        _log.error("event_refused", session=first.session_id, seq=first.seq, reason=f"{type(error).__name__}: {error}")
+        self._refuse(append, Poisoned)
+
+    def _refuse(self, append: _Append, why: type[Away | Poisoned]) -> None:
+        if not append.stored.done():
+            append.stored.set_exception(why())
+            self._broken.add(append.session)
+
+    async def _connected(self) -> Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await connect(self._url, role=SYSTEM_ROLE, command_timeout=self._patience)
+        return self._connection
+
+    def _drop_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+
+class _Append:
+    """Rows of one session on their way."""
+
+    __slots__ = ("rows", "session", "size", "stored")
+
+    def __init__(self, rows: Sequence[EventRow]) -> None:
+        self.rows = rows
+        self.session = rows[0].session_id
+        self.size = sum(max(len(row.data), ROW) for row in rows)
+        self.stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if any(row.session_id != self.session for row in rows):
+            raise ValueError("an append is of one session")
+
+    def accept(self) -> None:
+        """Stored; the asker may be gone, or may have been refused meanwhile."""
+        if not self.stored.done():
+            self.stored.set_result(None)
