@@ -133,7 +133,7 @@ class SignUp(Command[None]):
 class SignIn(Command[Principal]):
     """Open a family for a person whose password was right a moment ago, if it still is and they may come in.
 
-    Refused with Unauthorized and the code of ``Standing.refusal``. ``rehashed`` replaces a hash made with other figures.
+    Unauthorized with the code of ``Standing.refusal``. ``rehashed`` replaces a hash made with other figures.
     """
 
     user_id: str

@@ -15,7 +15,7 @@ INSERT INTO auth_families (id, tenant_id, user_id, counter, last_used_at, expire
 VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $9, $4, $4)
 """
 
-KEEP_TOKEN = """
+ADD_TO_FAMILY = """
 INSERT INTO auth_refresh_tokens (id, tenant_id, family_id, counter, token_hash, key_id, created_at, updated_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
 """
@@ -55,7 +55,7 @@ async def open_family(db: Connection, family: NewFamily, tenant_id: str, user_id
         family.ip,
         family.network,
     )
-    await db.execute(KEEP_TOKEN, family.token_id, tenant_id, family.id, 0, family.token_hash, family.key_id, now)
+    await db.execute(ADD_TO_FAMILY, family.token_id, tenant_id, family.id, 0, family.token_hash, family.key_id, now)
 
 
 async def end_families(db: Connection, tenant_id: str, user_id: str, why: str, now: datetime) -> list[str]:

@@ -79,6 +79,7 @@ class Change(Command[Member]):
     demote each other at once. Nobody's ``by`` is the system.
     """
 
+    tenant_id: str
     user_id: str
     role: Role | None
     is_active: bool | None
@@ -110,7 +111,6 @@ class Change(Command[Member]):
         """A member who leaves takes everything along; an admin no more takes back what only admins may hand out."""
         if not (leaves or demoted):
             return Ended()
-        assert self.tenant_id is not None
         invites = await db.fetch(END_INVITES, self.tenant_id, self.user_id, self.now)
         pending = tuple(sorted((row["id"], row["email"]) for row in invites))
         if not leaves:
@@ -135,7 +135,6 @@ class Change(Command[Member]):
         ]
 
     def _entry(self, kind: str, *, by_system: bool = False, **inputs: Any) -> audits.Entry:
-        assert self.tenant_id is not None
         by = None if by_system else self.by
         return audits.Entry(
             id=uuid7(),
@@ -173,4 +172,3 @@ def _member(row: Any) -> Member:
         last_login_at=row["last_login_at"],
         created_at=row["created_at"],
     )
-

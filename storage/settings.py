@@ -22,9 +22,13 @@ INSERT INTO tenant_settings (tenant_id, default_currency, created_at, updated_at
 SELECT id, default_currency, $2, $2 FROM tenants WHERE id = $1 ON CONFLICT (tenant_id) DO NOTHING
 """
 
-READ = f"SELECT {', '.join(field.name for field in fields(TenantSettings))} FROM tenant_settings WHERE tenant_id = $1"
+READ = """
+SELECT tenant_id, model, system_prompt_suffix, rate_limit_per_minute, rate_limit_per_hour, daily_token_budget, locale,
+       timezone, default_currency
+  FROM tenant_settings WHERE tenant_id = $1
+"""
 
-LOCK = f"{READ} FOR NO KEY UPDATE"
+LOCK = READ + "FOR NO KEY UPDATE"
 
 WRITE = """
 UPDATE tenant_settings SET model = $2, system_prompt_suffix = $3, rate_limit_per_minute = $4, rate_limit_per_hour = $5,
@@ -53,13 +57,13 @@ class Load(Command[TenantSettings]):
 class Change(Command[TenantSettings]):
     """Change the named fields and leave the rest. A change that changes nothing leaves no trace."""
 
+    tenant_id: str
     changes: Mapping[str, Any]
     by: str
     origin: audits.Origin
     now: datetime
 
     async def run(self, db: Connection) -> TenantSettings:
-        assert self.tenant_id is not None
         await db.execute(MAKE, self.tenant_id, self.now)
         before = _settings(await db.fetchrow(LOCK, self.tenant_id))
         after = before.changed(self.changes)

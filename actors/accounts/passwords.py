@@ -48,7 +48,7 @@ class Passwords:
         return await self._in_turn(lambda: self._argon2.hash(text))
 
     async def verify(self, stored: str | None, text: str) -> bool:
-        """Whether ``text`` is the password behind ``stored``. Without a stored hash it takes just as long, and is not."""
+        """Whether ``text`` is the password behind ``stored``. Without a hash it takes just as long, and it is not."""
         return await self._in_turn(lambda: self._matches(stored or self._nobody, text))
 
     def outdated(self, stored: str) -> bool:
@@ -98,7 +98,5 @@ def _step_back() -> None:
 
 def _impossible(time_cost: int, memory_cost: int, parallelism: int) -> str:
     """A PHC string no password fits: verifying against it costs one full hash."""
-    salt, digest = (
-        base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (_SALT, _DIGEST)
-    )
+    salt, digest = (base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (_SALT, _DIGEST))
     return f"$argon2id$v=19$m={memory_cost},t={time_cost},p={parallelism}${salt}${digest}"

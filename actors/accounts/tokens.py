@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import math
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
@@ -26,6 +25,10 @@ MAX_REMEMBERED = 10_000
 """Verified tokens kept by hash, so that the requests of one client pay for one signature."""
 
 MAX_TOKEN_ID = 255
+
+LAST_SECOND = 253_402_300_799
+"""The end of the year 9999, as far as a ``datetime`` reaches."""
+
 _REFRESH_PURPOSE = b"voyagent refresh token 1"
 
 
@@ -168,7 +171,7 @@ def _seconds(value: object) -> int | None:
     """A NumericDate of RFC 7519 as whole seconds; None for what is no time at all."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    if not (math.isfinite(value) if isinstance(value, float) else value.bit_length() <= 63):
+    if not -LAST_SECOND <= value <= LAST_SECOND:
         return None
     return int(value)
 

@@ -102,7 +102,7 @@ def normal_email(text: str) -> str:
 
 
 def check_password(text: str) -> None:
-    """Hold a new password against the policy: NIST SP 800-63B's length and list, and a letter and a digit of any script.
+    """Hold a new password against the policy: NIST SP 800-63B's length and list, a letter and a digit of any script.
 
     Raises WeakPassword with the first rule it breaks.
     """

@@ -40,7 +40,7 @@ class TenantSettings:
     default_currency: str = "INR"
 
     def changed(self, changes: Mapping[str, Any]) -> TenantSettings:
-        """These settings with ``changes``, field by field. Judged as a whole: an hour allows at least a minute's worth."""
+        """These settings with ``changes``. Judged as a whole: an hour allows at least a minute's worth."""
         merged = replace(self, **changes)
         if merged.rate_limit_per_hour < merged.rate_limit_per_minute:
             raise Unprocessable("rate_limit_hour_below_minute")
@@ -83,7 +83,7 @@ def check_timezone(name: str) -> str:
 
 
 def check_currency(code: str) -> str:
-    """``code`` if it is a currency in use, upper case as ISO 4217 writes it; ValueError ``invalid_currency`` otherwise."""
+    """``code`` if it is a currency in use, as ISO 4217 writes it; ValueError ``invalid_currency`` otherwise."""
     if code not in currencies():
         raise ValueError("invalid_currency")
     return code

@@ -43,7 +43,9 @@ def principal(**changes: Any) -> Principal:
     return Principal(**facts | changes)
 
 
-def foreign(secret: str = PLAIN, headers: dict[str, Any] | None = None, algorithm: str = "HS256", **changes: Any) -> str:
+def foreign(
+    secret: str = PLAIN, headers: dict[str, Any] | None = None, algorithm: str = "HS256", **changes: Any
+) -> str:
     """A token as tooling mints it, with the nine base claims."""
     claims = {
         "sub": uuid7(),

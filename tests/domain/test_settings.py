@@ -23,7 +23,9 @@ def test_zones_and_links_are_time_zones(zone: str) -> None:
     assert check_timezone(zone) == zone
 
 
-@pytest.mark.parametrize("zone", ["", " UTC", "utc", "localtime", "posixrules", "Factory", "Mars/Base", "../etc/passwd"])
+@pytest.mark.parametrize(
+    "zone", ["", " UTC", "utc", "localtime", "posixrules", "Factory", "Mars/Base", "../etc/passwd"]
+)
 def test_r43_nonsense_is_no_time_zone(zone: str) -> None:
     with pytest.raises(ValueError, match=r"^invalid_timezone$"):
         check_timezone(zone)

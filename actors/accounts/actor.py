@@ -1,0 +1,306 @@
+"""The owner of accounts: the ways in, the principals behind tokens, and the streams that lean on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from ...storage.accounts import Record
+from ...storage.members import Change, Member, SwitchAgency
+from ...storage.principals import Lost, Person
+from .. import log, metrics
+from ..clock import Clock
+from ..config import Settings
+from ..domain.audit import Entry, Origin
+from ..domain.errors import Refusal, Unauthorized
+from ..domain.identity import Principal, Role
+from ..runtime import Actor, Asks, Message
+from .denials import Denials, Door
+from .entrance import Entrance, counted
+from .families import Families, SignedIn
+from .passwords import Passwords
+from .principals import FRESH_SECONDS, Principals, admitted, welcome
+from .tokens import AccessTokens, Claims, KeyRing, RefreshTokens
+from .watch import Watches, Watching
+
+__all__ = [
+    "AccountsActor",
+    "Authenticate",
+    "ChangeMember",
+    "Denied",
+    "Door",
+    "Invalidate",
+    "SignIn",
+    "SignUp",
+    "SignedIn",
+    "SwitchTenant",
+    "Watch",
+    "Watching",
+]
+
+API_KEY = "vy_"
+"""How a bearer begins that is an API key and no access token."""
+
+_log = log.get("accounts")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignUp(Message[SignedIn]):
+    """Found an agency. ``email`` in normal form, names trimmed. WeakPassword; Conflict ``email_already_registered``."""
+
+    email: str
+    password: str
+    full_name: str
+    agency_name: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignIn(Message[SignedIn]):
+    """Come in by password. ``email`` in normal form. Unauthorized with the codes of ``Entrance.sign_in``."""
+
+    email: str
+    password: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticate(Message[Principal]):
+    """Whose bearer is this? Unauthorized ``unauthorized`` if nobody's who is welcome now; Unavailable, never a guess.
+
+    With ``door`` a denial of a known person leaves an audit event.
+    """
+
+    bearer: str
+    door: Door | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Watch(Message[Watching]):
+    """Tell me when ``principal`` is no longer welcome. If that is so already, the watch begins lost."""
+
+    principal: Principal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denied(Message[None]):
+    """A guard refused ``principal`` with 401 or 403. Told; the event is written in its own time."""
+
+    principal: Principal
+    door: Door
+    status: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeMember(Message[Member]):
+    """Give a member another role or switch them off or on; it bites on their next request. See ``members.Change``."""
+
+    tenant_id: str
+    user_id: str
+    role: Role | None = None
+    is_active: bool | None = None
+    by: str | None
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchTenant(Message[None]):
+    """Suspend an agency with all its people, or let it work again. NotFound ``tenant_not_found``."""
+
+    tenant_id: str
+    is_active: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invalidate(Message[None]):
+    """A row was changed past this actor: read this person, or without one the whole agency, again.
+
+    ``ended`` also ends their streams: those of one family or key where it is named, else all.
+    """
+
+    tenant_id: str
+    user_id: str | None = None
+    proof: str | None = None
+    ended: bool = False
+
+
+Accounts = SignUp | SignIn | Authenticate | Watch | Denied | ChangeMember | SwitchTenant | Invalidate
+
+
+class AccountsActor(Actor):
+    """Answers who somebody is from memory; whatever waits for the database or a hash runs beside it."""
+
+    def __init__(self, storage: Asks, settings: Settings, clock: Clock) -> None:
+        super().__init__()
+        self._storage = storage
+        self._clock = clock
+        ring = KeyRing(settings.signing_keys, settings.auth_secret)
+        self._access = AccessTokens(
+            ring,
+            issuer=settings.auth_issuer,
+            audience=settings.auth_audience,
+            ttl=settings.auth_access_ttl_seconds,
+            leeway=settings.auth_leeway_seconds,
+        )
+        self._passwords = Passwords(
+            time_cost=settings.auth_argon2_time_cost,
+            memory_cost=settings.auth_argon2_memory_cost,
+            parallelism=settings.auth_argon2_parallelism,
+            workers=settings.auth_hash_workers,
+        )
+        families = Families(
+            self._access,
+            RefreshTokens(ring),
+            refresh_ttl=settings.auth_refresh_ttl_seconds,
+            max_age=settings.auth_family_max_age_seconds,
+        )
+        self._entrance = Entrance(
+            storage,
+            self._passwords,
+            families,
+            clock,
+            verified_only=not settings.auth_skip_email_verification,
+            record=self._record,
+        )
+        self._principals = Principals(storage, clock, self.spawn)
+        self._watches = Watches()
+        self._denials = Denials(clock)
+
+    async def on_start(self) -> None:  # type: ignore[override]  # see Actor.on_start
+        self.spawn(self._keep_watch(), name="keep_watch")
+
+    async def on_end(self, failure: BaseException | None) -> None:  # noqa: ARG002  # the same whatever the reason
+        """Whoever restarts this actor cannot know who watched: their streams end and come back."""
+        self._watches.lose(lambda _principal: True)
+        self._passwords.close()
+
+    async def receive(self, message: Any) -> Any:
+        known: Accounts = message
+        match known:
+            case Authenticate():
+                return self._authenticate(known)
+            case Watch():
+                return self.later(self._watch(known.principal))
+            case SignUp():
+                return self.later(counted("sign_up", self._sign_up(known)))
+            case SignIn():
+                return self.later(counted("sign_in", self._sign_in(known)))
+            case Denied():
+                return self._deny(known.principal, known.door, known.status, known.code)
+            case ChangeMember():
+                return self.later(self._change_member(known))
+            case SwitchTenant():
+                return self.later(self._switch_tenant(known))
+            case Invalidate():
+                return self._invalidate(known)
+            case _:
+                assert_never(known)
+
+    async def _sign_up(self, message: SignUp) -> SignedIn:
+        return await self._entrance.sign_up(
+            email=message.email,
+            password=message.password,
+            full_name=message.full_name,
+            agency_name=message.agency_name,
+            origin=message.origin,
+        )
+
+    async def _sign_in(self, message: SignIn) -> SignedIn:
+        return await self._entrance.sign_in(email=message.email, password=message.password, origin=message.origin)
+
+    def _authenticate(self, message: Authenticate) -> Any:
+        if message.bearer.startswith(API_KEY):
+            raise Unauthorized("unauthorized")
+        claims = self._access.read(message.bearer, self._clock.now())
+        entry = self._principals.known(claims)
+        if entry is None:
+            return self.later(self._read_and_judge(claims, message.door))
+        return self._judge(claims, entry.person, message.door)
+
+    async def _read_and_judge(self, claims: Claims, door: Door | None) -> Principal:
+        return self._judge(claims, await self._principals.read(claims), door)
+
+    def _judge(self, claims: Claims, person: Person | None, door: Door | None) -> Principal:
+        if person is not None:
+            principal = admitted(claims, person, self._clock.now().timestamp())
+            if principal is not None:
+                return principal
+            if door is not None:
+                self._deny(person.principal, door, 401, "unauthorized")
+        raise Unauthorized("unauthorized")
+
+    async def _watch(self, principal: Principal) -> Watching:
+        """Watch first, look then: whatever happens between the two is not missed."""
+        watching = self._watches.add(principal)
+        entry = self._principals.known(principal)
+        person = entry.person if entry is not None else await self._principals.read(principal)
+        if not welcome(person, self._clock.now().timestamp()):
+            watching.lose()
+        return watching
+
+    async def _keep_watch(self) -> None:
+        """Find what nobody told this actor of: rows changed by hand, families that grew too old."""
+        while True:
+            await self._clock.sleep(FRESH_SECONDS)
+            held = self._watches.held()
+            if not held:
+                continue
+            principals = [watching.principal for watching in held]
+            try:
+                lost = await self._storage.ask(Lost(principals=principals, now=self._clock.now()))
+            except Refusal as away:
+                _log.warning("watches not checked", code=away.code)
+                continue
+            for place in lost:
+                held[place].lose()
+
+    async def _change_member(self, message: ChangeMember) -> Member:
+        change = Change(
+            tenant_id=message.tenant_id,
+            user_id=message.user_id,
+            role=message.role,
+            is_active=message.is_active,
+            by=message.by,
+            origin=message.origin,
+            now=self._clock.now(),
+        )
+        try:
+            member = await self._storage.ask(change)
+        finally:  # also when the outcome is unknown: reading once too often is the harmless mistake
+            self._principals.forget(lambda key: key.user_id == message.user_id)
+        if not member.is_active:
+            self._watches.lose(lambda principal: principal.user_id == message.user_id)
+        return member
+
+    async def _switch_tenant(self, message: SwitchTenant) -> None:
+        try:
+            await self._storage.ask(SwitchAgency(tenant_id=message.tenant_id, is_active=message.is_active))
+        finally:
+            self._principals.forget(lambda key: key.tenant_id == message.tenant_id)
+        if not message.is_active:
+            self._watches.lose(lambda principal: principal.tenant_id == message.tenant_id)
+
+    def _invalidate(self, message: Invalidate) -> None:
+        def meant(tenant_id: str, user_id: str, *proofs: str | None) -> bool:
+            person = message.user_id is None or message.user_id == user_id
+            return tenant_id == message.tenant_id and person and (message.proof is None or message.proof in proofs)
+
+        self._principals.forget(lambda key: meant(*key))
+        if message.ended:
+            self._watches.lose(lambda p: meant(p.tenant_id, p.user_id, p.family_id, p.token_id, p.api_key_id))
+
+    def _deny(self, principal: Principal, door: Door, status: int, code: str) -> None:
+        event = self._denials.event(principal, door, status, code)
+        if event is not None:
+            self._record(event)
+
+    def _record(self, entry: Entry) -> None:
+        self.spawn(self._write(entry), name="record")
+
+    async def _write(self, entry: Entry) -> None:
+        try:
+            await self._storage.ask(Record(tenant_id=entry.tenant_id, entries=(entry,)))
+        except Refusal as away:
+            metrics.AUDIT_WRITE_FAILURES_TOTAL.inc()
+            _log.warning("refusal not audited", kind=entry.kind, code=away.code)

@@ -1,0 +1,153 @@
+"""Sign-up and sign-in: cheap checks first, then one hash, then one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from ...storage.accounts import Account, Find, SignIn, SignUp, Taken
+from .. import metrics
+from ..clock import Clock
+from ..domain.audit import Entry, Origin
+from ..domain.errors import Conflict, Refusal, Unauthorized
+from ..domain.identity import BIRTH_VERSION, Principal, Role, check_password
+from ..domain.settings import TenantSettings
+from ..ids import uuid7
+from ..runtime import Asks
+from .families import Families, SignedIn
+from .passwords import Passwords
+
+
+class Entrance:
+    """The two ways in that need no token. ``record`` takes the events of refusals, which nobody waits for."""
+
+    def __init__(
+        self,
+        storage: Asks,
+        passwords: Passwords,
+        families: Families,
+        clock: Clock,
+        *,
+        verified_only: bool,
+        record: Callable[[Entry], None],
+    ) -> None:
+        self._storage = storage
+        self._passwords = passwords
+        self._families = families
+        self._clock = clock
+        self._verified_only = verified_only
+        self._record = record
+
+    async def sign_up(self, *, email: str, password: str, full_name: str, agency_name: str, origin: Origin) -> SignedIn:
+        """A new agency and its first admin. WeakPassword; Conflict ``email_already_registered``."""
+        check_password(password)
+        if await self._storage.ask(Taken(email=email, now=self._clock.now())):
+            raise Conflict("email_already_registered")
+        password_hash = await self._passwords.hash(password)
+        now = self._clock.now()
+        opening = self._families.open(origin, now)
+        tenant_id = uuid7()
+        admin = Principal(
+            user_id=uuid7(),
+            tenant_id=tenant_id,
+            role=Role.AGENCY_ADMIN,
+            email=email,
+            email_verified=not self._verified_only,
+            full_name=full_name,
+            tenant_name=agency_name,
+            created_at=now,
+            token_version=BIRTH_VERSION,
+            family_id=opening.family.id,
+        )
+        event = _event("auth.sign_up", admin.user_id, tenant_id, origin, now, email=email, tenant_name=agency_name)
+        await self._storage.ask(
+            SignUp(
+                admin=admin,
+                password_hash=password_hash,
+                default_currency=TenantSettings(tenant_id=tenant_id).default_currency,
+                family=opening.family,
+                entries=(event,),
+            )
+        )
+        return self._families.welcome(admin, opening, now)
+
+    async def sign_in(self, *, email: str, password: str, origin: Origin) -> SignedIn:
+        """Tokens for a person who knows their password.
+
+        Unauthorized: ``invalid_credentials`` (an unknown address costs the same hash), ``account_inactive``,
+        ``email_not_verified``, ``totp_required``.
+        """
+        account = await self._storage.ask(Find(email=email))
+        stored = account.password_hash if account else None
+        right = await self._passwords.verify(stored, password)
+        if account is None:
+            raise Unauthorized("invalid_credentials")
+        try:
+            return await self._admit(account, stored if right else None, password, origin)
+        except Unauthorized as refusal:
+            self._record(_failure(account, refusal.code, origin, self._clock.now()))
+            raise
+
+    async def _admit(self, account: Account, judged_hash: str | None, password: str, origin: Origin) -> SignedIn:
+        """``judged_hash`` is what the password was right for; None if it was wrong."""
+        if judged_hash is None:
+            raise Unauthorized("invalid_credentials")
+        outdated = self._passwords.outdated(judged_hash)
+        rehashed = await self._passwords.hash(password) if outdated else None
+        now = self._clock.now()
+        opening = self._families.open(origin, now)
+        event = _event(
+            "auth.sign_in",
+            account.user_id,
+            account.tenant_id,
+            origin,
+            now,
+            method="password",
+            session_id=opening.family.id,
+        )
+        principal = await self._storage.ask(
+            SignIn(
+                tenant_id=account.tenant_id,
+                user_id=account.user_id,
+                judged_hash=judged_hash,
+                rehashed=rehashed,
+                verified_only=self._verified_only,
+                family=opening.family,
+                entries=(event,),
+                now=now,
+            )
+        )
+        return self._families.welcome(principal, opening, now)
+
+
+async def counted(operation: str, attempt: Awaitable[SignedIn]) -> SignedIn:
+    """Count how an attempt ends: ``ok``, or the code of its refusal."""
+    try:
+        answer = await attempt
+    except Refusal as refusal:
+        metrics.AUTH_ATTEMPTS_TOTAL.labels(operation, refusal.code).inc()
+        raise
+    metrics.AUTH_ATTEMPTS_TOTAL.labels(operation, "ok").inc()
+    return answer
+
+
+def _event(kind: str, user_id: str, tenant_id: str, origin: Origin, now: datetime, **inputs: Any) -> Entry:
+    return Entry(
+        id=uuid7(),
+        tenant_id=tenant_id,
+        created_at=now,
+        kind=kind,
+        status="succeeded",
+        actor_kind="human",
+        actor_id=user_id,
+        inputs=origin.inputs() | inputs,
+    )
+
+
+def _failure(account: Account, code: str, origin: Origin, now: datetime) -> Entry:
+    """A failed sign-in is the system's word about a person: whoever tried may have been somebody else."""
+    event = _event("auth.sign_in_failed", account.user_id, account.tenant_id, origin, now, code=code)
+    about = {"user_id": account.user_id}
+    return replace(event, status="rejected", actor_kind="system", actor_id=None, entity_refs=about)

@@ -1,0 +1,34 @@
+"""``/auth``."""
+
+from __future__ import annotations
+
+from ...actors.accounts.actor import SignIn, SignUp
+from ..call import Answer, Call
+from ..wire.accounts import AuthResponse, PublicUser, SignInRequest, SignUpRequest
+
+
+async def sign_up(call: Call) -> Answer:
+    """POST /auth/sign-up."""
+    body: SignUpRequest = call.body
+    signed_in = await call.services.accounts.ask(
+        SignUp(
+            email=body.email,
+            password=body.password,
+            full_name=body.full_name,
+            agency_name=body.agency_name,
+            origin=call.origin,
+        )
+    )
+    return Answer(AuthResponse.of(signed_in))
+
+
+async def sign_in(call: Call) -> Answer:
+    """POST /auth/sign-in."""
+    body: SignInRequest = call.body
+    signed_in = await call.services.accounts.ask(SignIn(email=body.email, password=body.password, origin=call.origin))
+    return Answer(AuthResponse.of(signed_in))
+
+
+async def me(call: Call) -> Answer:
+    """GET /auth/me: the principal is read from the row, not from the token."""
+    return Answer(PublicUser.of(call.person))

@@ -1,0 +1,179 @@
+"""A house with accounts in it: the actor on a real database that can be held back, and a look behind the curtain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import pytest
+
+from voyagent.actors.accounts import actor as accounts
+from voyagent.actors.accounts.denials import Door
+from voyagent.actors.accounts.families import SignedIn
+from voyagent.actors.clock import ManualClock
+from voyagent.actors.config import Settings
+from voyagent.actors.domain.audit import Origin
+from voyagent.actors.domain.errors import Refusal, Unavailable
+from voyagent.actors.domain.identity import Principal, Role
+from voyagent.actors.ids import uuid7
+from voyagent.actors.runtime import Ref
+from voyagent.storage.accounts import AddMember
+from voyagent.storage.engine import Engine
+from voyagent.storage.errors import OperationFailed
+
+if TYPE_CHECKING:
+    from tests.conftest import Database
+
+SECRET = "the secret these tests sign with, and nobody else"
+PASSWORD = "mango-trellis-47"
+ORIGIN = Origin(request_id="r-1", ip="192.0.2.7", user_agent="tests")
+
+
+class Storage:
+    """The engine as an actor would run it. Operations can be counted, held back, or found away."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._held: dict[type, tuple[asyncio.Event, bool]] = {}
+        self.asked: list[type] = []
+        self.arrived = asyncio.Event()
+        self.away = False
+
+    async def ask(self, message: Any, within: float = 10.0) -> Any:  # noqa: ARG002  # as actors are asked
+        self.asked.append(type(message))
+        if self.away:
+            raise Unavailable("storage_unavailable")
+        door, before = self._held.get(type(message), (None, False))
+        if door is not None and before:
+            await self._wait(door)
+        try:
+            reply = await self._engine.run(message)
+        except Refusal:
+            raise
+        except Exception as defect:
+            raise OperationFailed from defect
+        if door is not None and not before:
+            await self._wait(door)
+        return reply
+
+    async def _wait(self, door: asyncio.Event) -> None:
+        self.arrived.set()
+        await door.wait()
+
+    def tell(self, message: Any) -> None:  # noqa: ARG002  # as actors are told
+        raise AssertionError("storage is asked, never told")
+
+    @contextmanager
+    def hold(self, kind: type, *, before: bool = False) -> Iterator[None]:
+        """Let operations of ``kind`` wait here, with their answer in hand or ``before`` they run."""
+        door = asyncio.Event()
+        self._held[kind] = (door, before)
+        self.arrived.clear()
+        try:
+            yield
+        finally:
+            del self._held[kind]
+            door.set()
+
+
+class House:
+    """What a test does with accounts, in few words."""
+
+    def __init__(self, storage: Storage, db: asyncpg.Connection[asyncpg.Record], clock: ManualClock) -> None:
+        self.storage = storage
+        self.db = db
+        """As the superuser: every agency's rows."""
+        self.clock = clock
+        self._started: list[Ref] = []
+        self.ref = self.start()
+
+    def start(self, **changes: Any) -> Ref:
+        """An actor with these settings besides the usual, cheap ones."""
+        cheap = {"auth_argon2_time_cost": 1, "auth_argon2_memory_cost": 8192}
+        usual = {"auth_secret": SECRET, "auth_skip_email_verification": True, **cheap}
+        self._started.append(accounts.AccountsActor.start(self.storage, Settings(**usual | changes), self.clock))
+        self.ref = self._started[-1]
+        return self.ref
+
+    async def end(self) -> None:
+        for ref in self._started:
+            await ref.stop_and_wait(5.0)
+
+    async def sign_up(self, email: str = "asha@example.com", password: str = PASSWORD) -> SignedIn:
+        return await self.ref.ask(
+            accounts.SignUp(email=email, password=password, full_name="Asha", agency_name="Rao Travels", origin=ORIGIN)
+        )
+
+    async def sign_in(self, email: str = "asha@example.com", password: str = PASSWORD) -> SignedIn:
+        return await self.ref.ask(accounts.SignIn(email=email, password=password, origin=ORIGIN))
+
+    async def who(self, token: str, door: Door | None = None) -> Principal:
+        return await self.ref.ask(accounts.Authenticate(token, door))
+
+    async def add(self, tenant_id: str, role: Role, email: str | None = None) -> str:
+        """A member who signs in with nothing: tests mint their tokens."""
+        user_id = uuid7()
+        add = AddMember(
+            tenant_id=tenant_id,
+            user_id=user_id,
+            email=email or f"{user_id}@example.com",
+            role=role,
+            now=self.clock.now(),
+        )
+        return str(await self.storage.ask(add))
+
+    async def change(self, person: Principal, **changes: Any) -> Any:
+        return await self.ref.ask(
+            accounts.ChangeMember(
+                tenant_id=person.tenant_id, user_id=person.user_id, by=person.user_id, origin=ORIGIN, **changes
+            )
+        )
+
+    async def events(self, kind: str) -> list[dict[str, Any]]:
+        """The audit events of ``kind``, oldest first."""
+        rows = await self.db.fetch(
+            "SELECT *, inputs::text AS said FROM audit_events WHERE kind = $1 ORDER BY tenant_id, seq", kind
+        )
+        return [dict(row) for row in rows]
+
+    async def count(self, table: str) -> int:
+        return int(await self.db.fetchval(f"SELECT count(*) FROM {table}"))  # names of these tests' own
+
+
+@pytest.fixture
+async def house(database: Database, clock: ManualClock) -> AsyncIterator[House]:
+    engine = await Engine.open(database.url, size=4, system_size=4)
+    db = await asyncpg.connect(database.admin_url)
+    made = House(Storage(engine), db, clock)
+    yield made
+    await made.end()
+    await db.close()
+    await engine.close()
+
+
+@pytest.fixture
+def refusal() -> Callable[[Awaitable[Any]], Awaitable[str]]:
+    """The code an attempt is refused with."""
+
+    async def code(attempt: Awaitable[Any]) -> str:
+        with pytest.raises(Refusal) as refused:
+            await attempt
+        return refused.value.code
+
+    return code
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]:
+    """What a look finds, once there is something: for what happens in its own time."""
+
+    async def wait(look: Callable[[], Awaitable[Any]]) -> Any:
+        async with asyncio.timeout(5):
+            while not (found := await look()):  # noqa: ASYNC110  # the database has no event to wait for
+                await asyncio.sleep(0.005)
+        return found
+
+    return wait
