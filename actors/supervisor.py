@@ -314,8 +314,6 @@ class Supervisor(Actor):
         place.phase = "aside"
         place.meter.escalations.inc()
         _log.error("child_set_aside", supervisor=type(self).__name__, child=place.child.name, seconds=self.ASIDE)
-        place.failures.clear()
-        place.false_starts.clear()
         self._due_in(place, self.ASIDE)
         place.turn_away(self._away(place))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import weakref
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -627,6 +628,53 @@ async def test_an_idle_actor_nobody_holds_lives_on() -> None:
     assert sample("actors_alive", actor="Lonely") == 1
     inbox.put(_Stop())
     await asyncio.wait_for(ended.wait(), 5.0)
+
+
+async def test_an_actor_at_work_that_nobody_holds_is_not_collected() -> None:
+    actor = Adder()
+    actor._start_actor_loop()
+    actor.ref.tell(Hold())
+    await actor.holding.wait()
+    kept = weakref.ref(actor)
+    actor.ref.meter.mailboxes.clear()
+    del actor
+    gc.collect()
+    still = kept()
+    assert still is not None
+    still.gate.set()
+    await still.ref.stop_and_wait(1.0)
+
+
+async def test_an_abandoned_reply_says_nothing_to_the_loop(start: Any) -> None:
+    complaints: list[Any] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    try:
+        _, ref = start()
+        await ref.stop_and_wait(1.0)
+        ref.stop(block=False)
+        ref.ask(object(), block=False)
+        gc.collect()
+        await asyncio.sleep(0)
+    finally:
+        loop.set_exception_handler(None)
+    assert complaints == []
+
+
+async def test_an_actor_does_not_inherit_the_request_that_started_it() -> None:
+    seen: list[log.Scope] = []
+
+    class Curious(Adder):
+        async def on_start(self) -> None:  # type: ignore[override]
+            seen.append(log.SCOPE.get())
+
+    async def request() -> Ref:
+        log.bind(request_id="a")
+        return Curious.start()
+
+    ref = await asyncio.create_task(request())
+    await ref.stop_and_wait(1.0)
+    assert seen == [log.Scope()]
 
 
 class _Stop:

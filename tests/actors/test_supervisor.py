@@ -423,6 +423,29 @@ async def test_held_mail_is_refused_when_its_child_is_set_aside_or_its_superviso
         await asked
 
 
+async def test_mail_that_comes_between_the_last_failure_and_its_verdict_is_refused_with_it(
+    parent: Ref, diary: Diary, clock: ManualClock
+) -> None:
+    class Lingering(Worker):
+        async def on_end(self, _failure: BaseException | None) -> None:
+            if self.number == 6:
+                self.diary.holding.set()
+                await self.diary.gate.wait()
+
+    child = Child("worker", lambda: Lingering.start(diary), Restart.TRANSIENT)
+    await parent.ask(StartOne(child))
+    for _ in range(5):
+        await _break_again(parent, clock)
+    (await living(parent)).tell(Break())
+    await diary.holding.wait()
+    asked = asyncio.ensure_future(parent.ask(To(child, Number())))
+    await parent.ask(Ends())
+    assert not asked.done()
+    diary.gate.set()
+    with pytest.raises(Unavailable, match="agent_runtime_unavailable"):
+        await asked
+
+
 async def test_children_start_in_order_and_stop_in_reverse_each_awaited(clock: ManualClock, diary: Diary) -> None:
     def one(name: str) -> Child:
         return Child(name, lambda: Worker.start(diary, name), escalate=True)
