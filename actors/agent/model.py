@@ -1,0 +1,310 @@
+"""The model behind one small door: words as they arrive, then the whole answer, or a failure with a stable code.
+
+Retries are ours, not the SDK's, which obeys ``Retry-After`` without a limit: two before the stream opens, one more for
+a stream that breaks before its first word. After a word was told nothing is repeated. The limit of ten minutes is the
+caller's. Leaving the stream, by cancelling the task or closing the generator, closes the connection at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+import math
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+import anthropic
+import httpx2
+from anthropic import AsyncAnthropic, AsyncStream, DefaultAioHttpClient
+
+from .. import log, metrics
+from ..clock import Clock
+from .assembly import Assembly, Broken, Usage
+from .request import marked_messages, marked_tools, system_blocks
+from .trouble import TROUBLE, cause, judge, retry_after
+
+__all__ = ["Answer", "AnthropicModel", "Delta", "Model", "ModelCall", "ModelFailed", "Usage"]
+
+_log = log.get("model")
+
+VENDOR_URL = "https://api.anthropic.com"
+"""Where the model is if nothing else is configured; said aloud so that the SDK looks up nothing by itself."""
+
+RETRIES = 2
+"""Attempts after the first, as long as no stream has opened."""
+
+REOPENINGS = 1
+"""Attempts after a stream broke before its first word."""
+
+BACKOFF = 0.5
+"""Seconds before the first retry, doubled for each that follows."""
+
+LONGEST_WAIT = 30.0
+"""Seconds; a server that asks for more is asked again too early rather than hold a person's turn."""
+
+SILENCE = 120.0
+"""Seconds without a byte after which a connection is dead: the API pings far more often."""
+
+FAREWELL = 0.25
+"""Seconds given to the end of a response behind its last event, so that the connection can be used again."""
+
+TEXTS = {
+    "model_not_configured": "no model key is set, or the model's vendor refuses it",
+    "model_rate_limited": "the model's own rate limit is reached; please try again later",
+    "model_unavailable": "the model could not be reached or broke off; please try again",
+    "model_request_rejected": "the model refused to read this request",
+    "model_refused": "the model declined to answer this",
+    "output_truncated": "the answer reached the limit of its length",
+}
+"""The words behind each code. Causes go to the log: they may name hosts and keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """Words of the model, exactly as they came."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer: its text, thinking and tool_use blocks as the API sent them, and what it cost in tokens."""
+
+    blocks: list[dict[str, Any]]
+    stop_reason: str
+    usage: Usage
+
+
+class ModelFailed(Exception):
+    """The call came to nothing more. ``str()`` is the stable code and a text fit for a client.
+
+    ``usage`` is what was spent as far as the API stated it; ``blocks`` the words told so far, without any tool call.
+    """
+
+    def __init__(
+        self, code: str, usage: Usage | None = None, blocks: list[dict[str, Any]] | None = None, text: str | None = None
+    ) -> None:
+        self.code = code
+        self.text = text or TEXTS[code]
+        self.usage = usage
+        self.blocks = blocks or []
+        super().__init__(f"{code}: {self.text}")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """One request. ``meter`` hears the sum spent so far whenever it is stated: a cancelled call has a price, too."""
+
+    model: str
+    system: str
+    tools: list[dict[str, Any]]
+    messages: list[dict[str, Any]]
+    max_tokens: int
+    meter: Callable[[Usage], None] | None = field(default=None, compare=False)
+
+    def estimate(self) -> int:
+        """Tokens this call is unlikely to exceed: a third of its UTF-8 bytes, and all it may answer."""
+        said = json.dumps([self.system, self.tools, self.messages], ensure_ascii=False, default=str)
+        return math.ceil(len(said.encode()) / 3) + self.max_tokens
+
+
+class Model(Protocol):
+    """What the agent's loop needs of a model."""
+
+    def stream(self, call: ModelCall) -> AsyncGenerator[Delta | Answer, None]:
+        """Yields each `Delta` on its arrival and one `Answer` last; raises `ModelFailed`.
+
+        Iterate inside ``contextlib.aclosing`` so that leaving the loop early, too, ends the call at once.
+        """
+
+
+class AnthropicModel:
+    """The Messages API through the vendor's SDK, or whatever speaks the same protocol at ``base_url``."""
+
+    def __init__(
+        self,
+        api_key: str | None,
+        base_url: str | None,
+        clock: Clock,
+        *,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._clock = clock
+        self._jitter = jitter
+        self._client = _client((api_key or "").strip(), (base_url or "").strip() or VENDOR_URL)
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is a key that could be sent."""
+        return self._client is not None
+
+    async def close(self) -> None:
+        """Close idle connections; streams under way break."""
+        if self._client is not None:
+            await self._client.close()
+
+    async def stream(self, call: ModelCall) -> AsyncGenerator[Delta | Answer, None]:
+        """See `Model.stream`."""
+        if self._client is None:
+            metrics.MODEL_CALLS_TOTAL.labels(call.model, "failed").inc()
+            raise ModelFailed("model_not_configured")
+        tries = _Tries(call, self._clock, self._jitter)
+        answer: Answer | None = None
+        try:
+            while answer is None:
+                attempt = Assembly()
+                try:
+                    async with contextlib.aclosing(self._words(self._client, call, attempt, tries)) as words:
+                        async for text in words:
+                            yield Delta(text)
+                    answer = _whole(attempt, tries)
+                except TROUBLE as error:
+                    await tries.wait_or_fail(error, attempt)
+            metrics.MODEL_CALLS_TOTAL.labels(call.model, "ok").inc()
+        except ModelFailed:
+            metrics.MODEL_CALLS_TOTAL.labels(call.model, "failed").inc()
+            raise
+        finally:
+            tries.count()
+        yield answer
+
+    async def _words(
+        self, client: AsyncAnthropic, call: ModelCall, attempt: Assembly, tries: _Tries
+    ) -> AsyncGenerator[str, None]:
+        """The words of one attempt; what else the stream says is gathered in ``attempt``."""
+        stream = await client.messages.create(
+            model=call.model,
+            max_tokens=call.max_tokens,
+            system=cast("Any", system_blocks(call.system)) or anthropic.omit,
+            tools=cast("Any", marked_tools(call.tools)) or anthropic.omit,
+            messages=cast("Any", marked_messages(call.messages)),
+            stream=True,
+        )
+        tries.opened = True
+        try:
+            events = AsyncStream.raw_events(stream.response)
+            async for event in events:
+                known = attempt.usage
+                text = attempt.take(event.event, event.data)
+                if attempt.usage is not known:
+                    tries.tell(attempt.usage)
+                if text:
+                    tries.told = True
+                    yield text
+                if attempt.complete:
+                    await _read_out(events)
+                    break
+        finally:
+            with contextlib.suppress(*TROUBLE):  # it has broken already, or nobody needs it any more
+                await stream.close()
+
+
+class _Tries:
+    """The attempts of one call: what they spent together, and whether there may be another."""
+
+    def __init__(self, call: ModelCall, clock: Clock, jitter: Callable[[], float]) -> None:
+        self._call = call
+        self._clock = clock
+        self._jitter = jitter
+        self._began = clock.monotonic()
+        self._earlier: Usage | None = None
+        self._refused = 0
+        self._broken = 0
+        self.opened = False
+        self.told = False
+        self.spent: Usage | None = None
+
+    def tell(self, stated: Usage | None) -> None:
+        """Note what the present attempt has spent on top of the earlier ones."""
+        self.spent = stated if stated is None or self._earlier is None else self._earlier + stated
+        if self._call.meter is not None and self.spent is not None:
+            self._call.meter(self.spent)
+
+    async def wait_or_fail(self, error: BaseException, attempt: Assembly) -> None:
+        """Return when the next attempt is due; raise `ModelFailed` when there is none."""
+        verdict = judge(error)
+        if self.opened:
+            self._broken += 1
+            again = self._broken <= REOPENINGS and verdict.passing and not self.told
+        else:
+            self._refused += 1
+            again = self._refused <= RETRIES and verdict.passing
+        _log.warning(
+            "model call broke" if self.opened else "model call refused",
+            model=self._call.model,
+            again=again,
+            told=self.told,
+            **cause(error),
+        )
+        if not again:
+            code = "model_unavailable" if self.told else verdict.code
+            raise ModelFailed(code, self.spent, attempt.words()) from error
+        metrics.MODEL_CALLS_TOTAL.labels(self._call.model, "retried").inc()
+        self._earlier, self.opened = self.spent, False
+        await self._clock.sleep(self._pause(error))
+
+    def _pause(self, error: BaseException) -> float:
+        asked = retry_after(error, self._clock)
+        if asked is not None:
+            return min(asked * (1 + self._jitter() / 10), LONGEST_WAIT)
+        doublings = self._refused + self._broken - 1
+        return BACKOFF * float(2**doublings) * (0.5 + self._jitter())
+
+    def count(self) -> None:
+        """Put time and tokens into the metrics; also for calls that failed or were left."""
+        model = self._call.model
+        metrics.MODEL_CALL_DURATION_SECONDS.labels(model).observe(self._clock.monotonic() - self._began)
+        spent = self.spent or Usage()
+        for kind, tokens in (
+            ("input", spent.input),
+            ("output", spent.output),
+            ("cache_read", spent.cache_read),
+            ("cache_write", spent.cache_write),
+        ):
+            metrics.MODEL_TOKENS_TOTAL.labels(model, kind).inc(tokens)
+
+
+def _whole(attempt: Assembly, tries: _Tries) -> Answer:
+    """The answer, if the stream came to its end and the model to its own."""
+    if not attempt.complete:
+        raise Broken("the stream ended before the message")
+    match attempt.stop_reason:
+        case "max_tokens" | "model_context_window_exceeded":
+            raise ModelFailed("output_truncated", tries.spent, attempt.words())
+        case "refusal":
+            raise ModelFailed("model_refused", tries.spent, attempt.words())
+    return Answer(attempt.blocks(), attempt.stop_reason or "", tries.spent or Usage())
+
+
+async def _read_out(events: AsyncIterator[Any]) -> None:
+    """Read the response to its end, which is on its way; a connection that is left unread cannot be used again."""
+    with contextlib.suppress(*TROUBLE):  # the answer is whole: how the connection ends concerns nobody
+        async with asyncio.timeout(FAREWELL):
+            async for _ in events:
+                pass
+
+
+def _client(key: str, base_url: str) -> AsyncAnthropic | None:
+    """None without a key that a header can carry. Towards loopback no proxy of the environment is used."""
+    if not key or not (key.isascii() and key.isprintable()):
+        return None
+    return AsyncAnthropic(
+        api_key=key,
+        base_url=base_url,
+        max_retries=0,
+        http_client=DefaultAioHttpClient(
+            timeout=httpx2.Timeout(SILENCE, connect=5.0), trust_env=not _is_loopback(base_url)
+        ),
+    )
+
+
+def _is_loopback(url: str) -> bool:
+    host = httpx2.URL(url).host
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,113 @@
+"""The accounting desk's script: lists accounts and invoices, drafts an invoice and issues it."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+
+from .outcomes import DESK_NOTICE, listed, trouble
+from .talk import Call, Talk
+from .turns import ToolUse, Turn
+from .words import dates, has, money, newest, persons
+
+CREDIT_DAYS = 30
+"""From issue to due date, where the words set none."""
+
+_CUSTOMER = re.compile(
+    r"\b(?:invoice|bill)\s+(?:for\s+|to\s+)?(?P<name>[A-Z][\w&'\u2019. -]*?)(?=\s+(?:for|over|of|on|due|and)\b|[,.;]|$)"
+)
+
+
+def reply(talk: Talk) -> Turn:
+    """The desk's next words or calls."""
+    if talk.news and not talk.fresh:
+        return _after(talk, talk.news[-1])
+    opening = f"{DESK_NOTICE} " + "".join(f"{_told(call)} " for call in talk.news)
+    words = talk.latest_words
+    drafted = talk.latest("draft_invoice")
+    if drafted and "issue_invoice" in talk.tools and has(words, "issue") and not has(words, "draft"):
+        return _issue(drafted, opening)
+    if "draft_invoice" in talk.tools and has(words, "draft", "invoice (?:for|to)", "create"):
+        return _draft(talk, opening)
+    if "list_invoices" in talk.tools and has(words, "invoice"):
+        wanted = "all" if has(words, "all") else "open"
+        return Turn(f"{opening}I list the invoices.", ToolUse("list_invoices", {"status": wanted}))
+    if "list_ledger_accounts" in talk.tools:
+        return Turn(f"{opening}I list the ledger accounts.", ToolUse("list_ledger_accounts", {}))
+    return Turn(f"{opening}This desk has no bookkeeping tools here, so I can do nothing.")
+
+
+def _draft(talk: Talk, opening: str) -> Turn:
+    customer = newest(_customer, talk.request)
+    sum_due = newest(money, talk.request)
+    if customer is None or sum_due is None:
+        return Turn(f"{opening}For whom, and over which amount (for example INR 45200.00), shall I draft it?")
+    currency, amount = sum_due
+    issued, due = _terms(talk)
+    line = {"description": "Travel services", "quantity": 1, "unit_price": amount, "currency": currency}
+    given = {
+        "customer_name": customer,
+        "issue_date": issued.isoformat(),
+        "due_date": due.isoformat(),
+        "line_items": [line],
+    }
+    return Turn(
+        f"{opening}I draft an invoice for {customer} over {currency} {amount}.", ToolUse("draft_invoice", given)
+    )
+
+
+def _customer(text: str) -> str | None:
+    if named := _CUSTOMER.search(text):
+        return named["name"].strip()
+    return next((person["full_name"] for person in persons(text)), None)
+
+
+def _terms(talk: Talk) -> tuple[date, date]:
+    """Issued today; due on the day the words name, else after the usual credit."""
+    due = next((day for text in talk.request for day in dates(text, talk.today) if day >= talk.today), None)
+    return talk.today, due or talk.today + timedelta(days=CREDIT_DAYS)
+
+
+def _issue(drafted: Call, opening: str) -> Turn:
+    given = {"invoice_id": drafted.output.get("invoice_id")}
+    return Turn(f"{opening}I prepare the issue of {drafted.output.get('number')}.", ToolUse("issue_invoice", given))
+
+
+def _after(talk: Talk, call: Call) -> Turn:
+    told = _told(call)
+    drafted = call.name == "draft_invoice" and call.output.get("drafted")
+    wants_issue = newest(lambda text: has(text, "issue\\b", "and issue") or None, talk.request)
+    if drafted and wants_issue and "issue_invoice" in talk.tools:
+        return _issue(call, f"{told} ")
+    return Turn(told)
+
+
+def _told(call: Call) -> str:
+    failed = trouble(call, _EFFECTS.get(call.name, call.name))
+    if failed:
+        return failed
+    output = call.output
+    match call.name:
+        case "list_ledger_accounts":
+            accounts = listed(output, "accounts")
+            lines = "".join(f"\n{account.get('code')} {account.get('name')}" for account in accounts[:10])
+            return f"There are {output.get('count', len(accounts))} accounts.{lines}"
+        case "list_invoices":
+            invoices = listed(output, "invoices")
+            lines = "".join(
+                f"\n{one.get('number')} {one.get('party_name')}: {one.get('currency')} {one.get('amount_due')} due"
+                for one in invoices[:10]
+            )
+            return f"There are {output.get('count', len(invoices))} invoices.{lines}"
+        case "draft_invoice" | "issue_invoice":
+            done = "Drafted" if call.name == "draft_invoice" else "Issued"
+            return f"{done}: {output.get('number')}, {output.get('currency')} {output.get('total_amount')}."
+    return f"{_EFFECTS.get(call.name, call.name).capitalize()} is done."
+
+
+_EFFECTS = {
+    "list_ledger_accounts": "the list of accounts",
+    "list_invoices": "the list of invoices",
+    "draft_invoice": "the draft",
+    "issue_invoice": "the issue of the invoice",
+}

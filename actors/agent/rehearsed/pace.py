@@ -1,0 +1,44 @@
+"""A stream at a steady rate for benches: each delta carries its number and the moment it was sent."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from math import modf
+
+from ...clock import Clock
+from .wire import frame, message_end, message_start
+
+GOLDEN = 0.6180339887498949
+"""Multiples of it spread evenly: streams that start together do not tick together."""
+
+STAMP = re.compile(r" (\d+)@(\d+)")
+"""A delta's text: its number from 1, and nanoseconds of CLOCK_MONOTONIC, which all processes of a machine share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """``deltas`` per reply at ``rate`` a second; rate 0 is as fast as they can be written."""
+
+    deltas: int
+    rate: float
+
+    async def play(
+        self, write: Callable[[bytes], Awaitable[None]], clock: Clock, number: int, model: str, usage: Mapping[str, int]
+    ) -> None:
+        """Write one whole reply; ``number`` of the request shifts its ticks against those of the others."""
+        await write(message_start(model, usage))
+        await write(frame({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}))
+        began = clock.monotonic() + (modf(number * GOLDEN)[0] / self.rate if self.rate else 0.0)
+        for count in range(1, self.deltas + 1):
+            if self.rate:
+                ahead = began + (count - 1) / self.rate - clock.monotonic()
+                if ahead > 0:
+                    await clock.sleep(ahead)
+            delta = {"type": "text_delta", "text": f" {count}@{time.monotonic_ns()}"}
+            await write(frame({"type": "content_block_delta", "index": 0, "delta": delta}))
+        await write(frame({"type": "content_block_stop", "index": 0}))
+        for data in message_end("end_turn", self.deltas):
+            await write(data)

@@ -1,0 +1,173 @@
+"""A request as its script reads it: who said what, which tools were called, and what has come of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+PASSING = frozenset({"handoff", "clarify"})
+"""Calls that only pass the word on."""
+
+_NOTE = re.compile(r"\[Result of (?P<name>\w+) \((?P<id>[^)]+)\)\] (?P<output>.*)", re.DOTALL)
+_PENDING = re.compile(r"approval_pending:(?P<id>\S+)")
+_LATER = "The result follows below"
+_ISO_DATE = re.compile(r"\b(\d{4}-\d{2}-\d{2})\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Something the user wrote, or the brief that speaks for the user."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Something the model wrote."""
+
+    text: str
+
+
+@dataclass(slots=True)
+class Call:
+    """A tool call and what has come of it: ``output`` once answered, ``approval`` while a person is asked."""
+
+    id: str
+    name: str
+    input: dict[str, Any]
+    output: dict[str, Any] = field(default_factory=dict)
+    answered: bool = False
+    approval: str | None = None
+
+    @property
+    def error(self) -> str | None:
+        """The failure, if the output is one."""
+        error = self.output.get("error")
+        return None if error is None else str(error)
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """The moment a call's result was told to the model."""
+
+    call: Call
+
+
+class Talk:
+    """One request's conversation in order, with the questions scripts ask of it."""
+
+    def __init__(self, body: Mapping[str, Any], today: date) -> None:
+        self.system = _flat(body.get("system", ""))
+        self.tools = frozenset(str(tool["name"]) for tool in body.get("tools", []))
+        dated = _ISO_DATE.search(self.system)
+        self.today = date.fromisoformat(dated[1]) if dated else today
+        """The date the system prompt names, else the server's."""
+
+        self._calls: dict[str, Call] = {}
+        self._entries: list[Words | Said | Call | News] = []
+        for message in body.get("messages", []):
+            self._read(message["role"], message["content"])
+
+    def _read(self, role: str, content: str | list[dict[str, Any]]) -> None:
+        blocks: list[dict[str, Any]] = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        for block in blocks:
+            match role, block["type"]:
+                case "assistant", "text":
+                    self._entries.append(Said(block["text"]))
+                case "assistant", "tool_use":
+                    call = Call(block["id"], block["name"], block["input"])
+                    self._calls[call.id] = call
+                    self._entries.append(call)
+                case "user", "tool_result":
+                    self._answer(block["tool_use_id"], _flat(block.get("content", "")))
+                case "user", "text":
+                    note = _NOTE.match(block["text"])
+                    if note is None:
+                        self._entries.append(Words(block["text"]))
+                    else:
+                        self._answer(note["id"], note["output"])
+
+    def _answer(self, call_id: str, content: str) -> None:
+        call = self._calls.get(call_id)
+        if call is None or content.startswith(_LATER):
+            return
+        if pending := _PENDING.match(content):
+            call.approval = pending["id"]
+            return
+        call.output, call.answered, call.approval = _output(content), True, None
+        if call.name not in PASSING:
+            self._entries.append(News(call))
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the user has spoken since the model last did."""
+        return any(isinstance(entry, Words) for entry in self._since_model())
+
+    @property
+    def news(self) -> list[Call]:
+        """The calls whose results came since the model last spoke."""
+        return [entry.call for entry in self._since_model() if isinstance(entry, News)]
+
+    def _since_model(self) -> list[Words | Said | Call | News]:
+        spoke = [at for at, entry in enumerate(self._entries) if isinstance(entry, Said) or self._asks(entry)]
+        return self._entries[spoke[-1] + 1 :] if spoke else self._entries
+
+    @staticmethod
+    def _asks(entry: Words | Said | Call | News) -> bool:
+        """Whether the entry is a call of a desk's tool: a handoff leaves the floor to the user's words."""
+        return isinstance(entry, Call) and entry.name not in PASSING
+
+    @property
+    def request(self) -> list[str]:
+        """What the user wants, newest words first: all since the last call of a desk's tool before the latest words."""
+        spoken = [at for at, entry in enumerate(self._entries) if isinstance(entry, Words)]
+        if not spoken:
+            return []
+        before = [at for at in range(spoken[-1]) if self._asks(self._entries[at])]
+        first = before[-1] if before else 0
+        asked = [entry.text for entry in self._entries[first : spoken[-1] + 1] if isinstance(entry, Words)]
+        return asked[::-1]
+
+    @property
+    def latest_words(self) -> str:
+        """The newest words of the user."""
+        return self.request[0] if self.request else ""
+
+    @property
+    def asked_back(self) -> bool:
+        """Whether the model's last words before the user's latest were a question."""
+        said = [entry.text for entry in self._entries if isinstance(entry, Said)]
+        clarified = any(call.name == "clarify" for call in self.calls[-1:])
+        return clarified or (bool(said) and said[-1].rstrip().endswith("?"))
+
+    @property
+    def calls(self) -> list[Call]:
+        """All calls, oldest first."""
+        return list(self._calls.values())
+
+    def latest(self, tool: str) -> Call | None:
+        """The newest answered call of ``tool`` that succeeded."""
+        return next((c for c in reversed(self.calls) if c.name == tool and c.answered and c.error is None), None)
+
+    def waiting(self) -> list[Call]:
+        """The calls that wait for a person's decision."""
+        return [call for call in self.calls if call.approval is not None]
+
+
+def _flat(content: Any) -> str:
+    """Text given as a string or as blocks."""
+    if isinstance(content, str):
+        return content
+    return "\n".join(str(block.get("text", "")) for block in content)
+
+
+def _output(content: str) -> dict[str, Any]:
+    try:
+        output = json.loads(content)
+    except ValueError:
+        output = None
+    return output if isinstance(output, dict) else {"text": content}

@@ -1,0 +1,221 @@
+"""The ticketing desk's script: search, take down the passengers, hold or book, and say what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from .outcomes import DESK_NOTICE, listed, price, trouble
+from .places import Place, route
+from .talk import Call, Talk
+from .turns import ToolUse, Turn
+from .words import agrees, chosen, counted, dates, has, newest, persons, wants_booking
+
+SHOWN = 3
+"""Fares told when nothing is to be booked."""
+
+
+def reply(talk: Talk) -> Turn:
+    """The desk's next words or calls."""
+    if talk.news and not talk.fresh:
+        return _after(talk, talk.news)
+    told = " ".join(_told(call) for call in talk.news)
+    return _asked(talk, f"{DESK_NOTICE} {told} " if told else f"{DESK_NOTICE} ")
+
+
+def _asked(talk: Talk, opening: str) -> Turn:
+    """What to do about the user's words."""
+    words = talk.latest_words
+    waiting = [call for call in talk.waiting() if call.name in ("book_flight", "issue_ticket", "cancel_flight_order")]
+    origin, destination = _route(talk)
+    if origin and destination and "search_flights" in talk.tools:
+        return _search(talk, opening, origin, destination)
+    if waiting and "search_flights" in talk.tools:
+        return Turn(f"{opening}{trouble(waiting[-1], 'the booking')} I can go on once it is decided.")
+    searched = talk.latest("search_flights")
+    if searched and (wants_booking(talk.request) or any(map(agrees, talk.request)) or chosen(words)):
+        return _take_down(talk, searched, opening)
+    return _other(talk, opening, words)
+
+
+def _other(talk: Talk, opening: str, words: str) -> Turn:
+    """Requests that are no search and no booking."""
+    if "lookup_passenger" in talk.tools and has(words, "look up", "lookup", "who is") and (found := persons(words)):
+        return Turn(f"{opening}I look that up.", ToolUse("lookup_passenger", {"query": found[0]["full_name"]}))
+    booked = talk.latest("book_flight")
+    if booked and "cancel_flight_order" in talk.tools and has(words, "cancel"):
+        order = {"booking_id": booked.output.get("booking_id")}
+        return Turn(
+            f"{opening}I prepare the cancellation; a person must approve it.", ToolUse("cancel_flight_order", order)
+        )
+    if booked and "issue_ticket" in talk.tools and has(words, "issue"):
+        ticket = {"pnr_id": booked.output.get("booking_id")}
+        return Turn(f"{opening}I prepare the ticket; a person must approve it.", ToolUse("issue_ticket", ticket))
+    if "search_flights" not in talk.tools:
+        return Turn(f"{opening}This desk has no flight tools here, so I can do nothing.")
+    return Turn(f"{opening}From where to where, and on which date, shall I search?")
+
+
+def _search(talk: Talk, opening: str, origin: Place, destination: Place) -> Turn:
+    days = _days(talk)
+    if not days:
+        return Turn(f"{opening}From {origin.name} to {destination.name}: on which date?")
+    outbound = days[0]
+    given: dict[str, Any] = {
+        "origin": origin.code,
+        "destination": destination.code,
+        "outbound_date": outbound.isoformat(),
+        "passengers": _party(talk),
+    }
+    back = next((day for day in days[1:] if day >= outbound), None)
+    if back and newest(lambda text: has(text, "return", "back", "round", "until", "to \\d") or None, talk.request):
+        given["return_date"] = back.isoformat()
+    given |= newest(_comfort, talk.request) or {}
+    when = f"{outbound.day} {outbound:%B %Y}"
+    said = f"I search flights from {origin.name} ({origin.code}) to {destination.name} ({destination.code}) on {when}."
+    return Turn(opening + said, ToolUse("search_flights", given))
+
+
+def _route(talk: Talk) -> tuple[Place | None, Place | None]:
+    """From the newest words that name both ends, else pieced together from several."""
+    read = [route(text) for text in talk.request]
+    whole = next((pair for pair in read if all(pair)), None)
+    if whole:
+        return whole
+    return next((o for o, _ in read if o), None), next((d for _, d in read if d), None)
+
+
+def _days(talk: Talk) -> list[date]:
+    return newest(lambda text: dates(text, talk.today) or None, talk.request) or []
+
+
+def _party(talk: Talk) -> dict[str, int]:
+    text = "\n".join(talk.request)
+    party = {
+        "adult": counted(text, "adults?|people|persons|passengers|of us"),
+        "child": counted(text, "child(?:ren)?|kids?"),
+        "infant": counted(text, "infants?|bab(?:y|ies)"),
+        "senior": counted(text, "seniors?"),
+    }
+    known = {kind: count for kind, count in party.items() if count}
+    return known or {"adult": max(1, len(_persons(talk)))}
+
+
+def _comfort(text: str) -> dict[str, Any] | None:
+    found: dict[str, Any] = {}
+    for stem, cabin in (("premium", "premium_economy"), ("business", "business"), ("first class", "first")):
+        if has(text, stem):
+            found["cabin"] = cabin
+    if has(text, "direct", "non-?stop"):
+        found["direct_only"] = True
+    return found or None
+
+
+def _persons(talk: Talk) -> list[dict[str, str]]:
+    return newest(lambda text: persons(text) or None, talk.request) or []
+
+
+def _after(talk: Talk, news: Sequence[Call]) -> Turn:
+    """What to do about results."""
+    names = {call.name for call in news}
+    if names == {"upsert_passenger"}:
+        return _book(talk, news)
+    last = news[-1]
+    if last.name == "search_flights" and not trouble(last, "the search"):
+        return _found(talk, last)
+    return Turn(" ".join(_told(call) for call in news))
+
+
+def _found(talk: Talk, search: Call) -> Turn:
+    fares = listed(search.output, "fares")
+    if not fares:
+        return Turn("I found no flight for that day. Shall I look at another date?")
+    if wants_booking(talk.request) and "upsert_passenger" in talk.tools:
+        return _take_down(talk, search, f"I found {search.output.get('count', len(fares))} fares. ")
+    lines = "".join(f"\n{place}. {_fare(fare)}" for place, fare in enumerate(_cheapest_first(fares)[:SHOWN], start=1))
+    return Turn(
+        f"I found {search.output.get('count', len(fares))} fares. The cheapest:{lines}\nShall I book one of them?"
+    )
+
+
+def _cheapest_first(fares: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(fares, key=lambda fare: price(fare.get("price")))
+
+
+def _fare(fare: dict[str, Any]) -> str:
+    stops = fare.get("stops")
+    way = "direct" if stops in (0, None) else f"{stops} stop{'s' if stops != 1 else ''}"
+    return f"{fare.get('carrier')}, {str(fare.get('departs_at'))[:16].replace('T', ' ')}, {way}, {fare.get('price')}"
+
+
+def _pick(talk: Talk, search: Call) -> dict[str, Any] | None:
+    """The fare meant: by its place in the list, else the cheapest."""
+    fares = _cheapest_first(listed(search.output, "fares"))
+    place = newest(chosen, talk.request) or 1
+    return fares[min(place, len(fares)) - 1] if fares else None
+
+
+def _take_down(talk: Talk, search: Call, opening: str) -> Turn:
+    fare = _pick(talk, search)
+    if fare is None:
+        return Turn(f"{opening}There is no fare to book. Shall I search again?")
+    travellers = _persons(talk) or [_stranger(search)]
+    names = " and ".join(person["full_name"] for person in travellers)
+    calls = [ToolUse("upsert_passenger", dict(person)) for person in travellers]
+    return Turn(f"{opening}I take {_fare(fare)}, and note {names} as passenger.", *calls)
+
+
+def _stranger(search: Call) -> dict[str, str]:
+    """A traveller for those who named none."""
+    return {"full_name": f"Traveller {search.input.get('origin')}{search.input.get('destination')}".title()}
+
+
+def _book(talk: Talk, noted: Sequence[Call]) -> Turn:
+    failed = next((text for call in noted if (text := trouble(call, "the passenger's entry"))), None)
+    search = talk.latest("search_flights")
+    fare = _pick(talk, search) if search else None
+    if failed or fare is None:
+        return Turn(failed or "The passenger is noted. There is no fare to book yet; shall I search?")
+    tool = "hold_flight" if "hold_flight" in talk.tools and _wants_hold(talk) else "book_flight"
+    if tool not in talk.tools:
+        return Turn("The passenger is noted, but this desk cannot book here.")
+    given = {"fare_id": fare.get("fare_id"), "passenger_ids": [call.output.get("passenger_id") for call in noted]}
+    said = "I put the fare on hold." if tool == "hold_flight" else "The booking is ready; a person must approve it."
+    return Turn(said, ToolUse(tool, given))
+
+
+def _wants_hold(talk: Talk) -> bool:
+    return bool(newest(lambda text: has(text, "hold\\b") or None, talk.request))
+
+
+_EFFECTS = {
+    "search_flights": "the search",
+    "upsert_passenger": "the passenger's entry",
+    "lookup_passenger": "the look-up",
+    "hold_flight": "the hold",
+    "book_flight": "the booking",
+    "issue_ticket": "the ticket",
+    "cancel_flight_order": "the cancellation",
+}
+
+
+def _told(call: Call) -> str:
+    """A result in a sentence."""
+    output = call.output
+    failed = trouble(call, _EFFECTS.get(call.name, call.name))
+    if failed:
+        return failed
+    match call.name:
+        case "book_flight":
+            return f"Booked: locator {output.get('locator')}, {output.get('price')}, {output.get('status')}."
+        case "hold_flight":
+            return f"On hold until {output.get('hold_expires_at')}: locator {output.get('locator')}."
+        case "lookup_passenger":
+            names = [str(person.get("full_name")) for person in listed(output, "passengers")]
+            return f"I know {', '.join(names)}." if names else "I know nobody of that name."
+        case "issue_ticket":
+            return f"Issued: {', '.join(str(ticket.get('number')) for ticket in listed(output, 'tickets'))}."
+        case "cancel_flight_order":
+            return f"Cancelled; refund: {output.get('refund') or 'none'}."
+    return f"{_EFFECTS.get(call.name, call.name).capitalize()} is done."
