@@ -1,0 +1,110 @@
+"""A route as aiohttp calls it: guard, size, shape, key, handler, in the contract's order."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+
+from aiohttp import hdrs, web
+
+from ..actors import log, metrics
+from ..actors.accounts.actor import Denied
+from ..actors.domain.errors import Forbidden, Refusal, Unauthorized, Unprocessable
+from ..actors.ids import parse_uuid
+from ..storage.idempotency import Key
+from . import decode
+from .call import Answer, Call, Services, encoded
+from .errors import JSON_HEADERS, status_of
+from .guards import door
+from .route import Route
+from .trace import TRACE
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
+
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_NO_BODY = frozenset({204, 304})
+_log = log.get(__name__)
+
+
+class Endpoint:
+    """One route, bound to the services its handler asks."""
+
+    def __init__(self, route: Route, services: Services) -> None:
+        self._route = route
+        self._services = services
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answer ``request``, or raise a refusal."""
+        path = {name: decode.storable(value) for name, value in request.match_info.items()}
+        call = Call(request=request, services=self._services, trace=request[TRACE], path=path)
+        try:
+            await self._route.guard.admit(call)
+            await self._decode(call)
+            answer = await self._route.handler(call)
+        except (Unauthorized, Forbidden) as refusal:
+            self._denied(call, refusal)
+            raise
+        return answer if isinstance(answer, web.StreamResponse) else self._encode(answer)
+
+    async def _decode(self, call: Call) -> None:
+        route = self._route
+        call.raw_body = await decode.read(call.request)
+        if route.body is not None or route.query is not None:
+            call.body, call.query = decode.shapes(
+                call.request,
+                call.raw_body,
+                body=route.body,
+                body_required=route.body_required,
+                query=route.query,
+            )
+        if route.idempotent:
+            call.idempotency = self._key(call)
+
+    def _key(self, call: Call) -> Key | None:
+        """The key the caller gave this act, in its scope. Unprocessable ``invalid_idempotency_key``."""
+        given = call.request.headers.getall(IDEMPOTENCY_KEY, [])
+        if not given:
+            return None
+        if len(given) > 1 or not _KEY.fullmatch(given[0]):
+            raise Unprocessable("invalid_idempotency_key")
+        return Key(
+            tenant_id=call.person.tenant_id,
+            user_id=call.person.user_id,
+            route=f"{self._route.method} {_filled(self._route.path, call.path)}",
+            key=given[0],
+            body_hash=hashlib.sha256(call.raw_body).digest(),
+        )
+
+    def _denied(self, call: Call, refusal: Refusal) -> None:
+        """Count a denial, and have it audited where it concerns somebody we know."""
+        status = status_of(refusal)
+        metrics.AUTH_DENIED_TOTAL.labels(str(status), refusal.code).inc()
+        if call.principal is None:
+            return
+        event = Denied(principal=call.principal, door=door(call), status=status, code=refusal.code)
+        try:
+            self._services.accounts.tell(event)
+        except Refusal as full:
+            metrics.AUDIT_WRITE_FAILURES_TOTAL.inc()
+            _log.warning("denial not audited", refusal=full.code)
+
+    def _encode(self, answer: Answer) -> web.Response:
+        status = answer.status or self._route.status
+        if status in _NO_BODY:
+            return web.Response(status=status, headers=answer.headers)
+        headers = {**JSON_HEADERS, **answer.headers} if answer.headers else JSON_HEADERS
+        return web.Response(status=status, body=encoded(answer.body), headers=headers)
+
+
+def _filled(template: str, path: Mapping[str, str]) -> str:
+    """The route with its ids, written in one way however the caller wrote them."""
+    return template.format(**{name: parse_uuid(value) or value for name, value in path.items()})
+
+
+async def expect(request: web.Request) -> None:
+    """``Expect: 100-continue`` (RFC 9110, 10.1.1): ask for the body, unless it is too long to be read."""
+    wanted = request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
+    if wanted and (request.content_length or 0) <= decode.LIMIT:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0

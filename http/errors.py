@@ -1,0 +1,79 @@
+"""From refusal to answer: one table of statuses, one shape of body."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from math import ceil
+from typing import Any
+
+from aiohttp import web
+
+from ..actors.domain import errors
+from ..actors.domain.errors import Refusal
+
+STATUS: dict[type[Refusal], int] = {
+    errors.BadRequest: 400,
+    errors.Unauthorized: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.TooLarge: 413,
+    errors.Unprocessable: 422,
+    errors.Throttled: 429,
+    errors.Unavailable: 503,
+}
+
+JSON_HEADERS = {"Content-Type": "application/json"}
+
+
+class Invalid(errors.Unprocessable):
+    """422: the list of everything wrong with the request's shape. Items never hold what was sent."""
+
+    def __init__(self, items: list[dict[str, Any]]) -> None:
+        super().__init__("invalid")
+        self.items = items
+
+    @property
+    def detail(self) -> Any:
+        return self.items
+
+
+def status_of(refusal: Refusal) -> int:
+    """The status of the nearest class the table knows. KeyError for a class without one: a defect."""
+    for known in type(refusal).__mro__:
+        if known in STATUS:
+            return STATUS[known]
+    raise KeyError(type(refusal).__name__)
+
+
+def refused(refusal: Refusal) -> web.Response:
+    """The answer to a request that met a refusal. After 413 the rest of the body is not read."""
+    status = status_of(refusal)
+    response = problem(status, refusal.detail)
+    if status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    elif status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
+        response.headers["Retry-After"] = str(max(1, ceil(refusal.retry_after or 0)))
+    elif status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        response.force_close()
+    return response
+
+
+def crashed(request_id: str) -> web.Response:
+    """The answer to a request that met a defect: the cause is in the log, under the id."""
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", request_id=request_id)
+
+
+def from_aiohttp(error: web.HTTPException) -> web.Response:
+    """The library's own refusals in our shape: 404 and 405 of the router, and what it finds wrong by itself."""
+    response = problem(error.status, error.reason)
+    if "Allow" in error.headers:
+        response.headers["Allow"] = error.headers["Allow"]
+    return response
+
+
+def problem(status: int, detail: Any, **more: Any) -> web.Response:
+    """A JSON answer with ``detail``."""
+    body = json.dumps({"detail": detail, **more}, separators=(",", ":")).encode()
+    return web.Response(status=status, body=body, headers=JSON_HEADERS)

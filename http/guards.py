@@ -1,0 +1,124 @@
+"""Who may call an operation, decided before a byte of the body is read."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from hmac import compare_digest
+from typing import ClassVar
+
+from ..actors import log
+from ..actors.accounts.actor import Authenticate, Door
+from ..actors.domain.errors import Forbidden, NotFound, Unauthorized
+from ..actors.domain.identity import Principal, Role
+from .call import Call
+from .peers import is_direct_loopback
+
+EVERYONE = frozenset(Role)
+WRITERS = EVERYONE - {Role.VIEWER}
+ADMINS = frozenset({Role.AGENCY_ADMIN})
+
+METRICS_TOKEN = "X-Voyagent-Metrics-Token"  # noqa: S105 -- the header's name
+
+Identify = Callable[[Call], Awaitable[Principal]]
+
+
+class Guard:
+    """Lets everybody in; the others refuse some."""
+
+    needs_bearer: ClassVar[bool] = False
+    needs_token: ClassVar[bool] = False
+
+    @property
+    def refusals(self) -> dict[int, tuple[str, ...]]:
+        """What it refuses with, for the document."""
+        return {}
+
+    async def admit(self, call: Call) -> None:
+        """Return if the caller may go on, with ``call.principal`` set where there is one; else raise a refusal."""
+
+
+class Internal(Guard):
+    """Operators only: the right token from anywhere, or somebody on this machine. Others find nothing here."""
+
+    needs_token: ClassVar[bool] = True
+
+    @property
+    def refusals(self) -> dict[int, tuple[str, ...]]:
+        return {404: ("not found",)}
+
+    async def admit(self, call: Call) -> None:
+        """NotFound ``not found`` for strangers: the route does not betray that it exists."""
+        expected = (call.services.settings.metrics_token or "").strip()
+        given = call.request.headers.get(METRICS_TOKEN, "").strip()
+        if expected and compare_digest(given.encode("utf-8", "replace"), expected.encode()):
+            return
+        if not is_direct_loopback(call.request):
+            raise NotFound("not found")
+
+
+async def by_bearer(call: Call) -> Principal:
+    """Whose ``Authorization: Bearer`` this is. Unauthorized ``unauthorized`` if nobody's."""
+    scheme, _, token = call.request.headers.get("Authorization", "").strip().partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token or not token.isascii():
+        raise Unauthorized("unauthorized")
+    return await call.services.accounts.ask(Authenticate(token, door(call)))
+
+
+def door(call: Call) -> Door:
+    """The place a denial is audited under."""
+    return Door(method=call.request.method, path=call.trace.template, origin=call.origin)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bearer(Guard):
+    """Lets known people in, in this order of refusals: nobody we know, a key, an unproven address, the wrong role."""
+
+    roles: frozenset[Role] = EVERYONE
+    keys: bool = True
+    verified: bool = True
+    identify: Identify = by_bearer
+    needs_bearer: ClassVar[bool] = True
+
+    @property
+    def refusals(self) -> dict[int, tuple[str, ...]]:
+        forbidden = {
+            "api_key_not_allowed": not self.keys,
+            "email_not_verified": self.verified,
+            "forbidden_role": self.roles != EVERYONE,
+        }
+        codes = tuple(code for code, possible in forbidden.items() if possible)
+        return {401: ("unauthorized",), **({403: codes} if codes else {})}
+
+    async def admit(self, call: Call) -> None:
+        """Unauthorized; Forbidden ``api_key_not_allowed``, ``email_not_verified``, ``forbidden_role``."""
+        principal = await self.identify(call)
+        call.principal = call.trace.principal = principal
+        log.bind(tenant=principal.tenant_id)
+        if principal.api_key_id is not None and not self.keys:
+            raise Forbidden("api_key_not_allowed")
+        if self.verified and not principal.email_verified and not call.services.settings.auth_skip_email_verification:
+            raise Forbidden("email_not_verified")
+        if principal.role not in self.roles:
+            raise Forbidden("forbidden_role")
+
+
+PUBLIC = Guard()
+INTERNAL = Internal()
+
+MYSELF = Bearer(verified=False)
+"""Any member, unproven too, API keys too: ``GET /auth/me``."""
+
+PERSON = Bearer(keys=False, verified=False)
+"""Any person about their own account, under ``/auth``; no API keys."""
+
+PERSON_WRITER = Bearer(keys=False, verified=False, roles=WRITERS)
+PERSON_ADMIN = Bearer(keys=False, verified=False, roles=ADMINS)
+
+READER = Bearer()
+WRITER = Bearer(roles=WRITERS)
+ADMIN = Bearer(roles=ADMINS)
+
+DECIDER = Bearer(keys=False, roles=WRITERS)
+"""A person who may decide approvals of some tool; of which, the approval itself knows."""

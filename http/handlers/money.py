@@ -1,0 +1,38 @@
+"""The published shape of an amount of money."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from ..call import Answer, Call
+
+MONEY: Final[dict[str, Any]] = {
+    "title": "Money",
+    "description": "An amount in one currency. Integers and numeric strings are read; JSON floats are refused.",
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["amount", "currency"],
+    "properties": {
+        "amount": {
+            "title": "Amount",
+            "description": "A decimal, which may be negative. Written as a string.",
+            "anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$"}],
+        },
+        "currency": {
+            "title": "Currency",
+            "description": "ISO 4217 code.",
+            "type": "string",
+            "minLength": 3,
+            "maxLength": 3,
+            "pattern": "^[A-Z]{3}$",
+        },
+    },
+}
+
+_SCHEMA = json.dumps(MONEY, separators=(",", ":")).encode()
+
+
+async def money_schema(_call: Call) -> Answer:
+    """The JSON Schema of an amount of money, for clients that check what they send."""
+    return Answer(_SCHEMA)

@@ -1,0 +1,182 @@
+"""What every answer has in common: its id, its headers, its place in the figures and in the log."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from time import perf_counter
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from ..actors import log, metrics
+from ..actors.config import Settings
+from ..actors.domain.errors import BadRequest, Refusal
+from ..actors.ids import uuid7
+from .errors import crashed, from_aiohttp, refused
+from .trace import TRACE, UNMATCHED, Trace
+
+REQUEST_ID = "X-Request-ID"
+CLIENT_LEFT = 499
+"""What the figures call a request whose caller had gone before there was an answer (nginx's number)."""
+
+SECURITY = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+CSP = "Content-Security-Policy"
+NOTHING = "default-src 'none'; frame-ancestors 'none'"
+HSTS = "Strict-Transport-Security"
+
+ALLOWED_METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+ALLOWED_HEADERS = (
+    "Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-ID, "
+    "X-Voyagent-Tenant"
+)
+EXPOSED_HEADERS = "X-Request-ID, Retry-After, Location, Content-Disposition"
+METHODS = frozenset(ALLOWED_METHODS.split(", "))
+QUIET = ("/health", "/internal")
+"""Paths whose successes are asked for by machines, all day: not in the log at its usual level."""
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+_log = log.get(__name__)
+
+
+class Frame:
+    """The one middleware, and the signal that puts the common headers on whatever is about to be sent."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._origins = frozenset(settings.api_cors_origins)
+        self._common = dict(SECURITY)
+        if settings.public_url.startswith("https://"):
+            self._common[HSTS] = "max-age=31536000"
+        self._figures: dict[tuple[str, str, int], _Figures] = {}
+
+    async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Turn whatever becomes of the request into an answer, count it and log it."""
+        trace = Trace(request_id(request.headers), _template(request), perf_counter())
+        request[TRACE] = trace
+        log.SCOPE.set(log.Scope(trace.request_id))
+        metrics.API_REQUESTS_IN_PROGRESS.inc()
+        status = CLIENT_LEFT
+        try:
+            response = await self._answer(request, handler, trace)
+            status = response.status
+        finally:
+            metrics.API_REQUESTS_IN_PROGRESS.dec()
+            self._note(request.method, trace, trace.prepared.status if trace.prepared else status)
+        return response
+
+    async def _answer(self, request: web.Request, handler: Handler, trace: Trace) -> web.StreamResponse:
+        try:
+            if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
+                return self._preflight(request)
+            return await handler(request)
+        except Refusal as refusal:
+            return _cut_off(request, trace.prepared) or refused(refusal)
+        except web.HTTPException as error:
+            return _cut_off(request, trace.prepared) or await _redirected(request, error) or from_aiohttp(error)
+        except ConnectionError:
+            if trace.prepared is None:
+                raise
+            return trace.prepared
+        except Exception:  # noqa: BLE001 -- the border: a defect ends here, as a line in the log and a 500
+            _log.exception("request_failed", method=request.method, path=trace.template)
+            return _cut_off(request, trace.prepared) or crashed(trace.request_id)
+
+    def _preflight(self, request: web.Request) -> web.Response:
+        """Answered for every path, found or not, so that a page can read the error of the request to come."""
+        if request.headers.get(hdrs.ORIGIN) not in self._origins:
+            raise BadRequest("cors_origin_not_allowed")
+        headers = {
+            hdrs.ACCESS_CONTROL_ALLOW_METHODS: ALLOWED_METHODS,
+            hdrs.ACCESS_CONTROL_ALLOW_HEADERS: ALLOWED_HEADERS,
+            hdrs.ACCESS_CONTROL_MAX_AGE: "600",
+        }
+        return web.Response(headers=headers)
+
+    async def sign(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Put the headers of every answer on this one; a stream's are sent now."""
+        trace = request.get(TRACE)
+        headers = response.headers
+        if trace is not None:
+            trace.prepared = response
+            trace.first_byte = perf_counter()
+        headers[REQUEST_ID] = trace.request_id if trace is not None else request_id(request.headers)
+        headers.update(self._common)
+        headers.setdefault(CSP, NOTHING)
+        headers.setdefault(hdrs.VARY, hdrs.ORIGIN)
+        if request.path.startswith("/auth/"):
+            headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+        if request.headers.get(hdrs.ORIGIN) in self._origins:
+            headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = request.headers[hdrs.ORIGIN]
+            headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
+            headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED_HEADERS
+        if response.status == HTTPStatus.NO_CONTENT:
+            headers.popall(hdrs.CONTENT_TYPE, None)
+
+    def _note(self, method: str, trace: Trace, status: int) -> None:
+        """Count the request and write its line; of a stream only the wait for its first byte is time of ours."""
+        seconds = (trace.first_byte or perf_counter()) - trace.began
+        self._figures_of(method, trace.template, status).add(seconds)
+        quiet = status < HTTPStatus.BAD_REQUEST and trace.template.startswith(QUIET)
+        write = _log.debug if quiet else _log.info
+        principal = trace.principal
+        who = {} if principal is None else {"tenant": principal.tenant_id, "user": principal.user_id}
+        write("request", method=method, path=trace.template, status=status, ms=round(seconds * 1000, 1), **who)
+
+    def _figures_of(self, method: str, template: str, status: int) -> _Figures:
+        method = method if method in METHODS else "other"
+        figures = self._figures.get((method, template, status))
+        if figures is None:
+            figures = self._figures[method, template, status] = _Figures(method, template, status)
+        return figures
+
+
+class _Figures:
+    """The series of one method, path and status, looked up once."""
+
+    def __init__(self, method: str, template: str, status: int) -> None:
+        self._requests = metrics.API_REQUESTS_TOTAL.labels(method, template, str(status))
+        self._seconds = metrics.API_REQUEST_DURATION_SECONDS.labels(method, template)
+
+    def add(self, seconds: float) -> None:
+        self._requests.inc()
+        self._seconds.observe(seconds)
+
+
+def request_id(headers: Mapping[str, str]) -> str:
+    """The caller's own id if it is sane, else a fresh one."""
+    given = headers.get(REQUEST_ID)
+    return given if given is not None and _SANE_ID.fullmatch(given) else uuid7()
+
+
+def _template(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return UNMATCHED if resource is None else resource.canonical
+
+
+def _cut_off(request: web.Request, prepared: web.StreamResponse | None) -> web.StreamResponse | None:
+    """End a stream whose head is sent already: the caller must see that it is not whole."""
+    if prepared is not None and request.transport is not None:
+        request.transport.abort()
+    return prepared
+
+
+async def _redirected(request: web.Request, error: web.HTTPException) -> web.Response | None:
+    """The way to a path written with a slash too many, if there is something without it.
+
+    Built from the path alone, never from ``Host``; a path that begins with two slashes names a host, and is no route.
+    """
+    path = request.rel_url.raw_path
+    bare = path.rstrip("/")
+    if error.status != HTTPStatus.NOT_FOUND or bare in {"", path}:
+        return None
+    found = await request.app.router.resolve(request.clone(rel_url=request.rel_url.with_path(bare, encoded=True)))
+    if found.http_exception is not None and found.http_exception.status != HTTPStatus.METHOD_NOT_ALLOWED:
+        return None
+    query = request.rel_url.raw_query_string
+    return web.Response(status=307, headers={hdrs.LOCATION: f"{bare}?{query}" if query else bare})

@@ -1,0 +1,90 @@
+"""Who is at the other end of the socket, and whom they speak for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from aiohttp import web
+
+from ..actors.domain.audit import Origin
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
+MAX_USER_AGENT = 255
+
+_FOR = re.compile(r'(?:^|[;\s])for\s*=\s*(?:"([^"]*)"|([^;\s"]*))', re.IGNORECASE)
+
+
+def socket_peer(request: web.Request) -> Address | None:
+    """The socket's other end; ``None`` for a Unix socket or a connection that is gone."""
+    transport = request.transport
+    peer = transport.get_extra_info("peername") if transport is not None else None
+    return address(peer[0]) if isinstance(peer, tuple) else None
+
+
+def address(text: str) -> Address | None:
+    """An address in any form proxies write it: with a port, in brackets, IPv4 inside IPv6; zones are dropped."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        found = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
+
+
+def client(request: web.Request, trusted: Sequence[Network]) -> Address | None:
+    """The nearest hop no trusted proxy vouches for: headers count only from one, and are read from the right."""
+    hop = socket_peer(request)
+    if not trusted or hop is None:
+        return hop
+    named = _hops(request)
+    while any(hop in network for network in trusted):
+        further = next(named, None)
+        if further is None:
+            return hop
+        hop = further
+    return hop
+
+
+def is_direct_loopback(request: web.Request) -> bool:
+    """Somebody on this machine, not a proxy on it speaking for a stranger."""
+    peer = socket_peer(request)
+    return peer is not None and peer.is_loopback and not any(name in request.headers for name in PROXY_HEADERS)
+
+
+def origin(request: web.Request, request_id: str, trusted: Sequence[Network]) -> Origin:
+    """The request's part of an audit event. The user agent is made storable and cut."""
+    peer = client(request, trusted)
+    agent = request.headers.get("User-Agent")
+    if agent is not None:
+        agent = agent.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")[:MAX_USER_AGENT]
+    return Origin(request_id=request_id, ip=str(peer) if peer is not None else None, user_agent=agent)
+
+
+def _hops(request: web.Request) -> Iterator[Address]:
+    """What the proxies wrote, nearest first, up to the first that is no address."""
+    written = request.headers.getall("X-Forwarded-For", [])
+    if written:
+        names = [name for line in written for name in line.split(",")]
+    else:
+        elements = [part for line in request.headers.getall("Forwarded", []) for part in line.split(",")]
+        names = [_for(element) for element in elements]
+    for name in reversed(names):
+        hop = address(name)
+        if hop is None:
+            return
+        yield hop
+
+
+def _for(element: str) -> str:
+    """The ``for`` of one element of ``Forwarded`` (RFC 7239)."""
+    found = _FOR.search(element)
+    return (found[1] or found[2] or "") if found else ""

@@ -1,0 +1,96 @@
+"""The whole surface: one line an operation."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from .guards import DECIDER, INTERNAL, MYSELF, PUBLIC, READER, WRITER
+from .handlers import accounts, approvals, health, internal, messages, money, sessions
+from .route import EVENT_STREAM, Route
+from .wire.accounts import AuthResponse, PublicUser, SignInRequest, SignUpRequest
+from .wire.approvals import ApprovalItem, ApprovalListQuery, ApprovalListResponse, ResolveApprovalRequest
+from .wire.sessions import (
+    CancelRequest,
+    CancelResponse,
+    EventsQuery,
+    SendMessageRequest,
+    SessionCreateRequest,
+    SessionCreateResponse,
+    SessionListQuery,
+    SessionListResponse,
+    SessionRenameRequest,
+    SessionSummaryResponse,
+    TranscriptQuery,
+    TranscriptResponse,
+)
+
+OBJECT: Final[dict[str, Any]] = {"type": "object", "additionalProperties": True}
+TEXTS: Final[dict[str, Any]] = {"type": "object", "additionalProperties": {"type": "string"}}
+
+NOT_READY: Final = {503: ("not_ready",)}
+NO_DATABASE: Final = {503: ("VOYAGENT_DB_URL is not configured.", "db unreachable")}
+NO_REDIS: Final = {503: ("VOYAGENT_REDIS_URL is not configured.", "redis unreachable")}
+SIGN_UP: Final = {400: ("password_too_weak",), 409: ("email_already_registered",)}
+SIGN_IN: Final = {401: ("invalid_credentials", "account_inactive", "email_not_verified", "totp_required")}
+NO_APPROVAL: Final = {404: ("approval_not_found",)}
+BAD_FILTER: Final = {422: ("invalid_session_id",)}
+RENAME: Final = {**NO_SESSION, 422: ("title_empty",)}
+GONE: Final = {**NO_SESSION, 409: ("turn_in_progress",)}
+CANCEL: Final = {**NO_SESSION, 409: ("no_turn_running",)}
+BEFORE: Final = {**NO_SESSION, 422: ("invalid_before",)}
+RESOLVE: Final = {**NO_APPROVAL, 409: ("approval_already_resolved",)}
+SEND: Final = {
+    **NO_SESSION,
+    403: ("api_key_not_allowed",),
+    409: ("turn_in_progress", "queue_full"),
+    422: ("message_required", "message_too_long"),
+    503: ("shutting_down", "agent_runtime_unavailable"),
+}
+CURSOR: Final = {"Last-Event-ID": "The last event the caller holds: replay what came after it, start nothing."}
+
+SESSIONS: Final = "/chat/sessions"
+SESSION: Final = "/chat/sessions/{session_id}"
+
+# fmt: off
+ROUTES: Final[tuple[Route, ...]] = (
+    Route("POST", "/auth/sign-up", accounts.sign_up, PUBLIC, 201, refusals=SIGN_UP,
+          body=SignUpRequest, reply=AuthResponse),
+    Route("POST", "/auth/sign-in", accounts.sign_in, PUBLIC, refusals=SIGN_IN,
+          body=SignInRequest, reply=AuthResponse),
+    Route("GET", "/auth/me", accounts.me, MYSELF, reply=PublicUser),
+
+    Route("POST", SESSIONS, sessions.create, WRITER, 201, name="create_session", idempotent=True,
+          body=SessionCreateRequest, body_required=False, reply=SessionCreateResponse),
+    Route("GET", SESSIONS, sessions.page, READER, name="list_sessions",
+          query=SessionListQuery, reply=SessionListResponse),
+    Route("GET", SESSION, sessions.read, READER, name="get_session", refusals=NO_SESSION,
+          reply=SessionSummaryResponse),
+    Route("PATCH", SESSION, sessions.rename, WRITER, name="rename_session", refusals=RENAME,
+          body=SessionRenameRequest, reply=SessionSummaryResponse),
+    Route("DELETE", SESSION, sessions.delete, WRITER, 204, name="delete_session", refusals=GONE),
+    Route("POST", f"{SESSION}/messages", messages.send, WRITER, name="send_message", idempotent=True, refusals=SEND,
+          body=SendMessageRequest, media=EVENT_STREAM, headers=CURSOR),
+    Route("GET", f"{SESSION}/messages", sessions.transcript, READER, name="list_messages", refusals=BEFORE,
+          query=TranscriptQuery, reply=TranscriptResponse, addition=True),
+    Route("GET", f"{SESSION}/events", messages.events, READER, name="follow_session", refusals=NO_SESSION,
+          query=EventsQuery, media=EVENT_STREAM, headers=CURSOR, addition=True),
+    Route("POST", f"{SESSION}/cancel", sessions.cancel, WRITER, 202, name="cancel_turn", refusals=CANCEL,
+          body=CancelRequest, body_required=False, reply=CancelResponse, addition=True),
+
+    Route("GET", "/approvals", approvals.page, READER, name="list_approvals", refusals=BAD_FILTER,
+          query=ApprovalListQuery, reply=ApprovalListResponse),
+    Route("GET", "/approvals/{approval_id}", approvals.read, READER, name="get_approval", refusals=NO_APPROVAL,
+          reply=ApprovalItem),
+    Route("POST", "/approvals/{approval_id}/resolve", approvals.resolve, DECIDER, name="resolve_approval_endpoint",
+          idempotent=True, refusals=RESOLVE, body=ResolveApprovalRequest, reply=ApprovalItem),
+
+    Route("GET", "/health", health.health, PUBLIC, reply=TEXTS),
+    Route("GET", "/health/live", health.live, PUBLIC, reply=TEXTS, addition=True),
+    Route("GET", "/health/ready", health.ready, PUBLIC, reply=OBJECT, refusals=NOT_READY, addition=True),
+    Route("GET", "/health/db", health.health_db, PUBLIC, reply=OBJECT, refusals=NO_DATABASE),
+    Route("GET", "/health/redis", health.health_redis, PUBLIC, reply=OBJECT, refusals=NO_REDIS),
+    Route("GET", "/internal/metrics", internal.metrics_text, INTERNAL, name="metrics", reply={}, media="text/plain"),
+    Route("GET", "/internal/actors", internal.actors, INTERNAL, reply=OBJECT, addition=True),
+    Route("GET", "/schemas/money", money.money_schema, PUBLIC, reply=OBJECT),
+)
+# fmt: on

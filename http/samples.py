@@ -1,0 +1,73 @@
+"""A made-up value for a JSON schema, so that every operation of the page has an example."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+UUID = "019712ab-3c4d-7e5f-8a9b-0c1d2e3f4a5b"
+FORMATS = {"date-time": "2026-11-23T10:15:02.114209Z", "date": "2026-11-23", "email": "asha@example.com", "uuid": UUID}
+NAMED = {
+    "email": "asha@example.com",
+    "inviter_email": "asha@example.com",
+    "full_name": "Asha Rao",
+    "agency_name": "Meridian Travel",
+    "tenant_name": "Meridian Travel",
+    "currency": "INR",
+    "default_currency": "INR",
+    "amount": "18400.00",
+    "timezone": "Asia/Kolkata",
+    "locale": "en",
+    "role": "agent",
+    "status": "pending",
+    "tool_name": "book_flight",
+    "title": "Delhi to Mumbai, 1 December",
+    "message": "Two seats from Delhi to Mumbai on 1 December",
+}
+"""What people would expect to read under these names."""
+
+DEEPEST = 6
+
+Schema = Mapping[str, Any]
+
+
+def sample(schema: Schema, schemas: Schema, name: str = "", depth: int = 0) -> Any:
+    """A value the schema allows, as far as its names, formats, choices and bounds tell."""
+    if "$ref" in schema:
+        return sample(schemas[schema["$ref"].rpartition("/")[2]], schemas, name, depth + 1)
+    if "anyOf" in schema:
+        return sample(schema["anyOf"][0], schemas, name, depth)
+    for given in (*schema.get("examples", ()), *schema.get("enum", ()), schema.get("const"), schema.get("default")):
+        if given is not None:
+            return given
+    return None if depth > DEEPEST else _made_up(schema, schemas, name, depth)
+
+
+def _made_up(schema: Schema, schemas: Schema, name: str, depth: int) -> Any:
+    match schema.get("type"):
+        case "object":
+            fields = schema.get("properties", {})
+            return {field: sample(shape, schemas, field, depth + 1) for field, shape in fields.items()}
+        case "array":
+            return [sample(schema["items"], schemas, name, depth + 1)] if "items" in schema else []
+        case "integer":
+            return max(schema.get("minimum", 1), schema.get("exclusiveMinimum", 0) + 1)
+        case "number":
+            return 1.5
+        case "boolean":
+            return True
+        case "string":
+            return _text(schema, name)
+    return {}
+
+
+def _text(schema: Schema, name: str) -> str:
+    if schema.get("format") in FORMATS:
+        return FORMATS[schema["format"]]
+    if name in NAMED:
+        return NAMED[name]
+    if name == "id" or name.endswith("_id"):
+        return UUID
+    if name.endswith("_at"):
+        return FORMATS["date-time"]
+    return (name or "text").ljust(schema.get("minLength", 0), "x")[: schema.get("maxLength", 200)]
