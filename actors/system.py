@@ -1,0 +1,130 @@
+"""The actors of one process and what they share: starting reads as a list, stopping is its reverse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from ..storage.offer_cache import OfferCache
+from ..storage.redis_probe import RedisProbe
+from . import config, log, root, session, supplier
+from .accounts.actor import AccountsActor
+from .agent.loop import Ports, Recorder, Task
+from .agent.model import AnthropicModel
+from .agent.tools.tool import ToolContext
+from .clock import Clock
+from .config import Settings
+from .housekeeping import HousekeepingActor
+from .metrics import ActorMeter
+from .runtime import Asks, Ref
+from .storage import StorageActor
+from .supervisor import Address, Child
+from .turn import TurnActor
+
+START_SECONDS = 30.0
+STOP_SECONDS = 15.0
+LOOK_SECONDS = 0.05
+"""Between two looks at whether turns still run while the service stops."""
+
+_log = log.get(__name__)
+
+
+class System:
+    """Everything behind the HTTP layer."""
+
+    storage: Address
+    accounts: Address
+    root: Ref
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        if unknown := supplier.without_driver(settings.suppliers):
+            raise config.ConfigurationError([f"{config.variable('suppliers')}: no driver for {', '.join(unknown)}"])
+        self.settings = settings
+        self.clock = clock or Clock()
+        self.stopping = False
+        self.redis = None if settings.redis_url is None else RedisProbe(settings.redis_url)
+        self._model = AnthropicModel(settings.anthropic_api_key, settings.anthropic_base_url, self.clock)
+        self._offers = OfferCache.open(settings.redis_url, self.clock)
+
+    async def start(self) -> None:
+        """Start the root and wait until all singletons have been started."""
+        self.root = root.RootActor.start(plan=self._plan, clock=self.clock)
+        await self.root.ask(root.Tree(), within=START_SECONDS)
+
+    async def drain(self, seconds: float) -> None:
+        """Begin no new turn, and give the running ones ``seconds`` to come to their end."""
+        self.stopping = True
+        running = ActorMeter.of(TurnActor.__name__).mailboxes
+        deadline = self.clock.monotonic() + seconds
+        while running and self.clock.monotonic() < deadline:
+            await self.clock.sleep(LOOK_SECONDS)
+        if running:
+            _log.warning("turns_cut_off", turns=len(running))
+
+    async def stop(self) -> None:
+        """Stop the actors, children before parents and last started first, then let go of what they used."""
+        self.stopping = True
+        await self.root.stop_and_wait(STOP_SECONDS)
+        await self._model.close()
+        await self._offers.close()
+        if self.redis is not None:
+            await self.redis.close()
+
+    async def ended(self) -> None:
+        """Return when the root has given up by itself: nothing below it can be trusted then."""
+        await self.root.ended()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _plan(self, address: Callable[[str], Address], to: Asks) -> tuple[list[Child], session.World]:
+        self.storage, self.accounts = address("storage"), address("accounts")
+        settings, clock = self.settings, self.clock
+        singletons = [
+            Child("storage", lambda: StorageActor.start(settings.db_url), shutdown=8.0, escalate=True),
+            Child("accounts", lambda: AccountsActor.start(self.storage, settings, clock), escalate=True),
+            Child(
+                "housekeeping",
+                lambda: HousekeepingActor.start(store=self.storage, root=to, clock=clock),
+                escalate=True,
+            ),
+        ]
+        world = session.World(
+            store=self.storage,
+            clock=clock,
+            settings=settings,
+            ports=lambda recorder, agency: self._ports(to, recorder, agency),
+            stopping=lambda: self.stopping,
+        )
+        return singletons, world
+
+    def _ports(self, to: Asks, recorder: Recorder, agency: session.Agency) -> Ports:
+        return Ports(
+            model=self._model,
+            recorder=recorder,
+            store=self.storage,
+            allowance=agency,
+            clock=self.clock,
+            prices=self.settings.model_prices,
+            context=lambda task: self._context(to, task),
+        )
+
+    def _context(self, to: Asks, task: Task) -> ToolContext:
+        return ToolContext(
+            tenant_id=task.tenant_id,
+            session_id=task.session_id,
+            turn_id=task.turn_id,
+            user_id=task.user_id,
+            settings=task.settings,
+            clock=self.clock,
+            store=self.storage,
+            offers=self._offers,
+            suppliers=supplier.AgencySuppliers(task.tenant_id, self.settings.suppliers, to),
+        )

@@ -1,0 +1,96 @@
+"""The whole service as one thing: the actors, and an HTTP server in front of them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from ..actors.clock import Clock
+from ..actors.config import Settings
+from ..actors.storage import Held, Probe
+from ..actors.system import System
+from .app import Runner, make_app
+from .call import Services
+from .health import DATABASE, REDIS, Health, Look, Word
+from .streams import Streams
+
+PROCESS = "process"
+"""The part of readiness that says whether this process is the one that serves the database."""
+
+BACKLOG = 1024
+
+
+class Service:
+    """Serves ``settings`` from entering to leaving; ``url`` is where it listens."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.system = System(settings, clock)
+        self.url = ""
+        self._parts = AsyncExitStack()
+
+    async def start(self) -> None:
+        """Start the actors, then listen. Nothing is left behind if it fails."""
+        try:
+            await self._parts.enter_async_context(self.system)
+            runner = Runner(make_app(self._services()))
+            await runner.setup()
+            self._parts.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, self.settings.host, self.settings.port, backlog=BACKLOG).start()
+        except BaseException:
+            await self._parts.aclose()
+            raise
+        host, port = runner.addresses[0][:2]
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def stop(self, grace: float = 0.0) -> None:
+        """Give turns ``grace`` seconds while requests are still answered, then close streams, actors and pools."""
+        await self.system.drain(grace)
+        await self._parts.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _services(self) -> Services:
+        system = self.system
+        return Services(
+            root=system.root,
+            storage=system.storage,
+            accounts=system.accounts,
+            settings=self.settings,
+            clock=system.clock,
+            health=Health(system.clock, standing=self._standing, vital=self._vital(), useful=self._useful()),
+            streams=Streams(self.settings.sse_stall_seconds),
+        )
+
+    def _standing(self) -> Word:
+        return "stopping" if self.system.stopping else "ok"
+
+    def _vital(self) -> dict[str, Look]:
+        if self.settings.db_url is None:
+            return {}
+        storage = self.system.storage
+        return {DATABASE: lambda: storage.ask(Probe()), PROCESS: lambda: storage.ask(Held())}
+
+    def _useful(self) -> dict[str, Look]:
+        return {} if self.system.redis is None else {REDIS: self.system.redis.answers}
+
+
+async def until_ended(service: Service, asked: asyncio.Event) -> bool:
+    """Wait until a stop is asked for or the actors give up; answers whether it was asked for."""
+    waits = {asyncio.create_task(asked.wait()), asyncio.create_task(service.system.ended())}
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    await asyncio.wait(waits)
+    return asked.is_set()
