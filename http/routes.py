@@ -32,6 +32,7 @@ NO_DATABASE: Final = {503: ("VOYAGENT_DB_URL is not configured.", "db unreachabl
 NO_REDIS: Final = {503: ("VOYAGENT_REDIS_URL is not configured.", "redis unreachable")}
 SIGN_UP: Final = {400: ("password_too_weak",), 409: ("email_already_registered",)}
 SIGN_IN: Final = {401: ("invalid_credentials", "account_inactive", "email_not_verified", "totp_required")}
+NO_SESSION: Final = {404: ("session_not_found",)}
 NO_APPROVAL: Final = {404: ("approval_not_found",)}
 BAD_FILTER: Final = {422: ("invalid_session_id",)}
 RENAME: Final = {**NO_SESSION, 422: ("title_empty",)}
