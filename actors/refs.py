@@ -206,7 +206,7 @@ State = Literal["starting", "running", "stopping", "ended"]
 class Life:
     """What may be known of an actor from outside: its state and figures, and who wants to hear of its end."""
 
-    __slots__ = ("branches", "failure", "handled", "heir", "sleeper", "started", "state", "task", "watcher")
+    __slots__ = ("branches", "failure", "handled", "heir", "leaving", "sleeper", "started", "state", "task", "watcher")
 
     def __init__(self) -> None:
         self.state: State = "starting"
@@ -215,8 +215,10 @@ class Life:
         self.failure: BaseException | None = None
         self.task: asyncio.Task[None] | None = None
         self.watcher: Callable[[BaseException | None], None] | None = None
-        self.heir: Callable[[list[Letter]], None] | None = None
-        """Takes the unread letters of an actor that is put to sleep."""
+        self.leaving = False
+        """It has been asked to stop, though it may have mail to read first."""
+        self.heir: Callable[[list[Letter]], bool] | None = None
+        """Is offered the mail left unread, for the next incarnation."""
         self.sleeper: Callable[[int], None] | None = None
         """Hears that the actor would sleep, and how many messages it had handled when it said so."""
         self.branches: Callable[[], dict[str, Any]] | None = None
@@ -286,6 +288,7 @@ class Ref(pykka.ActorRef["Actor"]):
     def stop_soon(self, *, unread: bool = True) -> None:
         """Ask it to end after the messages it has, or without ``unread`` ones; harmless when it has ended."""
         if self.is_alive():
+            self.life.leaving = True
             self.stop(block=False)
             if not unread:
                 self.inbox.last_first()

@@ -305,11 +305,11 @@ class Actor(pykka.Actor):
         for letter in unread:
             if not isinstance(letter.message, Message):
                 resolve(letter.reply, None)
-        if self._life.heir is not None and self._life.started:
-            self._life.heir(mail)
-        else:
-            for letter in mail:
-                undelivered(letter, self.ref.meter, self._why())
+        life = self._life
+        if life.started and life.heir is not None and life.heir(mail):
+            return
+        for letter in mail:
+            undelivered(letter, self.ref.meter, self._why())
 
     def _why(self) -> BaseException:
         """For those whose message was not looked at: try again, unless it is the start that failed."""

@@ -63,7 +63,7 @@ class _Place:
 
     child: Child
     since: datetime
-    phase: Literal["up", "leaving", "waiting", "aside"] = "waiting"
+    phase: Literal["up", "leaving", "asleep", "waiting", "aside"] = "waiting"
     ref: Ref | None = None
     meter: ActorMeter = field(default_factory=lambda: ActorMeter.of("none"))
     held: list[Letter] = field(default_factory=list)
@@ -78,12 +78,24 @@ class _Place:
 
     @property
     def takes_mail(self) -> bool:
-        return self.phase == "up" and self.ref is not None and self.ref.is_alive()
+        ref = self.ref
+        return self.phase == "up" and ref is not None and ref.is_alive() and not ref.life.leaving
 
     def state(self) -> str:
         if self.phase == "up" and self.ref is not None:
             return self.ref.life.state
-        return {"leaving": "stopping", "waiting": "restarting", "aside": "set_aside"}.get(self.phase, "ended")
+        return {"leaving": "stopping", "asleep": "stopping", "waiting": "restarting", "aside": "set_aside"}.get(
+            self.phase, "ended"
+        )
+
+    def inherit(self, unread: list[Letter]) -> bool:
+        """Whether mail left unread goes to the next incarnation; after a failure its senders try again."""
+        ref = self.ref
+        orderly = ref is not None and ref.life.failure is None and self.child.restart is not Restart.TEMPORARY
+        if orderly or self.phase == "asleep":
+            self.held[:0] = unread
+            return True
+        return False
 
     def take_held(self) -> list[Letter]:
         held, self.held = self.held, []
@@ -175,7 +187,7 @@ class Supervisor(Actor):
             return
         place.meter.passivations.inc()
         ref = place.ref
-        self._leave(place, ref)
+        place.phase = "asleep"
         ref.stop_soon(unread=False)
         place.timer = self.clock.call_later(place.child.shutdown, ref.cancel)  # else its mail would wait for ever
 
@@ -188,7 +200,7 @@ class Supervisor(Actor):
         if ref is None:
             self._forget(place, ActorDead())
             return
-        self._leave(place, ref)
+        place.phase = "leaving"
         await ref.stop_and_wait(place.child.shutdown)
         await self._gone(place, ref, ref.life.failure)
 
@@ -218,6 +230,7 @@ class Supervisor(Actor):
         place.phase = "up"
         place.since = self.clock.now()
         ref.life.watcher = lambda failure: self.ref.signal(partial(self._gone, place, ref, failure))
+        ref.life.heir = place.inherit
         ref.life.sleeper = lambda handled: self.ref.signal(partial(self._tired, place, ref, handled))
         if place.child.name in self._addresses:
             self._addresses[place.child.name].points_to(ref)
@@ -243,14 +256,6 @@ class Supervisor(Actor):
         else:
             place.held.append(letter)
 
-    def _leave(self, place: _Place, ref: Ref) -> None:
-        place.phase = "leaving"
-
-        def inherit(unread: list[Letter]) -> None:
-            place.held[:0] = unread
-
-        ref.life.heir = inherit
-
     async def _tired(self, place: _Place, ref: Ref, handled: int) -> None:
         if place.ref is ref and ref.life.handled == handled and ref.inbox.empty():
             self.passivate(place.child.name)
@@ -259,7 +264,7 @@ class Supervisor(Actor):
         if place.ref is not ref:
             return
         place.ref = None
-        if place.phase == "leaving":
+        if place.phase in {"leaving", "asleep"}:
             await self._part_with(place, failure)
         else:
             await self._fallen(place, failure, started=ref.life.started)

@@ -573,6 +573,46 @@ async def test_mail_that_comes_while_an_actor_falls_asleep_goes_to_the_next_inca
     assert diary.lines == ["worker up", "worker down", "worker up"]
 
 
+async def test_mail_behind_an_actors_own_stop_starts_the_next_incarnation(parent: Ref, diary: Diary) -> None:
+    child = worker(diary)
+    ref = await parent.ask(StartOne(child))
+    ref.tell(Hold())
+    await diary.holding.wait()
+    ref.stop_soon()
+    behind = asyncio.ensure_future(ref.ask(Number()))
+    routed = asyncio.ensure_future(parent.ask(To(child, Number())))
+    await parent.ask(Ends())
+    diary.gate.set()
+    assert await asyncio.gather(behind, routed) == [2, 2]
+
+
+async def test_mail_behind_the_stop_of_a_temporary_child_does_not_make_it_live_again(
+    parent: Ref, diary: Diary, clock: ManualClock
+) -> None:
+    ref = await parent.ask(StartOne(worker(diary, Restart.TEMPORARY)))
+    ref.tell(Hold())
+    await diary.holding.wait()
+    ref.stop_soon()
+    behind = asyncio.ensure_future(ref.ask(Number()))
+    await asyncio.sleep(0)
+    diary.gate.set()
+    with pytest.raises(ActorDead):
+        await behind
+    await _asleep(parent)
+    await clock.advance(1.0)
+    assert diary.starts == 1
+
+
+async def test_a_child_that_has_been_asked_to_stop_is_not_taken_for_the_next_one(parent: Ref, diary: Diary) -> None:
+    child = worker(diary, Restart.TEMPORARY)
+    first = await parent.ask(StartOne(child))
+    assert await first.ask(Number()) == 1
+    first.stop_soon()
+    second = await parent.ask(StartOne(child))
+    assert second is not first
+    assert await second.ask(Number()) == 2
+
+
 async def test_an_actor_that_will_not_fall_asleep_is_cancelled_and_its_mail_goes_on(
     parent: Ref, diary: Diary, clock: ManualClock
 ) -> None:
