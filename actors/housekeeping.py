@@ -54,7 +54,7 @@ class HousekeepingActor(Actor):
             for tenant_id, session_id in due:
                 self.root.tell(session.Wake(tenant_id=tenant_id, session_id=session_id))
         except Unavailable as away:
-            _log.warning("housekeeping_postponed", code=away.code)
+            _log.warning("housekeeping_postponed", refusal=away.code)
             pause = RETRY_SECONDS
         self.timer = self.clock.call_later(pause, self._again)
 

@@ -250,7 +250,7 @@ class AccountsActor(Actor):
             try:
                 lost = await self._storage.ask(Lost(principals=principals, now=self._clock.now()))
             except Refusal as away:
-                _log.warning("watches not checked", code=away.code)
+                _log.warning("watches not checked", refusal=away.code)
                 continue
             for place in lost:
                 held[place].lose()
@@ -303,4 +303,4 @@ class AccountsActor(Actor):
             await self._storage.ask(Record(tenant_id=entry.tenant_id, entries=(entry,)))
         except Refusal as away:
             metrics.AUDIT_WRITE_FAILURES_TOTAL.inc()
-            _log.warning("refusal not audited", kind=entry.kind, code=away.code)
+            _log.warning("refusal not audited", kind=entry.kind, refusal=away.code)
