@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import session, tenant
+from . import session, supplier, tenant
 from .clock import Clock
-from .runtime import Message
-from .supervisor import Child, Restart, Supervisor
+from .runtime import Asks, Message
+from .supervisor import Address, Child, Restart, Supervisor
+
+Plan = Callable[[Callable[[str], Address], Asks], tuple[list[Child], session.World]]
+"""Given addresses by name, and the root itself: the singletons in their order, and what sessions share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +23,9 @@ class Tree(Message[dict[str, Any]]):
 class RootActor(Supervisor):
     """Dull on purpose: whatever can fail fails below it."""
 
-    def __init__(self, *, singletons: Sequence[Child], clock: Clock) -> None:
+    def __init__(self, *, plan: Plan, clock: Clock) -> None:
         super().__init__(clock=clock)
-        self.singletons = singletons
-        self.world: session.World | None = None
+        self.singletons, self.world = plan(self.address, self.ref)
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
         for child in self.singletons:
@@ -31,7 +33,7 @@ class RootActor(Supervisor):
 
     async def receive(self, message: Any) -> Any:
         match message:
-            case session.ToSession() | tenant.ToTenant():
+            case session.ToSession() | tenant.ToTenant() | supplier.ToSupplier():
                 return self.route(self._tenant(message.tenant_id), message)
             case Tree():
                 return self.tree("root")
@@ -39,11 +41,9 @@ class RootActor(Supervisor):
                 return await super().receive(message)
 
     def _tenant(self, tenant_id: str) -> Child:
-        world = self.world
-        assert world is not None
         return Child(
             name=tenant_id,
-            factory=lambda: tenant.TenantActor.start(tenant_id=tenant_id, world=world),
+            factory=lambda: tenant.TenantActor.start(tenant_id=tenant_id, world=self.world),
             restart=Restart.TRANSIENT,
             shutdown=12.0,
         )

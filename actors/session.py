@@ -52,6 +52,21 @@ class Agency(Protocol):
     def settle(self, reserved: int, used: int) -> None: ...
 
 
+@dataclass(slots=True)
+class Passes:
+    """How many passes run in this process: a stop gives them their grace."""
+
+    count: int = 0
+
+    def begin(self) -> None:
+        self.count += 1
+        metrics.TURNS_RUNNING.inc()
+
+    def end(self) -> None:
+        self.count -= 1
+        metrics.TURNS_RUNNING.dec()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """What every session of the process shares."""
@@ -61,6 +76,7 @@ class World:
     settings: Settings
     ports: Callable[[Recorder, Agency], Ports]
     stopping: Callable[[], bool]
+    passes: Passes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +178,7 @@ class SessionActor(Supervisor):
         self.current: Turn | None = None
         self.last: Turn | None = None
         self.deleted = False
+        self.counted = False
         self.lapse_timer: Timer | None = None
         self.idle_timer: Timer | None = None
         self.expires: list[datetime] = []
@@ -305,7 +322,8 @@ class SessionActor(Supervisor):
         """Have a pass run in a child of its own. It writes behind what is in the line already."""
         self.current = started
         self.log.busy = True
-        metrics.TURNS_RUNNING.inc()
+        self.world.passes.begin()
+        self.counted = True
         task = self._task(started, again=again)
         seconds = TURN_SECONDS - started.ran_ms / 1000
         ref, ports = self.ref, self._ports(started.id)
@@ -340,7 +358,7 @@ class SessionActor(Supervisor):
         over = self.current
         if over is None or over.id != ended.turn_id:
             return
-        metrics.TURNS_RUNNING.dec()
+        self._uncount()
         outcome = {"waiting": "awaiting_approval"}.get(ended.state, ended.state)
         metrics.TURNS_TOTAL.labels(outcome=outcome).inc()
         self.current = None
@@ -351,6 +369,11 @@ class SessionActor(Supervisor):
         else:
             await self._rearm()
         await self.go_on()
+
+    def _uncount(self) -> None:
+        if self.counted:
+            self.counted = False
+            self.world.passes.end()
 
     async def child_ended(self, name: str, failure: BaseException | None) -> None:
         """A pass that died without its ``final`` gets one."""
@@ -468,8 +491,7 @@ class SessionActor(Supervisor):
         if not hasattr(self, "log"):
             return
         self.line.abandon()
-        if self.current is not None:
-            metrics.TURNS_RUNNING.dec()
+        self._uncount()
         if failure is not None:
             code = failure.code if isinstance(failure, Refusal) else "internal_error: the session was restarted"
             self.log.end(aside("error", self.session_id, self.clock.now(), "error", code))

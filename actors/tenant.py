@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ..storage import approvals, settings, usage
 from ..storage.idempotency import Encode, Key, Stored
-from . import session
+from . import session, supplier
 from .allowance import Allowance
 from .clock import Timer
 from .domain.approvals import Approval, Decision
@@ -69,6 +69,9 @@ class TenantActor(Supervisor):
         match message:
             case session.ToSession():
                 return self.route(self._session(message.session_id), message)
+            case supplier.ToSupplier():
+                child = supplier.child(self.tenant_id, message.supplier, self.world.store, self.clock)
+                return self.route(child, message)
             case Resolve():
                 return self.later(self._resolve(message))
             case Change():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
@@ -36,12 +35,6 @@ def cost_of(price: ModelPrice, usage: Usage) -> Decimal:
 Prices = Mapping[str, ModelPrice]
 
 
-def estimate(call: ModelCall) -> int:
-    """Tokens a call may take at most: the request's UTF-8 bytes by three, and its whole allowance of output."""
-    request = json.dumps([call.system, call.tools, call.messages], ensure_ascii=False, default=str)
-    return len(request.encode()) // 3 + call.max_tokens
-
-
 @dataclass(slots=True)
 class Spending:
     """One model call's reservation, from before the call to its settlement."""
@@ -57,13 +50,17 @@ class Spending:
     outcome: str = "failed"
     _settled: bool = field(default=False)
 
+    def seen(self, usage: Usage) -> None:
+        """What the model has stated so far: all that is known of a call that is cut off."""
+        self.usage = usage
+
     def finish(self, usage: Usage | None, outcome: str) -> None:
         """The call is over; the reservation becomes what was used."""
         if self._settled:
             return
         self._settled = True
-        self.usage, self.outcome = usage, outcome
-        used = 0 if usage is None else usage.input + usage.output + usage.cache_read + usage.cache_write
+        self.usage, self.outcome = usage or self.usage, outcome
+        used = 0 if self.usage is None else self.usage.total
         self.ports.allowance.settle(self.reserved, used)
 
     def spent(self) -> turns.Spent:
@@ -92,7 +89,7 @@ class Spending:
 
 async def begin(task: Task, ports: Ports, call: ModelCall, pass_no: int, desk: str | None) -> Spending:
     """Reserve the estimate and write the call down as started. ``refused`` says why it may not be made."""
-    tokens = estimate(call)
+    tokens = call.estimate()
     spending = Spending(ports, task, ids.uuid7(), call.model, tokens, ports.clock.monotonic())
     spending.refused = ports.allowance.reserve(tokens)
     if spending.refused is not None:

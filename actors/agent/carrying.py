@@ -110,7 +110,7 @@ async def _perform(work: Pass, tool: Plan, call: Call, given: Any) -> Output:
 
 async def _order(work: Pass, tool: Order, call: Call, given: Any) -> Output:
     """A supplier's write, in two steps: the intent is stored before the supplier is asked."""
-    task, driver = work.task, tool.driver(given, call.bound or {}, work.tools)
+    task, driver = work.task, await tool.driver(given, call.bound or {}, work.tools)
     refused = None
     if call.state != "executing":
         refused = await work.ports.recorder.write(
@@ -124,7 +124,7 @@ async def _order(work: Pass, tool: Order, call: Call, given: Any) -> Output:
                 account=lambda: [_entry(task, call, now, "started", {}, None)],
             )
         )
-    elif not tool.repeatable(given, call.bound or {}, work.tools):
+    elif not await tool.repeatable(given, call.bound or {}, work.tools):
         refused = {"error": f"outcome_unknown: {call.tool} was under way when the service stopped; look it up by hand"}
     call = replace(call, driver=driver)
     if refused is not None:

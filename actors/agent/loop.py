@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -26,7 +27,7 @@ from ...storage.steps import Step
 from . import accounting, carrying
 from .desks import DESKS, ORCHESTRATOR, ORCHESTRATOR_TOOLS
 from .model import Answer, Delta, Model, ModelCall, ModelFailed
-from .prompts import system_prompt
+from .prompts import brief_for, system_prompt
 from .tools.catalogue import for_desk
 from .tools.tool import Gate, InputInvalid, Order, Plan, Tool, ToolContext
 
@@ -183,16 +184,17 @@ class Pass:
             raise Broken(self.spending.refused)
         self.partial = []
         try:
-            async for piece in self.ports.model.stream(call):
-                if isinstance(piece, Delta):
-                    self.partial.append(piece.text)
-                    await self.ports.recorder.say(piece.text)
-                else:
-                    self.spending.finish(piece.usage, "ok")
-                    return piece
+            async with aclosing(self.ports.model.stream(replace(call, meter=self.spending.seen))) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, Delta):
+                        self.partial.append(piece.text)
+                        await self.ports.recorder.say(piece.text)
+                    else:
+                        self.spending.finish(piece.usage, "ok")
+                        return piece
         except ModelFailed as failed:
             self.spending.finish(failed.usage, "failed")
-            raise Broken(f"{failed.code}: {failed.text}") from failed
+            raise Broken(str(failed)) from failed
         raise Broken("model_unavailable: the answer had no end")
 
     def _model_call(self, loaded: turns.PassContext) -> ModelCall:
@@ -202,7 +204,7 @@ class Pass:
         if state.desk is not None:
             tools = [tool.schema() for tool in for_desk(state.desk)]
         messages = transcript.trimmed(loaded.messages, CONTEXT_CHARACTERS)
-        brief = None if state.brief is None else f"[Handed to you by the orchestrator] {state.brief.goal}"
+        brief = None if state.brief is None else brief_for(state.brief.goal)
         return ModelCall(
             model=self.task.model_name,
             system=system_prompt(desk, settings, self.ports.clock.now()),

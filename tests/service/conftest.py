@@ -1,0 +1,213 @@
+"""The whole service in this process: real Postgres and Redis, the real SDK against the rehearsal model, a real HTTP client."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import pytest
+
+from voyagent.actors.agent.rehearsal import KEY, Rehearsal
+from voyagent.actors.config import Settings
+from voyagent.http.service import Service
+
+NUMBERS = itertools.count(1)
+PATIENCE = 20.0
+
+
+@dataclass(slots=True)
+class Seen:
+    """One event as a client got it."""
+
+    id: int | None
+    data: dict[str, Any]
+    raw: bytes
+
+    @property
+    def kind(self) -> str:
+        return str(self.data["kind"])
+
+
+@dataclass(slots=True)
+class Stream:
+    """An open stream, read event by event."""
+
+    response: aiohttp.ClientResponse
+    events: list[Seen] = field(default_factory=list)
+
+    async def next(self) -> Seen | None:
+        """The next event, heartbeats passed over; None at the end."""
+        async with asyncio.timeout(PATIENCE):
+            lines: list[bytes] = []
+            async for line in self.response.content:
+                if line != b"\n":
+                    lines.append(line)
+                    continue
+                seen = _event(lines)
+                lines = []
+                if seen is not None:
+                    self.events.append(seen)
+                    return seen
+        return None
+
+    async def all(self) -> list[Seen]:
+        """Everything to the end."""
+        while await self.next() is not None:
+            pass
+        return self.events
+
+    async def until(self, kind: str) -> Seen:
+        """Read on to the next event of this kind."""
+        while (seen := await self.next()) is not None:
+            if seen.kind == kind:
+                return seen
+        raise AssertionError(f"the stream ended without {kind}: {[each.kind for each in self.events]}")
+
+
+def _event(lines: list[bytes]) -> Seen | None:
+    if not any(line.startswith(b"event: agent_event") for line in lines):
+        return None
+    number = next((int(line[4:]) for line in lines if line.startswith(b"id: ")), None)
+    data = next(line[6:] for line in lines if line.startswith(b"data: "))
+    return Seen(number, json.loads(data), b"".join(lines))
+
+
+@dataclass(slots=True)
+class Person:
+    """Somebody signed in, with a client that says so."""
+
+    http: aiohttp.ClientSession
+    url: str
+    token: str
+    user: dict[str, Any]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    async def call(self, method: str, path: str, **more: Any) -> tuple[int, Any]:
+        """Status and JSON of one request."""
+        headers = {**self.headers, **more.pop("headers", {})}
+        async with self.http.request(method, self.url + path, headers=headers, **more) as response:
+            body = await response.read()
+            return response.status, json.loads(body) if body else None
+
+    async def get(self, path: str, **more: Any) -> Any:
+        status, body = await self.call("GET", path, **more)
+        assert status == 200, (status, body)
+        return body
+
+    async def session(self) -> str:
+        """A fresh session's id."""
+        status, body = await self.call("POST", "/chat/sessions")
+        assert status == 201, body
+        return str(body["session_id"])
+
+    async def post(self, session_id: str, body: dict[str, Any], **headers: str) -> Stream:
+        """Open the stream of a message."""
+        url = f"{self.url}/chat/sessions/{session_id}/messages"
+        response = await self.http.post(url, json=body, headers={**self.headers, **headers})
+        assert response.status == 200, (response.status, await response.text())
+        return Stream(response)
+
+    async def say(self, session_id: str, text: str, **body: Any) -> list[Seen]:
+        """Say something and read to the end."""
+        return await (await self.post(session_id, {"message": text, **body})).all()
+
+    async def replay(self, session_id: str, after: int = 0) -> list[Seen]:
+        """Everything behind ``after``, to where nothing goes on any more."""
+        return await (await self.post(session_id, {}, **{"Last-Event-ID": str(after)})).all()
+
+    async def watch(self, session_id: str, query: str = "") -> Stream:
+        """Open a live stream."""
+        response = await self.http.get(f"{self.url}/chat/sessions/{session_id}/events{query}", headers=self.headers)
+        assert response.status == 200, response.status
+        return Stream(response)
+
+
+@dataclass(slots=True)
+class Running:
+    """The service under test."""
+
+    service: Service
+    rehearsal: Rehearsal
+    http: aiohttp.ClientSession
+    settings: Settings
+
+    @property
+    def url(self) -> str:
+        return self.service.url
+
+    async def sign_up(self, name: str = "agency") -> Person:
+        """A new agency with its first person."""
+        number = next(NUMBERS)
+        body = {
+            "email": f"{name}-{number}@example.com",
+            "password": "a long password 1",
+            "full_name": "Asha Rao",
+            "agency_name": f"{name} {number}",
+        }
+        async with self.http.post(f"{self.url}/auth/sign-up", json=body) as response:
+            answer = await response.json()
+            assert response.status == 201, answer
+        return Person(self.http, self.url, answer["access_token"], answer["user"])
+
+
+Make = Callable[..., Settings]
+
+
+@pytest.fixture(scope="session")
+async def rehearsal() -> AsyncIterator[tuple[Rehearsal, str]]:
+    """The model's part."""
+    player = Rehearsal(delay=0.0)
+    url = await player.start()
+    yield player, url
+    await player.stop()
+
+
+@pytest.fixture
+def settings_for(database: Any, redis_url: str, rehearsal: tuple[Rehearsal, str], tmp_path: Any) -> Make:
+    """Settings of a service on this test's own database."""
+
+    def make(**overrides: str) -> Settings:
+        environ = {
+            "VOYAGENT_ENV": "development",
+            "VOYAGENT_PORT": "0",
+            "VOYAGENT_DB_URL": database.url,
+            "VOYAGENT_REDIS_URL": redis_url,
+            "VOYAGENT_DATA_DIR": str(tmp_path),
+            "VOYAGENT_GUARD": "off",
+            "VOYAGENT_AUTH_SECRET": "a secret that is only for tests, and long",
+            "VOYAGENT_AUTH_SKIP_EMAIL_VERIFICATION": "true",
+            "VOYAGENT_AUTH_ARGON2_MEMORY_COST": "8192",
+            "VOYAGENT_AUTH_ARGON2_TIME_COST": "1",
+            "VOYAGENT_SUPPLIERS": "house",
+            "VOYAGENT_DRAIN_SECONDS": "0",
+            "ANTHROPIC_API_KEY": KEY,
+            "ANTHROPIC_BASE_URL": rehearsal[1],
+            **overrides,
+        }
+        return Settings.load(environ=environ)
+
+    return make
+
+
+@pytest.fixture
+async def running(settings_for: Make, rehearsal: tuple[Rehearsal, str]) -> AsyncIterator[Running]:
+    """A service that listens on a port of its own."""
+    settings = settings_for()
+    rehearsal[0].reset()
+    async with Service(settings) as service:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+            yield Running(service, rehearsal[0], http, settings)
+
+
+@pytest.fixture
+async def asha(running: Running) -> Person:
+    """An agency's admin."""
+    return await running.sign_up()
