@@ -15,7 +15,7 @@ DECIMALS = 10
 """The most digits an amount may have on either side of its point; sums of any real number of them stay exact."""
 
 _EXACT = Context(prec=100, traps=[Inexact, InvalidOperation, Overflow])
-_TWO_BY_ISO = frozenset("AFN ALL IRR KPW LAK LBP MGA MMK RSD SOS SYP YER".split())
+_TWO_BY_ISO = frozenset(("AFN", "ALL", "IRR", "KPW", "LAK", "LBP", "MGA", "MMK", "RSD", "SOS", "SYP", "YER"))
 """Currencies the CLDR prints without decimals because coins are gone; ISO 4217 still counts their hundredths."""
 
 
@@ -25,7 +25,7 @@ _PLAIN = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)|[+-]?(nan|inf|infinity)", 
 
 def _no_float(value: Any) -> Any:
     if isinstance(value, float | bool):
-        raise ValueError("an amount is an integer, a string or a Decimal, never a float")
+        raise ValueError("an amount is an integer, a string or a Decimal, never a float")  # noqa: TRY004  # pydantic's
     if isinstance(value, str) and not _PLAIN.fullmatch(value):
         raise ValueError("an amount is written in plain digits")
     return value
@@ -44,12 +44,12 @@ _SCHEMA = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^(?!^[-
 def _exponent(amount: Decimal) -> int:
     exponent = amount.as_tuple().exponent
     if not isinstance(exponent, int):
-        raise ValueError("an amount is a finite number")
+        raise ValueError("an amount is a finite number")  # noqa: TRY004  # pydantic's
     return exponent
 
 
 class Money(BaseModel):
-    """A decimal amount, which may be negative, in one ISO 4217 currency. JSON floats are refused: they are not exact."""
+    """A decimal amount, which may be negative, in one ISO 4217 currency. JSON floats are refused as inexact."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -75,7 +75,7 @@ class Money(BaseModel):
 
     @property
     def text(self) -> str:
-        """``"INR 45200.00"``: the currency, a blank, and the amount with its minor unit's decimals, more only if it has more."""
+        """``"INR 45200.00"``: currency, blank, amount with its minor unit's decimals, more only if it has more."""
         if self.in_minor_units:
             return f"{self.currency} {self.rounded().amount:f}"
         return f"{self.currency} {self.amount.normalize(_EXACT):f}"
@@ -90,7 +90,7 @@ class Money(BaseModel):
         return Money(amount=self.amount.copy_negate(), currency=self.currency)
 
     def times(self, factor: Decimal | int) -> Money:
-        """This much ``factor`` times, exact."""
+        """The amount ``factor`` times, exact."""
         return Money(amount=_EXACT.multiply(self.amount, Decimal(factor)), currency=self.currency)
 
     def rounded(self) -> Money:

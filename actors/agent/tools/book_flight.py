@@ -1,0 +1,172 @@
+"""book_flight: buy a fare, or what is on hold. A human decides; what runs is what was shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ....storage import bookings, offers
+from ....storage.operations import Operation
+from ... import ids
+from ...domain.travel import FlightOrder
+from .schema import Id, Price
+from .tool import ALL_TRAVEL, Gate, Objection, Order, Placed, Reply, Then, ToolContext, ToolInput, ToolOutput
+from .trips import Trip, data_of, keep, recorded, seller, standing, travellers
+
+
+class BookInput(ToolInput):
+    """See the fields."""
+
+    fare_id: Annotated[Id | None, Field(description="A fare that was found; then passenger_ids are needed")] = None
+    passenger_ids: Annotated[list[Id] | None, Field(min_length=1, description="Everybody the fare is for")] = None
+    booking_id: Annotated[Id | None, Field(description="A hold that is to be bought, instead of a fare")] = None
+    buyer_reference: Annotated[str, Field(max_length=128)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.fare_id is None) == (self.booking_id is None):
+            raise ValueError("exactly one of fare_id and booking_id is needed")
+        if (self.fare_id is None) != (self.passenger_ids is None):
+            raise ValueError("passenger_ids are needed with fare_id, and only then")
+        if self.passenger_ids is not None and len(set(self.passenger_ids)) < len(self.passenger_ids):
+            raise ValueError("passenger_ids must differ")
+        return self
+
+    @property
+    def fare(self) -> tuple[str, list[str]] | None:
+        """The fare and who travels; None if it is a hold that is bought."""
+        return None if self.fare_id is None or self.passenger_ids is None else (self.fare_id, self.passenger_ids)
+
+
+class Booked(ToolOutput):
+    """A booking that stands."""
+
+    booked: Literal[True] = True
+    booking_id: str
+    locator: str | None
+    supplier: str
+    supplier_ref: str
+    status: Literal["confirmed", "ticketed"]
+    price: Price
+
+
+class BookFlight(Order[BookInput]):
+    """Gated: see the module."""
+
+    name = "book_flight"
+    description = (
+        "Book a flight: a fare_id from search_flights with the passenger_ids of everybody who travels, or the "
+        "booking_id of a hold. A human is asked first; the booking is made when they agree."
+    )
+    Input = BookInput
+    Output = Booked
+    desks = frozenset({"ticketing_visa"})
+    verb = "booked"
+    reasons = frozenset(
+        {
+            "offer_not_found",
+            "offer_expired",
+            "passenger_not_found",
+            "passenger_incomplete",
+            "price_changed",
+            "supplier_refused",
+            "not_found",
+            "hold_expired",
+            "invalid_status",
+            "capability_not_supported",
+            "changed_since_approval",
+        }
+    )
+    effect = "irreversible"
+    gated = True
+    approvers = ALL_TRAVEL
+
+    async def driver(self, given: BookInput, bound: Mapping[str, Any], context: ToolContext) -> str:
+        del given, context
+        return str(bound["supplier"])
+
+    async def weigh(self, given: BookInput, context: ToolContext) -> Gate:
+        trip = await self._trip(given, context, unchanged=True)
+        await keep(context, trip.offer)
+        reference = given.buyer_reference
+        return Gate(trip.summary(reference), trip.bound(reference), trip.expires_at)
+
+    async def act(self, given: BookInput, bound: Mapping[str, Any], key: str, context: ToolContext) -> Placed:
+        trip = await self._trip(given, context)
+        if trip.bound(given.buyer_reference) != bound:
+            raise Objection("changed_since_approval", "What was approved has changed; it has to be asked for anew.")
+        held = None if trip.hold is None else trip.hold.supplier_ref
+        order = await trip.supplier.book(trip.offer, trip.persons, key, held)
+        return self._placed(given, order, key, context)
+
+    async def earlier(
+        self, given: BookInput, bound: Mapping[str, Any], key: str, context: ToolContext
+    ) -> Placed | None:
+        supplier = context.suppliers.named(str(bound["supplier"]))
+        if supplier is None or not supplier.capabilities.looks_up:
+            return None
+        order = await supplier.find(key)
+        return None if order is None else self._placed(given, order, key, context)
+
+    async def _trip(self, given: BookInput, context: ToolContext, *, unchanged: bool = False) -> Trip:
+        if given.fare is None:
+            return await self._held(given.booking_id or "", context, unchanged=unchanged)
+        fare_id, passenger_ids = given.fare
+        offer = await standing(context, fare_id, unchanged=unchanged)
+        persons = await travellers(context, passenger_ids, offer.party)
+        supplier = seller(context, offer.supplier, "book")
+        return Trip(supplier=supplier, offer=offer, persons=persons, price=offer.price, expires_at=offer.expires_at)
+
+    async def _held(self, booking_id: str, context: ToolContext, *, unchanged: bool) -> Trip:
+        known = ids.parse_uuid(booking_id) or ids.uuid7()
+        hold = await context.store.ask(bookings.Load(tenant_id=context.tenant_id, id=known))
+        if hold is None or hold.kind != "flight":
+            raise Objection("not_found", "No flight booking of this agency has this booking_id.")
+        if hold.status != "tentative":
+            raise Objection("invalid_status", f"The booking is {hold.status}, not on hold.")
+        if hold.hold_expires_at is None or hold.hold_expires_at <= context.now:
+            raise Objection("hold_expired", "The hold has lapsed; search again.")
+        supplier = seller(context, hold.supplier, "book")
+        offer = await context.store.ask(offers.Load(tenant_id=context.tenant_id, id=hold.offer_id or ""))
+        if offer is None:
+            raise Objection("offer_not_found", "The fare of this hold is not known any more.")
+        order = await supplier.read(hold.supplier_ref)
+        if unchanged and order.price != hold.cost:
+            raise Objection("price_changed", f"The supplier now asks {order.price.text}.")
+        return Trip(
+            supplier=supplier,
+            offer=offer,
+            persons=await travellers(context, hold.passengers, offer.party),
+            price=order.price,
+            expires_at=hold.hold_expires_at,
+            hold=hold,
+        )
+
+    def _placed(self, given: BookInput, order: FlightOrder, key: str, context: ToolContext) -> Placed:
+        entered: Operation[bookings.Booking]
+        if given.fare is not None:
+            entered = recorded(context, order, key, *given.fare, given.buyer_reference)
+        else:
+            entered = bookings.Confirm(
+                tenant_id=context.tenant_id,
+                id=(given.booking_id or "").lower(),
+                status=order.status,
+                supplier_ref=order.supplier_ref,
+                locator=order.locator,
+                cost=order.price.amount,
+                currency=order.price.currency,
+                data=data_of(order, given.buyer_reference),
+            )
+        return Placed(Then(tenant_id=context.tenant_id, first=entered, say=self._told))
+
+    def _told(self, booking: bookings.Booking) -> Reply:
+        return self.say(
+            booking_id=booking.id,
+            locator=booking.locator,
+            supplier=booking.supplier,
+            supplier_ref=booking.supplier_ref,
+            status=booking.status,
+            price=booking.cost.text,
+        )

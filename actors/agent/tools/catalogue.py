@@ -1,0 +1,37 @@
+"""Every tool there is, by name and by desk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+from .book_flight import BookFlight
+from .hold_flight import HoldFlight
+from .lookup_passenger import LookupPassenger
+from .read_pnr import ReadPnr
+from .search_flights import SearchFlights
+from .tool import Tool
+from .upsert_passenger import UpsertPassenger
+
+
+def catalogue(tools: Iterable[Tool[Any]]) -> Mapping[str, Tool[Any]]:
+    """By name, in their order. ValueError for a name given twice, and for a gated tool that nobody could ever grant."""
+    known: dict[str, Tool[Any]] = {}
+    for tool in tools:
+        if tool.name in known:
+            raise ValueError(f"two tools are called {tool.name}")
+        if tool.gated and not tool.approvers:
+            raise ValueError(f"{tool.name} is gated and has no approvers")
+        known[tool.name] = tool
+    return known
+
+
+CATALOGUE = catalogue((SearchFlights(), LookupPassenger(), ReadPnr(), UpsertPassenger(), HoldFlight(), BookFlight()))
+"""Built at import, so that a service with a hole in its gates does not start."""
+
+
+@cache
+def for_desk(name: str) -> list[Tool[Any]]:
+    """The tools of one desk, in the catalogue's order, so that the model's prompt cache holds."""
+    return [tool for tool in CATALOGUE.values() if name in tool.desks]

@@ -1,0 +1,104 @@
+"""hold_flight: keep seats unpaid for a while. It costs nothing and lapses by itself, so nobody is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ....storage import bookings
+from ...domain.audit import wire_time
+from ...domain.travel import FlightOrder
+from .schema import Id, Moment, Price
+from .tool import Objection, Order, Placed, Reply, Then, ToolContext, ToolInput, ToolOutput
+from .trips import keep, recorded, remembered, seller, standing, travellers
+
+
+class HoldInput(ToolInput):
+    """See the fields."""
+
+    fare_id: Id
+    passenger_ids: Annotated[list[Id], Field(min_length=1, description="As many as the fare was searched for")]
+
+    @model_validator(mode="after")
+    def _all_different(self) -> Self:
+        if len(set(self.passenger_ids)) < len(self.passenger_ids):
+            raise ValueError("passenger_ids must differ")
+        return self
+
+
+class Held(ToolOutput):
+    """Seats that are kept until ``hold_expires_at``."""
+
+    held: Literal[True] = True
+    booking_id: str
+    locator: str | None
+    status: Literal["tentative"]
+    price: Price
+    hold_expires_at: Moment
+
+
+class HoldFlight(Order[HoldInput]):
+    """Ungated: see the module."""
+
+    name = "hold_flight"
+    description = (
+        "Hold a fare that says hold_possible, for the passengers named. Nothing is paid; it lapses at hold_expires_at "
+        "unless book_flight is called with the booking_id."
+    )
+    Input = HoldInput
+    Output = Held
+    desks = frozenset({"ticketing_visa"})
+    verb = "held"
+    reasons = frozenset(
+        {
+            "offer_not_found",
+            "offer_expired",
+            "hold_not_supported",
+            "passenger_not_found",
+            "passenger_incomplete",
+            "price_changed",
+            "supplier_refused",
+        }
+    )
+    effect = "reversible"
+    unsupported = "hold_not_supported"
+
+    async def driver(self, given: HoldInput, bound: Mapping[str, Any], context: ToolContext) -> str:
+        del bound
+        offer = await remembered(context, given.fare_id)
+        return "none" if offer is None else offer.supplier
+
+    async def act(self, given: HoldInput, bound: Mapping[str, Any], key: str, context: ToolContext) -> Placed:
+        del bound
+        offer = await standing(context, given.fare_id, unchanged=True)
+        supplier = seller(context, offer.supplier, "hold")
+        if not offer.hold_possible:
+            raise Objection("hold_not_supported", "This fare cannot be held.")
+        persons = await travellers(context, given.passenger_ids, offer.party)
+        await keep(context, offer)
+        return self._placed(given, await supplier.hold(offer, persons, key), key, context)
+
+    async def earlier(
+        self, given: HoldInput, bound: Mapping[str, Any], key: str, context: ToolContext
+    ) -> Placed | None:
+        supplier = context.suppliers.named(await self.driver(given, bound, context))
+        if supplier is None or not supplier.capabilities.looks_up:
+            return None
+        order = await supplier.find(key)
+        return None if order is None else self._placed(given, order, key, context)
+
+    def _placed(self, given: HoldInput, order: FlightOrder, key: str, context: ToolContext) -> Placed:
+        entered = recorded(context, order, key, given.fare_id, given.passenger_ids, None)
+        return Placed(Then(tenant_id=context.tenant_id, first=entered, say=self._told))
+
+    def _told(self, booking: bookings.Booking) -> Reply:
+        until = booking.hold_expires_at
+        return self.say(
+            booking_id=booking.id,
+            locator=booking.locator,
+            status=booking.status,
+            price=booking.cost.text,
+            hold_expires_at=None if until is None else wire_time(until),
+        )

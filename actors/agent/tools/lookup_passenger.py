@@ -1,0 +1,67 @@
+"""lookup_passenger: find travellers on file."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated
+
+from pydantic import Field
+
+from ....storage import passengers
+from .tool import Reading, Reply, ToolContext, ToolInput, ToolOutput
+
+SHOWN = 20
+
+
+class LookupInput(ToolInput):
+    """See the fields."""
+
+    query: Annotated[str, Field(min_length=2, max_length=120, description="Part of a name, e-mail address or number")]
+
+
+class Person(ToolOutput):
+    """A traveller as the model may know them. Of a passport only the last four characters are ever told."""
+
+    passenger_id: str
+    full_name: str
+    email: str | None
+    phone: str | None
+    date_of_birth: date | None
+    nationality: str | None
+    passport_last4: str | None
+    passport_expiry: date | None
+
+
+class Persons(ToolOutput):
+    """Those found, by name."""
+
+    count: int
+    passengers: Annotated[list[Person], Field(max_length=SHOWN)]
+
+
+class LookupPassenger(Reading[LookupInput]):
+    """Looks only at what the agency has on file."""
+
+    name = "lookup_passenger"
+    description = "Find travellers on file by part of their name, e-mail address or phone number; at most 20."
+    Input = LookupInput
+    Output = Persons
+    desks = frozenset({"ticketing_visa", "hotels_holidays"})
+
+    async def look(self, given: LookupInput, context: ToolContext) -> Reply:
+        search = passengers.Search(tenant_id=context.tenant_id, text=given.query.strip(), limit=SHOWN)
+        found = await context.store.ask(search)
+        persons = [
+            Person(
+                passenger_id=person.id,
+                full_name=person.full_name,
+                email=person.email,
+                phone=person.phone,
+                date_of_birth=person.date_of_birth,
+                nationality=person.nationality,
+                passport_last4=None,
+                passport_expiry=person.passport_expiry,
+            )
+            for person in found
+        ]
+        return self.say(count=len(persons), passengers=persons)

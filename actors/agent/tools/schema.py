@@ -1,0 +1,75 @@
+"""The fields tools share, the schemas models are shown, and how a wrong input is told without repeating it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema
+
+from ...domain.travel import AIRPORT, COUNTRY
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
+
+
+def _day(value: Any) -> Any:
+    if not isinstance(value, str) or not _DAY.fullmatch(value):
+        raise ValueError("must be a date written as YYYY-MM-DD")
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise ValueError("is no day of the calendar") from None
+
+
+Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
+"""``YYYY-MM-DD`` and a day there is."""
+AirportCode = Annotated[str, Field(pattern=AIRPORT, description="IATA code of an airport or a city, e.g. BOM")]
+CountryCode = Annotated[str, Field(pattern=COUNTRY, description="ISO 3166 code of two letters, e.g. IN")]
+Id = Annotated[str, Field(min_length=1, max_length=128)]
+Price = Annotated[str, Field(pattern=r"^[A-Z]{3} -?[0-9]+(\.[0-9]+)?$")]
+"""``"INR 45200.00"``."""
+Moment = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$")]
+
+
+def plain_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """JSON schema (2020-12) without what a model need not read: no titles, no docstrings, no references."""
+    schema = model.model_json_schema()
+    defined = schema.pop("$defs", {})
+    schema.pop("description", None)
+    plain: dict[str, Any] = _plain(schema, defined)
+    return plain
+
+
+def _plain(part: Any, defined: Mapping[str, Any]) -> Any:
+    if isinstance(part, list):
+        return [_plain(item, defined) for item in part]
+    if not isinstance(part, dict):
+        return part
+    if "$ref" in part:
+        meant = {**defined[part["$ref"].rpartition("/")[2]]}
+        meant.pop("description", None)
+        part = meant | {key: value for key, value in part.items() if key != "$ref"}
+    return {
+        key: {name: _plain(field, defined) for name, field in value.items()}
+        if key == "properties"
+        else _plain(value, defined)
+        for key, value in part.items()
+        if not (key == "title" and isinstance(value, str))
+    }
+
+
+def explained(invalid: ValidationError, known: frozenset[str]) -> str:
+    """``field: reason; field: reason``. An unknown name is told only if it can be no more than a name."""
+    errors = invalid.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{_place(error['loc'], known)}{error['msg'].removeprefix('Value error, ')}" for error in errors)
+
+
+def _place(loc: tuple[int | str, ...], known: frozenset[str]) -> str:
+    names = [
+        str(step) if isinstance(step, int) or step in known or _FIELD.fullmatch(step) else "(unknown field)"
+        for step in loc
+    ]
+    return ".".join(names) + ": " if names else ""

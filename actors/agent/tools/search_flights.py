@@ -1,0 +1,136 @@
+"""search_flights: what flies, and for how much."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from ...domain.audit import wire_time
+from ...domain.travel import Cabin, FlightOffer, FlightQuestion, Party
+from ...suppliers.protocols import FlightSupplier, SupplierError
+from .schema import AirportCode, Day, Moment, Price
+from .tool import Reading, Reply, ToolContext, ToolInput, ToolOutput
+
+SHOWN = 20
+"""Fares told to the model, and remembered so that they can be booked."""
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class Travellers(ToolInput):
+    """How many, by type."""
+
+    adult: Count = 0
+    child: Count = 0
+    infant: Count = 0
+    senior: Count = 0
+
+
+class SearchInput(ToolInput):
+    """See the fields."""
+
+    origin: AirportCode
+    destination: AirportCode
+    outbound_date: Day
+    return_date: Day | None = None
+    passengers: Annotated[Travellers, Field(description="Counts by type; nobody named means one adult")] = Travellers()
+    cabin: Cabin = "economy"
+    direct_only: bool = False
+
+    @model_validator(mode="after")
+    def _back_after_out(self) -> Self:
+        if self.return_date is not None and self.return_date < self.outbound_date:
+            raise ValueError("return_date is before outbound_date")
+        return self
+
+    def question(self, currency: str) -> FlightQuestion:
+        """The same, as suppliers are asked."""
+        party = Party(**self.passengers.model_dump())
+        return FlightQuestion(
+            origin=self.origin,
+            destination=self.destination,
+            outbound_date=self.outbound_date,
+            return_date=self.return_date,
+            party=party if party.total else Party(adult=1),
+            cabin=self.cabin,
+            direct_only=self.direct_only,
+            currency=currency,
+        )
+
+
+class Fare(ToolOutput):
+    """One offer. Times are of the way out: when it leaves, and when it is there."""
+
+    fare_id: str
+    source: str
+    source_ref: str
+    price: Price
+    valid_until: Moment
+    carrier: str
+    stops: Count
+    departs_at: Moment
+    arrives_at: Moment
+    cabin: Cabin
+    hold_possible: bool
+
+    @classmethod
+    def of(cls, offer: FlightOffer) -> Self:
+        return cls(
+            fare_id=offer.id,
+            source=offer.supplier,
+            source_ref=offer.supplier_ref,
+            price=offer.price.text,
+            valid_until=wire_time(offer.expires_at),
+            carrier=offer.segments[0].marketing_carrier,
+            stops=offer.stops,
+            departs_at=wire_time(offer.segments[0].departs_at),
+            arrives_at=wire_time(offer.outbound[-1].arrives_at),
+            cabin=offer.cabin,
+            hold_possible=offer.hold_possible,
+        )
+
+
+class Fares(ToolOutput):
+    """``count`` is of all that was found."""
+
+    count: Count
+    fares: Annotated[list[Fare], Field(max_length=SHOWN)]
+
+
+class SearchFlights(Reading[SearchInput]):
+    """Asks every supplier of flights at once."""
+
+    name = "search_flights"
+    description = (
+        "Search flights. Answers at most 20 fares, cheapest first; each fare_id can be booked until its valid_until. "
+        "The price is for the whole party. Times are UTC."
+    )
+    Input = SearchInput
+    Output = Fares
+    desks = frozenset({"ticketing_visa"})
+
+    async def look(self, given: SearchInput, context: ToolContext) -> Reply:
+        question = given.question(context.settings.default_currency)
+        asked = [each for each in context.suppliers.flights if "search" in each.capabilities.methods]
+        if not asked:
+            raise SupplierError("capability_not_supported", "no supplier of flights is set up for this agency")
+        answers = await asyncio.gather(*(_search(supplier, question) for supplier in asked))
+        found = [offer for answer in answers if not isinstance(answer, SupplierError) for offer in answer]
+        failures = [answer for answer in answers if isinstance(answer, SupplierError)]
+        if len(failures) == len(answers):
+            raise failures[0]
+        found.sort(key=lambda offer: (offer.price.currency, offer.price.amount, offer.segments[0].departs_at))
+        shown = found[:SHOWN]
+        await context.offers.keep(context.tenant_id, shown)
+        return self.say(count=len(found), fares=[Fare.of(offer) for offer in shown])
+
+
+async def _search(supplier: FlightSupplier, question: FlightQuestion) -> Sequence[FlightOffer] | SupplierError:
+    """What one supplier has; that one of several fails is no reason to show nothing."""
+    try:
+        return await supplier.search(question)
+    except SupplierError as failure:
+        return failure

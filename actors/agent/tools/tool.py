@@ -1,0 +1,280 @@
+"""What a tool is: a name, what it takes and gives, who may grant it, and how it acts.
+
+Three kinds act differently. A ``Reading`` only looks. A ``Plan`` writes our own tables: it answers with a storage
+command that is run with the ledger in one transaction. An ``Order`` writes at a supplier, in two steps around the call.
+No tool sees a connection.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ....storage.operations import Command, Operation
+from ... import log
+from ...clock import Clock
+from ...domain.identity import Role
+from ...domain.settings import TenantSettings
+from ...domain.travel import FlightOffer
+from ...domain.turns import Call, Effect
+from ...runtime import Asks
+from ...suppliers.protocols import SupplierError, Suppliers
+from .schema import explained, plain_schema
+
+if TYPE_CHECKING:
+    from ....storage.engine import Connection
+
+I = TypeVar("I", bound="ToolInput")  # noqa: E741  # as in input
+R = TypeVar("R")
+_log = log.get(__name__)
+
+Reply = dict[str, Any]
+"""What a tool tells the model, as JSON."""
+
+ALL_TRAVEL = frozenset({Role.AGENCY_ADMIN, Role.TICKETING_LEAD})
+"""Who decides about bookings (business 5.6)."""
+
+
+class Offers(Protocol):
+    """Search results for as long as they can be booked."""
+
+    async def keep(self, tenant_id: str, offers: Sequence[FlightOffer]) -> None:
+        """Remember them."""
+
+    async def find(self, tenant_id: str, offer_id: str) -> FlightOffer | None:
+        """The agency's offer if it is remembered; it may have expired."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolContext:
+    """Whose call it is, and what a tool may reach the world by."""
+
+    tenant_id: str
+    session_id: str
+    turn_id: str
+    user_id: str
+    settings: TenantSettings
+    clock: Clock
+    store: Asks
+    offers: Offers
+    suppliers: Suppliers
+
+    @property
+    def now(self) -> datetime:
+        return self.clock.now()
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A call that could succeed now, as a human is asked about it.
+
+    ``bound`` is all the summary shows, as JSON; it is computed again before the call runs. An approval ends with
+    ``expires_at`` at the latest.
+    """
+
+    summary: str
+    bound: dict[str, Any]
+    expires_at: datetime | None
+
+
+class InputInvalid(Exception):
+    """A model's input does not fit its tool. The text names fields and reasons, never what was given."""
+
+
+class Objection(Exception):
+    """Why a tool says no; becomes ``{<verb>: false, reason, detail}``."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class ToolInput(BaseModel):
+    """What a model gives a tool: exactly the declared fields, of exactly their types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ToolOutput(BaseModel):
+    """What a tool gives when it has done its work."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Tool(Generic[I]):
+    """What all tools have. ``verb`` is the key under which a tool with refusals says whether it acted."""
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+    Input: ClassVar[type[ToolInput]]
+    Output: ClassVar[type[ToolOutput]]
+    desks: ClassVar[frozenset[str]]
+    verb: ClassVar[str] = ""
+    reasons: ClassVar[frozenset[str]] = frozenset()
+    effect: ClassVar[Effect] = "read"
+    gated: ClassVar[bool] = False
+    approvers: ClassVar[frozenset[Role]] = frozenset()
+
+    def schema(self) -> dict[str, Any]:
+        """The tool as the model's API describes it."""
+        return {"name": self.name, "description": self.description, "input_schema": plain_schema(self.Input)}
+
+    def parse(self, given: Mapping[str, Any]) -> I:
+        """The input as its model; ``InputInvalid`` if it does not fit."""
+        try:
+            return self.Input.model_validate(dict(given))  # type: ignore[return-value]  # Input is this tool's own I
+        except ValidationError as invalid:
+            text = explained(invalid, frozenset(self.Input.model_fields))
+            raise InputInvalid(f"Input validation failed for '{self.name}': {text}") from None
+
+    def say(self, **values: Any) -> Reply:
+        """The output, held against its model: what does not fit is not told."""
+        try:
+            return self.Output(**values).model_dump(mode="json")
+        except ValidationError as invalid:
+            _log.error("tool_output_invalid", tool=self.name, fields=explained(invalid, frozenset(values)))
+            return {"error": f"tool_output_invalid: the answer of '{self.name}' is not what was agreed"}
+
+    def refuse(self, no: Objection) -> Reply:
+        """An objection as output."""
+        if no.reason not in self.reasons:
+            raise AssertionError(f"{self.name} does not declare the reason {no.reason}")
+        return {self.verb: False, "reason": no.reason, "detail": no.detail}
+
+
+class Reading(Tool[I]):
+    """Looks something up; leaves no trace."""
+
+    async def read(self, given: I, context: ToolContext) -> Reply:
+        """The output. What a supplier refuses is told in its own words."""
+        try:
+            return await self.look(given, context)
+        except SupplierError as failure:
+            return {"error": failure.line}
+
+    @abstractmethod
+    async def look(self, given: I, context: ToolContext) -> Reply:
+        """The output, or a ``SupplierError``."""
+
+
+class Plan(Tool[I]):
+    """Writes our own tables. A plan is made without looking; what depends on stored rows is decided in the command."""
+
+    @abstractmethod
+    def plan(self, given: I, context: ToolContext) -> Operation[Reply]:
+        """The command that does it and answers the output."""
+
+    def gate(self, given: I, context: ToolContext) -> Operation[Gate | Reply]:
+        """For a gated one: the operation that tells what a human is to be asked, or why it cannot be done."""
+        raise NotImplementedError(f"{self.name} is not gated")
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A supplier has done it; ``record`` writes that down and answers the output."""
+
+    record: Operation[Reply]
+
+
+class Order(Tool[I]):
+    """Writes at a supplier, with our ledger row's id as the key."""
+
+    unsupported: ClassVar[str] = "capability_not_supported"
+    """The reason told when the supplier cannot do it at all."""
+
+    async def check(self, given: I, context: ToolContext) -> Gate | Reply:
+        """What a human is to be asked, or why it cannot be done now."""
+        try:
+            return await self.weigh(given, context)
+        except Objection as no:
+            return self.refuse(no)
+        except SupplierError as failure:
+            return self.unreached(failure)
+
+    async def place(self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext) -> Placed | Reply:
+        """Do it, once per ``key``, if all that was approved still holds. A call cut short may be given again."""
+        try:
+            return await self.act(given, bound, key, context)
+        except Objection as no:
+            return await self._earlier(given, bound, key, context) or self.refuse(no)
+        except SupplierError as failure:
+            return self.unreached(failure)
+
+    def record(self, given: I, placed: Placed, call: Call, context: ToolContext) -> Operation[Reply]:
+        """What is written in the transaction that ends the call; answers the output."""
+        del given, call, context
+        return placed.record
+
+    def unreached(self, failure: SupplierError) -> Reply:
+        """A supplier's failure as output. Where it may have acted all the same, nobody may call that a failure."""
+        if failure.unclear:
+            return {
+                "error": f"outcome_unknown: {failure.text}; the supplier has to be asked before this is tried again"
+            }
+        match failure.supplier_code:
+            case "capability_not_supported":
+                return self.refuse(Objection(self.unsupported, failure.text))
+            case "validation_failed" | "permanent" | "not_found" | "conflict":
+                return self.refuse(Objection("supplier_refused", failure.text))
+            case _:
+                return {"error": failure.line}
+
+    async def _earlier(
+        self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext
+    ) -> Placed | Reply | None:
+        """What an earlier attempt with this key has come to, before it was cut short; a refusal now would deny it."""
+        try:
+            return await self.earlier(given, bound, key, context)
+        except SupplierError as failure:
+            return {
+                "error": f"outcome_unknown: {failure.text}; it could not be asked what became of an earlier attempt"
+            }
+
+    @abstractmethod
+    async def driver(self, given: I, bound: Mapping[str, Any], context: ToolContext) -> str:
+        """The supplier it goes to, for ledger and audit."""
+
+    async def repeatable(self, given: I, bound: Mapping[str, Any], context: ToolContext) -> bool:
+        """Whether a call found ``executing`` may be placed again with its key: the supplier does it only once."""
+        supplier = context.suppliers.named(await self.driver(given, bound, context))
+        return supplier is not None and supplier.capabilities.honours_keys
+
+    async def weigh(self, given: I, context: ToolContext) -> Gate:
+        """As ``check``, with an ``Objection`` for a no. Only gated tools are weighed."""
+        raise NotImplementedError(f"{self.name} is not gated")
+
+    @abstractmethod
+    async def act(self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext) -> Placed:
+        """As ``place``, with an ``Objection`` for a no."""
+
+    @abstractmethod
+    async def earlier(self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext) -> Placed | None:
+        """The order an earlier attempt with this key has made, if any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Then(Command[Reply], Generic[R]):
+    """A storage operation, and its answer as a tool's output."""
+
+    first: Operation[R]
+    say: Callable[[R], Reply]
+
+    async def run(self, db: Connection) -> Reply:
+        return self.say(await self.first.run(db))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told(Command[Reply]):
+    """An output that needs no storage: a plan that knows it cannot be."""
+
+    output: Reply
+
+    async def run(self, db: Connection) -> Reply:
+        del db
+        return self.output

@@ -1,0 +1,184 @@
+"""What booking and holding a flight have in common: the offer as it stands, the persons, and what is written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ....storage import bookings, offers, passengers
+from ... import ids
+from ...domain.audit import canonical, wire_time
+from ...domain.money import Money
+from ...domain.travel import FlightOffer, FlightOrder, Party, Passenger, Segment
+from ...suppliers.protocols import FlightSupplier, Method, SupplierError
+from .tool import Objection, ToolContext
+
+NAME_SHOWN = 60
+"""Characters of a name in a summary; nine such names, four flights and the price still fit its 1,024."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trip:
+    """What is about to be ordered: at whose counter, for whom, for how much, and until when."""
+
+    supplier: FlightSupplier
+    offer: FlightOffer
+    persons: tuple[Passenger, ...]
+    price: Money
+    expires_at: datetime
+    hold: bookings.Booking | None = None
+
+    def bound(self, buyer_reference: str | None) -> dict[str, Any]:
+        """All a human is shown, and a hash of all the supplier is told of each person."""
+        return {
+            "supplier": self.offer.supplier,
+            "supplier_ref": self.offer.supplier_ref if self.hold is None else self.hold.supplier_ref,
+            "offer_id": self.offer.id,
+            "booking_id": None if self.hold is None else self.hold.id,
+            "price": {"amount": f"{self.price.amount.normalize():f}", "currency": self.price.currency},
+            "expires_at": wire_time(self.expires_at),
+            "cabin": self.offer.cabin,
+            "segments": [_shown(segment) for segment in self.offer.segments],
+            "persons": [
+                {"passenger_id": each.id, "name": each.full_name, "type": each.type, "details": _details(each)}
+                for each in self.persons
+            ],
+            "buyer_reference": buyer_reference,
+        }
+
+    def summary(self, buyer_reference: str | None) -> str:
+        """One line for who decides; times are those of the airports' clocks."""
+        back = "" if not self.offer.inbound else f"; back {_legs(self.offer.inbound)}"
+        parts = [
+            f"Book {_legs(self.offer.outbound)}{back}",
+            self.offer.cabin.replace("_", " "),
+            f"{self.offer.party.text}: {', '.join(_short(person.full_name) for person in self.persons)}",
+            self.price.text,
+            f"supplier {self.offer.supplier}",
+            f"{'offer' if self.hold is None else f'hold {self.hold.locator}'} ends {_clock(self.expires_at)} UTC",
+        ]
+        return "; ".join(parts if buyer_reference is None else [*parts, f"reference {buyer_reference}"])
+
+
+def seller(context: ToolContext, name: str, method: Method) -> FlightSupplier:
+    """The supplier called ``name``, if the agency has it and it can do that."""
+    supplier = context.suppliers.named(name)
+    if supplier is None or method not in supplier.capabilities.methods:
+        raise SupplierError("capability_not_supported", f"supplier {name} cannot {method} for this agency")
+    return supplier
+
+
+async def remembered(context: ToolContext, fare_id: str) -> FlightOffer | None:
+    """The offer as it was found, from the cache or from what was copied; it may have expired."""
+    return await context.offers.find(context.tenant_id, fare_id) or await context.store.ask(
+        offers.Load(tenant_id=context.tenant_id, id=fare_id)
+    )
+
+
+async def standing(context: ToolContext, fare_id: str, *, unchanged: bool = False) -> FlightOffer:
+    """The offer with the price it has at its supplier now; with ``unchanged`` only if it was found at that price."""
+    found = await remembered(context, fare_id)
+    if found is None:
+        raise Objection("offer_not_found", "No fare with this fare_id is known; search again.")
+    if not found.alive(context.now):
+        raise Objection("offer_expired", "The fare has expired; search again.")
+    try:
+        offer = await seller(context, found.supplier, "price").price(found)
+    except SupplierError as failure:
+        if failure.supplier_code != "not_found":
+            raise
+        raise Objection("offer_not_found", "The supplier no longer offers this fare; search again.") from failure
+    if unchanged and offer.price != found.price:
+        raise Objection("price_changed", f"The price is now {offer.price.text}; search again.")
+    return offer
+
+
+async def travellers(context: ToolContext, passenger_ids: Sequence[str], party: Party) -> tuple[Passenger, ...]:
+    """The persons with these ids, if each has what an airline asks for and together they are who the fare is for."""
+    wanted = [ids.parse_uuid(each) for each in passenger_ids]
+    known = [each for each in wanted if each is not None]
+    persons = await context.store.ask(passengers.Load(tenant_id=context.tenant_id, ids=tuple(known)))
+    if len(persons) != len(set(passenger_ids)):
+        raise Objection("passenger_not_found", "A passenger_id is not that of anybody on file.")
+    for person in persons:
+        if person.missing:
+            fields = ", ".join(person.missing)
+            raise Objection("passenger_incomplete", f"Passenger {person.id} lacks: {fields}.")
+    if Party.of(persons) != party:
+        named = Party.of(persons).text
+        raise Objection("passenger_incomplete", f"The fare is for {party.text}; those named are {named}.")
+    return persons
+
+
+async def keep(context: ToolContext, offer: FlightOffer) -> None:
+    """Copy an offer that a decision or a hold rests on, so that it outlives the cache."""
+    kept = offers.Keep(tenant_id=context.tenant_id, session_id=context.session_id, offer=offer, now=context.now)
+    await context.store.ask(kept)
+
+
+def recorded(
+    context: ToolContext,
+    order: FlightOrder,
+    key: str,
+    offer_id: str,
+    passenger_ids: Sequence[str],
+    buyer_reference: str | None,
+) -> bookings.Record:
+    """The command that enters an order as a booking of the agency."""
+    return bookings.Record(
+        tenant_id=context.tenant_id,
+        id=ids.uuid7(),
+        session_id=context.session_id,
+        tool_call_id=key,
+        kind="flight",
+        supplier=order.supplier,
+        supplier_ref=order.supplier_ref,
+        locator=order.locator,
+        status=order.status,
+        offer_id=offer_id,
+        cost=order.price.amount,
+        currency=order.price.currency,
+        hold_expires_at=order.hold_expires_at,
+        data=data_of(order, buyer_reference),
+        passengers=[each.lower() for each in passenger_ids],
+        now=context.now,
+    )
+
+
+def data_of(order: FlightOrder, buyer_reference: str | None) -> dict[str, Any]:
+    """What a booking keeps beside its columns."""
+    segments = [segment.model_dump(mode="json") for segment in order.segments]
+    return {"segments": segments, "buyer_reference": buyer_reference}
+
+
+def _details(person: Passenger) -> str:
+    """A hash a reader of the approval cannot learn from, and that changes with anything the supplier is told."""
+    return hashlib.sha256(canonical({"person": person.id, "fingerprint": person.fingerprint})).hexdigest()
+
+
+def _shown(segment: Segment) -> dict[str, str]:
+    return {
+        "flight": segment.flight,
+        "origin": segment.origin,
+        "destination": segment.destination,
+        "departs_at": wire_time(segment.departs_at),
+        "arrives_at": wire_time(segment.arrives_at),
+    }
+
+
+def _legs(segments: Sequence[Segment]) -> str:
+    """``"EK 500 BOM-DXB 2026-12-05 08:30"``, one after the other."""
+    return ", ".join(
+        f"{each.flight} {each.origin}-{each.destination} {_clock(each.departs_local)}" for each in segments
+    )
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= NAME_SHOWN else f"{name[: NAME_SHOWN - 1]}…"

@@ -1,0 +1,113 @@
+"""upsert_passenger: put a traveller on file."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from ....storage import passengers
+from ....storage.operations import Operation
+from ... import ids
+from ...domain.identity import normal_email
+from ...domain.travel import PHONE, Gender, PassengerType, Title, tidy_name
+from .schema import CountryCode, Day, Id
+from .tool import Objection, Plan, Reply, Then, Told, ToolContext, ToolInput, ToolOutput
+
+
+def _name(name: str) -> str:
+    tidy = tidy_name(name)
+    if not tidy:
+        raise ValueError("has nothing in it that can be read")
+    return tidy
+
+
+Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_name)]
+
+
+class PassengerInput(ToolInput):
+    """See the fields."""
+
+    full_name: Name
+    passenger_id: Annotated[Id | None, Field(description="Of somebody on file whose details change")] = None
+    given_name: Annotated[Name | None, Field(description="As in the passport; else split off the full name")] = None
+    family_name: Name | None = None
+    title: Title | None = None
+    type: PassengerType | None = None
+    gender: Gender | None = None
+    email: Annotated[str, Field(max_length=2048)] | None = None
+    phone: Annotated[str, Field(max_length=64, description="E.164, e.g. +919820012345")] | None = None
+    date_of_birth: Day | None = None
+    nationality: CountryCode | None = None
+    passport_expiry: Day | None = None
+
+
+class Saved(ToolOutput):
+    """On file; ``created`` if they were not before."""
+
+    saved: Literal[True] = True
+    passenger_id: str
+    created: bool
+
+
+class UpsertPassenger(Plan[PassengerInput]):
+    """Idempotent by what makes a person the same person."""
+
+    name = "upsert_passenger"
+    description = (
+        "Put a traveller on file, or bring their details up to date: what is not given stays as it is. The same person "
+        "is who has the same passenger_id or, without one, the same email and name. Answers the passenger_id to book "
+        "with."
+    )
+    Input = PassengerInput
+    Output = Saved
+    desks = frozenset({"ticketing_visa", "hotels_holidays"})
+    verb = "saved"
+    reasons = frozenset({"not_found", "invalid_phone", "invalid_email", "already_on_file"})
+    effect = "reversible"
+
+    def plan(self, given: PassengerInput, context: ToolContext) -> Operation[Reply]:
+        try:
+            return self._upsert(given, context)
+        except Objection as no:
+            return Told(tenant_id=context.tenant_id, output=self.refuse(no))
+
+    def _upsert(self, given: PassengerInput, context: ToolContext) -> Operation[Reply]:
+        passenger_id = None if given.passenger_id is None else ids.parse_uuid(given.passenger_id)
+        if given.passenger_id is not None and passenger_id is None:
+            raise _UNKNOWN
+        said = given.model_dump(exclude={"full_name", "passenger_id"}, exclude_none=True)
+        if given.email is not None:
+            said["email"] = _email(given.email)
+        if given.phone is not None and not re.fullmatch(PHONE, given.phone):
+            raise Objection("invalid_phone", "The number must be in E.164 form: +, country code, number, digits only.")
+        upsert = passengers.Upsert(
+            tenant_id=context.tenant_id,
+            new_id=ids.uuid7(),
+            passenger_id=passenger_id,
+            full_name=given.full_name,
+            given=said,
+            now=context.now,
+        )
+        return Then(tenant_id=context.tenant_id, first=upsert, say=self._told)
+
+    def _told(self, outcome: passengers.Saved | passengers.Taken | None) -> Reply:
+        match outcome:
+            case None:
+                return self.refuse(_UNKNOWN)
+            case passengers.Taken(passenger_id=other):
+                detail = f"Passenger {other} has this name and address already."
+                return self.refuse(Objection("already_on_file", detail))
+            case passengers.Saved(passenger_id=passenger_id, created=created):
+                return self.say(passenger_id=passenger_id, created=created)
+
+
+_UNKNOWN = Objection("not_found", "Nobody on file has this passenger_id.")
+
+
+def _email(text: str) -> str:
+    try:
+        return normal_email(text)
+    except ValueError:
+        raise Objection("invalid_email", "This is not an e-mail address.") from None

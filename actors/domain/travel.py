@@ -1,0 +1,244 @@
+"""Travel as every part of the house sees it: persons, flights, offers and what a supplier made of an order.
+
+The shapes are frozen, refuse unknown keys and are checked again whenever they are read back. No supplier's own type
+gets this far.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from datetime import UTC, date, datetime
+from functools import cache
+from importlib.resources import files
+from itertools import pairwise
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from .audit import canonical
+from .money import Money
+
+Cabin = Literal["economy", "premium_economy", "business", "first"]
+PassengerType = Literal["adult", "child", "infant", "senior"]
+Title = Literal["mr", "ms", "mrs", "miss", "dr"]
+Gender = Literal["M", "F", "X"]
+FlightStatus = Literal["tentative", "confirmed", "ticketed", "schedule_change", "cancelled", "failed"]
+
+PASSENGER_TYPES: tuple[PassengerType, ...] = ("adult", "child", "infant", "senior")
+AIRPORT = "^[A-Z0-9]{2,3}$"
+CARRIER = "^[A-Z0-9]{2,3}$"
+COUNTRY = "^[A-Z]{2}$"
+PHONE = r"^\+[1-9][0-9]{6,14}$"
+"""E.164: a plus sign and up to fifteen digits, the first of them not zero."""
+
+
+def _to_utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
+
+
+UtcTime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+
+
+@cache
+def zone(name: str) -> ZoneInfo:
+    """The IANA zone ``name`` from the packaged data, so that a wall time is the same on every machine.
+
+    KeyError if there is none of that name.
+    """
+    place = files("tzdata").joinpath("zoneinfo", *name.split("/"))
+    if ".." in name or not place.is_file():
+        raise KeyError(name)
+    with place.open("rb") as data:
+        return ZoneInfo.from_file(data, key=name)
+
+
+class Shape(BaseModel):
+    """What all travel shapes share: frozen, and no keys but their own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Passenger(Shape):
+    """A traveller as the agency knows them."""
+
+    id: str
+    full_name: str = Field(min_length=1, max_length=255)
+    given_name: str = Field(max_length=255)
+    family_name: str = Field(max_length=255)
+    title: Title | None = None
+    type: PassengerType = "adult"
+    gender: Gender | None = None
+    email: str | None = None
+    phone: str | None = Field(default=None, pattern=PHONE)
+    date_of_birth: date | None = None
+    nationality: str | None = Field(default=None, pattern=COUNTRY)
+    passport_expiry: date | None = None
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The fields an airline will ask for and this person lacks. Children and infants must show their age."""
+        needed = ["given_name", "family_name"]
+        if self.type in ("child", "infant"):
+            needed.append("date_of_birth")
+        return tuple(name for name in needed if not getattr(self, name))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (64 hex) over everything about the person that a supplier is told."""
+        return hashlib.sha256(canonical(self.model_dump(mode="json"))).hexdigest()
+
+
+def split_name(full_name: str) -> tuple[str, str]:
+    """Given and family name, split at the last blank. A single name is a family name, as passports have it."""
+    given, _, family = full_name.rpartition(" ")
+    return given, family
+
+
+def tidy_name(name: str) -> str:
+    """A name as it is kept: composed, single blanks, and nothing invisible that could make it read as another."""
+    shown = "".join(" " if sign.isspace() else sign for sign in unicodedata.normalize("NFC", name))
+    return " ".join("".join(sign for sign in shown if unicodedata.category(sign)[0] != "C").split())
+
+
+class Party(Shape):
+    """How many travel, by type."""
+
+    adult: int = Field(default=0, ge=0)
+    child: int = Field(default=0, ge=0)
+    infant: int = Field(default=0, ge=0)
+    senior: int = Field(default=0, ge=0)
+
+    @property
+    def counts(self) -> dict[PassengerType, int]:
+        """By type, only those there are any of."""
+        return {kind: getattr(self, kind) for kind in PASSENGER_TYPES if getattr(self, kind)}
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def text(self) -> str:
+        """``"2 adults, 1 child"``."""
+        plural = {"child": "children"}
+        return ", ".join(f"{n} {kind if n == 1 else plural.get(kind, kind + 's')}" for kind, n in self.counts.items())
+
+    @classmethod
+    def of(cls, passengers: tuple[Passenger, ...]) -> Party:
+        """The party these persons make."""
+        return cls(**{kind: sum(person.type == kind for person in passengers) for kind in PASSENGER_TYPES})
+
+
+class FlightQuestion(Shape):
+    """What a flight search is asked. ``currency`` is the agency's wish; a supplier may answer in another."""
+
+    origin: str = Field(pattern=AIRPORT)
+    destination: str = Field(pattern=AIRPORT)
+    outbound_date: date
+    return_date: date | None = None
+    party: Party
+    cabin: Cabin = "economy"
+    direct_only: bool = False
+    currency: str = Field(pattern="^[A-Z]{3}$")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.return_date is not None and self.return_date < self.outbound_date:
+            raise ValueError("the return is before the outbound")
+        if not self.party.total:
+            raise ValueError("somebody must travel")
+        return self
+
+
+class Segment(Shape):
+    """One flight from one airport to the next. Wall times come from the zones of its airports."""
+
+    marketing_carrier: str = Field(pattern=CARRIER)
+    operating_carrier: str | None = Field(default=None, pattern=CARRIER)
+    flight_number: str = Field(pattern="^[0-9]{1,4}[A-Z]?$")
+    origin: str = Field(pattern=AIRPORT)
+    destination: str = Field(pattern=AIRPORT)
+    departs_at: UtcTime
+    arrives_at: UtcTime
+    origin_zone: str
+    destination_zone: str
+    cabin: Cabin
+    booking_class: str | None = None
+
+    @model_validator(mode="after")
+    def _arrives_later(self) -> Self:
+        if self.arrives_at <= self.departs_at:
+            raise ValueError("a flight arrives after it departs")
+        zone(self.origin_zone), zone(self.destination_zone)
+        return self
+
+    @property
+    def departs_local(self) -> datetime:
+        """The wall clock at the origin when it departs."""
+        return self.departs_at.astimezone(zone(self.origin_zone))
+
+    @property
+    def arrives_local(self) -> datetime:
+        """The wall clock at the destination when it arrives."""
+        return self.arrives_at.astimezone(zone(self.destination_zone))
+
+    @property
+    def flight(self) -> str:
+        """``"EK 501"``."""
+        return f"{self.marketing_carrier} {self.flight_number}"
+
+
+class FlightOffer(Shape):
+    """A fare that can be booked until it expires. ``back_from`` is where in ``segments`` the way back begins."""
+
+    id: str
+    supplier: str
+    supplier_ref: str
+    segments: tuple[Segment, ...] = Field(min_length=1)
+    back_from: int | None = None
+    price: Money
+    expires_at: UtcTime
+    hold_possible: bool
+    hold_until: UtcTime | None = None
+    party: Party
+    cabin: Cabin
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if any(then.departs_at < first.arrives_at for first, then in pairwise(self.segments)):
+            raise ValueError("a segment departs before the one before it has arrived")
+        if self.back_from is not None and not 0 < self.back_from < len(self.segments):
+            raise ValueError("the way back begins behind the first segment")
+        return self
+
+    @property
+    def outbound(self) -> tuple[Segment, ...]:
+        return self.segments[: self.back_from]
+
+    @property
+    def inbound(self) -> tuple[Segment, ...]:
+        """The way back; empty for a one-way fare."""
+        return () if self.back_from is None else self.segments[self.back_from :]
+
+    @property
+    def stops(self) -> int:
+        """Changes of plane on the way that has more of them."""
+        return max(len(self.outbound), len(self.inbound)) - 1
+
+    def alive(self, now: datetime) -> bool:
+        """Whether it can still be had; at its expiry it cannot."""
+        return now < self.expires_at
+
+
+class FlightOrder(Shape):
+    """What a supplier holds for us: a seat on hold (``tentative``), a booking, or what became of one."""
+
+    supplier: str
+    supplier_ref: str
+    locator: str | None = None
+    status: FlightStatus
+    price: Money
+    hold_expires_at: UtcTime | None = None
+    segments: tuple[Segment, ...] = ()

@@ -1,0 +1,104 @@
+"""What keeps us from leaning on a supplier that is down, or on one that is up too hard."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+
+from .. import metrics
+from ..clock import Clock
+from .protocols import SupplierError
+
+FAILURES = 5
+WINDOW = 30.0
+"""Seconds within which so many failures open a breaker."""
+PAUSE = 30.0
+"""Seconds it stays open before one request may try."""
+
+_open: Counter[str] = Counter()
+"""Open breakers by supplier: each agency has its own, the gauge is of all."""
+
+
+class Breaker:
+    """Refuses at once while a supplier fails: five failures in 30 s open it for 30 s, then a single trial decides."""
+
+    def __init__(self, supplier: str, clock: Clock) -> None:
+        self._supplier = supplier
+        self._clock = clock
+        self._failures: deque[float] = deque(maxlen=FAILURES)
+        self._opened_at: float | None = None
+        self._trial = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._opened_at is not None
+
+    def admit(self) -> bool:
+        """Whether this request is the trial, to be told to ``passed``, ``failed`` or ``abandoned``.
+
+        ``breaker_open`` if it may not be made.
+        """
+        if self._opened_at is None:
+            return False
+        left = self._opened_at + PAUSE - self._clock.monotonic()
+        if left > 0 or self._trial:
+            raise SupplierError(
+                "breaker_open", "the supplier is failing and left alone for now", retry_after=max(left, 1)
+            )
+        self._trial = True
+        return True
+
+    def passed(self, *, trial: bool) -> None:
+        """The supplier answered, be it with a no."""
+        if trial:
+            self.close()
+
+    def failed(self, *, trial: bool) -> None:
+        """It did not."""
+        now = self._clock.monotonic()
+        if trial:
+            self._trial = False
+            self._opened_at = now
+            return
+        self._failures.append(now)
+        if self._opened_at is None and len(self._failures) == FAILURES and now - self._failures[0] <= WINDOW:
+            self._opened_at = now
+            self._count(1)
+
+    def abandoned(self, *, trial: bool) -> None:
+        """Nobody will ever know; another may try."""
+        if trial:
+            self._trial = False
+
+    def close(self) -> None:
+        """Forget all failures."""
+        if self._opened_at is not None:
+            self._count(-1)
+        self._opened_at = None
+        self._trial = False
+        self._failures.clear()
+
+    def _count(self, by: int) -> None:
+        _open[self._supplier] += by
+        metrics.SUPPLIER_BREAKER_OPEN.labels(self._supplier).set(min(_open[self._supplier], 1))
+
+
+class RateLimit:
+    """Spaces requests: a burst at once, then so many a second. Who would wait too long is refused."""
+
+    def __init__(self, clock: Clock, *, per_second: float = 20.0, burst: int = 40, longest: float = 5.0) -> None:
+        self._clock = clock
+        self._interval = 1 / per_second
+        self._head_start = burst * self._interval
+        self._longest = longest
+        self._taken_until = clock.monotonic() - self._head_start
+
+    async def turn(self) -> None:
+        """Return when it is this request's turn. ``rate_limited`` if that is more than ``longest`` seconds away."""
+        now = self._clock.monotonic()
+        start = max(self._taken_until, now - self._head_start)
+        wait = start + self._interval - now
+        if wait > self._longest:
+            raise SupplierError("rate_limited", "too many requests to the supplier at once", retry_after=wait)
+        self._taken_until = start + self._interval
+        if wait > 0:
+            await self._clock.sleep(wait)

@@ -1,0 +1,236 @@
+"""The house: a supplier of our own, with fares out of a timetable and orders that are real rows of the agency."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from ....storage import house_orders
+from ... import ids
+from ...clock import Clock
+from ...domain.audit import canonical
+from ...domain.errors import Conflict
+from ...domain.travel import FlightOffer, FlightOrder, FlightQuestion, Party, Passenger, Segment
+from ...runtime import Asks
+from ..protocols import Capabilities, SupplierError
+from .fares import Itinerary, again, itineraries
+from .places import airports, served
+from .timetable import Flight
+
+NAME = "house"
+OFFER_LIFE = timedelta(minutes=20)
+HOLD_LIFE = timedelta(hours=24)
+SALES_END = timedelta(hours=2)
+"""Before departure; a hold ends there as well."""
+SALES_BEGIN = timedelta(days=355)
+"""Before departure: airlines load no further."""
+LARGEST_PARTY = 9
+"""More than nine persons are a group, which is not sold by fare."""
+
+_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+"""What a locator is made of: nothing that reads like something else."""
+
+
+class House:
+    """The house as one agency sees it."""
+
+    name = NAME
+    capabilities = Capabilities(
+        methods=frozenset({"search", "price", "hold", "book", "read", "find"}), honours_keys=True, looks_up=True
+    )
+
+    def __init__(self, tenant_id: str, store: Asks, clock: Clock) -> None:
+        self._tenant_id = tenant_id
+        self._store = store
+        self._clock = clock
+
+    async def search(self, question: FlightQuestion) -> list[FlightOffer]:
+        """Offers for 20 minutes. The fares are a function of the question; what leaves too soon is not sold."""
+        self._check(question)
+        now = self._clock.now()
+        return [
+            self._offer(found, question, now)
+            for found in itineraries(question)
+            if now + SALES_END < found.out.flights[0].departs_at < now + SALES_BEGIN
+        ]
+
+    async def price(self, offer: FlightOffer) -> FlightOffer:
+        """The fare read again from the timetable; a price never moves while the offer lives."""
+        found = again(offer.supplier_ref)
+        if found is None or not offer.alive(self._clock.now()):
+            raise SupplierError("not_found", "the offer is no longer available")
+        return offer.model_copy(update={"price": found.price})
+
+    async def hold(self, offer: FlightOffer, passengers: Sequence[Passenger], key: str) -> FlightOrder:
+        """Seats for 24 hours, less if the flight leaves sooner."""
+        return await self._order(offer, passengers, key, "held")
+
+    async def book(
+        self, offer: FlightOffer, passengers: Sequence[Passenger], key: str, held: str | None = None
+    ) -> FlightOrder:
+        """A confirmed booking, once per key."""
+        return await self._order(offer, passengers, key, "booked", held)
+
+    async def read(self, supplier_ref: str) -> FlightOrder:
+        """An order by its id; a hold nobody booked in time reads as cancelled."""
+        order_id = ids.parse_uuid(supplier_ref)
+        read = house_orders.Read(tenant_id=self._tenant_id, id=order_id or ids.uuid7())
+        order = await self._store.ask(read)
+        if order is None:
+            raise SupplierError("not_found", "there is no such order")
+        return self._told(order)
+
+    async def find(self, key: str) -> FlightOrder | None:
+        """The order made with our key."""
+        order = await self._store.ask(house_orders.Find(tenant_id=self._tenant_id, key=key))
+        return None if order is None else self._told(order)
+
+    def _check(self, question: FlightQuestion) -> None:
+        for code in (question.origin, question.destination):
+            if not served(code):
+                raise SupplierError("validation_failed", f"{code} is not an airport or city that is served")
+        party = question.party
+        if party.total > LARGEST_PARTY:
+            raise SupplierError("validation_failed", f"at most {LARGEST_PARTY} persons travel on one booking")
+        if party.infant > party.adult + party.senior:
+            raise SupplierError("validation_failed", "each infant travels with an adult of their own")
+
+    def _offer(self, found: Itinerary, question: FlightQuestion, now: datetime) -> FlightOffer:
+        flights = found.out.flights + (found.back.flights if found.back else ())
+        hold_possible = not any(flight.airline.low_cost for flight in flights)
+        return FlightOffer(
+            id=ids.uuid7(),
+            supplier=NAME,
+            supplier_ref=found.ref,
+            segments=tuple(_segment(flight, question) for flight in flights),
+            back_from=len(found.out.flights) if found.back else None,
+            price=found.price,
+            expires_at=now + OFFER_LIFE,
+            hold_possible=hold_possible,
+            hold_until=_hold_until(flights[0].departs_at, now) if hold_possible else None,
+            party=question.party,
+            cabin=question.cabin,
+        )
+
+    async def _order(
+        self,
+        offer: FlightOffer,
+        passengers: Sequence[Passenger],
+        key: str,
+        state: house_orders.State,
+        held: str | None = None,
+    ) -> FlightOrder:
+        asked = _fingerprint(offer, passengers, state, held)
+        known = await self._store.ask(house_orders.Find(tenant_id=self._tenant_id, key=key))
+        if known is None:
+            known = await self._place(offer, passengers, key, state, held, asked)
+        if known.data["asked"] != asked:
+            raise SupplierError("conflict", "this key belongs to another order")
+        return self._told(known)
+
+    async def _place(
+        self,
+        offer: FlightOffer,
+        passengers: Sequence[Passenger],
+        key: str,
+        state: house_orders.State,
+        held: str | None,
+        asked: str,
+    ) -> house_orders.HouseOrder:
+        now = self._clock.now()
+        self._refuse_if_unsellable(offer, passengers, state, held, now)
+        data: dict[str, Any] = {
+            "asked": asked,
+            "locator": _locator(self._tenant_id, held or key),
+            "segments": [segment.model_dump(mode="json") for segment in offer.segments],
+            "persons": [{"id": person.id, "name": person.full_name, "type": person.type} for person in passengers],
+        }
+        if state == "held":
+            data["hold_expires_at"] = _hold_until(offer.segments[0].departs_at, now).isoformat()
+        if held is not None:
+            data["locator"], data["held"] = (await self.read(held)).locator, held
+        place = house_orders.Place(
+            tenant_id=self._tenant_id,
+            id=ids.uuid7(),
+            key=key,
+            state=state,
+            price=offer.price.amount,
+            currency=offer.price.currency,
+            data=data,
+            now=now,
+            held=held,
+        )
+        try:
+            return await self._store.ask(place)
+        except Conflict as gone:
+            raise SupplierError("conflict", "the hold has lapsed or was booked before") from gone
+
+    def _refuse_if_unsellable(
+        self,
+        offer: FlightOffer,
+        passengers: Sequence[Passenger],
+        state: house_orders.State,
+        held: str | None,
+        now: datetime,
+    ) -> None:
+        found = again(offer.supplier_ref)
+        if found is None or (held is None and not offer.alive(now)):
+            raise SupplierError("not_found", "the offer is no longer available")
+        if found.price != offer.price:
+            raise SupplierError("conflict", "the price is not the offer's")
+        if Party.of(tuple(passengers)) != offer.party:
+            raise SupplierError("validation_failed", f"the fare is for {offer.party.text}")
+        if any(person.missing for person in passengers):
+            raise SupplierError("validation_failed", "a passenger's details are incomplete")
+        if state == "held" and not offer.hold_possible:
+            raise SupplierError("capability_not_supported", "this fare cannot be held")
+
+    def _told(self, order: house_orders.HouseOrder) -> FlightOrder:
+        until = order.data.get("hold_expires_at")
+        expires_at = None if until is None else datetime.fromisoformat(until)
+        lapsed = order.state == "held" and expires_at is not None and expires_at <= self._clock.now()
+        status = {"held": "cancelled" if lapsed else "tentative", "booked": "confirmed", "taken": "confirmed"}
+        return FlightOrder(
+            supplier=NAME,
+            supplier_ref=order.id,
+            locator=order.data["locator"],
+            status=status[order.state],  # type: ignore[arg-type]  # the words above
+            price=order.price,
+            hold_expires_at=expires_at if order.state == "held" else None,
+            segments=tuple(Segment.model_validate(each) for each in order.data["segments"]),
+        )
+
+
+def _hold_until(departs_at: datetime, now: datetime) -> datetime:
+    return min(now + HOLD_LIFE, departs_at - SALES_END)
+
+
+def _segment(flight: Flight, question: FlightQuestion) -> Segment:
+    return Segment(
+        marketing_carrier=flight.airline.code,
+        flight_number=str(flight.number),
+        origin=flight.origin,
+        destination=flight.destination,
+        departs_at=flight.departs_at,
+        arrives_at=flight.arrives_at,
+        origin_zone=airports()[flight.origin].zone,
+        destination_zone=airports()[flight.destination].zone,
+        cabin=question.cabin,
+    )
+
+
+def _fingerprint(
+    offer: FlightOffer, passengers: Sequence[Passenger], state: house_orders.State, held: str | None
+) -> str:
+    """What a key stands for: the same key with anything else is a mistake of the caller."""
+    persons = [person.fingerprint for person in passengers]
+    asked = {"ref": offer.supplier_ref, "price": offer.price.text, "persons": persons, "state": state, "held": held}
+    return hashlib.sha256(canonical(asked)).hexdigest()
+
+
+def _locator(tenant_id: str, key: str) -> str:
+    """Six letters and digits, always the same for the same key."""
+    drawn = int.from_bytes(hashlib.sha256(f"{tenant_id}|{key}".encode()).digest()[:8])
+    return "".join(_LETTERS[drawn >> 5 * place & 31] for place in range(6))

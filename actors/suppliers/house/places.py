@@ -1,0 +1,111 @@
+"""The house's world: airports, airlines, hotels and its currencies' factors, read once from the files beside this."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from math import asin, cos, radians, sin, sqrt
+from pathlib import Path
+
+EARTH_KM = 6371
+
+
+@dataclass(frozen=True, slots=True)
+class Airport:
+    """An airport and the IANA zone its clocks follow. ``metro`` is the IATA code of its city if that has several."""
+
+    code: str
+    metro: str
+    city: str
+    country: str
+    zone: str
+    latitude: float
+    longitude: float
+
+
+@dataclass(frozen=True, slots=True)
+class Airline:
+    """An airline and the airports it flies from and to."""
+
+    code: str
+    name: str
+    hubs: frozenset[str]
+    low_cost: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Hotel:
+    """A property, with what a double room costs there on an ordinary night, in USD."""
+
+    id: str
+    name: str
+    city: str
+    country: str
+    stars: int
+    usd: int
+
+
+@cache
+def airports() -> Mapping[str, Airport]:
+    """By IATA code, in the file's order."""
+    return {
+        row["code"]: Airport(
+            code=row["code"],
+            metro=row["metro"],
+            city=row["city"],
+            country=row["country"],
+            zone=row["zone"],
+            latitude=float(row["latitude"]),
+            longitude=float(row["longitude"]),
+        )
+        for row in _rows("airports")
+    }
+
+
+@cache
+def airlines() -> tuple[Airline, ...]:
+    """In the file's order."""
+    return tuple(
+        Airline(row["code"], row["name"], frozenset(row["hubs"].split()), row["low_cost"] == "yes")
+        for row in _rows("airlines")
+    )
+
+
+@cache
+def hotels() -> tuple[Hotel, ...]:
+    """In the file's order."""
+    return tuple(
+        Hotel(row["id"], row["name"], row["city"], row["country"], int(row["stars"]), int(row["usd"]))
+        for row in _rows("hotels")
+    )
+
+
+@cache
+def per_usd() -> Mapping[str, Decimal]:
+    """How much of each currency the house counts as one US dollar. Fixed, so that a fare is the same every day."""
+    return {row["currency"]: Decimal(row["per_usd"]) for row in _rows("currencies")}
+
+
+def served(code: str) -> tuple[Airport, ...]:
+    """The airports behind an airport's or a city's code; none if the house knows neither."""
+    known = airports()
+    if code in known:
+        return (known[code],)
+    return tuple(airport for airport in known.values() if airport.metro == code)
+
+
+@cache
+def distance(one: str, other: str) -> int:
+    """Kilometres between two airports along the great circle, to the nearest ten: the same on every machine."""
+    here, there = airports()[one], airports()[other]
+    north, east = radians(there.latitude - here.latitude), radians(there.longitude - here.longitude)
+    across = sin(north / 2) ** 2 + cos(radians(here.latitude)) * cos(radians(there.latitude)) * sin(east / 2) ** 2
+    return round(2 * EARTH_KM * asin(sqrt(across)) / 10) * 10
+
+
+def _rows(name: str) -> Iterator[dict[str, str]]:
+    with (Path(__file__).parent / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file, strict=True)

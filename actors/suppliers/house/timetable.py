@@ -1,0 +1,125 @@
+"""The house's timetable: who flies from where to where, and when, every day of the year.
+
+All of it is drawn from hashes, never from a random generator or a hash that differs between runs: the same question has
+the same answer on any machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from hashlib import sha256
+
+from ...domain.travel import zone
+from .places import Airline, airlines, airports, distance
+
+SHORTEST_KM = 80
+LONGEST_KM = 15_500
+LONGEST_LOW_COST_KM = 5_500
+LONGEST_DETOUR = 1.5
+"""How much farther the way over a hub may be than the way straight there."""
+LAYOVER = timedelta(minutes=60)
+LONGEST_LAYOVER = timedelta(hours=14)
+HUBS = 10
+"""Ways over a hub that are offered for one day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """One departure on one day."""
+
+    airline: Airline
+    number: int
+    origin: str
+    destination: str
+    departs_at: datetime
+    arrives_at: datetime
+
+    @property
+    def name(self) -> str:
+        """``"BOM-EK500-DXB"``: no other flight of a day is called so."""
+        return f"{self.origin}-{self.airline.code}{self.number}-{self.destination}"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One or two flights that take somebody from one airport to another."""
+
+    flights: tuple[Flight, ...]
+
+    @property
+    def airline(self) -> Airline:
+        return self.flights[0].airline
+
+    @property
+    def kilometres(self) -> int:
+        return sum(distance(flight.origin, flight.destination) for flight in self.flights)
+
+    @property
+    def name(self) -> str:
+        return ".".join(flight.name for flight in self.flights)
+
+
+def draw(*about: object) -> int:
+    """A number that looks random and is always the same for the same ``about``."""
+    return int.from_bytes(sha256("|".join(map(str, about)).encode()).digest()[:8])
+
+
+@lru_cache(maxsize=512)
+def ways(origin: str, destination: str, day: date, *, direct_only: bool) -> tuple[Way, ...]:
+    """How one gets from one airport to another, leaving on ``day`` by the clock there: straight, then over hubs."""
+    straight = [Way((flight,)) for airline in airlines() for flight in _flights(airline, origin, destination, day)]
+    return tuple(straight if direct_only else [*straight, *_over_hubs(origin, destination, day)])
+
+
+def _flies(airline: Airline, origin: str, destination: str) -> bool:
+    if origin == destination or not (origin in airline.hubs or destination in airline.hubs):
+        return False
+    return SHORTEST_KM <= distance(origin, destination) <= (LONGEST_LOW_COST_KM if airline.low_cost else LONGEST_KM)
+
+
+def _flights(airline: Airline, origin: str, destination: str, day: date) -> Iterator[Flight]:
+    if not _flies(airline, origin, destination):
+        return
+    for turn in range(1 + draw("daily", airline.code, origin, destination) % 2):
+        drawn = draw("departure", airline.code, origin, destination, turn)
+        minutes = 30 + drawn % 276 * 5  # between half past midnight and half past eleven at night
+        number = 100 + draw("number", airline.code, origin, destination) % 900 * 2 + turn
+        wall = datetime.combine(day, time(minutes // 60, minutes % 60), zone(airports()[origin].zone))
+        departs_at = wall.astimezone(UTC)
+        lasts = flying_time(distance(origin, destination))
+        yield Flight(airline, number, origin, destination, departs_at, departs_at + lasts)
+
+
+def flying_time(kilometres: int) -> timedelta:
+    """Gate to gate, to five minutes: half an hour on the ground and some 800 km an hour."""
+    return timedelta(minutes=round((30 + kilometres * 60 / 800) / 5) * 5)
+
+
+def _over_hubs(origin: str, destination: str, day: date) -> list[Way]:
+    straight = distance(origin, destination)
+    detours = [
+        (distance(origin, hub) + distance(hub, destination), airline.code, hub, airline)
+        for airline in airlines()
+        for hub in sorted(airline.hubs)
+        if hub in airports() and _flies(airline, origin, hub) and _flies(airline, hub, destination)
+    ]
+    near = [found for found in detours if found[0] <= LONGEST_DETOUR * straight]
+    nearest = sorted(near, key=lambda found: found[:3])[:HUBS]
+    joined = (_join(airline, origin, hub, destination, day) for _km, _code, hub, airline in nearest)
+    return [way for way in joined if way is not None]
+
+
+def _join(airline: Airline, origin: str, hub: str, destination: str, day: date) -> Way | None:
+    """The first flight to the hub that day, and the first one on from there that can be reached."""
+    first = min(_flights(airline, origin, hub, day), key=lambda flight: flight.departs_at)
+    landed = first.arrives_at.astimezone(zone(airports()[hub].zone)).date()
+    onward = [
+        flight
+        for later in range(2)
+        for flight in _flights(airline, hub, destination, landed + timedelta(days=later))
+        if LAYOVER <= flight.departs_at - first.arrives_at <= LONGEST_LAYOVER
+    ]
+    return Way((first, min(onward, key=lambda flight: flight.departs_at))) if onward else None
