@@ -35,6 +35,8 @@ _CONNECT_TIMEOUT: Final = 5.0
 _CLOSE_TIMEOUT: Final = 3.0
 _ATTEMPTS: Final = 5
 """How often a transaction is run that others got in the way of."""
+_CONNECTIONS: Final = 3
+"""How many connections may break under one operation: maybe it is the operation that breaks them."""
 _BEGIN_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 _log = log.get(__name__)
@@ -155,26 +157,24 @@ class Engine:
 
         Raises its refusals, ``storage_unavailable``, and as they are the errors that are defects.
         """
-        attempt = 1
-        while True:
+        for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return await self._attempt(operation)
             except _Broken as broken:
-                if attempt > 1:
-                    raise errors.Away from broken
-                metrics.STORAGE_RETRIES_TOTAL.labels("connection").inc()
+                reason, cause = "connection", broken.__cause__
             except asyncpg.PostgresError as error:
-                reason = errors.again(error)
-                if reason is None:
-                    told = errors.refusal(error)
-                    if told is None:
-                        raise
+                told = errors.refusal(error)
+                if told is not None:
                     raise told from error
-                if attempt >= _ATTEMPTS:
-                    raise errors.Away from error
-                metrics.STORAGE_RETRIES_TOTAL.labels(reason).inc()
-                await asyncio.sleep(random.uniform(0.002, 0.01) * 2**attempt)  # noqa: S311  # only to part the two
-            attempt += 1
+                retry = errors.again(error)
+                if retry is None:
+                    raise
+                reason, cause = retry, error
+            if reason == "connection" and attempt >= _CONNECTIONS:
+                raise errors.Away from cause
+            metrics.STORAGE_RETRIES_TOTAL.labels(reason).inc()
+            await asyncio.sleep(random.uniform(0.002, 0.01) * 2**attempt)  # noqa: S311  # only to part the two
+        raise errors.Away
 
     async def _attempt(self, operation: Operation[R]) -> R:
         tenant = operation.tenant_id
@@ -196,9 +196,6 @@ class Engine:
                 name = type(operation).__name__
                 _log.warning("operation_interrupted", operation=name, reason=f"{type(error).__name__}: {error}")
                 raise (errors.Away if errors.gave_up(error) else _Broken) from error
-            except BaseException:  # cancelled: what the server still does here is of no use to anyone
-                _terminate(db)
-                raise
 
     @asynccontextmanager
     async def acquire_system(self) -> AsyncIterator[Connection]:
@@ -293,21 +290,33 @@ async def _transact(db: Connection, operation: Operation[R], begin: str) -> R:
     await db.execute(begin)
     try:
         reply = await operation.run(db)
-    except Exception as error:
+    except BaseException as error:
         if not _is_broken(db, error):
-            await db.execute("ROLLBACK")
+            await _roll_back(db)
         raise
     try:
         outcome = await db.execute("COMMIT")
-    except Exception as error:
+    except BaseException as error:
         if isinstance(error, asyncpg.PostgresError) and not _is_broken(db, error):
             raise  # refused by the server, a conflict or a deferred constraint: rolled back
         _terminate(db)
+        if not isinstance(error, Exception):
+            raise
         _log.error("commit_lost", operation=type(operation).__name__, reason=f"{type(error).__name__}: {error}")
         raise errors.CommitLost from error
     if outcome != "COMMIT":
         raise RuntimeError(f"{type(operation).__name__} went on after a failed statement and was rolled back")
     return reply
+
+
+async def _roll_back(db: Connection) -> None:
+    """Undo what was begun. A server that cannot even do that does it when it sees the connection gone."""
+    try:
+        async with asyncio.timeout(_CLOSE_TIMEOUT):
+            await db.execute("ROLLBACK")
+    except Exception as error:  # noqa: BLE001  # the reason for the rollback is what the caller is told
+        _log.warning("connection_lost", reason=f"{type(error).__name__}: {error}")
+        _terminate(db)
 
 
 def _is_broken(db: Connection, error: BaseException) -> bool:
