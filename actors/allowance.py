@@ -1,4 +1,4 @@
-"""What an agency may use: turns per minute and hour, and tokens per day. Kept by its actor, lent to its sessions as a port."""
+"""What an agency may use: turns per minute and hour, tokens per day. Its actor keeps it and lends it to sessions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOUR = 3600.0
 class Allowance:
     """Sliding windows of admitted turns and the day's tokens, settled and reserved.
 
-    One object per agency, changed on the loop's thread in one go, so parallel turns cannot all pass on the same remainder.
+    One object per agency, changed on the loop's thread in one go: parallel turns cannot all pass on the same remainder.
     """
 
     def __init__(self, settings: TenantSettings, clock: Clock) -> None:
@@ -27,7 +27,7 @@ class Allowance:
         self._reserved = 0
 
     def restore(self, turn_ages: list[float], settled_today: int) -> None:
-        """Take up what storage remembers: the ages in seconds of the last hour's turns, oldest first, and today's tokens."""
+        """Take up what storage remembers: ages in seconds of the last hour's turns, oldest first, today's tokens."""
         now = self._clock.monotonic()
         self._turns = deque(now - age for age in turn_ages)
         self._settled = settled_today

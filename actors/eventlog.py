@@ -1,7 +1,7 @@
 """A session's newest events, encoded once and shared by everybody who watches.
 
-The session's actor alone writes here. A viewer holds a ``Feed``, a cursor into it: a slow one costs nothing and wakes up to
-one write holding all it has missed. What has left the ring is read from the table.
+The session's actor alone writes here. A viewer holds a ``Feed``, a cursor into it: a slow one costs nothing and wakes
+up to one write holding all it has missed. What has left the ring is read from the table.
 """
 
 from __future__ import annotations
@@ -84,8 +84,11 @@ class EventLog:
 
 @dataclass(frozen=True, slots=True)
 class Until:
-    """Where a stream ends. One of: at once (``replay``), never (``live``), with the last ``final`` of ``turns``, or
-    (``settled``) with the ``final`` after which the session has nothing to do."""
+    """Where a stream ends.
+
+    One of: at once (``replay``), never (``live``), with the last ``final`` of ``turns``, or (``settled``) with the
+    ``final`` after which the session has nothing to do.
+    """
 
     replay: bool = False
     live: bool = False
@@ -166,7 +169,7 @@ class Feed:
             self._ended = not self._turns and not self.until.live
 
     def _settle(self, chunks: list[bytes]) -> None:
-        """Nothing more is there: is the stream at its end?"""
+        """Nothing more is there; the stream may be at its end."""
         done = self.until.replay or (self.until.settled and not self.log.busy)
         if done or self.log.over:
             chunks.append(self.finally_ if done else self.log.parting)

@@ -62,6 +62,6 @@ class HousekeepingActor(Actor):
         if self.ref.is_alive():
             self.ref.tell(Round())
 
-    async def on_end(self, failure: BaseException | None) -> None:
+    async def on_end(self, failure: BaseException | None) -> None:  # noqa: ARG002 -- the hook's own
         if self.timer is not None:
             self.timer.cancel()

@@ -1,6 +1,6 @@
-"""What a POST to a conversation does: start, queue, interrupt, join or refuse; decide; and from where its sender watches.
+"""What a POST to a conversation does: start, queue, interrupt, join or refuse; decide; and where its sender watches.
 
-The table of business 4.3, and the cursors of 3.5 and 3.6. One of these belongs to each session's actor and reads and changes
+The table of business 4.3, and the cursors of 3.5 and 3.6. One of these belongs to each session's actor and changes
 nothing but that actor's state, on its loop.
 """
 
@@ -74,7 +74,7 @@ class Posting:
         if has_text:
             self._make_room(posted)
         if posted.approvals:
-            return await self._decide(posted, has_text)
+            return await self._decide(posted, has_text=has_text)
         if has_text:
             return await self._say(posted)
         return self._follow_empty()
@@ -142,7 +142,7 @@ class Posting:
         self.starting = self.starting or not queued
         self.accepting += 1
         try:
-            stored = await self._accept(taken, posted, queued)
+            stored = await self._accept(taken, posted, queued=queued)
         finally:
             self.accepting -= 1
             self.starting = self.starting and queued
@@ -159,7 +159,7 @@ class Posting:
             await session.start_turn(taken)
         return feed
 
-    async def _accept(self, taken: Turn, posted: Post, queued: bool) -> Stored | None:
+    async def _accept(self, taken: Turn, posted: Post, *, queued: bool) -> Stored | None:
         session, message_id = self.session, ids.uuid7()
         return await session.line.write(
             lambda after, now: turns.Accept(
@@ -196,7 +196,7 @@ class Posting:
         child.tell(turn.Break(error, who.user_id))
         return True
 
-    async def _decide(self, posted: Post, has_text: bool) -> Feed:
+    async def _decide(self, posted: Post, *, has_text: bool) -> Feed:
         """Decisions first, then the passes they cause; text rides along if nothing else runs."""
         session = self.session
         rides = has_text and not self.busy
@@ -346,12 +346,9 @@ class Posting:
             after = min(running.pass_event - 1, session.log.last)
             return Feed(session.log, after=after, until=Until(turns=frozenset([running.id])), only=running.id)
         resumed = self.resumed
-        recent = resumed is not None and resumed.ended_at is not None
-        if resumed is not None and resumed.ended_at is not None and recent:
-            if session.clock.now() - resumed.ended_at < REJOIN_WINDOW:
-                return Feed(
-                    session.log, after=resumed.pass_event - 1, until=Until(replay=True), only=resumed.id
-                )
+        ended = None if resumed is None else resumed.ended_at
+        if resumed is not None and ended is not None and session.clock.now() - ended < REJOIN_WINDOW:
+            return Feed(session.log, after=resumed.pass_event - 1, until=Until(replay=True), only=resumed.id)
         if self.busy:
             return Feed(session.log, after=session.log.last, until=Until(settled=True))
         if finally_:
@@ -372,4 +369,3 @@ class Posting:
 
 def _is_place(cursor: str) -> bool:
     return cursor.isascii() and cursor.isdigit() and len(cursor) <= CURSOR_DIGITS
-

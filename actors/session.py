@@ -76,7 +76,7 @@ class World:
     settings: Settings
     ports: Callable[[Recorder, Agency], Ports]
     stopping: Callable[[], bool]
-    passes: Passes
+    passes: Passes = field(default_factory=Passes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,18 +238,16 @@ class SessionActor(Supervisor):
 
     async def _older(self, after: int, through: int) -> list[Frame]:
         """Events that have left the ring. A viewer's read, so it goes straight to storage."""
-        replay = sessions.Replay(
-            tenant_id=self.tenant_id, session_id=self.session_id, after=after, through=through
-        )
+        replay = sessions.Replay(tenant_id=self.tenant_id, session_id=self.session_id, after=after, through=through)
         rows = await self.world.store.ask(replay)
         return frames_of((row.seq, row.turn_id, row.kind, row.data) for row in rows)
 
-    async def receive(self, message: Any) -> Any:
+    async def receive(self, message: Any) -> Any:  # noqa: C901 -- one match, one line a case
         match message:
             case turn.Said():
                 return self.line.words(message.turn_id, message.text, message.taken)
             case turn.Wanted():
-                self.line.step(message.make, message.done)
+                return self._want(message)
             case turn.Ended():
                 return await self._pass_ended(message)
             case Post():
@@ -270,6 +268,9 @@ class SessionActor(Supervisor):
                 return await self._wake()
             case _:
                 return await super().receive(message)
+
+    def _want(self, wanted: turn.Wanted) -> None:
+        self.line.step(wanted.make, wanted.done)
 
     @property
     def busy(self) -> bool:

@@ -32,7 +32,7 @@ class Said(Message[None]):
 
 @dataclass(frozen=True, slots=True)
 class Wanted(Message[None]):
-    """Event: a step this turn has come to; ``done`` is resolved with its reply when it is stored. None only waits its turn."""
+    """Event: a step this turn has come to; ``done`` has its reply when it is stored. None only waits its turn."""
 
     turn_id: str
     make: Callable[[int, datetime], Step[Any]] | None
@@ -123,7 +123,9 @@ class TurnActor(Actor):
                 assert_never(message)
 
     async def _run(self) -> None:
-        self.inner = running = asyncio.get_running_loop().create_task(run_within(self.work, self.seconds), name="pass.work")
+        self.inner = running = asyncio.get_running_loop().create_task(
+            run_within(self.work, self.seconds), name="pass.work"
+        )
         try:
             state = await asyncio.shield(running)
         except asyncio.CancelledError:

@@ -108,7 +108,7 @@ class WriteLine:
             for place, words in enumerate(batch, start=1)
         ]
         await self.store.ask(Append(tuple(rows)), within=PATIENCE + 5)
-        for words in batch:
+        for _ in batch:
             self._line.popleft()
         self._tell(tuple(rows))
         for words in batch:

@@ -24,13 +24,13 @@ CASE WHEN status = 'pending' AND expires_at <= $2 THEN 'expired' ELSE status END
 payload, resolved_at, resolved_by_user_id, reason, approver_roles
 """
 
-ONE = f"SELECT {FIELDS} FROM pending_approvals WHERE tenant_id = $1 AND id = $3"
+ONE = f"SELECT {FIELDS} FROM pending_approvals WHERE tenant_id = $1 AND id = $3"  # noqa: S608 -- a constant
 PAGE = f"""
 SELECT {FIELDS}, count(*) OVER () AS total FROM pending_approvals
  WHERE tenant_id = $1 AND ($3::uuid IS NULL OR session_id = $3)
    AND ($4 = 'all' OR $4 = CASE WHEN status = 'pending' AND expires_at <= $2 THEN 'expired' ELSE status END)
  ORDER BY requested_at DESC, id DESC LIMIT $5 OFFSET $6
-"""
+"""  # noqa: S608 -- a constant
 COUNT = """
 SELECT count(*) FROM pending_approvals
  WHERE tenant_id = $1 AND ($3::uuid IS NULL OR session_id = $3)
@@ -66,9 +66,7 @@ class Page(Snapshot[Approvals]):
         rows = await db.fetch(PAGE, *scope, self.limit, self.offset)
         total = rows[0]["total"] if rows else await db.fetchval(COUNT, *scope)
         overdue = await db.fetch(OVERDUE, self.tenant_id, self.now)
-        return Approvals(
-            tuple(approval(row) for row in rows), total, tuple(row["session_id"] for row in overdue)
-        )
+        return Approvals(tuple(approval(row) for row in rows), total, tuple(row["session_id"] for row in overdue))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

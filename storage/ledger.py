@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from .engine import Connection
 
 INSERT_CALL = """
-INSERT INTO tool_calls (id, tenant_id, session_id, turn_id, call_id, tool, desk, input, input_hash, bound, effect, state,
-                        user_id, approval_id, position, created_at)
+INSERT INTO tool_calls (id, tenant_id, session_id, turn_id, call_id, tool, desk, input, input_hash, bound, effect,
+                        state, user_id, approval_id, position, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'proposed', $12, $13, $14, $15)
 """
 
@@ -106,7 +106,7 @@ UPDATE tool_calls SET state = $3, output = $4, error = $5, driver = $6, started_
 
 
 def verdict(output: Mapping[str, Any]) -> str:
-    """The ledger's word for an output: a refusal of the tool or an error is ``failed``, an unclear outcome ``unknown``."""
+    """The ledger's word for an output: a refusal or an error is ``failed``, an unclear outcome ``unknown``."""
     error = output.get("error")
     if isinstance(error, str):
         return "unknown" if error.startswith("outcome_unknown") else "failed"
@@ -114,10 +114,15 @@ def verdict(output: Mapping[str, Any]) -> str:
     return "failed" if said_no or "error_code" in output else "succeeded"
 
 
+# fmt: off
 REFUSING_KEYS = frozenset(
-    "held booked issued cancelled saved opened updated checked read posted reversed drafted created recorded voided paid "
-    "fetched reconciled".split()
+    {
+        "held", "booked", "issued", "cancelled", "saved", "opened", "updated", "checked",
+        "read", "posted", "reversed", "drafted", "created", "recorded", "voided", "paid",
+        "fetched", "reconciled",
+    }
 )
+# fmt: on
 """``{<verb>: false, reason}`` is how a tool refuses (business 10)."""
 
 

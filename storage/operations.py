@@ -2,7 +2,7 @@
 
 An operation with a ``tenant_id`` is run on a connection that serves that tenant alone (row-level security holds it
 there); one with ``None`` is system work and runs as role ``voyagent_system``. A ``Query`` is a single statement in
-autocommit; a ``Snapshot`` several reads in one REPEATABLE READ transaction; a ``Command`` one READ COMMITTED transaction.
+autocommit; a ``Snapshot`` several reads in one REPEATABLE READ transaction; a ``Command`` one READ COMMITTED one.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -194,8 +194,6 @@ class Delete(Command[None]):
 
 
 def _with(entry: audits.Entry, inputs: Mapping[str, Any]) -> audits.Entry:
-    from dataclasses import replace
-
     return replace(entry, inputs={**entry.inputs, **inputs})
 
 
@@ -285,7 +283,8 @@ SELECT s.pruned_through,
   FROM sessions s WHERE s.tenant_id = $1 AND s.id = $2
 """
 OPEN_TURNS = """
-SELECT t.id, t.user_id, t.state, t.text_hash, t.input, t.first_event_id, t.pass_event_id, t.attempts, t.ran_ms, t.queued_at,
+SELECT t.id, t.user_id, t.state, t.text_hash, t.input, t.first_event_id, t.pass_event_id, t.attempts, t.ran_ms,
+       t.queued_at,
        (SELECT count(*) FROM tool_calls c WHERE c.tenant_id = t.tenant_id AND c.turn_id = t.id
                AND c.approval_id IS NOT NULL AND c.state = 'proposed') AS undecided,
        (SELECT count(*) FROM tool_calls c WHERE c.tenant_id = t.tenant_id AND c.turn_id = t.id

@@ -1,7 +1,7 @@
 """Steps: the rows of one stage of a turn and the events that tell of it, in one transaction.
 
-A session writes one step after another. Nothing is told before it is stored, and nothing is stored that will not be told,
-so recovery never has to ask which of the two happened.
+A session writes one step after another. Nothing is told before it is stored, and nothing is stored that will not be
+told, so recovery never has to ask which of the two happened.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Written(Generic[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step(Command[Written[R]]):
-    """A command on one session's turn. ``after`` is the newest event id so far; a step numbers its events from there."""
+    """A command on one session's turn. ``after`` is the newest event id so far; its own are numbered from there."""
 
     session_id: str
     after: int

@@ -94,8 +94,9 @@ class Keyed(Query[str | None]):
 
 
 START_TURN = """
-UPDATE turns SET state = 'running', started_at = coalesce(started_at, $4), first_event_id = coalesce(first_event_id, $5),
-                 pass_event_id = $5, attempts = $6, pass_no = pass_no + $7,
+UPDATE turns SET state = 'running', started_at = coalesce(started_at, $4),
+                 first_event_id = coalesce(first_event_id, $5), pass_event_id = $5, attempts = $6,
+                 pass_no = pass_no + $7,
                  input = CASE WHEN state = 'queued' THEN '{}'::jsonb ELSE input END
  WHERE tenant_id = $1 AND session_id = $2 AND id = $3 AND state IN ('queued', 'waiting', 'running')
 """
@@ -416,7 +417,7 @@ class LoadPass(Snapshot[PassContext]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unfinished(Query[list[tuple[str, str]]]):
-    """Sessions (tenant, session) that have work of their own to do: unfinished turns, decided calls, lapsed approvals."""
+    """Sessions (tenant, session) with work of their own to do: unfinished turns, decided calls, lapsed approvals."""
 
     now: datetime
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 
+from ...storage import turns
 from .. import ids, log, metrics
 from ..config_values import ModelPrice
-from ...storage import turns
 from .assembly import Usage
 from .model import ModelCall
 
@@ -56,7 +56,7 @@ class Spending:
 
     def finish(self, usage: Usage | None, outcome: str) -> None:
         """The call is over; the reservation becomes what was used."""
-        if self._settled:
+        if self._settled or self.refused is not None:
             return
         self._settled = True
         self.usage, self.outcome = usage or self.usage, outcome
@@ -93,7 +93,6 @@ async def begin(task: Task, ports: Ports, call: ModelCall, pass_no: int, desk: s
     spending = Spending(ports, task, ids.uuid7(), call.model, tokens, ports.clock.monotonic())
     spending.refused = ports.allowance.reserve(tokens)
     if spending.refused is not None:
-        spending._settled = True
         return spending
     await ports.store.ask(
         turns.BeginModelCall(

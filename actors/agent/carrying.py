@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ...storage import ledger, turns
 from .. import ids, log, metrics
 from ..domain import transcript
 from ..domain.audit import Entry
@@ -15,7 +16,6 @@ from ..domain.events import Event
 from ..domain.masking import masked
 from ..domain.turns import Ask, Call
 from ..runtime import ActorFailed
-from ...storage import ledger, turns
 from .tools.catalogue import CATALOGUE
 from .tools.tool import Order, Plan, Reading, Tool
 
@@ -56,7 +56,7 @@ def _denial(call: Call) -> Output | None:
     return {"error": f"{call.error or 'withdrawn'}: the call will not run"}
 
 
-async def _carry_out(work: Pass, tool: Tool | None, call: Call) -> Output:
+async def _carry_out(work: Pass, tool: Tool[Any] | None, call: Call) -> Output:
     if tool is None:
         return await _conclude(work, call, {"error": f"unknown_tool: {call.tool}"})
     given = tool.parse(call.input)
@@ -88,7 +88,7 @@ async def _guarded(call: Call, reading: Any) -> Output:
     return output
 
 
-async def _perform(work: Pass, tool: Plan, call: Call, given: Any) -> Output:
+async def _perform(work: Pass, tool: Plan[Any], call: Call, given: Any) -> Output:
     task, message_id = work.task, ids.uuid7()
     plan = tool.plan(given, work.tools)
     bind = tool.gate(given, work.tools) if tool.gated else None
@@ -102,13 +102,13 @@ async def _perform(work: Pass, tool: Plan, call: Call, given: Any) -> Output:
             message_id=message_id,
             plan=plan,
             bind=bind,
-            tell=_teller(work, call),
+            tell=_teller(call),
             account=_accountant(task, call, now, start=True),
         )
     )
 
 
-async def _order(work: Pass, tool: Order, call: Call, given: Any) -> Output:
+async def _order(work: Pass, tool: Order[Any], call: Call, given: Any) -> Output:
     """A supplier's write, in two steps: the intent is stored before the supplier is asked."""
     task, driver = work.task, await tool.driver(given, call.bound or {}, work.tools)
     refused = None
@@ -147,13 +147,13 @@ async def _conclude(work: Pass, call: Call, output: Output, record: Any = None) 
             message_id=message_id,
             output=output,
             record=record,
-            tell=_teller(work, call),
+            tell=_teller(call),
             account=_accountant(task, call, now, start=False),
         )
     )
 
 
-def _teller(work: Pass, call: Call) -> Callable[[Output], Sequence[Event]]:
+def _teller(call: Call) -> Callable[[Output], Sequence[Event]]:
     """The events of a result: the verdict first if a human was asked, then what came of it."""
 
     def tell(output: Output) -> Sequence[Event]:
@@ -249,9 +249,7 @@ def ending(
             about: dict[str, Any] = {"tool_name": call.tool, "tool_call_id": call.call_id}
             about["approval_id"] = call.approval_id
             events.append(
-                Event(
-                    kind="approval_denied", turn_id=turn_id, error_message="withdrawn", text="cancelled", **about
-                )
+                Event(kind="approval_denied", turn_id=turn_id, error_message="withdrawn", text="cancelled", **about)
             )
     if error is not None:
         events.append(Event(kind="error", turn_id=turn_id, error_message=error))

@@ -1,7 +1,7 @@
 """One pass of a turn: settle what was decided, then let the model speak and act until it is done or must wait.
 
-A pass that starts, one that resumes after a decision and one that is carried on after a crash are the same code: everything
-it needs is read from storage, and everything it does is a step that is stored before it is told.
+A pass that starts, one that resumes after a decision and one that is carried on after a crash are the same code:
+everything it needs is read from storage, and everything it does is a step that is stored before it is told.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
+from ...storage import turns
+from ...storage.steps import Step
 from .. import ids, log
 from ..clock import Clock
 from ..domain import transcript
@@ -22,8 +24,6 @@ from ..domain.events import Event
 from ..domain.settings import TenantSettings
 from ..domain.turns import CALLS_PER_PASS, Ask, Brief, Call, CallState, LoopState
 from ..runtime import Asks
-from ...storage import turns
-from ...storage.steps import Step
 from . import accounting, carrying
 from .desks import DESKS, ORCHESTRATOR, ORCHESTRATOR_TOOLS
 from .model import Answer, Delta, Model, ModelCall, ModelFailed
@@ -123,9 +123,7 @@ class Pass:
             return await self.stop("failed", str(broken))
 
     async def _load(self) -> turns.PassContext:
-        load = turns.LoadPass(
-            tenant_id=self.task.tenant_id, session_id=self.task.session_id, turn_id=self.task.turn_id
-        )
+        load = turns.LoadPass(tenant_id=self.task.tenant_id, session_id=self.task.session_id, turn_id=self.task.turn_id)
         return await self.ports.store.ask(load)
 
     async def _advance(self, loaded: turns.PassContext) -> str:
@@ -209,9 +207,7 @@ class Pass:
             model=self.task.model_name,
             system=system_prompt(desk, settings, self.ports.clock.now()),
             tools=[dict(tool) for tool in tools],
-            messages=transcript.for_model(
-                messages, pending=loaded.pending, brief=brief, brief_after=state.brief_after
-            ),
+            messages=transcript.for_model(messages, pending=loaded.pending, brief=brief, brief_after=state.brief_after),
             max_tokens=self.task.max_tokens,
         )
 
@@ -237,7 +233,9 @@ class Pass:
         return await self._end("waiting") if asks else None
 
     async def _take_from_orchestrator(self, answer: Answer, asked: Sequence[Mapping[str, Any]]) -> str | None:
-        handoffs = [Brief(b["input"].get("domain", ""), b["input"].get("goal", "")) for b in asked if b["name"] == "handoff"]
+        handoffs = [
+            Brief(b["input"].get("domain", ""), b["input"].get("goal", "")) for b in asked if b["name"] == "handoff"
+        ]
         events = [self._event("tool_use", b["name"], b["id"], tool_input=dict(b["input"])) for b in asked]
         own = [self._own_result(block) for block in asked]
         questions = [str(b["input"].get("question", "")) for b in asked if b["name"] == "clarify"]
@@ -318,7 +316,7 @@ class Pass:
         return None
 
     async def _propose(self, block: Mapping[str, Any], place: int) -> Proposal:
-        """Look at a call before it is stored: may it be made, and could it succeed now?"""
+        """Look at a call before it is stored: may it be made, and could it succeed now."""
         task = self.task
         tool = {each.name: each for each in for_desk(self.state.desk or "")}.get(block["name"])
         call = Call(
@@ -346,13 +344,13 @@ class Pass:
             return Proposal(call, (asking,), outcome=gate)
         return self._ask(tool, call, gate, asking)
 
-    async def _gate(self, tool: Tool, given: Any) -> Gate | dict[str, Any]:
+    async def _gate(self, tool: Tool[Any], given: Any) -> Gate | dict[str, Any]:
         if isinstance(tool, Order):
             return await tool.check(given, self.tools)
         assert isinstance(tool, Plan)
         return await self.ports.store.ask(tool.gate(given, self.tools))
 
-    def _ask(self, tool: Tool, call: Call, gate: Gate, asking: Event) -> Proposal:
+    def _ask(self, tool: Tool[Any], call: Call, gate: Gate, asking: Event) -> Proposal:
         self.uses[tool.name] += 1
         asked_as = approval_id(self.task.turn_id, tool.name, self.uses[tool.name])
         call = replace(call, bound=dict(gate.bound), approval_id=asked_as)
@@ -373,9 +371,7 @@ class Pass:
         """Carry a call out, or tell what became of it, and remember that it is told."""
         output = await carrying.settle(self, call, outcome)
         state: CallState = "failed" if "error" in output else "succeeded"
-        self.calls = [
-            replace(each, told=True, state=state) if each.id == call.id else each for each in self.calls
-        ]
+        self.calls = [replace(each, told=True, state=state) if each.id == call.id else each for each in self.calls]
 
     async def _end(self, state: Any) -> str:
         return await self.stop(state, None)
@@ -396,7 +392,7 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A call a model asks for, the events that tell of it, and either what a human is asked or what is known already."""
+    """A call a model asks for, the events that tell of it, and what a human is asked or what is known already."""
 
     call: Call
     events: tuple[Event, ...]

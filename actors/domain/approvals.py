@@ -14,7 +14,7 @@ MAP_LIMIT = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """One approval as everybody reads it. ``payload`` is the exact input that will run; overdue reads as ``expired``."""
+    """One approval as everybody reads it. ``payload`` is the exact input that will run; overdue is ``expired``."""
 
     id: str
     session_id: str

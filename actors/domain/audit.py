@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 ActorKind = Literal["human", "agent", "system"]
@@ -70,8 +70,6 @@ def _plain(value: object) -> str:
 
 def wire_time(moment: datetime) -> str:
     """RFC 3339 in UTC with exactly six digits of microseconds and ``Z``."""
-    from datetime import UTC
-
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

@@ -15,9 +15,9 @@ DECIMALS = 10
 """The most digits an amount may have on either side of its point; sums of any real number of them stay exact."""
 
 _EXACT = Context(prec=100, traps=[Inexact, InvalidOperation, Overflow])
-_TWO_BY_ISO = frozenset(("AFN", "ALL", "IRR", "KPW", "LAK", "LBP", "MGA", "MMK", "RSD", "SOS", "SYP", "YER"))
-"""Currencies the CLDR prints without decimals because coins are gone; ISO 4217 still counts their hundredths."""
-
+_COINS_GONE = ("AFN", "ALL", "IRR", "KPW", "LAK", "LBP", "MGA", "MMK", "RSD", "SOS", "SYP", "YER")
+_BY_ISO = {**dict.fromkeys(_COINS_GONE, 2), "IQD": 3}
+"""Where the CLDR prints fewer decimals, because the coins are gone, than ISO 4217 still counts."""
 
 _PLAIN = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 """A decimal as people write it; the words are let through so that they are refused as what they are, not finite."""
@@ -118,7 +118,7 @@ class CurrencyMismatch(ValueError):
 
 def minor_digits(currency: str) -> int:
     """How many decimals the currency's minor unit has by ISO 4217: 0, 2 or 3."""
-    return 2 if currency in _TWO_BY_ISO else get_currency_precision(currency)
+    return _BY_ISO.get(currency) or get_currency_precision(currency)
 
 
 def totals(amounts: Iterable[Money]) -> dict[str, Money]:

@@ -1,8 +1,8 @@
 """From the stored transcript to the messages a model reads.
 
-The transcript is a plain list of user, assistant and tool messages. A model wants alternating roles and, right behind each
-message that asks for tools, one result per call. Where a result is still awaited the model reads ``approval_pending:<id>``
-in its place; where it came later than other messages, it is told there as a note.
+The transcript is a plain list of user, assistant and tool messages. A model wants alternating roles and, right behind
+each message that asks for tools, one result per call. Where a result is still awaited the model reads
+``approval_pending:<id>`` in its place; where it came later than other messages, it is told there as a note.
 """
 
 from __future__ import annotations

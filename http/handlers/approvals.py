@@ -32,9 +32,7 @@ async def page(call: Call) -> Answer:
     for overdue in found.overdue:
         call.services.root.tell(session.Wake(tenant_id=call.person.tenant_id, session_id=overdue))
     items = [ApprovalItem.of(each) for each in found.items]
-    return Answer(
-        ApprovalListResponse(items=items, total=found.total, limit=query.limit, offset=query.offset)
-    )
+    return Answer(ApprovalListResponse(items=items, total=found.total, limit=query.limit, offset=query.offset))
 
 
 async def read(call: Call) -> Answer:

@@ -66,9 +66,7 @@ async def events(call: Call) -> web.StreamResponse | Answer:
     return await _stream(call, feed, lifetime=GET_STREAM_SECONDS)
 
 
-async def _stream(
-    call: Call, feed: Feed, *, handed: bool = False, lifetime: float | None = None
-) -> web.StreamResponse:
+async def _stream(call: Call, feed: Feed, *, handed: bool = False, lifetime: float | None = None) -> web.StreamResponse:
     services, tenant_id, own = call.services, call.person.tenant_id, session_id(call)
 
     def delivered(turn_id: str) -> None:

@@ -34,14 +34,10 @@ def who(call: Call) -> session.Who:
 async def create(call: Call) -> Answer:
     """POST /chat/sessions."""
     new, now, store = uuid7(), call.services.clock.now(), call.services.storage
-    make = sessions.Create(
-        tenant_id=call.person.tenant_id, session_id=new, user_id=call.person.user_id, now=now
-    )
+    make = sessions.Create(tenant_id=call.person.tenant_id, session_id=new, user_id=call.person.user_id, now=now)
     if call.idempotency is None:
         return _created(await store.ask(make))
-    done = await store.ask(
-        Once(tenant_id=make.tenant_id, key=call.idempotency, command=make, reply=_stored, now=now)
-    )
+    done = await store.ask(Once(tenant_id=make.tenant_id, key=call.idempotency, command=make, reply=_stored, now=now))
     return again(done.answer) if isinstance(done, Replayed) else _created(done.value)
 
 
@@ -77,9 +73,7 @@ async def page(call: Call) -> Answer:
 async def read(call: Call) -> Answer:
     """GET /chat/sessions/{session_id}."""
     found = await call.services.storage.ask(
-        sessions.Read(
-            tenant_id=call.person.tenant_id, session_id=session_id(call), now=call.services.clock.now()
-        )
+        sessions.Read(tenant_id=call.person.tenant_id, session_id=session_id(call), now=call.services.clock.now())
     )
     return Answer(SessionSummaryResponse.of(found))
 

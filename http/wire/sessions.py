@@ -48,9 +48,7 @@ class SessionListResponse(Reply):
     @classmethod
     def of(cls, page: Sessions, query: SessionListQuery) -> SessionListResponse:
         items = [
-            SessionListItem(
-                id=item.id, title=item.title, created_at=item.created_at, message_count=item.message_count
-            )
+            SessionListItem(id=item.id, title=item.title, created_at=item.created_at, message_count=item.message_count)
             for item in page.items
         ]
         return cls(sessions=items, total=page.total, limit=query.limit, offset=query.offset)

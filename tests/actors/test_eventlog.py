@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from voyagent.actors.domain.events import Event, frame
 from voyagent.actors.eventlog import EventLog, Feed, Frame, Until
@@ -110,11 +111,10 @@ async def test_b20_random_disconnects_lose_and_repeat_nothing() -> None:
 
 
 def test_an_event_has_its_twelve_keys_in_order_on_one_line_and_text_untouched() -> None:
-    from datetime import UTC, datetime
-
     data = Event(kind="text_delta", turn_id="t-1", text=" ü\n ").data("s", datetime(2026, 1, 2, tzinfo=UTC))
     assert data == (
-        '{"kind":"text_delta","session_id":"s","turn_id":"t-1","timestamp":"2026-01-02T00:00:00.000000Z","text":" ü\\n ",'
+        '{"kind":"text_delta","session_id":"s","turn_id":"t-1","timestamp":"2026-01-02T00:00:00.000000Z",'
+        '"text":" ü\\n ",'
         '"tool_name":null,"tool_input":null,"tool_output":null,"tool_call_id":null,"approval_id":null,'
         '"approval_summary":null,"error_message":null}'
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given
@@ -28,7 +29,11 @@ def use(call: str) -> dict[str, Any]:
 
 
 def test_a_result_stands_right_behind_its_call() -> None:
-    messages = [said(1, "user", text("go")), said(2, "assistant", use("a")), said(3, "tool", tool_result("a", "search", {}))]
+    messages = [
+        said(1, "user", text("go")),
+        said(2, "assistant", use("a")),
+        said(3, "tool", tool_result("a", "search", {})),
+    ]
     rendered = for_model(messages, pending={})
     assert [m["role"] for m in rendered] == ["user", "assistant", "user"]
     assert rendered[2]["content"] == [{"type": "tool_result", "tool_use_id": "a", "content": "{}"}]
@@ -62,7 +67,11 @@ def test_b27_a_large_result_is_cut_with_a_note_within_its_limit() -> None:
 
 
 def test_a_brief_is_said_behind_its_place_and_only_there() -> None:
-    messages = [said(1, "user", text("go")), said(2, "assistant", use("h")), said(3, "tool", tool_result("h", "handoff", {}))]
+    messages = [
+        said(1, "user", text("go")),
+        said(2, "assistant", use("h")),
+        said(3, "tool", tool_result("h", "handoff", {})),
+    ]
     rendered = for_model(messages, pending={}, brief="goal", brief_after=3)
     assert json.dumps(rendered).count('"goal"') == 1
     assert rendered[-1]["content"][-1] == text("goal")
@@ -90,7 +99,7 @@ def test_b26_roles_alternate_and_every_call_has_one_result_however_it_is_trimmed
     rendered = for_model(trimmed(build(turns), limit), pending={})
     roles = [message["role"] for message in rendered]
     assert roles[0] == "user"
-    assert all(one != other for one, other in zip(roles, roles[1:], strict=False))
+    assert all(one != other for one, other in pairwise(roles))
     calls = [b["id"] for m in rendered for b in m["content"] if b["type"] == "tool_use"]
     results = [b["tool_use_id"] for m in rendered for b in m["content"] if b["type"] == "tool_result"]
     assert calls == results

@@ -1,4 +1,4 @@
-"""The whole service in this process: real Postgres and Redis, the real SDK against the rehearsal model, a real HTTP client."""
+"""The whole service in this process: real Postgres and Redis, the real SDK on the rehearsal model, a real client."""
 
 from __future__ import annotations
 
@@ -202,9 +202,8 @@ async def running(settings_for: Make, rehearsal: tuple[Rehearsal, str]) -> Async
     """A service that listens on a port of its own."""
     settings = settings_for()
     rehearsal[0].reset()
-    async with Service(settings) as service:
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
-            yield Running(service, rehearsal[0], http, settings)
+    async with Service(settings) as service, aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+        yield Running(service, rehearsal[0], http, settings)
 
 
 @pytest.fixture

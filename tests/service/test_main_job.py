@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
 
-WISH = f"Find me a flight from Mumbai to Dubai on {date.today() + timedelta(days=60)} and book it"
+WISH = f"Find me a flight from Mumbai to Dubai on {datetime.now(UTC).date() + timedelta(days=60)} and book it"
 
 
 async def booked(database: Any) -> int:
