@@ -305,7 +305,7 @@ async def test_a_cancelled_operation_leaves_no_transaction_behind(database: Any)
     async def hang(db: Connection) -> None:
         await agency(TENANT)(db)
         begun.set()
-        await db.execute("SELECT pg_sleep(60)")
+        await asyncio.Event().wait()
 
     work = asyncio.ensure_future(engine.run(Do(tenant_id=TENANT, work=hang)))
     await begun.wait()
