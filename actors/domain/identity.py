@@ -117,13 +117,23 @@ def _broken_rule(text: str) -> str | None:
         return "password_too_short"
     if len(text) >= PASSWORD_LENGTH.stop:
         return "password_too_long"
-    if not any(map(str.isalpha, text)):
+    if not has_letter(text):
         return "password_no_letter"
-    if not any(map(str.isdigit, text)):
+    if not has_digit(text):
         return "password_no_digit"
     if text.strip().casefold() in common_passwords():
         return "password_common"
     return None
+
+
+def has_letter(text: str) -> bool:
+    """Whether a letter of any script is in ``text``."""
+    return any(map(str.isalpha, text))
+
+
+def has_digit(text: str) -> bool:
+    """Whether a digit of any script is in ``text``."""
+    return any(map(str.isdigit, text))
 
 
 @cache

@@ -7,12 +7,12 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from ...actors.accounts.families import SignedIn
-from ...actors.domain.identity import PASSWORD_LENGTH, Principal, normal_email
+from ...actors.domain.identity import PASSWORD_LENGTH, Principal, has_digit, has_letter, normal_email
 from .shared import LooseBody, Reply, UtcTime, coded
 
 
 def _has_letter_and_digit(password: str) -> str:
-    if not (any(map(str.isalpha, password)) and any(map(str.isdigit, password))):
+    if not (has_letter(password) and has_digit(password)):
         raise coded("password_must_contain_letter_and_digit")
     return password
 

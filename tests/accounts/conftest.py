@@ -19,10 +19,9 @@ from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Refusal, Unavailable
 from voyagent.actors.domain.identity import Principal, Role
 from voyagent.actors.ids import uuid7
-from voyagent.actors.runtime import Ref
+from voyagent.actors.runtime import Asks, Ref
+from voyagent.actors.storage import StorageActor
 from voyagent.storage.accounts import AddMember
-from voyagent.storage.engine import Engine
-from voyagent.storage.errors import OperationFailed
 
 if TYPE_CHECKING:
     from tests.conftest import Database
@@ -33,28 +32,23 @@ ORIGIN = Origin(request_id="r-1", ip="192.0.2.7", user_agent="tests")
 
 
 class Storage:
-    """The engine as an actor would run it. Operations can be counted, held back, or found away."""
+    """The way to the storage actor. Operations can be counted, held back, or lost on it."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, actor: Asks) -> None:
+        self._actor = actor
         self._held: dict[type, tuple[asyncio.Event, bool]] = {}
         self.asked: list[type] = []
         self.arrived = asyncio.Event()
         self.away = False
 
-    async def ask(self, message: Any, within: float = 10.0) -> Any:  # noqa: ARG002  # as actors are asked
+    async def ask(self, message: Any, within: float = 10.0) -> Any:
         self.asked.append(type(message))
         if self.away:
             raise Unavailable("storage_unavailable")
         door, before = self._held.get(type(message), (None, False))
         if door is not None and before:
             await self._wait(door)
-        try:
-            reply = await self._engine.run(message)
-        except Refusal:
-            raise
-        except Exception as defect:
-            raise OperationFailed from defect
+        reply = await self._actor.ask(message, within)
         if door is not None and not before:
             await self._wait(door)
         return reply
@@ -92,7 +86,7 @@ class House:
 
     def start(self, **changes: Any) -> Ref:
         """An actor with these settings besides the usual, cheap ones."""
-        cheap = {"auth_argon2_time_cost": 1, "auth_argon2_memory_cost": 8192}
+        cheap: dict[str, Any] = {"auth_argon2_time_cost": 1, "auth_argon2_memory_cost": 8192}
         usual = {"auth_secret": SECRET, "auth_skip_email_verification": True, **cheap}
         self._started.append(accounts.AccountsActor.start(self.storage, Settings(**usual | changes), self.clock))
         self.ref = self._started[-1]
@@ -145,13 +139,13 @@ class House:
 
 @pytest.fixture
 async def house(database: Database, clock: ManualClock) -> AsyncIterator[House]:
-    engine = await Engine.open(database.url, size=4, system_size=4)
+    storage = StorageActor.start(database.url, size=4, system_size=4, one_process=False)
     db = await asyncpg.connect(database.admin_url)
-    made = House(Storage(engine), db, clock)
+    made = House(Storage(storage), db, clock)
     yield made
     await made.end()
     await db.close()
-    await engine.close()
+    await storage.stop_and_wait(5.0)
 
 
 @pytest.fixture
