@@ -57,6 +57,7 @@ __all__ = [
     "Raw",
     "Received",
     "Rehearsal",
+    "Reply",
     "Text",
     "Thinking",
     "ToolUse",

@@ -16,12 +16,20 @@ class Place(NamedTuple):
 
 _CITIES = """
 Mumbai BOM IN|Delhi DEL IN|Bengaluru BLR IN|Chennai MAA IN|Kolkata CCU IN|Hyderabad HYD IN|Kochi COK IN|Goa GOI IN
-Ahmedabad AMD IN|Pune PNQ IN|Jaipur JAI IN|Lucknow LKO IN|Thiruvananthapuram TRV IN|Amritsar ATQ IN
+Ahmedabad AMD IN|Pune PNQ IN|Jaipur JAI IN|Lucknow LKO IN|Thiruvananthapuram TRV IN|Amritsar ATQ IN|Kozhikode CCJ IN
+Guwahati GAU IN|Srinagar SXR IN|Varanasi VNS IN|Nagpur NAG IN|Indore IDR IN|Karachi KHI PK|Lahore LHE PK
 Dubai DXB AE|Abu Dhabi AUH AE|Sharjah SHJ AE|Doha DOH QA|Riyadh RUH SA|Jeddah JED SA|Muscat MCT OM|Kuwait City KWI KW
-Manama BAH BH|Colombo CMB LK|Kathmandu KTM NP|Dhaka DAC BD|Male MLE MV|Mauritius MRU MU
+Islamabad ISB PK|Manama BAH BH|Colombo CMB LK|Kathmandu KTM NP|Dhaka DAC BD|Maldives MLE MV|Mauritius MRU MU
 London LHR GB|Manchester MAN GB|Paris CDG FR|Frankfurt FRA DE|Munich MUC DE|Berlin BER DE|Amsterdam AMS NL|Zurich ZRH CH
 Vienna VIE AT|Madrid MAD ES|Barcelona BCN ES|Rome FCO IT|Milan MXP IT|Istanbul IST TR|Athens ATH GR|Lisbon LIS PT
-Copenhagen CPH DK|Dublin DUB IE|Singapore SIN SG|Bangkok BKK TH|Phuket HKT TH|Kuala Lumpur KUL MY|Hong Kong HKG HK
+Copenhagen CPH DK|Dublin DUB IE|Birmingham BHX GB|Edinburgh EDI GB|Brussels BRU BE|Geneva GVA CH|Venice VCE IT
+Hamburg HAM DE|Stockholm ARN SE|Oslo OSL NO|Helsinki HEL FI|Warsaw WAW PL|Prague PRG CZ|Budapest BUD HU|Antalya AYT TR
+Dammam DMM SA|Medina MED SA|Amman AMM JO|Beirut BEY LB|Tel Aviv TLV IL|Baku GYD AZ|Tbilisi TBS GE|Tashkent TAS UZ
+Almaty ALA KZ|Penang PEN MY|Langkawi LGK MY|Da Nang DAD VN|Cebu CEB PH|Macau MFM MO|Taipei TPE TW|Beijing PEK CN
+Shanghai PVG CN|Guangzhou CAN CN|Osaka KIX JP|Busan PUS KR|Casablanca CMN MA|Addis Ababa ADD ET|Lagos LOS NG
+Boston BOS US|Washington IAD US|Miami MIA US|Houston IAH US|Dallas DFW US|Seattle SEA US|Montreal YUL CA
+Mexico City MEX MX|Brisbane BNE AU|Perth PER AU
+Singapore SIN SG|Bangkok BKK TH|Phuket HKT TH|Kuala Lumpur KUL MY|Hong Kong HKG HK
 Tokyo NRT JP|Seoul ICN KR|Jakarta CGK ID|Bali DPS ID|Manila MNL PH|Hanoi HAN VN|Ho Chi Minh City SGN VN
 New York JFK US|Los Angeles LAX US|San Francisco SFO US|Chicago ORD US|Toronto YYZ CA|Vancouver YVR CA
 Sydney SYD AU|Melbourne MEL AU|Auckland AKL NZ|Nairobi NBO KE|Cairo CAI EG|Johannesburg JNB ZA|Cape Town CPT ZA
@@ -37,7 +45,7 @@ _ALIASES = {
     "trivandrum": "TRV",
     "kuwait": "KWI",
     "bahrain": "BAH",
-    "maldives": "MLE",
+    "malé": "MLE",
     "heathrow": "LHR",
     "saigon": "SGN",
     "denpasar": "DPS",

@@ -146,7 +146,9 @@ def _cheapest_first(fares: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def _fare(fare: dict[str, Any]) -> str:
     stops = fare.get("stops")
     way = "direct" if stops in (0, None) else f"{stops} stop{'s' if stops != 1 else ''}"
-    return f"{fare.get('carrier')}, {str(fare.get('departs_at'))[:16].replace('T', ' ')}, {way}, {fare.get('price')}"
+    return (
+        f"{fare.get('carrier')}, {str(fare.get('departs_at'))[:16].replace('T', ' ')} UTC, {way}, {fare.get('price')}"
+    )
 
 
 def _pick(talk: Talk, search: Call) -> dict[str, Any] | None:
@@ -160,15 +162,35 @@ def _take_down(talk: Talk, search: Call, opening: str) -> Turn:
     fare = _pick(talk, search)
     if fare is None:
         return Turn(f"{opening}There is no fare to book. Shall I search again?")
-    travellers = _persons(talk) or [_stranger(search)]
+    party = search.input.get("passengers") or {"adult": 1}
+    named = _persons(talk)
+    if len(named) > sum(party.values()):
+        again = {**search.input, "passengers": {"adult": len(named)}}
+        return Turn(f"{opening}For {len(named)} persons I search again.", ToolUse("search_flights", again))
+    travellers = _party_members(talk, search, party, named)
     names = " and ".join(person["full_name"] for person in travellers)
     calls = [ToolUse("upsert_passenger", dict(person)) for person in travellers]
     return Turn(f"{opening}I take {_fare(fare)}, and note {names} as passenger.", *calls)
 
 
-def _stranger(search: Call) -> dict[str, str]:
-    """A traveller for those who named none."""
-    return {"full_name": f"Traveller {search.input.get('origin')}{search.input.get('destination')}".title()}
+def _party_members(
+    talk: Talk, search: Call, party: dict[str, int], named: Sequence[dict[str, str]]
+) -> list[dict[str, str]]:
+    """One person for each the fare is for: those who were named, then strangers called after the route."""
+    kinds = [kind for kind in ("adult", "senior", "child", "infant") for _ in range(party.get(kind, 0))]
+    family = f"{search.input.get('origin')}{search.input.get('destination')}".capitalize()
+    members = []
+    for place, kind in enumerate(kinds):
+        person = dict(named[place]) if place < len(named) else {"full_name": f"{_STRANGERS[place % 9]} {family}"}
+        person |= {} if kind == "adult" else {"type": kind}
+        if kind in _AGES:  # airlines ask those who pay less to show their age
+            person["date_of_birth"] = f"{talk.today.year - _AGES[kind]}-01-01"
+        members.append(person)
+    return members
+
+
+_STRANGERS = ("Traveller", "Companion", "Third", "Fourth", "Fifth", "Sixth", "Seventh", "Eighth", "Ninth")
+_AGES = {"child": 8, "infant": 1}
 
 
 def _book(talk: Talk, noted: Sequence[Call]) -> Turn:
