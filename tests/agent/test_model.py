@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from typing import Any
 
@@ -22,7 +22,7 @@ from voyagent.actors.agent.rehearsal import (
     Turn,
 )
 
-Listen = Callable[..., Awaitable[Any]]
+Listen = Callable[..., Coroutine[Any, Any, Any]]
 MakeCall = Callable[..., ModelCall]
 
 WITHIN = 10.0
@@ -142,7 +142,8 @@ async def test_the_second_call_with_the_same_prompt_reads_the_cache(listen: List
 async def test_calls_in_a_row_use_one_connection(rehearsal: Rehearsal, model: AnthropicModel, listen: Listen) -> None:
     for _ in range(3):
         await listen()
-    connector = model._client._client._transport.client.connector
+    transport: Any = model._client and model._client._client._transport
+    connector = transport.client.connector
     assert sum(len(held) for held in connector._conns.values()) == 1
 
 
@@ -161,7 +162,7 @@ def test_an_estimate_covers_the_request_and_all_it_may_answer(call_of: MakeCall)
 
 async def test_tokens_and_time_are_counted(rehearsal: Rehearsal, listen: Listen) -> None:
     def tokens(kind: str) -> float:
-        return metrics.MODEL_TOKENS_TOTAL.labels("claude-sonnet-5-5", kind)._value.get()
+        return float(metrics.MODEL_TOKENS_TOTAL.labels("claude-sonnet-5-5", kind)._value.get())
 
     before = {kind: tokens(kind) for kind in ("input", "output", "cache_read", "cache_write")}
     usage = {"input_tokens": 1, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 4, "output_tokens": 2}
@@ -177,5 +178,6 @@ async def test_tokens_and_time_are_counted(rehearsal: Rehearsal, listen: Listen)
 
 async def test_the_rehearsal_is_the_default_only_where_it_is_told(rehearsal: Rehearsal, clock: Any) -> None:
     client = AnthropicModel("key", None, clock)
+    assert client._client is not None
     assert str(client._client.base_url).startswith("https://api.anthropic.com")
     await client.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from voyagent.actors.agent.rehearsal import (
     Turn,
 )
 
-Listen = Callable[..., Awaitable[Any]]
+Listen = Callable[..., Coroutine[Any, Any, Any]]
 MakeCall = Callable[..., ModelCall]
 
 

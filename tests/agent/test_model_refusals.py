@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from typing import Any
 
@@ -17,12 +17,12 @@ from voyagent.actors.agent.rehearsal import (
     Turn,
 )
 
-Listen = Callable[..., Awaitable[Any]]
+Listen = Callable[..., Coroutine[Any, Any, Any]]
 MakeCall = Callable[..., ModelCall]
 
 
 def count(outcome: str) -> float:
-    return metrics.MODEL_CALLS_TOTAL.labels("claude-sonnet-5-5", outcome)._value.get()
+    return float(metrics.MODEL_CALLS_TOTAL.labels("claude-sonnet-5-5", outcome)._value.get())
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 529, 408])
