@@ -159,6 +159,11 @@ class Delivered(ToSession[None]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sleep(ToSession[None]):
+    """Sleep as soon as nothing is going on, without waiting for two idle minutes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wake(ToSession[None]):
     """There may be something due; being awake is all it takes."""
 
@@ -264,6 +269,8 @@ class SessionActor(Supervisor):
                 return self.later(self._rename(message))
             case Delete():
                 return self.later(self._delete(message))
+            case Sleep():
+                return self.ref.stop_soon()
             case Wake() | _Due():
                 return await self._wake()
             case _:

@@ -142,7 +142,7 @@ class Account(Protocol):
 class Result(Step[Mapping[str, Any]]):
     """The outcome of a call: ledger, transcript, audit and events. Answers the output.
 
-    ``record`` is a tool's own writing about it (a booking, say), made in the same transaction; its answer is the output.
+    ``record`` is the tool's own writing (a booking, say), made in the same transaction; its answer is the output.
     """
 
     call: Call

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import asyncpg
 import pytest
 
 from voyagent.actors.agent.rehearsal import KEY, Rehearsal
 from voyagent.actors.config import Settings
+from voyagent.actors.session import Sleep
 from voyagent.http.service import Service
 
 NUMBERS = itertools.count(1)
@@ -210,3 +212,37 @@ async def running(settings_for: Make, rehearsal: tuple[Rehearsal, str]) -> Async
 async def asha(running: Running) -> Person:
     """An agency's admin."""
     return await running.sign_up()
+
+
+class Admin:
+    """The superuser's view of this test's database, past row-level security."""
+
+    def __init__(self, db: asyncpg.Connection, running: Running) -> None:
+        self.db = db
+        self.running = running
+
+    async def execute(self, statement: str, *values: Any) -> None:
+        """Change rows behind the service's back."""
+        await self.db.execute(statement, *values)
+
+    async def value(self, query: str, *values: Any) -> Any:
+        """One value."""
+        return await self.db.fetchval(query, *values)
+
+    async def audit_kinds(self) -> list[str]:
+        """The kinds of all audit events, in the order they were written."""
+        rows = await self.db.fetch("SELECT kind FROM audit_events ORDER BY created_at, seq")
+        return [row["kind"] for row in rows]
+
+    async def close_actor(self, session_id: str) -> None:
+        """Put a session to sleep, so that its next message finds it in storage."""
+        tenant_id = str(await self.db.fetchval("SELECT tenant_id FROM sessions WHERE id = $1", session_id))
+        await self.running.service.system.root.ask(Sleep(tenant_id=tenant_id, session_id=session_id))
+
+
+@pytest.fixture
+async def admin(database: Any, running: Running) -> AsyncIterator[Admin]:
+    """Somebody who sees every table."""
+    db = await asyncpg.connect(database.admin_url)
+    yield Admin(db, running)
+    await db.close()
