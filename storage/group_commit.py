@@ -28,7 +28,7 @@ MOST_WAITING: Final = 64_000_000
 ROW: Final = 1_000
 MOST_AT_ONCE: Final = 2_000_000
 """Characters of one INSERT, counted likewise, unless a single append brings more."""
-LONGEST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 0.25
 
 INSERT: Final = INSERT_EVENTS + "ON CONFLICT (session_id, seq) DO NOTHING"
 TAKEN: Final = """

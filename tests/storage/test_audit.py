@@ -1,0 +1,174 @@
+"""The audit chain: without holes at any concurrency, unchangeable, and telling when somebody changed it after all."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import asyncpg
+import pytest
+
+from voyagent.actors.domain.audit import Entry
+from voyagent.actors.domain.errors import Conflict
+from voyagent.storage import audit
+from voyagent.storage.engine import SYSTEM_ROLE, Connection, Engine, connect
+from voyagent.storage.operations import Command
+
+NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
+US = "0193f5a0-0000-7000-8000-00000000000a"
+THEM = "0193f5a0-0000-7000-8000-00000000000b"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act(Command[None]):
+    entries: Sequence[Entry]
+    refused: bool = False
+
+    async def run(self, db: Connection) -> None:
+        await audit.append(db, self.entries)
+        if self.refused:
+            raise Conflict("no")
+
+
+def entry(tenant_id: str = US, **more: Any) -> Entry:
+    given = {
+        "kind": "session.renamed",
+        "status": "succeeded",
+        "actor_kind": "human",
+        "inputs": {"from": None, "to": "Goa"},
+    }
+    return Entry(**{"id": str(uuid.uuid4()), "tenant_id": tenant_id, "created_at": NOW, **given, **more})
+
+
+@pytest.fixture(autouse=True)
+async def agencies(admin: Connection) -> None:
+    for tenant in (US, THEM):
+        await admin.execute("INSERT INTO tenants (id, display_name, created_at) VALUES ($1, 'Asha', $2)", tenant, NOW)
+
+
+async def verdict(engine: Engine, tenant_id: str = US) -> audit.Verdict:
+    return await engine.run(audit.Verify(tenant_id=tenant_id))
+
+
+async def places(admin: Connection, tenant_id: str = US) -> list[int]:
+    rows = await admin.fetch("SELECT seq FROM audit_events WHERE tenant_id = $1 ORDER BY seq", tenant_id)
+    return [row["seq"] for row in rows]
+
+
+async def test_a_chain_verifies_whatever_its_entries_hold(engine: Engine, admin: Connection) -> None:
+    assert await verdict(engine) == audit.Verdict(0)
+    full = entry(
+        status="failed",
+        actor_kind="agent",
+        actor_id=str(uuid.uuid4()),
+        driver="house",
+        inputs={"z": 1, "a": {"deep": [1, True, None, 'ümlaut \\ " \n'], "big": 2**60}, "é": ""},
+        outputs={"amount": "1200.5000"},
+        entity_refs={"tool_call_id": str(uuid.uuid4())},
+        error="offer_expired",
+        approval_required=True,
+        approved_by=str(uuid.uuid4()),
+        approved_at=NOW.astimezone(timezone(timedelta(hours=5, minutes=30))),
+        completed_at=NOW,
+    )
+    await engine.run(Act(tenant_id=US, entries=[entry(), full, entry()]))
+    await engine.run(Act(tenant_id=US, entries=[entry()]))
+    assert await verdict(engine) == audit.Verdict(4)
+    assert await places(admin) == [1, 2, 3, 4]
+
+
+async def test_acts_at_once_leave_no_hole_and_no_double(engine: Engine, admin: Connection) -> None:
+    await asyncio.gather(*(engine.run(Act(tenant_id=US, entries=[entry(), entry()])) for _ in range(40)))
+    assert await places(admin) == list(range(1, 81))
+    assert await verdict(engine) == audit.Verdict(80)
+
+
+async def test_a_refused_act_leaves_no_entry_and_no_hole(engine: Engine, admin: Connection) -> None:
+    for refused in (False, True, False):
+        try:
+            await engine.run(Act(tenant_id=US, entries=[entry()], refused=refused))
+        except Conflict:
+            assert refused
+    assert await places(admin) == [1, 2]
+    assert (await verdict(engine)).ok
+
+
+async def test_system_work_writes_to_each_agencys_own_chain(engine: Engine, admin: Connection) -> None:
+    orders = [(THEM, US, THEM), (US, THEM)] * 5
+    await asyncio.gather(*(engine.run(Act(tenant_id=None, entries=list(map(entry, order)))) for order in orders))
+    assert len(await places(admin, US)) == 10
+    assert len(await places(admin, THEM)) == 15
+    assert (await verdict(engine, US)).ok
+    assert (await verdict(engine, THEM)).ok
+
+
+async def test_nobody_writes_into_another_agencys_chain(engine: Engine) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await engine.run(Act(tenant_id=US, entries=[entry(THEM)]))
+
+
+@pytest.mark.parametrize("role", [None, SYSTEM_ROLE])
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "UPDATE audit_events SET kind = 'nothing'",
+        "DELETE FROM audit_events",
+        "TRUNCATE audit_events",
+        "DELETE FROM audit_heads",
+        "TRUNCATE audit_heads",
+        "UPDATE audit_heads SET seq = seq - 1",
+        "UPDATE audit_heads SET hash = repeat('0', 64)",
+    ],
+)
+async def test_what_stands_in_the_chain_cannot_be_changed(
+    deed: str, role: str | None, engine: Engine, database: Any
+) -> None:
+    await engine.run(Act(tenant_id=US, entries=[entry(), entry()]))
+    db = await connect(database.url, role=role)
+    await db.serve(US)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await db.execute(deed)
+    await db.close()
+
+
+async def test_the_trigger_holds_where_no_grant_does(engine: Engine, admin: Connection) -> None:
+    await engine.run(Act(tenant_id=US, entries=[entry()]))
+    for deed in ("UPDATE audit_events SET kind = 'x'", "DELETE FROM audit_events", "TRUNCATE audit_events"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
+            await admin.execute(deed)
+
+
+FORGERIES = [
+    ('UPDATE audit_events SET inputs = \'{"to": "Pune"}\' WHERE seq = 3', 3),
+    ("UPDATE audit_events SET created_at = created_at + interval '1 microsecond' WHERE seq = 2", 2),
+    ("UPDATE audit_events SET actor_id = id WHERE seq = 1", 1),
+    ("UPDATE audit_events SET hash = repeat('a', 64) WHERE seq = 4", 4),
+    ("UPDATE audit_events SET hash_v = 2 WHERE seq = 4", 4),
+    ("DELETE FROM audit_events WHERE seq = 2", 2),
+    ("DELETE FROM audit_events WHERE seq = 5", 5),
+    ("DELETE FROM audit_events", 1),
+    ("UPDATE audit_heads SET seq = 4", 5),
+    ("DELETE FROM audit_heads", 1),
+]
+
+
+@pytest.mark.parametrize(("forgery", "broken_at"), FORGERIES)
+async def test_a_forgery_by_someone_who_may_do_anything_is_named(
+    forgery: str, broken_at: int, engine: Engine, admin: Connection
+) -> None:
+    await engine.run(Act(tenant_id=US, entries=[entry() for _ in range(5)]))
+    await admin.execute("SET session_replication_role = replica")
+    await admin.execute(forgery)
+    found = await verdict(engine)
+    assert not found.ok
+    assert found.broken_at == broken_at
+
+
+async def test_a_chain_longer_than_one_reading_verifies(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "BATCH", 3)
+    await engine.run(Act(tenant_id=US, entries=[entry() for _ in range(9)]))
+    assert await verdict(engine) == audit.Verdict(9)

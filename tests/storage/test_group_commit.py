@@ -1,0 +1,244 @@
+"""Group commit under everything that can happen to a connection, and with rows that cannot be stored."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from voyagent.actors.domain.errors import Unavailable
+from voyagent.storage import group_commit
+from voyagent.storage.embedded import EmbeddedServers
+from voyagent.storage.engine import Connection
+from voyagent.storage.errors import Away
+from voyagent.storage.group_commit import EventWriter, Poisoned
+from voyagent.storage.steps import EventRow
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+TENANT = "0193f5a0-0000-7000-8000-00000000000a"
+SESSIONS = [str(uuid.UUID(int=place + 1)) for place in range(40)]
+
+
+def rows(session: str, first: int, *texts: str) -> list[EventRow]:
+    return [
+        EventRow(TENANT, session, first + place, "t-000000000001", "text_delta", text, NOW)
+        for place, text in enumerate(texts)
+    ]
+
+
+@pytest.fixture(autouse=True)
+async def sessions(admin: Connection) -> None:
+    await admin.execute("INSERT INTO tenants (id, display_name, created_at) VALUES ($1, 'Asha', $2)", TENANT, NOW)
+    await admin.execute(
+        "INSERT INTO sessions (id, tenant_id, actor_id, created_at) SELECT unnest($1::uuid[]), $2, $2, $3",
+        SESSIONS,
+        TENANT,
+        NOW,
+    )
+
+
+Start = Callable[..., tuple[EventWriter, "asyncio.Task[None]"]]
+
+
+@pytest.fixture
+async def start(database: Any) -> AsyncIterator[Start]:
+    tasks: list[asyncio.Task[None]] = []
+
+    def begin(**more: Any) -> tuple[EventWriter, asyncio.Task[None]]:
+        writer = EventWriter(database.url, **more)
+        tasks.append(asyncio.ensure_future(writer.run()))
+        return writer, tasks[-1]
+
+    yield begin
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+def writer(start: Start) -> EventWriter:
+    return start()[0]
+
+
+async def log_of(admin: Connection, session: str) -> list[tuple[int, str]]:
+    found = await admin.fetch("SELECT seq, frame FROM session_events WHERE session_id = $1 ORDER BY seq", session)
+    return [(row["seq"], row["frame"]) for row in found]
+
+
+async def newest(admin: Connection, session: str) -> int:
+    value: int = await admin.fetchval(group_commit.NEWEST, session)
+    return value
+
+
+async def test_b13_what_is_acknowledged_is_stored_in_order(writer: EventWriter, admin: Connection) -> None:
+    async def talk(session: str) -> None:
+        for place in range(1, 31, 3):
+            await writer.append(rows(session, place, f"{place}", "naïve “x”", '{"k":"\\\\n"}'))
+
+    await asyncio.gather(*map(talk, SESSIONS))
+    for session in SESSIONS:
+        log = await log_of(admin, session)
+        assert [seq for seq, _ in log] == list(range(1, 31))
+        assert log[3] == (4, "4")
+        assert log[1:3] == [(2, "naïve “x”"), (3, '{"k":"\\\\n"}')]
+
+
+async def test_appends_that_come_together_are_written_together(
+    writer: EventWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr(group_commit.metrics.STORAGE_GROUP_COMMIT_EVENTS, "observe", sizes.append)
+    await asyncio.gather(*(writer.append(rows(session, 1, "a", "b")) for session in SESSIONS))
+    assert sizes == [80]
+
+
+async def test_a_batch_has_a_limit_and_an_append_is_never_parted(
+    writer: EventWriter, admin: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "MOST_AT_ONCE", 5_000)
+    await asyncio.gather(*(writer.append(rows(session, 1, *["x" * 900] * 7)) for session in SESSIONS))
+    assert await admin.fetchval("SELECT count(*) FROM session_events") == 280
+
+
+KILL_THE_WRITER = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+ WHERE datname = current_database() AND query LIKE '%session_events%' AND pid <> pg_backend_pid()
+"""
+
+
+async def test_b21_killed_backends_and_poison_lose_nothing_and_leave_no_gap(
+    writer: EventWriter, admin: Connection
+) -> None:
+    told: dict[str, dict[int, str]] = {session: {} for session in SESSIONS}
+    refused = 0
+
+    async def talk(session: str) -> None:
+        """As a session's actor does: one append at a time; after a refusal read anew where the log ends."""
+        nonlocal refused
+        seq = 1
+        for turn in range(60):
+            texts = [f"{session} {turn}", "\0poison" if turn == 20 and session in SESSIONS[:5] else "fine"]
+            try:
+                await writer.append(rows(session, seq, *texts))
+            except Poisoned:
+                refused += 1
+                async with reading:
+                    seq = await newest(admin, session) + 1
+                continue
+            told[session] |= {seq: texts[0], seq + 1: texts[1]}
+            seq += 2
+
+    reading = asyncio.Lock()
+    talks = asyncio.gather(*map(talk, SESSIONS))
+    kills = 0
+    while not talks.done():
+        async with reading:
+            kills += await admin.fetchval(KILL_THE_WRITER)
+        await asyncio.wait({talks}, timeout=0.05)
+    await talks
+    assert kills > 0
+    assert refused == 5
+    for session in SESSIONS:
+        log = await log_of(admin, session)
+        assert dict(log) == told[session]
+        assert [seq for seq, _ in log] == list(range(1, len(log) + 1))
+
+
+@pytest.mark.parametrize("poison", ["nul \0", "lone surrogate \ud800"])
+async def test_only_the_guilty_append_is_refused(poison: str, writer: EventWriter, admin: Connection) -> None:
+    texts = {session: poison if place == 17 else "good" for place, session in enumerate(SESSIONS)}
+    outcomes = await asyncio.gather(
+        *(writer.append(rows(session, 1, "first", text)) for session, text in texts.items()), return_exceptions=True
+    )
+    assert [place for place, outcome in enumerate(outcomes) if outcome is not None] == [17]
+    assert isinstance(outcomes[17], Poisoned)
+    assert await log_of(admin, SESSIONS[17]) == []
+    assert await admin.fetchval("SELECT count(*) FROM session_events") == 78
+
+
+async def test_after_a_refusal_a_session_writes_only_where_its_log_ends(writer: EventWriter, admin: Connection) -> None:
+    session = SESSIONS[0]
+    await writer.append(rows(session, 1, "a"))
+    both = (writer.append(rows(session, 2, "\0")), writer.append(rows(session, 3, "behind the gap")))
+    assert [type(outcome) for outcome in await asyncio.gather(*both, return_exceptions=True)] == [Poisoned] * 2
+    with pytest.raises(Poisoned):
+        await writer.append(rows(session, 3, "still behind it"))
+    await writer.append(rows(session, 2, "b"))
+    await writer.append(rows(session, 3, "c"))
+    assert await log_of(admin, session) == [(1, "a"), (2, "b"), (3, "c")]
+
+
+async def test_a_deleted_session_is_refused_and_hinders_nobody(writer: EventWriter, admin: Connection) -> None:
+    gone = str(uuid.uuid4())
+    outcomes = await asyncio.gather(
+        writer.append(rows(gone, 1, "x")), writer.append(rows(SESSIONS[0], 1, "x")), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes] == [Poisoned, type(None)]
+    assert await log_of(admin, SESSIONS[0]) == [(1, "x")]
+
+
+async def test_the_same_rows_again_are_fine_and_other_rows_under_their_numbers_are_not(
+    writer: EventWriter, admin: Connection
+) -> None:
+    session = SESSIONS[0]
+    await writer.append(rows(session, 1, "a", "b"))
+    await writer.append(rows(session, 1, "a", "b"))
+    with pytest.raises(Poisoned):
+        await writer.append(rows(session, 2, "another b", "c"))
+    assert (await log_of(admin, session))[:2] == [(1, "a"), (2, "b")]
+
+
+async def test_postgres_away_refuses_in_time_and_goes_on_when_it_is_back(
+    start: Start, servers: EmbeddedServers, admin: Connection, database: Any
+) -> None:
+    brief, _ = start(patience=0.7)
+    patient, _ = start()
+    await brief.append(rows(SESSIONS[0], 1, "a"))
+    await servers.postgres.stop()
+    try:
+        waiting = asyncio.ensure_future(patient.append(rows(SESSIONS[1], 1, "kept")))
+        async with asyncio.timeout(5):
+            with pytest.raises(Away, match="storage_unavailable"):
+                await brief.append(rows(SESSIONS[0], 2, "b"))
+        assert not waiting.done()
+    finally:
+        await servers.postgres.start()
+    await waiting
+    async with asyncio.timeout(10):
+        await brief.append(rows(SESSIONS[0], 2, "b, again"))
+    after = await group_commit.connect(database.admin_url)
+    assert await log_of(after, SESSIONS[0]) == [(1, "a"), (2, "b, again")]
+    assert await log_of(after, SESSIONS[1]) == [(1, "kept")]
+    await after.close()
+
+
+async def test_when_the_writer_ends_whoever_waits_is_told(start: Start, servers: EmbeddedServers) -> None:
+    writer, task = start()
+    await writer.append(rows(SESSIONS[0], 1, "a"))
+    waiting = [asyncio.ensure_future(writer.append(rows(session, 1, "x"))) for session in SESSIONS[1:]]
+    await asyncio.wait(waiting, timeout=0)
+    task.cancel()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {Away}
+    with pytest.raises(Away):
+        await writer.append(rows(SESSIONS[0], 2, "b"))
+
+
+async def test_more_than_fits_is_refused_at_once(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "MOST_WAITING", 10_000)
+    idle = EventWriter(database.url, patience=0.2)
+    waiting = [asyncio.ensure_future(idle.append(rows(session, 1, "x" * 3_000))) for session in SESSIONS[:3]]
+    await asyncio.wait(waiting, timeout=0)
+    with pytest.raises(Unavailable, match="overloaded"):
+        await idle.append(rows(SESSIONS[3], 1, "x" * 3_000))
+    assert {type(each) for each in await asyncio.gather(*waiting, return_exceptions=True)} == {Away}
+
+
+async def test_an_append_of_two_sessions_or_of_nothing(writer: EventWriter) -> None:
+    with pytest.raises(ValueError, match="one session"):
+        await writer.append([*rows(SESSIONS[0], 1, "x"), *rows(SESSIONS[1], 1, "x")])
+    await writer.append([])
