@@ -1,0 +1,262 @@
+"""The owner of the database: refusals in time, Postgres found again, and one process at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from voyagent.actors import metrics, storage
+from voyagent.actors.domain.errors import Conflict, Refusal, Unavailable
+from voyagent.actors.runtime import Ref
+from voyagent.actors.storage import Append, Faults, Held, Probe, StorageActor
+from voyagent.storage import migrate
+from voyagent.storage.embedded import EmbeddedServers
+from voyagent.storage.engine import Connection, connect
+from voyagent.storage.errors import OperationFailed
+from voyagent.storage.operations import Command, Query
+from voyagent.storage.steps import EventRow
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+TENANT = "0193f5a0-0000-7000-8000-00000000000a"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskOne(Query[int]):
+    async def run(self, db: Connection) -> int:
+        return int(await db.fetchval("SELECT 1"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work(Command[Any]):
+    work: Callable[[], Awaitable[Any]]
+
+    async def run(self, db: Connection) -> Any:  # noqa: ARG002  # what it does is the test's
+        return await self.work()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misspelt(Query[None]):
+    async def run(self, db: Connection) -> None:
+        await db.execute("SELEKT 1")
+
+
+Start = Callable[..., Ref]
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    refs: list[Ref] = []
+
+    def begin(url: str | None, **more: Any) -> Ref:
+        refs.append(StorageActor.start(url, **{"size": 2, "system_size": 1, "one_process": False} | more))
+        return refs[-1]
+
+    yield begin
+    for ref in refs:
+        await ref.stop_and_wait(5)
+
+
+@pytest.fixture
+async def store(start: Start, database: Any) -> Ref:
+    return start(database.url)
+
+
+async def until_it_works(store: Ref) -> None:
+    """Ask until there is an answer; each refusal in between must come in time."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await store.ask(AskOne(tenant_id=TENANT), within=5)
+            except Unavailable as refusal:
+                if refusal.code != "storage_unavailable":
+                    raise
+            else:
+                return
+
+
+async def held(store: Ref) -> bool:
+    return await store.ask(Held())
+
+
+async def test_without_a_database_everything_is_refused(start: Start) -> None:
+    store = start(None)
+    row = EventRow(TENANT, TENANT, 1, "t", "text_delta", "x", NOW)
+    for message in (AskOne(tenant_id=TENANT), AskOne(tenant_id=None), Append((row,))):
+        with pytest.raises(Unavailable, match="storage_unavailable"):
+            await store.ask(message)
+    assert await store.ask(Probe()) is False
+    assert await held(store) is False
+    assert await store.ask(Faults()) == ("No database is configured.",)
+
+
+async def test_an_operation_is_a_message(store: Ref) -> None:
+    assert await store.ask(AskOne(tenant_id=TENANT)) == 1
+    assert await store.ask(AskOne(tenant_id=None)) == 1
+    assert await store.ask(Probe()) is True
+    assert await store.ask(Faults()) == ()
+
+
+async def test_a_refusal_comes_back_as_it_was_raised(store: Ref) -> None:
+    async def refuse() -> None:
+        raise Conflict("already_done")
+
+    with pytest.raises(Conflict, match="already_done"):
+        await store.ask(Work(tenant_id=TENANT, work=refuse))
+
+
+async def test_a_defect_in_an_operation_is_its_askers_affair(store: Ref) -> None:
+    async def divide() -> float:
+        return 1 / 0
+
+    with pytest.raises(OperationFailed, match="internal_error"):
+        await store.ask(Misspelt(tenant_id=TENANT))
+    with pytest.raises(OperationFailed):
+        await store.ask(Work(tenant_id=TENANT, work=divide))
+    mixed = [EventRow(TENANT, session, 1, "t", "text_delta", "x", NOW) for session in ("a", "b")]
+    with pytest.raises(OperationFailed):
+        await store.ask(Append(tuple(mixed)))
+    assert store.is_alive()
+    assert await store.ask(AskOne(tenant_id=TENANT)) == 1
+
+
+async def test_operations_are_counted_by_class(store: Ref) -> None:
+    def count(operation: str, outcome: str) -> float:
+        labels = {"operation": operation, "outcome": outcome}
+        return metrics.REGISTRY.get_sample_value("voyagent_storage_operations_total", labels) or 0.0
+
+    before = count("AskOne", "ok"), count("Misspelt", "failed")
+    await store.ask(AskOne(tenant_id=TENANT))
+    with pytest.raises(Refusal):
+        await store.ask(Misspelt(tenant_id=TENANT))
+    assert (count("AskOne", "ok"), count("Misspelt", "failed")) == (before[0] + 1, before[1] + 1)
+
+
+async def test_waiting_is_bounded_and_one_kind_of_work_never_waits_for_the_other(
+    store: Ref, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "WAITING", 3)
+    inside = asyncio.Semaphore(0)
+    go_on = asyncio.Event()
+
+    async def hold() -> str:
+        inside.release()
+        await go_on.wait()
+        return "done"
+
+    asked = [asyncio.ensure_future(store.ask(Work(tenant_id=TENANT, work=hold))) for _ in range(5)]
+    for _ in range(2):
+        await inside.acquire()
+    assert await store.ask(AskOne(tenant_id=None)) == 1
+    with pytest.raises(Unavailable, match="overloaded"):
+        await store.ask(AskOne(tenant_id=TENANT))
+    go_on.set()
+    assert await asyncio.gather(*asked) == ["done"] * 5
+
+
+async def test_waiting_is_bounded_in_time(store: Ref, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "PATIENCE", 0.05)
+    go_on = asyncio.Event()
+    asked = [asyncio.ensure_future(store.ask(Work(tenant_id=None, work=go_on.wait))) for _ in range(2)]
+    done, _ = await asyncio.wait(asked, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+    assert [str(each.exception()) for each in done] == ["overloaded"]
+    go_on.set()
+    assert sum(each.result() is True for each in (await asyncio.wait(asked))[0] if not each.exception()) == 1
+
+
+async def test_b24_postgres_away_is_refused_in_time_and_found_again(
+    start: Start, servers: EmbeddedServers, database: Any
+) -> None:
+    store = start(database.url)
+    assert await store.ask(AskOne(tenant_id=TENANT)) == 1
+    await servers.postgres.stop()
+    try:
+        for tenant in (TENANT, None):
+            with pytest.raises(Unavailable, match="storage_unavailable"):
+                await store.ask(AskOne(tenant_id=tenant), within=5)
+        late = start(database.url)
+        with pytest.raises(Unavailable, match="storage_unavailable"):
+            await late.ask(AskOne(tenant_id=TENANT), within=5)
+        assert await late.ask(Probe()) is False
+        assert await late.ask(Faults()) == ("The database cannot be reached.",)
+    finally:
+        await servers.postgres.start()
+    await until_it_works(store)
+    await until_it_works(late)
+    assert await late.ask(Faults()) == ()
+
+
+async def test_an_unmigrated_database_is_refused_until_it_is_migrated(start: Start, empty_database: Any) -> None:
+    store = start(empty_database.url)
+    with pytest.raises(Unavailable, match="storage_unavailable"):
+        await store.ask(AskOne(tenant_id=TENANT))
+    assert await store.ask(Faults()) == ("The tables are missing: run the migrations.",)
+    await migrate.upgrade(empty_database.url)
+    await until_it_works(store)
+
+
+async def test_r50_probes_at_once_share_one_look(store: Ref, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+
+    async def look(_self: StorageActor) -> bool:
+        looks.append(1)
+        return True
+
+    monkeypatch.setattr(StorageActor, "_answers", look)
+    assert await asyncio.gather(*(store.ask(Probe()) for _ in range(100))) == [True] * 100
+    assert len(looks) == 1
+
+
+async def test_events_are_stored_through_it(store: Ref, admin: Connection) -> None:
+    await admin.execute("INSERT INTO tenants (id, display_name, created_at) VALUES ($1, 'A', $2)", TENANT, NOW)
+    await admin.execute(
+        "INSERT INTO sessions (id, tenant_id, actor_id, created_at) VALUES ($1, $1, $1, $2)", TENANT, NOW
+    )
+    await store.ask(Append((EventRow(TENANT, TENANT, 1, "t", "text_delta", "x", NOW),)))
+    assert await admin.fetchval("SELECT frame FROM session_events") == "x"
+
+
+@pytest.fixture
+async def admin(database: Any) -> AsyncIterator[Connection]:
+    connection = await connect(database.admin_url)
+    yield connection
+    await connection.close()
+
+
+async def until_held(store: Ref) -> None:
+    async with asyncio.timeout(10):
+        while not await held(store):
+            pass
+
+
+async def test_one_process_serves_a_database_at_a_time(start: Start, database: Any) -> None:
+    first = start(database.url, one_process=True)
+    await until_held(first)
+    second = start(database.url, one_process=True)
+    await second.ask(AskOne(tenant_id=TENANT))
+    assert await held(second) is False
+    await first.stop_and_wait(5)
+    await until_held(second)
+
+
+async def test_turns_are_stopped_before_a_lost_lock_is_taken_anew(
+    start: Start, database: Any, admin: Connection
+) -> None:
+    lost, stopped = asyncio.Event(), asyncio.Event()
+
+    async def stop_turns() -> None:
+        lost.set()
+        await stopped.wait()
+
+    store = start(database.url, one_process=True, lock_lost=stop_turns)
+    await until_held(store)
+    await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+    await asyncio.wait_for(lost.wait(), 5)
+    assert await held(store) is False
+    assert await admin.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+    stopped.set()
+    await until_held(store)
