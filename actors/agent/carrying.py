@@ -111,7 +111,7 @@ async def _perform(work: Pass, tool: Plan[Any], call: Call, given: Any) -> Outpu
 async def _order(work: Pass, tool: Order[Any], call: Call, given: Any) -> Output:
     """A supplier's write, in two steps: the intent is stored before the supplier is asked."""
     task, driver = work.task, await tool.driver(given, call.bound or {}, work.tools)
-    refused = None
+    call, refused = replace(call, driver=driver), None
     if call.state != "executing":
         refused = await work.ports.recorder.write(
             lambda after, now: ledger.Begin(
@@ -126,7 +126,6 @@ async def _order(work: Pass, tool: Order[Any], call: Call, given: Any) -> Output
         )
     elif not await tool.repeatable(given, call.bound or {}, work.tools):
         refused = {"error": f"outcome_unknown: {call.tool} was under way when the service stopped; look it up by hand"}
-    call = replace(call, driver=driver)
     if refused is not None:
         return await _conclude(work, call, refused)
     placed = await tool.place(given, call.bound or {}, call.id, work.tools)

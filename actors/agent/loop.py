@@ -25,7 +25,7 @@ from ..domain.settings import TenantSettings
 from ..domain.turns import CALLS_PER_PASS, Ask, Brief, Call, CallState, LoopState
 from ..runtime import Asks
 from . import accounting, carrying
-from .desks import DESKS, ORCHESTRATOR, ORCHESTRATOR_TOOLS
+from .desks import DESKS, ORCHESTRATOR_TOOLS, SPECIALISTS
 from .model import Answer, Delta, Model, ModelCall, ModelFailed
 from .prompts import brief_for, system_prompt
 from .tools.catalogue import for_desk
@@ -33,6 +33,8 @@ from .tools.tool import Gate, InputInvalid, Order, Plan, Tool, ToolContext
 
 R = TypeVar("R")
 _log = log.get(__name__)
+
+DESK_NAMES = frozenset(desk.name for desk in SPECIALISTS)
 
 CONTEXT_CHARACTERS = 400_000
 """What a model is given of a transcript: about half of a window of 200,000 tokens."""
@@ -197,7 +199,7 @@ class Pass:
 
     def _model_call(self, loaded: turns.PassContext) -> ModelCall:
         state, settings = self.state, self.task.settings
-        desk = ORCHESTRATOR if state.desk is None else DESKS[state.desk]
+        desk = DESKS[state.desk or "orchestrator"]
         tools: Sequence[Mapping[str, Any]] = ORCHESTRATOR_TOOLS
         if state.desk is not None:
             tools = [tool.schema() for tool in for_desk(state.desk)]
@@ -240,7 +242,7 @@ class Pass:
         own = [self._own_result(block) for block in asked]
         questions = [str(b["input"].get("question", "")) for b in asked if b["name"] == "clarify"]
         events += [Event(kind="text_delta", turn_id=self.task.turn_id, text=text) for text in questions if text]
-        unknown = [brief.domain for brief in handoffs if brief.domain not in DESKS]
+        unknown = [brief.domain for brief in handoffs if brief.domain not in DESK_NAMES]
         stranger = any(block["name"] not in ("handoff", "clarify") for block in asked)
         if handoffs and not unknown:
             self.state = LoopState(

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import asyncpg
 import pytest
+from argon2 import PasswordHasher
 
 from voyagent.actors.agent.rehearsal import KEY, Rehearsal
 from voyagent.actors.config import Settings
+from voyagent.actors.domain.identity import Role
+from voyagent.actors.ids import uuid7
 from voyagent.actors.session import Sleep
 from voyagent.http.service import Service
+from voyagent.storage.accounts import AddMember
 
 NUMBERS = itertools.count(1)
 PATIENCE = 20.0
@@ -246,3 +250,37 @@ async def admin(database: Any, running: Running) -> AsyncIterator[Admin]:
     db = await asyncpg.connect(database.admin_url)
     yield Admin(db, running)
     await db.close()
+
+
+@pytest.fixture
+def member(running: Running) -> Callable[[Person, str], Awaitable[Person]]:
+    """Somebody of any role in a person's agency, signed in."""
+
+    async def join(of: Person, role: str) -> Person:
+        system = running.service.system
+        email, password = f"{role}-{next(NUMBERS)}@example.com", "a long password 1"
+        settings = running.settings
+        hashed = PasswordHasher(
+            time_cost=settings.auth_argon2_time_cost,
+            memory_cost=settings.auth_argon2_memory_cost,
+            parallelism=settings.auth_argon2_parallelism,
+        ).hash(password)
+        await system.storage.ask(
+            AddMember(
+                tenant_id=of.user["tenant_id"],
+                user_id=uuid7(),
+                email=email,
+                role=Role(role),
+                now=system.clock.now(),
+                password_hash=hashed,
+                full_name=role,
+            )
+        )
+        async with running.http.post(
+            f"{running.url}/auth/sign-in", json={"email": email, "password": password}
+        ) as response:
+            answer = await response.json()
+            assert response.status == 200, answer
+        return Person(running.http, running.url, answer["access_token"], answer["user"])
+
+    return join

@@ -6,6 +6,7 @@ import asyncio
 import random
 from typing import Any
 
+from voyagent.actors.accounts import actor as accounts
 from voyagent.actors.agent.rehearsal import Gate, Text, ToolUse, Turn
 
 
@@ -175,8 +176,8 @@ async def test_at_most_five_messages_wait(asha: Any, running: Any) -> None:
     running.rehearsal.play(Turn("slow", gate=gate))
     streams = [await asha.post(session, {"message": "go"})]
     await gate.waiting()
-    for number in range(5):
-        streams.append(await asha.post(session, {"message": f"wait {number}", "on_busy": "queue"}))
+    waiting = [{"message": f"wait {number}", "on_busy": "queue"} for number in range(5)]
+    streams += [await asha.post(session, body) for body in waiting]
     assert await refused(asha, session, {"message": "one more", "on_busy": "queue"}) == (409, {"detail": "queue_full"})
     await gate.open()
     for stream in streams:
@@ -308,8 +309,6 @@ async def test_rate_limits_are_told_to_the_sender_alone(running: Any, admin: Any
 
 
 async def test_b60_a_stream_ends_within_a_second_when_its_person_is_switched_off(asha: Any, running: Any) -> None:
-    from voyagent.actors.accounts import actor as accounts
-
     session = await asha.session()
     stream = await asha.watch(session)
     await running.service.system.accounts.ask(accounts.SwitchTenant(tenant_id=asha.user["tenant_id"], is_active=False))
