@@ -27,6 +27,8 @@ import asyncpg
 from ..actors import log as logs
 from .children import Child, EmbeddedError, Identity, Ourselves, end_predecessor, hand_over, unprivileged
 
+__all__ = ["EmbeddedError", "EmbeddedServers", "InUse"]
+
 OWNER = "voyagent"
 """Role and database of the service. Subject to row-level security like everybody: it is no superuser."""
 
@@ -46,6 +48,10 @@ UNSAFE_BUT_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off"
 
 Died = Callable[[int], None]
 log = logs.get("embedded")
+
+
+class InUse(EmbeddedError):
+    """Another process has the data directory, and its servers run."""
 
 
 class Postgres:
@@ -336,7 +342,7 @@ def _locked(folder: Path) -> IO[str]:
         file.seek(0)
         holder = file.read().strip()
         file.close()
-        raise EmbeddedError(f"{folder} is in use by process {holder}: stop it, or set VOYAGENT_DATA_DIR") from None
+        raise InUse(f"{folder} is in use by process {holder}: stop it, or set VOYAGENT_DATA_DIR") from None
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()

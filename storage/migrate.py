@@ -41,15 +41,19 @@ class MissingRole(Exception):
         )
 
 
+class Unreachable(Exception):
+    """The database does not take the connection; the text holds no address and no password."""
+
+
 async def upgrade(owner_url: str, app_url: str | None = None) -> None:
     """Run the migrations that are due, as the owner of the tables; ``app_url`` is the service's, if it is another role.
 
-    Raises ``MissingRole`` before anything is changed.
+    Raises ``Unreachable``, or ``MissingRole`` before anything is changed.
     """
     engine = create_async_engine(
         "postgresql+asyncpg://",
         poolclass=NullPool,
-        async_creator=lambda: asyncpg.connect(plain_url(owner_url), server_settings=LIMITS, timeout=10),
+        async_creator=lambda: _connect(owner_url),
     )
     try:
         async with engine.begin() as connection:
@@ -61,6 +65,13 @@ async def upgrade(owner_url: str, app_url: str | None = None) -> None:
                 await _grant(connection, app_role)
     finally:
         await engine.dispose()
+
+
+async def _connect(url: str) -> asyncpg.Connection:
+    try:
+        return await asyncpg.connect(plain_url(url), server_settings=LIMITS, timeout=10)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise Unreachable(f"The database cannot be reached: {type(error).__name__}") from error
 
 
 def _user(url: str) -> str | None:

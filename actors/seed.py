@@ -1,0 +1,74 @@
+"""A demo agency: one person of each role, to look around with."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from ..storage.accounts import AddMember
+from . import ids
+from .accounts.actor import AccountsActor, SignUp
+from .accounts.passwords import Passwords
+from .clock import Clock
+from .config import Settings
+from .domain.audit import Origin
+from .domain.identity import Role
+from .storage import StorageActor
+
+AGENCY = "Demo Travels"
+DOMAIN = "demo.example"
+SHUTDOWN = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """Who may come in, all by one password."""
+
+    people: tuple[tuple[Role, str], ...]
+    password: str
+
+
+async def seed(settings: Settings) -> Demo:
+    """Found the demo agency. Conflict ``email_already_registered`` if it is there.
+
+    No housekeeping runs meanwhile, so a service at work on the same database is not disturbed.
+    """
+    clock = Clock()
+    password = f"demo-{secrets.token_hex(8)}-1"
+    people = tuple((role, f"{role.replace('_', '.')}@{DOMAIN}") for role in Role)
+    storage = StorageActor.start(settings.db_url, one_process=False)
+    accounts = AccountsActor.start(storage, settings, clock)
+    hashing = Passwords(
+        time_cost=settings.auth_argon2_time_cost,
+        memory_cost=settings.auth_argon2_memory_cost,
+        parallelism=settings.auth_argon2_parallelism,
+        workers=1,
+    )
+    try:
+        (_, admin), *others = people
+        founded = await accounts.ask(
+            SignUp(
+                email=admin,
+                password=password,
+                full_name="Demo Admin",
+                agency_name=AGENCY,
+                origin=Origin(request_id=ids.uuid7()),
+            )
+        )
+        for role, email in others:
+            await storage.ask(
+                AddMember(
+                    tenant_id=founded.principal.tenant_id,
+                    user_id=ids.uuid7(),
+                    email=email,
+                    role=role,
+                    now=clock.now(),
+                    password_hash=await hashing.hash(password),
+                    full_name=f"Demo {role.replace('_', ' ').title()}",
+                )
+            )
+    finally:
+        hashing.close()
+        await accounts.stop_and_wait(SHUTDOWN)
+        await storage.stop_and_wait(SHUTDOWN)
+    return Demo(people, password)

@@ -1,0 +1,184 @@
+"""The command line, as an operator meets it: in processes of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DEADLINE = 60.0
+
+
+async def started(folder: Path, *words: str, **environ: str) -> asyncio.subprocess.Process:
+    plain = {"PATH": os.environ["PATH"], "VOYAGENT_DATA_DIR": str(folder), "VOYAGENT_PORT": "0"}
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", str(ROOT / "run.py"), *words),
+        cwd=folder,
+        env=plain | environ,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def ran(folder: Path, *words: str, **environ: str) -> tuple[int, str, str]:
+    process = await started(folder, *words, **environ)
+    out, err = await asyncio.wait_for(process.communicate(), DEADLINE)
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+@asynccontextmanager
+async def serving(folder: Path, *words: str, **environ: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """A service and where it listens; stopped by SIGTERM if it still runs."""
+    process = await started(folder, *words, **environ)
+    assert process.stdout is not None
+    try:
+        greeting = (await asyncio.wait_for(process.stdout.readline(), DEADLINE)).decode()
+        assert greeting.startswith("Voyagent listens on http://127.0.0.1:"), greeting
+        yield process, greeting.split()[3]
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await asyncio.wait_for(process.communicate(), DEADLINE)
+
+
+async def answer(url: str) -> tuple[int, Any]:
+    async with aiohttp.ClientSession() as client, client.get(url) as reply:
+        return reply.status, await reply.json()
+
+
+def development(database_url: str) -> dict[str, str]:
+    return {"VOYAGENT_ENV": "development", "VOYAGENT_DB_URL": database_url, "VOYAGENT_AUTH_ARGON2_MEMORY_COST": "8192"}
+
+
+async def test_it_serves_with_servers_of_its_own_and_a_signal_ends_all_of_it(tmp_path: Path) -> None:
+    async with serving(tmp_path, "--embedded") as (process, url):
+        assert await answer(f"{url}/health") == (200, {"status": "ok"})
+        status, ready = await answer(f"{url}/health/ready")
+        assert (status, set(ready["checks"].values())) == (200, {"ok"})
+        postmaster = int((tmp_path / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+
+        code, _, complaint = await ran(tmp_path, "--embedded")
+        assert (code, complaint.strip()) == (
+            1,
+            f"{tmp_path} is in use by process {process.pid}: stop it, or set VOYAGENT_DATA_DIR",
+        )
+
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+        with pytest.raises(ProcessLookupError):
+            os.kill(postmaster, 0)
+
+
+async def test_commands_share_the_servers_of_a_service_that_runs(tmp_path: Path) -> None:
+    async with serving(tmp_path, "--embedded", VOYAGENT_AUTH_ARGON2_MEMORY_COST="8192"):
+        code, people, _ = await ran(tmp_path, "seed", "--embedded", VOYAGENT_AUTH_ARGON2_MEMORY_COST="8192")
+        assert code == 0
+        assert "agency_admin     agency.admin@demo.example" in people
+        code, findings, _ = await ran(tmp_path, "--embedded", "doctor")
+        assert (code, findings.count("NO ")) == (0, 0)
+        code, chains, _ = await ran(tmp_path, "audit", "verify", "--embedded")
+        assert code == 0
+        assert "unbroken  Demo Travels" in chains
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+async def test_without_a_database_it_starts_and_says_so(tmp_path: Path, number: signal.Signals) -> None:
+    async with serving(tmp_path, VOYAGENT_ENV="development") as (process, url):
+        assert await answer(f"{url}/health") == (200, {"status": "ok"})
+        assert await answer(f"{url}/health/db") == (503, {"detail": "VOYAGENT_DB_URL is not configured."})
+        assert await answer(f"{url}/health/redis") == (503, {"detail": "VOYAGENT_REDIS_URL is not configured."})
+        process.send_signal(number)
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_r1_r59_an_unsafe_production_does_not_start_and_shows_no_value(tmp_path: Path) -> None:
+    code, out, err = await ran(tmp_path, VOYAGENT_AUTH_SECRET="hunter2", VOYAGENT_AUTH_DEBUG_TOKENS="true")
+    assert (code, out) == (2, "")
+    assert err == "VOYAGENT_AUTH_SECRET: must be at least 32 bytes\n"
+    secret = "kJ8s2Lq0vXw5Zr7tYb3nMc6pDf9gHa1e"
+    code, _, err = await ran(tmp_path, VOYAGENT_AUTH_SECRET=secret, VOYAGENT_AUTH_DEBUG_TOKENS="true")
+    assert code == 2
+    assert "VOYAGENT_AUTH_DEBUG_TOKENS: is refused in production" in err
+    assert secret not in err
+
+
+async def test_the_openapi_document_needs_no_configuration(tmp_path: Path) -> None:
+    code, out, _ = await ran(tmp_path, "openapi", VOYAGENT_VERSION="1.2.3")
+    assert code == 0
+    assert json.loads(out)["info"]["version"] == "1.2.3"
+
+
+async def test_migrate_may_be_run_twice(tmp_path: Path, empty_database: Any) -> None:
+    for _ in range(2):
+        code, out, err = await ran(tmp_path, "migrate", **development(empty_database.url))
+        assert (code, out) == (0, "The tables are up to date.\n"), err
+    code, findings, _ = await ran(tmp_path, "doctor", **development(empty_database.url))
+    assert code == 0
+    assert "ok  database" in findings
+
+
+async def test_doctor_fails_where_the_service_could_not_serve(tmp_path: Path, empty_database: Any) -> None:
+    code, findings, _ = await ran(tmp_path, "doctor", **development(empty_database.url), VOYAGENT_AUTH_SERCET="x")
+    assert code == 1
+    assert "NO  database       The tables are missing" in findings
+    assert "nothing reads VOYAGENT_AUTH_SERCET" in findings
+
+
+async def test_audit_verify_names_the_first_broken_row(tmp_path: Path, database: Any) -> None:
+    environ = development(database.url)
+    assert (await ran(tmp_path, "seed", **environ))[0] == 0
+    code, _, err = await ran(tmp_path, "seed", **environ)
+    assert (code, err.splitlines()[-1]) == (1, "Refused: email_already_registered")
+    db = await asyncpg.connect(database.admin_url)
+    await db.execute("SET session_replication_role = replica; UPDATE audit_events SET kind = 'nothing.happened'")
+    await db.close()
+    code, out, _ = await ran(tmp_path, "audit", "verify", **environ)
+    assert code == 1
+    assert "BROKEN at row 1  Demo Travels" in out
+
+
+@pytest.fixture
+def commands() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("voyagent_run", ROOT / "run.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+async def test_the_second_signal_ends_the_process_where_it_stands(
+    commands: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends: list[int] = []
+    monkeypatch.setattr(os, "_exit", ends.append)
+    asked, heard = asyncio.Event(), asyncio.Event()
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
+    loop = asyncio.get_running_loop()
+    commands.on_signals(asked)
+    try:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.wait_for(asked.wait(), 5)
+        assert ends == []
+        monkeypatch.setattr(os, "_exit", lambda code: (ends.append(code), heard.set()))
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(heard.wait(), 5)
+        assert ends == [130]
+    finally:
+        for number, handler in before:
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
