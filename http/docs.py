@@ -113,9 +113,7 @@ def _kind(schema: dict[str, Any]) -> str:
         return str(schema["$ref"]).rpartition("/")[2]
     if "anyOf" in schema:
         return " or ".join(_kind(one) for one in schema["anyOf"])
-    if "enum" in schema:
-        return ", ".join(map(str, schema["enum"]))
-    words = [str(schema.get("const", schema.get("type", "any")))]
+    words = [" or ".join(map(str, schema.get("enum", [schema.get("const", schema.get("type", "any"))])))]
     if "items" in schema:
         words.append(f"of {_kind(schema['items'])}")
     bounds = ("format", "pattern", "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "default")

@@ -20,6 +20,9 @@ ADMINS = frozenset({Role.AGENCY_ADMIN})
 
 METRICS_TOKEN = "X-Voyagent-Metrics-Token"  # noqa: S105 -- the header's name
 
+BEARER_WORDS = 2
+"""The scheme and the token."""
+
 Identify = Callable[[Call], Awaitable[Principal]]
 
 
@@ -59,11 +62,10 @@ class Internal(Guard):
 
 async def by_bearer(call: Call) -> Principal:
     """Whose ``Authorization: Bearer`` this is. Unauthorized ``unauthorized`` if nobody's."""
-    scheme, _, token = call.request.headers.get("Authorization", "").strip().partition(" ")
-    token = token.strip()
-    if scheme.lower() != "bearer" or not token or not token.isascii():
+    words = call.request.headers.get("Authorization", "").split(maxsplit=1)
+    if len(words) != BEARER_WORDS or words[0].lower() != "bearer" or not words[1].isascii():
         raise Unauthorized("unauthorized")
-    return await call.services.accounts.ask(Authenticate(token, door(call)))
+    return await call.services.accounts.ask(Authenticate(words[1].rstrip(), door(call)))
 
 
 def door(call: Call) -> Door:

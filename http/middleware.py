@@ -22,6 +22,7 @@ CLIENT_LEFT = 499
 """What the figures call a request whose caller had gone before there was an answer (nginx's number)."""
 
 SECURITY = {
+    "Server": "voyagent",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -76,16 +77,14 @@ class Frame:
                 return self._preflight(request)
             return await handler(request)
         except Refusal as refusal:
-            return _cut_off(request, trace.prepared) or refused(refusal)
+            return _cut_off(request, trace) or refused(refusal)
         except web.HTTPException as error:
-            return _cut_off(request, trace.prepared) or await _redirected(request, error) or from_aiohttp(error)
-        except ConnectionError:
-            if trace.prepared is None:
-                raise
-            return trace.prepared
-        except Exception:  # noqa: BLE001 -- the border: a defect ends here, as a line in the log and a 500
+            return _cut_off(request, trace) or await _redirected(request, error) or from_aiohttp(error)
+        except Exception as error:  # noqa: BLE001 -- the border: a defect ends here, as a line in the log and a 500
+            if trace.prepared is not None and isinstance(error, ConnectionError):
+                return trace.prepared  # a viewer went away, as viewers do
             _log.exception("request_failed", method=request.method, path=trace.template)
-            return _cut_off(request, trace.prepared) or crashed(trace.request_id)
+            return _cut_off(request, trace) or crashed(trace.request_id)
 
     def _preflight(self, request: web.Request) -> web.Response:
         """Answered for every path, found or not, so that a page can read the error of the request to come."""
@@ -125,7 +124,7 @@ class Frame:
         quiet = status < HTTPStatus.BAD_REQUEST and trace.template.startswith(QUIET)
         write = _log.debug if quiet else _log.info
         principal = trace.principal
-        who = {} if principal is None else {"tenant": principal.tenant_id, "user": principal.user_id}
+        who = {} if principal is None else {"user": principal.user_id}
         write("request", method=method, path=trace.template, status=status, ms=round(seconds * 1000, 1), **who)
 
     def _figures_of(self, method: str, template: str, status: int) -> _Figures:
@@ -159,11 +158,13 @@ def _template(request: web.Request) -> str:
     return UNMATCHED if resource is None else resource.canonical
 
 
-def _cut_off(request: web.Request, prepared: web.StreamResponse | None) -> web.StreamResponse | None:
-    """End a stream whose head is sent already: the caller must see that it is not whole."""
-    if prepared is not None and request.transport is not None:
-        request.transport.abort()
-    return prepared
+def _cut_off(request: web.Request, trace: Trace) -> web.StreamResponse | None:
+    """End a stream whose head is sent already: no status can change, but the caller must see that it is not whole."""
+    if trace.prepared is not None:
+        _log.warning("stream_cut_off", path=trace.template)
+        if request.transport is not None:
+            request.transport.abort()
+    return trace.prepared
 
 
 async def _redirected(request: web.Request, error: web.HTTPException) -> web.Response | None:

@@ -19,6 +19,8 @@ REF = "#/components/schemas/{model}"
 BEARER = "bearer"
 METRICS = "metrics-token"
 
+BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
+
 Json = dict[str, Any]
 
 SECURITY_SCHEMES: Json = {
@@ -111,7 +113,7 @@ def parameters(route: Route) -> list[Json]:
         schema = route.query.model_json_schema(by_alias=True, ref_template=REF)
         required = schema.get("required", ())
         listed += [
-            {"name": name, "in": "query", "required": name in required, "schema": shape}
+            {"name": name, "in": "query", "required": name in required, "schema": _bounded(shape)}
             for name, shape in schema["properties"].items()
         ]
     headers = dict(route.headers)
@@ -124,6 +126,11 @@ def parameters(route: Route) -> list[Json]:
         for name, says in headers.items()
     ]
     return listed
+
+
+def _bounded(schema: Json) -> Json:
+    """Bounds behind a validator are named by pydantic in its own words; here in those of JSON Schema."""
+    return {BOUNDS.get(name, name): value for name, value in schema.items()}
 
 
 def responses(route: Route) -> Json:

@@ -10,6 +10,7 @@ FORMATS = {"date-time": "2026-11-23T10:15:02.114209Z", "date": "2026-11-23", "em
 NAMED = {
     "email": "asha@example.com",
     "inviter_email": "asha@example.com",
+    "password": "mango-trellis-47",
     "full_name": "Asha Rao",
     "agency_name": "Meridian Travel",
     "tenant_name": "Meridian Travel",

@@ -8,7 +8,7 @@ from ..wire.accounts import AuthResponse, PublicUser, SignInRequest, SignUpReque
 
 
 async def sign_up(call: Call) -> Answer:
-    """POST /auth/sign-up."""
+    """Found an agency and become its first admin; tokens at once."""
     body: SignUpRequest = call.body
     signed_in = await call.services.accounts.ask(
         SignUp(
@@ -23,12 +23,12 @@ async def sign_up(call: Call) -> Answer:
 
 
 async def sign_in(call: Call) -> Answer:
-    """POST /auth/sign-in."""
+    """Come in with address and password."""
     body: SignInRequest = call.body
     signed_in = await call.services.accounts.ask(SignIn(email=body.email, password=body.password, origin=call.origin))
     return Answer(AuthResponse.of(signed_in))
 
 
 async def me(call: Call) -> Answer:
-    """GET /auth/me: the principal is read from the row, not from the token."""
+    """Who one is, read from the row and not from the token."""
     return Answer(PublicUser.of(call.person))

@@ -14,7 +14,7 @@ from .sessions import again, stored, who
 
 
 async def page(call: Call) -> Answer:
-    """GET /approvals. Sessions with overdue approvals are told to write the lapses down."""
+    """What waits for a decision, or was decided. Sessions with overdue approvals are told to write the lapses down."""
     query: ApprovalListQuery = call.query
     session_id = None if query.session_id is None else parse_uuid(query.session_id)
     if query.session_id is not None and session_id is None:
@@ -36,7 +36,7 @@ async def page(call: Call) -> Answer:
 
 
 async def read(call: Call) -> Answer:
-    """GET /approvals/{approval_id}."""
+    """One approval, with the exact input that will run."""
     found = await call.services.storage.ask(
         approvals.Get(
             tenant_id=call.person.tenant_id,
@@ -48,7 +48,7 @@ async def read(call: Call) -> Answer:
 
 
 async def resolve(call: Call) -> Answer:
-    """POST /approvals/{approval_id}/resolve."""
+    """Grant or reject what waits. Of any number of decisions at once exactly one wins."""
     body: ResolveApprovalRequest = call.body
     decided = await call.services.root.ask(
         tenant.Resolve(

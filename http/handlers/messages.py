@@ -18,7 +18,10 @@ GET_STREAM_SECONDS = 3600.0
 
 
 async def send(call: Call) -> web.StreamResponse:
-    """POST /chat/sessions/{session_id}/messages."""
+    """Say something, decide approvals, or follow what goes on; the answer is a stream of events up to ``final``.
+
+    A lost connection changes nothing: the turn goes on, and ``Last-Event-ID`` replays what was missed.
+    """
     body: SendMessageRequest = call.body
     if body.approvals and call.person.api_key_id is not None:
         raise Forbidden("api_key_not_allowed")
@@ -48,7 +51,7 @@ async def send(call: Call) -> web.StreamResponse:
 
 
 async def events(call: Call) -> web.StreamResponse | Answer:
-    """GET /chat/sessions/{session_id}/events."""
+    """Watch a conversation: replay from a cursor, then live, across turns."""
     query: EventsQuery = call.query
     cursor = call.request.headers.get("Last-Event-ID", "").strip() or query.last_event_id
     replay = query.follow == "0"

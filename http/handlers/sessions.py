@@ -32,7 +32,7 @@ def who(call: Call) -> session.Who:
 
 
 async def create(call: Call) -> Answer:
-    """POST /chat/sessions."""
+    """Open a conversation."""
     new, now, store = uuid7(), call.services.clock.now(), call.services.storage
     make = sessions.Create(tenant_id=call.person.tenant_id, session_id=new, user_id=call.person.user_id, now=now)
     if call.idempotency is None:
@@ -62,7 +62,7 @@ def again(kept: Stored) -> Answer:
 
 
 async def page(call: Call) -> Answer:
-    """GET /chat/sessions."""
+    """The agency's conversations, newest first."""
     query: SessionListQuery = call.query
     found = await call.services.storage.ask(
         sessions.Page(tenant_id=call.person.tenant_id, limit=query.limit, offset=query.offset)
@@ -71,7 +71,7 @@ async def page(call: Call) -> Answer:
 
 
 async def read(call: Call) -> Answer:
-    """GET /chat/sessions/{session_id}."""
+    """A conversation at a glance, with the approvals that wait in it."""
     found = await call.services.storage.ask(
         sessions.Read(tenant_id=call.person.tenant_id, session_id=session_id(call), now=call.services.clock.now())
     )
@@ -79,7 +79,7 @@ async def read(call: Call) -> Answer:
 
 
 async def rename(call: Call) -> Answer:
-    """PATCH /chat/sessions/{session_id}."""
+    """Give a conversation another title."""
     renamed = await call.services.root.ask(
         session.Rename(
             tenant_id=call.person.tenant_id,
@@ -92,7 +92,10 @@ async def rename(call: Call) -> Answer:
 
 
 async def delete(call: Call) -> Answer:
-    """DELETE /chat/sessions/{session_id}."""
+    """Remove a conversation. What was booked in it stays.
+
+    A running turn is cancelled first and awaited for 8 s.
+    """
     await call.services.root.ask(
         session.Delete(tenant_id=call.person.tenant_id, session_id=session_id(call), who=who(call)),
         within=session.DELETE_PATIENCE + 7,
@@ -101,7 +104,7 @@ async def delete(call: Call) -> Answer:
 
 
 async def cancel(call: Call) -> Answer:
-    """POST /chat/sessions/{session_id}/cancel."""
+    """Stop the running turn; what was done is kept."""
     turn_id = await call.services.root.ask(
         session.Cancel(tenant_id=call.person.tenant_id, session_id=session_id(call), who=who(call))
     )
@@ -109,7 +112,7 @@ async def cancel(call: Call) -> Answer:
 
 
 async def transcript(call: Call) -> Answer:
-    """GET /chat/sessions/{session_id}/messages."""
+    """The transcript: the newest messages older than ``before``, oldest first."""
     query: TranscriptQuery = call.query
     before = None if query.before is None else parse_uuid(query.before) or NO_MESSAGE
     found = await call.services.storage.ask(

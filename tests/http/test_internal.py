@@ -1,0 +1,78 @@
+"""``/internal`` is for operators; to everybody else it is not there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from voyagent.actors.root import Tree
+from voyagent.http.routes import ROUTES
+
+if TYPE_CHECKING:
+    from tests.http.conftest import Client, Serve
+
+TOKEN = "a token of sufficient length"
+PATHS = [route.path for route in ROUTES if route.path.startswith("/internal/")]
+TREE = {"name": "root", "since": datetime(2026, 11, 23, tzinfo=UTC), "children": []}
+
+
+@pytest.fixture
+async def guarded(serve: Serve) -> Client:
+    client = await serve(metrics_token=TOKEN)
+    client.root.answers[Tree] = lambda _message: TREE
+    return client
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_somebody_on_this_machine_may_look(guarded: Client, path: str) -> None:
+    assert (await guarded.send("GET", path)).status == 200
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For", "X-Real-IP"])
+async def test_r46_what_a_proxy_passes_on_is_no_loopback(guarded: Client, path: str, header: str) -> None:
+    answer = await guarded.send("GET", path, headers={header: "127.0.0.1"})
+
+    assert (answer.status, answer.json) == (404, {"detail": "not found"})
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_the_right_token_opens_from_anywhere_and_a_wrong_one_nothing(guarded: Client, path: str) -> None:
+    async def status(token: str) -> int:
+        headers = {"X-Forwarded-For": "8.8.8.8", "X-Voyagent-Metrics-Token": token}
+        return (await guarded.send("GET", path, headers=headers)).status
+
+    assert await status(TOKEN) == 200
+    assert await status(f"  {TOKEN} ") == 200
+    for wrong in ("", " ", "wrong", TOKEN + "x", TOKEN.upper(), "\u00e9"):
+        assert await status(wrong) == 404
+
+
+async def test_without_a_token_configured_an_empty_one_opens_nothing(client: Client) -> None:
+    headers = {"X-Forwarded-For": "8.8.8.8", "X-Voyagent-Metrics-Token": ""}
+
+    assert (await client.send("GET", "/internal/metrics", headers=headers)).status == 404
+
+
+async def test_a_wrong_token_on_this_machine_is_still_this_machine(guarded: Client) -> None:
+    headers = {"X-Voyagent-Metrics-Token": "wrong"}
+
+    assert (await guarded.send("GET", "/internal/metrics", headers=headers)).status == 200
+
+
+async def test_the_figures_come_in_the_format_that_is_asked_for(client: Client) -> None:
+    plain = await client.send("GET", "/internal/metrics")
+    modern = await client.send("GET", "/internal/metrics", headers={"Accept": "application/openmetrics-text"})
+
+    assert plain.headers["Content-Type"].startswith("text/plain")
+    assert b"voyagent_api_requests_total" in plain.raw
+    assert modern.headers["Content-Type"].startswith("application/openmetrics-text")
+    assert modern.raw.endswith(b"# EOF\n")
+
+
+async def test_the_tree_is_json_with_times_as_everywhere(guarded: Client) -> None:
+    answer = await guarded.send("GET", "/internal/actors")
+
+    assert answer.json == {"name": "root", "since": "2026-11-23T00:00:00.000000Z", "children": []}
