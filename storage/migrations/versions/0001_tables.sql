@@ -429,8 +429,7 @@ CREATE TABLE session_events (
     CONSTRAINT pk_session_events PRIMARY KEY (session_id, seq),
     CONSTRAINT fk_session_events_session_id FOREIGN KEY (tenant_id, session_id)
         REFERENCES sessions (tenant_id, id) ON DELETE CASCADE,
-    CONSTRAINT ck_session_events_seq CHECK (seq > 0),
-    CONSTRAINT fk_session_events_tenant_id FOREIGN KEY (tenant_id) REFERENCES tenants (id)
+    CONSTRAINT ck_session_events_seq CHECK (seq > 0)
 );
 CREATE INDEX ix_session_events_kind_created_at ON session_events (kind, created_at);
 
