@@ -34,8 +34,12 @@ def make_app(services: Services, routes: Sequence[Route] = ROUTES) -> web.Applic
     async def framed(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await frame.handle(request, handler)
 
+    async def end_streams(_app: web.Application) -> None:
+        services.streams.stop()
+
     app = web.Application(middlewares=[framed], client_max_size=decode.LIMIT)
     app.on_response_prepare.append(frame.sign)
+    app.on_shutdown.append(end_streams)
     for route in (*routes, *Documents(routes, services.settings.version).routes()):
         _add(app, route, services)
     return app

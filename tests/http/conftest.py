@@ -110,6 +110,7 @@ class Client:
     accounts: People
     root: Fake
     storage: Fake
+    runner: Runner
 
     async def send(self, method: str, path: str, **more: Any) -> Reply:
         """One request as aiohttp sends it; redirects are not followed."""
@@ -159,7 +160,7 @@ async def serve(clock: ManualClock) -> AsyncIterator[Serve]:
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             host, port = runner.addresses[0][:2]
             session = await stack.enter_async_context(aiohttp.ClientSession())
-            return Client(services, host, port, session, accounts, root, storage)
+            return Client(services, host, port, session, accounts, root, storage, runner)
 
         yield start
 

@@ -237,3 +237,11 @@ async def test_cookies_are_neither_read_nor_set(client: Client) -> None:
     answer = await client.send("GET", "/health", headers={"Cookie": "session=stolen"})
 
     assert "Set-Cookie" not in answer.headers
+
+
+async def test_a_stop_tells_the_streams_before_it_waits_for_them(client: Client) -> None:
+    assert not client.services.streams.stopping
+
+    await client.runner.cleanup()
+
+    assert client.services.streams.stopping
