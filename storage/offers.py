@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 KEEP = """
 INSERT INTO offers (id, tenant_id, session_id, kind, supplier, supplier_ref, price, currency, expires_at, data,
                     created_at)
-VALUES ($1, $2, $3, 'flight', $4, $5, $6, $7, $8, $9, $10)
+VALUES ($1, $2, (SELECT id FROM sessions WHERE tenant_id = $2 AND id = $3), 'flight', $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (tenant_id, id) DO NOTHING
 """
 LOAD = "SELECT data FROM offers WHERE tenant_id = $1 AND id = $2 AND kind = 'flight'"

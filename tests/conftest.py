@@ -12,7 +12,10 @@ import asyncpg
 import pytest
 import redis.asyncio
 
+from voyagent.actors import ids
 from voyagent.actors.clock import ManualClock
+from voyagent.actors.refs import Ref
+from voyagent.actors.storage import StorageActor
 from voyagent.storage import migrate
 from voyagent.storage.embedded import OWNER, SUPERUSER, EmbeddedServers
 
@@ -80,6 +83,82 @@ async def redis_url(servers: EmbeddedServers) -> AsyncIterator[str]:
 def clock() -> ManualClock:
     """A clock that stands at noon until it is told."""
     return ManualClock(NOON)
+
+
+@dataclass(frozen=True, slots=True)
+class Agency:
+    """An agency with one person, one conversation and one turn in it, and the storage that keeps them."""
+
+    tenant_id: str
+    user_id: str
+    session_id: str
+    turn_id: str
+    store: Ref
+    db: asyncpg.Connection
+    """As the superuser."""
+
+    async def call(self, tool: str) -> str:
+        """A row of the ledger for one call of ``tool``; its id is the key."""
+        call_id = ids.uuid7()
+        await self.db.execute(
+            """INSERT INTO tool_calls (id, tenant_id, session_id, turn_id, call_id, tool, input, input_hash, effect,
+                                       user_id, created_at)
+               VALUES ($1, $2, $3, $4, $1::uuid::text, $5, '{}', $6, 'irreversible', $7, $8)""",
+            call_id,
+            self.tenant_id,
+            self.session_id,
+            self.turn_id,
+            tool,
+            "0" * 64,
+            self.user_id,
+            NOON,
+        )
+        return call_id
+
+
+@pytest.fixture
+async def agency(database: Database) -> AsyncIterator[Agency]:
+    """An agency on a real database, served by a real StorageActor."""
+    store = StorageActor.start(database.url, size=8, one_process=False)
+    db = await asyncpg.connect(database.admin_url)
+    yield await new_agency(store, db)
+    await db.close()
+    await store.stop_and_wait(5.0)
+
+
+@pytest.fixture
+async def other_agency(agency: Agency) -> Agency:
+    """A second one on the same database."""
+    return await new_agency(agency.store, agency.db)
+
+
+async def new_agency(store: Ref, db: asyncpg.Connection) -> Agency:
+    tenant, user, session, turn = ids.uuid7(), ids.uuid7(), ids.uuid7(), ids.turn_id()
+    await db.execute("INSERT INTO tenants (id, display_name, created_at) VALUES ($1, 'Rao Travels', $2)", tenant, NOON)
+    await db.execute(
+        "INSERT INTO users (id, tenant_id, email, created_at) VALUES ($1, $2, $3, $4)",
+        user,
+        tenant,
+        f"{user}@example.com",
+        NOON,
+    )
+    await db.execute(
+        "INSERT INTO sessions (id, tenant_id, actor_id, created_at) VALUES ($1, $2, $3, $4)",
+        session,
+        tenant,
+        user,
+        NOON,
+    )
+    await db.execute(
+        """INSERT INTO turns (id, tenant_id, session_id, user_id, state, text_hash, queued_at)
+           VALUES ($1, $2, $3, $4, 'running', '', $5)""",
+        turn,
+        tenant,
+        session,
+        user,
+        NOON,
+    )
+    return Agency(tenant, user, session, turn, store, db)
 
 
 async def as_superuser(servers: EmbeddedServers, statement: str) -> None:

@@ -87,18 +87,20 @@ class RateLimit:
 
     def __init__(self, clock: Clock, *, per_second: float = 20.0, burst: int = 40, longest: float = 5.0) -> None:
         self._clock = clock
-        self._interval = 1 / per_second
-        self._head_start = burst * self._interval
+        self._per_second = per_second
+        self._burst = float(burst)
         self._longest = longest
-        self._taken_until = clock.monotonic() - self._head_start
+        self._left = self._burst
+        self._counted_at = clock.monotonic()
 
     async def turn(self) -> None:
         """Return when it is this request's turn. ``rate_limited`` if that is more than ``longest`` seconds away."""
         now = self._clock.monotonic()
-        start = max(self._taken_until, now - self._head_start)
-        wait = start + self._interval - now
+        self._left = min(self._left + (now - self._counted_at) * self._per_second, self._burst)
+        self._counted_at = now
+        wait = (1 - self._left) / self._per_second
         if wait > self._longest:
             raise SupplierError("rate_limited", "too many requests to the supplier at once", retry_after=wait)
-        self._taken_until = start + self._interval
+        self._left -= 1
         if wait > 0:
             await self._clock.sleep(wait)

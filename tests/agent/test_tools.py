@@ -1,0 +1,240 @@
+"""What every tool promises: a schema a model can read, an input that is checked, an output held to its model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voyagent.actors.agent.desks import DESKS
+from voyagent.actors.agent.tools.catalogue import CATALOGUE, catalogue, for_desk
+from voyagent.actors.agent.tools.search_flights import SearchFlights
+from voyagent.actors.agent.tools.tool import InputInvalid, Objection, Order, Tool
+from voyagent.actors.agent.tools.upsert_passenger import UpsertPassenger
+from voyagent.actors.domain.identity import Role
+
+SEARCH: dict[str, Any] = {"origin": "BOM", "destination": "DXB", "outbound_date": "2026-12-05"}
+RIGHT: dict[str, dict[str, Any]] = {
+    "search_flights": SEARCH,
+    "lookup_passenger": {"query": "Rao"},
+    "read_pnr": {"locator": "ABC234"},
+    "upsert_passenger": {"full_name": "Asha Rao"},
+    "hold_flight": {"fare_id": "f", "passenger_ids": ["p"]},
+    "book_flight": {"fare_id": "f", "passenger_ids": ["p"]},
+}
+TOOLS = list(CATALOGUE.values())
+SECRET = "s3cret-4111-1111"
+
+
+def objection(name: str, given: Mapping[str, Any]) -> str:
+    with pytest.raises(InputInvalid) as caught:
+        CATALOGUE[name].parse(given)
+    return str(caught.value)
+
+
+def test_every_tool_is_of_a_desk_that_lists_it() -> None:
+    for tool in TOOLS:
+        assert tool.desks <= set(DESKS)
+        for desk in tool.desks:
+            assert tool.name in DESKS[desk].tools
+            assert tool in for_desk(desk)
+    assert for_desk("nobody") == []
+
+
+def test_b5_every_gated_tool_has_approvers_an_admin_among_them() -> None:
+    gated = [tool for tool in TOOLS if tool.gated]
+    assert [tool.name for tool in gated] == ["book_flight"]
+    for tool in gated:
+        assert tool.approvers == {Role.AGENCY_ADMIN, Role.TICKETING_LEAD}
+
+
+def test_b5_a_gated_tool_nobody_could_grant_stops_the_start() -> None:
+    class Open(SearchFlights):
+        gated = True
+
+    with pytest.raises(ValueError, match="search_flights is gated and has no approvers"):
+        catalogue([Open()])
+
+
+def test_a_name_given_twice_stops_the_start() -> None:
+    with pytest.raises(ValueError, match="two tools are called search_flights"):
+        catalogue([SearchFlights(), SearchFlights()])
+
+
+def test_what_has_an_effect_at_a_supplier_is_an_order() -> None:
+    assert {tool.name for tool in TOOLS if isinstance(tool, Order)} == {"hold_flight", "book_flight"}
+    assert {tool.name: tool.effect for tool in TOOLS if tool.effect != "read"} == {
+        "upsert_passenger": "reversible",
+        "hold_flight": "reversible",
+        "book_flight": "irreversible",
+    }
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_a_schema_is_closed_plain_and_without_references(tool: Tool[Any]) -> None:
+    shown = tool.schema()
+    assert set(shown) == {"name", "description", "input_schema"}
+    schema = shown["input_schema"]
+    assert schema["type"] == "object"
+    assert schema["additionalProperties"] is False
+    assert not {"oneOf", "anyOf", "allOf", "$defs"} & set(schema), "the model's API refuses these at the top"
+    text = json.dumps(schema)
+    assert '"$ref"' not in text
+    assert '"title": "' not in text
+    assert "passport_number" not in text
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_a_right_input_is_taken_and_any_other_key_refused(tool: Tool[Any]) -> None:
+    tool.parse(RIGHT[tool.name])
+    text = objection(tool.name, RIGHT[tool.name] | {"passport_number": SECRET})
+    assert text.startswith(f"Input validation failed for '{tool.name}': passport_number: ")
+    assert SECRET not in text
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_every_required_field_is_asked_for_by_name(tool: Tool[Any]) -> None:
+    for name in tool.schema()["input_schema"].get("required", []):
+        given = {key: value for key, value in RIGHT[tool.name].items() if key != name}
+        assert f"{name}: Field required" in objection(tool.name, given)
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+@given(
+    wrong=st.sampled_from([SECRET, 4.5, 10**20, True, None, [SECRET], {SECRET: SECRET}, {"adult": SECRET}, [[SECRET]]])
+)
+def test_a_wrong_input_is_told_by_field_and_reason_and_never_repeated(tool: Tool[Any], wrong: Any) -> None:
+    for name in tool.schema()["input_schema"]["properties"]:
+        try:
+            tool.parse(RIGHT[tool.name] | {name: wrong})
+        except InputInvalid as invalid:
+            text = str(invalid)
+            assert text.startswith(f"Input validation failed for '{tool.name}': ")
+            assert SECRET not in text
+            assert str(10**20) not in text
+            assert "pydantic" not in text
+
+
+def test_a_key_that_is_more_than_a_name_is_not_repeated() -> None:
+    assert "(unknown field): " in objection("read_pnr", {"locator": "ABC", f"my card is {SECRET}": 1})
+
+
+DATES = [
+    ("search_flights", "outbound_date"),
+    ("search_flights", "return_date"),
+    ("upsert_passenger", "date_of_birth"),
+    ("upsert_passenger", "passport_expiry"),
+]
+
+
+@pytest.mark.parametrize(("name", "place"), DATES)
+@pytest.mark.parametrize(
+    "day",
+    [
+        "2026-02-30",
+        "2026-13-01",
+        "2026-1-5",
+        "05-12-2026",
+        "20261205",
+        "2026-12-05T00:00:00",
+        "",
+        "٢٠٢٦-12-05",
+        20261205,
+    ],
+)
+def test_b51_a_date_is_a_day_of_the_calendar_written_in_one_way(name: str, place: str, day: Any) -> None:
+    text = objection(name, RIGHT[name] | {place: day})
+    assert f"{place}: " in text
+    if isinstance(day, str) and day:
+        assert day not in text
+
+
+def test_a_date_is_read() -> None:
+    assert SearchFlights().parse(SEARCH | {"return_date": "2028-02-29"}).return_date == date(2028, 2, 29)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("search_flights", {"origin": "bom"}),
+        ("search_flights", {"origin": "B"}),
+        ("search_flights", {"origin": "BOMX"}),
+        ("search_flights", {"destination": "DXB\n"}),
+        ("search_flights", {"return_date": "2026-12-04"}),
+        ("search_flights", {"passengers": {"adult": -1}}),
+        ("search_flights", {"passengers": {"adult": 1.0}}),
+        ("search_flights", {"passengers": {"adult": "1"}}),
+        ("search_flights", {"passengers": {"adult": True}}),
+        ("search_flights", {"passengers": {"pets": 1}}),
+        ("search_flights", {"passengers": 2}),
+        ("search_flights", {"cabin": "deck"}),
+        ("search_flights", {"direct_only": "yes"}),
+        ("search_flights", {"direct_only": 1}),
+        ("lookup_passenger", {"query": "R"}),
+        ("lookup_passenger", {"query": "R" * 121}),
+        ("read_pnr", {"locator": ""}),
+        ("upsert_passenger", {"full_name": ""}),
+        ("upsert_passenger", {"full_name": "x" * 256}),
+        ("upsert_passenger", {"full_name": " \u200b "}),
+        ("upsert_passenger", {"title": "lord"}),
+        ("upsert_passenger", {"type": "dog"}),
+        ("upsert_passenger", {"gender": "f"}),
+        ("upsert_passenger", {"nationality": "India"}),
+        ("upsert_passenger", {"nationality": "in"}),
+        ("hold_flight", {"passenger_ids": []}),
+        ("hold_flight", {"passenger_ids": ["p", "p"]}),
+        ("book_flight", {"passenger_ids": []}),
+        ("book_flight", {"passenger_ids": ["p", "p"]}),
+        ("book_flight", {"passenger_ids": None}),
+        ("book_flight", {"booking_id": "b"}),
+        ("book_flight", {"fare_id": None}),
+        ("book_flight", {"fare_id": None, "passenger_ids": None}),
+        ("book_flight", {"fare_id": None, "booking_id": "b"}),
+        ("book_flight", {"buyer_reference": "x" * 129}),
+    ],
+)
+def test_an_input_out_of_bounds_is_refused(name: str, change: dict[str, Any]) -> None:
+    objection(name, RIGHT[name] | change)
+
+
+def test_a_hold_is_bought_by_its_booking_id_alone() -> None:
+    assert CATALOGUE["book_flight"].parse({"booking_id": "b"}).fare is None
+
+
+def test_nobody_named_means_one_adult() -> None:
+    for passengers in ({}, {"adult": 0, "child": 0}):
+        question = SearchFlights().parse(SEARCH | {"passengers": passengers}).question("INR")
+        assert question.party.counts == {"adult": 1}
+    assert SearchFlights().parse(SEARCH | {"passengers": {"senior": 2}}).question("INR").party.counts == {"senior": 2}
+
+
+def test_an_output_that_is_not_what_was_agreed_is_not_told() -> None:
+    tool = UpsertPassenger()
+    assert tool.say(passenger_id="p", created=True) == {"saved": True, "passenger_id": "p", "created": True}
+    broken = tool.say(passenger_id=SECRET, created="perhaps", extra=1)
+    assert broken == {"error": "tool_output_invalid: the answer of 'upsert_passenger' is not what was agreed"}
+
+
+def test_a_tool_refuses_only_for_reasons_it_declares() -> None:
+    tool = UpsertPassenger()
+    assert tool.refuse(Objection("not_found", "Nobody.")) == {
+        "saved": False,
+        "reason": "not_found",
+        "detail": "Nobody.",
+    }
+    with pytest.raises(AssertionError):
+        tool.refuse(Objection("bad_mood", "No."))
+
+
+def test_the_reasons_of_refusal_are_those_of_the_contract() -> None:
+    hold = {"offer_not_found", "offer_expired", "hold_not_supported", "passenger_not_found", "passenger_incomplete"}
+    hold |= {"price_changed", "supplier_refused"}
+    book = hold - {"hold_not_supported"}
+    book |= {"not_found", "hold_expired", "invalid_status", "capability_not_supported", "changed_since_approval"}
+    assert CATALOGUE["hold_flight"].reasons == hold
+    assert CATALOGUE["book_flight"].reasons == book

@@ -1,0 +1,149 @@
+"""Bookings are entered once per tool call, with their persons, and found by their locator."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, Protocol
+
+import pytest
+
+from voyagent.actors import ids
+from voyagent.actors.clock import ManualClock
+from voyagent.actors.domain.money import Money
+from voyagent.storage import bookings, passengers
+
+
+class AgencyLike(Protocol):
+    tenant_id: str
+    session_id: str
+    store: Any
+    db: Any
+
+    async def call(self, tool: str) -> str: ...
+
+
+@pytest.fixture
+async def persons(agency: AgencyLike, clock: ManualClock) -> list[str]:
+    saved = [
+        await agency.store.ask(
+            passengers.Upsert(
+                tenant_id=agency.tenant_id,
+                new_id=ids.uuid7(),
+                passenger_id=None,
+                full_name=name,
+                given={},
+                now=clock.now(),
+            )
+        )
+        for name in ("Ravi Rao", "Asha Rao")
+    ]
+    return [each.passenger_id for each in saved]
+
+
+def record(agency: AgencyLike, call: str, persons: list[str], clock: ManualClock, **parts: Any) -> bookings.Record:
+    usual: dict[str, Any] = {
+        "tenant_id": agency.tenant_id,
+        "id": ids.uuid7(),
+        "session_id": agency.session_id,
+        "tool_call_id": call,
+        "kind": "flight",
+        "supplier": "house",
+        "supplier_ref": "x-1",
+        "locator": "ABC234",
+        "status": "confirmed",
+        "offer_id": "o-1",
+        "cost": Decimal("45200.5"),
+        "currency": "INR",
+        "hold_expires_at": None,
+        "data": {"segments": []},
+        "passengers": persons,
+        "now": clock.now(),
+    }
+    return bookings.Record(**usual | parts)
+
+
+async def test_a_booking_is_kept_with_its_persons_in_order(
+    agency: AgencyLike, persons: list[str], clock: ManualClock
+) -> None:
+    booking = await agency.store.ask(record(agency, await agency.call("book_flight"), persons, clock))
+    assert booking.passengers == tuple(persons)
+    assert booking.cost == Money.of("45200.50", "INR")
+    assert await agency.store.ask(bookings.Load(tenant_id=agency.tenant_id, id=booking.id)) == booking
+
+
+async def test_one_call_makes_one_booking_however_often_it_is_written(
+    agency: AgencyLike, persons: list[str], clock: ManualClock
+) -> None:
+    call = await agency.call("book_flight")
+    writing = (agency.store.ask(record(agency, call, persons, clock)) for _ in range(16))
+    made = await asyncio.gather(*writing)
+    assert len({booking.id for booking in made}) == 1
+    assert await agency.db.fetchval("SELECT count(*) FROM bookings") == 1
+    assert await agency.db.fetchval("SELECT count(*) FROM booking_passengers") == 2
+
+
+async def test_a_booking_outlives_its_conversation(agency: AgencyLike, persons: list[str], clock: ManualClock) -> None:
+    call = await agency.call("book_flight")
+    gone = record(agency, call, persons, clock, session_id=ids.uuid7())
+    booking = await agency.store.ask(gone)
+    assert await agency.db.fetchval("SELECT session_id FROM bookings WHERE id = $1", booking.id) is None
+
+
+async def test_the_newest_booking_of_a_locator_is_found_with_its_tickets(
+    agency: AgencyLike, persons: list[str], clock: ManualClock
+) -> None:
+    await agency.store.ask(record(agency, await agency.call("book_flight"), persons, clock))
+    await clock.advance(60)
+    newer = await agency.store.ask(record(agency, await agency.call("book_flight"), persons, clock))
+    await agency.db.execute(
+        """INSERT INTO tickets (id, tenant_id, booking_id, passenger_id, number, issued_at, total, currency, created_at)
+           VALUES ($1, $2, $3, $4, '176-1234567890', $5, 100, 'INR', $5)""",
+        ids.uuid7(),
+        agency.tenant_id,
+        newer.id,
+        persons[0],
+        clock.now(),
+    )
+    found, tickets = await agency.store.ask(bookings.ByLocator(tenant_id=agency.tenant_id, locator="ABC234"))
+    assert found == newer
+    assert [(ticket.number, ticket.status) for ticket in tickets] == [("176-1234567890", "open")]
+    assert await agency.store.ask(bookings.ByLocator(tenant_id=agency.tenant_id, locator="ZZZZZZ")) is None
+
+
+async def test_a_hold_becomes_a_booking_once(agency: AgencyLike, persons: list[str], clock: ManualClock) -> None:
+    until = clock.now() + timedelta(hours=24)
+    call = await agency.call("hold_flight")
+    held = await agency.store.ask(record(agency, call, persons, clock, status="tentative", hold_expires_at=until))
+
+    async def confirm(ref: str) -> bookings.Booking:
+        wanted = bookings.Confirm(
+            tenant_id=agency.tenant_id,
+            id=held.id,
+            status="confirmed",
+            supplier_ref=ref,
+            locator="ABC234",
+            cost=Decimal(45000),
+            currency="INR",
+            data={"buyer_reference": "PO-1"},
+        )
+        return await agency.store.ask(wanted)  # type: ignore[no-any-return]
+
+    bought = await confirm("x-2")
+    assert (bought.id, bought.status, bought.supplier_ref, bought.hold_expires_at) == (
+        held.id,
+        "confirmed",
+        "x-2",
+        None,
+    )
+    assert bought.data == {"segments": [], "buyer_reference": "PO-1"}
+    assert await confirm("x-3") == bought
+
+
+async def test_b61_another_agencys_bookings_are_invisible(
+    agency: AgencyLike, other_agency: AgencyLike, persons: list[str], clock: ManualClock
+) -> None:
+    booking = await agency.store.ask(record(agency, await agency.call("book_flight"), persons, clock))
+    assert await other_agency.store.ask(bookings.Load(tenant_id=other_agency.tenant_id, id=booking.id)) is None
+    assert await other_agency.store.ask(bookings.ByLocator(tenant_id=other_agency.tenant_id, locator="ABC234")) is None
