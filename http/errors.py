@@ -21,6 +21,7 @@ STATUS: dict[type[Refusal], int] = {
     errors.TooLarge: 413,
     errors.Unprocessable: 422,
     errors.Throttled: 429,
+    errors.Broken: 500,
     errors.Unavailable: 503,
 }
 

@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 
 from ..actors import log, metrics
 from ..actors.config import Settings
-from ..actors.domain.errors import BadRequest, Refusal
+from ..actors.domain.errors import BadRequest, Broken, Refusal
 from ..actors.ids import uuid7
 from .errors import crashed, from_aiohttp, refused
 from .trace import TRACE, UNMATCHED, Trace
@@ -76,6 +76,8 @@ class Frame:
             if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
                 return self._preflight(request)
             return await handler(request)
+        except Broken:
+            return _cut_off(request, trace) or crashed(trace.request_id)
         except Refusal as refusal:
             return _cut_off(request, trace) or refused(refusal)
         except web.HTTPException as error:

@@ -11,7 +11,7 @@ from typing import Literal
 
 import asyncpg
 
-from ..actors.domain.errors import Conflict, NotFound, Refusal, Unavailable, Unprocessable
+from ..actors.domain.errors import Broken, Conflict, NotFound, Refusal, Unavailable, Unprocessable
 
 CONSTRAINTS: Mapping[str, Callable[[], Refusal]] = {
     "uq_users_email": lambda: Conflict("email_already_registered"),
@@ -26,8 +26,8 @@ CONSTRAINTS: Mapping[str, Callable[[], Refusal]] = {
 """Who broke which constraint is told this."""
 
 
-class OperationFailed(Refusal):
-    """500 ``internal_error``: an operation met a defect. Its cause is in the log; storage itself goes on."""
+class OperationFailed(Broken):
+    """500 ``internal_error``: an operation met a defect and was rolled back."""
 
     def __init__(self) -> None:
         super().__init__("internal_error")

@@ -61,6 +61,10 @@ class Unavailable(Refusal):
         super().__init__(code, retry_after=retry_after)
 
 
+class Broken(Refusal):
+    """500: what was asked met a defect. Its cause is in the log; the actor that answers this goes on."""
+
+
 class WeakPassword(BadRequest):
     """400 ``password_too_weak`` with the rule that was broken."""
 

@@ -36,6 +36,7 @@ REFUSALS: dict[str, Refusal | Exception] = {
     "429": errors.Throttled("too_many_attempts", retry_after=2.1),
     "500": RuntimeError("password is hunter2, at db.internal:5432"),
     "503": errors.Unavailable("storage_unavailable"),
+    "broken": errors.Broken("internal_error"),
     "wait": errors.Throttled("too_many_attempts"),
 }
 
@@ -221,6 +222,13 @@ async def test_b28_a_defect_is_a_500_with_the_request_id_and_its_cause_only_in_t
     [failure] = [line for line in lines if line["event"] == "request_failed"]
     assert failure["path"] == "/refuse/{what}"
     assert failure["exc_info"]
+
+
+async def test_a_defect_an_actor_has_told_of_is_the_same_500(table: Client) -> None:
+    answer = await table.send("GET", "/refuse/broken", headers={"X-Request-ID": "broken-2"})
+
+    assert answer.status == 500
+    assert answer.json == {"detail": "internal_error", "request_id": "broken-2"}
 
 
 async def test_answers_under_auth_are_never_kept(client: Client) -> None:
