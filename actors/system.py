@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -18,12 +20,14 @@ from .config import Settings
 from .housekeeping import HousekeepingActor
 from .metrics import ActorMeter
 from .runtime import Asks, Ref
-from .storage import StorageActor
+from .storage import Held, StorageActor
 from .supervisor import Address, Child
 from .turn import TurnActor
 
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
+LOCK_SECONDS = 2.0
+"""For the lock of the one process that serves; without it the start goes on, and readiness says no until it is had."""
 LOOK_SECONDS = 0.05
 """Between two looks at whether turns still run while the service stops."""
 
@@ -48,9 +52,14 @@ class System:
         self._offers = OfferCache.open(settings.redis_url, self.clock)
 
     async def start(self) -> None:
-        """Start the root and wait until all singletons have been started."""
+        """Start the root, wait until all singletons have been started, and a moment for the right to serve."""
         self.root = root.RootActor.start(plan=self._plan, clock=self.clock)
         await self.root.ask(root.Tree(), within=START_SECONDS)
+        if self.settings.db_url is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOCK_SECONDS):
+                    while not await self.storage.ask(Held()):  # noqa: ASYNC110 - the lock is told of to who asks
+                        await asyncio.sleep(LOOK_SECONDS / 5)
 
     async def drain(self, seconds: float) -> None:
         """Begin no new turn, and give the running ones ``seconds`` to come to their end."""
