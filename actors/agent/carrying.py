@@ -128,7 +128,8 @@ async def _order(work: Pass, tool: Order[Any], call: Call, given: Any) -> Output
         refused = {"error": f"outcome_unknown: {call.tool} was under way when the service stopped; look it up by hand"}
     if refused is not None:
         return await _conclude(work, call, refused)
-    placed = await tool.place(given, call.bound or {}, call.id, work.tools)
+    again = call.state == "executing"
+    placed = await tool.place(given, call.bound or {}, call.id, work.tools, again=again)
     if isinstance(placed, Mapping):
         return await _conclude(work, call, placed)
     return await _conclude(work, call, {}, tool.record(given, placed, call, work.tools))

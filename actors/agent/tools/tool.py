@@ -197,12 +197,25 @@ class Order(Tool[I]):
         except SupplierError as failure:
             return self.unreached(failure)
 
-    async def place(self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext) -> Placed | Reply:
-        """Do it, once per ``key``, if all that was approved still holds. A call cut short may be given again."""
+    async def place(
+        self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext, *, again: bool = False
+    ) -> Placed | Reply:
+        """Do it, once per ``key``, if all that was approved still holds.
+
+        ``again``: the call was cut short before, so what became of it is looked up first. A refusal or a failure told
+        without that might deny what was done.
+        """
+        if again:
+            try:
+                found = await self.earlier(given, bound, key, context)
+            except SupplierError as failure:
+                return _unknown(failure)
+            if found is not None:
+                return found
         try:
             return await self.act(given, bound, key, context)
         except Objection as no:
-            return await self._earlier(given, bound, key, context) or self.refuse(no)
+            return self.refuse(no)
         except SupplierError as failure:
             return self.unreached(failure)
 
@@ -225,17 +238,6 @@ class Order(Tool[I]):
             case _:
                 return {"error": failure.line}
 
-    async def _earlier(
-        self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext
-    ) -> Placed | Reply | None:
-        """What an earlier attempt with this key has come to, before it was cut short; a refusal now would deny it."""
-        try:
-            return await self.earlier(given, bound, key, context)
-        except SupplierError as failure:
-            return {
-                "error": f"outcome_unknown: {failure.text}; it could not be asked what became of an earlier attempt"
-            }
-
     @abstractmethod
     async def driver(self, given: I, bound: Mapping[str, Any], context: ToolContext) -> str:
         """The supplier it goes to, for ledger and audit."""
@@ -256,6 +258,10 @@ class Order(Tool[I]):
     @abstractmethod
     async def earlier(self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext) -> Placed | None:
         """The order an earlier attempt with this key has made, if any."""
+
+
+def _unknown(failure: SupplierError) -> Reply:
+    return {"error": f"outcome_unknown: {failure.text}; the supplier has to be asked before this is tried again"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,15 +80,21 @@ def _flies(airline: Airline, origin: str, destination: str) -> bool:
     return SHORTEST_KM <= distance(origin, destination) <= (LONGEST_LOW_COST_KM if airline.low_cost else LONGEST_KM)
 
 
-def _flights(airline: Airline, origin: str, destination: str, day: date) -> Iterator[Flight]:
+@lru_cache(maxsize=8192)
+def _departures(airline: Airline, origin: str, destination: str) -> tuple[tuple[int, time], ...]:
+    """Numbers and wall times of an airline's flights between two airports; the same every day."""
     if not _flies(airline, origin, destination):
-        return
-    for turn in range(1 + draw("daily", airline.code, origin, destination) % 2):
-        drawn = draw("departure", airline.code, origin, destination, turn)
-        minutes = 30 + drawn % 276 * 5  # between half past midnight and half past eleven at night
-        number = 100 + draw("number", airline.code, origin, destination) % 900 * 2 + turn
-        wall = datetime.combine(day, time(minutes // 60, minutes % 60), zone(airports()[origin].zone))
-        departs_at = wall.astimezone(UTC)
+        return ()
+    daily = 1 + draw("daily", airline.code, origin, destination) % 2
+    first = 100 + draw("number", airline.code, origin, destination) % 900 * 2
+    drawn = (draw("departure", airline.code, origin, destination, turn) for turn in range(daily))
+    minutes = (30 + each % 276 * 5 for each in drawn)  # between half past midnight and half past eleven at night
+    return tuple((first + turn, time(each // 60, each % 60)) for turn, each in enumerate(minutes))
+
+
+def _flights(airline: Airline, origin: str, destination: str, day: date) -> Iterator[Flight]:
+    for number, wall in _departures(airline, origin, destination):
+        departs_at = datetime.combine(day, wall, zone(airports()[origin].zone)).astimezone(UTC)
         lasts = flying_time(distance(origin, destination))
         yield Flight(airline, number, origin, destination, departs_at, departs_at + lasts)
 
@@ -99,17 +105,21 @@ def flying_time(kilometres: int) -> timedelta:
 
 
 def _over_hubs(origin: str, destination: str, day: date) -> list[Way]:
-    straight = distance(origin, destination)
+    joined = (_join(airline, origin, hub, destination, day) for airline, hub in _hubs(origin, destination))
+    return [way for way in joined if way is not None]
+
+
+@lru_cache(maxsize=1024)
+def _hubs(origin: str, destination: str) -> tuple[tuple[Airline, str], ...]:
+    """Airlines and the hubs of theirs that are least out of the way."""
     detours = [
         (distance(origin, hub) + distance(hub, destination), airline.code, hub, airline)
         for airline in airlines()
         for hub in sorted(airline.hubs)
-        if hub in airports() and _flies(airline, origin, hub) and _flies(airline, hub, destination)
+        if _departures(airline, origin, hub) and _departures(airline, hub, destination)
     ]
-    near = [found for found in detours if found[0] <= LONGEST_DETOUR * straight]
-    nearest = sorted(near, key=lambda found: found[:3])[:HUBS]
-    joined = (_join(airline, origin, hub, destination, day) for _km, _code, hub, airline in nearest)
-    return [way for way in joined if way is not None]
+    near = [found for found in detours if found[0] <= LONGEST_DETOUR * distance(origin, destination)]
+    return tuple((airline, hub) for _km, _code, hub, airline in sorted(near, key=lambda found: found[:3])[:HUBS])
 
 
 def _join(airline: Airline, origin: str, hub: str, destination: str, day: date) -> Way | None:

@@ -1,0 +1,183 @@
+"""A desk with tools in its hands: real storage, real Redis, and the house with moods that tests set."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import pytest
+
+from voyagent.actors.agent.tools.catalogue import CATALOGUE
+from voyagent.actors.agent.tools.tool import Gate, Order, Placed, Plan, Reading, ToolContext
+from voyagent.actors.clock import ManualClock
+from voyagent.actors.domain.audit import canonical
+from voyagent.actors.domain.money import Money
+from voyagent.actors.domain.settings import TenantSettings
+from voyagent.actors.domain.travel import FlightOffer, FlightOrder
+from voyagent.actors.domain.turns import Call
+from voyagent.actors.supplier import AgencySuppliers, SupplierActor
+from voyagent.actors.suppliers.house.driver import House
+from voyagent.actors.suppliers.protocols import SupplierError
+from voyagent.storage.offer_cache import OfferCache
+
+SEARCH = {"origin": "BOM", "destination": "DXB", "outbound_date": "2026-12-05"}
+
+
+class AgencyLike(Protocol):
+    tenant_id: str
+    user_id: str
+    session_id: str
+    turn_id: str
+    store: Any
+    db: Any
+
+    async def call(self, tool: str) -> str: ...
+
+
+class Moody(House):
+    """The house, with a price and a temper that tests set."""
+
+    surcharge = 0
+    temper: SupplierError | None = None
+    silent = False
+    bookings = 0
+
+    async def price(self, offer: FlightOffer) -> FlightOffer:
+        found = await super().price(offer)
+        return found.model_copy(update={"price": found.price + Money.of(self.surcharge, found.price.currency)})
+
+    async def read(self, supplier_ref: str) -> FlightOrder:
+        order = await super().read(supplier_ref)
+        return order.model_copy(update={"price": order.price + Money.of(self.surcharge, order.price.currency)})
+
+    async def book(self, offer: FlightOffer, passengers: Any, key: str, held: str | None = None) -> FlightOrder:
+        self.bookings += 1
+        if self.temper is not None:
+            raise self.temper
+        order = await super().book(offer, passengers, key, held)
+        if self.silent:
+            raise SupplierError("transient", "the line went dead")
+        return order
+
+    async def find(self, key: str) -> FlightOrder | None:
+        if self.temper is not None:
+            raise self.temper
+        return await super().find(key)
+
+
+@dataclass
+class Desk:
+    """A desk with tools in its hands."""
+
+    agency: AgencyLike
+    house: Moody
+    context: ToolContext
+    clock: ManualClock
+
+    async def read(self, name: str, **given: Any) -> dict[str, Any]:
+        tool = cast("Reading[Any]", CATALOGUE[name])
+        return await tool.read(tool.parse(given), self.context)
+
+    async def plan(self, name: str, **given: Any) -> dict[str, Any]:
+        tool = cast("Plan[Any]", CATALOGUE[name])
+        return cast("dict[str, Any]", await self.agency.store.ask(tool.plan(tool.parse(given), self.context)))
+
+    async def check(self, **given: Any) -> Gate | dict[str, Any]:
+        tool = cast("Order[Any]", CATALOGUE["book_flight"])
+        return await tool.check(tool.parse(given), self.context)
+
+    async def gate(self, **given: Any) -> Gate:
+        gate = await self.check(**given)
+        assert isinstance(gate, Gate), gate
+        return gate
+
+    async def place(
+        self,
+        name: str = "book_flight",
+        *,
+        bound: dict[str, Any] | None = None,
+        key: str | None = None,
+        again: bool = False,
+        **given: Any,
+    ) -> dict[str, Any]:
+        """Place an order and write it down, as a turn does; answers the output."""
+        tool = cast("Order[Any]", CATALOGUE[name])
+        parsed, key = tool.parse(given), key or await self.agency.call(name)
+        placed = await tool.place(parsed, _stored(bound or {}), key, self.context, again=again)
+        if not isinstance(placed, Placed):
+            return placed
+        record = tool.record(parsed, placed, self.row(name, key, given), self.context)
+        return cast("dict[str, Any]", await self.agency.store.ask(record))
+
+    def row(self, name: str, key: str, given: dict[str, Any]) -> Call:
+        return Call(
+            id=key,
+            turn_id=self.agency.turn_id,
+            call_id=key,
+            tool=name,
+            desk="ticketing_visa",
+            input=given,
+            effect="irreversible",
+            user_id=self.agency.user_id,
+            position=0,
+        )
+
+    async def person(self, full_name: str = "Asha Rao", **given: Any) -> str:
+        saved = await self.plan("upsert_passenger", full_name=full_name, **given)
+        return cast("str", saved["passenger_id"])
+
+    async def fare(self, *, hold: bool = False, **given: Any) -> dict[str, Any]:
+        found = await self.read("search_flights", **SEARCH | given)
+        return next(fare for fare in found["fares"] if fare["hold_possible"] or not hold)
+
+    async def ready(self, **given: Any) -> dict[str, Any]:
+        """The input of a booking that could be made."""
+        return {"fare_id": (await self.fare(**given))["fare_id"], "passenger_ids": [await self.person()]}
+
+    async def count(self, table: str) -> int:
+        return cast("int", await self.agency.db.fetchval(f"SELECT count(*) FROM {table}"))
+
+
+def _stored(bound: dict[str, Any]) -> dict[str, Any]:
+    """As it comes back from the database."""
+    return cast("dict[str, Any]", json.loads(canonical(bound)))
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def desk(agency: AgencyLike, clock: ManualClock, redis_url: str) -> AsyncIterator[Desk]:
+    house = Moody(agency.tenant_id, agency.store, clock)
+    ref = SupplierActor.start(driver=house, clock=HurriedClock(clock))
+    offers = OfferCache.open(redis_url, clock)
+    context = ToolContext(
+        tenant_id=agency.tenant_id,
+        session_id=agency.session_id,
+        turn_id=agency.turn_id,
+        user_id=agency.user_id,
+        settings=TenantSettings(tenant_id=agency.tenant_id),
+        clock=clock,
+        store=agency.store,
+        offers=offers,
+        suppliers=AgencySuppliers(agency.tenant_id, ["house"], ref),
+    )
+    yield Desk(agency, house, context, clock)
+    await offers.close()
+    await ref.stop_and_wait(5.0)
+
+
+class HurriedClock(ManualClock):
+    """The desk's time, in which nobody waits between two attempts."""
+
+    def __init__(self, desk: ManualClock) -> None:
+        super().__init__(desk.now())
+
+    async def sleep(self, seconds: float) -> None:
+        del seconds
+        await asyncio.sleep(0)

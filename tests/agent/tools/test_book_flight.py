@@ -1,0 +1,261 @@
+"""Booking: what a human is shown is what is bound, and what is bound is what runs, once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+
+from voyagent.actors import ids
+from voyagent.actors.agent.tools.catalogue import CATALOGUE
+from voyagent.actors.agent.tools.tool import Order, Placed
+from voyagent.actors.domain.audit import canonical
+from voyagent.actors.domain.money import Money
+from voyagent.actors.suppliers.protocols import SupplierError
+from voyagent.storage.ledger import verdict
+from voyagent.storage.offer_cache import OfferCache
+
+
+def reason(output: Any) -> str:
+    assert isinstance(output, dict), output
+    assert verdict(output) == "failed"
+    assert output["detail"]
+    return cast("str", output["reason"])
+
+
+async def test_a_booking_is_put_to_a_human_with_all_that_matters_on_one_line(desk: Any) -> None:
+    fare = await desk.fare(
+        origin="BOM", destination="LHR", return_date="2026-12-19", passengers={"adult": 2}, direct_only=True
+    )
+    people = [await desk.person("Asha Rao"), await desk.person("Ravi Rao")]
+    gate = await desk.gate(fare_id=fare["fare_id"], passenger_ids=people, buyer_reference="PO-7")
+    out, back = gate.bound["segments"]
+    assert "\n" not in gate.summary
+    for part in (
+        "Asha Rao, Ravi Rao",
+        "2 adults",
+        fare["price"],
+        "supplier house",
+        "reference PO-7",
+        f"{out['flight']} BOM-LHR 2026-12-05",
+        f"back {back['flight']} LHR-BOM 2026-12-19",
+        f"ends {gate.expires_at:%Y-%m-%d %H:%M} UTC",
+    ):
+        assert part in gate.summary
+    assert gate.expires_at == desk.clock.now() + timedelta(minutes=20)
+
+
+async def test_what_is_bound_is_all_that_is_shown_and_plain_json(desk: Any) -> None:
+    given = await desk.ready()
+    gate = await desk.gate(**given, buyer_reference="PO-7")
+    bound = gate.bound
+    assert json.loads(canonical(bound)) == bound
+    assert (bound["supplier"], bound["offer_id"], bound["buyer_reference"]) == ("house", given["fare_id"], "PO-7")
+    assert [(person["passenger_id"], person["name"]) for person in bound["persons"]] == [
+        (given["passenger_ids"][0], "Asha Rao")
+    ]
+    assert Money.of(bound["price"]["amount"], bound["price"]["currency"]).text in gate.summary
+    assert (await desk.gate(**given, buyer_reference="PO-7")).bound == bound, "asked twice it is the same"
+
+
+async def test_the_longest_summary_still_fits(desk: Any) -> None:
+    fare = await desk.fare(destination="LHR", return_date="2026-12-19", passengers={"adult": 9})
+    people = [await desk.person(f"{'Wolfeschlegelstein' * 12} {'Hausenbergerdorff' * 2}{place}") for place in range(9)]
+    gate = await desk.gate(fare_id=fare["fare_id"], passenger_ids=people, buyer_reference="x" * 128)
+    assert len(gate.summary) <= 1024
+    assert "supplier house" in gate.summary
+
+
+async def test_an_approved_booking_is_made_and_written_down(desk: Any) -> None:
+    given = await desk.ready()
+    gate = await desk.gate(**given)
+    key = await desk.agency.call("book_flight")
+    booked = await desk.place(bound=gate.bound, key=key, **given)
+    assert list(booked) == ["booked", "booking_id", "locator", "supplier", "supplier_ref", "status", "price"]
+    assert (booked["booked"], booked["status"], booked["supplier"]) == (True, "confirmed", "house")
+    assert booked["price"] in gate.summary
+    assert verdict(booked) == "succeeded"
+    row = await desk.agency.db.fetchrow("SELECT * FROM bookings")
+    assert (str(row["id"]), str(row["tool_call_id"]), str(row["session_id"])) == (
+        booked["booking_id"],
+        key,
+        desk.agency.session_id,
+    )
+    assert (
+        str(await desk.agency.db.fetchval("SELECT passenger_id FROM booking_passengers")) == given["passenger_ids"][0]
+    )
+
+
+async def test_b17_the_same_call_placed_many_times_books_once(desk: Any) -> None:
+    given = await desk.ready()
+    gate = await desk.gate(**given)
+    key = await desk.agency.call("book_flight")
+    outputs = await asyncio.gather(*(desk.place(bound=gate.bound, key=key, **given) for _ in range(16)))
+    assert all(output == outputs[0] for output in outputs)
+    assert await desk.count("house_orders") == 1
+    assert await desk.count("bookings") == 1
+
+
+async def test_b45_an_approval_outlives_the_cache(desk: Any) -> None:
+    given = await desk.ready()
+    gate = await desk.gate(**given)
+    desk.context = replace(desk.context, offers=OfferCache(None, desk.clock))
+    assert (await desk.place(bound=gate.bound, **given))["booked"] is True
+
+
+async def test_b45_a_fare_of_another_agency_is_unknown(desk: Any, other_agency: Any) -> None:
+    given = await desk.ready()
+    await desk.gate(**given)
+    desk.context = replace(desk.context, tenant_id=other_agency.tenant_id)
+    assert reason(await desk.check(**given)) == "offer_not_found"
+
+
+async def test_no_human_is_asked_for_what_cannot_be_booked(desk: Any) -> None:
+    given = await desk.ready()
+    child = await desk.person("Mira Rao", type="child")
+    mononym = await desk.person("Suharto")
+    cases = {
+        "offer_not_found": {"fare_id": "nobody"},
+        "passenger_not_found": {"passenger_ids": [ids.uuid7()]},
+        "passenger_incomplete": {"passenger_ids": [child]},
+    }
+    for why, change in cases.items():
+        assert reason(await desk.check(**given | change)) == why
+    assert reason(await desk.check(**given | {"passenger_ids": ["not-an-id"]})) == "passenger_not_found"
+    assert "given_name" in cast("dict[str, Any]", await desk.check(**given | {"passenger_ids": [mononym]}))["detail"]
+    two = [*given["passenger_ids"], await desk.person("Ravi Rao")]
+    refused = cast("dict[str, Any]", await desk.check(**given | {"passenger_ids": two}))
+    assert refused["detail"] == "The fare is for 1 adult; those named are 2 adults."
+    assert await desk.count("offers") == 0
+
+
+async def test_an_expired_fare_is_neither_asked_about_nor_booked(desk: Any) -> None:
+    given = await desk.ready()
+    gate = await desk.gate(**given)
+    await desk.clock.advance(20 * 60)
+    assert reason(await desk.check(**given)) == "offer_expired"
+    assert reason(await desk.place(bound=gate.bound, **given)) == "offer_expired"
+    assert await desk.count("house_orders") == 0
+
+
+async def test_a_price_that_moved_before_the_question_is_told(desk: Any) -> None:
+    given = await desk.ready()
+    desk.house.surcharge = 100
+    assert reason(await desk.check(**given)) == "price_changed"
+
+
+async def test_b3_a_price_that_moved_after_the_approval_is_asked_for_anew(desk: Any) -> None:
+    given = await desk.ready()
+    gate = await desk.gate(**given)
+    desk.house.surcharge = 100
+    assert reason(await desk.place(bound=gate.bound, **given)) == "changed_since_approval"
+    assert desk.house.bookings == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"full_name": "Ravi Rao"},
+        {"full_name": "Asha Rao", "date_of_birth": "1990-01-01"},
+        {"full_name": "Asha Rao", "title": "dr"},
+    ],
+)
+async def test_b3_a_person_who_changed_after_the_approval_is_asked_about_anew(
+    desk: Any, change: dict[str, Any]
+) -> None:
+    given = await desk.ready()
+    gate = await desk.gate(**given)
+    await desk.plan("upsert_passenger", passenger_id=given["passenger_ids"][0], **change)
+    assert reason(await desk.place(bound=gate.bound, **given)) == "changed_since_approval"
+    assert desk.house.bookings == 0
+
+
+async def test_b3_an_approval_is_good_for_exactly_its_input(desk: Any) -> None:
+    given = await desk.ready()
+    gate = await desk.gate(**given)
+    other = {"passenger_ids": [await desk.person("Ravi Rao")]}
+    for change in (other, {"buyer_reference": "PO-8"}, {"fare_id": (await desk.fare())["fare_id"]}):
+        assert reason(await desk.place(bound=gate.bound, **given | change)) == "changed_since_approval"
+    assert desk.house.bookings == 0
+
+
+async def test_a_call_cut_short_after_the_supplier_acted_is_found_again(desk: Any) -> None:
+    """The service died between the booking and its record; meanwhile the offer has expired."""
+    given = await desk.ready()
+    gate = await desk.gate(**given)
+    key = await desk.agency.call("book_flight")
+    tool = cast("Order[Any]", CATALOGUE["book_flight"])
+    assert isinstance(await tool.place(tool.parse(given), gate.bound, key, desk.context), Placed)
+    assert await desk.count("bookings") == 0
+    await desk.clock.advance(3600)
+    assert await tool.repeatable(tool.parse(given), gate.bound, desk.context)
+    assert (await desk.place(bound=gate.bound, key=key, again=True, **given))["booked"] is True
+    assert (await desk.count("house_orders"), await desk.count("bookings")) == (1, 1)
+
+
+async def test_a_call_cut_short_before_the_supplier_acted_is_made(desk: Any) -> None:
+    given = await desk.ready()
+    gate = await desk.gate(**given)
+    assert (await desk.place(bound=gate.bound, again=True, **given))["booked"] is True
+    assert await desk.count("house_orders") == 1
+
+
+async def test_b53_an_answer_that_is_lost_is_looked_up(desk: Any) -> None:
+    given = await desk.ready()
+    gate = await desk.gate(**given)
+    desk.house.silent = True
+    assert (await desk.place(bound=gate.bound, **given))["booked"] is True
+    assert await desk.count("house_orders") == 1
+
+
+async def test_b53_an_outcome_nobody_knows_is_called_unknown(desk: Any) -> None:
+    given = await desk.ready()
+    gate = await desk.gate(**given)
+    desk.house.temper = SupplierError("transient", "the line went dead")
+    output = await desk.place(bound=gate.bound, **given)
+    assert output["error"].startswith("outcome_unknown: ")
+    assert verdict(output) == "unknown"
+
+
+async def test_nothing_is_denied_while_an_earlier_attempt_may_have_succeeded(desk: Any) -> None:
+    given = await desk.ready()
+    gate = await desk.gate(**given)
+    await desk.clock.advance(3600)
+    desk.house.temper = SupplierError("permanent", "out of order")
+    assert verdict(await desk.place(bound=gate.bound, again=True, **given)) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("conflict", "supplier_refused"),
+        ("permanent", "supplier_refused"),
+        ("validation_failed", "supplier_refused"),
+        ("capability_not_supported", "capability_not_supported"),
+    ],
+)
+async def test_a_suppliers_no_is_told_as_such(desk: Any, code: Any, expected: str) -> None:
+    given = await desk.ready()
+    gate = await desk.gate(**given)
+    desk.house.temper = SupplierError(code, "No seats.")
+    assert await desk.place(bound=gate.bound, **given) == {"booked": False, "reason": expected, "detail": "No seats."}
+
+
+async def test_a_suppliers_failure_is_told_by_its_code(desk: Any) -> None:
+    given = await desk.ready()
+    gate = await desk.gate(**given)
+    desk.house.temper = SupplierError("authentication", "The key is not accepted.")
+    assert await desk.place(bound=gate.bound, **given) == {"error": "authentication: The key is not accepted."}
+
+
+async def test_b39_ledger_and_audit_learn_which_supplier_acts(desk: Any) -> None:
+    book, hold = (cast("Order[Any]", CATALOGUE[name]) for name in ("book_flight", "hold_flight"))
+    given = await desk.ready()
+    gate = await desk.gate(**given)
+    assert await book.driver(book.parse(given), gate.bound, desk.context) == "house"
+    assert await hold.driver(hold.parse(given), {}, desk.context) == "house"
+    assert await hold.driver(hold.parse(given | {"fare_id": "nobody"}), {}, desk.context) == "none"
