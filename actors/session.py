@@ -19,7 +19,7 @@ from .clock import Clock, Timer
 from .config import Settings
 from .domain.approvals import Approval, Decision
 from .domain.audit import Entry, Origin
-from .domain.errors import Refusal
+from .domain.errors import Refusal, Unavailable
 from .domain.events import aside
 from .domain.settings import TenantSettings
 from .domain.turns import MAX_ATTEMPTS, TURN_SECONDS
@@ -76,6 +76,8 @@ class World:
     settings: Settings
     ports: Callable[[Recorder, Agency], Ports]
     stopping: Callable[[], bool]
+    cut_off: Callable[[], None] = lambda: None
+    """Called when storage's absence has ended a session: its work is due as soon as storage is back."""
     passes: Passes = field(default_factory=Passes)
 
 
@@ -302,7 +304,7 @@ class SessionActor(Supervisor):
         self.log.busy = True
         text, begun.text = begun.text, None
         message_id = ids.uuid7()
-        begun.pass_event = self.log.last + 1
+        begun.pass_event = begun.pass_event if again and begun.pass_event else self.log.last + 1
         begun.first_event = begun.first_event or begun.pass_event
         begun.resumed = not queued
         attempts = begun.attempts
@@ -375,7 +377,7 @@ class SessionActor(Supervisor):
         if ended.state != "waiting":
             self.turns.pop(over.id, None)
         else:
-            await self._rearm()
+            self.spawn(self._rearm(), name="rearm")
         await self.go_on()
 
     def _uncount(self) -> None:
@@ -384,9 +386,12 @@ class SessionActor(Supervisor):
             self.world.passes.end()
 
     async def child_ended(self, name: str, failure: BaseException | None) -> None:
-        """A pass that died without its ``final`` gets one."""
-        if failure is not None and self.current is not None and self.current.id == name:
-            self.spawn(self._give_up(self.current), name="give_up")
+        """A pass that died without its ``final`` gets one. One that only lacked storage is carried on instead."""
+        if failure is None or self.current is None or self.current.id != name:
+            return
+        if isinstance(failure, Unavailable):
+            raise failure
+        self.spawn(self._give_up(self.current), name="give_up")
 
     async def _give_up(self, lost: Turn) -> None:
         error = f"internal_error: {ids.uuid7()}"
@@ -496,8 +501,12 @@ class SessionActor(Supervisor):
         for timer in (self.lapse_timer, self.idle_timer):
             if timer is not None:
                 timer.cancel()
-        if not hasattr(self, "log"):
-            return
+        if hasattr(self, "log"):
+            self._part_with_viewers(failure)
+        if isinstance(failure, Unavailable):
+            self.world.cut_off()
+
+    def _part_with_viewers(self, failure: BaseException | None) -> None:
         self.line.abandon()
         self._uncount()
         if failure is not None:

@@ -115,6 +115,7 @@ class Pass:
 
     async def run(self) -> str:
         """Carry the turn to its next ``final``; answers the turn's state."""
+        await self.ports.recorder.landed()  # its beginning is a step of its own, and has to be read
         loaded = await self._load()
         self.state = loaded.state
         self.calls = list(loaded.calls)
@@ -129,28 +130,37 @@ class Pass:
         return await self.ports.store.ask(load)
 
     async def _advance(self, loaded: turns.PassContext) -> str:
-        lapsed = [call for call in self.calls if call.error == "expired" and not call.told]
         decided = [call for call in self.calls if not call.told and not call.undecided]
         for call in decided:
             await self._settle(call)
         undecided = any(call.undecided for call in self.calls)
-        carried = any(call.told and call.state in ("succeeded", "unknown") and call.approval_id for call in self.calls)
         if loaded.ride is not None:
             await self._ride(loaded.ride)
         elif undecided:
             return await self._end("waiting")
-        elif lapsed and len(lapsed) == len([c for c in decided if c.approval_id]) and not carried:
+        elif self._lapsed():
             return await self._end("completed")
-        elif self._finished(loaded):
-            return await self._next_desk() or await self._end("completed")
+        elif not decided and self._finished(loaded):
+            if not self.state.handoffs:
+                return await self._end("completed")
+            await self._next_desk()
         if loaded.cut and self.task.again:
             await self.ports.recorder.say("\n\n")
         return await self._converse()
 
+    def _lapsed(self) -> bool:
+        """What came last was a lapse, and nothing a human approved was carried out: the model hears of it next turn."""
+        gated = [call for call in self.calls if call.approval_id is not None and call.decided_at is not None]
+        if not gated or any(call.state in ("succeeded", "unknown") for call in gated):
+            return False
+        newest = max(call.decided_at for call in gated if call.decided_at is not None)
+        return any(call.error == "expired" for call in gated if call.decided_at == newest)
+
     def _finished(self, loaded: turns.PassContext) -> bool:
-        """The last answer of this turn asked for nothing: only a handoff can be left to do."""
+        """The present desk's last answer asked for nothing: only another desk can be left to hear."""
         own = [message for message in loaded.messages if message.turn_id == self.task.turn_id]
-        return bool(own) and own[-1].role == "assistant" and self.task.again
+        answered = bool(own) and own[-1].role == "assistant" and own[-1].sequence > self.state.brief_after
+        return answered and self.task.again
 
     async def _ride(self, text: str) -> None:
         task = self.task
