@@ -36,6 +36,8 @@ _log = log.get(__name__)
 Reply = dict[str, Any]
 """What a tool tells the model, as JSON."""
 
+INVALID = "tool_output_invalid"
+
 ALL_TRAVEL = frozenset({Role.AGENCY_ADMIN, Role.TICKETING_LEAD})
 """Who decides about bookings (business 5.6)."""
 
@@ -139,7 +141,7 @@ class Tool(Generic[I]):
             return self.Output(**values).model_dump(mode="json")
         except ValidationError as invalid:
             _log.error("tool_output_invalid", tool=self.name, fields=explained(invalid, frozenset(values)))
-            return {"error": f"tool_output_invalid: the answer of '{self.name}' is not what was agreed"}
+            return {"error": f"{INVALID}: the answer of '{self.name}' is not what was agreed"}
 
     def refuse(self, no: Objection) -> Reply:
         """An objection as output."""
@@ -152,9 +154,10 @@ class Reading(Tool[I]):
     """Looks something up; leaves no trace."""
 
     async def read(self, given: I, context: ToolContext) -> Reply:
-        """The output. What a supplier refuses is told in its own words."""
+        """The output, looked up once more if it was not what was agreed. A supplier's refusal is told by its code."""
         try:
-            return await self.look(given, context)
+            told = await self.look(given, context)
+            return await self.look(given, context) if _is_invalid(told) else told
         except SupplierError as failure:
             return {"error": failure.line}
 
@@ -258,6 +261,10 @@ class Order(Tool[I]):
     @abstractmethod
     async def earlier(self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext) -> Placed | None:
         """The order an earlier attempt with this key has made, if any."""
+
+
+def _is_invalid(told: Reply) -> bool:
+    return str(told.get("error", "")).startswith(INVALID)
 
 
 def _unknown(failure: SupplierError) -> Reply:

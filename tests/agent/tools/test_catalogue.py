@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import date
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from voyagent.actors.agent.desks import DESKS
 from voyagent.actors.agent.tools.catalogue import CATALOGUE, catalogue, for_desk
+from voyagent.actors.agent.tools.lookup_passenger import LookupPassenger
 from voyagent.actors.agent.tools.search_flights import SearchFlights
 from voyagent.actors.agent.tools.tool import InputInvalid, Objection, Order, Tool
 from voyagent.actors.agent.tools.upsert_passenger import UpsertPassenger
@@ -218,6 +219,18 @@ def test_an_output_that_is_not_what_was_agreed_is_not_told() -> None:
     assert tool.say(passenger_id="p", created=True) == {"saved": True, "passenger_id": "p", "created": True}
     broken = tool.say(passenger_id=SECRET, created="perhaps", extra=1)
     assert broken == {"error": "tool_output_invalid: the answer of 'upsert_passenger' is not what was agreed"}
+
+
+async def test_a_reading_whose_output_is_wrong_is_made_once_more() -> None:
+    class Hesitant(LookupPassenger):
+        answers: ClassVar = [{"count": "many"}, {"count": 0, "passengers": []}]
+
+        async def look(self, given: Any, context: Any) -> dict[str, Any]:
+            del given, context
+            return self.say(**self.answers.pop(0))
+
+    tool = Hesitant()
+    assert await tool.read(tool.parse({"query": "Rao"}), None) == {"count": 0, "passengers": []}  # type: ignore[arg-type]
 
 
 def test_a_tool_refuses_only_for_reasons_it_declares() -> None:
