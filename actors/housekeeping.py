@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -23,16 +24,24 @@ class Round(Message[None]):
     """Look for what is due now."""
 
 
+@dataclass(frozen=True, slots=True)
+class CutOff(Message[None]):
+    """Event: storage's absence has ended something that was at work; it is due when storage is back."""
+
+
 class HousekeepingActor(Actor):
     """The owner of wake-ups. The first round, at start, is the recovery of whatever was cut off."""
 
-    def __init__(self, *, store: Asks, root: Asks, clock: Clock) -> None:
+    def __init__(self, *, store: Asks, root: Asks, clock: Clock, leading: Callable[[], bool]) -> None:
         super().__init__()
         self.store = store
         self.root = root
         self.clock = clock
+        self.leading = leading
         self.timer: Timer | None = None
+        self.due = 0.0
         self.settled = False
+        self.looking = False
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
         self.ref.tell(Round())
@@ -41,12 +50,18 @@ class HousekeepingActor(Actor):
         match message:
             case Round():
                 return self.later(self._round())
+            case CutOff():
+                return self._look_in(RETRY_SECONDS)
             case _:
                 assert_never(message)
 
     async def _round(self) -> None:
-        pause = ROUND_SECONDS
+        if self.looking:
+            return
+        self.looking, pause = True, ROUND_SECONDS
         try:
+            if not self.leading():
+                raise Unavailable("not_ready")
             if not self.settled:
                 await self.store.ask(usage.SettleAbandoned(tenant_id=None))
                 self.settled = True
@@ -56,7 +71,19 @@ class HousekeepingActor(Actor):
         except Unavailable as away:
             _log.warning("housekeeping_postponed", refusal=away.code)
             pause = RETRY_SECONDS
-        self.timer = self.clock.call_later(pause, self._again)
+        finally:
+            self.looking = False
+        self._look_in(pause)
+
+    def _look_in(self, seconds: float) -> None:
+        """Have the next round begin in so many seconds, or sooner if it was to."""
+        due = self.clock.monotonic() + seconds
+        if self.timer is not None:
+            if self.clock.monotonic() < self.due < due:
+                return
+            self.timer.cancel()
+        self.due = due
+        self.timer = self.clock.call_later(seconds, self._again)
 
     def _again(self) -> None:
         if self.ref.is_alive():

@@ -201,6 +201,8 @@ class Actor(pykka.Actor):
                 self.fail(error)
             elif self._life.failure is None:
                 refuse(letter.reply, DeadlineExceeded())
+            elif isinstance(self._life.failure, Refusal):
+                refuse(letter.reply, self._life.failure)
             else:
                 refuse(letter.reply, failed(type(self).__name__, self._life.failure))
         finally:
@@ -312,11 +314,11 @@ class Actor(pykka.Actor):
             undelivered(letter, self.ref.meter, self._why())
 
     def _why(self) -> BaseException:
-        """For those whose message was not looked at: try again, unless it is the start that failed."""
+        """For those whose message was not looked at: the refusal that ended it, or try again if it once started."""
         failure = self._life.failure
-        if failure is None or self._life.started:
-            return ActorDead()
-        return failure if isinstance(failure, Refusal) else failed(type(self).__name__, failure)
+        if isinstance(failure, Refusal):
+            return failure
+        return ActorDead() if failure is None or self._life.started else failed(type(self).__name__, failure)
 
     async def _part(self) -> None:
         """End all that is this actor's: replies owed, children, tasks; then its farewell. Errors here are logged."""

@@ -76,6 +76,7 @@ class World:
     settings: Settings
     ports: Callable[[Recorder, Agency], Ports]
     stopping: Callable[[], bool]
+    leading: Callable[[], bool]
     cut_off: Callable[[], None] = lambda: None
     """Called when storage's absence has ended a session: its work is due as soon as storage is back."""
     passes: Passes = field(default_factory=Passes)

@@ -17,7 +17,7 @@ from .agent.model import AnthropicModel
 from .agent.tools.tool import ToolContext
 from .clock import Clock
 from .config import Settings
-from .housekeeping import HousekeepingActor
+from .housekeeping import CutOff, HousekeepingActor
 from .metrics import ActorMeter
 from .runtime import Asks, Ref
 from .storage import Held, StorageActor
@@ -47,6 +47,9 @@ class System:
         self.settings = settings
         self.clock = clock or Clock()
         self.stopping = False
+        self.leading = settings.db_url is None
+        """Whether this process is the one that serves the database; without a database there is nothing to lead."""
+
         self.redis = None if settings.redis_url is None else RedisProbe(settings.redis_url)
         self._model = AnthropicModel(settings.anthropic_api_key, settings.anthropic_base_url, self.clock)
         self._offers = OfferCache.open(settings.redis_url, self.clock)
@@ -97,11 +100,11 @@ class System:
         self.storage, self.accounts = address("storage"), address("accounts")
         settings, clock = self.settings, self.clock
         singletons = [
-            Child("storage", lambda: StorageActor.start(settings.db_url), shutdown=8.0, escalate=True),
+            Child("storage", lambda: self._storage(to), shutdown=8.0, escalate=True),
             Child("accounts", lambda: AccountsActor.start(self.storage, settings, clock), escalate=True),
             Child(
                 "housekeeping",
-                lambda: HousekeepingActor.start(store=self.storage, root=to, clock=clock),
+                lambda: HousekeepingActor.start(store=self.storage, root=to, clock=clock, leading=lambda: self.leading),
                 escalate=True,
             ),
         ]
@@ -111,8 +114,21 @@ class System:
             settings=settings,
             ports=lambda recorder, agency: self._ports(to, recorder, agency),
             stopping=lambda: self.stopping,
+            leading=lambda: self.leading,
+            cut_off=lambda: address("housekeeping").tell(CutOff()),
         )
         return singletons, world
+
+    def _storage(self, to: Asks) -> Ref:
+        return StorageActor.start(self.settings.db_url, lock_lost=lambda: self._yield(to), lock_taken=self._lead)
+
+    def _lead(self) -> None:
+        self.leading = True
+
+    async def _yield(self, to: Asks) -> None:
+        """Another process may serve the database from now on: nothing of ours may go on writing."""
+        self.leading = False
+        await to.ask(root.StopAgencies(), within=STOP_SECONDS)
 
     def _ports(self, to: Asks, recorder: Recorder, agency: session.Agency) -> Ports:
         return Ports(

@@ -13,6 +13,7 @@ from .allowance import Allowance
 from .clock import Timer
 from .domain.approvals import Approval, Decision
 from .domain.audit import Origin
+from .domain.errors import Unavailable
 from .domain.settings import TenantSettings
 from .runtime import Message
 from .supervisor import Child, Restart, Supervisor
@@ -64,6 +65,10 @@ class TenantActor(Supervisor):
         used = await self.world.store.ask(usage.Read(tenant_id=self.tenant_id, now=now))
         self.allowance.restore(used.turn_ages, used.tokens)
         self._idle_later()
+
+    async def on_end(self, failure: BaseException | None) -> None:
+        if isinstance(failure, Unavailable):
+            self.world.cut_off()
 
     async def receive(self, message: Any) -> Any:
         match message:

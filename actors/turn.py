@@ -13,7 +13,7 @@ from typing import Any, TypeVar, assert_never
 
 from ..storage.steps import Step
 from .agent.loop import Pass, Ports, Task, run_within
-from .runtime import Actor, Asks, Message
+from .runtime import Actor, ActorDead, Asks, Message
 
 R = TypeVar("R")
 
@@ -64,6 +64,8 @@ class Upwards:
         self._unsaid: list[str] = []
         self._size = 0
         self._flight: asyncio.Future[None] | None = None
+        self._wanted: set[asyncio.Future[Any]] = set()
+        self._closed = False
 
     async def say(self, text: str) -> None:
         self._unsaid.append(text)
@@ -88,16 +90,30 @@ class Upwards:
     async def write(self, make: Callable[[int, datetime], Step[R]]) -> R:
         while self._flight is not None:
             await asyncio.shield(self._flight)
-        done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        reply: R = await self._want(make)
+        return reply
+
+    async def landed(self) -> None:
+        while self._flight is not None:
+            await asyncio.shield(self._flight)
+        await self._want(None)
+
+    async def _want(self, make: Callable[[int, datetime], Step[R]] | None) -> Any:
+        if self._closed:
+            raise ActorDead
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._wanted.add(done)
+        done.add_done_callback(self._wanted.discard)
         self._session.tell(Wanted(self._turn_id, make, done))
         return await done
 
-    async def landed(self) -> None:
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        while self._flight is not None:
-            await asyncio.shield(self._flight)
-        self._session.tell(Wanted(self._turn_id, None, done))
-        await done
+    def close(self) -> None:
+        """The pass is over, or its session is: whoever still waits would wait for ever."""
+        self._closed = True
+        for done in list(self._wanted):
+            if not done.done():
+                done.set_exception(ActorDead())
+                done.exception()  # seen: the asker may be gone
 
 
 class TurnActor(Actor):
@@ -135,6 +151,11 @@ class TurnActor(Actor):
             state = await self.work.stop("cancelled", self.breaking.error, withdrawn_by=self.breaking.by)
         self.session.tell(Ended(self.task.turn_id, state))
         self.ref.stop_soon()
+
+    async def on_end(self, failure: BaseException | None) -> None:  # noqa: ARG002 -- the hook's own
+        self.work.ports.recorder.close()
+        if self.work.spending is not None:
+            self.work.spending.finish(None, "failed")
 
     def _break(self, wanted: Break) -> None:
         if self.breaking is None:

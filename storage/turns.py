@@ -95,7 +95,8 @@ class Keyed(Query[str | None]):
 
 START_TURN = """
 UPDATE turns SET state = 'running', started_at = coalesce(started_at, $4),
-                 first_event_id = coalesce(first_event_id, $5), pass_event_id = $5, attempts = $6,
+                 first_event_id = coalesce(first_event_id, $5), attempts = $6,
+                 pass_event_id = CASE WHEN state = 'running' THEN coalesce(pass_event_id, $5) ELSE $5 END,
                  pass_no = pass_no + $7,
                  input = CASE WHEN state = 'queued' THEN '{}'::jsonb ELSE input END
  WHERE tenant_id = $1 AND session_id = $2 AND id = $3 AND state IN ('queued', 'waiting', 'running')
@@ -269,10 +270,14 @@ class Goon(Step[None]):
         return await self.write(db, None, ())
 
 
+STATE = "SELECT state FROM turns WHERE tenant_id = $1 AND session_id = $2 AND id = $3 FOR UPDATE"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class End(Step[None]):
+class End(Step[str]):
     """End a pass: completed, waiting, failed or cancelled. Calls that will never run get their results.
 
+    Answers the turn's state. A pass that has come to its ``final`` already is left as it is: it has only one.
     ``partial`` are words already told of an answer that broke off; they are kept. ``withdrawn`` are calls nobody will
     decide any more, ``unanswered`` the result blocks the transcript still lacks.
     """
@@ -289,7 +294,10 @@ class End(Step[None]):
     entries: tuple[audits.Entry, ...] = ()
     spent: Spent | None = None
 
-    async def run(self, db: Connection) -> Written[None]:
+    async def run(self, db: Connection) -> Written[str]:
+        found = await db.fetchval(STATE, self.tenant_id, self.session_id, self.turn_id)
+        if found != "running":
+            return Written(str(found), ())
         if self.partial and self.partial_id is not None:
             words = Line("assistant", [{"type": "text", "text": self.partial}])
             await add_message(db, self, self.partial_id, self.turn_id, words)
@@ -302,7 +310,7 @@ class End(Step[None]):
         if self.spent is not None:
             await settle(db, self.tenant_id, self.spent)
         await end_turn(db, self, self.turn_id, self.ending)
-        return await self.write(db, None, self.events, self.entries)
+        return await self.write(db, str(self.ending.state), self.events, self.entries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -431,8 +439,14 @@ SELECT tenant_id, session_id FROM turns WHERE state IN ('queued', 'running')
 SELECT tenant_id, session_id FROM pending_approvals WHERE status = 'pending' AND expires_at <= $1
  UNION
 SELECT t.tenant_id, t.session_id FROM turns t
- WHERE t.state = 'waiting' AND NOT EXISTS (
-       SELECT FROM tool_calls c WHERE c.tenant_id = t.tenant_id AND c.turn_id = t.id
-                                  AND c.approval_id IS NOT NULL AND c.state = 'proposed')
+ WHERE t.state = 'waiting' AND (
+       NOT EXISTS (SELECT FROM tool_calls c WHERE c.tenant_id = t.tenant_id AND c.turn_id = t.id
+                                              AND c.approval_id IS NOT NULL AND c.state = 'proposed')
+       OR EXISTS (SELECT FROM tool_calls c
+                   WHERE c.tenant_id = t.tenant_id AND c.turn_id = t.id
+                     AND NOT (c.approval_id IS NOT NULL AND c.state = 'proposed')
+                     AND NOT EXISTS (SELECT FROM messages m
+                                      WHERE m.tenant_id = c.tenant_id AND m.session_id = t.session_id
+                                        AND m.tool_call_id = c.id)))
  LIMIT 10000
 """

@@ -52,6 +52,9 @@ class Recorder(Protocol):
     async def landed(self) -> None:
         """Return when all that was said and written before is stored."""
 
+    def close(self) -> None:
+        """Nothing will be told any more; whoever still waits is refused."""
+
 
 class Allowance(Protocol):
     """The agency's token budget: reserved before a model call, settled after it."""
@@ -389,14 +392,16 @@ class Pass:
         return await self.stop(state, None)
 
     async def stop(self, state: Any, error: str | None, *, withdrawn_by: str | None = None) -> str:
-        """End the pass: the error if there is one, and ``final``. Failing or cancelling leaves no call open."""
+        """End the pass: the error if there is one, and ``final``. Failing or cancelling leaves no call open.
+
+        Answers the turn's state, which is another one if the pass had come to its ``final`` already.
+        """
         loaded = None
         if state in ("failed", "cancelled"):
             await self.ports.recorder.landed()
             loaded = await self._load()
         end = carrying.ending(self, state, error, loaded, withdrawn_by)
-        await self.ports.recorder.write(end)
-        return str(state)
+        return await self.ports.recorder.write(end)
 
     def _event(self, kind: Any, tool: str, call_id: str, **more: Any) -> Event:
         return Event(kind=kind, turn_id=self.task.turn_id, tool_name=tool, tool_call_id=call_id, **more)
