@@ -60,14 +60,10 @@ class HousekeepingActor(Actor):
             return
         self.looking, pause = True, ROUND_SECONDS
         try:
-            if not self.leading():
-                raise Unavailable("not_ready")
-            if not self.settled:
-                await self.store.ask(usage.SettleAbandoned(tenant_id=None))
-                self.settled = True
-            due = await self.store.ask(turns.Unfinished(tenant_id=None, now=self.clock.now()))
-            for tenant_id, session_id in due:
-                self.root.tell(session.Wake(tenant_id=tenant_id, session_id=session_id))
+            if self.leading():
+                await self._look()
+            else:
+                pause = RETRY_SECONDS
         except Unavailable as away:
             _log.warning("housekeeping_postponed", refusal=away.code)
             pause = RETRY_SECONDS
@@ -84,6 +80,14 @@ class HousekeepingActor(Actor):
             self.timer.cancel()
         self.due = due
         self.timer = self.clock.call_later(seconds, self._again)
+
+    async def _look(self) -> None:
+        if not self.settled:
+            await self.store.ask(usage.SettleAbandoned(tenant_id=None))
+            self.settled = True
+        due = await self.store.ask(turns.Unfinished(tenant_id=None, now=self.clock.now()))
+        for tenant_id, session_id in due:
+            self.root.tell(session.Wake(tenant_id=tenant_id, session_id=session_id))
 
     def _again(self) -> None:
         if self.ref.is_alive():

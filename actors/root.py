@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from . import session, supplier, tenant
 from .clock import Clock
+from .domain.errors import Unavailable
 from .runtime import Asks, Message
 from .supervisor import Address, Child, Restart, Supervisor
 
@@ -20,12 +22,24 @@ class Tree(Message[dict[str, Any]]):
     """The supervision tree as data."""
 
 
+@dataclass(frozen=True, slots=True)
+class StopAgencies(Message[None]):
+    """Another process may lead now: end all agencies with their sessions and turns, and wait for it."""
+
+
 class RootActor(Supervisor):
     """Dull on purpose: whatever can fail fails below it."""
 
     def __init__(self, *, plan: Plan, clock: Clock) -> None:
         super().__init__(clock=clock)
         self.singletons, self.world = plan(self.address, self.ref)
+        self.agencies: set[str] = set()
+
+    async def child_ended(self, name: str, failure: BaseException | None) -> None:  # noqa: ARG002
+        self.agencies.discard(name)
+
+    async def _stop_agencies(self) -> None:
+        await asyncio.gather(*(self.stop_child(name) for name in tuple(self.agencies)))
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
         for child in self.singletons:
@@ -34,7 +48,12 @@ class RootActor(Supervisor):
     async def receive(self, message: Any) -> Any:
         match message:
             case session.ToSession() | tenant.ToTenant() | supplier.ToSupplier():
+                if not self.world.leading():
+                    raise Unavailable("not_ready")
+                self.agencies.add(message.tenant_id)
                 return self.route(self._tenant(message.tenant_id), message)
+            case StopAgencies():
+                return self.later(self._stop_agencies())
             case Tree():
                 return self.tree("root")
             case _:

@@ -74,6 +74,7 @@ class StorageActor(Actor):
         system_size: int = engine.SYSTEM_SIZE,
         one_process: bool = True,
         lock_lost: Callable[[], Awaitable[None]] | None = None,
+        lock_taken: Callable[[], None] | None = None,
     ) -> None:
         """Without ``url`` all is refused. ``lock_lost`` is awaited before a lost process lock is taken anew."""
         super().__init__()
@@ -82,7 +83,7 @@ class StorageActor(Actor):
         self._engine: engine.Engine | None = None
         self._faults: tuple[str, ...] = ("No database is configured.",)
         self._events: EventWriter | None = None
-        self._lock = OneProcess(url, lock_lost) if url is not None and one_process else None
+        self._lock = OneProcess(url, lock_lost, lock_taken) if url is not None and one_process else None
         self._waiting = _Waiting()
         self._lanes = {"tenant": asyncio.Semaphore(size), "system": asyncio.Semaphore(system_size)}
         self._probing = asyncio.Lock()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -34,6 +34,8 @@ class Services:
     clock: Clock
     health: Health
     streams: Streams
+    leading: Callable[[], bool] = lambda: True
+    """Whether this process may serve agencies' work."""
 
 
 @dataclass(slots=True, kw_only=True)

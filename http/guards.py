@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from ..actors import log
 from ..actors.accounts.actor import Authenticate, Door
-from ..actors.domain.errors import Forbidden, NotFound, Unauthorized
+from ..actors.domain.errors import Forbidden, NotFound, Unauthorized, Unavailable
 from ..actors.domain.identity import Principal, Role
 from .call import Call
 from .peers import is_direct_loopback
@@ -102,6 +102,8 @@ class Bearer(Guard):
             raise Forbidden("api_key_not_allowed")
         if self.verified and not principal.email_verified and not call.services.settings.auth_skip_email_verification:
             raise Forbidden("email_not_verified")
+        if self.verified and not call.services.leading():
+            raise Unavailable("not_ready")
         if principal.role not in self.roles:
             raise Forbidden("forbidden_role")
 

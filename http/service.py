@@ -70,6 +70,7 @@ class Service:
             settings=self.settings,
             clock=system.clock,
             health=Health(system.clock, standing=self._standing, vital=self._vital(), useful=self._useful()),
+            leading=lambda: system.leading,
             streams=Streams(self.settings.sse_stall_seconds),
         )
 

@@ -22,9 +22,15 @@ _log = log.get(__name__)
 class OneProcess:
     """Holds the lock as long as its connection lives. ``run`` is to be somebody's task."""
 
-    def __init__(self, url: str, lost: Callable[[], Awaitable[None]] | None = None) -> None:
-        """``lost`` is called and awaited when the lock is gone, before it is taken anew: the place to stop turns."""
+    def __init__(
+        self, url: str, lost: Callable[[], Awaitable[None]] | None = None, taken: Callable[[], None] | None = None
+    ) -> None:
+        """``lost`` is awaited when the lock is gone, before it is taken anew: the place to stop turns.
+
+        ``taken`` is called when it is had.
+        """
         self._url = url
+        self._taken = taken
         self._lost = lost
         self.held = False
 
@@ -37,6 +43,8 @@ class OneProcess:
                 connection = await connect(self._url, command_timeout=PULSE)
                 if await connection.fetchval(TRY):
                     self.held, told = True, False
+                    if self._taken is not None:
+                        self._taken()
                     _log.info("process_lock_taken")
                     await _until_lost(connection)
                 elif not told:
