@@ -1,0 +1,69 @@
+"""Secrets at rest: AES-GCM, bound to the place they stand in, so that a row cannot borrow another's."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+NONCE_BYTES = 12
+"""NIST SP 800-38D, 8.2.2: random, of this length."""
+
+
+class NotOpened(Exception):
+    """Altered, moved to another place, or sealed with a key that has left the ring."""
+
+
+class Sealing:
+    """Seals with the first key of the ring and opens with all. The key's id stands in front of the ciphertext.
+
+    A sealed value is: length of the key id (one byte), key id, nonce, ciphertext with its tag.
+    """
+
+    def __init__(self, keys: Mapping[str, bytes]) -> None:
+        """``keys`` by id, 32 bytes each, as the configuration orders them."""
+        self._ring = {kid: AESGCM(key) for kid, key in keys.items()}
+
+    def seal(self, plain: bytes, *, table: str, column: str, row: str) -> bytes:
+        """``plain``, readable in this place alone. Without any key nothing is sealed and nothing may be stored."""
+        if not self._ring:
+            raise RuntimeError("VOYAGENT_KMS_KEY is not set: nothing can be sealed")
+        kid, key = next(iter(self._ring.items()))
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        name = kid.encode()
+        return bytes([len(name)]) + name + nonce + key.encrypt(nonce, plain, _place(table, column, row))
+
+    def open(self, sealed: bytes, *, table: str, column: str, row: str) -> bytes:
+        """What was sealed in this place. Raises ``NotOpened``."""
+        kid, rest = _named(sealed)
+        key = self._ring.get(kid)
+        if key is None:
+            raise NotOpened("sealed with a key that is not in the ring")
+        nonce, cipher = rest[:NONCE_BYTES], rest[NONCE_BYTES:]
+        try:
+            return key.decrypt(nonce, cipher, _place(table, column, row))
+        except (InvalidTag, ValueError) as wrong:
+            raise NotOpened("altered, or of another place") from wrong
+
+
+def key_id(sealed: bytes) -> str:
+    """Which key sealed it. Raises ``NotOpened`` for what was never sealed here."""
+    return _named(sealed)[0]
+
+
+def _named(sealed: bytes) -> tuple[str, bytes]:
+    end = 1 + sealed[0] if sealed else 0
+    if not 1 < end < len(sealed):
+        raise NotOpened("not sealed")
+    try:
+        return sealed[1:end].decode("ascii"), sealed[end:]
+    except UnicodeDecodeError as wrong:
+        raise NotOpened("not sealed") from wrong
+
+
+def _place(table: str, column: str, row: str) -> bytes:
+    """The associated data. JSON keeps the three apart whatever is in them."""
+    return json.dumps([table, column, row]).encode()
