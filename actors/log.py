@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import re
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, MutableMapping
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any, NamedTuple, TextIO, cast
 
 import structlog
@@ -51,7 +53,7 @@ def configure(env: str, level: str = "INFO", stream: TextIO | None = None) -> No
         _clean,
     ]
     show: list[structlog.typing.Processor] = (
-        [structlog.processors.JSONRenderer(default=repr), _hide_links]
+        [structlog.processors.JSONRenderer(_json), _hide_links]
         if production
         else [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
     )
@@ -113,6 +115,7 @@ _LONGEST_TEXT = 2_000
 _LONGEST_TRACE = 20_000
 _MOST_ITEMS = 50
 _DEEPEST = 4
+_ENCODER = json.JSONEncoder(default=repr)
 _WIDEST_INT = 256
 """Bits; Python refuses to print integers of more than 4,300 digits, and nobody reads them."""
 
@@ -132,11 +135,17 @@ def _add_scope(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> M
 
 
 def _clean(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Secrets out, sizes bounded; whatever was given, the renderer gets plain JSON."""
+    """Secrets out, sizes bounded; whatever was given, the renderer gets plain JSON. ``_clean`` lines are so already."""
+    if event.pop("_clean", False):
+        return event
     own = {"exception": _text(event["exception"], _LONGEST_TRACE)} if isinstance(event.get("exception"), str) else {}
     kept = {name: value for name, value in event.items() if name not in own and not name.startswith("_")}
     hidden = {name: value for name, value in event.items() if name.startswith("_")}
     return {**_mapping(kept, 0), **own, **hidden}
+
+
+def _json(event: Any, **_options: Any) -> str:
+    return _ENCODER.encode(event)
 
 
 def _hide_links(_logger: Any, _method: str, line: Any) -> str:
@@ -150,15 +159,25 @@ def _mapping(values: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         if len(plain) >= _MOST_ITEMS:
             plain["…"] = f"{len(values) - _MOST_ITEMS} more"
             break
-        known = _text(name, 100) if isinstance(name, str) else _shown(name, 100)
+        known = _name(name) if isinstance(name, str) else _shown(name, 100)
         plain[known] = REDACTED if _is_secret(known, value) else _value(value, depth + 1)
     return plain
+
+
+@lru_cache(maxsize=1024)  # the names of all lines are few, and the expression costs more than the rest of a field
+def _name(name: str) -> str:
+    return _text(name, 100)
+
+
+@lru_cache(maxsize=1024)
+def _words(name: str) -> tuple[str, ...]:
+    return tuple(word.lower() for word in _WORD.findall(name))
 
 
 def _is_secret(name: str, value: object) -> bool:
     if value is None or isinstance(value, bool):
         return False
-    words = [word.lower() for word in _WORD.findall(name)]
+    words = _words(name)
     if isinstance(value, int | float) and "tokens" in words:
         return False  # a count of the model's tokens
     return not _SECRET_WORDS.isdisjoint(words) or "_".join(words) in _SECRET_NAMES

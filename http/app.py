@@ -7,7 +7,6 @@ from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import RequestHandler
 
 from ..actors import log
@@ -16,7 +15,7 @@ from .call import Services
 from .docs import Documents
 from .endpoint import Endpoint, expect
 from .errors import problem
-from .middleware import CSP, NOTHING, REQUEST_ID, SECURITY, Frame, request_id
+from .middleware import REQUEST_ID, SECURITY, Frame, request_id
 from .route import Route
 from .routes import ROUTES
 
@@ -30,14 +29,10 @@ def make_app(services: Services, routes: Sequence[Route] = ROUTES) -> web.Applic
     """An application that answers ``routes``, the OpenAPI document of them, and the page rendered from it."""
     frame = Frame(services.settings)
 
-    @web.middleware
-    async def framed(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await frame.handle(request, handler)
-
     async def end_streams(_app: web.Application) -> None:
         services.streams.stop()
 
-    app = web.Application(middlewares=[framed], client_max_size=decode.LIMIT)
+    app = web.Application(middlewares=[frame.handle], client_max_size=decode.LIMIT)
     app.on_response_prepare.append(frame.sign)
     app.on_shutdown.append(end_streams)
     for route in (*routes, *Documents(routes, services.settings.version).routes()):
@@ -90,7 +85,7 @@ class _Connection(RequestHandler):
         name = request_id(request.headers)
         _log.info("request_unreadable", status=status, error=type(exc).__name__, request_id=name)
         response = problem(status, HTTPStatus(status).phrase)
-        response.headers.update({REQUEST_ID: name, CSP: NOTHING, **SECURITY})
+        response.headers.update({REQUEST_ID: name, **SECURITY})
         response.force_close()
         return response
 

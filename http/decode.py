@@ -75,8 +75,6 @@ _PLAIN_MESSAGES = frozenset(
 
 async def read(request: web.Request) -> bytes:
     """The whole body, decompressed. TooLarge ``body_too_large``; Invalid if its encoding is broken."""
-    if not request.body_exists:
-        return b""
     if (request.content_length or 0) > LIMIT:
         raise TooLarge("body_too_large")
     try:

@@ -16,7 +16,7 @@ from ..storage.idempotency import Key
 from . import decode
 from .call import Answer, Call, Services, encoded
 from .errors import JSON_HEADERS, status_of
-from .guards import door
+from .guards import PUBLIC, door
 from .route import Route
 from .trace import TRACE
 
@@ -39,7 +39,8 @@ class Endpoint:
         path = {name: decode.storable(value) for name, value in request.match_info.items()}
         call = Call(request=request, services=self._services, trace=request[TRACE], path=path)
         try:
-            await self._route.guard.admit(call)
+            if self._route.guard is not PUBLIC:
+                await self._route.guard.admit(call)
             await self._decode(call)
             answer = await self._route.handler(call)
         except (Unauthorized, Forbidden) as refusal:
@@ -49,7 +50,8 @@ class Endpoint:
 
     async def _decode(self, call: Call) -> None:
         route = self._route
-        call.raw_body = await decode.read(call.request)
+        if call.request.body_exists:
+            call.raw_body = await decode.read(call.request)
         if route.body is not None or route.query is not None:
             call.body, call.query = decode.shapes(
                 call.request,

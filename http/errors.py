@@ -7,7 +7,7 @@ from http import HTTPStatus
 from math import ceil
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from ..actors.domain import errors
 from ..actors.domain.errors import Refusal
@@ -25,7 +25,7 @@ STATUS: dict[type[Refusal], int] = {
     errors.Unavailable: 503,
 }
 
-JSON_HEADERS = {"Content-Type": "application/json"}
+JSON_HEADERS: dict[str, str] = {hdrs.CONTENT_TYPE: "application/json"}
 
 
 class Invalid(errors.Unprocessable):

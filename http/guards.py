@@ -60,12 +60,20 @@ class Internal(Guard):
             raise NotFound("not found")
 
 
-async def by_bearer(call: Call) -> Principal:
-    """Whose ``Authorization: Bearer`` this is. Unauthorized ``unauthorized`` if nobody's."""
+def bearer(call: Call) -> str | None:
+    """What ``Authorization: Bearer`` carries; None if the header is missing or of another form."""
     words = call.request.headers.get("Authorization", "").split(maxsplit=1)
     if len(words) != BEARER_WORDS or words[0].lower() != "bearer" or not words[1].isascii():
+        return None
+    return words[1].rstrip()
+
+
+async def by_bearer(call: Call) -> Principal:
+    """Whose ``Authorization: Bearer`` this is. Unauthorized ``unauthorized`` if nobody's."""
+    token = bearer(call)
+    if token is None:
         raise Unauthorized("unauthorized")
-    return await call.services.accounts.ask(Authenticate(words[1].rstrip(), door(call)))
+    return await call.services.accounts.ask(Authenticate(token, door(call)))
 
 
 def door(call: Call) -> Door:

@@ -9,6 +9,7 @@ from time import perf_counter
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
+from multidict import istr
 
 from ..actors import log, metrics
 from ..actors.config import Settings
@@ -17,20 +18,21 @@ from ..actors.ids import uuid7
 from .errors import crashed, from_aiohttp, refused
 from .trace import TRACE, UNMATCHED, Trace
 
-REQUEST_ID = "X-Request-ID"
+REQUEST_ID = istr("X-Request-ID")
 CLIENT_LEFT = 499
 """What the figures call a request whose caller had gone before there was an answer (nginx's number)."""
 
-SECURITY = {
-    "Server": "voyagent",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+CSP = istr("Content-Security-Policy")
+HSTS = istr("Strict-Transport-Security")
+SECURITY: dict[str, str] = {
+    hdrs.SERVER: "voyagent",
+    istr("X-Content-Type-Options"): "nosniff",
+    istr("X-Frame-Options"): "DENY",
+    istr("Referrer-Policy"): "no-referrer",
+    istr("Permissions-Policy"): "camera=(), microphone=(), geolocation=()",
+    CSP: "default-src 'none'; frame-ancestors 'none'",
 }
-CSP = "Content-Security-Policy"
-NOTHING = "default-src 'none'; frame-ancestors 'none'"
-HSTS = "Strict-Transport-Security"
+"""On every answer. A page that needs more than nothing brings its own content policy."""
 
 ALLOWED_METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 ALLOWED_HEADERS = (
@@ -51,11 +53,14 @@ class Frame:
 
     def __init__(self, settings: Settings) -> None:
         self._origins = frozenset(settings.api_cors_origins)
-        self._common = dict(SECURITY)
+        self._verbose = settings.log_level == "debug"
+        self._log = _log.bind()
+        self._common = {**SECURITY, hdrs.VARY: hdrs.ORIGIN}
         if settings.public_url.startswith("https://"):
             self._common[HSTS] = "max-age=31536000"
         self._figures: dict[tuple[str, str, int], _Figures] = {}
 
+    @web.middleware
     async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Turn whatever becomes of the request into an answer, count it and log it."""
         trace = Trace(request_id(request.headers), _template(request), perf_counter())
@@ -107,9 +112,10 @@ class Frame:
             trace.prepared = response
             trace.first_byte = perf_counter()
         headers[REQUEST_ID] = trace.request_id if trace is not None else request_id(request.headers)
+        own = headers.get(CSP)
         headers.update(self._common)
-        headers.setdefault(CSP, NOTHING)
-        headers.setdefault(hdrs.VARY, hdrs.ORIGIN)
+        if own is not None:
+            headers[CSP] = own
         if request.path.startswith("/auth/"):
             headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
         if request.headers.get(hdrs.ORIGIN) in self._origins:
@@ -124,10 +130,13 @@ class Frame:
         seconds = (trace.first_byte or perf_counter()) - trace.began
         self._figures_of(method, trace.template, status).add(seconds)
         quiet = status < HTTPStatus.BAD_REQUEST and trace.template.startswith(QUIET)
-        write = _log.debug if quiet else _log.info
+        if quiet and not self._verbose:
+            return
+        write = self._log.debug if quiet else self._log.info
         principal = trace.principal
         who = {} if principal is None else {"user": principal.user_id}
-        write("request", method=method, path=trace.template, status=status, ms=round(seconds * 1000, 1), **who)
+        milliseconds = round(seconds * 1000, 1)
+        write("request", _clean=True, method=method, path=trace.template, status=status, ms=milliseconds, **who)
 
     def _figures_of(self, method: str, template: str, status: int) -> _Figures:
         method = method if method in METHODS else "other"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from aiohttp import web
@@ -26,6 +27,7 @@ def socket_peer(request: web.Request) -> Address | None:
     return address(peer[0]) if isinstance(peer, tuple) else None
 
 
+@lru_cache(maxsize=4096)  # the same few peers come again and again, and parsing costs as much as a lookup of a person
 def address(text: str) -> Address | None:
     """An address in any form proxies write it: with a port, in brackets, IPv4 inside IPv6; zones are dropped."""
     text = text.strip()
@@ -65,7 +67,7 @@ def origin(request: web.Request, request_id: str, trusted: Sequence[Network]) ->
     peer = client(request, trusted)
     agent = request.headers.get("User-Agent")
     if agent is not None:
-        agent = agent.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")[:MAX_USER_AGENT]
+        agent = agent.encode("utf-8", "replace").decode()[:MAX_USER_AGENT]
     return Origin(request_id=request_id, ip=str(peer) if peer is not None else None, user_agent=agent)
 
 

@@ -7,7 +7,15 @@ from typing import Any, Final
 from .guards import DECIDER, INTERNAL, MYSELF, PUBLIC, READER, WRITER
 from .handlers import accounts, approvals, health, internal, messages, money, sessions
 from .route import EVENT_STREAM, Route
-from .wire.accounts import AuthResponse, PublicUser, SignInRequest, SignUpRequest
+from .wire.accounts import (
+    AuthResponse,
+    PublicUser,
+    RefreshRequest,
+    SignInRequest,
+    SignOutRequest,
+    SignUpRequest,
+    TokenPairResponse,
+)
 from .wire.approvals import ApprovalItem, ApprovalListQuery, ApprovalListResponse, ResolveApprovalRequest
 from .wire.sessions import (
     CancelRequest,
@@ -32,6 +40,7 @@ NO_DATABASE: Final = {503: ("VOYAGENT_DB_URL is not configured.", "db unreachabl
 NO_REDIS: Final = {503: ("VOYAGENT_REDIS_URL is not configured.", "redis unreachable")}
 SIGN_UP: Final = {400: ("password_too_weak",), 409: ("email_already_registered",)}
 SIGN_IN: Final = {401: ("invalid_credentials", "account_inactive", "email_not_verified", "totp_required")}
+REFRESH: Final = {401: ("invalid_refresh_token",)}
 NO_SESSION: Final = {404: ("session_not_found",)}
 NO_APPROVAL: Final = {404: ("approval_not_found",)}
 BAD_FILTER: Final = {422: ("invalid_session_id",)}
@@ -58,6 +67,9 @@ ROUTES: Final[tuple[Route, ...]] = (
           body=SignUpRequest, reply=AuthResponse),
     Route("POST", "/auth/sign-in", accounts.sign_in, PUBLIC, refusals=SIGN_IN,
           body=SignInRequest, reply=AuthResponse),
+    Route("POST", "/auth/refresh", accounts.refresh, PUBLIC, refusals=REFRESH,
+          body=RefreshRequest, reply=TokenPairResponse),
+    Route("POST", "/auth/sign-out", accounts.sign_out, PUBLIC, 204, body=SignOutRequest, body_required=False),
     Route("GET", "/auth/me", accounts.me, MYSELF, reply=PublicUser),
 
     Route("POST", SESSIONS, sessions.create, WRITER, 201, name="create_session", idempotent=True,

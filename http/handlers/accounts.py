@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from ...actors.accounts.actor import SignIn, SignUp
+from ...actors.accounts.actor import Refresh, SignIn, SignOut, SignUp
 from ..call import Answer, Call
-from ..wire.accounts import AuthResponse, PublicUser, SignInRequest, SignUpRequest
+from ..guards import bearer
+from ..wire.accounts import (
+    AuthResponse,
+    PublicUser,
+    RefreshRequest,
+    SignInRequest,
+    SignOutRequest,
+    SignUpRequest,
+    TokenPairResponse,
+)
 
 
 async def sign_up(call: Call) -> Answer:
@@ -27,6 +36,24 @@ async def sign_in(call: Call) -> Answer:
     body: SignInRequest = call.body
     signed_in = await call.services.accounts.ask(SignIn(email=body.email, password=body.password, origin=call.origin))
     return Answer(AuthResponse.of(signed_in))
+
+
+async def refresh(call: Call) -> Answer:
+    """Exchange a refresh token for the next pair.
+
+    The same token within half a minute answers the same successor; shown later it ends the session it belongs to.
+    """
+    body: RefreshRequest = call.body
+    message = Refresh(refresh_token=body.refresh_token, origin=call.origin)
+    return Answer(TokenPairResponse.of(await call.services.accounts.ask(message)))
+
+
+async def sign_out(call: Call) -> Answer:
+    """End the session of the bearer, of the refresh token, or of both. What is unknown or lapsed is ignored."""
+    body: SignOutRequest | None = call.body
+    shown = None if body is None else body.refresh_token
+    await call.services.accounts.ask(SignOut(bearer=bearer(call), refresh_token=shown, origin=call.origin))
+    return Answer()
 
 
 async def me(call: Call) -> Answer:

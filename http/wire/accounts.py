@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from ...actors.accounts.families import SignedIn
+from ...actors.accounts.renewal import TokenPair
 from ...actors.domain.identity import PASSWORD_LENGTH, Principal, has_digit, has_letter, normal_email
 from .shared import LooseBody, Reply, UtcTime, coded
 
@@ -61,6 +62,18 @@ class SignInRequest(LooseBody):
     password: KnownPassword
 
 
+class RefreshRequest(LooseBody):
+    """The refresh token one holds."""
+
+    refresh_token: str = Field(min_length=1, max_length=512)
+
+
+class SignOutRequest(LooseBody):
+    """A session to be ended, beside or instead of the bearer's."""
+
+    refresh_token: str | None = None
+
+
 class PublicUser(Reply):
     """A person as they see themselves."""
 
@@ -103,3 +116,15 @@ class AuthResponse(Reply):
             expires_in=signed_in.expires_in,
             user=PublicUser.of(signed_in.principal),
         )
+
+
+class TokenPairResponse(Reply):
+    """The tokens to go on with. ``expires_in`` is the access token's life in seconds."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+
+    @classmethod
+    def of(cls, pair: TokenPair) -> TokenPairResponse:
+        return cls(access_token=pair.access_token, refresh_token=pair.refresh_token, expires_in=pair.expires_in)
