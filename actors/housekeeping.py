@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from ..storage import turns, usage
-from . import log, session
+from ..storage import approvals, turns, usage
+from . import log, metrics, session
 from .clock import Clock, Timer
 from .domain.errors import Unavailable
 from .runtime import Actor, Asks, Message
@@ -15,6 +16,7 @@ from .runtime import Actor, Asks, Message
 _log = log.get(__name__)
 
 ROUND_SECONDS = 60.0
+LAG_SECONDS = 0.1
 RETRY_SECONDS = 1.0
 """After a round that storage did not answer: turns should not wait a minute for a database that is back."""
 
@@ -44,6 +46,7 @@ class HousekeepingActor(Actor):
         self.looking = False
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
+        self.spawn(self._feel_lag(), name="lag")
         self.ref.tell(Round())
 
     async def receive(self, message: Any) -> Any:
@@ -86,8 +89,17 @@ class HousekeepingActor(Actor):
             await self.store.ask(usage.SettleAbandoned(tenant_id=None))
             self.settled = True
         due = await self.store.ask(turns.Unfinished(tenant_id=None, now=self.clock.now()))
+        metrics.APPROVALS_PENDING.set(await self.store.ask(approvals.Pending(tenant_id=None)))
         for tenant_id, session_id in due:
             self.root.tell(session.Wake(tenant_id=tenant_id, session_id=session_id))
+
+    async def _feel_lag(self) -> None:
+        """How late the loop is, ten times a second: what every stream and timer feels."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_SECONDS
+            await asyncio.sleep(LAG_SECONDS)
+            metrics.LOOP_LAG_SECONDS.observe(max(loop.time() - due, 0.0))
 
     def _again(self) -> None:
         if self.ref.is_alive():

@@ -307,6 +307,10 @@ class Posting:
             return self._from_running(Until(live=True) if wanted.live else Until(replay=True))
         log = self.session.log
         place = int(cursor) if _is_place(cursor) else None
+        source = "memory" if place is not None and place + 1 >= log.first else "table"
+        if place is None or place > log.last or place < log.pruned_through:
+            source = "failed"
+        metrics.SSE_REPLAYS_TOTAL.labels(source=source).inc()
         if place is None or place > log.last:
             said = cursor if place is not None else "the cursor"
             why = f"replay_failed: {said} is newer than the newest event {log.last}"

@@ -52,21 +52,6 @@ class Agency(Protocol):
     def settle(self, reserved: int, used: int) -> None: ...
 
 
-@dataclass(slots=True)
-class Passes:
-    """How many passes run in this process: a stop gives them their grace."""
-
-    count: int = 0
-
-    def begin(self) -> None:
-        self.count += 1
-        metrics.TURNS_RUNNING.inc()
-
-    def end(self) -> None:
-        self.count -= 1
-        metrics.TURNS_RUNNING.dec()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """What every session of the process shares."""
@@ -79,7 +64,6 @@ class World:
     leading: Callable[[], bool]
     cut_off: Callable[[], None] = lambda: None
     """Called when storage's absence has ended a session: its work is due as soon as storage is back."""
-    passes: Passes = field(default_factory=Passes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +171,7 @@ class SessionActor(Supervisor):
         self.last: Turn | None = None
         self.deleted = False
         self.counted = False
+        self.began = 0.0
         self.lapse_timer: Timer | None = None
         self.idle_timer: Timer | None = None
         self.expires: list[datetime] = []
@@ -204,6 +189,7 @@ class SessionActor(Supervisor):
             clock=self.clock,
         )
         self.posting = Posting(self)
+        metrics.API_ACTIVE_SESSIONS.inc()
         self.spawn(self.line.run(), name="line")
         for stored in state.turns:
             self._take_up(stored)
@@ -333,8 +319,9 @@ class SessionActor(Supervisor):
         """Have a pass run in a child of its own. It writes behind what is in the line already."""
         self.current = started
         self.log.busy = True
-        self.world.passes.begin()
+        metrics.TURNS_RUNNING.inc()
         self.counted = True
+        self.began = self.clock.monotonic()
         task = self._task(started, again=again)
         seconds = TURN_SECONDS - started.ran_ms / 1000
         ref, ports = self.ref, self._ports(started.id)
@@ -384,7 +371,8 @@ class SessionActor(Supervisor):
     def _uncount(self) -> None:
         if self.counted:
             self.counted = False
-            self.world.passes.end()
+            metrics.TURN_DURATION_SECONDS.observe(self.clock.monotonic() - self.began)
+            metrics.TURNS_RUNNING.dec()
 
     async def child_ended(self, name: str, failure: BaseException | None) -> None:
         """A pass that died without its ``final`` gets one. One that only lacked storage is carried on instead."""
@@ -509,6 +497,7 @@ class SessionActor(Supervisor):
 
     def _part_with_viewers(self, failure: BaseException | None) -> None:
         self.line.abandon()
+        metrics.API_ACTIVE_SESSIONS.dec()
         self._uncount()
         if failure is not None:
             code = failure.code if isinstance(failure, Refusal) else "internal_error: the session was restarted"

@@ -10,7 +10,7 @@ from typing import Self
 
 from ..storage.offer_cache import OfferCache
 from ..storage.redis_probe import RedisProbe
-from . import config, log, root, session, supplier
+from . import config, log, metrics, root, session, supplier
 from .accounts.actor import AccountsActor
 from .agent.loop import Ports, Recorder, Task
 from .agent.model import AnthropicModel
@@ -46,6 +46,7 @@ class System:
             raise config.ConfigurationError([f"{config.variable('suppliers')}: no driver for {', '.join(unknown)}"])
         self.settings = settings
         self.clock = clock or Clock()
+        metrics.API_BUILD_INFO.labels(version=settings.version, commit=settings.git_sha).set(1)
         self.stopping = False
         self.leading = settings.db_url is None
         """Whether this process is the one that serves the database; without a database there is nothing to lead."""

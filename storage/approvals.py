@@ -221,6 +221,15 @@ class Decide(Step[Decided]):
 
 KEEP_RIDE = "UPDATE turns SET input = $3 WHERE tenant_id = $1 AND id = $2"
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending(Query[int]):
+    """How many approvals nobody has decided, of all agencies."""
+
+    async def run(self, db: Connection) -> int:
+        return int(await db.fetchval("SELECT count(*) FROM pending_approvals WHERE status = 'pending'"))
+
+
 LAPSE = """
 UPDATE pending_approvals SET status = 'expired', resolved_at = $2
  WHERE tenant_id = $1 AND session_id = $3 AND status = 'pending' AND expires_at <= $2

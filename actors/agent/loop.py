@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from ...storage import turns
 from ...storage.steps import Step
-from .. import ids, log
+from .. import ids, log, metrics
 from ..clock import Clock
 from ..domain import transcript
 from ..domain.approvals import approval_id
@@ -106,6 +106,7 @@ class Pass:
         self.ports = ports
         self.began = ports.clock.monotonic()
         self.partial: list[str] = []
+        self.spoken = False
         self.spending: accounting.Spending | None = None
         self.state = LoopState()
         self.calls: list[Call] = []
@@ -200,6 +201,9 @@ class Pass:
             async with aclosing(self.ports.model.stream(replace(call, meter=self.spending.seen))) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Delta):
+                        if not self.spoken:
+                            self.spoken = True
+                            metrics.TURN_FIRST_DELTA_SECONDS.observe(self.ran_ms / 1000)
                         self.partial.append(piece.text)
                         await self.ports.recorder.say(piece.text)
                     else:
@@ -308,6 +312,7 @@ class Pass:
             )
         )
         self.calls += [each.call for each in proposals]
+        metrics.APPROVALS_TOTAL.labels(outcome="requested").inc(sum(each.ask is not None for each in proposals))
         return place
 
     async def _next_desk(self) -> str | None:
