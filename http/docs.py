@@ -13,8 +13,8 @@ from .call import Answer, Call
 from .guards import PUBLIC
 from .middleware import CSP
 from .openapi import document, guard_words
-from .route import Route
-from .samples import sample
+from .route import EVENT_STREAM, JSON, Route
+from .samples import UUID, sample
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1c2330 }
@@ -28,6 +28,20 @@ table { border-collapse: collapse; width: 100%; margin: .5rem 0 }
 th, td { text-align: left; vertical-align: top; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid #e4e8ee }
 .addition { color: #7a4b00; font-size: .85rem }
 """
+
+FRAMES = """retry: 2000
+
+id: 41
+event: agent_event
+data: {"kind":"text_delta","turn_id":"t-5f0c9e1ab27d","text":"Two flights fit. ",…}
+
+event: heartbeat
+data:
+
+id: 42
+event: agent_event
+data: {"kind":"final","turn_id":"t-5f0c9e1ab27d",…}"""
+"""What a stream looks like; each event has all its 12 keys on one line."""
 
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 PAGE_CSP = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'"
@@ -88,7 +102,11 @@ def _operation(route: Route, described: dict[str, Any]) -> Iterator[str]:
     yield f'<h3 id="{escape(route.operation_id)}">{title}</h3>'
     yield f"<p>{_prose(told['description'])}</p><p>For {escape(guard_words(route.guard))}.</p>"
     rows = [
-        (f"{item['name']} ({item['in']})", _kind(item["schema"]), "required" if item["required"] else "optional")
+        (
+            f"{item['name']} ({item['in']})",
+            _kind(item["schema"]),
+            "required" if item["required"] else f"optional. {item.get('description', '')}".rstrip(". "),
+        )
         for item in told["parameters"]
     ]
     yield _table(("parameter", "type", ""), rows)
@@ -137,7 +155,7 @@ def _prose(text: str) -> str:
 
 def _example(route: Route, told: dict[str, Any], schemas: dict[str, Any]) -> str:
     """A request and what it is answered, with made-up values."""
-    lines = [f"{route.method} {route.path} HTTP/1.1"]
+    lines = [f"{route.method} {route.path.format(**dict.fromkeys(route.parameters, UUID))} HTTP/1.1"]
     if route.guard.needs_bearer:
         lines.append("Authorization: Bearer <token>")
     if route.body is not None:
@@ -147,6 +165,9 @@ def _example(route: Route, told: dict[str, Any], schemas: dict[str, Any]) -> str
     lines += ["", f"HTTP/1.1 {route.status} {answer['description']}"]
     for media, content in answer.get("content", {}).items():
         lines.append(f"Content-Type: {media}")
-        if media == "application/json":
-            lines += ["", json.dumps(sample(content["schema"], schemas), indent=2)]
+        if media == JSON:
+            reply = route.example if route.example is not None else sample(content["schema"], schemas)
+            lines += ["", json.dumps(reply, indent=2)]
+        elif media == EVENT_STREAM:
+            lines += ["", FRAMES]
     return "\n".join(lines)

@@ -137,11 +137,12 @@ def responses(route: Route) -> Json:
     """The success and every refusal, each with its codes."""
     told: Json = {str(route.status): _success(route)}
     for status, codes in sorted(refusals(route).items()):
+        shape = ["a list of mistakes"] if status == HTTPStatus.UNPROCESSABLE_ENTITY else []
         schema = REF.format(
             model="HTTPValidationError" if status == HTTPStatus.UNPROCESSABLE_ENTITY else Refused.__name__
         )
         told[str(status)] = {
-            "description": ", ".join(f"`{code}`" for code in codes) or HTTPStatus(status).phrase,
+            "description": ", ".join([*shape, *(f"`{code}`" for code in codes)]),
             "content": {JSON: {"schema": {"$ref": schema}}},
         }
     return told

@@ -27,7 +27,8 @@ class Route:
     ``name`` is the published name where it is not the handler's own. ``reply`` is the model of the success body, or
     its JSON schema, or ``None`` for no body. ``refusals`` maps further statuses to their codes, for the document.
     ``idempotent`` routes read ``Idempotency-Key``; ``headers`` describes others the handler reads. ``addition`` marks
-    what goes beyond the 49 published operations; ``hidden`` leaves a route out of the document.
+    what goes beyond the 49 published operations; ``hidden`` leaves a route out of the document. ``example`` is a reply
+    to show where the schema is too open to make one from.
     """
 
     method: str
@@ -46,6 +47,7 @@ class Route:
     addition: bool = field(default=False, kw_only=True)
     hidden: bool = field(default=False, kw_only=True)
     headers: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    example: Mapping[str, Any] | None = field(default=None, kw_only=True)
 
     @property
     def operation_id(self) -> str:

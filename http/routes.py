@@ -35,7 +35,10 @@ from .wire.sessions import (
 OBJECT: Final[dict[str, Any]] = {"type": "object", "additionalProperties": True}
 TEXTS: Final[dict[str, Any]] = {"type": "object", "additionalProperties": {"type": "string"}}
 
+OK: Final = {"status": "ok"}
+READY: Final = {"status": "ok", "checks": {"service": "ok", "database": "ok", "redis": "ok"}}
 NOT_READY: Final = {503: ("not_ready",)}
+TREE: Final = {"name": "root", "class": "RootActor", "state": "running", "children": [], "children_total": 0}
 NO_DATABASE: Final = {503: ("VOYAGENT_DB_URL is not configured.", "db unreachable")}
 NO_REDIS: Final = {503: ("VOYAGENT_REDIS_URL is not configured.", "redis unreachable")}
 SIGN_UP: Final = {400: ("password_too_weak",), 409: ("email_already_registered",)}
@@ -97,13 +100,16 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("POST", "/approvals/{approval_id}/resolve", approvals.resolve, DECIDER, name="resolve_approval_endpoint",
           idempotent=True, refusals=RESOLVE, body=ResolveApprovalRequest, reply=ApprovalItem),
 
-    Route("GET", "/health", health.health, PUBLIC, reply=TEXTS),
-    Route("GET", "/health/live", health.live, PUBLIC, reply=TEXTS, addition=True),
-    Route("GET", "/health/ready", health.ready, PUBLIC, reply=OBJECT, refusals=NOT_READY, addition=True),
-    Route("GET", "/health/db", health.health_db, PUBLIC, reply=OBJECT, refusals=NO_DATABASE),
-    Route("GET", "/health/redis", health.health_redis, PUBLIC, reply=OBJECT, refusals=NO_REDIS),
+    Route("GET", "/health", health.health, PUBLIC, reply=TEXTS, example=OK),
+    Route("GET", "/health/live", health.live, PUBLIC, reply=TEXTS, example=OK, addition=True),
+    Route("GET", "/health/ready", health.ready, PUBLIC, reply=OBJECT, example=READY, refusals=NOT_READY,
+          addition=True),
+    Route("GET", "/health/db", health.health_db, PUBLIC, reply=OBJECT, refusals=NO_DATABASE,
+          example={**OK, "select_1": 1}),
+    Route("GET", "/health/redis", health.health_redis, PUBLIC, reply=OBJECT, refusals=NO_REDIS,
+          example={**OK, "ping": True}),
     Route("GET", "/internal/metrics", internal.metrics_text, INTERNAL, name="metrics", reply={}, media="text/plain"),
-    Route("GET", "/internal/actors", internal.actors, INTERNAL, reply=OBJECT, addition=True),
-    Route("GET", "/schemas/money", money.money_schema, PUBLIC, reply=OBJECT),
+    Route("GET", "/internal/actors", internal.actors, INTERNAL, reply=OBJECT, addition=True, example=TREE),
+    Route("GET", "/schemas/money", money.money_schema, PUBLIC, reply=OBJECT, example=money.MONEY),
 )
 # fmt: on

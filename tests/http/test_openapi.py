@@ -44,8 +44,12 @@ NEVER_NULL = {
 }
 """Reply fields published as nullable that always have a value here."""
 
-BOUNDED = {"SendMessageRequest": {"approvals"}, "ResolveApprovalRequest": {"reason"}}
-"""Request fields that have a limit the published shape does not name (business 2.6, 5.4)."""
+BOUNDED = {
+    "SendMessageRequest": {"approvals"},
+    "ResolveApprovalRequest": {"reason"},
+    "RefreshRequest": {"refresh_token"},
+}
+"""Request fields that have a limit the published shape does not name (business 2.6, 5.4; identity 9)."""
 
 OTHER_MEDIA = {
     ("/chat/sessions/{session_id}/messages", "post"): EVENT_STREAM,
@@ -140,10 +144,10 @@ def test_a_request_takes_what_was_published(name: str) -> None:
         assert field not in ours.get("required", ())
         del ours["properties"][field]
     for field in BOUNDED.get(name, ()):
-        kind = ours["properties"][field]["anyOf"][0]
-        for bound in ("maxLength", "maxProperties"):
-            if bound not in published["properties"][field]["anyOf"][0]:
-                kind.pop(bound, None)
+        kind, bare = (shape["properties"][field] for shape in (ours, published))
+        kind, bare = kind.get("anyOf", [kind])[0], bare.get("anyOf", [bare])[0]
+        for bound in {"maxLength", "maxProperties"} - set(bare):
+            kind.pop(bound, None)
 
     assert ours == published
 
@@ -196,6 +200,7 @@ def test_every_refusal_is_declared_with_its_codes() -> None:
 
     assert told["403"]["description"] == "`api_key_not_allowed`, `email_not_verified`, `forbidden_role`"
     assert told["409"]["description"] == "`approval_already_resolved`, `idempotency_key_in_flight`"
+    assert told["422"]["description"].startswith("a list of mistakes, ")
     assert "`invalid_idempotency_key`" in told["422"]["description"]
     assert "`storage_unavailable`" in told["503"]["description"]
 
@@ -243,6 +248,8 @@ def test_the_page_shows_every_operation_with_its_answers() -> None:
         assert f"{route.method} {route.path}" in text.words
     assert "session_not_found" in text.words
     assert "default pending" in text.words
+    assert "GET /approvals/019712ab-3c4d-7e5f-8a9b-0c1d2e3f4a5b HTTP/1.1" in text.words
+    assert "event: agent_event" in text.words
     assert "script" not in text.tags
 
 
