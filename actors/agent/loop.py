@@ -107,6 +107,7 @@ class Pass:
         self.began = ports.clock.monotonic()
         self.partial: list[str] = []
         self.spoken = False
+        self.ran_before = 0.0
         self.spending: accounting.Spending | None = None
         self.state = LoopState()
         self.calls: list[Call] = []
@@ -121,6 +122,7 @@ class Pass:
         """Carry the turn to its next ``final``; answers the turn's state."""
         await self.ports.recorder.landed()  # its beginning is a step of its own, and has to be read
         loaded = await self._load()
+        self.ran_before = loaded.ran_ms / 1000
         self.state = loaded.state
         self.calls = list(loaded.calls)
         self.uses = Counter(call.tool for call in self.calls if call.approval_id is not None)
@@ -423,9 +425,9 @@ class Proposal:
 
 
 async def run_within(work: Pass, seconds: float) -> str:
-    """Run a pass with a limit on its time; past it the turn ends with ``turn_timeout``."""
+    """Run a pass with what is left of its turn's time; past it the turn ends with ``turn_timeout`` and the whole limit."""
     try:
         async with asyncio.timeout(max(seconds, 0.0)):
             return await work.run()
     except TimeoutError:
-        return await work.stop("failed", f"turn_timeout: {round(seconds)}s")
+        return await work.stop("failed", f"turn_timeout: {round(seconds + work.ran_before)}s")
