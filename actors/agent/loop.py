@@ -425,7 +425,7 @@ class Proposal:
 
 
 async def run_within(work: Pass, seconds: float) -> str:
-    """Run a pass with what is left of its turn's time; past it the turn ends with ``turn_timeout`` and the whole limit."""
+    """Run a pass with what is left of its turn's time; past it the turn ends with ``turn_timeout``."""
     try:
         async with asyncio.timeout(max(seconds, 0.0)):
             return await work.run()
