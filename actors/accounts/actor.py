@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, assert_never
 
 from ...storage.accounts import Record
 from ...storage.members import Change, Member, SwitchAgency
 from ...storage.principals import Lost, Person
+from ...storage.renewals import Rules
 from .. import log, metrics
 from ..clock import Clock
 from ..config import Settings
@@ -16,10 +19,13 @@ from ..domain.errors import Refusal, Unauthorized
 from ..domain.identity import Principal, Role
 from ..runtime import Actor, Asks, Message
 from .denials import Denials, Door
+from .departure import Departure, RevokeSession, Shown, SignOut
+from .endings import Endings
 from .entrance import Entrance, counted
 from .families import Families, SignedIn
 from .passwords import Passwords
 from .principals import FRESH_SECONDS, Principals, admitted, welcome
+from .renewal import Refresh, Renewal, TokenPair
 from .tokens import AccessTokens, Claims, KeyRing, RefreshTokens
 from .watch import Watches, Watching
 
@@ -30,10 +36,14 @@ __all__ = [
     "Denied",
     "Door",
     "Invalidate",
+    "Refresh",
+    "RevokeSession",
     "SignIn",
+    "SignOut",
     "SignUp",
     "SignedIn",
     "SwitchTenant",
+    "TokenPair",
     "Watch",
     "Watching",
 ]
@@ -125,7 +135,19 @@ class Invalidate(Message[None]):
     ended: bool = False
 
 
-Accounts = SignUp | SignIn | Authenticate | Watch | Denied | ChangeMember | SwitchTenant | Invalidate
+Accounts = (
+    SignUp
+    | SignIn
+    | Refresh
+    | SignOut
+    | RevokeSession
+    | Authenticate
+    | Watch
+    | Denied
+    | ChangeMember
+    | SwitchTenant
+    | Invalidate
+)
 
 
 class AccountsActor(Actor):
@@ -149,22 +171,27 @@ class AccountsActor(Actor):
             parallelism=settings.auth_argon2_parallelism,
             workers=settings.auth_hash_workers,
         )
+        refresh = RefreshTokens(ring)
+        verified_only = not settings.auth_skip_email_verification
         families = Families(
             self._access,
-            RefreshTokens(ring),
+            refresh,
             refresh_ttl=settings.auth_refresh_ttl_seconds,
             max_age=settings.auth_family_max_age_seconds,
         )
         self._entrance = Entrance(
-            storage,
-            self._passwords,
-            families,
-            clock,
-            verified_only=not settings.auth_skip_email_verification,
-            record=self._record,
+            storage, self._passwords, families, clock, verified_only=verified_only, record=self._record
         )
         self._principals = Principals(storage, clock, self.spawn)
         self._watches = Watches()
+        endings = Endings(self._principals, self._watches)
+        rules = Rules(
+            lifetime=timedelta(seconds=settings.auth_refresh_ttl_seconds),
+            grace=timedelta(seconds=settings.auth_refresh_grace_seconds),
+            unproven=timedelta(seconds=settings.auth_unverified_ttl_seconds) if verified_only else None,
+        )
+        self._renewal = Renewal(storage, self._access, refresh, rules, clock, endings)
+        self._departure = Departure(storage, clock, leeway=settings.auth_leeway_seconds, endings=endings)
         self._denials = Denials(clock)
 
     async def on_start(self) -> None:  # type: ignore[override]  # see Actor.on_start
@@ -182,10 +209,10 @@ class AccountsActor(Actor):
                 return self._authenticate(known)
             case Watch():
                 return self.later(self._watch(known.principal))
-            case SignUp():
-                return self.later(counted("sign_up", self._sign_up(known)))
-            case SignIn():
-                return self.later(counted("sign_in", self._sign_in(known)))
+            case SignUp() | SignIn() | Refresh() | SignOut():
+                return self.later(self._pass_door(known))
+            case RevokeSession():
+                return self.later(self._departure.revoke(known))
             case Denied():
                 return self._deny(known.principal, known.door, known.status, known.code)
             case ChangeMember():
@@ -196,6 +223,20 @@ class AccountsActor(Actor):
                 return self._invalidate(known)
             case _:
                 assert_never(known)
+
+    def _pass_door(self, message: SignUp | SignIn | Refresh | SignOut) -> Coroutine[Any, Any, Any]:
+        """The ways in and out that need no bearer."""
+        match message:
+            case SignUp():
+                return counted("sign_up", self._sign_up(message))
+            case SignIn():
+                return counted("sign_in", self._sign_in(message))
+            case Refresh():
+                return counted("refresh", self._renewal.refresh(message))
+            case SignOut():
+                return self._sign_out(message)
+            case _:
+                assert_never(message)
 
     async def _sign_up(self, message: SignUp) -> SignedIn:
         return await self._entrance.sign_up(
@@ -208,6 +249,20 @@ class AccountsActor(Actor):
 
     async def _sign_in(self, message: SignIn) -> SignedIn:
         return await self._entrance.sign_in(email=message.email, password=message.password, origin=message.origin)
+
+    async def _sign_out(self, message: SignOut) -> None:
+        shown = None if message.bearer is None else await self._shown(message.bearer)
+        await self._departure.sign_out(shown, message.refresh_token, message.origin)
+
+    async def _shown(self, bearer: str) -> Shown | None:
+        """Who shows this access token, if it is still good; an API key is nobody's to sign out with."""
+        try:
+            claims = self._access.read(bearer, self._clock.now())
+            entry = self._principals.known(claims)
+            person = entry.person if entry is not None else await self._principals.read(claims)
+            return Shown(self._judge(claims, person, None), claims)
+        except Unauthorized:
+            return None
 
     def _authenticate(self, message: Authenticate) -> Any:
         if message.bearer.startswith(API_KEY):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from ...storage.accounts import Account, Find, SignIn, SignUp, Taken
 from .. import metrics
@@ -18,6 +18,8 @@ from ..ids import uuid7
 from ..runtime import Asks
 from .families import Families, SignedIn
 from .passwords import Passwords
+
+R = TypeVar("R")
 
 
 class Entrance:
@@ -122,7 +124,7 @@ class Entrance:
         return self._families.welcome(principal, opening, now)
 
 
-async def counted(operation: str, attempt: Awaitable[SignedIn]) -> SignedIn:
+async def counted(operation: str, attempt: Awaitable[R]) -> R:
     """Count how an attempt ends: ``ok``, or the code of its refusal."""
     try:
         answer = await attempt
