@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from .guards import DECIDER, INTERNAL, MYSELF, PUBLIC, READER, WRITER
-from .handlers import accounts, approvals, health, internal, messages, money, sessions
+from .guards import DECIDER, INTERNAL, MYSELF, PERSON, PERSON_WRITER, PUBLIC, READER, WRITER
+from .handlers import accounts, api_keys, approvals, health, internal, messages, money, sessions
 from .route import EVENT_STREAM, Route
 from .wire.accounts import (
     AuthResponse,
@@ -16,6 +16,7 @@ from .wire.accounts import (
     SignUpRequest,
     TokenPairResponse,
 )
+from .wire.api_keys import CreateApiKeyRequest, CreateApiKeyResponse, ListApiKeysResponse
 from .wire.approvals import ApprovalItem, ApprovalListQuery, ApprovalListResponse, ResolveApprovalRequest
 from .wire.sessions import (
     CancelRequest,
@@ -44,6 +45,8 @@ NO_REDIS: Final = {503: ("VOYAGENT_REDIS_URL is not configured.", "redis unreach
 SIGN_UP: Final = {400: ("password_too_weak",), 409: ("email_already_registered",)}
 SIGN_IN: Final = {401: ("invalid_credentials", "account_inactive", "email_not_verified", "totp_required")}
 REFRESH: Final = {401: ("invalid_refresh_token",)}
+NEW_KEY: Final = {409: ("api_key_limit",)}
+NO_KEY: Final = {404: ("not_found",)}
 NO_SESSION: Final = {404: ("session_not_found",)}
 NO_APPROVAL: Final = {404: ("approval_not_found",)}
 BAD_FILTER: Final = {422: ("invalid_session_id",)}
@@ -74,6 +77,11 @@ ROUTES: Final[tuple[Route, ...]] = (
           body=RefreshRequest, reply=TokenPairResponse),
     Route("POST", "/auth/sign-out", accounts.sign_out, PUBLIC, 204, body=SignOutRequest, body_required=False),
     Route("GET", "/auth/me", accounts.me, MYSELF, reply=PublicUser),
+    Route("POST", "/auth/api-keys", api_keys.create, PERSON_WRITER, 201, name="create_api_key_route", idempotent=True,
+          refusals=NEW_KEY, body=CreateApiKeyRequest, reply=CreateApiKeyResponse),
+    Route("GET", "/auth/api-keys", api_keys.page, PERSON, name="list_api_keys_route", reply=ListApiKeysResponse),
+    Route("POST", "/auth/api-keys/{key_id}/revoke", api_keys.revoke, PERSON, 204, name="revoke_api_key_route",
+          idempotent=True, refusals=NO_KEY),
 
     Route("POST", SESSIONS, sessions.create, WRITER, 201, name="create_session", idempotent=True,
           body=SessionCreateRequest, body_required=False, reply=SessionCreateResponse),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from ..actors.domain.errors import Conflict, Unprocessable
 from .operations import Command
+from .sealing import Sealing
 
 if TYPE_CHECKING:
     from .engine import Connection
@@ -76,7 +78,7 @@ ON CONFLICT (tenant_id, user_id, route, key) DO UPDATE
 """
 
 
-async def claim(db: Connection, key: Key, now: datetime) -> Stored | None:
+async def claim(db: Connection, key: Key, now: datetime, sealing: Sealing | None = None) -> Stored | None:
     """The answer that was given under ``key`` before, or None: then the key is ours until this transaction ends.
 
     Refusals: ``idempotency_key_in_flight``, ``idempotency_key_reused``. To be called first in a transaction, since
@@ -89,11 +91,15 @@ async def claim(db: Connection, key: Key, now: datetime) -> Stored | None:
         return None
     if row["body_hash"] != key.body_hash:
         raise Unprocessable("idempotency_key_reused")
-    return Stored(row["status"], row["reply"], row["headers"])
+    body: bytes = row["reply"] if sealing is None else sealing.open(row["reply"], **_place(key))
+    return Stored(row["status"], body, row["headers"])
 
 
-async def keep(db: Connection, key: Key, stored: Stored, now: datetime) -> None:
-    """Store the answer with the effect, in the transaction that claimed ``key``; a lapsed one makes way."""
+async def keep(db: Connection, key: Key, stored: Stored, now: datetime, sealing: Sealing | None = None) -> None:
+    """Store the answer with the effect, in the transaction that claimed ``key``; a lapsed one makes way.
+
+    An answer that holds a secret is stored with ``sealing``, and claimed with it.
+    """
     await db.execute(
         KEEP,
         key.tenant_id,
@@ -102,11 +108,17 @@ async def keep(db: Connection, key: Key, stored: Stored, now: datetime) -> None:
         key.key,
         key.body_hash,
         stored.status,
-        stored.body,
+        stored.body if sealing is None else sealing.seal(stored.body, **_place(key)),
         dict(stored.headers),
         now,
         now + KEPT_FOR,
     )
+
+
+def _place(key: Key) -> dict[str, str]:
+    """Where an answer is sealed to; the row has no id but its scope."""
+    row = json.dumps([key.tenant_id, key.user_id, key.route, key.key])
+    return {"table": "idempotency_keys", "column": "reply", "row": row}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,19 +126,20 @@ class Once(Command[Fresh[R] | Replayed]):
     """A command under an ``Idempotency-Key``: effect and answer are one transaction; a refusal frees the key.
 
     ``tenant_id`` is the command's: ``None`` for system work, although the key is always somebody's. Only the answer is
-    written behind the command's audit entry, under a lock nobody waits for.
+    written behind the command's audit entry, under a lock nobody waits for. With ``sealing`` it is stored sealed.
     """
 
     key: Key
     command: Command[R]
     reply: Encode[R]
     now: datetime
+    sealing: Sealing | None = None
 
     async def run(self, db: Connection) -> Fresh[R] | Replayed:
-        earlier = await claim(db, self.key, self.now)
+        earlier = await claim(db, self.key, self.now, self.sealing)
         if earlier is not None:
             return Replayed(earlier)
         value = await self.command.run(db)
         answer = self.reply(value)
-        await keep(db, self.key, answer, self.now)
+        await keep(db, self.key, answer, self.now, self.sealing)
         return Fresh(value, answer)

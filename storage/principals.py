@@ -32,6 +32,11 @@ BY_TOKEN = PERSON.format(
     join="",
 )
 
+BY_KEY = PERSON.format(
+    proof="k.id IS NOT NULL AND k.revoked_at IS NULL AS proof_alive, k.expires_at AS proof_until",
+    join="LEFT JOIN api_keys k ON k.tenant_id = u.tenant_id AND k.created_by_user_id = u.id AND k.id = $3",
+)
+
 LOST = """
 SELECT w.place - 1 AS place
   FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) WITH ORDINALITY AS w (user_id, family_id, api_key_id, place)
@@ -61,16 +66,22 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look(Query[Person | None]):
-    """The person behind a token: by its family, or by itself if foreign tooling minted it without one."""
+    """The person behind a token: by its family, or by itself if foreign tooling minted it without one.
+
+    Or the one behind an API key.
+    """
 
     user_id: str
     family_id: str | None
     token_id: str | None
+    api_key_id: str | None = None
 
     async def run(self, db: Connection) -> Person | None:
         sql, proof = (BY_FAMILY, self.family_id) if self.family_id else (BY_TOKEN, self.token_id)
+        if self.api_key_id:
+            sql, proof = BY_KEY, self.api_key_id
         row = await db.fetchrow(sql, self.tenant_id, self.user_id, proof)
-        return None if row is None else _person(row, self.family_id)
+        return None if row is None else _person(row, self.family_id, self.api_key_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +103,9 @@ class Lost(Query[list[int]]):
         return [row["place"] for row in rows]
 
 
-def _person(row: Any, family_id: str | None) -> Person:
+def _person(row: Any, family_id: str | None, api_key_id: str | None) -> Person:
     return Person(
-        principal=read_principal(row, family_id),
+        principal=read_principal(row, family_id, api_key_id),
         active=row["active"],
         version_moved_at=row["token_version_at"],
         proof_alive=row["proof_alive"],
@@ -102,7 +113,7 @@ def _person(row: Any, family_id: str | None) -> Person:
     )
 
 
-def read_principal(row: Any, family_id: str | None) -> Principal:
+def read_principal(row: Any, family_id: str | None, api_key_id: str | None = None) -> Principal:
     """The principal in a row of ``users`` joined with the agency's ``tenant_name``."""
     return Principal(
         user_id=row["id"],
@@ -115,4 +126,5 @@ def read_principal(row: Any, family_id: str | None) -> Principal:
         created_at=row["created_at"],
         token_version=row["token_version"],
         family_id=family_id,
+        api_key_id=api_key_id,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, assert_never
 
@@ -11,6 +11,7 @@ from ...storage.accounts import Record
 from ...storage.members import Change, Member, SwitchAgency
 from ...storage.principals import Lost, Person
 from ...storage.renewals import Rules
+from ...storage.sealing import Sealing
 from .. import log, metrics
 from ..clock import Clock
 from ..config import Settings
@@ -23,6 +24,7 @@ from .departure import Departure, RevokeSession, Shown, SignOut
 from .endings import Endings
 from .entrance import Entrance, counted
 from .families import Families, SignedIn
+from .keys import PREFIX, CreateKey, Keys, RevokeKey, hashed, well_formed
 from .passwords import Passwords
 from .principals import FRESH_SECONDS, Principals, admitted, welcome
 from .renewal import Refresh, Renewal, TokenPair
@@ -33,10 +35,12 @@ __all__ = [
     "AccountsActor",
     "Authenticate",
     "ChangeMember",
+    "CreateKey",
     "Denied",
     "Door",
     "Invalidate",
     "Refresh",
+    "RevokeKey",
     "RevokeSession",
     "SignIn",
     "SignOut",
@@ -47,9 +51,6 @@ __all__ = [
     "Watch",
     "Watching",
 ]
-
-API_KEY = "vy_"
-"""How a bearer begins that is an API key and no access token."""
 
 _log = log.get("accounts")
 
@@ -141,6 +142,8 @@ Accounts = (
     | Refresh
     | SignOut
     | RevokeSession
+    | CreateKey
+    | RevokeKey
     | Authenticate
     | Watch
     | Denied
@@ -192,6 +195,7 @@ class AccountsActor(Actor):
         )
         self._renewal = Renewal(storage, self._access, refresh, rules, clock, endings)
         self._departure = Departure(storage, clock, leeway=settings.auth_leeway_seconds, endings=endings)
+        self._keys = Keys(storage, clock, Sealing(settings.sealing_keys), endings)
         self._denials = Denials(clock)
 
     async def on_start(self) -> None:  # type: ignore[override]  # see Actor.on_start
@@ -211,8 +215,8 @@ class AccountsActor(Actor):
                 return self.later(self._watch(known.principal))
             case SignUp() | SignIn() | Refresh() | SignOut():
                 return self.later(self._pass_door(known))
-            case RevokeSession():
-                return self.later(self._departure.revoke(known))
+            case RevokeSession() | CreateKey() | RevokeKey():
+                return self.later(self._own(known))
             case Denied():
                 return self._deny(known.principal, known.door, known.status, known.code)
             case ChangeMember():
@@ -235,6 +239,18 @@ class AccountsActor(Actor):
                 return counted("refresh", self._renewal.refresh(message))
             case SignOut():
                 return self._sign_out(message)
+            case _:
+                assert_never(message)
+
+    def _own(self, message: RevokeSession | CreateKey | RevokeKey) -> Coroutine[Any, Any, Any]:
+        """What people do with their own sessions and keys."""
+        match message:
+            case RevokeSession():
+                return self._departure.revoke(message)
+            case CreateKey():
+                return self._keys.create(message)
+            case RevokeKey():
+                return self._keys.revoke(message)
             case _:
                 assert_never(message)
 
@@ -265,13 +281,42 @@ class AccountsActor(Actor):
             return None
 
     def _authenticate(self, message: Authenticate) -> Any:
-        if message.bearer.startswith(API_KEY):
-            raise Unauthorized("unauthorized")
+        if message.bearer.startswith(PREFIX):
+            return self._authenticate_key(message)
         claims = self._access.read(message.bearer, self._clock.now())
         entry = self._principals.known(claims)
         if entry is None:
             return self.later(self._read_and_judge(claims, message.door))
         return self._judge(claims, entry.person, message.door)
+
+    def _authenticate_key(self, message: Authenticate) -> Any:
+        """A mistyped key is refused unasked, a known one answered from memory."""
+        if not well_formed(message.bearer):
+            raise Unauthorized("unauthorized")
+        key_hash = hashed(message.bearer)
+        bearer = self._keys.known(key_hash)
+        entry = None if bearer is None else self._principals.known(bearer)
+        if entry is None:
+            return self.later(self._read_and_judge_key(key_hash, message.door))
+        return self._judge_key(entry.person, message.door)
+
+    async def _read_and_judge_key(self, key_hash: bytes, door: Door | None) -> Principal:
+        bearer = self._keys.known(key_hash) or await self._keys.find(key_hash)
+        return self._judge_key(None if bearer is None else await self._principals.read(bearer), door)
+
+    def _judge_key(self, person: Person | None, door: Door | None) -> Principal:
+        """Keys outlive passwords, so a token version is nothing to them: person and key have to be alive."""
+        if person is None:
+            raise Unauthorized("unauthorized")
+        principal, key_id = person.principal, person.principal.api_key_id
+        if not welcome(person, self._clock.now().timestamp()):
+            if door is not None:
+                by_key = replace(door.origin, via="api_key", api_key_id=key_id)
+                self._deny(principal, replace(door, origin=by_key), 401, "unauthorized")
+            raise Unauthorized("unauthorized")
+        if key_id is not None and self._keys.due(key_id):
+            self.spawn(self._keys.use(principal.tenant_id, key_id), name="key_used")
+        return principal
 
     async def _read_and_judge(self, claims: Claims, door: Door | None) -> Principal:
         return self._judge(claims, await self._principals.read(claims), door)

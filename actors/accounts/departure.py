@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ...storage import departures, renewals
-from ...storage.idempotency import Encode, Key, Once, Stored
+from ...storage.idempotency import Encode, Key, Once, Replayed, Stored
 from ..clock import Clock
 from ..domain.audit import Origin
 from ..domain.identity import Principal
@@ -104,7 +104,8 @@ class Departure:
             await self._storage.ask(command)
             return None
         once = Once(tenant_id=command.tenant_id, key=wanted.key, command=command, reply=wanted.reply, now=command.now)
-        return (await self._storage.ask(once)).answer
+        done = await self._storage.ask(once)
+        return done.answer if isinstance(done, Replayed) else None
 
     def _denied(self, claims: Claims) -> departures.Denied:
         until = datetime.fromtimestamp(min(claims.expires_at + self._leeway, LAST_SECOND), UTC)

@@ -21,7 +21,7 @@ MAX_ENTRIES = 10_000
 
 
 class Bearer(Protocol):
-    """A token's claims, or the principal they led to: both name what is looked up."""
+    """A token's claims, an API key's owner, or the principal these led to: all name what is looked up."""
 
     @property
     def tenant_id(self) -> str: ...
@@ -31,10 +31,12 @@ class Bearer(Protocol):
     def family_id(self) -> str | None: ...
     @property
     def token_id(self) -> str | None: ...
+    @property
+    def api_key_id(self) -> str | None: ...
 
 
 class Key(NamedTuple):
-    """A token's person, and what of the token can be ended: its family, or the single token of foreign tooling."""
+    """A person, and what of their bearer can be ended: its family, the key, or the single token of foreign tooling."""
 
     tenant_id: str
     user_id: str
@@ -43,7 +45,7 @@ class Key(NamedTuple):
     @classmethod
     def of(cls, bearer: Bearer) -> Key:
         """Where the bearer's entry stands."""
-        return cls(bearer.tenant_id, bearer.user_id, bearer.family_id or bearer.token_id)
+        return cls(bearer.tenant_id, bearer.user_id, bearer.api_key_id or bearer.family_id or bearer.token_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,13 @@ class Principals:
     async def _read(self, key: Key, bearer: Bearer) -> Person | Refusal | None:
         mine = asyncio.current_task()
         read_at = self._clock.monotonic()
-        look = Look(tenant_id=key.tenant_id, user_id=key.user_id, family_id=bearer.family_id, token_id=bearer.token_id)
+        look = Look(
+            tenant_id=key.tenant_id,
+            user_id=key.user_id,
+            family_id=bearer.family_id,
+            token_id=bearer.token_id,
+            api_key_id=bearer.api_key_id,
+        )
         try:
             person = await self._storage.ask(look)
         except Refusal as away:

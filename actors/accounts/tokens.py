@@ -63,6 +63,10 @@ class Claims:
     version: int | None
     family_id: str | None
 
+    @property
+    def api_key_id(self) -> None:
+        """An access token is no API key."""
+
 
 class Lapsed(Unauthorized):
     """A genuine token at the wrong time. Every client meets it once an hour; it is no event of anybody's audit."""

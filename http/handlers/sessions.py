@@ -57,7 +57,8 @@ def stored(status: int, answer: Answer) -> Stored:
 
 def again(kept: Stored) -> Answer:
     """The answer that was given before."""
-    headers = {"Content-Type": "application/json", **kept.headers, "Idempotency-Replayed": "true"}
+    media = {"Content-Type": "application/json"} if kept.body else {}
+    headers = {**media, **kept.headers, "Idempotency-Replayed": "true"}
     return Answer(kept.body, kept.status, headers)
 
 

@@ -18,7 +18,7 @@ def _has_letter_and_digit(password: str) -> str:
     return password
 
 
-def _named(code: str) -> AfterValidator:
+def named(code: str) -> AfterValidator:
     """Trims a name; a blank one is refused with ``code``."""
 
     def trim(name: str) -> str:
@@ -42,8 +42,8 @@ NewPassword = Annotated[
 KnownPassword = Annotated[str, Field(min_length=1, max_length=256)]
 """A password that proves identity: no policy, it only has to be right."""
 
-FullName = Annotated[str, Field(min_length=1, max_length=120), _named("full_name_required")]
-AgencyName = Annotated[str, Field(min_length=1, max_length=120), _named("agency_name_required")]
+FullName = Annotated[str, Field(min_length=1, max_length=120), named("full_name_required")]
+AgencyName = Annotated[str, Field(min_length=1, max_length=120), named("agency_name_required")]
 
 
 class SignUpRequest(LooseBody):

@@ -1,0 +1,58 @@
+"""``/auth/api-keys``."""
+
+from __future__ import annotations
+
+from ...actors.accounts.actor import CreateKey, RevokeKey
+from ...actors.domain.identity import Role
+from ...storage.api_keys import All, Minted
+from ...storage.idempotency import Stored
+from ..call import Answer, Call
+from ..wire.api_keys import ApiKeySummary, CreateApiKeyRequest, CreateApiKeyResponse, ListApiKeysResponse
+from .sessions import again, stored
+
+
+async def create(call: Call) -> Answer:
+    """Mint a key that acts as oneself. It is shown in this answer and never again."""
+    body: CreateApiKeyRequest = call.body
+    minted = await call.services.accounts.ask(
+        CreateKey(
+            principal=call.person,
+            name=body.name,
+            expires_in_days=body.expires_in_days,
+            origin=call.origin,
+            key=call.idempotency,
+            reply=_stored,
+        )
+    )
+    return again(minted) if isinstance(minted, Stored) else Answer(CreateApiKeyResponse.of(minted))
+
+
+def _stored(minted: Minted) -> Stored:
+    return stored(201, Answer(CreateApiKeyResponse.of(minted)))
+
+
+async def page(call: Call) -> Answer:
+    """One's own keys; for an admin, all of the agency's."""
+    who = call.person
+    created_by = None if who.role is Role.AGENCY_ADMIN else who.user_id
+    found = await call.services.storage.ask(All(tenant_id=who.tenant_id, created_by=created_by))
+    return Answer(ListApiKeysResponse(items=[ApiKeySummary.of(key) for key in found]))
+
+
+async def revoke(call: Call) -> Answer:
+    """End a key, at once and for good. A second time changes nothing."""
+    done = await call.services.accounts.ask(
+        RevokeKey(
+            principal=call.person,
+            key_id=call.id("key_id", missing="not_found"),
+            origin=call.origin,
+            key=call.idempotency,
+            reply=emptied,
+        )
+    )
+    return Answer() if done is None else again(done)
+
+
+def emptied(_done: None) -> Stored:
+    """The answer of an act that has nothing to say."""
+    return Stored(204, b"")
