@@ -17,6 +17,7 @@ from .agent.model import AnthropicModel
 from .agent.tools.tool import ToolContext
 from .clock import Clock
 from .config import Settings
+from .counters import AgencySuppliers
 from .housekeeping import CutOff, HousekeepingActor
 from .metrics import ActorMeter
 from .runtime import Asks, Ref
@@ -152,5 +153,5 @@ class System:
             clock=self.clock,
             store=self.storage,
             offers=self._offers,
-            suppliers=supplier.AgencySuppliers(task.tenant_id, self.settings.suppliers, to),
+            suppliers=AgencySuppliers(task.tenant_id, self.settings.suppliers, to),
         )

@@ -15,6 +15,7 @@ from .operations import Command, Query
 if TYPE_CHECKING:
     from .engine import Connection
 
+Kind = Literal["flight", "hotel"]
 State = Literal["held", "booked", "taken"]
 """``taken`` is a hold whose seats a booking has got."""
 
@@ -37,11 +38,12 @@ COLUMNS = "id, key, state, price, currency, data, created_at"
 
 INSERT = f"""
 INSERT INTO house_orders (id, tenant_id, key, kind, state, price, currency, data, created_at)
-VALUES ($1, $2, $3, 'flight', $4, $5, $6, $7, $8)
+VALUES ($1, $2, $3, $9, $4, $5, $6, $7, $8)
 ON CONFLICT (tenant_id, key) DO NOTHING RETURNING {COLUMNS}
 """  # noqa: S608  # our own columns
 BY_KEY = f"SELECT {COLUMNS} FROM house_orders WHERE tenant_id = $1 AND key = $2"  # noqa: S608  # our own columns
-BY_ID = f"SELECT {COLUMNS} FROM house_orders WHERE tenant_id = $1 AND id = $2"  # noqa: S608  # our own columns
+FIND = f"{BY_KEY} AND kind = $3"
+READ = f"SELECT {COLUMNS} FROM house_orders WHERE tenant_id = $1 AND id = $2 AND kind = $3"  # noqa: S608  # our own columns
 TAKE = """
 UPDATE house_orders SET state = 'taken'
  WHERE tenant_id = $1 AND id = $2 AND state = 'held' AND (data->>'hold_expires_at')::timestamptz > $3 RETURNING id
@@ -63,10 +65,20 @@ class Place(Command[HouseOrder]):
     data: Mapping[str, Any]
     now: datetime
     held: str | None = None
+    kind: Kind = "flight"
 
     async def run(self, db: Connection) -> HouseOrder:
         row = await db.fetchrow(
-            INSERT, self.id, self.tenant_id, self.key, self.state, self.price, self.currency, self.data, self.now
+            INSERT,
+            self.id,
+            self.tenant_id,
+            self.key,
+            self.state,
+            self.price,
+            self.currency,
+            self.data,
+            self.now,
+            self.kind,
         )
         if row is None:
             return _order(await db.fetchrow(BY_KEY, self.tenant_id, self.key))
@@ -77,23 +89,25 @@ class Place(Command[HouseOrder]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Find(Query[HouseOrder | None]):
-    """The order made with ``key``, if any."""
+    """The order of that kind made with ``key``, if any."""
 
     key: str
+    kind: Kind = "flight"
 
     async def run(self, db: Connection) -> HouseOrder | None:
-        row = await db.fetchrow(BY_KEY, self.tenant_id, self.key)
+        row = await db.fetchrow(FIND, self.tenant_id, self.key, self.kind)
         return None if row is None else _order(row)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read(Query[HouseOrder | None]):
-    """The order with that id, if any."""
+    """The order of that kind with that id, if any."""
 
     id: str
+    kind: Kind = "flight"
 
     async def run(self, db: Connection) -> HouseOrder | None:
-        row = await db.fetchrow(BY_ID, self.tenant_id, self.id)
+        row = await db.fetchrow(READ, self.tenant_id, self.id, self.kind)
         return None if row is None else _order(row)
 
 

@@ -10,13 +10,16 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from ..actors import log
 from ..actors.clock import Clock
+from ..actors.domain.hotels import HotelOffer
 from ..actors.domain.travel import FlightOffer
+
+Offer = FlightOffer | HotelOffer
 
 CAPACITY: Final = 10_000
 """Offers kept in the process, some 5 KB each; beyond that the oldest go, and only Redis knows them."""
@@ -28,6 +31,7 @@ PAUSE: Final = 5.0
 AFTERLIFE: Final = timedelta(minutes=10)
 """How long an expired offer is remembered, so that it is called expired and not unknown."""
 
+_stored: TypeAdapter[Offer] = TypeAdapter(Offer)
 _log = log.get(__name__)
 _away = log.Quiet(first=3, pause=300.0)
 
@@ -39,7 +43,7 @@ class OfferCache:
         self._redis = redis
         self._clock = clock
         self._capacity = capacity
-        self._here: OrderedDict[tuple[str, str], FlightOffer] = OrderedDict()
+        self._here: OrderedDict[tuple[str, str], Offer] = OrderedDict()
         self._resume_at = clock.monotonic()
 
     @classmethod
@@ -53,7 +57,7 @@ class OfferCache:
         if self._redis is not None:
             await self._redis.aclose()
 
-    async def keep(self, tenant_id: str, offers: Sequence[FlightOffer]) -> None:
+    async def keep(self, tenant_id: str, offers: Sequence[Offer]) -> None:
         """Remember the offers of one agency."""
         now = self._clock.now()
         for offer in offers:
@@ -71,11 +75,20 @@ class OfferCache:
             self._leave_alone(error)
 
     async def find(self, tenant_id: str, offer_id: str) -> FlightOffer | None:
-        """The agency's offer with that id, if it is remembered; it may have expired."""
+        """The agency's fare with that id, if it is remembered; it may have expired."""
+        offer = await self._find(tenant_id, offer_id)
+        return offer if isinstance(offer, FlightOffer) else None
+
+    async def find_rate(self, tenant_id: str, rate_key: str) -> HotelOffer | None:
+        """The agency's hotel rate with that key, if it is remembered; it may have expired."""
+        offer = await self._find(tenant_id, rate_key)
+        return offer if isinstance(offer, HotelOffer) else None
+
+    async def _find(self, tenant_id: str, offer_id: str) -> Offer | None:
         offer = self._here.get((tenant_id, offer_id)) or await self._ask_redis(tenant_id, offer_id)
         return None if offer is None or _is_forgotten(offer, self._clock.now()) else offer
 
-    async def _ask_redis(self, tenant_id: str, offer_id: str) -> FlightOffer | None:
+    async def _ask_redis(self, tenant_id: str, offer_id: str) -> Offer | None:
         if self._redis is None or self._is_left_alone:
             return None
         try:
@@ -84,7 +97,7 @@ class OfferCache:
             self._leave_alone(error)
             return None
         try:
-            return None if stored is None else FlightOffer.model_validate_json(stored)
+            return None if stored is None else _stored.validate_json(stored)
         except ValidationError:
             _log.warning("offer_unreadable", offer_id=offer_id)  # another release wrote it
             return None
@@ -99,7 +112,7 @@ class OfferCache:
             _log.warning("offer_cache_without_redis", reason=type(error).__name__)
 
 
-def _is_forgotten(offer: FlightOffer, now: datetime) -> bool:
+def _is_forgotten(offer: Offer, now: datetime) -> bool:
     return not offer.alive(now - AFTERLIFE)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from ..domain.errors import Refusal
+from ..domain.hotels import HotelOffer, HotelOrder, HotelQuestion
 from ..domain.travel import FlightOffer, FlightOrder, FlightQuestion, Passenger
 
 Code = Literal[
@@ -22,7 +23,7 @@ Code = Literal[
     "timeout",
     "breaker_open",
 ]
-Method = Literal["search", "price", "hold", "book", "read", "find"]
+Method = Literal["search", "price", "hold", "book", "read", "find", "check_rate"]
 
 TROUBLE: frozenset[Code] = frozenset({"rate_limited", "transient", "timeout"})
 """Failures of the supplier rather than answers of it: they count against it, and may pass if one waits."""
@@ -99,6 +100,33 @@ class FlightSupplier(FlightSearch, FlightOrders, Protocol):
     """One that sells what it shows."""
 
 
+class HotelSearch(Driver, Protocol):
+    """Where rooms are found."""
+
+    async def search(self, question: HotelQuestion) -> Sequence[HotelOffer]:
+        """All that is on offer; none is an answer, too."""
+
+    async def check_rate(self, offer: HotelOffer) -> HotelOffer:
+        """The offer as it stands now. ``not_found`` if the supplier has forgotten it or lets it go no more."""
+
+
+class HotelOrders(Driver, Protocol):
+    """Where rooms are booked. Each write carries our key: the id of its row in the ledger of side effects."""
+
+    async def book(self, offer: HotelOffer, guests: Sequence[Passenger], key: str) -> HotelOrder:
+        """Book the offer's stay at its price for these guests."""
+
+    async def read(self, supplier_ref: str) -> HotelOrder:
+        """An order as it stands now."""
+
+    async def find(self, key: str) -> HotelOrder | None:
+        """The order a write with ``key`` made, if any."""
+
+
+class HotelSupplier(HotelSearch, HotelOrders, Protocol):
+    """One that sells the rooms it shows."""
+
+
 class Suppliers(Protocol):
     """An agency's suppliers."""
 
@@ -107,4 +135,11 @@ class Suppliers(Protocol):
         """All that sell flights, in the order they are set up."""
 
     def named(self, name: str) -> FlightSupplier | None:
-        """The one called ``name``, if it is on for this agency."""
+        """The seller of flights called ``name``, if it is on for this agency."""
+
+    @property
+    def hotels(self) -> Sequence[HotelSupplier]:
+        """All that sell rooms, in the order they are set up."""
+
+    def hotel(self, name: str) -> HotelSupplier | None:
+        """The seller of rooms called ``name``, if it is on for this agency."""

@@ -12,11 +12,12 @@ import pytest
 
 from voyagent.actors import metrics, supplier
 from voyagent.actors.clock import ManualClock
+from voyagent.actors.counters import AgencySuppliers, Counter
 from voyagent.actors.domain.errors import Unavailable
 from voyagent.actors.domain.money import Money
 from voyagent.actors.domain.travel import FlightOffer, FlightOrder, FlightQuestion, Party, Passenger, Segment
 from voyagent.actors.refs import Ref
-from voyagent.actors.supplier import AgencySuppliers, Counter, SupplierActor
+from voyagent.actors.supplier import SupplierActor
 from voyagent.actors.suppliers.protocols import Capabilities, SupplierError
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -7,10 +7,14 @@ from functools import cache
 from typing import Any
 
 from .book_flight import BookFlight
+from .book_hotel import BookHotel
+from .check_hotel_rate import CheckHotelRate
 from .hold_flight import HoldFlight
 from .lookup_passenger import LookupPassenger
+from .read_hotel_booking import ReadHotelBooking
 from .read_pnr import ReadPnr
 from .search_flights import SearchFlights
+from .search_hotels import SearchHotels
 from .tool import Tool
 from .upsert_passenger import UpsertPassenger
 
@@ -27,7 +31,20 @@ def catalogue(tools: Iterable[Tool[Any]]) -> Mapping[str, Tool[Any]]:
     return known
 
 
-CATALOGUE = catalogue((SearchFlights(), LookupPassenger(), ReadPnr(), UpsertPassenger(), HoldFlight(), BookFlight()))
+CATALOGUE = catalogue(
+    (
+        SearchFlights(),
+        SearchHotels(),
+        CheckHotelRate(),
+        LookupPassenger(),
+        ReadPnr(),
+        ReadHotelBooking(),
+        UpsertPassenger(),
+        HoldFlight(),
+        BookFlight(),
+        BookHotel(),
+    )
+)
 """Built at import, so that a service with a hole in its gates does not start."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import date
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema
@@ -12,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, WithJso
 from ...domain.travel import AIRPORT, COUNTRY
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_AMOUNT = re.compile(r"^[0-9]{1,14}(\.[0-9]{1,4})?$", re.ASCII)
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 
 
@@ -24,10 +26,19 @@ def _day(value: Any) -> Any:
         raise ValueError("is no day of the calendar") from None
 
 
+def _amount(value: Any) -> Any:
+    if not isinstance(value, str) or not _AMOUNT.fullmatch(value):
+        raise ValueError("must be an amount written as a string of digits, with at most 4 decimals")
+    return Decimal(value)
+
+
 Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
 """``YYYY-MM-DD`` and a day there is."""
 AirportCode = Annotated[str, Field(pattern=AIRPORT, description="IATA code of an airport or a city, e.g. BOM")]
 CountryCode = Annotated[str, Field(pattern=COUNTRY, description="ISO 3166 code of two letters, e.g. IN")]
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217 code, e.g. INR")]
+Amount = Annotated[Decimal, BeforeValidator(_amount), WithJsonSchema({"type": "string", "pattern": _AMOUNT.pattern})]
+"""A decimal string such as ``"45200.00"``: never negative, at most four decimals, and small enough to be stored."""
 Id = Annotated[str, Field(min_length=1, max_length=128)]
 Price = Annotated[str, Field(pattern=r"^[A-Z]{3} -?[0-9]+(\.[0-9]+)?$")]
 """``"INR 45200.00"``."""

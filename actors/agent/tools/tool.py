@@ -18,12 +18,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ....storage.operations import Command, Operation
 from ... import log
 from ...clock import Clock
+from ...domain.hotels import HotelOffer
 from ...domain.identity import Role
 from ...domain.settings import TenantSettings
 from ...domain.travel import FlightOffer
 from ...domain.turns import Call, Effect
 from ...runtime import Asks
-from ...suppliers.protocols import SupplierError, Suppliers
+from ...suppliers.protocols import Driver, SupplierError, Suppliers
 from .schema import explained, plain_schema
 
 if TYPE_CHECKING:
@@ -45,11 +46,14 @@ ALL_TRAVEL = frozenset({Role.AGENCY_ADMIN, Role.TICKETING_LEAD})
 class Offers(Protocol):
     """Search results for as long as they can be booked."""
 
-    async def keep(self, tenant_id: str, offers: Sequence[FlightOffer]) -> None:
+    async def keep(self, tenant_id: str, offers: Sequence[FlightOffer | HotelOffer]) -> None:
         """Remember them."""
 
     async def find(self, tenant_id: str, offer_id: str) -> FlightOffer | None:
-        """The agency's offer if it is remembered; it may have expired."""
+        """The agency's fare if it is remembered; it may have expired."""
+
+    async def find_rate(self, tenant_id: str, rate_key: str) -> HotelOffer | None:
+        """The agency's hotel rate if it is remembered; it may have expired."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,9 +249,13 @@ class Order(Tool[I]):
     async def driver(self, given: I, bound: Mapping[str, Any], context: ToolContext) -> str:
         """The supplier it goes to, for ledger and audit."""
 
+    def counter(self, name: str, context: ToolContext) -> Driver | None:
+        """The supplier of that name, as this tool needs it."""
+        return context.suppliers.named(name)
+
     async def repeatable(self, given: I, bound: Mapping[str, Any], context: ToolContext) -> bool:
         """Whether a call found ``executing`` may be placed again with its key: the supplier does it only once."""
-        supplier = context.suppliers.named(await self.driver(given, bound, context))
+        supplier = self.counter(await self.driver(given, bound, context), context)
         return supplier is not None and supplier.capabilities.honours_keys
 
     async def weigh(self, given: I, context: ToolContext) -> Gate:

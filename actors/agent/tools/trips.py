@@ -43,7 +43,7 @@ class Trip:
             "cabin": self.offer.cabin,
             "segments": [_shown(segment) for segment in self.offer.segments],
             "persons": [
-                {"passenger_id": each.id, "name": each.full_name, "type": each.type, "details": _details(each)}
+                {"passenger_id": each.id, "name": each.full_name, "type": each.type, "details": details(each)}
                 for each in self.persons
             ],
             "buyer_reference": buyer_reference,
@@ -55,10 +55,10 @@ class Trip:
         parts = [
             f"Book {_legs(self.offer.outbound)}{back}",
             self.offer.cabin.replace("_", " "),
-            f"{self.offer.party.text}: {', '.join(_short(person.full_name) for person in self.persons)}",
+            f"{self.offer.party.text}: {', '.join(short(person.full_name) for person in self.persons)}",
             self.price.text,
             f"supplier {self.offer.supplier}",
-            f"{'offer' if self.hold is None else f'hold {self.hold.locator}'} ends {_clock(self.expires_at)} UTC",
+            f"{'offer' if self.hold is None else f'hold {self.hold.locator}'} ends {clock(self.expires_at)} UTC",
         ]
         return "; ".join(parts if buyer_reference is None else [*parts, f"reference {buyer_reference}"])
 
@@ -154,7 +154,7 @@ def data_of(order: FlightOrder, buyer_reference: str | None) -> dict[str, Any]:
     return {"segments": segments, "buyer_reference": buyer_reference}
 
 
-def _details(person: Passenger) -> str:
+def details(person: Passenger) -> str:
     """A hash a reader of the approval cannot learn from, and that changes with anything the supplier is told."""
     return hashlib.sha256(canonical({"person": person.id, "fingerprint": person.fingerprint})).hexdigest()
 
@@ -171,14 +171,14 @@ def _shown(segment: Segment) -> dict[str, str]:
 
 def _legs(segments: Sequence[Segment]) -> str:
     """``"EK 500 BOM-DXB 2026-12-05 08:30"``, one after the other."""
-    return ", ".join(
-        f"{each.flight} {each.origin}-{each.destination} {_clock(each.departs_local)}" for each in segments
-    )
+    return ", ".join(f"{each.flight} {each.origin}-{each.destination} {clock(each.departs_local)}" for each in segments)
 
 
-def _clock(moment: datetime) -> str:
+def clock(moment: datetime) -> str:
+    """``"2026-12-05 08:30"``, by the clock the moment is of."""
     return f"{moment:%Y-%m-%d %H:%M}"
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= NAME_SHOWN else f"{name[: NAME_SHOWN - 1]}…"
+def short(name: str, room: int = NAME_SHOWN) -> str:
+    """As much of ``name`` as there is room for."""
+    return name if len(name) <= room else f"{name[: room - 1]}…"

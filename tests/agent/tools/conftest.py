@@ -13,13 +13,16 @@ import pytest
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
 from voyagent.actors.agent.tools.tool import Gate, Order, Placed, Plan, Reading, ToolContext
 from voyagent.actors.clock import ManualClock
+from voyagent.actors.counters import AgencySuppliers
 from voyagent.actors.domain.audit import canonical
+from voyagent.actors.domain.hotels import HotelOffer, HotelOrder
 from voyagent.actors.domain.money import Money
 from voyagent.actors.domain.settings import TenantSettings
 from voyagent.actors.domain.travel import FlightOffer, FlightOrder
 from voyagent.actors.domain.turns import Call
-from voyagent.actors.supplier import AgencySuppliers, SupplierActor
+from voyagent.actors.supplier import SupplierActor
 from voyagent.actors.suppliers.house.driver import House
+from voyagent.actors.suppliers.house.stays import HouseHotels
 from voyagent.actors.suppliers.protocols import SupplierError
 from voyagent.storage.offer_cache import OfferCache
 
@@ -68,12 +71,31 @@ class Moody(House):
         return await super().find(key)
 
 
+class MoodyHotels(HouseHotels):
+    """The house's hotels, with a price and a temper that tests set."""
+
+    surcharge = 0
+    temper: SupplierError | None = None
+    bookings = 0
+
+    async def check_rate(self, offer: HotelOffer) -> HotelOffer:
+        found = await super().check_rate(offer)
+        return found.model_copy(update={"price": found.price + Money.of(self.surcharge, found.price.currency)})
+
+    async def book(self, offer: HotelOffer, guests: Any, key: str) -> HotelOrder:
+        self.bookings += 1
+        if self.temper is not None:
+            raise self.temper
+        return await super().book(offer, guests, key)
+
+
 @dataclass
 class Desk:
     """A desk with tools in its hands."""
 
     agency: AgencyLike
     house: Moody
+    hotels: MoodyHotels
     context: ToolContext
     clock: ManualClock
 
@@ -85,12 +107,12 @@ class Desk:
         tool = cast("Plan[Any]", CATALOGUE[name])
         return cast("dict[str, Any]", await self.agency.store.ask(tool.plan(tool.parse(given), self.context)))
 
-    async def check(self, **given: Any) -> Gate | dict[str, Any]:
-        tool = cast("Order[Any]", CATALOGUE["book_flight"])
+    async def check(self, name: str = "book_flight", **given: Any) -> Gate | dict[str, Any]:
+        tool = cast("Order[Any]", CATALOGUE[name])
         return await tool.check(tool.parse(given), self.context)
 
-    async def gate(self, **given: Any) -> Gate:
-        gate = await self.check(**given)
+    async def gate(self, name: str = "book_flight", **given: Any) -> Gate:
+        gate = await self.check(name, **given)
         assert isinstance(gate, Gate), gate
         return gate
 
@@ -154,7 +176,8 @@ def clock() -> ManualClock:
 @pytest.fixture
 async def desk(agency: AgencyLike, clock: ManualClock, redis_url: str) -> AsyncIterator[Desk]:
     house = Moody(agency.tenant_id, agency.store, clock)
-    ref = SupplierActor.start(driver=house, clock=HurriedClock(clock))
+    hotels = MoodyHotels(agency.tenant_id, agency.store, clock)
+    ref = SupplierActor.start(driver=house, hotels=hotels, clock=HurriedClock(clock))
     offers = OfferCache.open(redis_url, clock)
     context = ToolContext(
         tenant_id=agency.tenant_id,
@@ -167,7 +190,7 @@ async def desk(agency: AgencyLike, clock: ManualClock, redis_url: str) -> AsyncI
         offers=offers,
         suppliers=AgencySuppliers(agency.tenant_id, ["house"], ref),
     )
-    yield Desk(agency, house, context, clock)
+    yield Desk(agency, house, hotels, context, clock)
     await offers.close()
     await ref.stop_and_wait(5.0)
 

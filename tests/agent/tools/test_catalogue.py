@@ -20,6 +20,13 @@ from voyagent.actors.agent.tools.upsert_passenger import UpsertPassenger
 from voyagent.actors.domain.identity import Role
 
 SEARCH: dict[str, Any] = {"origin": "BOM", "destination": "DXB", "outbound_date": "2026-12-05"}
+HOTELS: dict[str, Any] = {
+    "country": "AE",
+    "city": "Dubai",
+    "check_in": "2026-12-05",
+    "check_out": "2026-12-07",
+    "guests": 2,
+}
 RIGHT: dict[str, dict[str, Any]] = {
     "search_flights": SEARCH,
     "lookup_passenger": {"query": "Rao"},
@@ -27,6 +34,10 @@ RIGHT: dict[str, dict[str, Any]] = {
     "upsert_passenger": {"full_name": "Asha Rao"},
     "hold_flight": {"fare_id": "f", "passenger_ids": ["p"]},
     "book_flight": {"fare_id": "f", "passenger_ids": ["p"]},
+    "search_hotels": HOTELS,
+    "check_hotel_rate": {"rate_key": "r"},
+    "book_hotel": {"rate_key": "r", "passenger_ids": ["p"]},
+    "read_hotel_booking": {"booking_id": "b"},
 }
 TOOLS = list(CATALOGUE.values())
 SECRET = "s3cret-4111-1111"
@@ -49,7 +60,7 @@ def test_every_tool_is_of_a_desk_that_lists_it() -> None:
 
 def test_b5_every_gated_tool_has_approvers_an_admin_among_them() -> None:
     gated = [tool for tool in TOOLS if tool.gated]
-    assert [tool.name for tool in gated] == ["book_flight"]
+    assert [tool.name for tool in gated] == ["book_flight", "book_hotel"]
     for tool in gated:
         assert tool.approvers == {Role.AGENCY_ADMIN, Role.TICKETING_LEAD}
 
@@ -68,11 +79,16 @@ def test_a_name_given_twice_stops_the_start() -> None:
 
 
 def test_what_has_an_effect_at_a_supplier_is_an_order() -> None:
-    assert {tool.name for tool in TOOLS if isinstance(tool, Order)} == {"hold_flight", "book_flight"}
+    assert {tool.name for tool in TOOLS if isinstance(tool, Order)} == {
+        "hold_flight",
+        "book_flight",
+        "book_hotel",
+    }
     assert {tool.name: tool.effect for tool in TOOLS if tool.effect != "read"} == {
         "upsert_passenger": "reversible",
         "hold_flight": "reversible",
         "book_flight": "irreversible",
+        "book_hotel": "reversible",
     }
 
 
@@ -128,6 +144,8 @@ def test_a_key_that_is_more_than_a_name_is_not_repeated() -> None:
 DATES = [
     ("search_flights", "outbound_date"),
     ("search_flights", "return_date"),
+    ("search_hotels", "check_in"),
+    ("search_hotels", "check_out"),
     ("upsert_passenger", "date_of_birth"),
     ("upsert_passenger", "passport_expiry"),
 ]
@@ -197,6 +215,21 @@ def test_a_date_is_read() -> None:
         ("book_flight", {"fare_id": None, "passenger_ids": None}),
         ("book_flight", {"fare_id": None, "booking_id": "b"}),
         ("book_flight", {"buyer_reference": "x" * 129}),
+        ("search_hotels", {"country": "ARE"}),
+        ("search_hotels", {"city": ""}),
+        ("search_hotels", {"check_out": "2026-12-05"}),
+        ("search_hotels", {"guests": 0}),
+        ("search_hotels", {"guests": "2"}),
+        ("search_hotels", {"currency": "aed"}),
+        ("search_hotels", {"budget_max": "100"}),
+        ("search_hotels", {"currency": "AED", "budget_max": "-1"}),
+        ("search_hotels", {"currency": "AED", "budget_max": "1.23456"}),
+        ("search_hotels", {"currency": "AED", "budget_max": "1e3"}),
+        ("search_hotels", {"currency": "AED", "budget_max": 100}),
+        ("check_hotel_rate", {"rate_key": ""}),
+        ("book_hotel", {"passenger_ids": []}),
+        ("book_hotel", {"passenger_ids": ["p", "p"]}),
+        ("book_hotel", {"buyer_reference": "x" * 129}),
     ],
 )
 def test_an_input_out_of_bounds_is_refused(name: str, change: dict[str, Any]) -> None:
@@ -251,3 +284,8 @@ def test_the_reasons_of_refusal_are_those_of_the_contract() -> None:
     book |= {"not_found", "hold_expired", "invalid_status", "capability_not_supported", "changed_since_approval"}
     assert CATALOGUE["hold_flight"].reasons == hold
     assert CATALOGUE["book_flight"].reasons == book
+    check = {"capability_not_supported", "offer_not_found", "offer_expired"}
+    assert CATALOGUE["check_hotel_rate"].reasons == check
+    stay = {"price_changed", "passenger_not_found", "supplier_refused", "changed_since_approval"}
+    assert CATALOGUE["book_hotel"].reasons == check | stay
+    assert CATALOGUE["read_hotel_booking"].reasons == {"not_found"}

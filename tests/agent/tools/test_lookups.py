@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
+from voyagent.actors.counters import AgencySuppliers
 from voyagent.actors.domain.money import Money
-from voyagent.actors.supplier import AgencySuppliers
 from voyagent.storage.ledger import verdict
 
 SEARCH = {"origin": "BOM", "destination": "DXB", "outbound_date": "2026-12-05"}

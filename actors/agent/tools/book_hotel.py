@@ -1,0 +1,139 @@
+"""book_hotel: book a rate. A human decides; what runs is what was shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from ....storage import bookings
+from ... import ids
+from ...domain.hotels import HotelOrder
+from ...suppliers.protocols import Driver
+from .schema import Id
+from .stays import Visit, keep, named, seller, standing
+from .tool import ALL_TRAVEL, Gate, Objection, Order, Placed, Reply, Then, ToolContext, ToolInput, ToolOutput
+
+
+def _differ(passenger_ids: list[str]) -> list[str]:
+    if len(set(passenger_ids)) < len(passenger_ids):
+        raise ValueError("passenger_ids must differ")
+    return passenger_ids
+
+
+class StayInput(ToolInput):
+    """See the fields."""
+
+    rate_key: Id
+    passenger_ids: Annotated[
+        list[Id], Field(min_length=1, description="The guests who are named"), AfterValidator(_differ)
+    ]
+    buyer_reference: Annotated[str, Field(max_length=128)] | None = None
+
+
+class StayBooked(ToolOutput):
+    """A booking that stands."""
+
+    booked: Literal[True] = True
+    booking_id: str
+    supplier: str
+    supplier_ref: str
+    status: Literal["pending", "requested", "confirmed"]
+
+
+class BookHotel(Order[StayInput]):
+    """Gated: see the module."""
+
+    name = "book_hotel"
+    description = (
+        "Book a hotel: a rate_key from search_hotels with the passenger_ids of the guests to name. A human is asked "
+        "first; the booking is made when they agree."
+    )
+    Input = StayInput
+    Output = StayBooked
+    desks = frozenset({"hotels_holidays"})
+    verb = "booked"
+    reasons = frozenset(
+        {
+            "offer_not_found",
+            "offer_expired",
+            "price_changed",
+            "passenger_not_found",
+            "capability_not_supported",
+            "supplier_refused",
+            "changed_since_approval",
+        }
+    )
+    effect = "reversible"
+    gated = True
+    approvers = ALL_TRAVEL
+
+    def counter(self, name: str, context: ToolContext) -> Driver | None:
+        return context.suppliers.hotel(name)
+
+    async def driver(self, given: StayInput, bound: Mapping[str, Any], context: ToolContext) -> str:
+        del given, context
+        return str(bound["supplier"])
+
+    async def weigh(self, given: StayInput, context: ToolContext) -> Gate:
+        visit = await self._visit(given, context, unchanged=True)
+        await keep(context, visit.offer)
+        reference = given.buyer_reference
+        return Gate(visit.summary(reference), visit.bound(reference), visit.offer.expires_at)
+
+    async def act(self, given: StayInput, bound: Mapping[str, Any], key: str, context: ToolContext) -> Placed:
+        visit = await self._visit(given, context)
+        if visit.bound(given.buyer_reference) != bound:
+            raise Objection("changed_since_approval", "What was approved has changed; it has to be asked for anew.")
+        order = await visit.supplier.book(visit.offer, visit.guests, key)
+        return self._placed(given, bound, order, key, context)
+
+    async def earlier(
+        self, given: StayInput, bound: Mapping[str, Any], key: str, context: ToolContext
+    ) -> Placed | None:
+        supplier = context.suppliers.hotel(str(bound["supplier"]))
+        if supplier is None or not supplier.capabilities.looks_up:
+            return None
+        order = await supplier.find(key)
+        return None if order is None else self._placed(given, bound, order, key, context)
+
+    async def _visit(self, given: StayInput, context: ToolContext, *, unchanged: bool = False) -> Visit:
+        found, offer = await standing(context, given.rate_key)
+        if unchanged and offer.price != found.price:
+            raise Objection("price_changed", f"The price is now {offer.price.text}; check the rate again.")
+        guests = await named(context, given.passenger_ids, offer)
+        return Visit(supplier=seller(context, offer.supplier, "book"), offer=offer, guests=guests)
+
+    def _placed(
+        self, given: StayInput, bound: Mapping[str, Any], order: HotelOrder, key: str, context: ToolContext
+    ) -> Placed:
+        """What is entered of the stay is what was approved: it is still known when the offer is not."""
+        shown = ("property", "room", "board", "is_refundable", "cancellation", "check_in", "check_out", "guests")
+        entered = bookings.Record(
+            tenant_id=context.tenant_id,
+            id=ids.uuid7(),
+            session_id=context.session_id,
+            tool_call_id=key,
+            kind="hotel",
+            supplier=order.supplier,
+            supplier_ref=order.supplier_ref,
+            locator=None,
+            status=order.status,
+            offer_id=given.rate_key,
+            cost=order.price.amount,
+            currency=order.price.currency,
+            hold_expires_at=None,
+            data={name: bound[name] for name in shown} | {"buyer_reference": given.buyer_reference},
+            passengers=[each.lower() for each in given.passenger_ids],
+            now=context.now,
+        )
+        return Placed(Then(tenant_id=context.tenant_id, first=entered, say=self._told))
+
+    def _told(self, booking: bookings.Booking) -> Reply:
+        return self.say(
+            booking_id=booking.id,
+            supplier=booking.supplier,
+            supplier_ref=booking.supplier_ref,
+            status=booking.status,
+        )

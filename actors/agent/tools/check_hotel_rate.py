@@ -1,0 +1,59 @@
+"""check_hotel_rate: what a rate costs now."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ...domain.audit import wire_time
+from ...domain.hotels import Board
+from ...suppliers.protocols import SupplierError
+from .schema import Id, Moment, Price
+from .stays import keep, standing
+from .tool import Objection, Reading, Reply, ToolContext, ToolInput, ToolOutput
+
+
+class RateInput(ToolInput):
+    """See the fields."""
+
+    rate_key: Id
+
+
+class Checked(ToolOutput):
+    """The rate as it stands."""
+
+    checked: Literal[True] = True
+    rate_key: str
+    price: Price
+    is_refundable: bool
+    board_basis: Board
+    valid_until: Moment
+
+
+class CheckHotelRate(Reading[RateInput]):
+    """Asks the rate's supplier; what it says is kept, so that it can be booked at that price."""
+
+    name = "check_hotel_rate"
+    description = "Check what a rate_key of search_hotels costs now, on what terms, and until when it can be booked."
+    Input = RateInput
+    Output = Checked
+    desks = frozenset({"hotels_holidays"})
+    verb = "checked"
+    reasons = frozenset({"capability_not_supported", "offer_not_found", "offer_expired"})
+
+    async def look(self, given: RateInput, context: ToolContext) -> Reply:
+        try:
+            _, offer = await standing(context, given.rate_key)
+        except Objection as no:
+            return self.refuse(no)
+        except SupplierError as failure:
+            if failure.supplier_code != "capability_not_supported":
+                raise
+            return self.refuse(Objection("capability_not_supported", failure.text))
+        await keep(context, offer)
+        return self.say(
+            rate_key=offer.id,
+            price=offer.price.text,
+            is_refundable=offer.is_refundable,
+            board_basis=offer.board,
+            valid_until=wire_time(offer.expires_at),
+        )

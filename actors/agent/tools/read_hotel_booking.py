@@ -1,0 +1,57 @@
+"""read_hotel_booking: a stay of ours, by the id of its booking."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Literal
+
+from ....storage import bookings
+from ... import ids
+from .schema import Id, Price
+from .tool import Objection, Reading, Reply, ToolContext, ToolInput, ToolOutput
+
+
+class BookingInput(ToolInput):
+    """See the fields."""
+
+    booking_id: Id
+
+
+class StayRead(ToolOutput):
+    """A booking as it stands."""
+
+    read: Literal[True] = True
+    booking_id: str
+    supplier: str
+    supplier_ref: str
+    status: Literal["pending", "requested", "confirmed", "cancelled", "failed"]
+    check_in: date
+    check_out: date
+    price: Price
+
+
+class ReadHotelBooking(Reading[BookingInput]):
+    """Tells what we have written down; the supplier is not asked."""
+
+    name = "read_hotel_booking"
+    description = "Read a hotel booking of this agency by its booking_id."
+    Input = BookingInput
+    Output = StayRead
+    desks = frozenset({"hotels_holidays"})
+    verb = "read"
+    reasons = frozenset({"not_found"})
+
+    async def look(self, given: BookingInput, context: ToolContext) -> Reply:
+        known = ids.parse_uuid(given.booking_id) or ids.uuid7()
+        booking = await context.store.ask(bookings.Load(tenant_id=context.tenant_id, id=known))
+        if booking is None or booking.kind != "hotel":
+            return self.refuse(Objection("not_found", "No hotel booking of this agency has this booking_id."))
+        return self.say(
+            booking_id=booking.id,
+            supplier=booking.supplier,
+            supplier_ref=booking.supplier_ref,
+            status=booking.status,
+            check_in=booking.data["check_in"],
+            check_out=booking.data["check_out"],
+            price=booking.cost.text,
+        )

@@ -1,0 +1,134 @@
+"""search_hotels: where one can stay, and for how much."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from ...domain.audit import wire_time
+from ...domain.hotels import HotelOffer, HotelQuestion, Stay
+from ...domain.money import Money
+from ...suppliers.protocols import HotelSupplier, SupplierError
+from .schema import Amount, CountryCode, Currency, Day, Moment, Price
+from .tool import Reading, Reply, ToolContext, ToolInput, ToolOutput
+
+SHOWN = 20
+"""Properties told to the model."""
+RATES_SHOWN = 5
+"""Rates of each, the cheapest; they are remembered so that they can be booked."""
+
+
+class HotelsInput(ToolInput):
+    """See the fields."""
+
+    country: CountryCode
+    city: Annotated[str, Field(min_length=1, max_length=120)]
+    check_in: Day
+    check_out: Day
+    guests: Annotated[int, Field(ge=1, le=1000)]
+    currency: Annotated[Currency | None, Field(description="Else the agency's")] = None
+    budget_max: Annotated[Amount | None, Field(description="For the whole stay, in currency")] = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.check_out <= self.check_in:
+            raise ValueError("check_out is not after check_in")
+        if self.budget_max is not None and self.currency is None:
+            raise ValueError("budget_max needs currency")
+        return self
+
+    def question(self, currency: str) -> HotelQuestion:
+        """The same, as suppliers are asked."""
+        return HotelQuestion(
+            country=self.country,
+            city=self.city,
+            stay=Stay(check_in=self.check_in, check_out=self.check_out, guests=self.guests),
+            currency=self.currency or currency,
+        )
+
+    def affords(self, price: Money) -> bool:
+        """Whether it is within the budget. What is asked in another currency cannot be held against it."""
+        return self.budget_max is None or (price.currency == self.currency and price.amount <= self.budget_max)
+
+
+class Place(ToolOutput):
+    """One property with its cheapest rates; ``rate_count`` is of all."""
+
+    property_id: str
+    name: str
+    city: str
+    country: str
+    star_rating: int | None
+    rate_count: int
+    from_price: Price | None
+    rate_keys: Annotated[list[str], Field(max_length=RATES_SHOWN)]
+    valid_until: Moment
+
+    @classmethod
+    def of(cls, rates: Sequence[HotelOffer]) -> Self:
+        house, shown = rates[0].property, rates[:RATES_SHOWN]
+        return cls(
+            property_id=house.id,
+            name=house.name,
+            city=house.city,
+            country=house.country,
+            star_rating=house.star_rating,
+            rate_count=len(rates),
+            from_price=rates[0].price.text,
+            rate_keys=[rate.id for rate in shown],
+            valid_until=wire_time(min(rate.expires_at for rate in shown)),
+        )
+
+
+class Places(ToolOutput):
+    """``count`` is of all that was found."""
+
+    count: int
+    results: Annotated[list[Place], Field(max_length=SHOWN)]
+
+
+class SearchHotels(Reading[HotelsInput]):
+    """Asks every supplier of rooms at once."""
+
+    name = "search_hotels"
+    description = (
+        "Search hotels of a city. Answers at most 20 properties, cheapest first, each with up to five rate_keys, "
+        "cheapest first too; a rate_key can be booked until valid_until. Prices are for the whole stay and all guests."
+    )
+    Input = HotelsInput
+    Output = Places
+    desks = frozenset({"hotels_holidays"})
+
+    async def look(self, given: HotelsInput, context: ToolContext) -> Reply:
+        question = given.question(context.settings.default_currency)
+        asked = [each for each in context.suppliers.hotels if "search" in each.capabilities.methods]
+        if not asked:
+            raise SupplierError("capability_not_supported", "no supplier of hotels is set up for this agency")
+        answers = await asyncio.gather(*(_search(supplier, question) for supplier in asked))
+        failures = [answer for answer in answers if isinstance(answer, SupplierError)]
+        if len(failures) == len(answers):
+            raise failures[0]
+        found = [offer for answer in answers if not isinstance(answer, SupplierError) for offer in answer]
+        places = _by_property(offer for offer in found if given.affords(offer.price))
+        shown = places[:SHOWN]
+        await context.offers.keep(context.tenant_id, [rate for rates in shown for rate in rates[:RATES_SHOWN]])
+        return self.say(count=len(places), results=[Place.of(rates) for rates in shown])
+
+
+def _by_property(offers: Iterable[HotelOffer]) -> list[list[HotelOffer]]:
+    """The rates of each property, cheapest first, and so the properties. A rate's room decides between equals."""
+    places: dict[tuple[str, str], list[HotelOffer]] = {}
+    for offer in sorted(offers, key=lambda each: (each.price.currency, each.price.amount, each.supplier_ref)):
+        places.setdefault((offer.supplier, offer.property.id), []).append(offer)
+    return list(places.values())
+
+
+async def _search(supplier: HotelSupplier, question: HotelQuestion) -> Sequence[HotelOffer] | SupplierError:
+    """What one supplier has; that one of several fails is no reason to show nothing."""
+    try:
+        return await supplier.search(question)
+    except SupplierError as failure:
+        return failure

@@ -1,0 +1,82 @@
+"""Stays as every part of the house sees them: what is asked for, what is offered, and what a supplier made of it."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from .money import Money
+from .travel import COUNTRY, Shape, UtcTime
+
+Board = Literal["RO", "BB", "HB", "FB", "AI"]
+"""Room only, breakfast, half board, full board, all inclusive."""
+HotelStatus = Literal["pending", "requested", "confirmed", "cancelled", "failed"]
+
+
+class Stay(Shape):
+    """From when to when, for how many."""
+
+    check_in: date
+    check_out: date
+    guests: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.check_out <= self.check_in:
+            raise ValueError("check_out is not after check_in")
+        return self
+
+    @property
+    def nights(self) -> int:
+        return (self.check_out - self.check_in).days
+
+
+class HotelQuestion(Shape):
+    """What a hotel search is asked. ``currency`` is a wish; a supplier may answer in another."""
+
+    country: str = Field(pattern=COUNTRY)
+    city: str = Field(min_length=1)
+    stay: Stay
+    currency: str = Field(pattern="^[A-Z]{3}$")
+
+
+class Property(Shape):
+    """A hotel, as its supplier names it."""
+
+    id: str
+    name: str
+    address: str | None = None
+    city: str
+    country: str = Field(pattern=COUNTRY)
+    star_rating: int | None = Field(default=None, ge=1, le=5)
+
+
+class HotelOffer(Shape):
+    """A rate that can be booked until it expires; ``id`` is its rate key and ``price`` that of the whole stay."""
+
+    id: str
+    supplier: str
+    supplier_ref: str
+    property: Property
+    room: str
+    board: Board
+    price: Money
+    is_refundable: bool
+    cancellation: str | None = None
+    stay: Stay
+    expires_at: UtcTime
+
+    def alive(self, now: datetime) -> bool:
+        """Whether it can still be had; at its expiry it cannot."""
+        return now < self.expires_at
+
+
+class HotelOrder(Shape):
+    """What a supplier keeps for us: a room, or what became of one."""
+
+    supplier: str
+    supplier_ref: str
+    status: HotelStatus
+    price: Money

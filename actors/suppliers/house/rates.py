@@ -1,0 +1,122 @@
+"""What the house's hotels cost: a function of property, nights, guests, room and board, in whole cents to the end."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Self
+
+from ...domain.hotels import Board, HotelQuestion, Stay
+from ...domain.money import Money, minor_digits
+from .places import Hotel, hotels, per_usd
+from .timetable import draw
+
+ROOM_SLEEPS = 2
+BOARD_FACTOR: Mapping[Board, int] = {"RO": 1000, "BB": 1120, "HB": 1380, "FB": 1600, "AI": 1950}
+MONTH_FACTOR = (1050, 980, 990, 1000, 1010, 1000, 1060, 1060, 970, 1010, 1030, 1180)
+WEEKDAY_FACTOR = (960, 950, 960, 980, 1100, 1140, 1020)
+"""All in thousandths; months from January, days from Monday."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A way to stay: the room, what is eaten, and whether one may change one's mind."""
+
+    code: str
+    name: str
+    board: Board
+    refundable: bool
+    factor: int
+    stars: int = 1
+    """The least a house must have to offer it."""
+
+
+ROOMS = (
+    Room("saver", "Double room", "RO", refundable=False, factor=920),
+    Room("flexible", "Double room", "RO", refundable=True, factor=1000),
+    Room("breakfast", "Double room with breakfast", "BB", refundable=True, factor=1000),
+    Room("half-board", "Double room with half board", "HB", refundable=True, factor=1000, stars=4),
+    Room("suite", "Suite with breakfast", "BB", refundable=True, factor=1850, stars=5),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A room of a property for one stay. ``ref`` says all of it."""
+
+    hotel: Hotel
+    room: Room
+    stay: Stay
+    price: Money
+
+    @property
+    def ref(self) -> str:
+        stay = self.stay
+        parts = (self.hotel.id, stay.check_in, stay.check_out, stay.guests, self.price.currency, self.room.code)
+        return "/".join(map(str, parts))
+
+    @classmethod
+    def of(cls, hotel: Hotel, room: Room, stay: Stay, currency: str) -> Self:
+        """Priced; in dollars if the house does not count in ``currency``."""
+        known = currency if currency in per_usd() else "USD"
+        rooms = -(-stay.guests // ROOM_SLEEPS)
+        cents = sum(_cents(hotel, room, night) for night in _nights(stay)) * rooms
+        amount = Decimal(cents) / 100 * per_usd()[known]
+        return cls(
+            hotel, room, stay, Money.of(amount.quantize(Decimal(1).scaleb(-minor_digits(known)), ROUND_HALF_UP), known)
+        )
+
+
+def rates(question: HotelQuestion) -> list[Rate]:
+    """All rooms of all properties of the city, in the file's order; none where the house has no hotel."""
+    return [
+        Rate.of(hotel, room, question.stay, question.currency)
+        for hotel in hotels()
+        if hotel.country == question.country and _plain(hotel.city) == _plain(question.city)
+        for room in _rooms(hotel)
+    ]
+
+
+def again(ref: str) -> Rate | None:
+    """The rate a reference stands for, priced anew; None if the house does not offer it."""
+    try:
+        hotel_id, check_in, check_out, guests, currency, code = ref.split("/")
+        stay = Stay(check_in=date.fromisoformat(check_in), check_out=date.fromisoformat(check_out), guests=int(guests))
+    except ValueError:
+        return None
+    hotel = next((each for each in hotels() if each.id == hotel_id), None)
+    if hotel is None:
+        return None
+    found = (Rate.of(hotel, room, stay, currency) for room in _rooms(hotel) if room.code == code)
+    return next((rate for rate in found if rate.ref == ref), None)
+
+
+def _rooms(hotel: Hotel) -> Iterator[Room]:
+    return (room for room in ROOMS if hotel.stars >= room.stars)
+
+
+def _nights(stay: Stay) -> Iterator[date]:
+    return (stay.check_in + timedelta(days=night) for night in range(stay.nights))
+
+
+def _cents(hotel: Hotel, room: Room, night: date) -> int:
+    cents = hotel.usd * 100
+    drawn = 900 + draw("rate", hotel.id, night) % 200
+    for factor in (
+        drawn,
+        MONTH_FACTOR[night.month - 1],
+        WEEKDAY_FACTOR[night.weekday()],
+        room.factor,
+        BOARD_FACTOR[room.board],
+    ):
+        cents = cents * factor // 1000
+    return cents
+
+
+def _plain(city: str) -> str:
+    """A name without case and accents, as people type it."""
+    letters = unicodedata.normalize("NFKD", city.casefold())
+    return " ".join("".join(sign for sign in letters if not unicodedata.combining(sign)).split())

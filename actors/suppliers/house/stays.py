@@ -1,0 +1,146 @@
+"""The house's hotels: rates out of a formula, and orders that are real rows of the agency."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from ....storage import house_orders
+from ... import ids
+from ...clock import Clock
+from ...domain.audit import canonical
+from ...domain.hotels import HotelOffer, HotelOrder, HotelQuestion, Property, Stay
+from ...domain.travel import Passenger
+from ...runtime import Asks
+from ..protocols import Capabilities, SupplierError
+from .driver import NAME, OFFER_LIFE, SALES_BEGIN
+from .rates import Rate, again, rates
+
+LARGEST_PARTY = 18
+"""Nine rooms; more is a group, which is not sold by rate."""
+LONGEST_STAY = 30
+FREE_UNTIL = timedelta(days=2)
+"""Before the first day, where a rate is refundable."""
+LAST_MIDNIGHT = timedelta(hours=12)
+"""A day has ended everywhere so long after it has in UTC."""
+
+
+class HouseHotels:
+    """The house's hotels as one agency sees them."""
+
+    name = NAME
+    capabilities = Capabilities(
+        methods=frozenset({"search", "check_rate", "book", "read", "find"}), honours_keys=True, looks_up=True
+    )
+
+    def __init__(self, tenant_id: str, store: Asks, clock: Clock) -> None:
+        self._tenant_id = tenant_id
+        self._store = store
+        self._clock = clock
+
+    async def search(self, question: HotelQuestion) -> list[HotelOffer]:
+        """Offers for 20 minutes; none for a first day that is over everywhere, or too far away."""
+        stay, now = question.stay, self._clock.now()
+        if stay.guests > LARGEST_PARTY:
+            raise SupplierError("validation_failed", f"at most {LARGEST_PARTY} guests stay on one booking")
+        if stay.nights > LONGEST_STAY:
+            raise SupplierError("validation_failed", f"a stay has at most {LONGEST_STAY} nights")
+        return [_offer(rate, now) for rate in rates(question)] if _is_sold(stay, now) else []
+
+    async def check_rate(self, offer: HotelOffer) -> HotelOffer:
+        """The rate read again; a price never moves while the offer lives."""
+        rate = again(offer.supplier_ref)
+        now = self._clock.now()
+        if rate is None or not offer.alive(now) or not _is_sold(offer.stay, now):
+            raise SupplierError("not_found", "the rate is no longer available")
+        return offer.model_copy(update={"price": rate.price})
+
+    async def book(self, offer: HotelOffer, guests: Sequence[Passenger], key: str) -> HotelOrder:
+        """A confirmed stay, once per key."""
+        asked = _fingerprint(offer, guests)
+        known = await self._store.ask(self._finding(key))
+        if known is None:
+            known = await self._place(offer, guests, key, asked)
+        if known.data["asked"] != asked:
+            raise SupplierError("conflict", "this key belongs to another order")
+        return _told(known)
+
+    async def read(self, supplier_ref: str) -> HotelOrder:
+        """An order by its id."""
+        order_id = ids.parse_uuid(supplier_ref) or ids.uuid7()
+        order = await self._store.ask(house_orders.Read(tenant_id=self._tenant_id, kind="hotel", id=order_id))
+        if order is None:
+            raise SupplierError("not_found", "there is no such order")
+        return _told(order)
+
+    async def find(self, key: str) -> HotelOrder | None:
+        """The order made with our key."""
+        order = await self._store.ask(self._finding(key))
+        return None if order is None else _told(order)
+
+    def _finding(self, key: str) -> house_orders.Find:
+        return house_orders.Find(tenant_id=self._tenant_id, kind="hotel", key=key)
+
+    async def _place(
+        self, offer: HotelOffer, guests: Sequence[Passenger], key: str, asked: str
+    ) -> house_orders.HouseOrder:
+        if (await self.check_rate(offer)).price != offer.price:
+            raise SupplierError("conflict", "the price is not the offer's")
+        if not 1 <= len(guests) <= offer.stay.guests:
+            raise SupplierError("validation_failed", f"the rate is for {offer.stay.guests}; {len(guests)} are named")
+        place = house_orders.Place(
+            tenant_id=self._tenant_id,
+            id=ids.uuid7(),
+            key=key,
+            kind="hotel",
+            state="booked",
+            price=offer.price.amount,
+            currency=offer.price.currency,
+            data={
+                "asked": asked,
+                "property": offer.property.model_dump(mode="json"),
+                "room": offer.room,
+                "board": offer.board,
+                "stay": offer.stay.model_dump(mode="json"),
+                "persons": [{"id": person.id, "name": person.full_name} for person in guests],
+            },
+            now=self._clock.now(),
+        )
+        return await self._store.ask(place)
+
+
+def _is_sold(stay: Stay, now: datetime) -> bool:
+    return (now - LAST_MIDNIGHT).date() <= stay.check_in <= (now + SALES_BEGIN).date()
+
+
+def _offer(rate: Rate, now: datetime) -> HotelOffer:
+    hotel, stay = rate.hotel, rate.stay
+    free = stay.check_in - FREE_UNTIL
+    refundable = rate.room.refundable and free > now.date()
+    return HotelOffer(
+        id=ids.uuid7(),
+        supplier=NAME,
+        supplier_ref=rate.ref,
+        property=Property(
+            id=hotel.id, name=hotel.name, city=hotel.city, country=hotel.country, star_rating=hotel.stars
+        ),
+        room=rate.room.name,
+        board=rate.room.board,
+        price=rate.price,
+        is_refundable=refundable,
+        cancellation=f"free of charge before {free.isoformat()}" if refundable else "not refundable",
+        stay=stay,
+        expires_at=now + OFFER_LIFE,
+    )
+
+
+def _fingerprint(offer: HotelOffer, guests: Sequence[Passenger]) -> str:
+    """What a key stands for: the same key with anything else is a mistake of the caller."""
+    persons = [person.fingerprint for person in guests]
+    asked = {"ref": offer.supplier_ref, "price": offer.price.text, "persons": persons}
+    return hashlib.sha256(canonical(asked)).hexdigest()
+
+
+def _told(order: house_orders.HouseOrder) -> HotelOrder:
+    return HotelOrder(supplier=NAME, supplier_ref=order.id, status="confirmed", price=order.price)

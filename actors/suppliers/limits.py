@@ -1,0 +1,75 @@
+"""How one supplier is asked: in turn, within a time, again where that is safe, and not at all while it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from .. import metrics
+from ..clock import Clock
+from ..domain.errors import Unavailable
+from .breaker import Breaker, RateLimit
+from .protocols import TROUBLE, SupplierError
+
+R = TypeVar("R")
+
+RETRIES = 2
+LONGEST_RETRY_AFTER = 10.0
+
+
+class Limits:
+    """A supplier's breaker, rate limit, time limits and retries."""
+
+    def __init__(self, supplier: str, clock: Clock) -> None:
+        self._supplier = supplier
+        self._clock = clock
+        self._rate = RateLimit(clock)
+        self.breaker = Breaker(supplier, clock)
+
+    async def attempts(self, work: Callable[[], Awaitable[R]], seconds: float, *, repeat: bool) -> R:
+        """Do ``work`` within ``seconds`` in all, again after trouble if it may be repeated."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(None) as limit:
+                timer = self._clock.call_later(seconds, lambda: limit.reschedule(loop.time()))
+                try:
+                    return await self._with_retries(work, RETRIES if repeat else 0)
+                finally:
+                    timer.cancel()
+        except TimeoutError as late:
+            raise SupplierError("timeout", f"no answer within {seconds:.0f} s") from late
+
+    async def _with_retries(self, work: Callable[[], Awaitable[R]], retries: int) -> R:
+        for attempt in range(retries):
+            try:
+                return await self._attempt(work)
+            except SupplierError as failure:
+                if failure.supplier_code not in TROUBLE:
+                    raise
+                pause = failure.retry_after or 2**attempt * random.uniform(0.1, 0.3)  # noqa: S311 - jitter, no secret
+                await self._clock.sleep(min(pause, LONGEST_RETRY_AFTER))
+        return await self._attempt(work)
+
+    async def _attempt(self, work: Callable[[], Awaitable[R]]) -> R:
+        await self._rate.turn()
+        trial = self.breaker.admit()
+        outcome, judge = "permanent", self.breaker.abandoned
+        try:
+            done = await work()
+            outcome, judge = "ok", self.breaker.passed
+        except SupplierError as failure:
+            outcome = failure.supplier_code
+            judge = self.breaker.failed if outcome in TROUBLE else self.breaker.passed
+            raise
+        except Unavailable as away:  # our own storage, not the supplier
+            outcome = "transient"
+            raise SupplierError("transient", "the supplier cannot be reached") from away
+        except asyncio.CancelledError:  # the time limit
+            outcome, judge = "timeout", self.breaker.failed
+            raise
+        finally:
+            metrics.SUPPLIER_REQUESTS_TOTAL.labels(self._supplier, outcome).inc()
+            judge(trial=trial)
+        return done

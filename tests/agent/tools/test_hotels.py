@@ -1,0 +1,262 @@
+"""Rooms: searching, checking a rate, and booking what a human was shown, once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+
+from voyagent.actors import ids
+from voyagent.actors.agent.tools.catalogue import CATALOGUE
+from voyagent.actors.agent.tools.tool import Order, Placed
+from voyagent.actors.counters import AgencySuppliers
+from voyagent.actors.domain.audit import canonical
+from voyagent.actors.domain.money import Money
+from voyagent.actors.suppliers.protocols import SupplierError
+from voyagent.storage.ledger import verdict
+from voyagent.storage.offer_cache import OfferCache
+
+SEARCH = {"country": "AE", "city": "Dubai", "check_in": "2026-12-05", "check_out": "2026-12-07", "guests": 2}
+
+
+def reason(output: Any) -> str:
+    assert isinstance(output, dict), output
+    assert verdict(output) == "failed"
+    assert output["detail"]
+    return cast("str", output["reason"])
+
+
+async def rate_key(desk: Any) -> str:
+    return cast("str", (await desk.read("search_hotels", **SEARCH))["results"][0]["rate_keys"][0])
+
+
+async def ready(desk: Any) -> dict[str, Any]:
+    """The input of a booking that could be made."""
+    return {"rate_key": await rate_key(desk), "passenger_ids": [await desk.person()]}
+
+
+async def test_a_search_tells_properties_cheapest_first_and_rates_that_can_be_booked(desk: Any) -> None:
+    found = await desk.read("search_hotels", **SEARCH)
+    assert list(found) == ["count", "results"]
+    assert found["count"] == len(found["results"]) == 3
+    prices = [Money.read(place["from_price"]).amount for place in found["results"]]
+    assert prices == sorted(prices)
+    place = found["results"][0]
+    assert list(place) == [
+        "property_id",
+        "name",
+        "city",
+        "country",
+        "star_rating",
+        "rate_count",
+        "from_price",
+        "rate_keys",
+        "valid_until",
+    ]
+    assert place["rate_count"] == len(place["rate_keys"])
+    assert place["from_price"].startswith("INR ")
+    checked = [await desk.read("check_hotel_rate", rate_key=key) for key in place["rate_keys"]]
+    amounts = [Money.read(each["price"]).amount for each in checked]
+    assert amounts == sorted(amounts)
+    assert checked[0]["price"] == place["from_price"]
+
+
+async def test_a_city_is_found_however_it_is_typed_and_an_unknown_one_has_nothing(desk: Any) -> None:
+    shown = (await desk.read("search_hotels", **SEARCH))["count"]
+    assert (await desk.read("search_hotels", **SEARCH | {"city": " DUBAI"}))["count"] == shown
+    assert await desk.read("search_hotels", **SEARCH | {"city": "Atlantis"}) == {"count": 0, "results": []}
+    assert await desk.read("search_hotels", **SEARCH | {"country": "IN"}) == {"count": 0, "results": []}
+
+
+async def test_a_budget_is_held_against_prices_of_its_own_currency_alone(desk: Any) -> None:
+    first = (await desk.read("search_hotels", **SEARCH, currency="AED"))["results"][0]
+    limit = Money.read(first["from_price"])
+    assert limit.currency == "AED"
+    found = await desk.read("search_hotels", **SEARCH, currency="AED", budget_max=f"{limit.amount:f}")
+    assert [(place["name"], place["rate_count"]) for place in found["results"]] == [(first["name"], 1)]
+    # the house does not count in this one and answers in dollars: nothing is compared across currencies
+    assert (await desk.read("search_hotels", **SEARCH, currency="XAU", budget_max="100000"))["count"] == 0
+    assert (await desk.read("search_hotels", **SEARCH, currency="XAU"))["results"][0]["from_price"].startswith("USD ")
+
+
+async def test_a_checked_rate_is_told_with_its_terms_and_kept(desk: Any) -> None:
+    key = await rate_key(desk)
+    checked = await desk.read("check_hotel_rate", rate_key=key)
+    assert list(checked) == ["checked", "rate_key", "price", "is_refundable", "board_basis", "valid_until"]
+    assert (checked["checked"], checked["rate_key"], checked["board_basis"]) == (True, key, "RO")
+    assert checked["valid_until"] == f"{desk.clock.now() + timedelta(minutes=20):%Y-%m-%dT%H:%M:%S.%fZ}"
+    row = await desk.agency.db.fetchrow("SELECT * FROM offers")
+    assert (row["id"], row["kind"], row["supplier"]) == (key, "hotel", "house")
+
+
+async def test_a_rate_that_is_gone_or_nobodys_is_told_apart(desk: Any, other_agency: Any) -> None:
+    key = await rate_key(desk)
+    fare = (await desk.fare())["fare_id"]
+    for unknown in ("nobody", fare):
+        assert reason(await desk.read("check_hotel_rate", rate_key=unknown)) == "offer_not_found"
+    ours = desk.context
+    desk.context = replace(ours, suppliers=AgencySuppliers(desk.agency.tenant_id, [], desk.agency.store))
+    assert reason(await desk.read("check_hotel_rate", rate_key=key)) == "capability_not_supported"
+    refused = await desk.read("search_hotels", **SEARCH)
+    assert refused["error"].startswith("capability_not_supported: ")
+    desk.context = replace(ours, tenant_id=other_agency.tenant_id)
+    assert reason(await desk.read("check_hotel_rate", rate_key=key)) == "offer_not_found"
+    desk.context = ours
+    await desk.clock.advance(20 * 60)
+    assert reason(await desk.read("check_hotel_rate", rate_key=key)) == "offer_expired"
+
+
+async def test_a_stay_is_put_to_a_human_with_all_that_matters_on_one_line(desk: Any) -> None:
+    people = [await desk.person("Asha Rao"), await desk.person("Ravi Rao")]
+    key = await rate_key(desk)
+    gate = await desk.gate("book_hotel", rate_key=key, passenger_ids=people, buyer_reference="PO-7")
+    price = (await desk.read("check_hotel_rate", rate_key=key))["price"]
+    assert "\n" not in gate.summary
+    for part in (
+        gate.bound["property"]["name"],
+        "Dubai AE",
+        "2026-12-05 to 2026-12-07 (2 nights)",
+        "2 guests: Asha Rao, Ravi Rao",
+        "RO",
+        "not refundable",
+        price,
+        "supplier house",
+        "reference PO-7",
+        f"ends {gate.expires_at:%Y-%m-%d %H:%M} UTC",
+    ):
+        assert part in gate.summary
+    bound = gate.bound
+    assert json.loads(canonical(bound)) == bound
+    assert (bound["check_in"], bound["check_out"], bound["guests"]) == ("2026-12-05", "2026-12-07", 2)
+    assert [person["name"] for person in bound["persons"]] == ["Asha Rao", "Ravi Rao"]
+    asked_again = await desk.gate("book_hotel", rate_key=key, passenger_ids=people, buyer_reference="PO-7")
+    assert asked_again.bound == bound
+
+
+async def test_the_longest_summary_of_a_stay_still_fits(desk: Any) -> None:
+    found = await desk.read("search_hotels", **SEARCH | {"guests": 18})
+    people = [await desk.person(f"{'Wolfeschlegelstein' * 12} {place}") for place in range(18)]
+    key = found["results"][0]["rate_keys"][0]
+    gate = await desk.gate("book_hotel", rate_key=key, passenger_ids=people, buyer_reference="x" * 128)
+    assert len(gate.summary) <= 1024
+    assert "supplier house" in gate.summary
+
+
+async def test_b58_an_approved_stay_is_booked_written_down_and_read(desk: Any) -> None:
+    given = await ready(desk)
+    gate = await desk.gate("book_hotel", **given)
+    key = await desk.agency.call("book_hotel")
+    booked = await desk.place("book_hotel", bound=gate.bound, key=key, **given)
+    assert list(booked) == ["booked", "booking_id", "supplier", "supplier_ref", "status"]
+    assert (booked["booked"], booked["supplier"], booked["status"]) == (True, "house", "confirmed")
+    row = await desk.agency.db.fetchrow("SELECT * FROM bookings")
+    assert (row["kind"], str(row["id"]), str(row["tool_call_id"])) == ("hotel", booked["booking_id"], key)
+    order = await desk.agency.db.fetchrow("SELECT * FROM house_orders")
+    assert (order["kind"], str(order["id"])) == ("hotel", booked["supplier_ref"])
+    kept = json.loads(order["data"])
+    assert kept["stay"] == {"check_in": "2026-12-05", "check_out": "2026-12-07", "guests": 2}
+    assert [person["name"] for person in kept["persons"]] == ["Asha Rao"]
+    read = await desk.read("read_hotel_booking", booking_id=booked["booking_id"])
+    assert read == {
+        "read": True,
+        "booking_id": booked["booking_id"],
+        "supplier": "house",
+        "supplier_ref": booked["supplier_ref"],
+        "status": "confirmed",
+        "check_in": "2026-12-05",
+        "check_out": "2026-12-07",
+        "price": Money.of(gate.bound["price"]["amount"], gate.bound["price"]["currency"]).text,
+    }
+
+
+async def test_only_a_stay_of_the_agency_is_read(desk: Any, other_agency: Any) -> None:
+    given = await ready(desk)
+    gate = await desk.gate("book_hotel", **given)
+    booked = await desk.place("book_hotel", bound=gate.bound, **given)
+    flight = await desk.ready()
+    flown = await desk.place(bound=(await desk.gate(**flight)).bound, **flight)
+    for unknown in (ids.uuid7(), "not-an-id", flown["booking_id"]):
+        assert reason(await desk.read("read_hotel_booking", booking_id=unknown)) == "not_found"
+    desk.context = replace(desk.context, tenant_id=other_agency.tenant_id)
+    assert reason(await desk.read("read_hotel_booking", booking_id=booked["booking_id"])) == "not_found"
+
+
+async def test_b17_the_same_stay_placed_many_times_is_booked_once(desk: Any) -> None:
+    given = await ready(desk)
+    gate = await desk.gate("book_hotel", **given)
+    key = await desk.agency.call("book_hotel")
+    outputs = await asyncio.gather(*(desk.place("book_hotel", bound=gate.bound, key=key, **given) for _ in range(16)))
+    assert all(output == outputs[0] for output in outputs)
+    assert (await desk.count("house_orders"), await desk.count("bookings")) == (1, 1)
+
+
+async def test_an_approved_stay_outlives_the_cache(desk: Any) -> None:
+    given = await ready(desk)
+    gate = await desk.gate("book_hotel", **given)
+    desk.context = replace(desk.context, offers=OfferCache(None, desk.clock))
+    assert (await desk.place("book_hotel", bound=gate.bound, **given))["booked"] is True
+
+
+async def test_no_human_is_asked_for_a_stay_that_cannot_be_booked(desk: Any) -> None:
+    given = await ready(desk)
+    three = [*given["passenger_ids"], await desk.person("Ravi Rao"), await desk.person("Mira Rao")]
+    cases = {
+        "offer_not_found": {"rate_key": "nobody"},
+        "passenger_not_found": {"passenger_ids": [ids.uuid7()]},
+        "supplier_refused": {"passenger_ids": three},
+    }
+    for why, change in cases.items():
+        assert reason(await desk.check("book_hotel", **given | change)) == why
+    assert await desk.count("offers") == 0
+    desk.hotels.surcharge = 100
+    assert reason(await desk.check("book_hotel", **given)) == "price_changed"
+    await desk.read("check_hotel_rate", rate_key=given["rate_key"])
+    assert "Book " in (await desk.gate("book_hotel", **given)).summary, "the price it was checked at is known now"
+    await desk.clock.advance(20 * 60)
+    assert reason(await desk.check("book_hotel", **given)) == "offer_expired"
+
+
+async def test_b3_a_stay_that_changed_after_the_approval_is_asked_for_anew(desk: Any) -> None:
+    given = await ready(desk)
+    gate = await desk.gate("book_hotel", **given)
+    other = {"passenger_ids": [await desk.person("Ravi Rao")]}
+    for change in (other, {"buyer_reference": "PO-8"}, {"rate_key": await rate_key(desk)}):
+        output = await desk.place("book_hotel", bound=gate.bound, **given | change)
+        assert reason(output) == "changed_since_approval"
+    desk.hotels.surcharge = 100
+    assert reason(await desk.place("book_hotel", bound=gate.bound, **given)) == "changed_since_approval"
+    desk.hotels.surcharge = 0
+    await desk.plan("upsert_passenger", passenger_id=given["passenger_ids"][0], full_name="Asha Rai")
+    assert reason(await desk.place("book_hotel", bound=gate.bound, **given)) == "changed_since_approval"
+    assert desk.hotels.bookings == 0
+
+
+async def test_a_stay_cut_short_after_the_supplier_acted_is_found_again(desk: Any) -> None:
+    given = await ready(desk)
+    gate = await desk.gate("book_hotel", **given)
+    key = await desk.agency.call("book_hotel")
+    tool = cast("Order[Any]", CATALOGUE["book_hotel"])
+    assert isinstance(await tool.place(tool.parse(given), gate.bound, key, desk.context), Placed)
+    await desk.clock.advance(3600)
+    assert await tool.repeatable(tool.parse(given), gate.bound, desk.context)
+    assert (await desk.place("book_hotel", bound=gate.bound, key=key, again=True, **given))["booked"] is True
+    assert (await desk.count("house_orders"), await desk.count("bookings")) == (1, 1)
+
+
+@pytest.mark.parametrize(("code", "expected"), [("conflict", "supplier_refused"), ("permanent", "supplier_refused")])
+async def test_a_suppliers_no_to_a_stay_is_told(desk: Any, code: Any, expected: str) -> None:
+    given = await ready(desk)
+    gate = await desk.gate("book_hotel", **given)
+    desk.hotels.temper = SupplierError(code, "no room")
+    assert reason(await desk.place("book_hotel", bound=gate.bound, **given)) == expected
+
+
+async def test_b53_a_stay_whose_outcome_nobody_knows_is_called_unknown(desk: Any) -> None:
+    given = await ready(desk)
+    gate = await desk.gate("book_hotel", **given)
+    desk.hotels.temper = SupplierError("transient", "the line went dead")
+    assert verdict(await desk.place("book_hotel", bound=gate.bound, **given)) == "unknown"
