@@ -92,12 +92,16 @@ def shapes(
     body: type[BaseModel] | None,
     body_required: bool,
     query: type[BaseModel] | None,
+    context: Any = None,
 ) -> tuple[BaseModel | None, BaseModel | None]:
-    """Body and query as their models, or Invalid with everything wrong with either."""
+    """Body and query as their models, or Invalid with everything wrong with either.
+
+    ``context`` is what validators may ask besides what was sent.
+    """
     document = _document(request, raw, required=body_required) if body is not None else None
     items: list[Item] = []
-    read_query = None if query is None else _checked(query, _parameters(request, query), "query", items)
-    read_body = None if body is None or document is None else _checked(body, document, "body", items)
+    read_query = None if query is None else _checked(query, _parameters(request, query), "query", items, context)
+    read_body = None if body is None or document is None else _checked(body, document, "body", items, context)
     if items:
         raise Invalid(items[:MAX_ITEMS])
     return read_body, read_query
@@ -174,7 +178,9 @@ def _is_list(annotation: Any) -> bool:
     return get_origin(annotation) is list or any(_is_list(part) for part in get_args(annotation))
 
 
-def _checked(model: type[BaseModel], value: Mapping[str, Any], where: str, items: list[Item]) -> BaseModel | None:
+def _checked(
+    model: type[BaseModel], value: Mapping[str, Any], where: str, items: list[Item], context: Any
+) -> BaseModel | None:
     """The model made of ``value``; ``None`` after adding to ``items`` what is wrong with it."""
     unstorable = dict.fromkeys(_unstorable(value, (where,)))
     items.extend(
@@ -182,7 +188,7 @@ def _checked(model: type[BaseModel], value: Mapping[str, Any], where: str, items
         for place in unstorable
     )
     try:
-        made = model.model_validate(value)
+        made = model.model_validate(value, context=context)
     except ValidationError as error:
         told = error.errors(include_url=False, include_input=False)
         items.extend(_told(one, where) for one in told if (where, *one["loc"]) not in unstorable)

@@ -59,6 +59,7 @@ class Endpoint:
                 body=route.body,
                 body_required=route.body_required,
                 query=route.query,
+                context=self._services.settings,
             )
         if route.idempotent:
             call.idempotency = self._key(call)

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from .guards import DECIDER, INTERNAL, MYSELF, PERSON, PERSON_WRITER, PUBLIC, READER, WRITER
-from .handlers import accounts, api_keys, approvals, health, internal, messages, money, sessions
+from .guards import ADMIN, DECIDER, INTERNAL, MYSELF, PERSON, PERSON_ADMIN, PERSON_WRITER, PUBLIC, READER, WRITER
+from .handlers import (
+    accounts,
+    api_keys,
+    approvals,
+    health,
+    internal,
+    members,
+    messages,
+    money,
+    sessions,
+    signed_in,
+    tenant_settings,
+)
 from .route import EVENT_STREAM, Route
 from .wire.accounts import (
     AuthResponse,
@@ -18,6 +30,7 @@ from .wire.accounts import (
 )
 from .wire.api_keys import CreateApiKeyRequest, CreateApiKeyResponse, ListApiKeysResponse
 from .wire.approvals import ApprovalItem, ApprovalListQuery, ApprovalListResponse, ResolveApprovalRequest
+from .wire.members import MemberItem, MemberPatchRequest, MembersQuery, MembersResponse, SignedInSessionsResponse
 from .wire.sessions import (
     CancelRequest,
     CancelResponse,
@@ -32,6 +45,7 @@ from .wire.sessions import (
     TranscriptQuery,
     TranscriptResponse,
 )
+from .wire.tenant_settings import TenantSettingsPatchRequest, TenantSettingsResponse
 
 OBJECT: Final[dict[str, Any]] = {"type": "object", "additionalProperties": True}
 TEXTS: Final[dict[str, Any]] = {"type": "object", "additionalProperties": {"type": "string"}}
@@ -47,6 +61,8 @@ SIGN_IN: Final = {401: ("invalid_credentials", "account_inactive", "email_not_ve
 REFRESH: Final = {401: ("invalid_refresh_token",)}
 NEW_KEY: Final = {409: ("api_key_limit",)}
 NO_KEY: Final = {404: ("not_found",)}
+MEMBER: Final = {404: ("member_not_found",), 409: ("last_admin",)}
+SETTINGS: Final = {422: ("rate_limit_hour_below_minute",)}
 NO_SESSION: Final = {404: ("session_not_found",)}
 NO_APPROVAL: Final = {404: ("approval_not_found",)}
 BAD_FILTER: Final = {422: ("invalid_session_id",)}
@@ -82,6 +98,19 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", "/auth/api-keys", api_keys.page, PERSON, name="list_api_keys_route", reply=ListApiKeysResponse),
     Route("POST", "/auth/api-keys/{key_id}/revoke", api_keys.revoke, PERSON, 204, name="revoke_api_key_route",
           idempotent=True, refusals=NO_KEY),
+    Route("GET", "/auth/sessions", signed_in.page, PERSON, name="list_own_sessions",
+          reply=SignedInSessionsResponse, addition=True),
+    Route("POST", "/auth/sessions/{session_id}/revoke", signed_in.revoke, PERSON, 204, name="revoke_own_session",
+          idempotent=True, refusals=NO_SESSION, addition=True),
+    Route("GET", "/auth/members", members.page, PERSON_ADMIN, name="list_members",
+          query=MembersQuery, reply=MembersResponse, addition=True),
+    Route("PATCH", "/auth/members/{user_id}", members.change, PERSON_ADMIN, name="change_member", refusals=MEMBER,
+          body=MemberPatchRequest, reply=MemberItem, addition=True),
+
+    Route("GET", "/tenant-settings", tenant_settings.read, READER, name="get_tenant_settings",
+          reply=TenantSettingsResponse),
+    Route("PATCH", "/tenant-settings", tenant_settings.change, ADMIN, name="patch_tenant_settings", refusals=SETTINGS,
+          body=TenantSettingsPatchRequest, reply=TenantSettingsResponse),
 
     Route("POST", SESSIONS, sessions.create, WRITER, 201, name="create_session", idempotent=True,
           body=SessionCreateRequest, body_required=False, reply=SessionCreateResponse),

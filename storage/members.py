@@ -13,7 +13,7 @@ from ..actors.domain.identity import Role
 from ..actors.ids import uuid7
 from . import audit
 from .families import end_families
-from .operations import Command
+from .operations import Command, Query
 
 if TYPE_CHECKING:
     from .engine import Connection
@@ -39,6 +39,15 @@ UPDATE invites SET status = 'revoked', revoked_at = $3
  WHERE tenant_id = $1 AND invited_by_user_id = $2 AND status = 'pending' RETURNING id, email
 """
 
+PAGE = """
+SELECT whole.total, u.*
+  FROM (SELECT count(*) AS total FROM users WHERE tenant_id = $1 AND released_at IS NULL) whole
+  LEFT JOIN LATERAL (
+       SELECT id, email, display_name, role, is_active, email_verified, totp_enabled_at, last_login_at, created_at
+         FROM users WHERE tenant_id = $1 AND released_at IS NULL ORDER BY created_at, id LIMIT $2 OFFSET $3) u ON true
+ ORDER BY u.created_at, u.id
+"""
+
 SWITCH_AGENCY = "UPDATE tenants SET is_active = $2 WHERE id = $1 RETURNING id"
 
 
@@ -60,6 +69,26 @@ class Member:
     def governs(self) -> bool:
         """Whether they are one of the admins an agency cannot be without."""
         return self.is_active and self.role is Role.AGENCY_ADMIN
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """A page of members, and how many there are in all."""
+
+    items: tuple[Member, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Query[Members]):
+    """The members of an agency, oldest first; closed accounts are nobody's any more."""
+
+    limit: int
+    offset: int
+
+    async def run(self, db: Connection) -> Members:
+        rows = await db.fetch(PAGE, self.tenant_id, self.limit, self.offset)
+        return Members(tuple(_member(row) for row in rows if row["id"] is not None), rows[0]["total"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

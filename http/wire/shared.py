@@ -44,6 +44,10 @@ class Reply(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+UNSENT: Any = None
+"""The default of a field that may be left out but not be null. Whether it was sent, ``model_fields_set`` knows."""
+
+
 def coded(code: str) -> ValueError:
     """For validators to raise: a 422 list item ``value_error`` with ``ctx.code``."""
     return ValueError(code)

@@ -51,6 +51,20 @@ BOUNDED = {
 }
 """Request fields that have a limit the published shape does not name (business 2.6, 5.4; identity 9)."""
 
+NO_NULL = {
+    "TenantSettingsPatchRequest": {
+        "rate_limit_per_minute",
+        "rate_limit_per_hour",
+        "locale",
+        "timezone",
+        "default_currency",
+    }
+}
+"""Request fields published as nullable that cannot be cleared (RULINGS 6)."""
+
+OWN_CHOICE = {"TenantSettingsPatchRequest": {"model", "locale", "daily_token_budget"}}
+"""Request fields whose list of values or upper bound is ours (identity 11, RULINGS 6)."""
+
 OTHER_MEDIA = {
     ("/chat/sessions/{session_id}/messages", "post"): EVENT_STREAM,
     ("/internal/metrics", "get"): "text/plain",
@@ -148,6 +162,13 @@ def test_a_request_takes_what_was_published(name: str) -> None:
         kind, bare = kind.get("anyOf", [kind])[0], bare.get("anyOf", [bare])[0]
         for bound in {"maxLength", "maxProperties"} - set(bare):
             kind.pop(bound, None)
+    for field in NO_NULL.get(name, ()):
+        published["properties"][field] = published["properties"][field]["anyOf"][0]
+    for field in OWN_CHOICE.get(name, ()):
+        for shape in (ours, published):
+            kind = shape["properties"][field]
+            for bound in ("enum", "maximum"):
+                kind.get("anyOf", [kind])[0].pop(bound, None)
 
     assert ours == published
 

@@ -1,0 +1,36 @@
+"""``/auth/members``: the people of an agency, for its admins."""
+
+from __future__ import annotations
+
+from ...actors.accounts.actor import ChangeMember
+from ...actors.domain.identity import Role
+from ...storage.members import Page
+from ..call import Answer, Call
+from ..wire.members import MemberItem, MemberPatchRequest, MembersQuery, MembersResponse
+
+
+async def page(call: Call) -> Answer:
+    """The agency's members, oldest first."""
+    query: MembersQuery = call.query
+    wanted = Page(tenant_id=call.person.tenant_id, limit=query.limit, offset=query.offset)
+    return Answer(MembersResponse.of(await call.services.storage.ask(wanted), query))
+
+
+async def change(call: Call) -> Answer:
+    """Give a member another role, or switch them off or on; it bites on their next request.
+
+    Who is switched off loses sessions, API keys and pending invites for good.
+    """
+    body: MemberPatchRequest = call.body
+    sent = body.model_fields_set
+    changed = await call.services.accounts.ask(
+        ChangeMember(
+            tenant_id=call.person.tenant_id,
+            user_id=call.id("user_id", missing="member_not_found"),
+            role=Role(body.role) if "role" in sent else None,
+            is_active=body.is_active if "is_active" in sent else None,
+            by=call.person.user_id,
+            origin=call.origin,
+        )
+    )
+    return Answer(MemberItem.of(changed))

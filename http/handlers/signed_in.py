@@ -1,0 +1,34 @@
+"""``/auth/sessions``: where one is signed in."""
+
+from __future__ import annotations
+
+from ...actors.accounts.actor import RevokeSession
+from ...storage.departures import Mine
+from ..call import Answer, Call
+from ..wire.members import SignedInSession, SignedInSessionsResponse
+from .api_keys import emptied
+from .sessions import again
+
+
+async def page(call: Call) -> Answer:
+    """One's own live sessions, newest use first."""
+    who = call.person
+    mine = await call.services.storage.ask(
+        Mine(tenant_id=who.tenant_id, user_id=who.user_id, now=call.services.clock.now())
+    )
+    items = [SignedInSession.of(session, who.family_id) for session in mine]
+    return Answer(SignedInSessionsResponse(items=items))
+
+
+async def revoke(call: Call) -> Answer:
+    """End one of one's own sessions, with its tokens, at once. A second time changes nothing."""
+    done = await call.services.accounts.ask(
+        RevokeSession(
+            principal=call.person,
+            session_id=call.id("session_id", missing="session_not_found"),
+            origin=call.origin,
+            key=call.idempotency,
+            reply=emptied,
+        )
+    )
+    return Answer() if done is None else again(done)

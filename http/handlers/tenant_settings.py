@@ -1,0 +1,28 @@
+"""``/tenant-settings``."""
+
+from __future__ import annotations
+
+from ...actors import tenant
+from ...storage.settings import Load
+from ..call import Answer, Call
+from ..wire.tenant_settings import TenantSettingsPatchRequest, TenantSettingsResponse
+
+
+async def read(call: Call) -> Answer:
+    """The agency's settings."""
+    load = Load(tenant_id=call.person.tenant_id, now=call.services.clock.now())
+    return Answer(TenantSettingsResponse.of(await call.services.storage.ask(load)))
+
+
+async def change(call: Call) -> Answer:
+    """Change what is sent and keep the rest. The next turn of any conversation obeys."""
+    body: TenantSettingsPatchRequest = call.body
+    changed = await call.services.root.ask(
+        tenant.Change(
+            tenant_id=call.person.tenant_id,
+            changes=body.changes,
+            by=call.person.user_id,
+            origin=call.origin,
+        )
+    )
+    return Answer(TenantSettingsResponse.of(changed))
