@@ -1,0 +1,408 @@
+"""``make bench``: figures of the service on this machine, one JSON line each, in under four minutes.
+
+The service, the model and the clients are processes of their own, as in life, so on two cores they share what there is.
+``python tests/bench/run.py turns fan_out`` measures only what is named.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from clients import Target, crowd, hammer, percentile, rounded
+from processes import Part, allow_many_connections, part, whole_service
+
+from voyagent.actors.agent.rehearsal import KEY
+from voyagent.storage import migrate
+from voyagent.storage.embedded import EmbeddedServers
+
+PASSWORD = "a long password 1"
+RATE = 20.0
+ROUNDS = 5
+ROUND_SECONDS = 0.8
+CONNECTIONS = 16
+VIEWERS = (1, 100, 1000)
+TURNS = (1, 50, 200)
+SESSIONS = 400
+REPLAYS = 200
+SIGN_INS = 20
+
+
+@dataclass(slots=True)
+class Agency:
+    """Somebody who works with the service."""
+
+    at: Target
+    tenant_id: str
+    email: str
+
+    async def session(self) -> str:
+        return str((await self.at.ask("POST", "/chat/sessions"))["session_id"])
+
+    async def sessions(self, count: int) -> list[str]:
+        """Fresh ones, made eight at a time."""
+        made: list[str] = []
+        while len(made) < count:
+            made += await asyncio.gather(*(self.session() for _ in range(min(8, count - len(made)))))
+        return made
+
+    def message(self, session_id: str) -> bytes:
+        return self.at.request("POST", f"/chat/sessions/{session_id}/messages", {"message": "Go on"})
+
+    def events(self, session_id: str, query: str = "") -> bytes:
+        return self.at.request("GET", f"/chat/sessions/{session_id}/events{query}")
+
+
+@dataclass(slots=True)
+class Bench:
+    """What all figures stand on."""
+
+    folder: Path
+    servers: EmbeddedServers
+    model: Part
+
+    @asynccontextmanager
+    async def service(self) -> AsyncIterator[tuple[Part, Agency]]:
+        """A fresh service with an agency that has no limits."""
+        environ = {
+            "VOYAGENT_ENV": "development",
+            "VOYAGENT_PORT": "0",
+            "VOYAGENT_DB_URL": self.servers.url,
+            "VOYAGENT_REDIS_URL": self.servers.redis_url,
+            "VOYAGENT_DATA_DIR": str(self.folder),
+            "VOYAGENT_GUARD": "off",
+            "VOYAGENT_AUTH_SKIP_EMAIL_VERIFICATION": "true",
+            "VOYAGENT_SUPPLIERS": "house",
+            "ANTHROPIC_API_KEY": KEY,
+            "ANTHROPIC_BASE_URL": self.model.url,
+        }
+        async with part("service", environ) as running:
+            agency = await _sign_up(running.url)
+            db = await asyncpg.connect(self.servers.admin_url.replace("/postgres?", "/voyagent?"))
+            await db.execute("UPDATE tenant_settings SET rate_limit_per_minute = 100000, rate_limit_per_hour = 100000")
+            await db.close()
+            yield running, agency
+
+
+async def _sign_up(url: str) -> Agency:
+    email = f"bench-{time.monotonic_ns()}@example.com"
+    body = {"email": email, "password": PASSWORD, "full_name": "Asha Rao", "agency_name": "Bench Travels"}
+    answer = await Target(url).ask("POST", "/auth/sign-up", body)
+    return Agency(Target(url, answer["access_token"]), answer["user"]["tenant_id"], email)
+
+
+def report(figure: str, **values: Any) -> None:
+    """One line."""
+    said = {name: rounded(value) if isinstance(value, float) else value for name, value in values.items()}
+    print(json.dumps({"figure": figure, **said}), flush=True)
+
+
+async def requests(bench: Bench) -> None:
+    """Small requests against a bare handler, taking turns."""
+    async with part("bare") as bare, bench.service() as (running, agency):
+        targets = {
+            "bare": (Target(bare.url), "/"),
+            "health": (Target(running.url), "/health"),
+            "auth_me": (agency.at, "/auth/me"),
+        }
+        rates: dict[str, list[float]] = {name: [] for name in targets}
+        for _ in range(ROUNDS):
+            for name, (target, path) in targets.items():
+                rate, _times = await hammer(
+                    target, target.request("GET", path), connections=CONNECTIONS, seconds=ROUND_SECONDS
+                )
+                rates[name].append(rate)
+        plain = statistics.median(rates["bare"])
+        for name, goal in (("health", 0.6), ("auth_me", 0.25)):
+            ratio = statistics.median(ours / theirs for ours, theirs in zip(rates[name], rates["bare"], strict=True))
+            report(
+                f"GET {targets[name][1]}",
+                requests_per_second=statistics.median(rates[name]),
+                bare_aiohttp=plain,
+                ratio=ratio,
+                goal=goal,
+            )
+
+
+async def turns(bench: Bench) -> None:
+    """Words of the model on their way to whoever waits, at the model's pace and at ours."""
+    async with bench.service() as (running, agency):
+        await _directly(bench, 200)
+        for count in TURNS:
+            deltas = int(RATE * 4)
+            await bench.model.do("pace", deltas=deltas, rate=RATE)
+            times, seconds, cpu = await _turns(running, agency, count)
+            report(
+                "deltas at 20/s each",
+                turns=count,
+                deltas=len(times),
+                missing=count * deltas - len(times),
+                deltas_per_second=len(times) / seconds,
+                added_ms_p50=percentile(times, 0.5),
+                added_ms_p99=percentile(times, 0.99),
+                service_cpu=cpu / seconds,
+                goal="p50 < 5 ms, p99 < 25 ms with 200",
+            )
+        for count in TURNS:
+            deltas = 4000 // min(count, 10) if count < 200 else 100
+            await bench.model.do("pace", deltas=deltas, rate=0.0)
+            times, seconds, cpu = await _turns(running, agency, count)
+            report(
+                "deltas unpaced",
+                turns=count,
+                deltas=len(times),
+                missing=count * deltas - len(times),
+                deltas_per_second=len(times) / seconds,
+                service_cpu=cpu / seconds,
+            )
+
+
+async def _turns(running: Part, agency: Agency, count: int) -> tuple[list[float], float, float]:
+    """All deltas' times, the seconds from the first start to the last end, and the service's processor time."""
+    sessions = await agency.sessions(count)
+    async with crowd() as senders:
+        cpu, began = await running.do("cpu"), time.perf_counter()
+        await senders.add(agency.at, map(agency.message, sessions), keep=True)
+        await senders.ended()
+        seconds = time.perf_counter() - began
+        cpu = await running.do("cpu") - cpu
+        return [each for sender in senders.listeners for each in sender.latencies()], seconds, cpu
+
+
+async def _directly(bench: Bench, count: int) -> None:
+    """The same deltas without a service between: what model and clients cost by themselves."""
+    await bench.model.do("pace", deltas=int(RATE * 2), rate=RATE)
+    body = {"model": "m", "max_tokens": 64, "stream": True, "messages": [{"role": "user", "content": "Go on"}]}
+    target = Target(bench.model.url)
+    heads = {"x-api-key": KEY, "anthropic-version": "2023-06-01"}
+    async with crowd() as readers:
+        await readers.add(target, [target.request("POST", "/v1/messages", body, **heads)] * count, keep=True)
+        await readers.ended()
+        times = [each for reader in readers.listeners for each in reader.latencies()]
+    report("deltas straight from the model", turns=count, ms_p50=percentile(times, 0.5), ms_p99=percentile(times, 0.99))
+
+
+async def fan_out(bench: Bench) -> None:
+    """One session's events to many viewers; what a viewer holds; how long a stop takes with a thousand of them."""
+    async with bench.service() as (running, agency):
+        own = await agency.session()
+        for count in VIEWERS:
+            async with crowd() as viewers:
+                before = await running.do("memory")
+                await viewers.add(agency.at, [agency.events(own)] * count)
+                if count == max(VIEWERS):
+                    after = await running.do("memory")
+                    held = (after["rss"] - before["rss"]) / count / 1024
+                    report("idle viewer", viewers=count, kib=held, goal_kib=20)
+                for burst in (1, 10):
+                    took = await running.do("fan_out", session_id=own, burst=burst, seconds=1.5)
+                    await viewers.reached(f"id: {took['last']}\n".encode())
+                    report(
+                        "fan-out",
+                        viewers=count,
+                        events_at_once=burst,
+                        events_per_second=took["events"] / took["seconds"],
+                        service_cpu=took["cpu"] / took["seconds"],
+                        goal=100_000,
+                    )
+                if count == max(VIEWERS):
+                    stopping = asyncio.create_task(running.do("stop"))
+                    began = time.perf_counter()
+                    await viewers.ended()
+                    streams = time.perf_counter() - began
+                    report("stop", streams=count, seconds=await stopping, streams_ended_after=streams, goal_seconds=5)
+
+
+async def replay(bench: Bench) -> None:
+    """200 events again: from the table, as after a passivation, and from memory."""
+    async with bench.service() as (running, agency):
+        own = await agency.session()
+        await running.do("fill", tenant_id=agency.tenant_id, session_id=own, events=200)
+        await _replay(running, agency, own, "table", 0)
+        async with crowd() as viewers:
+            await viewers.add(agency.at, [agency.events(own)])
+            took = await running.do("fan_out", session_id=own, burst=200, seconds=0.0001)
+        await _replay(running, agency, own, "memory", took["last"] - 200)
+
+
+async def _replay(running: Part, agency: Agency, own: str, source: str, after: int) -> None:
+    request = agency.events(own, f"?follow=0&last_event_id={after}")
+    await running.do("count_writes")
+    async with crowd() as readers:
+        await readers.add(agency.at, [request])
+        await readers.ended()
+    writes = [size for size in await running.do("writes") if size > 1000]
+    cpu = await running.do("cpu")
+    times = []
+    for _ in range(REPLAYS):
+        async with crowd() as readers:
+            began = time.perf_counter()
+            await readers.add(agency.at, [request])
+            await readers.ended()
+            times.append((time.perf_counter() - began) * 1000)
+    cpu = await running.do("cpu") - cpu
+    report(
+        "replay of 200 events",
+        source=source,
+        server_ms=cpu / REPLAYS * 1000,
+        client_ms_p50=percentile(times, 0.5),
+        writes=len(writes),
+        bytes=sum(writes),
+        goal="one write, < 2 ms of server time",
+    )
+
+
+async def memory(bench: Bench) -> None:
+    """Sessions awake, and what is left of them when they sleep."""
+    async with bench.service() as (running, agency):
+        own = await agency.sessions(SESSIONS)
+        await _wake(agency, own[:50])
+        await running.do("sleep", tenant_id=agency.tenant_id, session_ids=own[:50])
+        before = await running.do("memory")
+        await _wake(agency, own)
+        awake = await running.do("memory")
+        await running.do("sleep", tenant_id=agency.tenant_id, session_ids=own)
+        asleep = await running.do("memory")
+        report(
+            "idle session",
+            sessions=awake["sessions"],
+            awake_kib=(awake["rss"] - before["rss"]) / SESSIONS / 1024,
+            awake_blocks=(awake["blocks"] - before["blocks"]) / SESSIONS,
+            passivated_blocks=(asleep["blocks"] - before["blocks"]) / SESSIONS,
+            passivated_logs=asleep["logs"] - before["logs"],
+            goal="0 after passivation",
+        )
+
+
+async def _wake(agency: Agency, sessions: list[str]) -> None:
+    for first in range(0, len(sessions), 8):
+        paths = [f"/chat/sessions/{each}/events?follow=0" for each in sessions[first : first + 8]]
+        await asyncio.gather(*(agency.at.ask("GET", path) for path in paths))
+
+
+async def passwords(bench: Bench) -> None:
+    """Hashing at full size must not be felt by anybody else."""
+    async with bench.service() as (running, agency):
+        quiet = await _felt(running, 2.0)
+        body = {"email": agency.email, "password": PASSWORD}
+        done = 0
+
+        async def come_in() -> None:
+            nonlocal done
+            while True:
+                await Target(running.url).ask("POST", "/auth/sign-in", body)
+                done += 1
+
+        people = [asyncio.create_task(come_in()) for _ in range(SIGN_INS)]
+        try:
+            await asyncio.sleep(0.5)
+            done = 0
+            busy = await _felt(running, 4.0)
+        finally:
+            for each in people:
+                each.cancel()
+            await asyncio.gather(*people, return_exceptions=True)
+        report(
+            "sign-ins in flight",
+            sign_ins=SIGN_INS,
+            sign_ins_per_second=done / 4.0,
+            loop_lag_ms_p99=busy[0],
+            loop_lag_ms_p99_idle=quiet[0],
+            health_ms_p99=busy[1],
+            health_ms_p99_idle=quiet[1],
+            goal="health p99 <= idle + 10 ms",
+        )
+
+
+async def _felt(running: Part, seconds: float) -> tuple[float, float]:
+    """The loop's lag and the time of ``GET /health``, p99 in milliseconds."""
+    target = Target(running.url)
+    await running.do("lag_begin")
+    _, times = await hammer(target, target.request("GET", "/health"), connections=4, seconds=seconds, pause=0.01)
+    late = await running.do("lag_end")
+    return percentile(late, 0.99), percentile(times, 0.99) * 1000
+
+
+async def starts(bench: Bench) -> None:
+    """From the command line to a ready service: on an empty folder, on a used one, and after a kill."""
+    folder = bench.folder / "whole"
+    folder.mkdir(mode=0o755)
+    environ = {"VOYAGENT_DATA_DIR": str(folder), "VOYAGENT_PORT": "0"}
+    for case in ("cold", "warm", "after kill -9"):
+        async with whole_service(environ) as process:
+            began = time.perf_counter()
+            url = await _listening(process)
+            await Target(url).ask("GET", "/health/ready")
+            ready = time.perf_counter() - began
+            agency = await _sign_up(url)
+            await agency.session()
+            usable = time.perf_counter() - began
+            began = time.perf_counter()
+            process.send_signal(signal.SIGKILL if case == "warm" else signal.SIGTERM)
+            await process.wait()
+            stopped = time.perf_counter() - began
+        goal = {"after kill -9": {"goal_seconds": 5}}.get(case, {})
+        report("start", case=case, ready_after=ready, first_session_after=usable, stopped_after=stopped, **goal)
+
+
+async def _listening(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    async with asyncio.timeout(60.0):
+        async for line in process.stdout:
+            if found := re.search(rb"listens on (http://\S+)", line):
+                return found[1].decode()
+    raise RuntimeError("the service did not start")
+
+
+FIGURES: dict[str, Callable[[Bench], Awaitable[None]]] = {
+    "requests": requests,
+    "turns": turns,
+    "fan_out": fan_out,
+    "replay": replay,
+    "memory": memory,
+    "passwords": passwords,
+    "starts": starts,
+}
+
+
+async def main(names: list[str]) -> None:
+    """Measure one after another, on servers of the bench's own."""
+    began = time.perf_counter()
+    folder = Path(tempfile.mkdtemp(prefix="voyagent-bench-"))
+    folder.chmod(0o755)
+    try:
+        async with EmbeddedServers(folder / "servers") as servers, part("model") as model:
+            await migrate.upgrade(servers.url)
+            bench = Bench(folder, servers, model)
+            for name in names or FIGURES:
+                await FIGURES[name](bench)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    report("bench", cores=os.cpu_count(), seconds=time.perf_counter() - began)
+
+
+async def _until_signal(names: list[str]) -> None:
+    """Ctrl-C and SIGTERM clean up, too."""
+    work = asyncio.ensure_future(main(names))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, work.cancel)
+    await work
+
+
+if __name__ == "__main__":
+    allow_many_connections()
+    asyncio.run(_until_signal(sys.argv[1:]))
