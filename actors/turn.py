@@ -73,7 +73,7 @@ class Upwards:
         if self._flight is None:
             self._fly()
         while self._flight is not None and self._size > UNSAID_LIMIT:
-            await asyncio.shield(self._flight)
+            await self._flown()
 
     def _fly(self) -> None:
         text = "".join(self._unsaid)
@@ -82,6 +82,13 @@ class Upwards:
         self._flight.add_done_callback(self._landed)
         self._session.tell(Said(self._turn_id, text, self._flight))
 
+    async def _flown(self) -> None:
+        """Wait for what is in flight to land; yields even if it is stored already and only the landing is due."""
+        flight = self._flight
+        if flight is not None and not flight.done():
+            await asyncio.shield(flight)
+        await asyncio.sleep(0)
+
     def _landed(self, flight: asyncio.Future[None]) -> None:
         self._flight = None
         if self._unsaid and not flight.cancelled():
@@ -89,13 +96,13 @@ class Upwards:
 
     async def write(self, make: Callable[[int, datetime], Step[R]]) -> R:
         while self._flight is not None:
-            await asyncio.shield(self._flight)
+            await self._flown()
         reply: R = await self._want(make)
         return reply
 
     async def landed(self) -> None:
         while self._flight is not None:
-            await asyncio.shield(self._flight)
+            await self._flown()
         await self._want(None)
 
     async def _want(self, make: Callable[[int, datetime], Step[R]] | None) -> Any:
