@@ -91,7 +91,9 @@ def _owned(*, target: bool = False) -> tuple[Any, ...]:
     return (*own, UniqueConstraint("tenant_id", "id")) if target else own
 
 
-def _to(table: str, column: str, on_delete: Literal["CASCADE", "SET NULL"] | None = None) -> ForeignKeyConstraint:
+def _to(
+    table: str, column: str, on_delete: Literal["CASCADE", "RESTRICT", "SET NULL"] | None = None
+) -> ForeignKeyConstraint:
     """A reference within the agency. SET NULL names its column: a plain one would null the tenant too."""
     action = f"SET NULL ({column})" if on_delete == "SET NULL" else on_delete
     return ForeignKeyConstraint(["tenant_id", column], [f"{table}.tenant_id", f"{table}.id"], ondelete=action)
@@ -720,4 +722,58 @@ tenant_credentials = Table(
     *_times(),
     UniqueConstraint("tenant_id", "supplier"),
     CheckConstraint("char_length(supplier) <= 64", name="supplier"),
+)
+
+ledger_accounts = Table(
+    "ledger_accounts",
+    metadata,
+    *_owned(target=True),
+    _col("code", Text),
+    _col("name", Text),
+    _col("type", Text),
+    _col("is_control", Boolean, default="false"),
+    _col("is_active", Boolean, default="true"),
+    *_times(),
+    UniqueConstraint("tenant_id", "code"),
+    CheckConstraint("char_length(code) BETWEEN 1 AND 32", name="code"),
+    _one_of("type", ("asset", "liability", "equity", "revenue", "expense")),
+)
+
+journals = Table(
+    "journals",
+    metadata,
+    *_owned(target=True),
+    _col("entry_date", Date),
+    _col("narration", Text),
+    _col("source_event", Text),
+    _maybe("source_ref", Text),
+    _col("line_count", Integer),
+    _maybe("reverses", Uuid),
+    _col("idempotency_key", Text),
+    _col("posted_at", Time),
+    _maybe("created_by", Uuid),
+    _to("journals", "reverses"),
+    UniqueConstraint("tenant_id", "idempotency_key"),
+    UniqueConstraint("tenant_id", "reverses"),
+    Index(None, "tenant_id", "entry_date"),
+    CheckConstraint("line_count >= 2", name="line_count"),
+)
+
+journal_lines = Table(
+    "journal_lines",
+    metadata,
+    _tenant(),
+    _col("journal_id", Uuid),
+    _col("line_no", Integer),
+    _col("account_id", Uuid),
+    _col("currency", CHAR(3)),
+    _maybe("debit", Money),
+    _maybe("credit", Money),
+    _maybe("memo", Text),
+    PrimaryKeyConstraint("tenant_id", "journal_id", "line_no"),
+    _to("journals", "journal_id"),
+    _to("ledger_accounts", "account_id", "RESTRICT"),
+    Index(None, "tenant_id", "account_id"),
+    _currency("currency"),
+    CheckConstraint("(debit IS NULL) <> (credit IS NULL) AND coalesce(debit, credit) > 0", name="side"),
 )

@@ -17,7 +17,7 @@ from ..domain.masking import masked
 from ..domain.turns import Ask, Call
 from ..runtime import ActorFailed
 from .tools.catalogue import CATALOGUE
-from .tools.tool import Order, Plan, Reading, Tool
+from .tools.tool import InputInvalid, Order, Plan, Reading, Tool
 
 if TYPE_CHECKING:
     from .loop import Pass, Task
@@ -35,6 +35,9 @@ async def settle(work: Pass, call: Call, outcome: Output | None) -> Output:
     if denial is not None:
         return await _conclude(work, call, denial)
     tool = CATALOGUE.get(call.tool)
+    unfit = _unfit(tool, call)
+    if unfit is not None:
+        return await _conclude(work, call, unfit)
     began = work.ports.clock.monotonic()
     try:
         output = await _carry_out(work, tool, call)
@@ -54,6 +57,19 @@ def _denial(call: Call) -> Output | None:
     if call.error == "rejected":
         return {"error": f"Approval denied for tool '{call.tool}'.", "reason": call.reason}
     return {"error": f"{call.error or 'withdrawn'}: the call will not run"}
+
+
+def _unfit(tool: Tool[Any] | None, call: Call) -> Output | None:
+    """Why a stored call may not run: what was found when it was proposed is lost if the pass was cut off behind it."""
+    if tool is None or call.desk not in tool.desks:
+        return {"error": f"unknown_tool: {call.tool}"}
+    try:
+        tool.parse(call.input)
+    except InputInvalid as invalid:
+        return {"error": str(invalid)}
+    if tool.gated and call.approval_id is None:
+        return {"error": f"not_run: '{call.tool}' was cut off before anybody was asked; ask for it anew"}
+    return None
 
 
 async def _carry_out(work: Pass, tool: Tool[Any] | None, call: Call) -> Output:
@@ -90,7 +106,7 @@ async def _guarded(call: Call, reading: Any) -> Output:
 
 async def _perform(work: Pass, tool: Plan[Any], call: Call, given: Any) -> Output:
     task, message_id = work.task, ids.uuid7()
-    plan = tool.plan(given, work.tools)
+    plan = tool.plan(given, work.tools, call.id)
     bind = tool.gate(given, work.tools) if tool.gated else None
     return await work.ports.recorder.write(
         lambda after, now: ledger.Perform(

@@ -24,7 +24,7 @@ SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
 """
 CONSTRAINTS = """
 SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
- WHERE connamespace = 'public'::regnamespace AND contype <> 'n'
+ WHERE connamespace = 'public'::regnamespace AND contype NOT IN ('n', 't')
    AND conrelid <> coalesce(to_regclass('alembic_version'), 0)
 """
 INDEXES = """

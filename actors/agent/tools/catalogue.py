@@ -10,7 +10,10 @@ from .book_flight import BookFlight
 from .book_hotel import BookHotel
 from .check_hotel_rate import CheckHotelRate
 from .hold_flight import HoldFlight
+from .list_ledger_accounts import ListLedgerAccounts
 from .lookup_passenger import LookupPassenger
+from .post_journal_entry import PostJournalEntry
+from .read_account_balance import ReadAccountBalance
 from .read_hotel_booking import ReadHotelBooking
 from .read_pnr import ReadPnr
 from .search_flights import SearchFlights
@@ -39,10 +42,13 @@ CATALOGUE = catalogue(
         LookupPassenger(),
         ReadPnr(),
         ReadHotelBooking(),
+        ListLedgerAccounts(),
+        ReadAccountBalance(),
         UpsertPassenger(),
         HoldFlight(),
         BookFlight(),
         BookHotel(),
+        PostJournalEntry(),
     )
 )
 """Built at import, so that a service with a hole in its gates does not start."""

@@ -32,12 +32,16 @@ if TYPE_CHECKING:
 
 I = TypeVar("I", bound="ToolInput")  # noqa: E741  # as in input
 R = TypeVar("R")
+S = TypeVar("S")
 _log = log.get(__name__)
 
 Reply = dict[str, Any]
 """What a tool tells the model, as JSON."""
 
 INVALID = "tool_output_invalid"
+
+ALL_ACCOUNTING = frozenset({Role.AGENCY_ADMIN, Role.ACCOUNTING_LEAD})
+"""Who decides about the books (business 5.6)."""
 
 ALL_TRAVEL = frozenset({Role.AGENCY_ADMIN, Role.TICKETING_LEAD})
 """Who decides about bookings (business 5.6)."""
@@ -174,8 +178,8 @@ class Plan(Tool[I]):
     """Writes our own tables. A plan is made without looking; what depends on stored rows is decided in the command."""
 
     @abstractmethod
-    def plan(self, given: I, context: ToolContext) -> Operation[Reply]:
-        """The command that does it and answers the output."""
+    def plan(self, given: I, context: ToolContext, key: str) -> Operation[Reply]:
+        """The command that does it and answers the output. ``key`` is the id of the call's row in the ledger."""
 
     def gate(self, given: I, context: ToolContext) -> Operation[Gate | Reply]:
         """For a gated one: the operation that tells what a human is to be asked, or why it cannot be done."""
@@ -280,13 +284,13 @@ def _unknown(failure: SupplierError) -> Reply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Then(Command[Reply], Generic[R]):
-    """A storage operation, and its answer as a tool's output."""
+class Then(Command[S], Generic[R, S]):
+    """A storage operation, and its answer as a tool says it."""
 
     first: Operation[R]
-    say: Callable[[R], Reply]
+    say: Callable[[R], S]
 
-    async def run(self, db: Connection) -> Reply:
+    async def run(self, db: Connection) -> S:
         return self.say(await self.first.run(db))
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 
 import pytest
 
+from voyagent.actors import ids
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
 from voyagent.actors.agent.tools.tool import Gate, Order, Placed, Plan, Reading, ToolContext
 from voyagent.actors.clock import ManualClock
@@ -103,9 +104,15 @@ class Desk:
         tool = cast("Reading[Any]", CATALOGUE[name])
         return await tool.read(tool.parse(given), self.context)
 
-    async def plan(self, name: str, **given: Any) -> dict[str, Any]:
+    async def plan(self, name: str, *, key: str | None = None, **given: Any) -> dict[str, Any]:
         tool = cast("Plan[Any]", CATALOGUE[name])
-        return cast("dict[str, Any]", await self.agency.store.ask(tool.plan(tool.parse(given), self.context)))
+        plan = tool.plan(tool.parse(given), self.context, key or ids.uuid7())
+        return cast("dict[str, Any]", await self.agency.store.ask(plan))
+
+    async def bind(self, name: str, **given: Any) -> Gate | dict[str, Any]:
+        """What a human is asked about a plan, or why it cannot be done."""
+        tool = cast("Plan[Any]", CATALOGUE[name])
+        return cast("Gate | dict[str, Any]", await self.agency.store.ask(tool.gate(tool.parse(given), self.context)))
 
     async def check(self, name: str = "book_flight", **given: Any) -> Gate | dict[str, Any]:
         tool = cast("Order[Any]", CATALOGUE[name])

@@ -27,6 +27,13 @@ HOTELS: dict[str, Any] = {
     "check_out": "2026-12-07",
     "guests": 2,
 }
+ENTRY: dict[str, Any] = {
+    "narration": "Capital",
+    "lines": [
+        {"account_id": "1000", "currency": "INR", "debit_amount": "1"},
+        {"account_id": "3000", "currency": "INR", "credit_amount": "1"},
+    ],
+}
 RIGHT: dict[str, dict[str, Any]] = {
     "search_flights": SEARCH,
     "lookup_passenger": {"query": "Rao"},
@@ -38,6 +45,9 @@ RIGHT: dict[str, dict[str, Any]] = {
     "check_hotel_rate": {"rate_key": "r"},
     "book_hotel": {"rate_key": "r", "passenger_ids": ["p"]},
     "read_hotel_booking": {"booking_id": "b"},
+    "list_ledger_accounts": {},
+    "read_account_balance": {"account_id": "1000", "as_of": "2026-12-05"},
+    "post_journal_entry": {"entry": ENTRY},
 }
 TOOLS = list(CATALOGUE.values())
 SECRET = "s3cret-4111-1111"
@@ -60,9 +70,10 @@ def test_every_tool_is_of_a_desk_that_lists_it() -> None:
 
 def test_b5_every_gated_tool_has_approvers_an_admin_among_them() -> None:
     gated = [tool for tool in TOOLS if tool.gated]
-    assert [tool.name for tool in gated] == ["book_flight", "book_hotel"]
+    assert [tool.name for tool in gated] == ["book_flight", "book_hotel", "post_journal_entry"]
     for tool in gated:
-        assert tool.approvers == {Role.AGENCY_ADMIN, Role.TICKETING_LEAD}
+        lead = Role.ACCOUNTING_LEAD if "accounting" in tool.desks else Role.TICKETING_LEAD
+        assert tool.approvers == {Role.AGENCY_ADMIN, lead}
 
 
 def test_b5_a_gated_tool_nobody_could_grant_stops_the_start() -> None:
@@ -89,6 +100,7 @@ def test_what_has_an_effect_at_a_supplier_is_an_order() -> None:
         "hold_flight": "reversible",
         "book_flight": "irreversible",
         "book_hotel": "reversible",
+        "post_journal_entry": "irreversible",
     }
 
 
@@ -146,6 +158,7 @@ DATES = [
     ("search_flights", "return_date"),
     ("search_hotels", "check_in"),
     ("search_hotels", "check_out"),
+    ("read_account_balance", "as_of"),
     ("upsert_passenger", "date_of_birth"),
     ("upsert_passenger", "passport_expiry"),
 ]
@@ -227,6 +240,12 @@ def test_a_date_is_read() -> None:
         ("search_hotels", {"currency": "AED", "budget_max": "1e3"}),
         ("search_hotels", {"currency": "AED", "budget_max": 100}),
         ("check_hotel_rate", {"rate_key": ""}),
+        ("post_journal_entry", {"entry": ENTRY | {"narration": ""}}),
+        ("post_journal_entry", {"entry": ENTRY | {"lines": ENTRY["lines"][:1]}}),
+        ("post_journal_entry", {"entry": ENTRY | {"entry_date": "2026-02-30"}}),
+        ("post_journal_entry", {"entry": ENTRY | {"lines": [{**ENTRY["lines"][0], "debit_amount": "-1"}] * 2}}),
+        ("post_journal_entry", {"entry": ENTRY | {"lines": [{**ENTRY["lines"][0], "debit_amount": 1}] * 2}}),
+        ("post_journal_entry", {"entry": ENTRY | {"lines": [{**ENTRY["lines"][0], "currency": "inr"}] * 2}}),
         ("book_hotel", {"passenger_ids": []}),
         ("book_hotel", {"passenger_ids": ["p", "p"]}),
         ("book_hotel", {"buyer_reference": "x" * 129}),
@@ -289,3 +308,5 @@ def test_the_reasons_of_refusal_are_those_of_the_contract() -> None:
     stay = {"price_changed", "passenger_not_found", "supplier_refused", "changed_since_approval"}
     assert CATALOGUE["book_hotel"].reasons == check | stay
     assert CATALOGUE["read_hotel_booking"].reasons == {"not_found"}
+    assert CATALOGUE["read_account_balance"].reasons == {"account_not_found", "capability_not_supported"}
+    assert CATALOGUE["post_journal_entry"].reasons == {"invalid_line", "validation_failed", "control_account"}

@@ -1,0 +1,57 @@
+"""list_ledger_accounts: the agency's chart of accounts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ....storage import journals
+from ...domain.books import AccountType
+from .tool import Reading, Reply, ToolContext, ToolInput, ToolOutput
+
+SHOWN = 200
+
+
+class AccountsInput(ToolInput):
+    """Nothing is asked for."""
+
+
+class LedgerAccount(ToolOutput):
+    """One account."""
+
+    id: str
+    code: str
+    name: str
+    type: AccountType
+    is_control: bool
+
+
+class LedgerAccounts(ToolOutput):
+    """By code; ``count`` is of all."""
+
+    count: int
+    accounts: Annotated[list[LedgerAccount], Field(max_length=SHOWN)]
+
+
+class ListLedgerAccounts(Reading[AccountsInput]):
+    """Tells the accounts that are in use."""
+
+    name = "list_ledger_accounts"
+    description = (
+        "List the ledger accounts with their ids and codes; either names an account elsewhere. A control account "
+        "takes postings from invoices, bills and payments only."
+    )
+    Input = AccountsInput
+    Output = LedgerAccounts
+    desks = frozenset({"accounting"})
+
+    async def look(self, given: AccountsInput, context: ToolContext) -> Reply:
+        del given
+        chart = await context.store.ask(journals.Chart(tenant_id=context.tenant_id, now=context.now))
+        accounts = [
+            LedgerAccount(id=each.id, code=each.code, name=each.name, type=each.type, is_control=each.is_control)
+            for each in chart
+            if each.is_active
+        ]
+        return self.say(count=len(accounts), accounts=accounts[:SHOWN])

@@ -1,0 +1,151 @@
+"""post_journal_entry: enter a journal by hand. A human decides; what is posted is what was shown."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from ....storage import journals
+from ....storage.operations import Operation
+from ...domain.books import Entry, Line, Unfit, Wish
+from .schema import Amount, Currency, Day, Id
+from .tool import ALL_ACCOUNTING, Gate, Objection, Plan, Reply, Then, ToolContext, ToolInput, ToolOutput
+
+MOST_LINES = 500
+NARRATION_SHOWN = 240
+LINES_SHOWN = 600
+"""Characters of a summary for what is said and for the lines; what is left suffices for the totals."""
+
+Memo = Annotated[str, Field(max_length=1000)]
+
+
+class LineInput(ToolInput):
+    """See the fields."""
+
+    account_id: Annotated[Id, Field(description="Its id or its code")]
+    currency: Currency
+    account_code: Annotated[str, Field(max_length=32)] | None = None
+    debit_amount: Amount | None = None
+    credit_amount: Amount | None = None
+    narration: Memo | None = None
+
+
+class EntryInput(ToolInput):
+    """See the fields."""
+
+    narration: Annotated[str, Field(min_length=1, max_length=1000)]
+    lines: Annotated[list[LineInput], Field(min_length=2, max_length=MOST_LINES)]
+    entry_date: Annotated[Day | None, Field(description="Today (UTC) if nothing is said")] = None
+    source_event: Annotated[str, Field(min_length=1, max_length=64)] = "manual.journal"
+
+
+class JournalInput(ToolInput):
+    """See the fields."""
+
+    entry: EntryInput
+
+
+class Posted(ToolOutput):
+    """A journal that stands."""
+
+    posted: Literal[True] = True
+    journal_id: str
+
+
+class PostJournalEntry(Plan[JournalInput]):
+    """Gated: see the module."""
+
+    name = "post_journal_entry"
+    description = (
+        "Post a journal entry to the ledger. Each line has exactly one of debit_amount and credit_amount, and debits "
+        "equal credits in each currency. A human is asked first; what is posted is never changed, only reversed."
+    )
+    Input = JournalInput
+    Output = Posted
+    desks = frozenset({"accounting"})
+    verb = "posted"
+    reasons = frozenset({"invalid_line", "validation_failed", "control_account"})
+    effect = "irreversible"
+    gated = True
+    approvers = ALL_ACCOUNTING
+
+    def gate(self, given: JournalInput, context: ToolContext) -> Operation[Gate | Reply]:
+        return Then(tenant_id=context.tenant_id, first=_draft(given.entry, context), say=self._asked)
+
+    def plan(self, given: JournalInput, context: ToolContext, key: str) -> Operation[Reply]:
+        post = journals.Post(
+            tenant_id=context.tenant_id, draft=_draft(given.entry, context), key=f"call:{key}", by=context.user_id
+        )
+        return Then(tenant_id=context.tenant_id, first=post, say=self._told)
+
+    def _asked(self, entry: Entry | Unfit) -> Gate | Reply:
+        if isinstance(entry, Unfit):
+            return self.refuse(Objection(entry.reason, entry.detail))
+        return Gate(_summary(entry), _bound(entry), None)
+
+    def _told(self, outcome: str | Unfit) -> Reply:
+        if isinstance(outcome, Unfit):
+            return self.refuse(Objection(outcome.reason, outcome.detail))
+        return self.say(journal_id=outcome)
+
+
+def _draft(entry: EntryInput, context: ToolContext) -> journals.DrawUp:
+    return journals.DrawUp(
+        tenant_id=context.tenant_id,
+        entry_date=entry.entry_date or context.now.date(),
+        narration=entry.narration,
+        source_event=entry.source_event,
+        wishes=tuple(
+            Wish(
+                account=line.account_id,
+                code=line.account_code,
+                currency=line.currency,
+                debit=line.debit_amount,
+                credit=line.credit_amount,
+                memo=line.narration,
+            )
+            for line in entry.lines
+        ),
+        now=context.now,
+    )
+
+
+def _bound(entry: Entry) -> dict[str, Any]:
+    """All of the journal, and so all a human is shown."""
+    return {
+        "entry_date": entry.entry_date.isoformat(),
+        "narration": entry.narration,
+        "source_event": entry.source_event,
+        "total_debits": [money.text for _, money in sorted(entry.debits.items())],
+        "lines": [
+            {
+                "account_id": line.account.id,
+                "code": line.account.code,
+                "name": line.account.name,
+                "side": line.side,
+                "amount": line.money.text,
+                "narration": line.memo,
+            }
+            for line in entry.lines
+        ],
+    }
+
+
+def _summary(entry: Entry) -> str:
+    """One line for who decides; of many lines as many as there is room for, and how many more there are."""
+    total = ", ".join(money.text for _, money in sorted(entry.debits.items()))
+    said = " ".join(entry.narration.split())
+    said = said if len(said) <= NARRATION_SHOWN else f"{said[: NARRATION_SHOWN - 1]}…"
+    shown: list[str] = []
+    for line in entry.lines:
+        told = _line(line)
+        if sum(map(len, shown)) + len(told) > LINES_SHOWN:
+            shown.append(f"and {len(entry.lines) - len(shown)} more lines")
+            break
+        shown.append(told)
+    return f"Post journal of {entry.entry_date}: {total}; {said}; {', '.join(shown)}"
+
+
+def _line(line: Line) -> str:
+    return f"{line.side} {line.account.code} {line.account.name} {line.money.text}"

@@ -1,0 +1,140 @@
+"""Double entry: the chart of accounts, and what a journal has to be before it is posted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Literal
+
+from .money import Money, minor_digits, totals
+
+AccountType = Literal["asset", "liability", "equity", "revenue", "expense"]
+FEWEST_LINES = 2
+LARGEST = Decimal(10) ** 14
+"""What an amount stays below, so that it can be stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChartEntry:
+    """An account every agency has."""
+
+    code: str
+    name: str
+    type: AccountType
+    is_control: bool = False
+
+
+CHART = (
+    ChartEntry("1000", "Cash and bank", "asset"),
+    ChartEntry("1100", "Trade receivables", "asset", is_control=True),
+    ChartEntry("2000", "Trade payables", "liability", is_control=True),
+    ChartEntry("2100", "Output tax", "liability"),
+    ChartEntry("3000", "Equity", "equity"),
+    ChartEntry("4000", "Ticketing and visa", "revenue"),
+    ChartEntry("4100", "Hotels and holidays", "revenue"),
+    ChartEntry("4200", "Other revenue", "revenue"),
+    ChartEntry("5000", "Cost of sales: ticketing and visa", "expense"),
+    ChartEntry("5100", "Cost of sales: hotels and holidays", "expense"),
+    ChartEntry("5200", "Cost of sales: other", "expense"),
+    ChartEntry("7000", "Rounding and exchange", "expense"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """An account of one agency. Its id and its code mean the same for ever."""
+
+    id: str
+    code: str
+    name: str
+    type: AccountType
+    is_control: bool
+    is_active: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A line as somebody asks for it: the account by id or code, each side as far as it was named."""
+
+    account: str
+    code: str | None
+    currency: str
+    debit: Decimal | None
+    credit: Decimal | None
+    memo: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line that may stand: one side of one account."""
+
+    account: Account
+    side: Literal["debit", "credit"]
+    money: Money
+    memo: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A journal that balances."""
+
+    entry_date: date
+    narration: str
+    source_event: str
+    lines: tuple[Line, ...]
+
+    @property
+    def debits(self) -> dict[str, Money]:
+        """The sum of each currency."""
+        return totals(line.money for line in self.lines if line.side == "debit")
+
+
+class Unfit(Exception):
+    """Why a journal cannot be posted: a reason of the contract, and words for the model."""
+
+    def __init__(self, reason: Literal["invalid_line", "validation_failed", "control_account"], detail: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail
+
+
+def drawn_up(wishes: Sequence[Wish], find: Callable[[str], Account | None]) -> tuple[Line, ...]:
+    """The lines somebody wants to post by hand; ``Unfit`` unless each can stand and they balance together."""
+    lines = tuple(_line(place, wish, find) for place, wish in enumerate(wishes, start=1))
+    for place, line in enumerate(lines, start=1):
+        if line.account.is_control:
+            raise Unfit("control_account", f"Line {place}: {line.account.code} takes postings from documents only.")
+    if len(lines) < FEWEST_LINES:
+        raise Unfit("validation_failed", "A journal has at least two lines.")
+    debits = totals(line.money for line in lines if line.side == "debit")
+    credits_ = totals(line.money for line in lines if line.side == "credit")
+    for currency in sorted({*debits, *credits_}):
+        nothing = Money.of(0, currency)
+        debit, credit = debits.get(currency, nothing), credits_.get(currency, nothing)
+        if debit.amount != credit.amount:
+            raise Unfit("validation_failed", f"Debits of {debit.text} and credits of {credit.text} do not balance.")
+    return lines
+
+
+def _line(place: int, wish: Wish, find: Callable[[str], Account | None]) -> Line:
+    account = find(wish.account)
+    if account is None or not account.is_active:
+        raise Unfit("invalid_line", f"Line {place}: there is no such account in use.")
+    if wish.code is not None and wish.code != account.code:
+        raise Unfit("invalid_line", f"Line {place}: account_id and account_code name two accounts.")
+    debit, credit = wish.debit or Decimal(0), wish.credit or Decimal(0)
+    if (debit > 0) == (credit > 0) or debit < 0 or credit < 0:
+        raise Unfit("invalid_line", f"Line {place}: exactly one of debit_amount and credit_amount is above zero.")
+    money = Money.of(debit or credit, wish.currency)
+    if not money.in_minor_units or money.amount >= LARGEST:
+        digits = minor_digits(wish.currency)
+        raise Unfit("invalid_line", f"Line {place}: {wish.currency} has {digits} decimals, and amounts have a limit.")
+    return Line(account=account, side="debit" if debit else "credit", money=money, memo=wish.memo)
+
+
+def grouped(money: Money) -> str:
+    """``"INR 1,234.56"``: as ledgers are read."""
+    currency, _, amount = money.text.partition(" ")
+    return f"{currency} {Decimal(amount):,f}"
