@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +83,7 @@ class ApiKey:
 class Secret:
     """A key that was just made, with what is stored of it."""
 
-    key: str
+    key: str = field(repr=False)
     prefix: str
     key_hash: bytes
 
@@ -92,7 +92,7 @@ class Secret:
 class Minted:
     """A key and its row. Nobody will see the key again."""
 
-    key: str
+    key: str = field(repr=False)
     api_key: ApiKey
 
 

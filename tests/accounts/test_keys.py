@@ -56,6 +56,7 @@ def test_a_key_has_its_form_and_its_checksum() -> None:
         rest = zlib.crc32(made.key[:38].encode())
         assert [ALPHABET.index(digit) for digit in made.key[38:]] == [rest // 62**n % 62 for n in range(5, -1, -1)]
         assert well_formed(made.key)
+        assert made.key not in repr(made)
     assert checksum("") == "000000"
 
 

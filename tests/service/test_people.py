@@ -13,6 +13,7 @@ import pytest
 from voyagent.actors.accounts.actor import Invalidate
 from voyagent.actors.accounts.keys import mint
 from voyagent.actors.ids import uuid7
+from voyagent.http.routes import ROUTES
 from voyagent.http.service import Service
 
 if TYPE_CHECKING:
@@ -178,6 +179,58 @@ async def test_r38_a_key_works_on_business_routes_and_me_and_its_acts_say_so(ash
     ]
     for method, path, body in refused:
         assert await program.call(method, path, json=body) == (403, {"detail": "api_key_not_allowed"})
+
+
+BUSINESS = [
+    route
+    for route in ROUTES
+    if route.guard.needs_bearer and not route.path.startswith("/auth/") and not route.path.endswith("/resolve")
+]
+PERSONAL = [
+    route
+    for route in ROUTES
+    if route.guard.needs_bearer and (route.path.startswith("/auth/") or route.path.endswith("/resolve"))
+]
+
+
+async def test_r38_a_key_is_let_in_by_every_business_route_and_by_no_other_but_me(asha: Person) -> None:
+    program = by(asha, (await new_key(asha))["key"])
+    assert BUSINESS
+    for route in BUSINESS:
+        path = route.path.format(**dict.fromkeys(route.parameters, uuid7()))
+        status, _ = await program.call(route.method, path)
+        assert status not in {401, 403, 500, 503}, (route.method, path)
+    for route in PERSONAL:
+        path = route.path.format(**dict.fromkeys(route.parameters, uuid7()))
+        status, body = await program.call(route.method, path)
+        if path == "/auth/me":
+            assert status == 200
+        else:
+            assert (status, body) == (403, {"detail": "api_key_not_allowed"}), (route.method, path)
+
+
+async def test_r26_the_key_of_an_unproven_person_is_gated_with_them(
+    running: Running, asha: Person, admin: Admin, settings_for: Make
+) -> None:
+    key = (await new_key(asha))["key"]
+    await admin.execute("UPDATE users SET email_verified = false")
+    await running.service.stop()
+    async with Service(settings_for(VOYAGENT_AUTH_SKIP_EMAIL_VERIFICATION="false")) as strict:
+        program = type(asha)(running.http, strict.url, key, asha.user)
+        assert (await program.get("/auth/me"))["email_verified"] is False
+        for path in ("/chat/sessions", "/tenant-settings"):
+            assert await program.call("GET", path) == (403, {"detail": "email_not_verified"})
+
+
+async def test_r39_the_fifty_first_key_is_409(asha: Person, admin: Admin) -> None:
+    await admin.execute(
+        "INSERT INTO api_keys (id, tenant_id, created_by_user_id, name, prefix, key_hash, created_at)"
+        " SELECT gen_random_uuid(), $1, $2, 'k', 'abcdefgh', sha256(n::text::bytea), now()"
+        " FROM generate_series(1, 50) AS n",
+        asha.user["tenant_id"],
+        asha.user["id"],
+    )
+    assert await asha.call("POST", "/auth/api-keys", json={"name": "x"}) == (409, {"detail": "api_key_limit"})
 
 
 async def test_r38_a_key_signs_nobody_out(running: Running, asha: Person) -> None:
