@@ -12,6 +12,7 @@ from ..actors.domain.errors import Conflict, Unauthorized
 from ..actors.domain.identity import BIRTH_VERSION, FORMER_ADDRESS_RESERVED, Principal, Role, Standing
 from . import audit
 from .families import NewFamily, open_family
+from .journals import seed_chart
 from .operations import Command, Query
 from .principals import read_principal
 
@@ -99,7 +100,7 @@ async def claim_address(db: Connection, email: str, now: datetime) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignUp(Command[None]):
-    """A new agency with its settings and its first admin, signed in. System work: the agency does not exist before."""
+    """A new agency with its settings, its chart and its first admin, signed in. System work: the agency does not exist before."""
 
     tenant_id: None = None
     admin: Principal
@@ -113,6 +114,7 @@ class SignUp(Command[None]):
         await claim_address(db, admin.email, now)
         await db.execute(FOUND_AGENCY, admin.tenant_id, admin.tenant_name, self.default_currency, now)
         await db.execute(FIRST_SETTINGS, admin.tenant_id, self.default_currency, now)
+        await seed_chart(db, admin.tenant_id, now)
         await db.execute(
             JOIN,
             admin.user_id,

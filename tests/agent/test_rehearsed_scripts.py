@@ -361,15 +361,35 @@ def test_an_invoice_is_drafted_and_then_issued() -> None:
     [
         ("Which invoices are open?", ("list_invoices", {"status": "open"})),
         ("Show the chart of accounts", ("list_ledger_accounts", {})),
+        (
+            "What is the balance of account 1000 on 2026-11-20?",
+            ("read_account_balance", {"account_id": "1000", "as_of": "2026-11-20"}),
+        ),
     ],
 )
 def test_accounting_lists_what_is_asked_for(text: str, call: tuple[str, dict[str, Any]]) -> None:
     talk = Conversation("accounting", None, text)
     assert asked(talk.next()[1]) == [call]
-    talk.results({"count": 0, "accounts": [], "invoices": []})
+    talk.results({"count": 0, "accounts": [], "invoices": [], "balance": "INR 0.00"})
     words, calls = talk.next()
-    assert "There are 0" in words
+    assert "There are 0" in words or "The balance is INR 0.00." in words
     assert calls == []
+
+
+def test_a_journal_is_posted_with_what_was_said_and_asked_for_what_was_not() -> None:
+    talk = Conversation("accounting", None, "Post a journal: debit 1000")
+    words, calls = talk.next()
+    assert "how much" in words
+    assert calls == []
+    talk.say("Credit 3000 with INR 500.00, as a journal")
+    [(name, given)] = asked(talk.next()[1])
+    assert name == "post_journal_entry"
+    assert given["entry"]["lines"] == [
+        {"account_id": "1000", "currency": "INR", "debit_amount": "500.00"},
+        {"account_id": "3000", "currency": "INR", "credit_amount": "500.00"},
+    ]
+    talk.results({"posted": True, "journal_id": "j-1"})
+    assert "Posted: journal j-1." in talk.next()[0]
 
 
 @pytest.mark.parametrize("desk", ["ticketing_visa", "hotels_holidays", "accounting"])

@@ -43,3 +43,53 @@ async def test_b58_the_hotels_desk_finds_checks_and_books_a_stay(asha: Any, admi
     assert await admin.value("SELECT kind FROM bookings WHERE id = $1", booked["booking_id"]) == "hotel"
     entry = "SELECT driver FROM audit_events WHERE kind = 'book_hotel' AND status = 'succeeded'"
     assert await admin.value(entry) == "house"
+
+
+CAPITAL = "Post a journal: debit 1000 and credit 3000 with INR 1200.50"
+
+
+async def test_b58_the_accounting_desk_lists_posts_and_reads(asha: Any, admin: Any) -> None:
+    assert await admin.value("SELECT count(*) FROM ledger_accounts") == 12, "the chart is there from sign-up on"
+    session = await asha.session()
+    listed = await asha.say(session, "Show me the ledger accounts")
+    assert told(listed, "tool_result", "list_ledger_accounts")["tool_output"]["count"] == 12
+
+    events = await asha.say(session, CAPITAL)
+    request = told(events, "approval_request", "post_journal_entry")
+    for part in ("INR 1200.50", "debit 1000 Cash and bank", "credit 3000 Equity"):
+        assert part in request["approval_summary"]
+    assert await admin.value("SELECT count(*) FROM journals") == 0
+    rest = await decided(asha, session, events)
+    posted = rest[1].data["tool_output"]
+    assert posted["posted"] is True
+    key = await admin.value("SELECT idempotency_key FROM journals WHERE id = $1", posted["journal_id"])
+    call = await admin.value("SELECT id FROM tool_calls WHERE tool = 'post_journal_entry'")
+    assert key == f"call:{call}"
+
+    read = await asha.say(session, "What is the balance of account 1000?")
+    assert told(read, "tool_result", "read_account_balance")["tool_output"]["balance"] == "INR 1,200.50"
+
+
+async def test_b5_only_who_keeps_the_books_decides_about_a_journal(asha: Any, member: Any) -> None:
+    session = await asha.session()
+    events = await asha.say(session, CAPITAL)
+    path = f"/approvals/{events[-2].data['approval_id']}/resolve"
+    for role in ("agent", "ticketing_lead"):
+        status, _ = await (await member(asha, role)).call("POST", path, json={"granted": True})
+        assert status == 403, role
+    status, _ = await (await member(asha, "accounting_lead")).call("POST", path, json={"granted": True})
+    assert status == 200
+    rest = await asha.replay(session, events[-1].id)
+    assert told(rest, "tool_result", "post_journal_entry")["tool_output"]["posted"] is True
+
+
+async def test_b3_a_journal_that_changed_since_it_was_approved_is_not_posted(asha: Any, admin: Any) -> None:
+    session = await asha.session()
+    events = await asha.say(session, CAPITAL)
+    await admin.execute("UPDATE ledger_accounts SET name = 'Petty cash' WHERE code = '1000'")
+    rest = await decided(asha, session, events)
+    error = rest[1].data["tool_output"]["error"]
+    assert error.startswith("changed_since_approval: ")
+    assert await admin.value("SELECT count(*) FROM journals") == 0
+    state = "SELECT state || ' ' || split_part(error, ':', 1) FROM tool_calls WHERE tool = 'post_journal_entry'"
+    assert await admin.value(state) == "failed changed_since_approval"

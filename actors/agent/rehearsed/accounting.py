@@ -1,4 +1,4 @@
-"""The accounting desk's script: lists accounts and invoices, drafts an invoice and issues it."""
+"""The accounting desk's script: lists accounts and invoices, reads balances, posts a journal, drafts and issues."""
 
 from __future__ import annotations
 
@@ -18,12 +18,22 @@ _CUSTOMER = re.compile(
 )
 
 
+_SIDE = r"\b{side}(?:s|ed|ing)?\s+(?:account\s+)?(?P<code>\d{{4}})\b"
+_ACCOUNT = re.compile(r"\b(?:account|balance\s+of|on)\s+(?:account\s+)?(?P<code>\d{4})\b", re.IGNORECASE)
+
+
 def reply(talk: Talk) -> Turn:
     """The desk's next words or calls."""
     if talk.news and not talk.fresh:
         return _after(talk, talk.news[-1])
     opening = f"{DESK_NOTICE} " + "".join(f"{_told(call)} " for call in talk.news)
     words = talk.latest_words
+    if "post_journal_entry" in talk.tools and has(words, "journal", "debit"):
+        return _post(talk, opening)
+    account = _ACCOUNT.search(words)
+    if "read_account_balance" in talk.tools and has(words, "balance") and account is not None:
+        given = {"account_id": account["code"], "as_of": (dates(words, talk.today) or [talk.today])[0].isoformat()}
+        return Turn(f"{opening}I read the balance of {account['code']}.", ToolUse("read_account_balance", given))
     drafted = talk.latest("draft_invoice")
     if drafted and "issue_invoice" in talk.tools and has(words, "issue") and not has(words, "draft"):
         return _issue(drafted, opening)
@@ -35,6 +45,28 @@ def reply(talk: Talk) -> Turn:
     if "list_ledger_accounts" in talk.tools:
         return Turn(f"{opening}I list the ledger accounts.", ToolUse("list_ledger_accounts", {}))
     return Turn(f"{opening}This desk has no bookkeeping tools here, so I can do nothing.")
+
+
+def _post(talk: Talk, opening: str) -> Turn:
+    """One debit, one credit, one amount: ``debit 1000 and credit 3000 with INR 500.00``."""
+    debit = newest(lambda text: _side("debit", text), talk.request)
+    credit = newest(lambda text: _side("credit", text), talk.request)
+    amount = newest(money, talk.request)
+    if debit is None or credit is None or amount is None:
+        return Turn(f"{opening}Which account shall I debit, which credit, and with how much (for example INR 500.00)?")
+    line = {"currency": amount[0]}
+    lines = [
+        {"account_id": debit, "debit_amount": amount[1], **line},
+        {"account_id": credit, "credit_amount": amount[1], **line},
+    ]
+    given = {"entry": {"narration": talk.latest_words, "lines": lines}}
+    said = f"I prepare a journal of {amount[0]} {amount[1]} from {credit} to {debit}; a person must approve it."
+    return Turn(opening + said, ToolUse("post_journal_entry", given))
+
+
+def _side(side: str, text: str) -> str | None:
+    found = re.search(_SIDE.format(side=side), text, re.IGNORECASE)
+    return None if found is None else found["code"]
 
 
 def _draft(talk: Talk, opening: str) -> Turn:
@@ -92,6 +124,11 @@ def _told(call: Call) -> str:
             accounts = listed(output, "accounts")
             lines = "".join(f"\n{account.get('code')} {account.get('name')}" for account in accounts[:10])
             return f"There are {output.get('count', len(accounts))} accounts.{lines}"
+        case "read_account_balance":
+            others = "".join(f" and {other}" for other in output.get("other_balances") or [])
+            return f"The balance is {output.get('balance')}{others}."
+        case "post_journal_entry":
+            return f"Posted: journal {output.get('journal_id')}."
         case "list_invoices":
             invoices = listed(output, "invoices")
             lines = "".join(
@@ -107,6 +144,8 @@ def _told(call: Call) -> str:
 
 _EFFECTS = {
     "list_ledger_accounts": "the list of accounts",
+    "read_account_balance": "the balance",
+    "post_journal_entry": "the journal",
     "list_invoices": "the list of invoices",
     "draft_invoice": "the draft",
     "issue_invoice": "the issue of the invoice",
