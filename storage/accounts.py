@@ -100,7 +100,7 @@ async def claim_address(db: Connection, email: str, now: datetime) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignUp(Command[None]):
-    """A new agency with its settings, its chart and its first admin, signed in. System work: the agency does not exist before."""
+    """A new agency with settings, chart and first admin, who is signed in. System work: it does not exist before."""
 
     tenant_id: None = None
     admin: Principal
