@@ -28,6 +28,11 @@ async def leave(house: House, bearer: str | None = None, refresh: str | None = N
     await house.ref.ask(accounts.SignOut(bearer=bearer, refresh_token=refresh, origin=ORIGIN))
 
 
+def leap(house: House, seconds: float) -> None:
+    """Let days pass at once, without the ticks in between."""
+    house.clock._passed += seconds
+
+
 async def refresh(house: House, token: str) -> Any:
     return await house.ref.ask(accounts.Refresh(refresh_token=token, origin=ORIGIN))
 
@@ -157,7 +162,7 @@ async def test_ones_own_live_sessions_are_listed_newest_use_first(house: House) 
     assert [session.id for session in mine] == [one.principal.family_id, two.principal.family_id]
     assert (mine[0].ip, mine[0].user_agent) == ("192.0.2.7", "tests")
     assert mine[0].last_used_at == house.clock.now()
-    await house.clock.advance(30 * 86_400)
+    leap(house, 30 * 86_400)
     assert await house.storage.ask(Mine(tenant_id=me.tenant_id, user_id=me.user_id, now=house.clock.now())) == []
 
 
