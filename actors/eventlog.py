@@ -76,8 +76,12 @@ class EventLog:
 
     async def behind(self, after: int) -> Sequence[Frame]:
         """Frames behind ``after`` in order, from the ring or, older than it, from the table."""
-        if after + 1 < self.first:
-            return await self._older(after, self.first - 1)
+        while after + 1 < self.first:
+            through = self.first - 1
+            older = await self._older(after, through)
+            if older:
+                return older
+            after = through  # all of it is pruned
         skip = after + 1 - self.first
         return [each for place, each in enumerate(self._ring) if place >= skip]
 

@@ -220,6 +220,7 @@ class Posting:
         if has_text and not rides:
             other = await self._say(posted)
             other.close()
+            before += other.before
             awaited |= other.until.turns
         feed = Feed(session.log, after=after, until=Until(turns=frozenset(awaited)), before=before)
         await self._note(touched)
@@ -285,7 +286,6 @@ class Posting:
     async def stop_for_deletion(self, who: Who, patience: float) -> None:
         """Cancel what runs and wait for it. Refusal: ``turn_in_progress`` if it does not stop in time."""
         session = self.session
-        session.queue.clear()
         if session.current is None:
             return
         feed = Feed(session.log, after=session.log.last, until=Until(live=True))

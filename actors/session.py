@@ -356,7 +356,7 @@ class SessionActor(Supervisor):
         over = self.current
         if over is None or over.id != ended.turn_id:
             return
-        self._uncount()
+        over.ran_ms += self._uncount()
         outcome = {"waiting": "awaiting_approval"}.get(ended.state, ended.state)
         metrics.TURNS_TOTAL.labels(outcome=outcome).inc()
         self.current = None
@@ -364,15 +364,21 @@ class SessionActor(Supervisor):
         over.ended_at = self.clock.now()
         if ended.state != "waiting":
             self.turns.pop(over.id, None)
+            if over.id in self.due:  # decided while the pass ran, which has read it: nothing of it is left
+                self.due.remove(over.id)
         else:
             self.spawn(self._rearm(), name="rearm")
         await self.go_on()
 
-    def _uncount(self) -> None:
-        if self.counted:
-            self.counted = False
-            metrics.TURN_DURATION_SECONDS.observe(self.clock.monotonic() - self.began)
-            metrics.TURNS_RUNNING.dec()
+    def _uncount(self) -> int:
+        """The pass is over; answers the milliseconds it ran."""
+        if not self.counted:
+            return 0
+        self.counted = False
+        ran = self.clock.monotonic() - self.began
+        metrics.TURN_DURATION_SECONDS.observe(ran)
+        metrics.TURNS_RUNNING.dec()
+        return int(ran * 1000)
 
     async def child_ended(self, name: str, failure: BaseException | None) -> None:
         """A pass that died without its ``final`` gets one. One that only lacked storage is carried on instead."""
@@ -448,16 +454,17 @@ class SessionActor(Supervisor):
         return await self.world.store.ask(rename)
 
     async def _delete(self, wanted: Delete) -> None:
-        await self.posting.stop_for_deletion(wanted.who, DELETE_PATIENCE)
         entry = self.entry(wanted.who, "session.deleted")
         now = self.clock.now()
         self.deleted = True
         try:
+            await self.posting.stop_for_deletion(wanted.who, DELETE_PATIENCE)
             await self.line.step(None)
             delete = sessions.Delete(tenant_id=self.tenant_id, session_id=self.session_id, entry=entry, now=now)
             await self.world.store.ask(delete)
         except Refusal:
             self.deleted = False
+            self.look_again()
             raise
         self.log.end(aside("error", self.session_id, now, "error", "session_deleted"))
         self.ref.stop_soon()
@@ -502,6 +509,8 @@ class SessionActor(Supervisor):
         if failure is not None:
             code = failure.code if isinstance(failure, Refusal) else "internal_error: the session was restarted"
             self.log.end(aside("error", self.session_id, self.clock.now(), "error", code))
+        elif not self.deleted and not self.world.leading():  # the database is away, or another process serves it
+            self.log.end(aside("error", self.session_id, self.clock.now(), "error", "storage_unavailable"))
         else:
             self.log.end()
 

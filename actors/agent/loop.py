@@ -290,6 +290,7 @@ class Pass:
         proposals: Sequence[Proposal],
         own: Sequence[tuple[str, Mapping[str, Any]]] = (),
     ) -> int:
+        await self.ports.recorder.landed()  # a cancel meanwhile still finds the words and their cost
         task, spent = self.task, None if self.spending is None else self.spending.spent()
         told = [*events, *([Event(kind="final", turn_id=task.turn_id)] if ending is not None else [])]
         message_id = ids.uuid7()

@@ -119,3 +119,14 @@ def test_an_event_has_its_twelve_keys_in_order_on_one_line_and_text_untouched() 
         '"approval_summary":null,"error_message":null}'
     )
     assert frame(data, 7).startswith(b"id: 7\nevent: agent_event\ndata: {")
+
+
+async def test_a_gap_that_was_pruned_behind_the_cursor_is_passed_over() -> None:
+    table, log = fresh(cap=3)
+    for _ in range(8):
+        table.add(log)
+    table.frames.clear()
+    feed = Feed(log, after=1, until=Until(replay=True))
+    sent = await feed.take()
+    assert [line for line in sent.split(b"\n") if line.startswith(b"id:")] == [b"id: 6", b"id: 7", b"id: 8"]
+    assert feed.ended
