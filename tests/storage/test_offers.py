@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol
 
 import pytest
@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from voyagent.actors import ids
 from voyagent.actors.clock import ManualClock
+from voyagent.actors.domain.hotels import HotelOffer, Property, Stay
 from voyagent.actors.domain.money import Money
 from voyagent.actors.domain.travel import FlightOffer, Party, Segment
 from voyagent.storage import offers
@@ -56,6 +57,22 @@ def offer(**parts: Any) -> FlightOffer:
     return FlightOffer(**usual | parts)
 
 
+def rate(**parts: Any) -> HotelOffer:
+    usual: dict[str, Any] = {
+        "id": ids.uuid7(),
+        "supplier": "house",
+        "supplier_ref": "r-1",
+        "property": Property(id="h-1", name="Harbour Gate", city="Mumbai", country="IN", star_rating=5),
+        "room": "Double room",
+        "board": "BB",
+        "price": Money.of("9200.5", "INR"),
+        "is_refundable": True,
+        "stay": Stay(check_in=date(2026, 12, 5), check_out=date(2026, 12, 7), guests=2),
+        "expires_at": NOW + timedelta(minutes=20),
+    }
+    return HotelOffer(**usual | parts)
+
+
 @pytest.fixture
 async def cache(redis_url: str, clock: ManualClock) -> AsyncIterator[OfferCache]:
     opened = OfferCache.open(redis_url, clock)
@@ -75,6 +92,21 @@ async def test_an_offer_survives_a_restart_of_the_process(cache: OfferCache, res
     kept = offer()
     await cache.keep(OURS, [kept])
     assert await restarted.find(OURS, kept.id) == kept
+
+
+async def test_rates_are_kept_beside_fares_and_neither_is_taken_for_the_other(
+    cache: OfferCache, restarted: OfferCache, agency: AgencyLike
+) -> None:
+    fare, room = offer(), rate()
+    await cache.keep(OURS, [fare, room])
+    for known in (cache, restarted):
+        assert (await known.find(OURS, fare.id), await known.find_rate(OURS, room.id)) == (fare, room)
+        assert (await known.find(OURS, room.id), await known.find_rate(OURS, fare.id)) == (None, None)
+        assert await known.find_rate(THEIRS, room.id) is None
+    keep = offers.Keep(tenant_id=agency.tenant_id, session_id=agency.session_id, offer=room, now=NOW)
+    await agency.store.ask(keep)
+    assert await agency.store.ask(offers.LoadRate(tenant_id=agency.tenant_id, id=room.id)) == room
+    assert await agency.store.ask(offers.Load(tenant_id=agency.tenant_id, id=room.id)) is None
 
 
 async def test_an_offer_survives_the_loss_of_all_redis_holds(cache: OfferCache, redis_url: str) -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from voyagent.actors import metrics, supplier
 from voyagent.actors.clock import ManualClock
-from voyagent.actors.counters import AgencySuppliers, Counter
+from voyagent.actors.counters import AgencySuppliers, Counter, FrontDesk
 from voyagent.actors.domain.errors import Unavailable
+from voyagent.actors.domain.hotels import HotelQuestion, Stay
 from voyagent.actors.domain.money import Money
 from voyagent.actors.domain.travel import FlightOffer, FlightOrder, FlightQuestion, Party, Passenger, Segment
 from voyagent.actors.refs import Ref
@@ -416,6 +417,18 @@ async def test_b45_an_agency_has_the_suppliers_that_are_on_for_it(make: Make) ->
     assert on.named("fake") is None
     assert AgencySuppliers("t-1", [], stand.ref).flights == ()
     assert supplier.without_driver(["house", "amadeus"]) == ["amadeus"]
+
+
+async def test_a_supplier_without_rooms_says_so(make: Make) -> None:
+    stand = make()
+    desk = FrontDesk("t-1", "fake", stand.driver.capabilities, stand.ref)
+    stay = Stay(check_in=date(2026, 12, 5), check_out=date(2026, 12, 6), guests=1)
+    question = HotelQuestion(country="AE", city="Dubai", stay=stay, currency="INR")
+    assert await stand.code(desk.search(question)) == "capability_not_supported"
+    assert stand.driver.calls == []
+    on = AgencySuppliers("t-1", ["house"], stand.ref)
+    assert [each.name for each in on.hotels] == ["house"]
+    assert on.hotel("fake") is None
 
 
 async def test_a_supplier_nobody_asks_goes_to_sleep(make: Make) -> None:
