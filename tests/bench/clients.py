@@ -128,6 +128,7 @@ class Listener(asyncio.Protocol):
         self.keep = keep
         self.pieces: list[tuple[int, bytes]] = []
         self.size = 0
+        self.heard = 0
         self.tail = b""
         self.wanted: bytes | None = None
         loop = asyncio.get_running_loop()
@@ -141,8 +142,9 @@ class Listener(asyncio.Protocol):
         self.transport.write(self.request)
 
     def data_received(self, data: bytes) -> None:
+        self.heard = time.monotonic_ns()
         if self.keep:
-            self.pieces.append((time.monotonic_ns(), data))
+            self.pieces.append((self.heard, data))
         self.size += len(data)
         self.tail = data if len(data) > 1000 else self.tail[-1000:] + data
         if not self.opened.done():
@@ -175,15 +177,11 @@ class Listener(asyncio.Protocol):
         self.look()
         await self.reached
 
-    def latencies(self) -> list[float]:
-        """Milliseconds from the model's sending of each delta to its coming here."""
+    def deltas(self) -> list[tuple[int, int]]:
+        """For each delta when the model sent it and when it came here, in nanoseconds of the machine's clock."""
         ends = list(accumulate(len(data) for _, data in self.pieces))
         whole = b"".join(data for _, data in self.pieces).decode("utf-8", "replace")
-        found = []
-        for stamp in STAMP.finditer(whole):
-            came = self.pieces[bisect_left(ends, stamp.end())][0]
-            found.append((came - int(stamp[2])) / 1e6)
-        return found
+        return [(int(stamp[2]), self.pieces[bisect_left(ends, stamp.end())][0]) for stamp in STAMP.finditer(whole)]
 
 
 @dataclass(slots=True)
@@ -205,9 +203,12 @@ class Crowd:
     async def ended(self) -> None:
         waits = [each.ended for each in self.listeners]
         await asyncio.wait(waits, timeout=PATIENCE)
-        late = [each.tail[-300:] for each in self.listeners if not each.ended.done()]
+        late = [each for each in self.listeners if not each.ended.done()]
         if late:
-            raise RuntimeError(f"{len(late)} of {len(waits)} streams have no end: {late[:3]}")
+            silent = min(time.monotonic_ns() - each.heard for each in late) / 1e9
+            raise RuntimeError(
+                f"{len(late)} of {len(waits)} streams have no end; silent for {silent:.1f} s: {late[0].tail[-300:]!r}"
+            )
 
     async def reached(self, words: bytes) -> None:
         await _all(each.until(words) for each in self.listeners)

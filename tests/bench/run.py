@@ -32,6 +32,7 @@ from voyagent.storage.embedded import EmbeddedServers
 
 PASSWORD = "a long password 1"
 RATE = 20.0
+TURN_SECONDS = 8
 ROUNDS = 5
 ROUND_SECONDS = 0.8
 CONNECTIONS = 16
@@ -143,36 +144,49 @@ async def turns(bench: Bench) -> None:
     async with bench.service() as (running, agency):
         await _directly(bench, 200)
         for count in TURNS:
-            deltas = int(RATE * 4)
-            await bench.model.do("pace", deltas=deltas, rate=RATE)
-            times, seconds, cpu = await _turns(running, agency, count)
-            report(
-                "deltas at 20/s each",
-                turns=count,
-                deltas=len(times),
-                missing=count * deltas - len(times),
-                deltas_per_second=len(times) / seconds,
-                added_ms_p50=percentile(times, 0.5),
-                added_ms_p99=percentile(times, 0.99),
-                service_cpu=cpu / seconds,
-                goal="p50 < 5 ms, p99 < 25 ms with 200",
-            )
+            await bench.model.do("pace", deltas=int(RATE * TURN_SECONDS), rate=RATE)
+            await _paced(running, agency, count)
         for count in TURNS:
-            deltas = 4000 // min(count, 10) if count < 200 else 100
-            await bench.model.do("pace", deltas=deltas, rate=0.0)
-            times, seconds, cpu = await _turns(running, agency, count)
-            report(
-                "deltas unpaced",
-                turns=count,
-                deltas=len(times),
-                missing=count * deltas - len(times),
-                deltas_per_second=len(times) / seconds,
-                service_cpu=cpu / seconds,
-            )
+            await bench.model.do("pace", deltas=max(100, 4000 // count), rate=0.0)
+            await _unpaced(running, agency, count)
 
 
-async def _turns(running: Part, agency: Agency, count: int) -> tuple[list[float], float, float]:
-    """All deltas' times, the seconds from the first start to the last end, and the service's processor time."""
+async def _paced(running: Part, agency: Agency, count: int) -> None:
+    """In steady state: behind the storm of starts, before the first end."""
+    sessions = await agency.sessions(count)
+    async with crowd() as senders:
+        began = time.monotonic_ns()
+        await senders.add(agency.at, map(agency.message, sessions), keep=True)
+        opened = time.monotonic_ns()
+        while not all(b"text_delta" in sender.tail for sender in senders.listeners):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.5)
+        cpu, first = await running.do("cpu"), time.monotonic_ns()
+        await asyncio.sleep(max(0.5, TURN_SECONDS - 0.5 - (first - began) / 1e9))
+        cpu, last = await running.do("cpu") - cpu, time.monotonic_ns()
+        await senders.ended()
+        deltas = [delta for sender in senders.listeners for delta in sender.deltas()]
+        pieces = sum(first <= when < last for sender in senders.listeners for when, _ in sender.pieces)
+    steady = [(came - sent) / 1e6 for sent, came in deltas if first <= sent < last]
+    seconds = (last - first) / 1e9
+    report(
+        "deltas at 20/s each",
+        turns=count,
+        missing=count * int(RATE * TURN_SECONDS) - len(deltas),
+        deltas_per_second=len(steady) / seconds,
+        added_ms_p50=percentile(steady, 0.5),
+        added_ms_p99=percentile(steady, 0.99),
+        added_ms_p99_with_starts=percentile([(came - sent) / 1e6 for sent, came in deltas], 0.99),
+        deltas_per_write=len(steady) / max(pieces, 1),
+        service_cpu=cpu / seconds,
+        service_us_per_delta=cpu / max(len(steady), 1) * 1e6,
+        streams_open_after=(opened - began) / 1e9,
+        goal="p50 < 5 ms, p99 < 25 ms with 200",
+    )
+
+
+async def _unpaced(running: Part, agency: Agency, count: int) -> None:
+    """From the first start to the last end, starts and ends included."""
     sessions = await agency.sessions(count)
     async with crowd() as senders:
         cpu, began = await running.do("cpu"), time.perf_counter()
@@ -180,7 +194,15 @@ async def _turns(running: Part, agency: Agency, count: int) -> tuple[list[float]
         await senders.ended()
         seconds = time.perf_counter() - began
         cpu = await running.do("cpu") - cpu
-        return [each for sender in senders.listeners for each in sender.latencies()], seconds, cpu
+        deltas = sum(len(sender.deltas()) for sender in senders.listeners)
+    report(
+        "deltas unpaced",
+        turns=count,
+        missing=count * max(100, 4000 // count) - deltas,
+        deltas_per_second=deltas / seconds,
+        service_cpu=cpu / seconds,
+        service_us_per_delta=cpu / deltas * 1e6,
+    )
 
 
 async def _directly(bench: Bench, count: int) -> None:
@@ -192,7 +214,7 @@ async def _directly(bench: Bench, count: int) -> None:
     async with crowd() as readers:
         await readers.add(target, [target.request("POST", "/v1/messages", body, **heads)] * count, keep=True)
         await readers.ended()
-        times = [each for reader in readers.listeners for each in reader.latencies()]
+        times = [(came - sent) / 1e6 for reader in readers.listeners for sent, came in reader.deltas()]
     report("deltas straight from the model", turns=count, ms_p50=percentile(times, 0.5), ms_p99=percentile(times, 0.99))
 
 
@@ -389,10 +411,23 @@ async def main(names: list[str]) -> None:
             await migrate.upgrade(servers.url)
             bench = Bench(folder, servers, model)
             for name in names or FIGURES:
+                report("machine", before=name, others_cpu=await _others())
                 await FIGURES[name](bench)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     report("bench", cores=os.cpu_count(), seconds=time.perf_counter() - began)
+
+
+async def _others() -> float:
+    """How many cores are at work before we begin: figures of a busy machine are worth little."""
+
+    def idle() -> int:
+        return sum(map(int, Path("/proc/stat").read_text().split(maxsplit=6)[4:6]))
+
+    cores, first, began = os.cpu_count() or 1, idle(), time.perf_counter()
+    await asyncio.sleep(1.0)
+    idled = (idle() - first) / os.sysconf("SC_CLK_TCK") / (time.perf_counter() - began)
+    return max(0.0, cores - idled)
 
 
 async def _until_signal(names: list[str]) -> None:
