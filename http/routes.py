@@ -14,6 +14,7 @@ from .handlers import (
     members,
     messages,
     money,
+    second_factor,
     sessions,
     signed_in,
     tenant_settings,
@@ -31,6 +32,13 @@ from .wire.accounts import (
 from .wire.api_keys import CreateApiKeyRequest, CreateApiKeyResponse, ListApiKeysResponse
 from .wire.approvals import ApprovalItem, ApprovalListQuery, ApprovalListResponse, ResolveApprovalRequest
 from .wire.members import MemberItem, MemberPatchRequest, MembersQuery, MembersResponse, SignedInSessionsResponse
+from .wire.second_factor import (
+    SignInTotpRequest,
+    TotpDisableRequest,
+    TotpSetupResponse,
+    TotpStatusResponse,
+    TotpVerifyRequest,
+)
 from .wire.sessions import (
     CancelRequest,
     CancelResponse,
@@ -58,6 +66,13 @@ NO_DATABASE: Final = {503: ("VOYAGENT_DB_URL is not configured.", "db unreachabl
 NO_REDIS: Final = {503: ("VOYAGENT_REDIS_URL is not configured.", "redis unreachable")}
 SIGN_UP: Final = {400: ("password_too_weak",), 409: ("email_already_registered",)}
 SIGN_IN: Final = {401: ("invalid_credentials", "account_inactive", "email_not_verified", "totp_required")}
+SIGN_IN_TOTP: Final = {
+    400: ("totp_not_enabled",),
+    401: ("invalid_credentials", "account_inactive", "email_not_verified", "totp_invalid"),
+}
+TOTP_ON: Final = {409: ("totp_already_enabled",)}
+TOTP_CODE: Final = {400: ("totp_not_initialized",), 401: ("totp_invalid",)}
+TOTP_OFF: Final = {403: ("invalid_password", "totp_invalid")}
 REFRESH: Final = {401: ("invalid_refresh_token",)}
 NEW_KEY: Final = {409: ("api_key_limit",)}
 NO_KEY: Final = {404: ("not_found",)}
@@ -89,6 +104,13 @@ ROUTES: Final[tuple[Route, ...]] = (
           body=SignUpRequest, reply=AuthResponse),
     Route("POST", "/auth/sign-in", accounts.sign_in, PUBLIC, refusals=SIGN_IN,
           body=SignInRequest, reply=AuthResponse),
+    Route("POST", "/auth/sign-in-totp", second_factor.sign_in_totp, PUBLIC, refusals=SIGN_IN_TOTP,
+          body=SignInTotpRequest, reply=AuthResponse),
+    Route("POST", "/auth/totp/setup", second_factor.totp_setup, PERSON, refusals=TOTP_ON, reply=TotpSetupResponse),
+    Route("POST", "/auth/totp/verify", second_factor.totp_verify, PERSON, refusals=TOTP_CODE,
+          body=TotpVerifyRequest, reply=TotpStatusResponse),
+    Route("POST", "/auth/totp/disable", second_factor.totp_disable, PERSON, refusals=TOTP_OFF,
+          body=TotpDisableRequest, reply=TotpStatusResponse),
     Route("POST", "/auth/refresh", accounts.refresh, PUBLIC, refusals=REFRESH,
           body=RefreshRequest, reply=TokenPairResponse),
     Route("POST", "/auth/sign-out", accounts.sign_out, PUBLIC, 204, body=SignOutRequest, body_required=False),

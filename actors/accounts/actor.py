@@ -28,6 +28,7 @@ from .keys import PREFIX, CreateKey, Keys, RevokeKey, hashed, well_formed
 from .passwords import Passwords
 from .principals import FRESH_SECONDS, Principals, admitted, welcome
 from .renewal import Refresh, Renewal, TokenPair
+from .second_factor import ByPerson, DisableTotp, SecondFactor, SetUpTotp, SignInTotp, VerifyTotp
 from .tokens import AccessTokens, Claims, KeyRing, RefreshTokens
 from .watch import Watches, Watching
 
@@ -144,6 +145,8 @@ Accounts = (
     | RevokeSession
     | CreateKey
     | RevokeKey
+    | ByPerson
+    | SignInTotp
     | Authenticate
     | Watch
     | Denied
@@ -185,6 +188,7 @@ class AccountsActor(Actor):
         self._entrance = Entrance(
             storage, self._passwords, families, clock, verified_only=verified_only, record=self._record
         )
+        self._second_factor = SecondFactor(storage, settings, clock, self._passwords, families, self._record)
         self._principals = Principals(storage, clock, self.spawn)
         self._watches = Watches()
         endings = Endings(self._principals, self._watches)
@@ -213,9 +217,9 @@ class AccountsActor(Actor):
                 return self._authenticate(known)
             case Watch():
                 return self.later(self._watch(known.principal))
-            case SignUp() | SignIn() | Refresh() | SignOut():
+            case SignUp() | SignIn() | SignInTotp() | Refresh() | SignOut():
                 return self.later(self._pass_door(known))
-            case RevokeSession() | CreateKey() | RevokeKey():
+            case RevokeSession() | CreateKey() | RevokeKey() | SetUpTotp() | VerifyTotp() | DisableTotp():
                 return self.later(self._own(known))
             case Denied():
                 return self._deny(known.principal, known.door, known.status, known.code)
@@ -228,13 +232,15 @@ class AccountsActor(Actor):
             case _:
                 assert_never(known)
 
-    def _pass_door(self, message: SignUp | SignIn | Refresh | SignOut) -> Coroutine[Any, Any, Any]:
+    def _pass_door(self, message: SignUp | SignIn | SignInTotp | Refresh | SignOut) -> Coroutine[Any, Any, Any]:
         """The ways in and out that need no bearer."""
         match message:
             case SignUp():
                 return counted("sign_up", self._sign_up(message))
             case SignIn():
                 return counted("sign_in", self._sign_in(message))
+            case SignInTotp():
+                return self._second_factor.carry_out(message)
             case Refresh():
                 return counted("refresh", self._renewal.refresh(message))
             case SignOut():
@@ -242,8 +248,8 @@ class AccountsActor(Actor):
             case _:
                 assert_never(message)
 
-    def _own(self, message: RevokeSession | CreateKey | RevokeKey) -> Coroutine[Any, Any, Any]:
-        """What people do with their own sessions and keys."""
+    def _own(self, message: RevokeSession | CreateKey | RevokeKey | ByPerson) -> Coroutine[Any, Any, Any]:
+        """What people do with their own sessions, keys and second factor."""
         match message:
             case RevokeSession():
                 return self._departure.revoke(message)
@@ -251,6 +257,8 @@ class AccountsActor(Actor):
                 return self._keys.create(message)
             case RevokeKey():
                 return self._keys.revoke(message)
+            case SetUpTotp() | VerifyTotp() | DisableTotp():
+                return self._second_factor.carry_out(message)
             case _:
                 assert_never(message)
 

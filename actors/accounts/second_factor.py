@@ -1,0 +1,266 @@
+"""The second factor: set up, proven, ended, and the way in that asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, assert_never
+
+from ...storage import second_factor as rows
+from ...storage.accounts import Account, Find
+from ...storage.sealing import NotOpened, Sealing
+from ...storage.second_factor import WRONG, Factor, Proof, Read
+from .. import log
+from ..clock import Clock
+from ..config import Settings
+from ..domain.audit import Entry, Origin
+from ..domain.errors import BadRequest, Broken, Forbidden, Refusal, Unauthorized
+from ..domain.identity import Principal
+from ..ids import uuid7
+from ..runtime import Asks, Message
+from .entrance import counted
+from .families import Families, SignedIn
+from .passwords import Passwords
+from .totp import RecoveryMacs, new_recovery_codes, new_seed, otpauth_url, read_code, step_of
+
+_log = log.get("accounts.second_factor")
+
+ACTIVE, PENDING = "totp_sealed", "totp_pending_sealed"
+"""Columns of ``users``, which seeds are sealed to."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewSeed:
+    """What a device is told, this once."""
+
+    secret: str
+    otpauth_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """A person who came in, and how many recovery codes are left if they used one."""
+
+    signed_in: SignedIn
+    recovery_codes_left: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetUpTotp(Message[NewSeed]):
+    """A seed that waits for its first code; an earlier one that waited is forgotten. Conflict."""
+
+    principal: Principal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyTotp(Message[list[str] | None]):
+    """The first code turns the factor on: recovery codes. Later ones change nothing: None.
+
+    BadRequest ``totp_not_initialized``; Unauthorized ``totp_invalid``.
+    """
+
+    principal: Principal
+    code: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisableTotp(Message[None]):
+    """Turn the factor off, by password and code. Forbidden ``invalid_password``, ``totp_invalid``."""
+
+    principal: Principal
+    password: str
+    code: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInTotp(Message[Entered]):
+    """Come in by password and code. ``email`` in normal form."""
+
+    email: str
+    password: str
+    code: str
+    origin: Origin
+
+
+ByPerson = SetUpTotp | VerifyTotp | DisableTotp
+"""What people do to their own factor."""
+
+
+class SecondFactor:
+    """Judges codes. ``record`` takes the events of refused sign-ins, which nobody waits for."""
+
+    def __init__(
+        self,
+        storage: Asks,
+        settings: Settings,
+        clock: Clock,
+        passwords: Passwords,
+        families: Families,
+        record: Callable[[Entry], None],
+    ) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._passwords = passwords
+        self._families = families
+        self._record = record
+        self._verified_only = not settings.auth_skip_email_verification
+        self._sealing = Sealing(settings.sealing_keys)
+        self._macs = RecoveryMacs(settings.sealing_keys)
+
+    def carry_out(self, message: ByPerson | SignInTotp) -> Coroutine[Any, Any, Any]:
+        """The answer to ``message``."""
+        match message:
+            case SetUpTotp():
+                return self._set_up(message.principal)
+            case VerifyTotp():
+                return counted("totp_verify", self._verify(message))
+            case DisableTotp():
+                return counted("totp_disable", self._disable(message))
+            case SignInTotp():
+                return counted("sign_in_totp", self._sign_in(message))
+            case _:
+                assert_never(message)
+
+    async def _set_up(self, who: Principal) -> NewSeed:
+        seed = new_seed()
+        sealed = self._seal(seed, PENDING, who.user_id)
+        await self._storage.ask(rows.Begin(tenant_id=who.tenant_id, user_id=who.user_id, pending_sealed=sealed))
+        return NewSeed(seed, otpauth_url(seed, who.email))
+
+    async def _verify(self, message: VerifyTotp) -> list[str] | None:
+        who = message.principal
+        factor = await self._read(who.tenant_id, who.user_id)
+        column, sealed = (ACTIVE, factor.totp_sealed) if factor.enabled else (PENDING, factor.totp_pending_sealed)
+        if sealed is None:
+            raise BadRequest("totp_not_initialized")
+        seed, now = self._open(sealed, column, who.user_id), self._clock.now()
+        if step_of(seed, read_code(message.code), now) is None:
+            raise Unauthorized(WRONG)
+        if factor.enabled:
+            return None
+        codes = new_recovery_codes()
+        enable = rows.Enable(
+            tenant_id=who.tenant_id,
+            user_id=who.user_id,
+            judged_pending=sealed,
+            sealed=self._seal(seed, ACTIVE, who.user_id),
+            macs=[self._macs.new(code, who.user_id) for code in codes],
+            key_id=self._macs.key_id,
+            entries=(_event("auth.totp_enabled", who.tenant_id, who.user_id, message.origin, now),),
+            now=now,
+        )
+        if await self._storage.ask(enable):
+            return codes
+        return await self._verify(message)  # somebody was faster: judge by what stands there now
+
+    async def _disable(self, message: DisableTotp) -> None:
+        who = message.principal
+        factor = await self._read(who.tenant_id, who.user_id)
+        stored = factor.password_hash
+        if not await self._passwords.verify(stored, message.password) or stored is None:
+            raise Forbidden("invalid_password")
+        if not factor.enabled:
+            return
+        now = self._clock.now()
+        proof = self._proof(factor, message.code, who.user_id, now)
+        if proof is None:
+            raise Forbidden(WRONG)
+        method = "totp" if isinstance(proof, rows.Step) else "recovery_code"
+        event = _event("auth.totp_disabled", who.tenant_id, who.user_id, message.origin, now, method=method)
+        await self._storage.ask(
+            rows.Disable(
+                tenant_id=who.tenant_id, user_id=who.user_id, judged_hash=stored, proof=proof, entries=(event,), now=now
+            )
+        )
+
+    async def _sign_in(self, message: SignInTotp) -> Entered:
+        account = await self._storage.ask(Find(email=message.email))
+        stored = account.password_hash if account else None
+        right = await self._passwords.verify(stored, message.password)
+        if account is None:
+            raise Unauthorized("invalid_credentials")
+        try:
+            return await self._admit(account, stored if right else None, message)
+        except Refusal as refusal:
+            if isinstance(refusal, Unauthorized | BadRequest):
+                self._record(_failure(account, refusal.code, message.origin, self._clock.now()))
+            raise
+
+    async def _admit(self, account: Account, judged_hash: str | None, message: SignInTotp) -> Entered:
+        """``judged_hash`` is what the password was right for; None if it was wrong."""
+        if judged_hash is None:
+            raise Unauthorized("invalid_credentials")
+        tenant_id, user_id = account.tenant_id, account.user_id
+        outdated = self._passwords.outdated(judged_hash)
+        rehashed = await self._passwords.hash(message.password) if outdated else None
+        try:
+            factor = await self._read(tenant_id, user_id)
+        except Unauthorized as gone:
+            raise Unauthorized("account_inactive") from gone
+        now = self._clock.now()
+        proof = self._proof(factor, message.code, user_id, now)
+        method = "recovery_code" if isinstance(proof, rows.Recovery) else "totp"
+        opening = self._families.open(message.origin, now)
+        told = {"method": method, "session_id": opening.family.id}
+        principal, left = await self._storage.ask(
+            rows.Entered(
+                tenant_id=tenant_id,
+                user_id=user_id,
+                judged_hash=judged_hash,
+                rehashed=rehashed,
+                proof=proof,
+                verified_only=self._verified_only,
+                family=opening.family,
+                signed_in=_event("auth.sign_in", tenant_id, user_id, message.origin, now, **told),
+                code_used=_event("auth.recovery_code_used", tenant_id, user_id, message.origin, now),
+                now=now,
+            )
+        )
+        return Entered(self._families.welcome(principal, opening, now), left)
+
+    async def _read(self, tenant_id: str, user_id: str) -> Factor:
+        factor: Factor = await self._storage.ask(Read(tenant_id=tenant_id, user_id=user_id))
+        return factor
+
+    def _proof(self, factor: Factor, typed: str, user_id: str, now: datetime) -> Proof | None:
+        """What the code may prove. Whether a recovery code was ever given out, the database knows."""
+        code = read_code(typed)
+        if code is None or not factor.enabled or factor.totp_sealed is None:
+            return None
+        if code.kind == "recovery":
+            return rows.Recovery(self._macs.all(code.text, user_id))
+        step = step_of(self._open(factor.totp_sealed, ACTIVE, user_id), code, now)
+        return None if step is None else rows.Step(factor.totp_sealed, step)
+
+    def _seal(self, seed: str, column: str, user_id: str) -> bytes:
+        return self._sealing.seal(seed.encode(), table="users", column=column, row=user_id)
+
+    def _open(self, sealed: bytes, column: str, user_id: str) -> str:
+        try:
+            return self._sealing.open(sealed, table="users", column=column, row=user_id).decode()
+        except NotOpened as altered:
+            _log.exception("seed not opened", column=column)
+            raise Broken("internal_error") from altered
+
+
+def _event(kind: str, tenant_id: str, user_id: str, origin: Origin, now: datetime, **inputs: Any) -> Entry:
+    return Entry(
+        id=uuid7(),
+        tenant_id=tenant_id,
+        created_at=now,
+        kind=kind,
+        status="succeeded",
+        actor_kind="human",
+        actor_id=user_id,
+        inputs=origin.inputs() | inputs,
+    )
+
+
+def _failure(account: Account, code: str, origin: Origin, now: datetime) -> Entry:
+    """The system's word about a person: whoever tried may have been somebody else."""
+    event = _event("auth.sign_in_failed", account.tenant_id, account.user_id, origin, now, code=code)
+    about = {"user_id": account.user_id}
+    return replace(event, status="rejected", actor_kind="system", actor_id=None, entity_refs=about)

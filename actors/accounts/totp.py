@@ -1,0 +1,100 @@
+"""The rules of the second factor: codes that move with the clock, and the ones kept for a lost device."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from urllib.parse import quote
+
+import pyotp
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+ISSUER = "Voyagent"
+SEED_LENGTH = 32
+"""Base32 characters: 160 bits, as RFC 4226 recommends."""
+STEP_SECONDS = 30
+CODE_DIGITS = 6
+
+RECOVERY_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""Crockford's: no letter that is read as another."""
+RECOVERY_LENGTH = 8
+RECOVERY_CODES = 10
+_PURPOSE = b"voyagent recovery codes"
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What somebody typed, once it is known what it could be."""
+
+    kind: Literal["totp", "recovery"]
+    text: str
+
+
+def read_code(typed: str) -> Code | None:
+    """Blanks are dropped; six digits are of the device, eight letters of the alphabet are a recovery code."""
+    text = "".join(typed.split()).upper()
+    if len(text) == CODE_DIGITS and text.isascii() and text.isdigit():
+        return Code("totp", text)
+    if len(text) == RECOVERY_LENGTH and set(text) <= set(RECOVERY_ALPHABET):
+        return Code("recovery", text)
+    return None
+
+
+def new_seed() -> str:
+    """A secret for a device."""
+    return pyotp.random_base32(SEED_LENGTH)
+
+
+def otpauth_url(seed: str, email: str) -> str:
+    """The secret as authenticator apps scan it."""
+    return f"otpauth://totp/{ISSUER}:{quote(email, safe='')}?secret={seed}&issuer={ISSUER}"
+
+
+def step_of(seed: str, code: Code | None, now: datetime) -> int | None:
+    """The step ``code`` is right for, one to either side of now; None if it is wrong. All three are compared."""
+    if code is None or code.kind != "totp":
+        return None
+    device, present = pyotp.TOTP(seed), int(now.timestamp()) // STEP_SECONDS
+    steps = range(present - 1, present + 2)
+    right = [step for step in steps if hmac.compare_digest(device.generate_otp(step), code.text)]
+    return max(right, default=None)
+
+
+def new_recovery_codes() -> list[str]:
+    """Ten codes that differ."""
+    codes: set[str] = set()
+    while len(codes) < RECOVERY_CODES:
+        codes.add("".join(secrets.choice(RECOVERY_ALPHABET) for _ in range(RECOVERY_LENGTH)))
+    return sorted(codes, key=lambda _code: secrets.randbits(64))
+
+
+class RecoveryMacs:
+    """Turns recovery codes into what is stored: 40 bits are too few for a bare digest, so a key of ours is in it."""
+
+    def __init__(self, sealing_keys: Mapping[str, bytes]) -> None:
+        """Keys by id, derived from those that seal, in their order: new codes are kept under the first."""
+        self._keys = {
+            kid: HKDF(SHA256(), 32, salt=None, info=_PURPOSE).derive(key) for kid, key in sealing_keys.items()
+        }
+
+    @property
+    def key_id(self) -> str:
+        """The key new codes are kept under."""
+        return next(iter(self._keys))
+
+    def new(self, code: str, user_id: str) -> bytes:
+        """What is kept of a new code."""
+        return _mac(self._keys[self.key_id], code, user_id)
+
+    def all(self, code: str, user_id: str) -> list[bytes]:
+        """What may have been kept of a code that is shown, under any key of the ring."""
+        return [_mac(key, code, user_id) for key in self._keys.values()]
+
+
+def _mac(key: bytes, code: str, user_id: str) -> bytes:
+    return hmac.digest(key, f"{user_id}:{code}".encode(), "sha256")
