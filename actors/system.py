@@ -100,6 +100,7 @@ class System:
 
     def _plan(self, address: Callable[[str], Address], to: Asks) -> tuple[list[Child], session.World]:
         self.storage, self.accounts = address("storage"), address("accounts")
+        self._cut_off = lambda: address("housekeeping").tell(CutOff())
         settings, clock = self.settings, self.clock
         singletons = [
             Child("storage", lambda: self._storage(to), shutdown=8.0, escalate=True),
@@ -117,7 +118,7 @@ class System:
             ports=lambda recorder, agency: self._ports(to, recorder, agency),
             stopping=lambda: self.stopping,
             leading=lambda: self.leading,
-            cut_off=lambda: address("housekeeping").tell(CutOff()),
+            cut_off=self._cut_off,
         )
         return singletons, world
 
@@ -125,7 +126,9 @@ class System:
         return StorageActor.start(self.settings.db_url, lock_lost=lambda: self._yield(to), lock_taken=self._lead)
 
     def _lead(self) -> None:
+        """Ours to serve, for the first time or anew: what was cut off is due."""
         self.leading = True
+        self._cut_off()
 
     async def _yield(self, to: Asks) -> None:
         """Another process may serve the database from now on: nothing of ours may go on writing."""

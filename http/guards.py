@@ -11,6 +11,7 @@ from ..actors import log
 from ..actors.accounts.actor import Authenticate, Door
 from ..actors.domain.errors import Forbidden, NotFound, Unauthorized, Unavailable
 from ..actors.domain.identity import Principal, Role
+from ..actors.storage import Probe
 from .call import Call
 from .peers import is_direct_loopback
 
@@ -111,7 +112,7 @@ class Bearer(Guard):
         if self.verified and not principal.email_verified and not call.services.settings.auth_skip_email_verification:
             raise Forbidden("email_not_verified")
         if self.verified and not call.services.leading():
-            raise Unavailable("not_ready")
+            raise Unavailable("not_ready" if await call.services.storage.ask(Probe()) else "storage_unavailable")
         if principal.role not in self.roles:
             raise Forbidden("forbidden_role")
 
