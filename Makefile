@@ -4,7 +4,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MYPYPATH := build/types
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow check bench clean
+.PHONY: help run test slow crash check bench clean
 
 help: ## print these lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ test: .venv/.installed ## the whole test suite, against real servers of its own
 
 slow: .venv/.installed ## the tests with large counts: kills, disconnects, races
 	@exec $(PY) -m pytest -m slow
+
+crash: .venv/.installed ## the service killed two hundred times under load
+	@exec $(PY) -m pytest -m slow tests/service/test_crash.py
 
 check: .venv/.installed build/types/voyagent ## ruff with everything on, mypy strict, layers and packaging
 	@$(PY) -m ruff check .
