@@ -10,7 +10,7 @@ from typing import Self
 
 from ..storage.offer_cache import OfferCache
 from ..storage.redis_probe import RedisProbe
-from . import config, log, metrics, root, session, supplier
+from . import config, log, mail, metrics, root, session, supplier
 from .accounts.actor import AccountsActor
 from .agent.loop import Ports, Recorder, Task
 from .agent.model import AnthropicModel
@@ -99,12 +99,17 @@ class System:
         await self.stop()
 
     def _plan(self, address: Callable[[str], Address], to: Asks) -> tuple[list[Child], session.World]:
-        self.storage, self.accounts = address("storage"), address("accounts")
+        self.storage, self.accounts, post = address("storage"), address("accounts"), address("mail")
         self._cut_off = lambda: address("housekeeping").tell(CutOff())
         settings, clock = self.settings, self.clock
         singletons = [
             Child("storage", lambda: self._storage(to), shutdown=8.0, escalate=True),
-            Child("accounts", lambda: AccountsActor.start(self.storage, settings, clock), escalate=True),
+            Child("mail", lambda: mail.MailActor.start(self.storage, settings, clock), escalate=True),
+            Child(
+                "accounts",
+                lambda: AccountsActor.start(self.storage, settings, clock, lambda: post.tell(mail.Look())),
+                escalate=True,
+            ),
             Child(
                 "housekeeping",
                 lambda: HousekeepingActor.start(store=self.storage, root=to, clock=clock, leading=lambda: self.leading),

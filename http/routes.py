@@ -14,6 +14,7 @@ from .handlers import (
     members,
     messages,
     money,
+    proofs,
     second_factor,
     sessions,
     signed_in,
@@ -32,6 +33,18 @@ from .wire.accounts import (
 from .wire.api_keys import CreateApiKeyRequest, CreateApiKeyResponse, ListApiKeysResponse
 from .wire.approvals import ApprovalItem, ApprovalListQuery, ApprovalListResponse, ResolveApprovalRequest
 from .wire.members import MemberItem, MemberPatchRequest, MembersQuery, MembersResponse, SignedInSessionsResponse
+from .wire.proofs import (
+    ChangePasswordRequest,
+    RequestPasswordResetRequest,
+    RequestPasswordResetResponse,
+    ResetPasswordRequest,
+    ResetPasswordResponse,
+    SendVerificationEmailResponse,
+    UpdateProfileRequest,
+    UpdateProfileResponse,
+    VerifyEmailRequest,
+    VerifyEmailResponse,
+)
 from .wire.second_factor import (
     SignInTotpRequest,
     TotpDisableRequest,
@@ -66,6 +79,10 @@ NO_DATABASE: Final = {503: ("VOYAGENT_DB_URL is not configured.", "db unreachabl
 NO_REDIS: Final = {503: ("VOYAGENT_REDIS_URL is not configured.", "redis unreachable")}
 SIGN_UP: Final = {400: ("password_too_weak",), 409: ("email_already_registered",)}
 SIGN_IN: Final = {401: ("invalid_credentials", "account_inactive", "email_not_verified", "totp_required")}
+BAD_TOKEN: Final = {400: ("token_invalid",)}
+RESET: Final = {400: ("password_too_weak", "token_invalid")}
+NEW_PASSWORD: Final = {400: ("password_too_weak",), 403: ("invalid_password",)}
+PROFILE: Final = {409: ("email_already_registered",)}
 SIGN_IN_TOTP: Final = {
     400: ("totp_not_enabled",),
     401: ("invalid_credentials", "account_inactive", "email_not_verified", "totp_invalid"),
@@ -115,6 +132,18 @@ ROUTES: Final[tuple[Route, ...]] = (
           body=RefreshRequest, reply=TokenPairResponse),
     Route("POST", "/auth/sign-out", accounts.sign_out, PUBLIC, 204, body=SignOutRequest, body_required=False),
     Route("GET", "/auth/me", accounts.me, MYSELF, reply=PublicUser),
+    Route("PATCH", "/auth/profile", proofs.update_profile, PERSON, refusals=PROFILE,
+          body=UpdateProfileRequest, reply=UpdateProfileResponse),
+    Route("POST", "/auth/send-verification-email", proofs.send_verification_email, PERSON,
+          reply=SendVerificationEmailResponse),
+    Route("POST", "/auth/verify-email", proofs.verify_email, PUBLIC, refusals=BAD_TOKEN,
+          body=VerifyEmailRequest, reply=VerifyEmailResponse),
+    Route("POST", "/auth/request-password-reset", proofs.request_password_reset, PUBLIC,
+          body=RequestPasswordResetRequest, reply=RequestPasswordResetResponse),
+    Route("POST", "/auth/reset-password", proofs.reset_password, PUBLIC, refusals=RESET,
+          body=ResetPasswordRequest, reply=ResetPasswordResponse),
+    Route("POST", "/auth/change-password", proofs.change_password, PERSON, refusals=NEW_PASSWORD,
+          body=ChangePasswordRequest, reply=TokenPairResponse, addition=True),
     Route("POST", "/auth/api-keys", api_keys.create, PERSON_WRITER, 201, name="create_api_key_route", idempotent=True,
           refusals=NEW_KEY, body=CreateApiKeyRequest, reply=CreateApiKeyResponse),
     Route("GET", "/auth/api-keys", api_keys.page, PERSON, name="list_api_keys_route", reply=ListApiKeysResponse),

@@ -11,6 +11,8 @@ NAMED = {
     "email": "asha@example.com",
     "inviter_email": "asha@example.com",
     "password": "mango-trellis-47",
+    "current_password": "mango-trellis-47",
+    "new_password": "velvet-harbour-93",
     "full_name": "Asha Rao",
     "agency_name": "Meridian Travel",
     "tenant_name": "Meridian Travel",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..actors.domain import audit as audits
 from ..actors.domain.errors import Conflict, Unauthorized
 from ..actors.domain.identity import BIRTH_VERSION, FORMER_ADDRESS_RESERVED, Principal, Role, Standing
-from . import audit
+from . import audit, one_time_tokens, outbox
 from .families import NewFamily, open_family
 from .journals import seed_chart
 from .operations import Command, Query
@@ -108,6 +108,8 @@ class SignUp(Command[None]):
     default_currency: str
     family: NewFamily
     entries: Sequence[audits.Entry]
+    proof: tuple[one_time_tokens.NewToken, outbox.Letter] | None = None
+    """The token that proves the address, and its letter, where addresses are verified."""
 
     async def run(self, db: Connection) -> None:
         admin, now = self.admin, self.admin.created_at
@@ -128,6 +130,10 @@ class SignUp(Command[None]):
             now,
         )
         await open_family(db, self.family, admin.tenant_id, admin.user_id, now)
+        if self.proof is not None:
+            token, letter = self.proof
+            await one_time_tokens.keep(db, token, admin.tenant_id, admin.user_id, now)
+            await outbox.post(db, letter, admin.tenant_id, now, now)
         await audit.append(db, self.entries)
 
 

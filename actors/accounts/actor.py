@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, assert_never
@@ -19,6 +19,7 @@ from ..domain.audit import Entry, Origin
 from ..domain.errors import Refusal, Unauthorized
 from ..domain.identity import Principal, Role
 from ..runtime import Actor, Asks, Message
+from .correspondence import ByLetter, Correspondence
 from .denials import Denials, Door
 from .departure import Departure, RevokeSession, Shown, SignOut
 from .endings import Endings
@@ -27,6 +28,8 @@ from .families import Families, SignedIn
 from .keys import PREFIX, CreateKey, Keys, RevokeKey, hashed, well_formed
 from .passwords import Passwords
 from .principals import FRESH_SECONDS, Principals, admitted, welcome
+from .proving import SendProof, UpdateProfile, VerifyEmail
+from .recovery import ChangePassword, RequestReset, ResetPassword
 from .renewal import Refresh, Renewal, TokenPair
 from .second_factor import ByPerson, DisableTotp, SecondFactor, SetUpTotp, SignInTotp, VerifyTotp
 from .tokens import AccessTokens, Claims, KeyRing, RefreshTokens
@@ -36,19 +39,25 @@ __all__ = [
     "AccountsActor",
     "Authenticate",
     "ChangeMember",
+    "ChangePassword",
     "CreateKey",
     "Denied",
     "Door",
     "Invalidate",
     "Refresh",
+    "RequestReset",
+    "ResetPassword",
     "RevokeKey",
     "RevokeSession",
+    "SendProof",
     "SignIn",
     "SignOut",
     "SignUp",
     "SignedIn",
     "SwitchTenant",
     "TokenPair",
+    "UpdateProfile",
+    "VerifyEmail",
     "Watch",
     "Watching",
 ]
@@ -147,6 +156,7 @@ Accounts = (
     | RevokeKey
     | ByPerson
     | SignInTotp
+    | ByLetter
     | Authenticate
     | Watch
     | Denied
@@ -159,7 +169,10 @@ Accounts = (
 class AccountsActor(Actor):
     """Answers who somebody is from memory; whatever waits for the database or a hash runs beside it."""
 
-    def __init__(self, storage: Asks, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, storage: Asks, settings: Settings, clock: Clock, posted: Callable[[], None] = lambda: None
+    ) -> None:
+        """``posted`` is called when there may be a letter to deliver."""
         super().__init__()
         self._storage = storage
         self._clock = clock
@@ -185,13 +198,20 @@ class AccountsActor(Actor):
             refresh_ttl=settings.auth_refresh_ttl_seconds,
             max_age=settings.auth_family_max_age_seconds,
         )
-        self._entrance = Entrance(
-            storage, self._passwords, families, clock, verified_only=verified_only, record=self._record
-        )
         self._second_factor = SecondFactor(storage, settings, clock, self._passwords, families, self._record)
         self._principals = Principals(storage, clock, self.spawn)
         self._watches = Watches()
         endings = Endings(self._principals, self._watches)
+        self._letters = Correspondence(storage, settings, clock, self._passwords, families, endings, posted)
+        self._entrance = Entrance(
+            storage,
+            self._passwords,
+            families,
+            clock,
+            verified_only=verified_only,
+            record=self._record,
+            proof=self._letters.proof,
+        )
         rules = Rules(
             lifetime=timedelta(seconds=settings.auth_refresh_ttl_seconds),
             grace=timedelta(seconds=settings.auth_refresh_grace_seconds),
@@ -221,6 +241,8 @@ class AccountsActor(Actor):
                 return self.later(self._pass_door(known))
             case RevokeSession() | CreateKey() | RevokeKey() | SetUpTotp() | VerifyTotp() | DisableTotp():
                 return self.later(self._own(known))
+            case SendProof() | VerifyEmail() | UpdateProfile() | RequestReset() | ResetPassword() | ChangePassword():
+                return self.later(self._letters.carry_out(known))
             case Denied():
                 return self._deny(known.principal, known.door, known.status, known.code)
             case ChangeMember():
@@ -263,13 +285,15 @@ class AccountsActor(Actor):
                 assert_never(message)
 
     async def _sign_up(self, message: SignUp) -> SignedIn:
-        return await self._entrance.sign_up(
+        signed_in = await self._entrance.sign_up(
             email=message.email,
             password=message.password,
             full_name=message.full_name,
             agency_name=message.agency_name,
             origin=message.origin,
         )
+        self._letters.posted()
+        return signed_in
 
     async def _sign_in(self, message: SignIn) -> SignedIn:
         return await self._entrance.sign_in(email=message.email, password=message.password, origin=message.origin)

@@ -21,3 +21,12 @@ class Endings:
         """These have ended."""
         self.doubt(*proofs)
         self._watches.lose(lambda who: not {who.family_id, who.token_id, who.api_key_id}.isdisjoint(proofs))
+
+    def doubt_person(self, user_id: str) -> None:
+        """All that is remembered of a person may have changed."""
+        self._principals.forget(lambda key: key.user_id == user_id)
+
+    def ended_person(self, user_id: str) -> None:
+        """All that a person had open has ended."""
+        self.doubt_person(user_id)
+        self._watches.lose(lambda who: who.user_id == user_id)

@@ -17,13 +17,17 @@ from ..domain.settings import TenantSettings
 from ..ids import uuid7
 from ..runtime import Asks
 from .families import Families, SignedIn
+from .letters import Proof
 from .passwords import Passwords
 
 R = TypeVar("R")
 
 
 class Entrance:
-    """The two ways in that need no token. ``record`` takes the events of refusals, which nobody waits for."""
+    """The two ways in that need no token.
+
+    ``record`` takes the events of refusals, which nobody waits for; ``proof`` makes the letter that proves an address.
+    """
 
     def __init__(
         self,
@@ -34,6 +38,7 @@ class Entrance:
         *,
         verified_only: bool,
         record: Callable[[Entry], None],
+        proof: Callable[[str], Proof],
     ) -> None:
         self._storage = storage
         self._passwords = passwords
@@ -41,6 +46,7 @@ class Entrance:
         self._clock = clock
         self._verified_only = verified_only
         self._record = record
+        self._proof = proof
 
     async def sign_up(self, *, email: str, password: str, full_name: str, agency_name: str, origin: Origin) -> SignedIn:
         """A new agency and its first admin. WeakPassword; Conflict ``email_already_registered``."""
@@ -64,6 +70,7 @@ class Entrance:
             family_id=opening.family.id,
         )
         event = _event("auth.sign_up", admin.user_id, tenant_id, origin, now, email=email, tenant_name=agency_name)
+        proof = self._proof(email) if self._verified_only else None
         await self._storage.ask(
             SignUp(
                 admin=admin,
@@ -71,6 +78,7 @@ class Entrance:
                 default_currency=TenantSettings(tenant_id=tenant_id).default_currency,
                 family=opening.family,
                 entries=(event,),
+                proof=None if proof is None else (proof.token, proof.letter),
             )
         )
         return self._families.welcome(admin, opening, now)

@@ -88,7 +88,12 @@ class Answered:
 async def desk(database: Database | None, **changes: Any) -> AsyncIterator[Desk]:
     """An application of its own."""
     cheap: dict[str, Any] = {"auth_argon2_time_cost": 1, "auth_argon2_memory_cost": 8192}
-    usual = {"env": "development", "auth_secret": SECRET, "auth_skip_email_verification": True}
+    usual = {
+        "env": "development",
+        "auth_secret": SECRET,
+        "auth_skip_email_verification": True,
+        "kms_key": {"k": bytes(range(32))},
+    }
     told = Settings(**usual | cheap | changes)
     clock = Clock()
     storage = StorageActor.start(database and database.url, size=4, system_size=4, one_process=False)

@@ -1,0 +1,73 @@
+"""All of an account that goes by letter: proofs of addresses, new passwords, changes that are told of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, assert_never
+
+from ..clock import Clock
+from ..config import Settings
+from ..runtime import Asks
+from .endings import Endings
+from .entrance import counted
+from .families import Families
+from .letters import Letters
+from .passwords import Passwords
+from .proving import Proving, SendProof, UpdateProfile, VerifyEmail
+from .recovery import ChangePassword, Recovery, RequestReset, ResetPassword
+from .resets import Resets
+
+ByLetter = SendProof | VerifyEmail | UpdateProfile | RequestReset | ResetPassword | ChangePassword
+
+
+class Correspondence:
+    """Carries out what ends in a letter. ``posted`` is called when there may be one to deliver."""
+
+    def __init__(
+        self,
+        storage: Asks,
+        settings: Settings,
+        clock: Clock,
+        passwords: Passwords,
+        families: Families,
+        endings: Endings,
+        posted: Callable[[], None],
+    ) -> None:
+        letters = Letters(settings)
+        resets = Resets(storage, letters, clock, ttl=settings.auth_password_reset_ttl_seconds)
+        self._proving = Proving(
+            storage,
+            letters,
+            clock,
+            endings,
+            proof_ttl=settings.auth_verification_ttl_seconds,
+            reset_ttl=settings.auth_password_reset_ttl_seconds,
+        )
+        self._recovery = Recovery(
+            storage, passwords, families, letters, resets, clock, endings, openly=settings.auth_debug_tokens
+        )
+        self.proof = self._proving.proof
+        self.posted = posted
+
+    async def carry_out(self, message: ByLetter) -> Any:
+        """The answer to ``message``; its letter is on disk by then, and on its way."""
+        answer = await self._begin(message)
+        self.posted()
+        return answer
+
+    def _begin(self, message: ByLetter) -> Coroutine[Any, Any, Any]:
+        match message:
+            case SendProof():
+                return self._proving.send(message)
+            case VerifyEmail():
+                return counted("verify_email", self._proving.verify(message))
+            case UpdateProfile():
+                return self._proving.update(message)
+            case RequestReset():
+                return counted("request_password_reset", self._recovery.request(message))
+            case ResetPassword():
+                return counted("reset_password", self._recovery.reset(message))
+            case ChangePassword():
+                return counted("change_password", self._recovery.change(message))
+            case _:
+                assert_never(message)

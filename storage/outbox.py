@@ -1,0 +1,146 @@
+"""Letters on their way: written in the transaction of the act they tell of, delivered in their own time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from .operations import Command, Query
+
+if TYPE_CHECKING:
+    from .engine import Connection
+
+TABLE, COLUMN = "outbox", "payload_sealed"
+"""The place a payload is sealed to, beside the letter's id."""
+
+POST = """
+INSERT INTO outbox (id, tenant_id, kind, recipient, payload_sealed, key_id, state, due_at, expires_at, message_id,
+                    created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, 'due', $7, $8, $9, $10, $10)
+"""
+
+CLAIM = """
+UPDATE outbox o SET due_at = $2, attempts = attempts + 1
+  FROM (SELECT id FROM outbox WHERE sent_at IS NULL AND state = 'due' AND due_at <= $1
+         ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED) AS due
+ WHERE o.id = due.id
+RETURNING o.id, o.kind, o.recipient, o.payload_sealed, o.attempts, o.expires_at, o.message_id, o.created_at,
+          (SELECT s.locale FROM tenant_settings s WHERE s.tenant_id = o.tenant_id) AS locale
+"""
+
+SENT = """
+UPDATE outbox SET state = 'sent', sent_at = $2, payload_sealed = NULL, key_id = NULL WHERE id = $1 AND state = 'due'
+"""
+GIVEN_UP = "UPDATE outbox SET state = $2, payload_sealed = NULL, key_id = NULL WHERE id = $1 AND state = 'due'"
+LATER = "UPDATE outbox SET due_at = $2 WHERE id = $1 AND state = 'due'"
+STANDING = "SELECT state, count(*) AS letters FROM outbox WHERE sent_at IS NULL GROUP BY state"
+LATELY = "SELECT count(*) FROM outbox WHERE tenant_id = $1 AND kind = $2 AND recipient = $3 AND created_at > $4"
+
+CAP, CAP_SPAN = 5, timedelta(hours=1)
+"""So many letters of one kind to one address in an hour: nobody's mailbox is flooded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A letter about to be posted. What of it is secret is sealed already, to its own row."""
+
+    id: str
+    kind: str
+    recipient: str
+    payload_sealed: bytes | None
+    key_id: str | None
+    expires_at: datetime | None
+    message_id: str
+
+
+async def post(db: Connection, letter: Letter, tenant_id: str | None, now: datetime, due_at: datetime) -> None:
+    """Put ``letter`` into the outbox: it goes out if, and only if, this transaction is committed."""
+    sealed = (letter.payload_sealed, letter.key_id)
+    told = (letter.id, tenant_id, letter.kind, letter.recipient, *sealed)
+    await db.execute(POST, *told, due_at, letter.expires_at, letter.message_id, now)
+
+
+async def enough(db: Connection, letter: Letter, tenant_id: str, now: datetime) -> bool:
+    """Whether the address has had its letters of this kind for now. The caller holds a lock that orders askers."""
+    count = await db.fetchval(LATELY, tenant_id, letter.kind, letter.recipient, now - CAP_SPAN)
+    return int(count) >= CAP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """A letter that is the claimer's until its lease ends."""
+
+    id: str
+    kind: str
+    recipient: str
+    payload_sealed: bytes | None
+    attempts: int
+    expires_at: datetime | None
+    message_id: str
+    created_at: datetime
+    locale: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim(Command[list[Claimed]]):
+    """Take up to ``limit`` due letters, which nobody else gets before ``until``: a killed claimer loses none.
+
+    System work: letters of all agencies.
+    """
+
+    tenant_id: None = None
+    now: datetime
+    until: datetime
+    limit: int
+
+    async def run(self, db: Connection) -> list[Claimed]:
+        rows = await db.fetch(CLAIM, self.now, self.until, self.limit)
+        return [Claimed(**dict(row)) for row in rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent(Command[None]):
+    """It has been handed over: what it held is erased."""
+
+    tenant_id: None = None
+    id: str
+    now: datetime
+
+    async def run(self, db: Connection) -> None:
+        await db.execute(SENT, self.id, self.now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenUp(Command[None]):
+    """It will not go out: ``dropped`` if there is no use in it any more, ``dead`` if nobody would take it."""
+
+    tenant_id: None = None
+    id: str
+    state: str
+
+    async def run(self, db: Connection) -> None:
+        await db.execute(GIVEN_UP, self.id, self.state)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later(Command[None]):
+    """It is to be tried again at ``due_at``."""
+
+    tenant_id: None = None
+    id: str
+    due_at: datetime
+
+    async def run(self, db: Connection) -> None:
+        await db.execute(LATER, self.id, self.due_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing(Query[Mapping[str, int]]):
+    """How many letters lie in the outbox, by state."""
+
+    tenant_id: None = None
+
+    async def run(self, db: Connection) -> Mapping[str, int]:
+        return {row["state"]: row["letters"] for row in await db.fetch(STANDING)}

@@ -1,0 +1,177 @@
+"""New passwords: wished for, set with a letter's token, changed by who knows the old one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ..actors.domain import audit as audits
+from ..actors.domain.errors import BadRequest, Forbidden, Unauthorized
+from ..actors.domain.identity import Principal
+from . import audit, one_time_tokens, outbox
+from .account_events import event
+from .families import NewFamily, end_families, open_family
+from .operations import Command, Query
+from .principals import read_principal
+
+if TYPE_CHECKING:
+    from .engine import Connection
+
+TAKE_REQUEST = """
+UPDATE outbox SET state = 'sent', sent_at = $2, payload_sealed = NULL, key_id = NULL
+ WHERE id = $1 AND state = 'due' RETURNING id
+"""
+
+WHO_IS = """
+SELECT u.id, u.tenant_id FROM users u JOIN tenants t ON t.id = u.tenant_id
+ WHERE u.email = $1 AND u.released_at IS NULL AND u.is_active AND t.is_active
+   FOR NO KEY UPDATE OF u
+"""
+
+HASH = "SELECT password_hash FROM users WHERE tenant_id = $1 AND id = $2 AND is_active AND released_at IS NULL"
+
+LOCK = """
+SELECT u.id, u.tenant_id, u.role, u.email, u.email_verified, u.display_name, u.created_at, u.token_version,
+       t.display_name AS tenant_name, u.password_hash
+  FROM users u JOIN tenants t ON t.id = u.tenant_id
+ WHERE u.tenant_id = $1 AND u.id = $2 AND u.is_active AND t.is_active AND u.released_at IS NULL
+   FOR NO KEY UPDATE OF u
+"""
+
+SET = """
+UPDATE users SET password_hash = $3, password_changed_at = $4, token_version = token_version + 1,
+                 token_version_at = $4, email_verified = email_verified OR email = $5
+ WHERE tenant_id = $1 AND id = $2 RETURNING token_version, email_verified
+"""
+
+LIVE_KEYS = """
+SELECT id FROM api_keys WHERE tenant_id = $1 AND created_by_user_id = $2 AND revoked_at IS NULL
+   AND (expires_at IS NULL OR expires_at > $3) ORDER BY id
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestReset(Command[None]):
+    """Keep somebody's wish for a new password, whoever they are. ``due_at`` is when it is looked into."""
+
+    tenant_id: None = None
+    request: outbox.Letter
+    now: datetime
+    due_at: datetime
+
+    async def run(self, db: Connection) -> None:
+        await outbox.post(db, self.request, None, self.now, self.due_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolveReset(Command[bool]):
+    """Look into a wish: a known, active account gets ``token`` in ``letter``, and every earlier one dies.
+
+    Answers whether it does. An address that has had its letters for now gets none, and its last one stays good.
+    """
+
+    tenant_id: None = None
+    request_id: str
+    token: one_time_tokens.NewToken
+    letter: outbox.Letter
+    origin: audits.Origin
+    now: datetime
+
+    async def run(self, db: Connection) -> bool:
+        if await db.fetchval(TAKE_REQUEST, self.request_id, self.now) is None:
+            return False
+        who = await db.fetchrow(WHO_IS, self.token.email)
+        if who is None or await outbox.enough(db, self.letter, who["tenant_id"], self.now):
+            return False
+        tenant_id, user_id = who["tenant_id"], who["id"]
+        await one_time_tokens.end(db, tenant_id, user_id, (one_time_tokens.RESET,), self.now)
+        await one_time_tokens.keep(db, self.token, tenant_id, user_id, self.now)
+        await outbox.post(db, self.letter, tenant_id, self.now, self.now)
+        asked = event("auth.password_reset_requested", tenant_id, user_id, self.origin, self.now)
+        await audit.append(db, [replace(asked, actor_kind="system", actor_id=None)])
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reset(Command[None]):
+    """Set a new password with a token ``Find`` has found. BadRequest ``token_invalid`` if it no longer works.
+
+    The letter reached the address, so it is proven; all sessions end. System work: nobody has signed in.
+    """
+
+    tenant_id: None = None
+    token: one_time_tokens.Found
+    password_hash: str
+    notice: outbox.Letter
+    origin: audits.Origin
+    now: datetime
+
+    async def run(self, db: Connection) -> None:
+        token, now = self.token, self.now
+        tenant_id, user_id = token.tenant_id, token.user_id
+        person = await db.fetchrow(LOCK, tenant_id, user_id)
+        if person is None or person["email"] != token.email:
+            raise BadRequest(one_time_tokens.INVALID)
+        await one_time_tokens.spend(db, token.id, now)
+        await db.fetchrow(SET, tenant_id, user_id, self.password_hash, now, token.email)
+        ended = await end_access(db, tenant_id, user_id, "password_reset", now)
+        await outbox.post(db, self.notice, tenant_id, now, now)
+        entries = [event("auth.password_reset", tenant_id, user_id, self.origin, now, ended)]
+        if not person["email_verified"]:
+            proven = {"email": token.email, "by": "reset"}
+            entries.append(event("auth.email_verified", tenant_id, user_id, self.origin, now, proven))
+        await audit.append(db, entries)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hash(Query[str | None]):
+    """What one's password is held against. Unauthorized ``unauthorized`` if the person is gone."""
+
+    user_id: str
+
+    async def run(self, db: Connection) -> str | None:
+        row = await db.fetchrow(HASH, self.tenant_id, self.user_id)
+        if row is None:
+            raise Unauthorized("unauthorized")
+        stored: str | None = row["password_hash"]
+        return stored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangePassword(Command[Principal]):
+    """Set a new password for who knew the old one a moment ago; all sessions end but the one opened here.
+
+    Forbidden ``invalid_password`` if it has become another meanwhile; Unauthorized if the person is gone.
+    """
+
+    tenant_id: str
+    user_id: str
+    judged_hash: str
+    password_hash: str
+    notice: outbox.Letter
+    family: NewFamily
+    origin: audits.Origin
+    now: datetime
+
+    async def run(self, db: Connection) -> Principal:
+        tenant_id, user_id, now = self.tenant_id, self.user_id, self.now
+        person = await db.fetchrow(LOCK, tenant_id, user_id)
+        if person is None:
+            raise Unauthorized("unauthorized")
+        if person["password_hash"] != self.judged_hash:
+            raise Forbidden("invalid_password")
+        moved = await db.fetchrow(SET, tenant_id, user_id, self.password_hash, now, None)
+        ended = await end_access(db, tenant_id, user_id, "password_changed", now)
+        await open_family(db, self.family, tenant_id, user_id, now)
+        await outbox.post(db, self.notice, tenant_id, now, now)
+        await audit.append(db, [event("auth.password_changed", tenant_id, user_id, self.origin, now, ended)])
+        return read_principal(dict(person) | dict(moved), self.family.id)
+
+
+async def end_access(db: Connection, tenant_id: str, user_id: str, why: str, now: datetime) -> dict[str, Any]:
+    """End a person's sessions and reset tokens. Answers for the audit what ended, and which keys live on."""
+    await one_time_tokens.end(db, tenant_id, user_id, (one_time_tokens.RESET,), now)
+    ended = await end_families(db, tenant_id, user_id, why, now)
+    keys = [row["id"] for row in await db.fetch(LIVE_KEYS, tenant_id, user_id, now)]
+    return {"live_api_keys": keys, "sessions_ended": ended}

@@ -1,0 +1,235 @@
+"""Addresses: proven by a letter, changed, and given back to their owner when the change was somebody else's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ..actors.domain import audit as audits
+from ..actors.domain.errors import BadRequest, Conflict, Unauthorized
+from ..actors.domain.identity import FORMER_ADDRESS_RESERVED, Principal
+from . import audit, one_time_tokens, outbox
+from .account_events import event
+from .accounts import LOCK_ADDRESS
+from .families import end_families
+from .operations import Command
+from .principals import read_principal
+
+if TYPE_CHECKING:
+    from .engine import Connection
+
+LOCK = """
+SELECT u.id, u.tenant_id, u.role, u.email, u.email_verified, u.display_name, u.created_at, u.token_version,
+       t.display_name AS tenant_name, u.former_email
+  FROM users u JOIN tenants t ON t.id = u.tenant_id
+ WHERE u.tenant_id = $1 AND u.id = $2 AND u.is_active AND t.is_active AND u.released_at IS NULL
+   FOR NO KEY UPDATE OF u
+"""
+
+PROVE = "UPDATE users SET email_verified = true WHERE tenant_id = $1 AND id = $2"
+
+ANOTHERS = """
+SELECT EXISTS (SELECT 1 FROM users WHERE email = $1 AND released_at IS NULL AND id <> $3)
+    OR EXISTS (SELECT 1 FROM users WHERE former_email = $1 AND email_changed_at > $2 AND id <> $3)
+"""
+
+RENAME = "UPDATE users SET display_name = $3 WHERE tenant_id = $1 AND id = $2"
+
+MOVE = """
+UPDATE users SET email = $3, email_verified = false, email_changed_at = $4, former_email = $5
+ WHERE tenant_id = $1 AND id = $2
+"""
+
+COME_BACK = """
+UPDATE users SET email = $3, email_verified = true, former_email = NULL, email_changed_at = NULL,
+                 token_version = token_version + 1, token_version_at = $4,
+                 totp_pending_sealed = NULL,
+                 totp_sealed = CASE WHEN totp_enabled_at >= $5 THEN NULL ELSE totp_sealed END,
+                 totp_last_step = CASE WHEN totp_enabled_at >= $5 THEN NULL ELSE totp_last_step END,
+                 totp_enabled_at = CASE WHEN totp_enabled_at >= $5 THEN NULL ELSE totp_enabled_at END
+ WHERE tenant_id = $1 AND id = $2
+"""
+
+TOTP_SINCE = "SELECT totp_enabled_at >= $3 FROM users WHERE tenant_id = $1 AND id = $2"
+NO_CODES = "DELETE FROM recovery_codes WHERE tenant_id = $1 AND user_id = $2"
+
+END_NEW_KEYS = """
+UPDATE api_keys SET revoked_at = $3
+ WHERE tenant_id = $1 AND created_by_user_id = $2 AND revoked_at IS NULL AND created_at >= $4 RETURNING id
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendVerification(Command[None]):
+    """Post another letter that proves one's address. None for a proven one, nor to an address that had enough."""
+
+    tenant_id: str
+    user_id: str
+    token: one_time_tokens.NewToken
+    letter: outbox.Letter
+    now: datetime
+
+    async def run(self, db: Connection) -> None:
+        person = await _locked(db, self.tenant_id, self.user_id)
+        if person["email_verified"] or person["email"] != self.token.email:
+            return
+        if await outbox.enough(db, self.letter, self.tenant_id, self.now):
+            return
+        await one_time_tokens.keep(db, self.token, self.tenant_id, self.user_id, self.now)
+        await outbox.post(db, self.letter, self.tenant_id, self.now, self.now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verify(Command[None]):
+    """Prove the address a token was sent to. BadRequest ``token_invalid`` if it is the account's no more."""
+
+    tenant_id: None = None
+    token: one_time_tokens.Found
+    origin: audits.Origin
+    now: datetime
+
+    async def run(self, db: Connection) -> None:
+        token = self.token
+        person = await db.fetchrow(LOCK, token.tenant_id, token.user_id)
+        if person is None or person["email"] != token.email:
+            raise BadRequest(one_time_tokens.INVALID)
+        await one_time_tokens.spend(db, token.id, self.now)
+        if person["email_verified"]:
+            return
+        await db.execute(PROVE, token.tenant_id, token.user_id)
+        proven = {"email": token.email, "by": "letter"}
+        entry = event("auth.email_verified", token.tenant_id, token.user_id, self.origin, self.now, proven)
+        await audit.append(db, [entry])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undo(Command[None]):
+    """Give an account back its former, proven address, with all that was added since the change taken away.
+
+    A reset letter goes to the address: whoever changed it may know the password. BadRequest ``token_invalid``.
+    """
+
+    tenant_id: None = None
+    token: one_time_tokens.Found
+    reset: one_time_tokens.NewToken
+    letter: outbox.Letter
+    origin: audits.Origin
+    now: datetime
+
+    async def run(self, db: Connection) -> None:
+        token, now = self.token, self.now
+        tenant_id, user_id = token.tenant_id, token.user_id
+        await db.fetchval(LOCK_ADDRESS, token.email)
+        person = await db.fetchrow(LOCK, tenant_id, user_id)
+        if person is None or await _is_anothers(db, token.email, user_id, now):
+            raise BadRequest(one_time_tokens.INVALID)
+        await one_time_tokens.spend(db, token.id, now)
+        removed = bool(await db.fetchval(TOTP_SINCE, tenant_id, user_id, token.created_at))
+        await db.execute(COME_BACK, tenant_id, user_id, token.email, now, token.created_at)
+        if removed:
+            await db.execute(NO_CODES, tenant_id, user_id)
+        await end_families(db, tenant_id, user_id, "email_change_undone", now)
+        ended = await db.fetch(END_NEW_KEYS, tenant_id, user_id, now, token.created_at)
+        kinds = (one_time_tokens.VERIFICATION, one_time_tokens.RESET, one_time_tokens.UNDO)
+        await one_time_tokens.end(db, tenant_id, user_id, kinds, now)
+        await one_time_tokens.keep(db, self.reset, tenant_id, user_id, now)
+        await outbox.post(db, self.letter, tenant_id, now, now)
+        undone = {
+            "from": person["email"],
+            "to": token.email,
+            "cause": "token",
+            "api_keys_ended": sorted(row["id"] for row in ended),
+            "totp_removed": removed,
+        }
+        entry = event("auth.email_change_undone", tenant_id, user_id, self.origin, now, undone)
+        await audit.append(db, [entry])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """The new address with the token that proves it, and the notice to the old one, whose token undoes the change.
+
+    There is no undo token for an address that was never proven: ``undo`` and ``notice`` are for proven ones.
+    """
+
+    email: str
+    token: one_time_tokens.NewToken
+    letter: outbox.Letter
+    undo: one_time_tokens.NewToken
+    notice: outbox.Letter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """A person after a change of their profile, and whether their address is a new one."""
+
+    principal: Principal
+    moved: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeProfile(Command[Changed]):
+    """Take another name or address; ``None`` keeps what is. Conflict ``email_already_registered``; Unauthorized.
+
+    System work: an address must be free in every agency.
+    """
+
+    tenant_id: None = None
+    agency_id: str
+    user_id: str
+    family_id: str | None
+    full_name: str | None
+    move: Move | None
+    origin: audits.Origin
+    now: datetime
+
+    async def run(self, db: Connection) -> Changed:
+        if self.move is not None:
+            await db.fetchval(LOCK_ADDRESS, self.move.email)
+        who = (self.agency_id, self.user_id)
+        person = await _locked(db, *who)
+        after, entries = dict(person), []
+        if self.full_name is not None and self.full_name != person["display_name"]:
+            await db.execute(RENAME, *who, self.full_name)
+            after["display_name"] = self.full_name
+            names = {"before": {"full_name": person["display_name"]}, "after": {"full_name": self.full_name}}
+            entries.append(event("auth.profile_changed", *who, self.origin, self.now, names))
+        moved = self.move is not None and self.move.email != person["email"]
+        if self.move is not None and moved:
+            await self._move(db, person, self.move)
+            after |= {"email": self.move.email, "email_verified": False}
+            addresses = {"from": person["email"], "to": self.move.email}
+            entries.append(event("auth.email_changed", *who, self.origin, self.now, addresses))
+        if entries:
+            await audit.append(db, entries)
+        return Changed(principal=read_principal(after, self.family_id), moved=moved)
+
+    async def _move(self, db: Connection, person: Any, move: Move) -> None:
+        """The last proven address stays reserved, however many unproven ones come after it."""
+        tenant_id, user_id, now = self.agency_id, self.user_id, self.now
+        if await _is_anothers(db, move.email, user_id, now):
+            raise Conflict("email_already_registered")
+        proven = person["email_verified"]
+        former = person["email"] if proven else person["former_email"]
+        await db.execute(MOVE, tenant_id, user_id, move.email, now, former)
+        dead = (one_time_tokens.VERIFICATION, one_time_tokens.RESET)
+        await one_time_tokens.end(db, tenant_id, user_id, dead, now)
+        await one_time_tokens.keep(db, move.token, tenant_id, user_id, now)
+        await outbox.post(db, move.letter, tenant_id, now, now)
+        if proven and move.undo.email == person["email"]:
+            await one_time_tokens.keep(db, move.undo, tenant_id, user_id, now)
+            await outbox.post(db, move.notice, tenant_id, now, now)
+
+
+async def _locked(db: Connection, tenant_id: str, user_id: str) -> Any:
+    """The person's row, held. Unauthorized ``unauthorized`` if they are gone."""
+    person = await db.fetchrow(LOCK, tenant_id, user_id)
+    if person is None:
+        raise Unauthorized("unauthorized")
+    return person
+
+
+async def _is_anothers(db: Connection, email: str, user_id: str, now: datetime) -> bool:
+    """Whether an address is somebody else's, or was until lately."""
+    return bool(await db.fetchval(ANOTHERS, email, now - FORMER_ADDRESS_RESERVED, user_id))
