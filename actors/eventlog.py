@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from .domain.events import frame
@@ -82,8 +83,9 @@ class EventLog:
             if older:
                 return older
             after = through  # all of it is pruned
-        skip = after + 1 - self.first
-        return [each for place, each in enumerate(self._ring) if place >= skip]
+        newest = list(islice(reversed(self._ring), max(self.last - after, 0)))
+        newest.reverse()
+        return newest
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,8 @@ class Feed:
             if not frames:
                 break
             size += self._gather(frames, chunks, WRITE_BYTES - size)
+            if self.after >= self.log.last:
+                break
         if not self._ended and self.after >= self.log.last:
             self._settle(chunks)
         return b"".join(chunks)

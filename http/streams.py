@@ -61,6 +61,21 @@ class Viewer:
         self.response = response
         self.request = request
         self.end = "client"
+        self.sent_at = monotonic()
+        self.due = False
+        self._timer = asyncio.get_running_loop().call_later(HEARTBEAT_SECONDS, self._beat)
+
+    def _beat(self) -> None:
+        """Ring once nothing was sent for so long. One timer that moves on when it is due, not one for every event."""
+        left = self.sent_at + HEARTBEAT_SECONDS - monotonic()
+        if left <= 0:
+            left, self.due = HEARTBEAT_SECONDS, True
+            self.feed.bell.set()
+        self._timer = asyncio.get_running_loop().call_later(left, self._beat)
+
+    def close(self) -> None:
+        """No beat any more."""
+        self._timer.cancel()
 
 
 Handed = Callable[[str], None]
@@ -98,6 +113,7 @@ async def serve(
         await response.write_eof()
         return response
     finally:
+        viewer.close()
         feed.close()
         streams.open.discard(viewer)
 
@@ -154,7 +170,7 @@ async def _pump(
             return
         if ends_at is not None and monotonic() > ends_at:
             return
-        if not chunk:
+        if not chunk or feed.after >= feed.log.last:
             await _wait(streams, viewer)
 
 
@@ -166,15 +182,20 @@ def _count(feed: Feed, chunk: bytes) -> None:
 
 async def _wait(streams: Streams, viewer: Viewer) -> None:
     """Wait for something new, or beat."""
-    try:
-        async with asyncio.timeout(HEARTBEAT_SECONDS):
-            await viewer.feed.bell.wait()
-    except TimeoutError:
+    if not viewer.due:
+        await viewer.feed.bell.wait()
+    if viewer.due:
         await _send(streams, viewer, HEARTBEAT)
 
 
 async def _send(streams: Streams, viewer: Viewer, data: bytes) -> None:
     """Write, and drop a viewer that takes nothing for too long: a close would wait for it."""
+    viewer.due = False
+    viewer.sent_at = monotonic()
+    transport = viewer.request.transport
+    if transport is not None and not transport.get_write_buffer_size() and len(data) < HIGH_WATER:
+        await viewer.response.write(data)  # has room, so it will not wait: a limit on its time would cost more than it
+        return
     try:
         async with asyncio.timeout(streams.stall_seconds):
             await viewer.response.write(data)
