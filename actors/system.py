@@ -38,6 +38,7 @@ _log = log.get(__name__)
 class System:
     """Everything behind the HTTP layer."""
 
+    _cut_off: Callable[[], None]
     storage: Address
     accounts: Address
     root: Ref
