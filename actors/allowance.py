@@ -53,6 +53,11 @@ class Allowance:
         return self._settled + self._reserved
 
     @property
+    def settled(self) -> int:
+        """Tokens of today's calls that are over."""
+        return self.used - self._reserved
+
+    @property
     def reserved(self) -> int:
         return self._reserved
 

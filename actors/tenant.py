@@ -49,6 +49,20 @@ class Change(ToTenant[TenantSettings]):
     origin: Origin
 
 
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Today's tokens: the limit (None: none), what calls have used, and what calls under way have set aside."""
+
+    limit: int | None
+    used_today: int
+    reserved: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadBudget(ToTenant[Budget]):
+    """What is left of today's tokens, as this moment's limits see it."""
+
+
 class TenantActor(Supervisor):
     """One agency."""
 
@@ -81,6 +95,9 @@ class TenantActor(Supervisor):
                 return self.later(self._resolve(message))
             case Change():
                 return self.later(self._change(message))
+            case ReadBudget():
+                own = self.allowance
+                return Budget(own.settings.daily_token_budget, own.settled, own.reserved)
             case _:
                 return await super().receive(message)
 

@@ -18,6 +18,7 @@ from .peers import is_direct_loopback
 EVERYONE = frozenset(Role)
 WRITERS = EVERYONE - {Role.VIEWER}
 ADMINS = frozenset({Role.AGENCY_ADMIN})
+LEADS = ADMINS | {Role.TICKETING_LEAD, Role.ACCOUNTING_LEAD}
 
 METRICS_TOKEN = "X-Voyagent-Metrics-Token"  # noqa: S105 -- the header's name
 
@@ -132,6 +133,7 @@ PERSON_ADMIN = Bearer(keys=False, verified=False, roles=ADMINS)
 READER = Bearer()
 WRITER = Bearer(roles=WRITERS)
 ADMIN = Bearer(roles=ADMINS)
+LEAD = Bearer(roles=LEADS)
 
 DECIDER = Bearer(keys=False, roles=WRITERS)
 """A person who may decide approvals of some tool; of which, the approval itself knows."""

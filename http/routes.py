@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from .guards import ADMIN, DECIDER, INTERNAL, MYSELF, PERSON, PERSON_ADMIN, PERSON_WRITER, PUBLIC, READER, WRITER
+from .guards import ADMIN, DECIDER, INTERNAL, LEAD, MYSELF, PERSON, PERSON_ADMIN, PERSON_WRITER, PUBLIC, READER, WRITER
 from .handlers import (
     accounts,
     api_keys,
@@ -19,6 +19,7 @@ from .handlers import (
     sessions,
     signed_in,
     tenant_settings,
+    usage,
 )
 from .route import EVENT_STREAM, Route
 from .wire.accounts import (
@@ -67,6 +68,7 @@ from .wire.sessions import (
     TranscriptResponse,
 )
 from .wire.tenant_settings import TenantSettingsPatchRequest, TenantSettingsResponse
+from .wire.usage import UsageQuery, UsageResponse
 
 OBJECT: Final[dict[str, Any]] = {"type": "object", "additionalProperties": True}
 TEXTS: Final[dict[str, Any]] = {"type": "object", "additionalProperties": {"type": "string"}}
@@ -110,6 +112,7 @@ SEND: Final = {
     422: ("message_required", "message_too_long"),
     503: ("shutting_down", "agent_runtime_unavailable"),
 }
+PERIOD: Final = {422: ("from must be on or before to", "range_too_long")}
 CURSOR: Final = {"Last-Event-ID": "The last event the caller holds: replay what came after it, start nothing."}
 
 SESSIONS: Final = "/chat/sessions"
@@ -187,6 +190,9 @@ ROUTES: Final[tuple[Route, ...]] = (
           reply=ApprovalItem),
     Route("POST", "/approvals/{approval_id}/resolve", approvals.resolve, DECIDER, name="resolve_approval_endpoint",
           idempotent=True, refusals=RESOLVE, body=ResolveApprovalRequest, reply=ApprovalItem),
+
+    Route("GET", "/reports/usage", usage.report, LEAD, name="usage_report", refusals=PERIOD,
+          query=UsageQuery, reply=UsageResponse, addition=True),
 
     Route("GET", "/health", health.health, PUBLIC, reply=TEXTS, example=OK),
     Route("GET", "/health/live", health.live, PUBLIC, reply=TEXTS, example=OK, addition=True),

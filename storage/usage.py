@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from .operations import Command, Snapshot
+from .operations import Command, Query, Snapshot
 
 if TYPE_CHECKING:
     from .engine import Connection
@@ -54,3 +55,41 @@ class SettleAbandoned(Command[None]):
 
     async def run(self, db: Connection) -> None:
         await db.execute(SETTLE_ABANDONED)
+
+
+BY_DAY = """
+SELECT (created_at AT TIME ZONE 'UTC')::date AS date, model, count(*) AS calls,
+       sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens,
+       sum(cache_read_tokens)::bigint AS cache_read_tokens, sum(cache_write_tokens)::bigint AS cache_write_tokens,
+       coalesce(sum(cost_usd), 0) AS cost_usd, count(*) FILTER (WHERE cost_usd IS NULL) AS unpriced_calls
+  FROM model_calls
+ WHERE tenant_id = $1 AND state = 'settled' AND created_at >= $2::date::timestamp AT TIME ZONE 'UTC'
+   AND created_at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC'
+ GROUP BY 1, 2 ORDER BY 1, model COLLATE "C"
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Day:
+    """One model's calls of one UTC day. ``cost_usd`` is the sum of what is known: ``unpriced_calls`` had no price."""
+
+    date: date
+    model: str
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    cost_usd: Decimal
+    unpriced_calls: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByDay(Query[list[Day]]):
+    """Model calls that are over, failed and cancelled ones too, by UTC day (both ends included) and model."""
+
+    first: date
+    last: date
+
+    async def run(self, db: Connection) -> list[Day]:
+        return [Day(**row) for row in await db.fetch(BY_DAY, self.tenant_id, self.first, self.last)]

@@ -6,7 +6,7 @@ No type refuses NUL bytes or lone surrogates: ``decode`` does, for every text of
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
@@ -17,6 +17,7 @@ from ...actors.domain.audit import wire_time
 MAX_OFFSET = 2**63 - 1
 """What the database can skip (bigint)."""
 
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _DIGITS = re.compile(r"-?[0-9]{1,100}", re.ASCII)
 
 
@@ -63,6 +64,17 @@ def _digits(value: Any) -> Any:
     return value
 
 
+def _date(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            if _DATE.fullmatch(value):
+                return date.fromisoformat(value)
+        except ValueError:
+            pass
+        raise PydanticCustomError("date_from_datetime_parsing", "Input should be a valid date, YYYY-MM-DD")
+    return value
+
+
 def _storable_offset(value: int) -> int:
     if value > MAX_OFFSET:
         raise PydanticCustomError("less_than_equal", "Input should be less than or equal to {le}", {"le": MAX_OFFSET})
@@ -74,6 +86,9 @@ UtcTime = Annotated[datetime, PlainSerializer(wire_time, return_type=str, when_u
 
 QueryInt = Annotated[int, BeforeValidator(_digits)]
 """An integer in a query string: ASCII digits, nothing else."""
+
+QueryDate = Annotated[date, BeforeValidator(_date)]
+"""A day in a query string, YYYY-MM-DD and nothing else."""
 
 Offset = Annotated[QueryInt, Field(ge=0), AfterValidator(_storable_offset)]
 

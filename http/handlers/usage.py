@@ -1,0 +1,34 @@
+"""``GET /reports/usage``: what the agency's conversations took of the model, and what is left of today."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from ...actors.domain.errors import Unprocessable
+from ...actors.tenant import ReadBudget
+from ...storage.usage import ByDay
+from ..call import Answer, Call
+from ..wire.usage import Period, UsageQuery, UsageResponse
+
+USUAL_DAYS = 30
+MOST_DAYS = 366
+
+
+async def report(call: Call) -> Answer:
+    """Model calls by UTC day and model, with their tokens and cost. Failed and cancelled calls count."""
+    period = _period(call.query, call.services.clock.now().date())
+    tenant_id = call.person.tenant_id
+    days = await call.services.storage.ask(ByDay(tenant_id=tenant_id, first=period.from_, last=period.to))
+    budget = await call.services.root.ask(ReadBudget(tenant_id=tenant_id))
+    return Answer(UsageResponse.of(tenant_id, period, days, budget))
+
+
+def _period(query: UsageQuery, today: date) -> Period:
+    """The days asked for. Unprocessable ``from must be on or before to``, ``range_too_long``."""
+    last = query.to or today
+    first = query.from_ or date.fromordinal(max(last.toordinal() - USUAL_DAYS + 1, 1))
+    if first > last:
+        raise Unprocessable("from must be on or before to")
+    if (last - first).days >= MOST_DAYS:
+        raise Unprocessable("range_too_long")
+    return Period(from_=first, to=last)
