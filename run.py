@@ -21,7 +21,7 @@ from voyagent.actors.domain.errors import Refusal
 from voyagent.actors.seed import seed
 from voyagent.http import openapi
 from voyagent.http.routes import ROUTES
-from voyagent.http.service import Service, until_ended
+from voyagent.http.service import Service, settle, until_ended
 from voyagent.storage import agencies, audit, migrate
 from voyagent.storage.embedded import EmbeddedError, EmbeddedServers, InUse
 from voyagent.storage.engine import Engine
@@ -45,6 +45,7 @@ async def serve(settings: Settings) -> int:
         settings = await parts.enter_async_context(model(settings))
         await migrated(settings)
         service = await parts.enter_async_context(Service(settings))
+        settle()
         welcome(service)
         on_purpose = await until_ended(service, asked)
         asyncio.get_running_loop().call_later(settings.drain_seconds + STOP_SECONDS, os._exit, FAILED)

@@ -254,7 +254,7 @@ def _tool_input(block: dict[str, Any], written: str) -> dict[str, Any]:
 
 def _json(text: str) -> Any:
     """JSON as the standard has it: Python's reader would also take NaN and turn 1e999 into infinity."""
-    return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    return _READER.decode(text)
 
 
 def _refuse(word: str) -> None:
@@ -266,3 +266,6 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(text)
     return number
+
+
+_READER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)

@@ -20,6 +20,8 @@ Kind = Literal[
     "final",
 ]
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
@@ -38,7 +40,7 @@ class Event:
 
     def data(self, session_id: str, at: datetime) -> str:
         """The twelve keys in their order, compact, on one line."""
-        return json.dumps(
+        return _ENCODER.encode(
             {
                 "kind": self.kind,
                 "session_id": session_id,
@@ -52,9 +54,7 @@ class Event:
                 "approval_id": self.approval_id,
                 "approval_summary": self.approval_summary,
                 "error_message": self.error_message,
-            },
-            ensure_ascii=False,
-            separators=(",", ":"),
+            }
         )
 
 

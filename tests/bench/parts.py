@@ -30,7 +30,7 @@ from voyagent.actors.ids import turn_id
 from voyagent.actors.metrics import ActorMeter
 from voyagent.actors.session import SessionActor
 from voyagent.actors.storage import Append
-from voyagent.http.service import Service
+from voyagent.http.service import Service, settle
 from voyagent.storage.steps import EventRow
 
 PATIENCE = 30.0
@@ -86,6 +86,7 @@ class Served:
 
     async def start(self) -> str:
         await self.service.start()
+        settle()
         return self.service.url
 
     async def cpu(self) -> float:
