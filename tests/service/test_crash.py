@@ -6,7 +6,6 @@ import asyncio
 import os
 import random
 import re
-import signal
 import sys
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -71,13 +70,10 @@ class Service:
         if not listening.done():
             listening.set_exception(AssertionError(self.log.read_text(errors="replace")[-4000:]))
 
-    async def end(self, how: signal.Signals) -> int:
-        """Send a signal and wait for the end; answers the status."""
+    async def ended(self, within: float = 40.0) -> int:
+        """Wait for the end; answers the status."""
         assert self.process is not None
-        self.up.clear()
-        if self.process.returncode is None:
-            self.process.send_signal(how)
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(within):
             status = await self.process.wait()
             if self.reading is not None:
                 await self.reading
@@ -85,7 +81,11 @@ class Service:
 
     async def kill(self) -> None:
         """The plug is pulled."""
-        await self.end(signal.SIGKILL)
+        assert self.process is not None
+        self.up.clear()
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.ended()
 
 
 @pytest.fixture
@@ -308,7 +308,7 @@ async def test_sigterm_lets_running_turns_come_to_their_end_and_takes_no_new_one
     assert (status, body) == (503, b'{"detail":"shutting_down"}')
     await gate.open()
     assert await saying
-    assert await service.end(signal.SIGTERM) in {0, 130}
+    assert await service.ended(within=10) == 0
 
 
 @dataclass(slots=True)
@@ -326,8 +326,8 @@ class Killer:
 
     async def run(self, times: int) -> None:
         for _ in range(times):
-            if self.chance.random() < 0.8:
-                await self._events(self.chance.randint(1, 25))
+            if self.chance.random() < 0.9:
+                await self._events(self.chance.randint(1, 200))
             await self._moment(self.chance.uniform(0.0, 0.05))
             await self.service.kill()
             await self.service.start()
@@ -350,7 +350,6 @@ async def work(client: Client, over: asyncio.Event) -> None:
     while not over.is_set():
         session = await client.session()
         await client.say(session, WISH)
-        await client.say(session, f"My passenger is Asha Rao, born 1990-01-02. {WISH}")
         await client.decide(session)
         await client.follow(session)
         await client.say(session, "thanks")
@@ -389,7 +388,7 @@ async def nothing_was_lost(client: Client, session: str) -> None:
 async def everything_happened_once(db: asyncpg.Connection, clients: list[Client]) -> None:
     """Each grant is one booking and one order, each pass has one ``final``, each approval one verdict."""
     decided = set().union(*(client.decided for client in clients))
-    assert decided
+    assert len(decided) >= len(clients), "too little was granted to show anything"
     rows = await db.fetch(
         "SELECT p.id, p.status, c.id AS call_id, c.state, c.output->>'booking_id' AS booking_id"
         "  FROM pending_approvals p JOIN tool_calls c ON c.id = p.tool_call_id WHERE p.status = 'granted'"
