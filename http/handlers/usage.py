@@ -31,4 +31,4 @@ def _period(query: UsageQuery, today: date) -> Period:
         raise Unprocessable("from must be on or before to")
     if (last - first).days >= MOST_DAYS:
         raise Unprocessable("range_too_long")
-    return Period(from_=first, to=last)
+    return Period.model_validate({"from": first, "to": last})

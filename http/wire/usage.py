@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from ...actors.tenant import Budget
 from ...storage.usage import Day
@@ -24,8 +24,6 @@ class UsageQuery(Query):
 
 class Period(Reply):
     """First and last day."""
-
-    model_config = ConfigDict(frozen=True, populate_by_name=True)
 
     from_: date = Field(alias="from")
     to: date
