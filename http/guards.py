@@ -8,9 +8,10 @@ from hmac import compare_digest
 from typing import ClassVar
 
 from ..actors import log
-from ..actors.accounts.actor import Authenticate, Door
+from ..actors.accounts.actor import Authenticate, Door, ShowTicket
 from ..actors.domain.errors import Forbidden, NotFound, Unauthorized, Unavailable
 from ..actors.domain.identity import Principal, Role
+from ..actors.ids import parse_uuid
 from ..actors.storage import Probe
 from .call import Call
 from .peers import is_direct_loopback
@@ -78,6 +79,15 @@ async def by_bearer(call: Call) -> Principal:
     return await call.services.accounts.ask(Authenticate(token, door(call)))
 
 
+async def by_ticket(call: Call) -> Principal:
+    """Whose ticket stands in the address of this session's stream; without one, whose bearer this is."""
+    tickets = call.request.query.getall("ticket", [])
+    if not tickets:
+        return await by_bearer(call)
+    shown = ShowTicket(ticket=tickets[-1], session_id=parse_uuid(call.path["session_id"]), door=door(call))
+    return await call.services.accounts.ask(shown)
+
+
 def door(call: Call) -> Door:
     """The place a denial is audited under."""
     return Door(method=call.request.method, path=call.trace.template, origin=call.origin)
@@ -131,6 +141,9 @@ PERSON_WRITER = Bearer(keys=False, verified=False, roles=WRITERS)
 PERSON_ADMIN = Bearer(keys=False, verified=False, roles=ADMINS)
 
 READER = Bearer()
+STREAM = Bearer(identify=by_ticket)
+"""Any member; a ticket in the address will do."""
+
 WRITER = Bearer(roles=WRITERS)
 ADMIN = Bearer(roles=ADMINS)
 LEAD = Bearer(roles=LEADS)

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from .guards import ADMIN, DECIDER, INTERNAL, LEAD, MYSELF, PERSON, PERSON_ADMIN, PERSON_WRITER, PUBLIC, READER, WRITER
+from .guards import (
+    ADMIN,
+    DECIDER,
+    INTERNAL,
+    LEAD,
+    MYSELF,
+    PERSON,
+    PERSON_ADMIN,
+    PERSON_WRITER,
+    PUBLIC,
+    READER,
+    STREAM,
+    WRITER,
+)
 from .handlers import (
     accounts,
     api_keys,
@@ -64,6 +77,7 @@ from .wire.sessions import (
     SessionListResponse,
     SessionRenameRequest,
     SessionSummaryResponse,
+    TicketResponse,
     TranscriptQuery,
     TranscriptResponse,
 )
@@ -179,8 +193,10 @@ ROUTES: Final[tuple[Route, ...]] = (
           body=SendMessageRequest, media=EVENT_STREAM, headers=CURSOR),
     Route("GET", f"{SESSION}/messages", sessions.transcript, READER, name="list_messages", refusals=BEFORE,
           query=TranscriptQuery, reply=TranscriptResponse, addition=True),
-    Route("GET", f"{SESSION}/events", messages.events, READER, name="follow_session", refusals=NO_SESSION,
+    Route("GET", f"{SESSION}/events", messages.events, STREAM, name="follow_session", refusals=NO_SESSION,
           query=EventsQuery, media=EVENT_STREAM, headers=CURSOR, addition=True),
+    Route("POST", f"{SESSION}/ticket", sessions.ticket, READER, 201, name="stream_ticket", refusals=NO_SESSION,
+          reply=TicketResponse, addition=True),
     Route("POST", f"{SESSION}/cancel", sessions.cancel, WRITER, 202, name="cancel_turn", refusals=CANCEL,
           body=CancelRequest, body_required=False, reply=CancelResponse, addition=True),
 

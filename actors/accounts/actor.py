@@ -32,6 +32,7 @@ from .proving import SendProof, UpdateProfile, VerifyEmail
 from .recovery import ChangePassword, RequestReset, ResetPassword
 from .renewal import Refresh, Renewal, TokenPair
 from .second_factor import ByPerson, DisableTotp, SecondFactor, SetUpTotp, SignInTotp, VerifyTotp
+from .tickets import IssueTicket, ShowTicket, Tickets
 from .tokens import AccessTokens, Claims, KeyRing, RefreshTokens
 from .watch import Watches, Watching
 
@@ -44,12 +45,14 @@ __all__ = [
     "Denied",
     "Door",
     "Invalidate",
+    "IssueTicket",
     "Refresh",
     "RequestReset",
     "ResetPassword",
     "RevokeKey",
     "RevokeSession",
     "SendProof",
+    "ShowTicket",
     "SignIn",
     "SignOut",
     "SignUp",
@@ -158,6 +161,8 @@ Accounts = (
     | SignInTotp
     | ByLetter
     | Authenticate
+    | IssueTicket
+    | ShowTicket
     | Watch
     | Denied
     | ChangeMember
@@ -184,6 +189,7 @@ class AccountsActor(Actor):
             ttl=settings.auth_access_ttl_seconds,
             leeway=settings.auth_leeway_seconds,
         )
+        self._tickets = Tickets(ring, issuer=settings.auth_issuer)
         self._passwords = Passwords(
             time_cost=settings.auth_argon2_time_cost,
             memory_cost=settings.auth_argon2_memory_cost,
@@ -235,8 +241,8 @@ class AccountsActor(Actor):
         match known:
             case Authenticate():
                 return self._authenticate(known)
-            case Watch():
-                return self.later(self._watch(known.principal))
+            case Watch() | IssueTicket() | ShowTicket():
+                return self.later(self._stream(known))
             case SignUp() | SignIn() | SignInTotp() | Refresh() | SignOut():
                 return self.later(self._pass_door(known))
             case RevokeSession() | CreateKey() | RevokeKey() | SetUpTotp() | VerifyTotp() | DisableTotp():
@@ -360,6 +366,29 @@ class AccountsActor(Actor):
                 return principal
             if door is not None:
                 self._deny(person.principal, door, 401, "unauthorized")
+        raise Unauthorized("unauthorized")
+
+    async def _stream(self, message: Watch | IssueTicket | ShowTicket) -> Any:
+        """What streams need, and browsers to open them."""
+        match message:
+            case Watch():
+                return await self._watch(message.principal)
+            case IssueTicket():
+                return self._tickets.issue(message, self._clock.now())
+            case ShowTicket():
+                return await self._show_ticket(message)
+            case _:
+                assert_never(message)
+
+    async def _show_ticket(self, shown: ShowTicket) -> Principal:
+        now = self._clock.now()
+        claims = self._tickets.read(shown, now)
+        entry = self._principals.known(claims)
+        person = entry.person if entry is not None else await self._principals.read(claims)
+        if person is not None and claims.borne_out_by(person, now.timestamp()):
+            return replace(person.principal, token_id=claims.token_id)
+        if person is not None:
+            self._deny(person.principal, shown.door, 401, "unauthorized")
         raise Unauthorized("unauthorized")
 
     async def _watch(self, principal: Principal) -> Watching:

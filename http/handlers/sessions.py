@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from ...actors import session
+from ...actors.accounts.actor import IssueTicket
 from ...actors.ids import parse_uuid, uuid7
 from ...storage import sessions
 from ...storage.idempotency import Once, Replayed, Stored
@@ -15,6 +16,7 @@ from ..wire.sessions import (
     SessionListQuery,
     SessionListResponse,
     SessionSummaryResponse,
+    TicketResponse,
     TranscriptQuery,
     TranscriptResponse,
 )
@@ -110,6 +112,19 @@ async def cancel(call: Call) -> Answer:
         session.Cancel(tenant_id=call.person.tenant_id, session_id=session_id(call), who=who(call))
     )
     return Answer(CancelResponse(turn_id=turn_id))
+
+
+async def ticket(call: Call) -> Answer:
+    """A ticket for this conversation's stream, for browsers: it goes in the address, as ``ticket``.
+
+    It is good for an hour and dies with the sign-in or key it was asked for with.
+    """
+    services, own = call.services, session_id(call)
+    now = services.clock.now()
+    await services.storage.ask(sessions.Read(tenant_id=call.person.tenant_id, session_id=own, now=now))
+    issued = await services.accounts.ask(IssueTicket(principal=call.person, session_id=own))
+    body = TicketResponse(ticket=issued.ticket, expires_at=issued.expires_at)
+    return Answer(body, headers={"Cache-Control": "no-store"})
 
 
 async def transcript(call: Call) -> Answer:

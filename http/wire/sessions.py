@@ -119,6 +119,15 @@ class EventsQuery(Query):
 
     last_event_id: str | None = Field(default=None, max_length=64)
     follow: Literal["0", "1"] = "1"
+    ticket: str | None = None
+    """Stands for the bearer; the guard has read it."""
+
+
+class TicketResponse(Reply):
+    """What lets an ``EventSource`` watch this session, and until when."""
+
+    ticket: str
+    expires_at: UtcTime
 
 
 class TranscriptQuery(Query):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PROTECTED = [route for route in ROUTES if route.guard.needs_bearer]
 BUSINESS = [route for route in PROTECTED if not route.path.startswith("/auth/")]
-WRITES = [route for route in BUSINESS if route.method != "GET"]
+WRITES = [route for route in BUSINESS if route.method != "GET" and not route.path.endswith("/ticket")]
 FOR_PEOPLE = [
     route
     for route in PROTECTED

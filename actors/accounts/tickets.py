@@ -1,0 +1,138 @@
+"""Tickets for streams: a browser's ``EventSource`` sends no header, so what lets it in stands in its address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import jwt
+
+from ...storage.principals import Person
+from ..domain.errors import Unauthorized
+from ..domain.identity import Principal
+from ..ids import parse_uuid
+from ..refs import Message
+from .denials import Door
+from .principals import welcome
+from .tokens import ALGORITHM, KeyRing
+
+AUDIENCE = "voyagent-stream"
+LIFETIME = 3600
+"""Seconds a ticket may be shown."""
+
+NAMES = ("sub", "tid", "session", "iss", "aud", "iat", "exp")
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What a person shows to watch one session, and until when."""
+
+    ticket: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssueTicket(Message[Ticket]):
+    """A ticket for ``session_id``, which is the caller's to know of. It dies with the sign-in or key behind it."""
+
+    principal: Principal
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowTicket(Message[Principal]):
+    """Whose ticket for ``session_id`` is this? Unauthorized ``unauthorized`` if nobody's who is welcome now."""
+
+    ticket: str
+    session_id: str | None
+    door: Door
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketClaims:
+    """What a genuine ticket says, and which credential it leans on."""
+
+    user_id: str
+    tenant_id: str
+    session_id: str
+    family_id: str | None
+    token_id: str | None
+    api_key_id: str | None
+    version: int | None
+
+    def borne_out_by(self, person: Person, now: float) -> bool:
+        """Whether person and credential still stand. A key outlives its owner's passwords, a sign-in does not."""
+        return welcome(person, now) and self.version in {None, person.principal.token_version}
+
+
+class Tickets:
+    """JWTs of the ring that signs access tokens, for an audience of their own: neither passes for the other."""
+
+    def __init__(self, ring: KeyRing, *, issuer: str) -> None:
+        self._ring = ring
+        self._issuer = issuer
+
+    def issue(self, wanted: IssueTicket, now: datetime) -> Ticket:
+        """Sign one."""
+        of, issued_at = wanted.principal, int(now.timestamp())
+        claims: dict[str, Any] = {
+            "sub": of.user_id,
+            "tid": of.tenant_id,
+            "session": wanted.session_id,
+            "iss": self._issuer,
+            "aud": AUDIENCE,
+            "iat": issued_at,
+            "exp": issued_at + LIFETIME,
+        }
+        if of.api_key_id is not None:
+            claims["key"] = of.api_key_id
+        else:
+            claims["ver"] = of.token_version
+            claims |= {"sid": of.family_id} if of.family_id is not None else {"tok": of.token_id}
+        ticket = jwt.encode(claims, self._ring.signing_secret, ALGORITHM, headers={"kid": self._ring.signing_kid})
+        return Ticket(ticket, datetime.fromtimestamp(issued_at + LIFETIME, UTC))
+
+    def read(self, shown: ShowTicket, now: datetime) -> TicketClaims:
+        """The claims of a genuine ticket for this session, in its time; Unauthorized for anything else."""
+        try:
+            secret = self._ring.secret(jwt.get_unverified_header(shown.ticket).get("kid"))
+            if secret is None:
+                raise Unauthorized("unauthorized")
+            claims = jwt.decode(
+                shown.ticket,
+                secret,
+                [ALGORITHM],
+                {"require": list(NAMES), "verify_exp": False, "verify_iat": False, "strict_aud": True},
+                audience=AUDIENCE,
+                issuer=self._issuer,
+            )
+        except (jwt.PyJWTError, ValueError, RecursionError) as forged:
+            raise Unauthorized("unauthorized") from forged
+        if type(claims["exp"]) is not int or now.timestamp() >= claims["exp"]:
+            raise Unauthorized("unauthorized")
+        read = _claims(claims)
+        if read is None or read.session_id != shown.session_id:
+            raise Unauthorized("unauthorized")
+        return read
+
+
+def _claims(claims: Mapping[str, Any]) -> TicketClaims | None:
+    """The claims, each of the kind it has to be, with one credential to lean on; None if one is odd."""
+    ids = {name: parse_uuid(str(claims[name])) for name in ("sub", "tid", "session", "sid", "key") if name in claims}
+    token_id, version = claims.get("tok"), claims.get("ver")
+    proofs = [ids.get("sid"), ids.get("key"), token_id if isinstance(token_id, str) else None]
+    if None in ids.values() or sum(proof is not None for proof in proofs) != 1:
+        return None
+    if "key" not in ids and type(version) is not int:
+        return None
+    return TicketClaims(
+        user_id=str(ids["sub"]),
+        tenant_id=str(ids["tid"]),
+        session_id=str(ids["session"]),
+        family_id=proofs[0],
+        token_id=proofs[2],
+        api_key_id=proofs[1],
+        version=version,
+    )
