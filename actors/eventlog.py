@@ -32,18 +32,23 @@ class Frame(NamedTuple):
 
 Older = Callable[[int, int], Awaitable[Sequence[Frame]]]
 """Reads events behind the first id up to the second from the table, at most some hundreds at once."""
+Gap = Callable[[int], bytes]
+"""Says that events up to this id are no longer kept."""
 
 
 class EventLog:
     """The ring of frames of one session, and the bells of those who read it."""
 
-    def __init__(self, last: int, pruned_through: int, older: Older, *, cap: int = RING_FRAMES) -> None:
+    def __init__(
+        self, last: int, pruned_through: int, older: Older, *, cap: int = RING_FRAMES, gap: Gap = lambda _: b""
+    ) -> None:
         self.last = last
         self.pruned_through = pruned_through
         self.busy = False
         self.over = False
         self.parting: bytes = b""
         self.feeds: set[Feed] = set()
+        self.gap = gap
         self._older = older
         self._cap = cap
         self._ring: deque[Frame] = deque()
@@ -64,6 +69,12 @@ class EventLog:
             self._size -= len(self._ring.popleft().encoded)
         self.ring()
 
+    def pruned(self, through: int) -> None:
+        """Text up to this id has been removed from the table: what of it is kept is read from there."""
+        self.pruned_through = max(self.pruned_through, through)
+        while self._ring and self._ring[0].seq <= min(through, self.last - 1):
+            self._size -= len(self._ring.popleft().encoded)
+
     def ring(self) -> None:
         """Wake every viewer: something it waits for may have come."""
         for feed in self.feeds:
@@ -80,12 +91,23 @@ class EventLog:
         while after + 1 < self.first:
             through = self.first - 1
             older = await self._older(after, through)
+            self._notice_gaps(after, older, through)
             if older:
                 return older
             after = through  # all of it is pruned
         newest = list(islice(reversed(self._ring), max(self.last - after, 0)))
         newest.reverse()
         return newest
+
+    def _notice_gaps(self, after: int, read: Sequence[Frame], through: int) -> None:
+        """Ids have no gaps but those of pruned events; this process may not have been told of them yet."""
+        expected = after + 1
+        for each in read:
+            if each.seq != expected:
+                self.pruned(each.seq - 1)
+            expected = each.seq + 1
+        if not read:
+            self.pruned(through)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +147,7 @@ class Feed:
         self.last_final: str | None = None
         self.events = 0
         self._turns = set(until.turns)
+        self._announced = log.pruned_through
         self._ended = False
         log.feeds.add(self)
 
@@ -147,6 +170,9 @@ class Feed:
         while not self._ended and size < WRITE_BYTES:
             self.bell.clear()
             frames = await self.log.behind(self.after)
+            if self.after < self.log.pruned_through and self._announced < self.log.pruned_through:
+                self._announced = self.log.pruned_through
+                chunks.append(self.log.gap(self._announced))
             if not frames:
                 break
             size += self._gather(frames, chunks, WRITE_BYTES - size)

@@ -1,4 +1,4 @@
-"""Wakes what is due although nobody asks: unfinished turns, decided calls, lapsed approvals."""
+"""Wakes what is due although nobody asks, and removes what is kept for a time only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from ..storage import approvals, turns, usage
+from ..storage import approvals, pruning, turns, usage
 from . import log, metrics, session
 from .clock import Clock, Timer
 from .domain.errors import Unavailable
@@ -16,6 +16,7 @@ from .runtime import Actor, Asks, Message
 _log = log.get(__name__)
 
 ROUND_SECONDS = 60.0
+PRUNE_SECONDS = 3600.0
 LAG_SECONDS = 0.1
 RETRY_SECONDS = 1.0
 """After a round that storage did not answer: turns should not wait a minute for a database that is back."""
@@ -44,6 +45,8 @@ class HousekeepingActor(Actor):
         self.due = 0.0
         self.settled = False
         self.looking = False
+        self.prune_at = 0.0
+        self.pruning: asyncio.Task[Any] | None = None
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
         self.spawn(self._feel_lag(), name="lag")
@@ -92,6 +95,28 @@ class HousekeepingActor(Actor):
         metrics.APPROVALS_PENDING.set(await self.store.ask(approvals.Pending(tenant_id=None)))
         for tenant_id, session_id in due:
             self.root.tell(session.Wake(tenant_id=tenant_id, session_id=session_id))
+        over = self.pruning is None or self.pruning.done()
+        if over and self.clock.monotonic() >= self.prune_at:
+            self.pruning = self.spawn(self._prune(), name="prune")
+
+    async def _prune(self) -> None:
+        """Hourly, piece by piece; what storage's absence left over is taken up a round later."""
+        now = self.clock.now()
+        prune = pruning.PruneDeltas(now=now)
+        try:
+            await self.store.ask(pruning.PruneKeys(now=now), within=60.0)
+            events = prune.limit
+            while events >= prune.limit:
+                gone = await self.store.ask(prune, within=60.0)
+                for each in gone:
+                    self.root.tell(
+                        session.Pruned(tenant_id=each.tenant_id, session_id=each.session_id, through=each.through)
+                    )
+                events = sum(each.events for each in gone)
+        except Unavailable as away:
+            _log.warning("pruning_postponed", refusal=away.code)
+        else:
+            self.prune_at = self.clock.monotonic() + PRUNE_SECONDS
 
     async def _feel_lag(self) -> None:
         """How late the loop is, ten times a second: what every stream and timer feels."""

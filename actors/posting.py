@@ -94,8 +94,8 @@ class Posting:
         known = session.turns.get(turn_id)
         runs = known is not None and (known is session.current or turn_id in session.queue or turn_id in session.due)
         until = Until(turns=frozenset([turn_id])) if runs else Until(replay=True)
-        after = known.first_event - 1 if known is not None and known.first_event else 0
-        return Feed(session.log, after=max(after, 0), until=until, only=turn_id)
+        after = max(known.first_event - 1, 0) if known is not None and known.first_event else 0
+        return Feed(session.log, after=after, until=until, only=turn_id, before=self._gap(after))
 
     def _rejoin(self, posted: Post) -> Feed | None:
         """The same user saying the same again, while that is under way or its end never reached him."""
@@ -104,15 +104,13 @@ class Posting:
         if last is None or not same:
             return None
         if last is session.current or last.id in session.queue:
-            return Feed(
-                session.log,
-                after=max(last.first_event - 1, 0) if last.first_event else session.log.last,
-                until=Until(turns=frozenset([last.id])),
-                only=last.id,
-            )
+            after = max(last.first_event - 1, 0) if last.first_event else session.log.last
+            until = Until(turns=frozenset([last.id]))
+            return Feed(session.log, after=after, until=until, only=last.id, before=self._gap(after))
         cut = last.ended_at is not None and not last.delivered
         if cut and last.ended_at is not None and session.clock.now() - last.ended_at < REJOIN_WINDOW:
-            return Feed(session.log, after=max(last.first_event - 1, 0), until=Until(replay=True), only=last.id)
+            after = max(last.first_event - 1, 0)
+            return Feed(session.log, after=after, until=Until(replay=True), only=last.id, before=self._gap(after))
         return None
 
     def _make_room(self, posted: Post) -> None:
@@ -317,10 +315,7 @@ class Posting:
             if place is None:
                 why = "replay_failed: the cursor is not an event id"
             return self._from_running(self._until(wanted), before=self._aside("error", why), settled=True)
-        before = b""
-        if place < log.pruned_through:
-            why = f"replay_failed: events up to {log.pruned_through} are no longer kept"
-            before = self._aside("error", why)
+        before = self._gap(place)
         if wanted.replay and place == log.last and not before:
             return None
         until = self._until(wanted)
@@ -358,6 +353,11 @@ class Posting:
         if finally_:
             return Feed(session.log, after=session.log.last, until=Until(replay=True), finally_=finally_)
         raise Unprocessable("message_required")
+
+    def _gap(self, after: int) -> bytes:
+        """What a viewer is told first if events behind its cursor have been pruned."""
+        log = self.session.log
+        return log.gap(log.pruned_through) if after < log.pruned_through else b""
 
     def _aside_only(self, error: str) -> Feed:
         """A refusal of the turn, told to its sender alone."""

@@ -47,6 +47,8 @@ class RootActor(Supervisor):
 
     async def receive(self, message: Any) -> Any:
         match message:
+            case session.Pruned():
+                return self._if_awake(message)
             case session.ToSession() | tenant.ToTenant() | supplier.ToSupplier():
                 if not self.world.leading():
                     raise Unavailable("not_ready")
@@ -58,6 +60,11 @@ class RootActor(Supervisor):
                 return self.tree("root")
             case _:
                 return await super().receive(message)
+
+    def _if_awake(self, message: session.Pruned) -> None:
+        agency = self.child(message.tenant_id)
+        if agency is not None:
+            agency.tell(message)
 
     def _tenant(self, tenant_id: str) -> Child:
         return Child(

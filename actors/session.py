@@ -155,6 +155,13 @@ class Wake(ToSession[None]):
     """There may be something due; being awake is all it takes."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned(ToSession[None]):
+    """Event: text up to this id has been removed from the log's table. For a session that is awake; it wakes none."""
+
+    through: int
+
+
 class SessionActor(Supervisor):
     """One conversation."""
 
@@ -179,7 +186,11 @@ class SessionActor(Supervisor):
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
         state = await self.world.store.ask(sessions.Load(tenant_id=self.tenant_id, session_id=self.session_id))
         self.log = EventLog(
-            state.last_seq, state.pruned_through, self._older, cap=self.world.settings.sse_replay_buffer_cap
+            state.last_seq,
+            state.pruned_through,
+            self._older,
+            cap=self.world.settings.sse_replay_buffer_cap,
+            gap=self._gap,
         )
         self.line = WriteLine(
             tenant_id=self.tenant_id,
@@ -230,6 +241,10 @@ class SessionActor(Supervisor):
             ended_at=stored.ended_at,
         )
 
+    def _gap(self, through: int) -> bytes:
+        why = f"replay_failed: events up to {through} are no longer kept"
+        return aside("error", self.session_id, self.clock.now(), "replay", why)
+
     async def _older(self, after: int, through: int) -> list[Frame]:
         """Events that have left the ring. A viewer's read, so it goes straight to storage."""
         replay = sessions.Replay(tenant_id=self.tenant_id, session_id=self.session_id, after=after, through=through)
@@ -258,6 +273,8 @@ class SessionActor(Supervisor):
                 return self.later(self._rename(message))
             case Delete():
                 return self.later(self._delete(message))
+            case Pruned():
+                return self.log.pruned(message.through)
             case Sleep():
                 return self.ref.stop_soon()
             case Wake() | _Due():

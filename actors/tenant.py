@@ -86,6 +86,8 @@ class TenantActor(Supervisor):
 
     async def receive(self, message: Any) -> Any:
         match message:
+            case session.Pruned():
+                return self._if_awake(message)
             case session.ToSession():
                 return self.route(self._session(message.session_id), message)
             case supplier.ToSupplier():
@@ -100,6 +102,11 @@ class TenantActor(Supervisor):
                 return Budget(own.settings.daily_token_budget, own.settled, own.reserved)
             case _:
                 return await super().receive(message)
+
+    def _if_awake(self, message: session.Pruned) -> None:
+        awake = self.child(message.session_id)
+        if awake is not None:
+            awake.tell(message)
 
     def _session(self, session_id: str) -> Child:
         return Child(

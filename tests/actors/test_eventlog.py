@@ -130,3 +130,32 @@ async def test_a_gap_that_was_pruned_behind_the_cursor_is_passed_over() -> None:
     sent = await feed.take()
     assert [line for line in sent.split(b"\n") if line.startswith(b"id:")] == [b"id: 6", b"id: 7", b"id: 8"]
     assert feed.ended
+
+
+async def test_b15_what_was_pruned_while_a_viewer_reads_is_told_to_it_in_its_place() -> None:
+    table, log = fresh(cap=10)
+    log.gap = lambda through: b"gap %d;" % through
+    for _ in range(130):
+        table.add(log)
+    feed = Feed(log, after=0, until=Until(live=True))
+    live = Feed(log, after=130, until=Until(live=True))
+    table.frames = [each for each in table.frames if each.seq not in {60, 61, 90}]
+    got = await drain(feed)
+    kept = {each.seq: each.encoded for each in table.frames}
+    assert b"gap 90;" in got
+    assert got.replace(b"gap 61;", b"").replace(b"gap 90;", b"") == b"".join(kept.values())
+    assert got.index(b"gap ") < got.index(kept[62])
+    assert await drain(live) == b""
+
+
+async def test_pruned_frames_leave_the_ring_but_the_newest_stays() -> None:
+    table, log = fresh(cap=10)
+    log.gap = lambda through: b"gap %d;" % through
+    for _ in range(5):
+        table.add(log)
+    log.pruned(3)
+    table.frames = table.frames[3:]
+    assert log.first == 4
+    assert await drain(Feed(log, after=0, until=Until(replay=True))) == b"".join(f.encoded for f in table.frames)
+    log.pruned(5)
+    assert (log.first, log.last, log.pruned_through) == (5, 5, 5)

@@ -42,7 +42,10 @@ async def test_losing_the_right_to_serve_stops_the_agencies_before_it_is_taken_a
         "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1987"
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     )
-    assert await viewer.all() == []
+    told = await viewer.all()
+    assert [(event.id, event.kind, event.data["error_message"]) for event in told] == [
+        (None, "error", "storage_unavailable")
+    ]
     async with asyncio.timeout(15):
         while (await asha.call("GET", f"/chat/sessions/{session}"))[0] != 200:  # noqa: ASYNC110 -- likewise
             await asyncio.sleep(0)
