@@ -115,13 +115,14 @@ class Until:
     """Where a stream ends.
 
     One of: at once (``replay``), never (``live``), with the last ``final`` of ``turns``, or (``settled``) with the
-    ``final`` after which the session has nothing to do.
+    ``final`` after which the session has nothing to do. A ``final`` up to event ``beyond`` ended an earlier pass.
     """
 
     replay: bool = False
     live: bool = False
     settled: bool = False
     turns: frozenset[str] = frozenset()
+    beyond: int = 0
 
 
 class Feed:
@@ -197,6 +198,8 @@ class Feed:
         return size
 
     def _final(self, each: Frame) -> None:
+        if each.seq <= self.until.beyond:
+            return
         self.last_final = each.turn_id
         if each.turn_id in self._turns:
             self._turns.discard(each.turn_id)

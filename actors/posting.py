@@ -1,30 +1,28 @@
 """What a POST to a conversation does: start, queue, interrupt, join or refuse; decide; and where its sender watches.
 
-The table of business 4.3, and the cursors of 3.5 and 3.6. One of these belongs to each session's actor and changes
-nothing but that actor's state, on its loop.
+The table of business 4.3. One of these belongs to each session's actor and changes nothing but that actor's state.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..storage import approvals, turns
-from ..storage.idempotency import Stored
+from ..storage.idempotency import Encode, Key, Stored
 from . import ids, metrics, turn
 from .domain.approvals import Approval, Decision
-from .domain.errors import Conflict, Unavailable, Unprocessable
-from .domain.events import aside
+from .domain.errors import Conflict, Unavailable
 from .domain.turns import QUEUE_LIMIT, REJOIN_WINDOW, text_hash, title_of
 from .eventlog import Feed, Until
+from .following import Following
 
 if TYPE_CHECKING:
     from .session import Cancel, Follow, Post, Resolve, SessionActor, Who
-
-CURSOR_DIGITS = 18
-"""A cursor of more digits is no place in any log."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,7 +31,6 @@ class Turn:
 
     id: str
     user_id: str
-    text_hash: bytes
     state: str
     text: str | None = None
     first_event: int = 0
@@ -43,6 +40,19 @@ class Turn:
     ended_at: datetime | None = None
     delivered: bool = False
     resumed: bool = False
+    breaking: turn.Break | None = None
+    """Asked for while the pass was being started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The message accepted last: its sender, repeating it, watches what it began instead of beginning it again."""
+
+    turn: Turn
+    user_id: str
+    text_hash: bytes
+    after: int | None = None
+    """For words that rode along with decisions: what comes of them lies behind this event."""
 
 
 class Posting:
@@ -52,12 +62,19 @@ class Posting:
         self.session = session
         self.stopping = False
         self.accepting = 0
-        self.starting = False
         self.resumed: Turn | None = None
+        self.following = Following(session)
+        self._started = asyncio.Event()
+        self._started.set()
 
     @property
     def busy(self) -> bool:
         return self.session.busy or self.accepting > 0
+
+    @property
+    def starting(self) -> bool:
+        """A message is being accepted whose pass starts at once."""
+        return not self._started.is_set()
 
     async def post(self, posted: Post) -> Feed:
         """Business 4.3, row by row."""
@@ -65,7 +82,7 @@ class Posting:
         if earlier is not None:
             return earlier
         has_text = bool(posted.text.strip())
-        if has_text and not posted.approvals and posted.key is None:
+        if has_text and posted.key is None and self._repeated(posted) is not None and not await self._decides(posted):
             joined = self._rejoin(posted)
             if joined is not None:
                 return joined
@@ -77,7 +94,7 @@ class Posting:
             return await self._decide(posted, has_text=has_text)
         if has_text:
             return await self._say(posted)
-        return self._follow_empty()
+        return self._empty()
 
     async def _earlier(self, posted: Post) -> Feed | None:
         """With a key only the key decides: what it started is watched again, whether it runs or is over."""
@@ -85,33 +102,64 @@ class Posting:
             return None
         await self.session.line.step(None)
         keyed = turns.Keyed(tenant_id=self.session.tenant_id, key=posted.key, now=self.session.clock.now())
-        turn_id = await self.session.world.store.ask(keyed)
-        return None if turn_id is None else self._of_turn(turn_id)
+        stored = await self.session.world.store.ask(keyed)
+        return None if stored is None else self._kept(stored)
 
-    def _of_turn(self, turn_id: str) -> Feed:
-        """A turn from its first event: to its ``final`` if it runs or waits to run, else all there is."""
+    def _kept(self, stored: Stored) -> Feed:
+        """What a key began: from its first event to its ``final`` if that is to come, else all there is."""
+        session, began = self.session, json.loads(stored.body)
+        turn_ids, after = began["turns"], began["after"]
+        under_way = [each for each in turn_ids if self._under_way(each)]
+        if after is None:
+            known = session.turns.get(turn_ids[0])
+            after = max(known.first_event - 1, 0) if known is not None and known.first_event else 0
+        until = Until(turns=frozenset(under_way)) if under_way else Until(replay=True)
+        only = turn_ids[0] if len(turn_ids) == 1 else None
+        return Feed(session.log, after=after, until=until, only=only, before=self.following.gap(after))
+
+    def _under_way(self, turn_id: str) -> bool:
         session = self.session
-        known = session.turns.get(turn_id)
-        runs = known is not None and (known is session.current or turn_id in session.queue or turn_id in session.due)
-        until = Until(turns=frozenset([turn_id])) if runs else Until(replay=True)
-        after = max(known.first_event - 1, 0) if known is not None and known.first_event else 0
-        return Feed(session.log, after=after, until=until, only=turn_id, before=self._gap(after))
+        runs = session.current is not None and session.current.id == turn_id
+        return runs or turn_id in session.queue or turn_id in session.due
+
+    def _repeated(self, posted: Post) -> Accepted | None:
+        """The message accepted last, if it was this one: the same person's same words."""
+        last = self.session.last
+        same = last is not None and last.user_id == posted.who.user_id and last.text_hash == text_hash(posted.text)
+        return last if same else None
+
+    async def _decides(self, posted: Post) -> bool:
+        """Whether anything of the map can still be decided: then the message is no repetition."""
+        if not posted.approvals:
+            return False
+        session = self.session
+        decidable = approvals.Decidable(
+            tenant_id=session.tenant_id,
+            session_id=session.session_id,
+            approval_ids=tuple(posted.approvals),
+            now=session.clock.now(),
+        )
+        return await session.world.store.ask(decidable)
 
     def _rejoin(self, posted: Post) -> Feed | None:
         """The same user saying the same again, while that is under way or its end never reached him."""
-        session, last = self.session, self.session.last
-        same = last is not None and last.user_id == posted.who.user_id and last.text_hash == text_hash(posted.text)
-        if last is None or not same:
+        session, last = self.session, self._repeated(posted)
+        if last is None:
             return None
-        if last is session.current or last.id in session.queue:
-            after = max(last.first_event - 1, 0) if last.first_event else session.log.last
-            until = Until(turns=frozenset([last.id]))
-            return Feed(session.log, after=after, until=until, only=last.id, before=self._gap(after))
-        cut = last.ended_at is not None and not last.delivered
-        if cut and last.ended_at is not None and session.clock.now() - last.ended_at < REJOIN_WINDOW:
-            after = max(last.first_event - 1, 0)
-            return Feed(session.log, after=after, until=Until(replay=True), only=last.id, before=self._gap(after))
-        return None
+        begun = last.turn
+        under_way = self._under_way(begun.id)
+        cut = begun.ended_at is not None and not begun.delivered
+        recent = begun.ended_at is not None and session.clock.now() - begun.ended_at < REJOIN_WINDOW
+        if not under_way and not (cut and recent):
+            return None
+        after = last.after
+        if after is None:
+            after = max(begun.first_event - 1, 0) if begun.first_event else session.log.last
+        until = Until(replay=True)
+        if under_way:
+            earlier = begun.pass_event - 1 if begun is session.current else session.log.last
+            until = Until(turns=frozenset([begun.id]), beyond=max(earlier, 0))
+        return Feed(session.log, after=after, until=until, only=begun.id, before=self.following.gap(after))
 
     def _make_room(self, posted: Post) -> None:
         """Whether a message may come in while another is worked on. Refusals: ``turn_in_progress``, ``queue_full``."""
@@ -122,32 +170,46 @@ class Posting:
         if len(self.session.queue) >= QUEUE_LIMIT:
             raise Conflict("queue_full")
 
-    async def _say(self, posted: Post) -> Feed:
+    def _refused(self) -> Feed | None:
+        """Rate and budget, judged when a message comes in: what its sender is told if it may not."""
+        refused = self.session.agency.admit() or self.session.agency.affordable()
+        if refused is None:
+            return None
+        metrics.TURNS_TOTAL.labels(outcome="refused").inc()
+        return self.following.refusal(refused)
+
+    async def _say(self, posted: Post, *, admitted: bool = False) -> Feed:
         """Take a message: its turn starts at once, or waits behind the one that runs."""
-        session = self.session
-        refused = session.agency.admit() or session.agency.affordable()
+        refused = None if admitted else self._refused()
         if refused is not None:
-            metrics.TURNS_TOTAL.labels(outcome="refused").inc()
-            return self._aside_only(refused)
+            return refused
         queued = self.busy
         taken = Turn(
             id=ids.turn_id(),
             user_id=posted.who.user_id,
-            text_hash=text_hash(posted.text),
             state="queued" if queued else "running",
             text=posted.text if queued else None,
         )
-        self.starting = self.starting or not queued
+        if queued:
+            return await self._take(taken, posted)
+        self._started.clear()
+        try:
+            return await self._take(taken, posted)
+        finally:
+            self._started.set()
+            self.session.look_again()
+
+    async def _take(self, taken: Turn, posted: Post) -> Feed:
+        session, queued = self.session, taken.state == "queued"
         self.accepting += 1
         try:
             stored = await self._accept(taken, posted, queued=queued)
         finally:
             self.accepting -= 1
-            self.starting = self.starting and queued
         if stored is not None:
-            await session.go_on()
-            return self._of_turn(stored.body.decode())
-        session.turns[taken.id] = session.last = taken
+            return self._kept(stored)
+        session.turns[taken.id] = taken
+        session.last = Accepted(turn=taken, user_id=taken.user_id, text_hash=text_hash(posted.text))
         after = session.log.last
         feed = Feed(session.log, after=after, until=Until(turns=frozenset([taken.id])), only=taken.id)
         if queued:
@@ -168,12 +230,12 @@ class Posting:
                 turn_id=taken.id,
                 user_id=taken.user_id,
                 text=posted.text,
-                text_hash=taken.text_hash,
+                text_hash=text_hash(posted.text),
                 title=title_of(posted.text),
                 message_id=message_id,
                 queued=queued,
                 key=posted.key,
-                reply=None if posted.key is None else Stored(200, taken.id.encode(), {}),
+                reply=None if posted.key is None else _begun([taken.id]),
             )
         )
 
@@ -188,44 +250,69 @@ class Posting:
 
     def _break(self, error: str, who: Who) -> bool:
         running = self.session.current
-        child = None if running is None else self.session.child(running.id)
-        if child is None:
+        if running is None:
             return False
-        child.tell(turn.Break(error, who.user_id))
+        child, wanted = self.session.child(running.id), turn.Break(error, who.user_id)
+        if child is None:
+            running.breaking = wanted
+        else:
+            child.tell(wanted)
         return True
 
     async def _decide(self, posted: Post, *, has_text: bool) -> Feed:
         """Decisions first, then the passes they cause; text rides along if nothing else runs."""
         session = self.session
+        refused = self._refused() if has_text else None
+        if refused is not None:
+            return refused
         rides = has_text and not self.busy
         after = session.log.last
         decisions = [Decision(approval_id, granted) for approval_id, granted in posted.approvals.items()]
-        decided = await self._write_decisions(posted.who, decisions, ride=posted.text if rides else None)
+        decided = await self._write_decisions(
+            posted.who,
+            decisions,
+            ride=posted.text if rides else None,
+            key=posted.key if rides or not has_text else None,
+            reply=lambda made: _begun(list(_turns_of(made)), after),
+        )
+        if decided.replayed is not None:
+            return self._kept(decided.replayed)
         before = b"".join(
-            self._aside("error", f"{refusal.code}: {approval_id}") for approval_id, refusal in decided.refused.items()
+            self.following.aside("error", f"{refusal.code}: {approval_id}")
+            for approval_id, refusal in decided.refused.items()
         )
         if not decided.made:
             if has_text:
-                feed = await self._say(posted)
+                feed = await self._say(posted, admitted=True)
             elif before:
-                feed = self._follow_empty(finally_=self._aside("final"))
+                feed = self._empty(finally_=self.following.aside("final"))
             else:
-                return self._follow_empty()
+                return self._empty()
             feed.before = before + feed.before
             return feed
-        touched = tuple(dict.fromkeys(made.turn_id for made in decided.made))
-        awaited = set(touched)
+        awaited = set(_turns_of(decided.made))
         if has_text and not rides:
-            other = await self._say(posted)
+            other = await self._say(posted, admitted=True)
             other.close()
             before += other.before
             awaited |= other.until.turns
+        elif rides and (resumed := session.turns.get(decided.made[-1].turn_id)) is not None:
+            session.last = Accepted(
+                turn=resumed, user_id=posted.who.user_id, text_hash=text_hash(posted.text), after=after
+            )
         feed = Feed(session.log, after=after, until=Until(turns=frozenset(awaited)), before=before)
-        await self._note(touched)
+        await self._note(decided.made)
         return feed
 
     async def _write_decisions(
-        self, who: Who, decisions: list[Decision], *, ride: str | None = None, **single: Any
+        self,
+        who: Who,
+        decisions: list[Decision],
+        *,
+        ride: str | None = None,
+        single: bool = False,
+        key: Key | None = None,
+        reply: Encode[Sequence[Approval]] | None = None,
     ) -> approvals.Decided:
         session = self.session
         entry = session.entry(who, "approval.decided")
@@ -241,28 +328,37 @@ class Posting:
                     decisions=decisions,
                     user_id=who.user_id,
                     role=who.role,
-                    single=bool(single),
+                    single=single,
                     entry=entry,
                     entry_ids=entry_ids,
                     ride=ride,
-                    key=single.get("key"),
-                    reply=single.get("reply"),
+                    key=key,
+                    reply=reply,
                 )
             )
         finally:
             self.accepting -= 1
 
-    async def _note(self, touched: tuple[str, ...]) -> None:
-        self.session.make_due(touched)
-        for turn_id in touched:
+    async def _note(self, made: Sequence[Approval]) -> None:
+        self.session.make_due((each.turn_id, each.id) for each in made)
+        for turn_id in _turns_of(made):
             self.resumed = self.session.turns.get(turn_id, self.resumed)
         await self.session.go_on()
 
+    def follow(self, wanted: Follow) -> Feed | None:
+        """Watch without starting anything."""
+        return self.following.cursor(wanted, busy=self.busy)
+
+    def _empty(self, *, finally_: bytes = b"") -> Feed:
+        return self.following.empty(busy=self.busy, resumed=self.resumed, finally_=finally_)
+
     async def resolve(self, wanted: Resolve) -> Approval | Stored:
         """Decide one approval; the turn is resumed by itself. Refusals as ``approvals.Decide``."""
+        encode = wanted.reply
+        reply = None if encode is None else (lambda made: encode(made[0]))
         try:
             decided = await self._write_decisions(
-                wanted.who, [wanted.decision], key=wanted.key, reply=wanted.reply, single=True
+                wanted.who, [wanted.decision], key=wanted.key, reply=reply, single=True
             )
         except Conflict:
             self.session.look_again()
@@ -271,11 +367,12 @@ class Posting:
             return decided.replayed
         made = decided.made[0]
         metrics.APPROVALS_TOTAL.labels(outcome=made.status).inc()
-        await self._note((made.turn_id,))
+        await self._note([made])
         return made
 
-    def cancel(self, wanted: Cancel) -> str:
-        """Stop the running pass. Refusal: ``no_turn_running``."""
+    async def cancel(self, wanted: Cancel) -> str:
+        """Stop the running pass, or the one that is being started. Refusal: ``no_turn_running``."""
+        await self._started.wait()
         running = self.session.current
         if running is None or not self._break("turn_cancelled: stopped by a person", wanted.who):
             raise Conflict("no_turn_running")
@@ -298,78 +395,11 @@ class Posting:
         finally:
             feed.close()
 
-    def follow(self, wanted: Follow) -> Feed | None:
-        """Watch without starting anything (business 3.5, 3.6)."""
-        cursor = wanted.cursor
-        if cursor is None:
-            return self._from_running(Until(live=True) if wanted.live else Until(replay=True))
-        log = self.session.log
-        place = int(cursor) if _is_place(cursor) else None
-        source = "memory" if place is not None and place + 1 >= log.first else "table"
-        if place is None or place > log.last or place < log.pruned_through:
-            source = "failed"
-        metrics.SSE_REPLAYS_TOTAL.labels(source=source).inc()
-        if place is None or place > log.last:
-            said = cursor if place is not None else "the cursor"
-            why = f"replay_failed: {said} is newer than the newest event {log.last}"
-            if place is None:
-                why = "replay_failed: the cursor is not an event id"
-            return self._from_running(self._until(wanted), before=self._aside("error", why), settled=True)
-        before = self._gap(place)
-        if wanted.replay and place == log.last and not before:
-            return None
-        until = self._until(wanted)
-        nothing = place == log.last and not self.busy and until.settled
-        return Feed(log, after=place, until=until, before=before, finally_=self._aside("final") if nothing else b"")
 
-    @staticmethod
-    def _until(wanted: Follow) -> Until:
-        if wanted.replay:
-            return Until(replay=True)
-        return Until(live=True) if wanted.live else Until(settled=True)
-
-    def _from_running(self, until: Until, *, before: bytes = b"", settled: bool = False) -> Feed | None:
-        session = self.session
-        running = session.current
-        after = session.log.last if running is None else min(running.pass_event - 1, session.log.last)
-        if until.replay and running is None and not before:
-            return None
-        ending = self._aside("final") if settled and running is None and not until.live else b""
-        return Feed(session.log, after=after, until=until, before=before, finally_=ending)
-
-    def _follow_empty(self, *, finally_: bytes = b"") -> Feed:
-        """An empty body follows what goes on: the running pass, or the end of one that was resumed a moment ago."""
-        session = self.session
-        running = session.current
-        if running is not None:
-            after = min(running.pass_event - 1, session.log.last)
-            return Feed(session.log, after=after, until=Until(turns=frozenset([running.id])), only=running.id)
-        resumed = self.resumed
-        ended = None if resumed is None else resumed.ended_at
-        if resumed is not None and ended is not None and session.clock.now() - ended < REJOIN_WINDOW:
-            return Feed(session.log, after=resumed.pass_event - 1, until=Until(replay=True), only=resumed.id)
-        if self.busy:
-            return Feed(session.log, after=session.log.last, until=Until(settled=True))
-        if finally_:
-            return Feed(session.log, after=session.log.last, until=Until(replay=True), finally_=finally_)
-        raise Unprocessable("message_required")
-
-    def _gap(self, after: int) -> bytes:
-        """What a viewer is told first if events behind its cursor have been pruned."""
-        log = self.session.log
-        return log.gap(log.pruned_through) if after < log.pruned_through else b""
-
-    def _aside_only(self, error: str) -> Feed:
-        """A refusal of the turn, told to its sender alone."""
-        told = self._aside("error", error) + self._aside("final", turn_id="error")
-        log = self.session.log
-        return Feed(log, after=log.last, until=Until(replay=True), before=told)
-
-    def _aside(self, kind: Any, message: str | None = None, *, turn_id: str = "replay") -> bytes:
-        session = self.session
-        turn_of = "error" if message is not None and not message.startswith("replay_failed") else turn_id
-        return aside(kind, session.session_id, session.clock.now(), turn_of, message)
+def _turns_of(made: Sequence[Approval]) -> Sequence[str]:
+    return tuple(dict.fromkeys(each.turn_id for each in made))
 
 
-def _is_place(cursor: str) -> bool:
-    return cursor.isascii() and cursor.isdigit() and len(cursor) <= CURSOR_DIGITS
+def _begun(turn_ids: Sequence[str], after: int | None = None) -> Stored:
+    """What is kept under a message's key: what it began, from its first event or from behind ``after``."""
+    return Stored(200, json.dumps({"turns": list(turn_ids), "after": after}).encode(), {})

@@ -6,7 +6,7 @@ second viewer or a restart change nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -24,7 +24,7 @@ from .domain.events import aside
 from .domain.settings import TenantSettings
 from .domain.turns import MAX_ATTEMPTS, TURN_SECONDS
 from .eventlog import EventLog, Feed, Frame, frames_of
-from .posting import Posting, Turn
+from .posting import Accepted, Posting, Turn
 from .runtime import Asks, Message
 from .supervisor import Child, Restart, Supervisor
 from .writeline import WriteLine
@@ -175,7 +175,8 @@ class SessionActor(Supervisor):
         self.queue: list[str] = []
         self.due: list[str] = []
         self.current: Turn | None = None
-        self.last: Turn | None = None
+        self.last: Accepted | None = None
+        self.news: dict[str, set[str]] = {}
         self.deleted = False
         self.counted = False
         self.began = 0.0
@@ -216,7 +217,6 @@ class SessionActor(Supervisor):
         found = Turn(
             id=stored.id,
             user_id=stored.user_id,
-            text_hash=stored.text_hash,
             state=stored.state,
             text=stored.input.get("text"),
             first_event=stored.first_event_id or 0,
@@ -230,15 +230,21 @@ class SessionActor(Supervisor):
         elif stored.state == "running" or stored.untold or not stored.undecided:
             self.due.append(found.id)
 
-    def _remember(self, stored: sessions.LastTurn) -> None:
-        self.last = self.turns.get(stored.id) or Turn(
-            id=stored.id,
+    def _remember(self, stored: sessions.LastMessage) -> None:
+        begun = self.turns.get(stored.turn_id) or Turn(
+            id=stored.turn_id,
             user_id=stored.user_id,
-            text_hash=stored.text_hash,
             state="ended",
             first_event=stored.first_event_id or 0,
             pass_event=stored.pass_event_id or 0,
-            ended_at=stored.ended_at,
+        )
+        begun.ended_at = stored.ended_at
+        behind = begun.pass_event - 1 if begun.state != "waiting" or stored.ended_at else self.log.last
+        self.last = Accepted(
+            turn=begun,
+            user_id=stored.user_id,
+            text_hash=stored.text_hash,
+            after=max(behind, 0) if stored.rode else None,
         )
 
     def _gap(self, through: int) -> bytes:
@@ -268,7 +274,7 @@ class SessionActor(Supervisor):
             case Delivered():
                 return self._delivered(message.turn_id)
             case Cancel():
-                return self.posting.cancel(message)
+                return self.later(self.posting.cancel(message))
             case Rename():
                 return self.later(self._rename(message))
             case Delete():
@@ -311,6 +317,7 @@ class SessionActor(Supervisor):
         begun.pass_event = begun.pass_event if again and begun.pass_event else self.log.last + 1
         begun.first_event = begun.first_event or begun.pass_event
         begun.resumed = not queued
+        begun.delivered, begun.ended_at = False, None
         attempts = begun.attempts
         self.line.step(
             lambda after, now: turns.Start(
@@ -350,6 +357,9 @@ class SessionActor(Supervisor):
                 shutdown=2.0,
             )
         )
+        child = self.child(started.id)
+        if started.breaking is not None and child is not None:
+            child.tell(started.breaking)
 
     def _task(self, of: Turn, *, again: bool = False) -> Task:
         settings, own = self.world.settings, self.agency.settings
@@ -379,12 +389,15 @@ class SessionActor(Supervisor):
         self.current = None
         over.state = ended.state
         over.ended_at = self.clock.now()
+        unread = self.news.pop(over.id, set()) - ended.read
         if ended.state != "waiting":
             self.turns.pop(over.id, None)
-            if over.id in self.due:  # decided while the pass ran, which has read it: nothing of it is left
-                self.due.remove(over.id)
         else:
             self.spawn(self._rearm(), name="rearm")
+        if ended.state == "waiting" and unread:
+            self.news[over.id] = unread
+        elif over.id in self.due:  # decided while the pass ran, which has read it: nothing of it is left
+            self.due.remove(over.id)
         await self.go_on()
 
     def _uncount(self) -> int:
@@ -449,15 +462,17 @@ class SessionActor(Supervisor):
         self.make_due(touched)
         self.look_again()
 
-    def make_due(self, turn_ids: tuple[str, ...]) -> None:
-        """These turns have something to carry out or to tell."""
-        for turn_id in turn_ids:
-            if turn_id in self.turns and turn_id not in self.due:
-                self.due.append(turn_id)
+    def make_due(self, decided: Iterable[tuple[str, str]]) -> None:
+        """These turns have something to carry out or to tell: (turn, approval) of each decision or lapse."""
+        for turn_id, approval_id in decided:
+            if turn_id in self.turns:
+                self.news.setdefault(turn_id, set()).add(approval_id)
+                if turn_id not in self.due:
+                    self.due.append(turn_id)
 
     def _delivered(self, turn_id: str) -> None:
-        if self.last is not None and self.last.id == turn_id:
-            self.last.delivered = True
+        if self.last is not None and self.last.turn.id == turn_id:
+            self.last.turn.delivered = True
 
     async def _rename(self, wanted: Rename) -> sessions.Summary:
         entry = self.entry(wanted.who, "session.renamed")

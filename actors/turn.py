@@ -41,10 +41,14 @@ class Wanted(Message[None]):
 
 @dataclass(frozen=True, slots=True)
 class Ended(Message[None]):
-    """Event: the pass has come to its ``final``; ``state`` is where it left the turn."""
+    """Event: the pass has come to its ``final``; ``state`` is where it left the turn.
+
+    ``read`` are the approvals whose decisions it has carried out or told.
+    """
 
     turn_id: str
     state: str
+    read: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +153,17 @@ class TurnActor(Actor):
         self.inner = running = asyncio.get_running_loop().create_task(
             run_within(self.work, self.seconds), name="pass.work"
         )
+        if self.breaking is not None:
+            running.cancel()
         try:
             state = await asyncio.shield(running)
         except asyncio.CancelledError:
             if self.breaking is None or not running.cancelled():
+                self.work.abandoned = True
                 running.cancel()
                 raise
             state = await self.work.stop("cancelled", self.breaking.error, withdrawn_by=self.breaking.by)
-        self.session.tell(Ended(self.task.turn_id, state))
+        self.session.tell(Ended(self.task.turn_id, state, self.work.read))
         self.ref.stop_soon()
 
     async def on_end(self, failure: BaseException | None) -> None:  # noqa: ARG002 -- the hook's own

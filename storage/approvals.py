@@ -130,7 +130,7 @@ class Decide(Step[Decided]):
     entry: audits.Entry
     entry_ids: Sequence[str]
     key: idempotency.Key | None = None
-    reply: idempotency.Encode[Approval] | None = None
+    reply: idempotency.Encode[Sequence[Approval]] | None = None
     ride: str | None = None
     """Words that came along; they are said in the resumed pass, behind the results."""
 
@@ -154,9 +154,10 @@ class Decide(Step[Decided]):
                 made.append(decided)
                 entries.append(self._entry(entry_id, decided))
         if self.ride is not None and made:
-            await db.execute(KEEP_RIDE, self.tenant_id, made[-1].turn_id, {"ride": self.ride})
-        if self.key is not None and self.reply is not None:
-            await idempotency.keep(db, self.key, self.reply(made[0]), self.now)
+            ride = {"ride": self.ride, "user_id": self.user_id, "at": self.now.isoformat()}
+            await db.execute(KEEP_RIDE, self.tenant_id, made[-1].turn_id, ride)
+        if self.key is not None and self.reply is not None and made:
+            await idempotency.keep(db, self.key, self.reply(made), self.now)
         return await self.write(db, Decided(tuple(made), refused), (), entries)
 
     async def _decide(self, db: Connection, decision: Decision) -> Approval | None:
@@ -222,6 +223,25 @@ class Decide(Step[Decided]):
 KEEP_RIDE = "UPDATE turns SET input = $3 WHERE tenant_id = $1 AND id = $2"
 
 
+DECIDABLE = """
+SELECT EXISTS (SELECT FROM pending_approvals WHERE tenant_id = $1 AND session_id = $2 AND id = ANY ($3)
+                                               AND status = 'pending' AND expires_at > $4)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decidable(Query[bool]):
+    """Whether any of these approvals of a session still waits for its verdict."""
+
+    session_id: str
+    approval_ids: Sequence[str]
+    now: datetime
+
+    async def run(self, db: Connection) -> bool:
+        ids = list(self.approval_ids)
+        return bool(await db.fetchval(DECIDABLE, self.tenant_id, self.session_id, ids, self.now))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending(Query[int]):
     """How many approvals nobody has decided, of all agencies."""
@@ -238,18 +258,18 @@ RETURNING id, tool_call_id, tool_name, turn_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lapse(Step[tuple[str, ...]]):
-    """Write down every approval of the session whose time is over. Answers the turns they belong to."""
+class Lapse(Step[tuple[tuple[str, str], ...]]):
+    """Write down every approval of the session whose time is over. Answers (turn, approval) of each."""
 
     new_id: Any
 
-    async def run(self, db: Connection) -> Written[tuple[str, ...]]:
+    async def run(self, db: Connection) -> Written[tuple[tuple[str, str], ...]]:
         rows = await db.fetch(LAPSE, self.tenant_id, self.now, self.session_id)
         for row in rows:
             await db.execute(MARK_CALL, self.tenant_id, row["id"], "failed", None, self.now, "expired", self.now)
         entries = [self._entry(row) for row in rows]
         events: tuple[Event, ...] = ()
-        return await self.write(db, tuple({row["turn_id"]: None for row in rows}), events, entries)
+        return await self.write(db, tuple((row["turn_id"], row["id"]) for row in rows), events, entries)
 
     def _entry(self, row: Mapping[str, Any]) -> audits.Entry:
         assert self.tenant_id is not None

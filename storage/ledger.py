@@ -98,6 +98,17 @@ async def drop(db: Connection, step: Step[Any], call: Call, why: str) -> None:
     await db.execute(DROP, step.tenant_id, call.id, why, step.now)
 
 
+LOSE = """
+UPDATE tool_calls SET state = 'unknown', output = $3, error = 'outcome_unknown', ended_at = $4
+ WHERE tenant_id = $1 AND id = $2 AND state = 'executing'
+"""
+
+
+async def lose(db: Connection, step: Step[Any], call: Call, output: Mapping[str, Any]) -> None:
+    """End a call whose outcome nobody will learn of; it never runs again."""
+    await db.execute(LOSE, step.tenant_id, call.id, dict(output), step.now)
+
+
 FINISH = """
 UPDATE tool_calls SET state = $3, output = $4, error = $5, driver = $6, started_at = coalesce(started_at, $7),
                       ended_at = $7

@@ -255,12 +255,15 @@ class OpenTurn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LastTurn:
-    """The turn accepted last: the one a repeated message may re-join."""
+class LastMessage:
+    """The message accepted last: its sender, repeating it, may re-join the turn it began or rode along with."""
 
-    id: str
+    turn_id: str
     user_id: str
     text_hash: bytes
+    at: datetime
+    rode: bool
+    state: str
     first_event_id: int | None
     pass_event_id: int | None
     ended_at: datetime | None
@@ -273,7 +276,7 @@ class State:
     last_seq: int
     pruned_through: int
     turns: tuple[OpenTurn, ...]
-    last: LastTurn | None
+    last: LastMessage | None
     expires: tuple[datetime, ...]
 
 
@@ -294,9 +297,30 @@ SELECT t.id, t.user_id, t.state, t.text_hash, t.input, t.first_event_id, t.pass_
   FROM turns t WHERE t.tenant_id = $1 AND t.session_id = $2 AND t.state IN ('queued', 'running', 'waiting')
  ORDER BY t.queued_at, t.id
 """
-LAST_TURN = """
-SELECT id, user_id, text_hash, first_event_id, pass_event_id, ended_at FROM turns
- WHERE tenant_id = $1 AND session_id = $2 ORDER BY queued_at DESC, id DESC LIMIT 1
+ENDED_AT = """
+coalesce(t.ended_at, (SELECT max(e.created_at) FROM session_events e
+                       WHERE e.tenant_id = t.tenant_id AND e.session_id = t.session_id AND e.turn_id = t.id
+                         AND e.kind = 'final' AND t.state = 'waiting')) AS ended_at
+"""
+LAST_BEGUN = f"""
+SELECT t.id AS turn_id, t.user_id, t.text_hash, t.queued_at AS at, false AS rode, t.state, t.first_event_id,
+       t.pass_event_id, {ENDED_AT}
+  FROM turns t WHERE t.tenant_id = $1 AND t.session_id = $2 ORDER BY t.queued_at DESC, t.id DESC LIMIT 1
+"""  # noqa: S608 -- a constant
+LAST_RIDE = f"""
+SELECT t.id AS turn_id, m.user_id, sha256(convert_to(m.content -> 0 ->> 'text', 'UTF8')) AS text_hash,
+       m.created_at AS at, true AS rode, t.state, t.first_event_id, t.pass_event_id, {ENDED_AT}
+  FROM messages m JOIN turns t ON t.tenant_id = m.tenant_id AND t.id = m.turn_id
+ WHERE m.tenant_id = $1 AND m.session_id = $2 AND m.role = 'user'
+   AND EXISTS (SELECT FROM messages f WHERE f.tenant_id = m.tenant_id AND f.session_id = m.session_id
+                                        AND f.turn_id = m.turn_id AND f.role = 'user' AND f.sequence < m.sequence)
+ ORDER BY m.sequence DESC LIMIT 1
+"""  # noqa: S608 -- a constant
+WAITING_RIDE = """
+SELECT t.id AS turn_id, (t.input ->> 'user_id')::uuid AS user_id,
+       sha256(convert_to(t.input ->> 'ride', 'UTF8')) AS text_hash, (t.input ->> 'at')::timestamptz AS at,
+       true AS rode, t.state, t.first_event_id, t.pass_event_id, NULL::timestamptz AS ended_at
+  FROM turns t WHERE t.tenant_id = $1 AND t.session_id = $2 AND t.input ? 'ride'
 """
 EXPIRES = "SELECT expires_at FROM pending_approvals WHERE tenant_id = $1 AND session_id = $2 AND status = 'pending'"
 
@@ -312,13 +336,17 @@ class Load(Snapshot[State]):
         if head is None:
             raise NotFound("session_not_found")
         turns = await db.fetch(OPEN_TURNS, self.tenant_id, self.session_id)
-        last = await db.fetchrow(LAST_TURN, self.tenant_id, self.session_id)
+        accepted = [
+            LastMessage(**row)
+            for query in (LAST_BEGUN, LAST_RIDE, WAITING_RIDE)
+            for row in await db.fetch(query, self.tenant_id, self.session_id)
+        ]
         expires = await db.fetch(EXPIRES, self.tenant_id, self.session_id)
         return State(
             last_seq=head["last_seq"],
             pruned_through=head["pruned_through"],
             turns=tuple(OpenTurn(**row) for row in turns),
-            last=None if last is None else LastTurn(**last),
+            last=max(accepted, key=lambda message: message.at, default=None),
             expires=tuple(row["expires_at"] for row in expires),
         )
 

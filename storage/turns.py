@@ -76,21 +76,20 @@ class Accept(Step[idempotency.Stored | None]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Keyed(Query[str | None]):
-    """The turn an ``Idempotency-Key`` has started, if any. Refusal: ``idempotency_key_reused``."""
+class Keyed(Query[idempotency.Stored | None]):
+    """What an ``Idempotency-Key`` has started, as it was kept, if anything. Refusal: ``idempotency_key_reused``."""
 
     key: idempotency.Key
     now: datetime
 
-    async def run(self, db: Connection) -> str | None:
+    async def run(self, db: Connection) -> idempotency.Stored | None:
         key = self.key
         row = await db.fetchrow(idempotency.FIND, key.tenant_id, key.user_id, key.route, key.key, self.now)
         if row is None:
             return None
         if row["body_hash"] != key.body_hash:
             raise Unprocessable("idempotency_key_reused")
-        turn_id: str = bytes(row["reply"]).decode()
-        return turn_id
+        return idempotency.Stored(row["status"], bytes(row["reply"]), row["headers"])
 
 
 START_TURN = """
@@ -279,7 +278,8 @@ class End(Step[str]):
 
     Answers the turn's state. A pass that has come to its ``final`` already is left as it is: it has only one.
     ``partial`` are words already told of an answer that broke off; they are kept. ``withdrawn`` are calls nobody will
-    decide any more, ``unanswered`` the result blocks the transcript still lacks.
+    decide any more, ``dropped`` such as will not run, ``lost`` such as ran to an unknown outcome, ``unanswered`` the
+    result blocks the transcript still lacks.
     """
 
     turn_id: str
@@ -290,6 +290,7 @@ class End(Step[str]):
     unanswered: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     withdrawn: tuple[Call, ...] = ()
     dropped: tuple[Call, ...] = ()
+    lost: tuple[tuple[Call, Mapping[str, Any]], ...] = ()
     user_id: str | None = None
     entries: tuple[audits.Entry, ...] = ()
     spent: Spent | None = None
@@ -307,6 +308,8 @@ class End(Step[str]):
             await ledger.withdraw(db, self, call, self.user_id)
         for call in self.dropped:
             await ledger.drop(db, self, call, "withdrawn")
+        for call, output in self.lost:
+            await ledger.lose(db, self, call, output)
         if self.spent is not None:
             await settle(db, self.tenant_id, self.spent)
         await end_turn(db, self, self.turn_id, self.ending)
@@ -359,6 +362,19 @@ class SettleModelCall(Command[None]):
 
 
 @dataclass(frozen=True, slots=True)
+class RideAlong:
+    """Words that came with decisions, and who said them: for the resumed pass, behind the results."""
+
+    text: str
+    user_id: str
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> RideAlong | None:
+        """As ``approvals.Decide`` has kept them with the turn."""
+        return cls(kept["ride"], kept["user_id"]) if "ride" in kept else None
+
+
+@dataclass(frozen=True, slots=True)
 class PassContext:
     """All a pass needs to begin or to be carried on."""
 
@@ -366,7 +382,7 @@ class PassContext:
     calls: tuple[Call, ...]
     pending: Mapping[str, str]
     state: LoopState
-    ride: str | None
+    ride: RideAlong | None
     pass_no: int
     ran_ms: int
     cut: bool
@@ -415,7 +431,7 @@ class LoadPass(Snapshot[PassContext]):
             calls=tuple(Call(**row) for row in calls),
             pending={row["call_id"]: row["approval_id"] for row in pending},
             state=LoopState.from_plain(turn["step"]),
-            ride=(turn["input"] or {}).get("ride"),
+            ride=RideAlong.of(turn["input"] or {}),
             pass_no=turn["pass_no"],
             ran_ms=turn["ran_ms"],
             cut=newest is not None and newest["kind"] == "text_delta" and newest["turn_id"] == self.turn_id,

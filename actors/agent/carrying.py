@@ -81,17 +81,26 @@ async def _carry_out(work: Pass, tool: Tool[Any] | None, call: Call) -> Output:
     if isinstance(tool, Plan):
         return await _perform(work, tool, call, given)
     assert isinstance(tool, Order)
-    return await _unbroken(_order(work, tool, call, given))
+    return await _unbroken(work, _order(work, tool, call, given))
 
 
-async def _unbroken(writing: Coroutine[Any, Any, Output]) -> Output:
-    """A supplier's write, once begun, comes to its outcome even if the pass is cancelled meanwhile."""
+async def _unbroken(work: Pass, writing: Coroutine[Any, Any, Output]) -> Output:
+    """A supplier's write, once begun, comes to its outcome however often the pass is cancelled meanwhile.
+
+    Only a pass whose actor is stopped leaves it behind: its outcome is looked up when the turn is carried on.
+    """
     task = asyncio.get_running_loop().create_task(writing, name="supplier.write")
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as again:
+            cancelled = again
+            if work.abandoned:
+                raise
+    if cancelled is not None:
+        raise cancelled
+    return task.result()
 
 
 async def _guarded(call: Call, reading: Any) -> Output:
@@ -260,6 +269,9 @@ def ending(
     task, turn_id = work.task, work.task.turn_id
     events: list[Event] = []
     calls = [] if loaded is None else [call for call in loaded.calls if not call.told]
+    lost = [call for call in calls if call.state == "executing"]
+    for call in lost:
+        events += _teller(call)(_unknown(call))
     for call in calls:
         if call.undecided:
             about: dict[str, Any] = {"tool_name": call.tool, "tool_call_id": call.call_id}
@@ -271,7 +283,7 @@ def ending(
         events.append(Event(kind="error", turn_id=turn_id, error_message=error))
     events.append(Event(kind="final", turn_id=turn_id))
     unanswered = tuple(
-        (ids.uuid7(), transcript.tool_result(call.call_id, call.tool, {"error": f"{error or 'cancelled'}"}))
+        (ids.uuid7(), transcript.tool_result(call.call_id, call.tool, _never(call, error or "cancelled")))
         for call in calls
     )
     partial_id, partial = ids.uuid7(), "".join(work.partial) or None
@@ -288,11 +300,24 @@ def ending(
         partial_id=partial_id,
         unanswered=unanswered,
         withdrawn=tuple(call for call in calls if call.undecided),
-        dropped=tuple(call for call in calls if not call.undecided),
+        dropped=tuple(call for call in calls if not call.undecided and call not in lost),
+        lost=tuple((call, _unknown(call)) for call in lost),
         user_id=withdrawn_by,
-        entries=tuple(_cancelled(task, now, withdrawn_by) for _ in range(1) if state == "cancelled"),
+        entries=(
+            *(_entry(task, call, now, "failed", _unknown(call), "outcome_unknown") for call in lost),
+            *(_cancelled(task, now, withdrawn_by) for _ in range(1) if state == "cancelled"),
+        ),
         spent=spent,
     )
+
+
+def _unknown(call: Call) -> Output:
+    """What model and human are told of a supplier's write nobody knows the outcome of."""
+    return {"error": f"outcome_unknown: {call.tool} was under way when its turn ended; look it up by hand"}
+
+
+def _never(call: Call, why: str) -> Output:
+    return _unknown(call) if call.state == "executing" else {"error": why}
 
 
 def _cancelled(task: Task, now: datetime, by: str | None) -> Entry:

@@ -107,6 +107,8 @@ class Pass:
         self.began = ports.clock.monotonic()
         self.partial: list[str] = []
         self.spoken = False
+        self.abandoned = False
+        self.read: frozenset[str] = frozenset()
         self.ran_before = 0.0
         self.spending: accounting.Spending | None = None
         self.state = LoopState()
@@ -125,7 +127,9 @@ class Pass:
         self.ran_before = loaded.ran_ms / 1000
         self.state = loaded.state
         self.calls = list(loaded.calls)
-        self.uses = Counter(call.tool for call in self.calls if call.approval_id is not None)
+        asked = [call for call in self.calls if call.approval_id is not None]
+        self.uses = Counter(call.tool for call in asked)
+        self.read = frozenset(str(call.approval_id) for call in asked if not call.undecided)
         try:
             return await self._advance(loaded)
         except Broken as broken:
@@ -168,7 +172,7 @@ class Pass:
         answered = bool(own) and own[-1].role == "assistant" and own[-1].sequence > self.state.brief_after
         return answered and self.task.again
 
-    async def _ride(self, text: str) -> None:
+    async def _ride(self, along: turns.RideAlong) -> None:
         task = self.task
         message_id = ids.uuid7()
         await self.ports.recorder.write(
@@ -178,8 +182,8 @@ class Pass:
                 after=after,
                 now=now,
                 turn_id=task.turn_id,
-                user_id=task.user_id,
-                text=text,
+                user_id=along.user_id,
+                text=along.text,
                 message_id=message_id,
             )
         )
