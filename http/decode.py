@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -11,11 +12,14 @@ from typing import Any, NoReturn, get_args, get_origin
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from ..actors.domain.errors import TooLarge
+from ..actors.domain.errors import TooLarge, TooSlow
 from .errors import Invalid
 
 LIMIT = 1024 * 1024
 """Bytes of a body, after decompression."""
+
+SECONDS = 20.0
+"""For a body to arrive in: a client that dribbles must not hold a connection for ever."""
 
 MAX_DEPTH = 100
 MAX_DIGITS = 1000
@@ -74,11 +78,16 @@ _PLAIN_MESSAGES = frozenset(
 
 
 async def read(request: web.Request) -> bytes:
-    """The whole body, decompressed. TooLarge ``body_too_large``; Invalid if its encoding is broken."""
+    """The whole body, decompressed. TooLarge ``body_too_large``; TooSlow; Invalid if its encoding is broken."""
+    if not request.can_read_body:
+        return b""
     if (request.content_length or 0) > LIMIT:
         raise TooLarge("body_too_large")
     try:
-        return await request.read()
+        async with asyncio.timeout(SECONDS):
+            return await request.read()
+    except TimeoutError:
+        raise TooSlow("request_timeout") from None
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge("body_too_large") from None
     except web.RequestPayloadError:

@@ -17,6 +17,7 @@ STATUS: dict[type[Refusal], int] = {
     errors.Unauthorized: 401,
     errors.Forbidden: 403,
     errors.NotFound: 404,
+    errors.TooSlow: 408,
     errors.Conflict: 409,
     errors.TooLarge: 413,
     errors.Unprocessable: 422,
@@ -49,14 +50,14 @@ def status_of(refusal: Refusal) -> int:
 
 
 def refused(refusal: Refusal) -> web.Response:
-    """The answer to a request that met a refusal. After 413 the rest of the body is not read."""
+    """The answer to a request that met a refusal. After 408 and 413 the rest of the body is not read."""
     status = status_of(refusal)
     response = problem(status, refusal.detail)
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
     elif status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
         response.headers["Retry-After"] = str(max(1, ceil(refusal.retry_after or 0)))
-    elif status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+    elif status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}:
         response.force_close()
     return response
 

@@ -42,6 +42,10 @@ class Conflict(Refusal):
     """409: the thing's state does not allow it."""
 
 
+class TooSlow(Refusal):
+    """408: the request did not arrive in time (RFC 9110, 15.5.9)."""
+
+
 class TooLarge(Refusal):
     """413: more bytes than are read."""
 

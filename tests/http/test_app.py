@@ -215,6 +215,18 @@ async def test_a_body_whose_framing_is_broken_crashes_nothing(things: Client) ->
     assert set(json.loads(body)) == {"detail"}
 
 
+async def test_a_body_that_dribbles_is_not_waited_for(things: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voyagent.http.decode.SECONDS", 0.05)
+    reader, writer = await asyncio.open_connection(things.host, things.port)
+    writer.write(b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{")
+    async with asyncio.timeout(5):
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readuntil(b"}") == b'{"detail":"request_timeout"}'
+    assert head.split()[1] == b"408"
+    assert b"\r\nConnection: close" in head
+    writer.close()
+
+
 async def test_the_body_is_asked_for_only_if_it_would_be_read(things: Client) -> None:
     for size, first in ((12, b"HTTP/1.1 100"), (LIMIT + 1, b"HTTP/1.1 413")):
         reader, writer = await asyncio.open_connection(things.host, things.port)

@@ -30,6 +30,7 @@ REFUSALS: dict[str, Refusal | Exception] = {
     "401": errors.Unauthorized("invalid_credentials"),
     "403": errors.Forbidden("forbidden_role"),
     "404": errors.NotFound("thing_not_found"),
+    "408": errors.TooSlow("request_timeout"),
     "409": errors.Conflict("taken"),
     "413": errors.TooLarge("body_too_large"),
     "422": errors.Unprocessable("title_empty"),
