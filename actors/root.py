@@ -12,8 +12,9 @@ from .clock import Clock
 from .domain.errors import Unavailable
 from .runtime import Asks, Message
 from .supervisor import Address, Child, Restart, Supervisor
+from .world import World
 
-Plan = Callable[[Callable[[str], Address], Asks], tuple[list[Child], session.World]]
+Plan = Callable[[Callable[[str], Address], Asks], tuple[list[Child], World]]
 """Given addresses by name, and the root itself: the singletons in their order, and what sessions share."""
 
 

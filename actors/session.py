@@ -6,27 +6,27 @@ second viewer or a restart change nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeVar
+from datetime import timedelta
+from typing import Any, TypeVar
 
 from ..storage import approvals, sessions, turns
 from ..storage.idempotency import Encode, Key, Stored
 from . import ids, log, metrics, turn
-from .agent.loop import Pass, Ports, Recorder, Task
-from .clock import Clock, Timer
-from .config import Settings
+from .agent.loop import Pass, Ports, Task
+from .clock import Timer
+from .deadlines import Deadlines
 from .domain.approvals import Approval, Decision
 from .domain.audit import Entry, Origin
 from .domain.errors import Refusal, Unavailable
 from .domain.events import aside
-from .domain.settings import TenantSettings
 from .domain.turns import MAX_ATTEMPTS, TURN_SECONDS
 from .eventlog import EventLog, Feed, Frame, frames_of
 from .posting import Accepted, Posting, Turn
-from .runtime import Asks, Message
+from .runtime import Message
 from .supervisor import Child, Restart, Supervisor
+from .world import Agency, World
 from .writeline import WriteLine
 
 R = TypeVar("R")
@@ -35,35 +35,6 @@ _log = log.get(__name__)
 IDLE_SECONDS = 120.0
 DELETE_PATIENCE = 8.0
 """Seconds a deletion waits for a running turn to stop."""
-
-
-class Agency(Protocol):
-    """What a session needs from its agency: settings in force, and the turn limits and token budget."""
-
-    settings: TenantSettings
-
-    def admit(self) -> str | None:
-        """None, or ``rate_limited: …`` for a turn that may not start; an admitted one is counted."""
-
-    def affordable(self) -> str | None:
-        """None, or ``daily_budget_exceeded: …`` if nothing of today's tokens is left."""
-
-    def reserve(self, tokens: int) -> str | None: ...
-    def settle(self, reserved: int, used: int) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """What every session of the process shares."""
-
-    store: Asks
-    clock: Clock
-    settings: Settings
-    ports: Callable[[Recorder, Agency], Ports]
-    stopping: Callable[[], bool]
-    leading: Callable[[], bool]
-    cut_off: Callable[[], None] = lambda: None
-    """Called when storage's absence has ended a session: its work is due as soon as storage is back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,9 +151,8 @@ class SessionActor(Supervisor):
         self.deleted = False
         self.counted = False
         self.began = 0.0
-        self.lapse_timer: Timer | None = None
         self.idle_timer: Timer | None = None
-        self.expires: list[datetime] = []
+        self.deadlines = Deadlines(world.clock, self.look_again)
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
         state = await self.world.store.ask(sessions.Load(tenant_id=self.tenant_id, session_id=self.session_id))
@@ -207,8 +177,7 @@ class SessionActor(Supervisor):
             self._take_up(stored)
         if state.last is not None:
             self._remember(state.last)
-        self.expires = list(state.expires)
-        self._arm()
+        self.deadlines.set(state.expires)
         self._idle_later()
         await self.go_on()
 
@@ -427,28 +396,16 @@ class SessionActor(Supervisor):
     async def _rearm(self) -> None:
         """Approvals may have come or gone: read when the next one lapses."""
         state = await self.world.store.ask(sessions.Load(tenant_id=self.tenant_id, session_id=self.session_id))
-        self.expires = list(state.expires)
-        self._arm()
-
-    def _arm(self) -> None:
-        if self.lapse_timer is not None:
-            self.lapse_timer.cancel()
-            self.lapse_timer = None
-        if self.expires:
-            left = (min(self.expires) - self.clock.now()).total_seconds()
-            self.lapse_timer = self.clock.call_later(max(left, 0.0) + 0.001, self.look_again)
+        self.deadlines.set(state.expires)
 
     def look_again(self) -> None:
         """See what is due, behind the mail that is there."""
         self.ref.tell(_Due(tenant_id=self.tenant_id, session_id=self.session_id))
 
     async def _wake(self) -> None:
-        now = self.clock.now()
-        if any(moment <= now for moment in self.expires):
-            self.expires = [moment for moment in self.expires if moment > now]
+        if self.deadlines.passed():
             self.spawn(self._lapse(), name="lapse")
         else:
-            self._arm()
             await self.go_on()
 
     async def _lapse(self) -> None:
@@ -521,14 +478,14 @@ class SessionActor(Supervisor):
     def _maybe_sleep(self) -> None:
         if self.actor_stopped.is_set():
             return
-        if not (self.busy or self.log.feeds or self.expires or not self.line.idle):
+        if not (self.busy or self.log.feeds or self.deadlines.any or not self.line.idle):
             self.ask_to_sleep()
         self._idle_later()
 
     async def on_end(self, failure: BaseException | None) -> None:
-        for timer in (self.lapse_timer, self.idle_timer):
-            if timer is not None:
-                timer.cancel()
+        self.deadlines.forget()
+        if self.idle_timer is not None:
+            self.idle_timer.cancel()
         if hasattr(self, "log"):
             self._part_with_viewers(failure)
         if isinstance(failure, Unavailable):

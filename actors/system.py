@@ -10,7 +10,7 @@ from typing import Self
 
 from ..storage.offer_cache import OfferCache
 from ..storage.redis_probe import RedisProbe
-from . import config, log, mail, metrics, root, session, supplier
+from . import config, log, mail, metrics, root, supplier
 from .accounts.actor import AccountsActor
 from .agent.loop import Ports, Recorder, Task
 from .agent.model import AnthropicModel
@@ -24,6 +24,7 @@ from .runtime import Asks, Ref
 from .storage import Held, StorageActor
 from .supervisor import Address, Child
 from .turn import TurnActor
+from .world import Agency, World
 
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
@@ -99,7 +100,7 @@ class System:
     ) -> None:
         await self.stop()
 
-    def _plan(self, address: Callable[[str], Address], to: Asks) -> tuple[list[Child], session.World]:
+    def _plan(self, address: Callable[[str], Address], to: Asks) -> tuple[list[Child], World]:
         self.storage, self.accounts, post = address("storage"), address("accounts"), address("mail")
         self._cut_off = lambda: address("housekeeping").tell(CutOff())
         settings, clock = self.settings, self.clock
@@ -117,7 +118,7 @@ class System:
                 escalate=True,
             ),
         ]
-        world = session.World(
+        world = World(
             store=self.storage,
             clock=clock,
             settings=settings,
@@ -141,7 +142,7 @@ class System:
         self.leading = False
         await to.ask(root.StopAgencies(), within=STOP_SECONDS)
 
-    def _ports(self, to: Asks, recorder: Recorder, agency: session.Agency) -> Ports:
+    def _ports(self, to: Asks, recorder: Recorder, agency: Agency) -> Ports:
         return Ports(
             model=self._model,
             recorder=recorder,

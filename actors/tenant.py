@@ -17,6 +17,7 @@ from .domain.errors import Unavailable
 from .domain.settings import TenantSettings
 from .runtime import Message
 from .supervisor import Child, Restart, Supervisor
+from .world import World
 
 R = TypeVar("R")
 
@@ -66,7 +67,7 @@ class ReadBudget(ToTenant[Budget]):
 class TenantActor(Supervisor):
     """One agency."""
 
-    def __init__(self, *, tenant_id: str, world: session.World) -> None:
+    def __init__(self, *, tenant_id: str, world: World) -> None:
         super().__init__(clock=world.clock)
         self.tenant_id = tenant_id
         self.world = world

@@ -1,0 +1,42 @@
+"""What the sessions of the process share, and what each is lent by its agency."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from .agent.loop import Ports, Recorder
+from .clock import Clock
+from .config import Settings
+from .domain.settings import TenantSettings
+from .runtime import Asks
+
+
+class Agency(Protocol):
+    """What a session needs from its agency: settings in force, and the turn limits and token budget."""
+
+    settings: TenantSettings
+
+    def admit(self) -> str | None:
+        """None, or ``rate_limited: …`` for a turn that may not start; an admitted one is counted."""
+
+    def affordable(self) -> str | None:
+        """None, or ``daily_budget_exceeded: …`` if nothing of today's tokens is left."""
+
+    def reserve(self, tokens: int) -> str | None: ...
+    def settle(self, reserved: int, used: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What every session of the process shares."""
+
+    store: Asks
+    clock: Clock
+    settings: Settings
+    ports: Callable[[Recorder, Agency], Ports]
+    stopping: Callable[[], bool]
+    leading: Callable[[], bool]
+    cut_off: Callable[[], None] = lambda: None
+    """Called when storage's absence has ended a session: its work is due as soon as storage is back."""
