@@ -246,7 +246,8 @@ class Pass:
         waits = bool(asks) and len(asks) == len(proposals)
         ending = turns.Ending(state="waiting", ran_ms=self.ran_ms) if waits else None
         if not asked and not self.state.handoffs:
-            ending = turns.Ending(state="completed", ran_ms=self.ran_ms)
+            still = any(call.undecided for call in self.calls)  # words rode along with one of several decisions
+            ending = turns.Ending(state="waiting" if still else "completed", ran_ms=self.ran_ms)
         await self._store_answer(answer, [event for each in proposals for event in each.events], ending, proposals)
         if ending is not None:
             return ending.state

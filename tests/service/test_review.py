@@ -66,3 +66,18 @@ async def test_a_deletion_that_fails_leaves_the_queue_as_it_was(
     assert await asha.call("DELETE", f"/chat/sessions/{session}") == (409, {"detail": "turn_in_progress"})
     assert kinds(await first.all())[-2:] == ["error", "final"]
     assert "".join(e.data["text"] or "" for e in await second.all()) == "The second."
+
+
+async def test_b3_words_that_ride_along_with_one_of_two_decisions_leave_the_other_open(
+    asha: Any, running: Any, admin: Any
+) -> None:
+    session, events = await ask_for_booking(asha, running, times=2, then=(Turn("The first is booked."), Turn("Both.")))
+    first, second = (event.data["approval_id"] for event in events if event.kind == "approval_request")
+    stream = await asha.post(session, {"approvals": {first: True}, "message": "window seat please"})
+    assert kinds(await stream.all())[-2:] == ["text_delta", "final"]
+    assert await admin.value("SELECT state FROM turns") == "waiting"
+    assert (await resolve(asha, second))[0] == 200
+    rest = await asha.replay(session, stream.events[-1].id)
+    assert kinds(rest)[:2] == ["approval_granted", "tool_result"]
+    assert await admin.value("SELECT count(*) FROM bookings") == 2
+    assert await admin.value("SELECT state FROM turns") == "completed"
