@@ -18,7 +18,7 @@ test: .venv/.installed ## the whole test suite, against real servers of its own
 slow: .venv/.installed ## the tests with large counts: kills, disconnects, races
 	@exec $(PY) -m pytest -m slow
 
-crash: .venv/.installed ## the service killed two hundred times under load
+crash: .venv/.installed ## the service killed three hundred times under load, with counts
 	@exec $(PY) -m pytest -m slow tests/service/test_crash.py
 
 check: .venv/.installed build/types/voyagent ## ruff with everything on, mypy strict, layers and packaging

@@ -129,9 +129,10 @@ class Person:
         """Everything behind ``after``, to where nothing goes on any more."""
         return await (await self.post(session_id, {}, **{"Last-Event-ID": str(after)})).all()
 
-    async def watch(self, session_id: str, query: str = "") -> Stream:
+    async def watch(self, session_id: str, query: str = "", **headers: str) -> Stream:
         """Open a live stream."""
-        response = await self.http.get(f"{self.url}/chat/sessions/{session_id}/events{query}", headers=self.headers)
+        url = f"{self.url}/chat/sessions/{session_id}/events{query}"
+        response = await self.http.get(url, headers={**self.headers, **headers})
         assert response.status == 200, response.status
         return Stream(response)
 
@@ -201,6 +202,12 @@ def settings_for(database: Any, redis_url: str, rehearsal: tuple[Rehearsal, str]
         return Settings.load(environ=environ)
 
     return make
+
+
+@pytest.fixture
+def running_class() -> type[Running]:
+    """For tests that start the service themselves."""
+    return Running
 
 
 @pytest.fixture

@@ -285,16 +285,6 @@ async def impatient(
         yield running_class(service, rehearsal[0], http, settings)
 
 
-@pytest.fixture
-def running_class(request: pytest.FixtureRequest) -> Any:
-    """The class of the running service, which lives with the fixtures."""
-    return next(
-        plugin.Running
-        for name, plugin in request.config.pluginmanager.list_name_plugin()
-        if hasattr(plugin, "Running") and hasattr(plugin, "Person")
-    )
-
-
 async def refused(person: Any, method: str, path: str, **more: Any) -> tuple[int, Any]:
     async with asyncio.timeout(DEADLINE):
         result: tuple[int, Any] = await person.call(method, path, **more)
