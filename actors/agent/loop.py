@@ -21,6 +21,7 @@ from ..clock import Clock
 from ..domain import transcript
 from ..domain.approvals import approval_id
 from ..domain.events import Event
+from ..domain.masking import hidden
 from ..domain.settings import TenantSettings
 from ..domain.turns import CALLS_PER_PASS, Ask, Brief, Call, CallState, LoopState
 from ..runtime import Asks
@@ -262,7 +263,7 @@ class Pass:
         handoffs = [
             Brief(b["input"].get("domain", ""), b["input"].get("goal", "")) for b in asked if b["name"] == "handoff"
         ]
-        events = [self._event("tool_use", b["name"], b["id"], tool_input=dict(b["input"])) for b in asked]
+        events = [self._event("tool_use", b["name"], b["id"], tool_input=hidden(b["input"])) for b in asked]
         own = [self._own_result(block) for block in asked]
         questions = [str(b["input"].get("question", "")) for b in asked if b["name"] == "clarify"]
         events += [Event(kind="text_delta", turn_id=self.task.turn_id, text=text) for text in questions if text]
@@ -308,7 +309,7 @@ class Pass:
                 now=now,
                 turn_id=task.turn_id,
                 message_id=message_id,
-                content=[dict(block) for block in answer.blocks],
+                content=[_shown(block) for block in answer.blocks],
                 events=tuple(told),
                 state=self.state,
                 calls=tuple(each.call for each in proposals),
@@ -353,7 +354,7 @@ class Pass:
             call_id=block["id"],
             tool=block["name"],
             desk=self.state.desk,
-            input=dict(block["input"]),
+            input=hidden(block["input"]),  # no tool reads what is masked
             effect="read" if tool is None else tool.effect,
             user_id=task.user_id,
             position=place,
@@ -418,6 +419,11 @@ class Pass:
 
     def _event(self, kind: Any, tool: str, call_id: str, **more: Any) -> Event:
         return Event(kind=kind, turn_id=self.task.turn_id, tool_name=tool, tool_call_id=call_id, **more)
+
+
+def _shown(block: Mapping[str, Any]) -> dict[str, Any]:
+    """An answer's block as the transcript keeps it: what nobody but a tool may read is masked."""
+    return {**block, "input": hidden(block["input"])} if block["type"] == "tool_use" else dict(block)
 
 
 @dataclass(frozen=True, slots=True)

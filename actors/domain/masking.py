@@ -12,14 +12,27 @@ TAILED = ("passport_number", "document_number", "card_number", "visa_number")
 """Names of which the last four characters are kept."""
 
 
-def masked(value: Any, name: str = "") -> Any:
+def masked(value: Any) -> Any:
     """The same JSON value with sensitive fields masked by their names; numbers that are no ints become text."""
+    return _as_text(hidden(value))
+
+
+def hidden(value: Any, name: str = "") -> Any:
+    """The same JSON value with sensitive fields masked by their names."""
     if isinstance(value, Mapping):
-        return {key: masked(each, str(key).lower()) for key, each in value.items()}
+        return {key: hidden(each, str(key).lower()) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [masked(each, name) for each in value]
+        return [hidden(each, name) for each in value]
     if any(word in name for word in HIDDEN) and value is not None:
         return "***"
     if any(word in name for word in TAILED) and isinstance(value, str):
         return "***" + value[-4:]
+    return value
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _as_text(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_as_text(each) for each in value]
     return str(value) if isinstance(value, float | Decimal) else value

@@ -193,7 +193,7 @@ PERSONAL = [
 ]
 
 
-async def test_r38_a_key_is_let_in_by_every_business_route_and_by_no_other_but_me(asha: Person) -> None:
+async def test_r38_b59_a_key_is_let_in_by_every_business_route_and_by_no_other_but_me(asha: Person) -> None:
     program = by(asha, (await new_key(asha))["key"])
     assert BUSINESS
     for route in BUSINESS:
