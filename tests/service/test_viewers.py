@@ -1,0 +1,145 @@
+"""Many viewers of one session, and one that reads nothing: each is a cursor, and none delays another (business 3.6)."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+
+from voyagent.actors.agent.rehearsal import Text, Turn
+from voyagent.actors.eventlog import RING_BYTES, WRITE_BYTES, EventLog
+from voyagent.actors.session import SessionActor
+from voyagent.http.service import Service
+from voyagent.http.streams import HIGH_WATER, Viewer
+
+if TYPE_CHECKING:
+    from tests.service.conftest import Make, Person, Running, Stream
+
+PIECE = "x" * 16_000
+PIECES = 200
+"""Three megabytes: far more than sockets and buffers on the way hold."""
+STALL_SECONDS = 1.0
+
+
+@pytest.fixture
+async def hasty(settings_for: Make, rehearsal: Any, running_class: type[Running]) -> AsyncIterator[Running]:
+    """A service that drops a viewer who takes nothing for a second."""
+    settings = settings_for(VOYAGENT_SSE_STALL_SECONDS=str(STALL_SECONDS))
+    rehearsal[0].reset()
+    async with Service(settings) as service, aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+        yield running_class(service, rehearsal[0], http, settings)
+
+
+def log_of(session: str) -> EventLog:
+    """The log of a session that is watched."""
+    actor = next(each for each in gc.get_objects() if isinstance(each, SessionActor) and each.session_id == session)
+    return actor.log
+
+
+def unsent(log: EventLog) -> list[int]:
+    """The bytes that wait in this process for each viewer of a log."""
+    viewers = [each for each in gc.get_objects() if isinstance(each, Viewer) and each.feed in log.feeds]
+    lines = [each.request.transport for each in viewers]
+    return [line.get_write_buffer_size() for line in lines if line is not None]
+
+
+async def connect(person: Person, session: str) -> socket.socket:
+    """Open a stream of which nothing will be read."""
+    place = urlsplit(person.url)
+    line = socket.socket()
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    line.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(line, (place.hostname, place.port))
+    asked = f"GET /chat/sessions/{session}/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {person.token}\r\n\r\n"
+    await asyncio.get_running_loop().sock_sendall(line, asked.encode())
+    return line
+
+
+async def watched(person: Person, session: str, count: int) -> list[socket.socket]:
+    """Viewers that read nothing, all of them taken in by the service."""
+    lines = [await connect(person, session) for _ in range(count)]
+    for line in lines:
+        async with asyncio.timeout(10):
+            assert (await asyncio.get_running_loop().sock_recv(line, 12)).startswith(b"HTTP/1.1 200")
+    return lines
+
+
+async def read(stream: Stream, text: str) -> int:
+    """Read a turn to its end, which has to say this; answers the most that waited for any viewer meanwhile."""
+    log, most = None, 0
+    while (seen := await stream.next()) is not None and seen.kind != "final":
+        log = log or log_of(str(seen.data["session_id"]))
+        assert log._size <= RING_BYTES + WRITE_BYTES
+        if seen.id is not None and seen.id % 20 == 0:
+            most = max(most, *unsent(log))
+    assert "".join(str(each.data["text"]) for each in stream.events if each.kind == "text_delta") == text
+    return most
+
+
+async def test_b12_viewers_that_read_nothing_delay_nobody_and_hold_a_bounded_number_of_bytes(
+    asha: Person, running: Running
+) -> None:
+    session = await asha.session()
+    lines = await watched(asha, session, 5)
+    assert running.settings.sse_stall_seconds == 30
+    running.rehearsal.play(Turn(Text.split(*[PIECE] * PIECES)))
+    stream = await asha.post(session, {"message": "tell me everything"})
+    async with asyncio.timeout(25):  # less than what they are waited for
+        most = await read(stream, PIECE * PIECES)
+    assert 0 < most <= HIGH_WATER + 2 * WRITE_BYTES
+    stream.response.close()
+    for line in lines:
+        line.close()
+
+
+async def test_a_viewer_that_takes_nothing_is_dropped_and_finds_the_rest_again(asha_of: Person, hasty: Running) -> None:
+    asha = asha_of
+    session = await asha.session()
+    lines = await watched(asha, session, 2)
+    hasty.rehearsal.play(Turn(Text.split(*[PIECE] * PIECES)))
+    stream = await asha.post(session, {"message": "tell me everything"})
+    await read(stream, PIECE * PIECES)
+    for line in lines:
+        async with asyncio.timeout(20):
+            got = b""
+            try:
+                while more := await asyncio.get_running_loop().sock_recv(line, 65536):
+                    got += more
+            except ConnectionResetError:
+                pass
+        assert len(got) < len(PIECE) * PIECES / 2
+        line.close()
+    assert not log_of(session).feeds
+    replayed = await asha.replay(session)
+    assert [event.raw for event in replayed] == [event.raw for event in stream.events]
+
+
+@pytest.fixture
+async def asha_of(hasty: Running) -> Person:
+    """An agency's admin there."""
+    return await hasty.sign_up()
+
+
+@pytest.mark.parametrize("count", [100, pytest.param(1_000, marks=pytest.mark.slow)])
+async def test_b12_many_viewers_of_one_session_get_the_same_bytes(count: int, asha: Person, running: Running) -> None:
+    session = await asha.session()
+    viewers = [await asha.watch(session) for _ in range(count)]
+    running.rehearsal.play(Turn("one two three four five six seven eight nine ten " * 10))
+    said = [event.raw for event in await asha.say(session, "hello")]
+    log = log_of(session)
+    assert len(log.feeds) == count
+    await asyncio.gather(*(viewer.until("final") for viewer in viewers))
+    assert all([event.raw for event in viewer.events] == said for viewer in viewers)
+    for viewer in viewers:
+        viewer.response.close()
+    running.rehearsal.play(Turn("Alone."))
+    await asha.say(session, "and now?")
+    async with asyncio.timeout(20):
+        while log.feeds:
+            await asha.get(f"/chat/sessions/{session}")
