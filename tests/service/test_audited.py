@@ -1,0 +1,136 @@
+"""No audit row, no act; and every act's row can be read back, with its time and its zone (business 6)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from voyagent.actors.agent.rehearsal import Gate, Text, ToolUse, Turn
+from voyagent.storage.audit import Verdict, Verify
+
+from .test_approvals import ask_for_booking, kinds, resolve
+
+if TYPE_CHECKING:
+    from tests.service.conftest import Admin, Person, Running
+
+BROKEN = """
+CREATE FUNCTION no_audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no audit today'; END $$;
+CREATE TRIGGER no_audit BEFORE INSERT ON audit_events FOR EACH ROW EXECUTE FUNCTION no_audit();
+"""
+MENDED = "DROP FUNCTION no_audit CASCADE"
+UNDONE = """
+SELECT (SELECT count(*) FROM passengers), (SELECT count(*) FROM bookings), (SELECT count(*) FROM house_orders),
+       (SELECT count(*) FROM audit_events), (SELECT count(*) FROM pending_approvals WHERE status <> 'pending'),
+       (SELECT string_agg(title, ',' ORDER BY id) FROM sessions), (SELECT max(seq) FROM audit_heads)
+"""
+SAVE = ToolUse("upsert_passenger", {"full_name": "Bela Rao", "date_of_birth": "1991-01-02"})
+ZONELESS = """
+SELECT table_name || '.' || column_name FROM information_schema.columns
+ WHERE table_schema = 'public' AND data_type IN ('timestamp without time zone', 'time without time zone')
+"""
+
+
+async def done(admin: Admin) -> tuple[Any, ...]:
+    """All that an act would have changed."""
+    return tuple(await admin.db.fetchrow(UNDONE))
+
+
+async def test_b40_without_an_audit_row_nothing_is_decided_renamed_deleted_or_set(
+    asha: Person, running: Running, admin: Admin
+) -> None:
+    session, events = await ask_for_booking(asha, running, then=(Turn("Booked."),))
+    approval = events[-2].data["approval_id"]
+    before = await done(admin)
+    await admin.execute(BROKEN)
+    acts: list[tuple[str, str, Any]] = [
+        ("PATCH", f"/chat/sessions/{session}", {"title": "other"}),
+        ("DELETE", f"/chat/sessions/{session}", None),
+        ("PATCH", "/tenant-settings", {"locale": "hi"}),
+        ("POST", f"/approvals/{approval}/resolve", {"granted": True}),
+    ]
+    for method, path, body in acts:
+        status, answer = await asha.call(method, path, json=body)
+        assert status in {500, 503}, (method, path, answer)
+        assert "audit" not in str(answer)
+        assert await done(admin) == before
+    await admin.execute(MENDED)
+    assert (await asha.get(f"/approvals/{approval}"))["status"] == "pending"
+    assert (await resolve(asha, approval))[0] == 200
+    rest = await asha.replay(session, events[-1].id)
+    assert kinds(rest)[-1] == "final"
+    assert await admin.value("SELECT count(*) FROM bookings") == 1
+
+
+@pytest.mark.parametrize("tool", ["own", "supplier"])
+async def test_b40_a_tool_whose_audit_row_cannot_be_written_has_no_effect(
+    tool: str, asha: Person, running: Running, admin: Admin
+) -> None:
+    gate = Gate()
+    if tool == "own":
+        desk = Turn(ToolUse("handoff", {"domain": "ticketing_visa", "goal": "save"}))
+        running.rehearsal.play(desk, Turn(Text.split("I ", "save."), SAVE, gate=gate), Turn("Done."))
+        session = await asha.session()
+        stream = await asha.post(session, {"message": "save"})
+        await gate.waiting(1)
+        before = await done(admin)
+        await admin.execute(BROKEN)
+        await gate.open()
+    else:
+        session, events = await ask_for_booking(asha, running, then=(Turn("Done."),))
+        tripped = BROKEN.replace("FOR EACH ROW", "FOR EACH ROW WHEN (NEW.kind = 'book_flight')")
+        await admin.execute(tripped)
+        assert (await resolve(asha, events[-2].data["approval_id"]))[0] == 200
+        before = (*(await done(admin))[:3],)
+        stream = await asha.post(session, {}, **{"Last-Event-ID": str(events[-1].id)})
+    told = await stream.all()
+    assert kinds(told)[-2:] == ["error", "final"]
+    assert told[-2].data["error_message"].startswith("internal_error: ")
+    assert (await done(admin))[: len(before)][:3] == before[:3]
+    await admin.execute(MENDED)
+
+
+async def test_b40_what_a_conversation_wrote_verifies_and_a_changed_missing_or_cut_row_does_not(
+    asha: Person, running: Running, admin: Admin
+) -> None:
+    session, events = await ask_for_booking(asha, running, then=(Turn("Booked."),))
+    await resolve(asha, events[-2].data["approval_id"])
+    await asha.replay(session, events[-1].id)
+    verify = Verify(tenant_id=asha.user["tenant_id"])
+    storage = running.service.system.storage
+    newest = await admin.value("SELECT max(seq) FROM audit_events")
+    assert await storage.ask(verify) == Verdict(newest)
+    await admin.execute("SET session_replication_role = replica")
+    for forgery, broken_at in (
+        ("UPDATE audit_events SET approved_by = NULL WHERE kind = 'book_flight' AND status = 'succeeded'", newest),
+        (f"DELETE FROM audit_events WHERE seq = {newest}", newest),
+        ("DELETE FROM audit_events WHERE seq = 2", 2),
+    ):
+        await admin.execute(forgery)
+        assert (await storage.ask(verify)).broken_at == broken_at, forgery
+
+
+async def test_b2_every_time_column_carries_a_zone_and_every_time_on_the_wire_is_utc(
+    asha: Person, running: Running, admin: Admin
+) -> None:
+    assert [row[0] for row in await admin.db.fetch(ZONELESS)] == []
+    session, events = await ask_for_booking(asha, running, then=(Turn("Booked."),))
+    approval = events[-2].data["approval_id"]
+    await admin.execute(
+        "ALTER DATABASE " + await admin.value("SELECT current_database()") + " SET timezone = 'Asia/Tokyo'"
+    )
+    status, item = await resolve(asha, approval)
+    assert status == 200
+    summary = await asha.get(f"/chat/sessions/{session}")
+    transcript = await asha.get(f"/chat/sessions/{session}/messages")
+    times = [item["requested_at"], item["resolved_at"], item["expires_at"], summary["created_at"]]
+    times += [message["created_at"] for message in transcript["items"]]
+    times += [event.data["timestamp"] for event in events]
+    for each in times:
+        assert len(each) == len("2026-11-23T10:15:02.114209Z"), each
+        assert each.endswith("Z")
+    assert item["requested_at"] < item["resolved_at"] < item["expires_at"]
+    await asyncio.gather(*(asha.replay(session, events[-1].id) for _ in range(2)))
+    stored = await admin.value("SELECT bool_and(completed_at >= created_at - interval '1 minute') FROM audit_events")
+    assert stored
