@@ -62,6 +62,8 @@ class Posting:
         self.session = session
         self.stopping = False
         self.accepting = 0
+        self.queueing = 0
+        """Messages on their way into the queue, which have their place in it already."""
         self.resumed: Turn | None = None
         self.following = Following(session)
         self._started = asyncio.Event()
@@ -167,7 +169,7 @@ class Posting:
             return
         if posted.on_busy == "reject":
             raise Conflict("turn_in_progress")
-        if len(self.session.queue) >= QUEUE_LIMIT:
+        if len(self.session.queue) + self.queueing >= QUEUE_LIMIT:
             raise Conflict("queue_full")
 
     def _refused(self) -> Feed | None:
@@ -202,10 +204,12 @@ class Posting:
     async def _take(self, taken: Turn, posted: Post) -> Feed:
         session, queued = self.session, taken.state == "queued"
         self.accepting += 1
+        self.queueing += queued
         try:
             stored = await self._accept(taken, posted, queued=queued)
         finally:
             self.accepting -= 1
+            self.queueing -= queued
         if stored is not None:
             return self._kept(stored)
         session.turns[taken.id] = taken
