@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 
+from voyagent.http.service import Service
+
+from .shifted_clock import ShiftedClock
+
 if TYPE_CHECKING:
-    from tests.service.conftest import Person, Running
+    from tests.service.conftest import Make, Person, Running
 
 WAYS = ["deactivated", "signed out", "signed out elsewhere", "password changed", "key revoked", "session deleted"]
 
@@ -51,3 +56,24 @@ async def test_b60_a_stream_ends_within_a_second_of_the_loss_of_access(
         assert (await asha.say(session, "still here?"))[-1].kind == "final"
         await kept.until("final")
     kept.response.close()
+
+
+async def test_b60_the_access_tokens_own_hour_ends_no_stream(
+    settings_for: Make, rehearsal: Any, running_class: type[Running]
+) -> None:
+    settings, clock = settings_for(), ShiftedClock()
+    rehearsal[0].reset()
+    async with Service(settings, clock) as service, aiohttp.ClientSession() as http:
+        running = running_class(service, rehearsal[0], http, settings)
+        asha = await running.sign_up()
+        session = await asha.session()
+        stream = await asha.watch(session)
+        clock.shift(3700)
+        assert (await asha.call("GET", "/auth/me"))[0] == 401
+        body = {"email": asha.user["email"], "password": "a long password 1"}
+        async with http.post(f"{running.url}/auth/sign-in", json=body) as response:
+            again = (await response.json())["access_token"]
+        said = await type(asha)(http, asha.url, again, asha.user).say(session, "still here?")
+        await stream.until("final")
+        assert [event.raw for event in stream.events] == [event.raw for event in said]
+        stream.response.close()
