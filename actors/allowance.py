@@ -33,7 +33,7 @@ class Allowance:
         self._settled = settled_today
 
     def admit(self) -> str | None:
-        """Count a turn, or say why it may not start; the hour is judged first and refused turns do not count."""
+        """Count a turn, or say why it may not start: by hour, minute or tokens. A refused one is not counted."""
         now = self._clock.monotonic()
         while self._turns and self._turns[0] <= now - HOUR:
             self._turns.popleft()
@@ -41,8 +41,10 @@ class Allowance:
             return "rate_limited: hour"
         if sum(1 for moment in self._turns if moment > now - MINUTE) >= self.settings.rate_limit_per_minute:
             return "rate_limited: minute"
-        self._turns.append(now)
-        return None
+        refused = self._over(1)
+        if refused is None:
+            self._turns.append(now)
+        return refused
 
     @property
     def used(self) -> int:
@@ -60,10 +62,6 @@ class Allowance:
     @property
     def reserved(self) -> int:
         return self._reserved
-
-    def affordable(self) -> str | None:
-        """None, or the refusal of a turn on a day whose tokens are used up."""
-        return self._over(1)
 
     def reserve(self, tokens: int) -> str | None:
         """Set ``tokens`` aside for a model call, or say why it may not be made."""

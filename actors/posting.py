@@ -174,7 +174,7 @@ class Posting:
 
     def _refused(self) -> Feed | None:
         """Rate and budget, judged when a message comes in: what its sender is told if it may not."""
-        refused = self.session.agency.admit() or self.session.agency.affordable()
+        refused = self.session.agency.admit()
         if refused is None:
             return None
         metrics.TURNS_TOTAL.labels(outcome="refused").inc()

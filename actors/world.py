@@ -19,10 +19,7 @@ class Agency(Protocol):
     settings: TenantSettings
 
     def admit(self) -> str | None:
-        """None, or ``rate_limited: …`` for a turn that may not start; an admitted one is counted."""
-
-    def affordable(self) -> str | None:
-        """None, or ``daily_budget_exceeded: …`` if nothing of today's tokens is left."""
+        """None, or ``rate_limited: …`` or ``daily_budget_exceeded: …``; a turn that may start is counted."""
 
     def reserve(self, tokens: int) -> str | None: ...
     def settle(self, reserved: int, used: int) -> None: ...

@@ -26,15 +26,23 @@ def test_b43_reservations_count_until_they_are_settled(clock: ManualClock) -> No
     assert own.reserve(60) == "daily_budget_exceeded: limit=100 used=60"
     own.settle(60, 10)
     assert own.reserve(90) is None
-    assert own.affordable() == "daily_budget_exceeded: limit=100 used=100"
+    assert own.admit() == "daily_budget_exceeded: limit=100 used=100"
 
 
 async def test_a_new_day_begins_with_nothing_used(clock: ManualClock) -> None:
     own = allowance(clock, daily_token_budget=100)
     own.restore([30.0], 100)
-    assert own.affordable() is not None
+    assert own.admit() is not None
     await clock.advance(12 * 3600)
-    assert own.affordable() is None
+    assert own.admit() is None
+
+
+async def test_b43_a_turn_refused_for_its_tokens_does_not_count_as_a_turn(clock: ManualClock) -> None:
+    own = allowance(clock, daily_token_budget=100, rate_limit_per_minute=1)
+    own.restore([], 100)
+    assert own.admit() == own.admit() == "daily_budget_exceeded: limit=100 used=100"
+    own.settle(0, -100)
+    assert own.admit() is None
 
 
 def test_b43_a_restart_remembers_the_last_hours_turns(clock: ManualClock) -> None:
