@@ -240,7 +240,7 @@ async def test_b17_opening_a_session_under_a_key_opens_one(asha: Any) -> None:
     assert (await create("b"))[0] != first[0]
 
 
-async def test_a_cancel_stops_the_turn_and_keeps_what_was_said(asha: Any, running: Any, admin: Any) -> None:
+async def test_b30_a_cancel_stops_the_turn_and_keeps_what_was_said(asha: Any, running: Any, admin: Any) -> None:
     session = await asha.session()
     assert await asha.call("POST", f"/chat/sessions/{session}/cancel") == (409, {"detail": "no_turn_running"})
     gate = Gate()

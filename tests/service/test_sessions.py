@@ -40,7 +40,7 @@ async def test_the_first_message_names_a_session_and_no_later_one_does(asha: Any
     assert (await asha.get(f"/chat/sessions/{session}"))["title"] == "é" * 60
 
 
-async def test_renaming_is_checked_in_order_and_audited_only_when_it_changes(asha: Any, admin: Any) -> None:
+async def test_b30_renaming_is_checked_in_order_and_audited_only_when_it_changes(asha: Any, admin: Any) -> None:
     session = await asha.session()
     path = f"/chat/sessions/{session}"
     for body in ({}, {"title": ""}, {"title": "x" * 201}, {"title": 5}, {"title": "x", "more": 1}, {"title": None}, []):
