@@ -10,7 +10,7 @@ from typing import Self
 
 from ..storage.offer_cache import OfferCache
 from ..storage.redis_probe import RedisProbe
-from . import config, log, mail, metrics, root, supplier
+from . import config, guard, log, mail, metrics, root, supplier
 from .accounts.actor import AccountsActor
 from .agent.loop import Ports, Recorder, Task
 from .agent.model import AnthropicModel
@@ -102,14 +102,16 @@ class System:
 
     def _plan(self, address: Callable[[str], Address], to: Asks) -> tuple[list[Child], World]:
         self.storage, self.accounts, post = address("storage"), address("accounts"), address("mail")
+        throttles = None if self.settings.guard == "off" else address("guard")
         self._cut_off = lambda: address("housekeeping").tell(CutOff())
         settings, clock = self.settings, self.clock
         singletons = [
             Child("storage", lambda: self._storage(to), shutdown=8.0, escalate=True),
             Child("mail", lambda: mail.MailActor.start(self.storage, settings, clock), escalate=True),
+            Child("guard", lambda: guard.GuardActor.start(self.storage, settings, clock), escalate=True),
             Child(
                 "accounts",
-                lambda: AccountsActor.start(self.storage, settings, clock, lambda: post.tell(mail.Look())),
+                lambda: AccountsActor.start(self.storage, settings, clock, lambda: post.tell(mail.Look()), throttles),
                 escalate=True,
             ),
             Child(

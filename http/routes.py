@@ -93,20 +93,22 @@ NOT_READY: Final = {503: ("not_ready",)}
 TREE: Final = {"name": "root", "class": "RootActor", "state": "running", "children": [], "children_total": 0}
 NO_DATABASE: Final = {503: ("VOYAGENT_DB_URL is not configured.", "db unreachable")}
 NO_REDIS: Final = {503: ("VOYAGENT_REDIS_URL is not configured.", "redis unreachable")}
-SIGN_UP: Final = {400: ("password_too_weak",), 409: ("email_already_registered",)}
-SIGN_IN: Final = {401: ("invalid_credentials", "account_inactive", "email_not_verified", "totp_required")}
-BAD_TOKEN: Final = {400: ("token_invalid",)}
-RESET: Final = {400: ("password_too_weak", "token_invalid")}
-NEW_PASSWORD: Final = {400: ("password_too_weak",), 403: ("invalid_password",)}
+TOO_OFTEN: Final = {429: ("too_many_attempts",)}
+SIGN_UP: Final = {**TOO_OFTEN, 400: ("password_too_weak",), 409: ("email_already_registered",)}
+SIGN_IN: Final = {**TOO_OFTEN, 401: ("invalid_credentials", "account_inactive", "email_not_verified", "totp_required")}
+BAD_TOKEN: Final = {**TOO_OFTEN, 400: ("token_invalid",)}
+RESET: Final = {**TOO_OFTEN, 400: ("password_too_weak", "token_invalid")}
+NEW_PASSWORD: Final = {**TOO_OFTEN, 400: ("password_too_weak",), 403: ("invalid_password",)}
 PROFILE: Final = {409: ("email_already_registered",)}
 SIGN_IN_TOTP: Final = {
+    **TOO_OFTEN,
     400: ("totp_not_enabled",),
     401: ("invalid_credentials", "account_inactive", "email_not_verified", "totp_invalid"),
 }
 TOTP_ON: Final = {409: ("totp_already_enabled",)}
-TOTP_CODE: Final = {400: ("totp_not_initialized",), 401: ("totp_invalid",)}
-TOTP_OFF: Final = {403: ("invalid_password", "totp_invalid")}
-REFRESH: Final = {401: ("invalid_refresh_token",)}
+TOTP_CODE: Final = {**TOO_OFTEN, 400: ("totp_not_initialized",), 401: ("totp_invalid",)}
+TOTP_OFF: Final = {**TOO_OFTEN, 403: ("invalid_password", "totp_invalid")}
+REFRESH: Final = {**TOO_OFTEN, 401: ("invalid_refresh_token",)}
 NEW_KEY: Final = {409: ("api_key_limit",)}
 NO_KEY: Final = {404: ("not_found",)}
 MEMBER: Final = {404: ("member_not_found",), 409: ("last_admin",)}
@@ -151,11 +153,11 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", "/auth/me", accounts.me, MYSELF, reply=PublicUser),
     Route("PATCH", "/auth/profile", proofs.update_profile, PERSON, refusals=PROFILE,
           body=UpdateProfileRequest, reply=UpdateProfileResponse),
-    Route("POST", "/auth/send-verification-email", proofs.send_verification_email, PERSON,
+    Route("POST", "/auth/send-verification-email", proofs.send_verification_email, PERSON, refusals=TOO_OFTEN,
           reply=SendVerificationEmailResponse),
     Route("POST", "/auth/verify-email", proofs.verify_email, PUBLIC, refusals=BAD_TOKEN,
           body=VerifyEmailRequest, reply=VerifyEmailResponse),
-    Route("POST", "/auth/request-password-reset", proofs.request_password_reset, PUBLIC,
+    Route("POST", "/auth/request-password-reset", proofs.request_password_reset, PUBLIC, refusals=TOO_OFTEN,
           body=RequestPasswordResetRequest, reply=RequestPasswordResetResponse),
     Route("POST", "/auth/reset-password", proofs.reset_password, PUBLIC, refusals=RESET,
           body=ResetPasswordRequest, reply=ResetPasswordResponse),

@@ -7,23 +7,23 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, assert_never
 
-from ...storage.accounts import Record
 from ...storage.members import Change, Member, SwitchAgency
 from ...storage.principals import Lost, Person
 from ...storage.renewals import Rules
 from ...storage.sealing import Sealing
-from .. import log, metrics
+from .. import log
 from ..clock import Clock
 from ..config import Settings
 from ..domain.audit import Entry, Origin
 from ..domain.errors import Refusal, Unauthorized
 from ..domain.identity import Principal, Role
+from ..recording import record
 from ..runtime import Actor, Asks, Message
 from .correspondence import ByLetter, Correspondence
 from .denials import Denials, Door
 from .departure import Departure, RevokeSession, Shown, SignOut
 from .endings import Endings
-from .entrance import Entrance, counted
+from .entrance import Entrance, SignIn, SignUp, counted
 from .families import Families, SignedIn
 from .keys import PREFIX, CreateKey, Keys, RevokeKey, hashed, well_formed
 from .passwords import Passwords
@@ -32,6 +32,7 @@ from .proving import SendProof, UpdateProfile, VerifyEmail
 from .recovery import ChangePassword, RequestReset, ResetPassword
 from .renewal import Refresh, Renewal, TokenPair
 from .second_factor import ByPerson, DisableTotp, SecondFactor, SetUpTotp, SignInTotp, VerifyTotp
+from .throttling import Gate
 from .tickets import IssueTicket, ShowTicket, Tickets
 from .tokens import AccessTokens, Claims, KeyRing, RefreshTokens
 from .watch import Watches, Watching
@@ -66,26 +67,6 @@ __all__ = [
 ]
 
 _log = log.get("accounts")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignUp(Message[SignedIn]):
-    """Found an agency. ``email`` in normal form, names trimmed. WeakPassword; Conflict ``email_already_registered``."""
-
-    email: str
-    password: str
-    full_name: str
-    agency_name: str
-    origin: Origin
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignIn(Message[SignedIn]):
-    """Come in by password. ``email`` in normal form. Unauthorized with the codes of ``Entrance.sign_in``."""
-
-    email: str
-    password: str
-    origin: Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +156,16 @@ class AccountsActor(Actor):
     """Answers who somebody is from memory; whatever waits for the database or a hash runs beside it."""
 
     def __init__(
-        self, storage: Asks, settings: Settings, clock: Clock, posted: Callable[[], None] = lambda: None
+        self,
+        storage: Asks,
+        settings: Settings,
+        clock: Clock,
+        posted: Callable[[], None] = lambda: None,
+        guard: Asks | None = None,
     ) -> None:
-        """``posted`` is called when there may be a letter to deliver."""
+        """``posted`` is called when there may be a letter to deliver; without ``guard`` nobody is slowed."""
         super().__init__()
+        self._gate = Gate(guard)
         self._storage = storage
         self._clock = clock
         ring = KeyRing(settings.signing_keys, settings.auth_secret)
@@ -208,7 +195,9 @@ class AccountsActor(Actor):
         self._principals = Principals(storage, clock, self.spawn)
         self._watches = Watches()
         endings = Endings(self._principals, self._watches)
-        self._letters = Correspondence(storage, settings, clock, self._passwords, families, endings, posted)
+        self._letters = Correspondence(
+            storage, settings, clock, self._passwords, families, endings, posted, self._gate.forgive
+        )
         self._entrance = Entrance(
             storage,
             self._passwords,
@@ -244,11 +233,11 @@ class AccountsActor(Actor):
             case Watch() | IssueTicket() | ShowTicket():
                 return self.later(self._stream(known))
             case SignUp() | SignIn() | SignInTotp() | Refresh() | SignOut():
-                return self.later(self._pass_door(known))
+                return self.later(self._gate.judged(known, self._pass_door))
             case RevokeSession() | CreateKey() | RevokeKey() | SetUpTotp() | VerifyTotp() | DisableTotp():
-                return self.later(self._own(known))
+                return self.later(self._gate.judged(known, self._own))
             case SendProof() | VerifyEmail() | UpdateProfile() | RequestReset() | ResetPassword() | ChangePassword():
-                return self.later(self._letters.carry_out(known))
+                return self.later(self._gate.judged(known, self._letters.carry_out))
             case Denied():
                 return self._deny(known.principal, known.door, known.status, known.code)
             case ChangeMember():
@@ -266,7 +255,7 @@ class AccountsActor(Actor):
             case SignUp():
                 return counted("sign_up", self._sign_up(message))
             case SignIn():
-                return counted("sign_in", self._sign_in(message))
+                return counted("sign_in", self._entrance.sign_in(message))
             case SignInTotp():
                 return self._second_factor.carry_out(message)
             case Refresh():
@@ -291,18 +280,9 @@ class AccountsActor(Actor):
                 assert_never(message)
 
     async def _sign_up(self, message: SignUp) -> SignedIn:
-        signed_in = await self._entrance.sign_up(
-            email=message.email,
-            password=message.password,
-            full_name=message.full_name,
-            agency_name=message.agency_name,
-            origin=message.origin,
-        )
+        signed_in = await self._entrance.sign_up(message)
         self._letters.posted()
         return signed_in
-
-    async def _sign_in(self, message: SignIn) -> SignedIn:
-        return await self._entrance.sign_in(email=message.email, password=message.password, origin=message.origin)
 
     async def _sign_out(self, message: SignOut) -> None:
         shown = None if message.bearer is None else await self._shown(message.bearer)
@@ -457,11 +437,4 @@ class AccountsActor(Actor):
             self._record(event)
 
     def _record(self, entry: Entry) -> None:
-        self.spawn(self._write(entry), name="record")
-
-    async def _write(self, entry: Entry) -> None:
-        try:
-            await self._storage.ask(Record(tenant_id=entry.tenant_id, entries=(entry,)))
-        except Refusal as away:
-            metrics.AUDIT_WRITE_FAILURES_TOTAL.inc()
-            _log.warning("refusal not audited", kind=entry.kind, refusal=away.code)
+        self.spawn(record(self._storage, entry), name="record")

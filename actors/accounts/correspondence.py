@@ -21,7 +21,10 @@ ByLetter = SendProof | VerifyEmail | UpdateProfile | RequestReset | ResetPasswor
 
 
 class Correspondence:
-    """Carries out what ends in a letter. ``posted`` is called when there may be one to deliver."""
+    """Carries out what ends in a letter. ``posted`` is called when there may be one to deliver.
+
+    ``forgive`` is called with the address and id of who has set a new password by letter.
+    """
 
     def __init__(
         self,
@@ -32,6 +35,7 @@ class Correspondence:
         families: Families,
         endings: Endings,
         posted: Callable[[], None],
+        forgive: Callable[[str, str], None],
     ) -> None:
         letters = Letters(settings)
         resets = Resets(storage, letters, clock, ttl=settings.auth_password_reset_ttl_seconds)
@@ -44,7 +48,15 @@ class Correspondence:
             reset_ttl=settings.auth_password_reset_ttl_seconds,
         )
         self._recovery = Recovery(
-            storage, passwords, families, letters, resets, clock, endings, openly=settings.auth_debug_tokens
+            storage,
+            passwords,
+            families,
+            letters,
+            resets,
+            clock,
+            endings,
+            openly=settings.auth_debug_tokens,
+            forgive=forgive,
         )
         self.proof = self._proving.proof
         self.posted = posted

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from ...storage.accounts import Account, Find, SignIn, SignUp, Taken
+from ...storage.accounts import Account, Find, Taken
+from ...storage.accounts import SignIn as Enter
+from ...storage.accounts import SignUp as FoundAgency
 from .. import metrics
 from ..clock import Clock
 from ..domain.audit import Entry, Origin
@@ -15,12 +17,32 @@ from ..domain.errors import Conflict, Refusal, Unauthorized
 from ..domain.identity import BIRTH_VERSION, Principal, Role, check_password
 from ..domain.settings import TenantSettings
 from ..ids import uuid7
-from ..runtime import Asks
+from ..runtime import Asks, Message
 from .families import Families, SignedIn
 from .letters import Proof
 from .passwords import Passwords
 
 R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignUp(Message[SignedIn]):
+    """Found an agency. ``email`` in normal form, names trimmed. WeakPassword; Conflict ``email_already_registered``."""
+
+    email: str
+    password: str
+    full_name: str
+    agency_name: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignIn(Message[SignedIn]):
+    """Come in by password. ``email`` in normal form. Unauthorized with the codes of ``Entrance.sign_in``."""
+
+    email: str
+    password: str
+    origin: Origin
 
 
 class Entrance:
@@ -48,12 +70,13 @@ class Entrance:
         self._record = record
         self._proof = proof
 
-    async def sign_up(self, *, email: str, password: str, full_name: str, agency_name: str, origin: Origin) -> SignedIn:
-        """A new agency and its first admin. WeakPassword; Conflict ``email_already_registered``."""
-        check_password(password)
+    async def sign_up(self, message: SignUp) -> SignedIn:
+        """A new agency and its first admin; see ``SignUp``."""
+        email, agency_name, origin = message.email, message.agency_name, message.origin
+        check_password(message.password)
         if await self._storage.ask(Taken(email=email, now=self._clock.now())):
             raise Conflict("email_already_registered")
-        password_hash = await self._passwords.hash(password)
+        password_hash = await self._passwords.hash(message.password)
         now = self._clock.now()
         opening = self._families.open(origin, now)
         tenant_id = uuid7()
@@ -63,7 +86,7 @@ class Entrance:
             role=Role.AGENCY_ADMIN,
             email=email,
             email_verified=not self._verified_only,
-            full_name=full_name,
+            full_name=message.full_name,
             tenant_name=agency_name,
             created_at=now,
             token_version=BIRTH_VERSION,
@@ -72,7 +95,7 @@ class Entrance:
         event = _event("auth.sign_up", admin.user_id, tenant_id, origin, now, email=email, tenant_name=agency_name)
         proof = self._proof(email) if self._verified_only else None
         await self._storage.ask(
-            SignUp(
+            FoundAgency(
                 admin=admin,
                 password_hash=password_hash,
                 default_currency=TenantSettings(tenant_id=tenant_id).default_currency,
@@ -83,21 +106,21 @@ class Entrance:
         )
         return self._families.welcome(admin, opening, now)
 
-    async def sign_in(self, *, email: str, password: str, origin: Origin) -> SignedIn:
+    async def sign_in(self, message: SignIn) -> SignedIn:
         """Tokens for a person who knows their password.
 
         Unauthorized: ``invalid_credentials`` (an unknown address costs the same hash), ``account_inactive``,
         ``email_not_verified``, ``totp_required``.
         """
-        account = await self._storage.ask(Find(email=email))
+        account = await self._storage.ask(Find(email=message.email))
         stored = account.password_hash if account else None
-        right = await self._passwords.verify(stored, password)
+        right = await self._passwords.verify(stored, message.password)
         if account is None:
             raise Unauthorized("invalid_credentials")
         try:
-            return await self._admit(account, stored if right else None, password, origin)
+            return await self._admit(account, stored if right else None, message.password, message.origin)
         except Unauthorized as refusal:
-            self._record(_failure(account, refusal.code, origin, self._clock.now()))
+            self._record(_failure(account, refusal.code, message.origin, self._clock.now()))
             raise
 
     async def _admit(self, account: Account, judged_hash: str | None, password: str, origin: Origin) -> SignedIn:
@@ -118,7 +141,7 @@ class Entrance:
             session_id=opening.family.id,
         )
         principal = await self._storage.ask(
-            SignIn(
+            Enter(
                 tenant_id=account.tenant_id,
                 user_id=account.user_id,
                 judged_hash=judged_hash,

@@ -22,6 +22,7 @@ class SendProof(Message[None]):
     """Another letter that proves one's address, if it is not proven yet."""
 
     principal: Principal
+    origin: Origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...storage.one_time_tokens import RESET, Find
@@ -63,6 +64,7 @@ class Recovery:
         endings: Endings,
         *,
         openly: bool,
+        forgive: Callable[[str, str], None],
     ) -> None:
         """``openly`` gives reset tokens away, which production refuses."""
         self._storage = storage
@@ -73,6 +75,7 @@ class Recovery:
         self._clock = clock
         self._endings = endings
         self._openly = openly
+        self._forgive = forgive
 
     async def request(self, message: RequestReset) -> str | None:
         """See ``RequestReset``."""
@@ -99,6 +102,7 @@ class Recovery:
         finally:  # also when the outcome is unknown
             self._endings.doubt_person(token.user_id)
         self._endings.ended_person(token.user_id)
+        self._forgive(token.email, token.user_id)
 
     async def change(self, message: ChangePassword) -> TokenPair:
         """See ``ChangePassword``."""

@@ -28,7 +28,7 @@ from ..wire.proofs import (
 
 async def send_verification_email(call: Call) -> Answer:
     """Have another letter sent that proves one's address. A proven address gets none."""
-    await call.services.accounts.ask(SendProof(principal=call.person))
+    await call.services.accounts.ask(SendProof(principal=call.person, origin=call.origin))
     return Answer(SendVerificationEmailResponse(queued=True))
 
 

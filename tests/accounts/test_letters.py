@@ -244,7 +244,7 @@ async def test_r26_the_letter_of_a_sign_up_opens_the_gate_for_the_same_token(str
     await strict.deliver()
     await strict.verify(strict.postbox.token("asha@example.com"))
     assert (await house.who(signed_in.access_token)).email_verified
-    await strict.ask(accounts.SendProof(principal=(await house.who(signed_in.access_token))))
+    await strict.ask(accounts.SendProof(principal=await house.who(signed_in.access_token), origin=ORIGIN))
     await strict.deliver()
     assert len(strict.postbox.letters) == 1
 
@@ -340,7 +340,7 @@ async def test_r30_twenty_wishes_bring_five_letters_and_the_last_stays_good(desk
 
 async def test_r30_five_proofs_an_hour_and_no_more(strict: Desk, house: House) -> None:
     who = (await house.sign_up()).principal
-    await asyncio.gather(*(strict.ask(accounts.SendProof(principal=who)) for _ in range(20)))
+    await asyncio.gather(*(strict.ask(accounts.SendProof(principal=who, origin=ORIGIN)) for _ in range(20)))
     await strict.deliver()
     assert len(strict.postbox.letters) == 5
 

@@ -1,0 +1,85 @@
+"""The gate before whatever can be guessed: one line for each operation that is slowed, and the way through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final, TypeVar
+
+from .. import log
+from ..domain import throttles
+from ..domain.errors import Refusal
+from ..domain.throttles import OK, Operation
+from ..guard import Attempt, Begin, End, Forgive
+from ..runtime import Asks
+from .entrance import SignIn, SignUp
+from .proving import SendProof, VerifyEmail
+from .recovery import ChangePassword, RequestReset, ResetPassword
+from .renewal import Refresh
+from .second_factor import DisableTotp, SignInTotp, VerifyTotp
+
+M = TypeVar("M")
+
+SLOWED: Final[Mapping[type, Operation]] = {
+    SignUp: throttles.SIGN_UP,
+    SignIn: throttles.SIGN_IN,
+    SignInTotp: throttles.SIGN_IN_TOTP,
+    Refresh: throttles.REFRESH,
+    VerifyTotp: throttles.TOTP_VERIFY,
+    DisableTotp: throttles.TOTP_DISABLE,
+    ChangePassword: throttles.CHANGE_PASSWORD,
+    ResetPassword: throttles.RESET_PASSWORD,
+    VerifyEmail: throttles.VERIFY_EMAIL,
+    RequestReset: throttles.REQUEST_RESET,
+    SendProof: throttles.SEND_PROOF,
+}
+"""Message -> what of it is counted. It has an ``origin``, and a ``principal`` or an ``email`` where it is about one."""
+
+BY_ADDRESS: Final = (SignIn, SignInTotp, RequestReset)
+"""Public messages that name the account they are about; a sign-up's address is no account yet."""
+
+_log = log.get("accounts.throttling")
+
+
+class Gate:
+    """Has the guard asked before an attempt is judged, and told how it ended. Without a guard it stands open."""
+
+    def __init__(self, guard: Asks | None) -> None:
+        self._guard = guard
+
+    async def judged(self, message: M, judge: Callable[[M], Coroutine[Any, Any, Any]]) -> Any:
+        """What ``judge`` answers to ``message``. Throttled ``too_many_attempts``: it was not even looked at.
+
+        An attempt that ends by a defect stays charged.
+        """
+        operation = SLOWED.get(type(message))
+        if self._guard is None or operation is None:
+            return await judge(message)
+        receipt = await self._guard.ask(Begin(_attempt(operation, message)))
+        try:
+            answer = await judge(message)
+        except Refusal as refusal:
+            self._tell(self._guard, End(receipt, refusal.code))
+            raise
+        self._tell(self._guard, End(receipt, OK))
+        return answer
+
+    def forgive(self, email: str, user_id: str) -> None:
+        """Somebody has set a new password by letter."""
+        if self._guard is not None:
+            self._tell(self._guard, Forgive(email, user_id))
+
+    def _tell(self, guard: Asks, message: End | Forgive) -> None:
+        """Too late to refuse anything: if the guard cannot be told, the attempt stays charged."""
+        try:
+            guard.tell(message)
+        except Refusal as full:
+            _log.warning("guard_not_told", refusal=full.code)
+
+
+def _attempt(operation: Operation, message: Any) -> Attempt:
+    return Attempt(
+        operation=operation,
+        origin=message.origin,
+        email=message.email if isinstance(message, BY_ADDRESS) else None,
+        principal=getattr(message, "principal", None),
+    )

@@ -1,0 +1,254 @@
+"""How guessing is slowed (contract, identity 7): what is counted, how often for free, and the waits that follow.
+
+Times are seconds of the wall clock, so that a count outlives the process that made it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
+
+Kind = Literal["pair", "account", "network", "tenant"]
+"""Whose events a bucket holds: one account's from one network, one account's from all networks it is not known in,
+one network's, or one agency's of a day."""
+
+OK: Final = "ok"
+"""How an attempt ends that is not refused."""
+
+DAY: Final = 86_400.0
+
+CAPACITY: Final = 20_000
+"""Buckets of each kind. Beyond it those without events for the longest time go; each had cost a judged attempt."""
+
+MAX_DOUBLINGS: Final = 30
+"""No wait is longer than this many doublings: far beyond any that is configured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """What of an operation is counted and how many events each kind of bucket has for free; without a number, none is.
+
+    ``counted`` holds codes of refusals, or ``ok``; ``None`` counts every call. Operations with one ``counter`` share
+    their buckets. Only where ``clears`` does a success clear the pair's bucket.
+    """
+
+    name: str
+    counter: str
+    counted: frozenset[str] | None
+    free: Mapping[Kind, int]
+    clears: bool = False
+
+    def counts(self, outcome: str) -> bool:
+        """Whether an attempt that ended so stays charged."""
+        return self.counted is None or outcome in self.counted
+
+
+def _operation(
+    name: str, free: Mapping[Kind, int], *counted: str, counter: str = "", every: bool = False, clears: bool = False
+) -> Operation:
+    codes = None if every else frozenset(counted)
+    return Operation(name=name, counter=counter or name, counted=codes, free=MappingProxyType(free), clears=clears)
+
+
+_SECRET: Final[dict[Kind, int]] = {"pair": 5, "account": 20, "network": 50}
+_LETTER: Final[dict[Kind, int]] = {"pair": 5, "network": 30}
+_TWENTY: Final[dict[Kind, int]] = {"network": 20}
+_THIRTY: Final[dict[Kind, int]] = {"network": 30}
+_NO_INVITE: Final = ("invite_not_found", "invite_not_pending", "invite_expired")
+_BAD_LOGIN: Final = ("invalid_credentials", "totp_invalid")
+
+SIGN_IN: Final = _operation("sign_in", _SECRET, *_BAD_LOGIN, clears=True)
+SIGN_IN_TOTP: Final = _operation("sign_in_totp", _SECRET, *_BAD_LOGIN, counter="sign_in", clears=True)
+TOTP_VERIFY: Final = _operation("totp_verify", _SECRET, "totp_invalid", clears=True)
+TOTP_DISABLE: Final = _operation("totp_disable", _SECRET, "invalid_password", "totp_invalid", clears=True)
+CHANGE_PASSWORD: Final = _operation("change_password", _SECRET, "invalid_password", clears=True)
+REFRESH: Final = _operation("refresh", {"network": 50}, "invalid_refresh_token")
+RESET_PASSWORD: Final = _operation("reset_password", _TWENTY, "token_invalid")
+VERIFY_EMAIL: Final = _operation("verify_email", _TWENTY, "token_invalid")
+REQUEST_RESET: Final = _operation("request_password_reset", _LETTER, every=True)
+SEND_PROOF: Final = _operation("send_verification_email", _LETTER, every=True)
+SIGN_UP: Final = _operation("sign_up", _TWENTY, OK, "email_already_registered")
+LOOK_UP_INVITE: Final = _operation("invite_lookup", _THIRTY, *_NO_INVITE)
+ACCEPT_INVITE: Final = _operation("accept_invite", _THIRTY, "password_too_weak", *_NO_INVITE)
+CREATE_INVITE: Final = _operation("create_invite", {"tenant": 200}, OK)
+
+PASSWORD_COUNTERS: Final = (SIGN_IN.counter, CHANGE_PASSWORD.counter)
+"""What a password reset clears: guesses at a password that is no more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The figures that can be configured. ``network`` replaces every network's; waits and windows in seconds."""
+
+    pair: int = 5
+    account: int = 20
+    network: int | None = None
+    networks: bool = True
+    """Whether networks are counted at all: not where everybody comes from one."""
+    max_delay: float = 900.0
+    window: float = 3600.0
+
+    def free(self, operation: Operation, kind: Kind) -> int | None:
+        """How many events are free; None if none are counted."""
+        listed = operation.free.get(kind)
+        if listed is None or (kind == "network" and not self.networks):
+            return None
+        if kind == "pair":
+            return self.pair
+        if kind == "account":
+            return self.account
+        return self.network or listed if kind == "network" else listed
+
+    def kept(self, kind: Kind) -> float:
+        """After so many seconds without events a bucket is cleared. An agency's is for one day, which its name says."""
+        return DAY if kind == "tenant" else self.window
+
+    def delay(self, beyond: int) -> float:
+        """The wait after the event so many ``beyond`` the free ones: 2, 4, 8, …; no longer than a bucket is kept."""
+        if beyond <= 0:
+            return 0.0
+        return min(2.0 ** min(beyond, MAX_DOUBLINGS), self.max_delay, self.window)
+
+
+class Key(NamedTuple):
+    """A bucket's name. ``who`` begins with the account's hash where the bucket is an account's."""
+
+    kind: Kind
+    counter: str
+    who: str
+
+
+class Saved(NamedTuple):
+    """What of a bucket is worth keeping: its events, and when the last one was."""
+
+    events: int
+    last: float
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One event in one bucket, and what it takes to give it back."""
+
+    key: Key
+    number: int
+    born: int
+    before: tuple[int, float]
+
+
+@dataclass(slots=True)
+class _Bucket:
+    count: int
+    last: float
+    newest: int
+    """The number of the charge ``last`` is the time of."""
+    born: int
+    """The number of its first charge: a cleared bucket takes nothing back into its successor."""
+    told: bool = False
+
+
+class Throttles:
+    """All buckets of a process. Times are given with each call and are taken as they come."""
+
+    def __init__(self, rules: Rules, *, capacity: int = CAPACITY) -> None:
+        self.rules = rules
+        self._capacity = capacity
+        self._shelves: dict[Kind, OrderedDict[Key, _Bucket]] = {
+            kind: OrderedDict() for kind in ("pair", "account", "network", "tenant")
+        }
+        self._numbers = count(1)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._shelves.values()))
+
+    def wait(self, key: Key, free: int, now: float) -> float:
+        """Seconds until another attempt is judged; 0 if it is now. A clock put back makes no wait longer."""
+        bucket = self._alive(key, now)
+        if bucket is None:
+            return 0.0
+        delay = self.rules.delay(bucket.count - free)
+        return max(0.0, min(bucket.last + delay - now, delay))
+
+    def charge(self, key: Key, now: float) -> Charge:
+        """Count an event before it is known how it ends."""
+        number = next(self._numbers)
+        shelf = self._shelves[key.kind]
+        bucket = self._alive(key, now)
+        if bucket is None:
+            self._make_room(shelf, now)
+            bucket = shelf[key] = _Bucket(count=0, last=now, newest=number, born=number)
+        charge = Charge(key, number, bucket.born, (bucket.newest, bucket.last))
+        bucket.count, bucket.last, bucket.newest, bucket.told = bucket.count + 1, now, number, False
+        shelf.move_to_end(key)
+        return charge
+
+    def give_back(self, charge: Charge) -> None:
+        """It is as if the event had never been; those that came after it stay."""
+        shelf = self._shelves[charge.key.kind]
+        bucket = shelf.get(charge.key)
+        if bucket is None or bucket.born != charge.born:
+            return
+        bucket.count -= 1
+        if bucket.count <= 0:
+            del shelf[charge.key]
+        elif bucket.newest == charge.number:
+            bucket.newest, bucket.last = charge.before
+
+    def clear(self, key: Key) -> None:
+        """Forget all its events."""
+        self._shelves[key.kind].pop(key, None)
+
+    def clear_account(self, counter: str, account: str) -> list[Key]:
+        """Forget the account's events, wherever they came from. Answers what was cleared."""
+        found = [
+            key
+            for kind in ("pair", "account")
+            for key in self._shelves[kind]
+            if key.counter == counter and key.who.startswith(account)
+        ]
+        for key in found:
+            self.clear(key)
+        return found
+
+    def first_refusal(self, key: Key) -> bool:
+        """Whether nobody was refused yet in the wait that stands; from now on somebody was."""
+        bucket = self._shelves[key.kind].get(key)
+        if bucket is None or bucket.told:
+            return False
+        bucket.told = True
+        return True
+
+    def saved(self, key: Key) -> Saved | None:
+        """What to keep of a bucket; None if there is nothing."""
+        bucket = self._shelves[key.kind].get(key)
+        return None if bucket is None else Saved(bucket.count, bucket.last)
+
+    def restore(self, key: Key, saved: Saved, now: float) -> None:
+        """Take up a bucket where another process left it, if there is room and it has not lapsed."""
+        shelf = self._shelves[key.kind]
+        if len(shelf) < self._capacity and saved.events > 0 and now - saved.last < self.rules.kept(key.kind):
+            number = next(self._numbers)
+            shelf[key] = _Bucket(count=saved.events, last=min(saved.last, now), newest=number, born=number)
+
+    def keys(self) -> Iterator[Key]:
+        """The names of all buckets."""
+        for shelf in self._shelves.values():
+            yield from shelf
+
+    def _alive(self, key: Key, now: float) -> _Bucket | None:
+        bucket = self._shelves[key.kind].get(key)
+        if bucket is not None and now - bucket.last >= self.rules.kept(key.kind):
+            self.clear(key)
+            return None
+        return bucket
+
+    def _make_room(self, shelf: OrderedDict[Key, _Bucket], now: float) -> None:
+        """The front of a shelf has been without events for the longest time."""
+        while shelf:
+            key, bucket = next(iter(shelf.items()))
+            if len(shelf) < self._capacity and now - bucket.last < self.rules.kept(key.kind):
+                return
+            del shelf[key]
