@@ -28,7 +28,7 @@ MAX_DOUBLINGS: Final = 30
 """No wait is longer than this many doublings: far beyond any that is configured."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Operation:
     """What of an operation is counted and how many events each kind of bucket has for free; without a number, none is.
 
