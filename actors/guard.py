@@ -90,12 +90,13 @@ def rules(settings: Settings) -> Rules:
 class GuardActor(Actor):
     """Decides from memory. It looks into the database only for who is at home in a network, and seldom."""
 
-    def __init__(self, storage: Asks, settings: Settings, clock: Clock) -> None:
+    def __init__(self, storage: Asks, settings: Settings, clock: Clock, throttles: Throttles | None = None) -> None:
+        """``throttles`` are those of the incarnation before: a defect of ours forgives nobody."""
         super().__init__()
         self._storage = storage
         self._clock = clock
-        self._rules = rules(settings)
-        self._throttles = Throttles(self._rules)
+        self._throttles = Throttles(rules(settings)) if throttles is None else throttles
+        self._rules = self._throttles.rules
         self._secret = hashlib.sha256("".join(list(settings.signing_keys.values())[:1]).encode()).digest()
         self._acquaintances = Acquaintances(storage, clock, self.spawn)
         url = settings.redis_url if settings.guard != "off" else None

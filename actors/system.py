@@ -18,6 +18,7 @@ from .agent.tools.tool import ToolContext
 from .clock import Clock
 from .config import Settings
 from .counters import AgencySuppliers
+from .domain.throttles import Throttles
 from .housekeeping import CutOff, HousekeepingActor
 from .metrics import ActorMeter
 from .runtime import Asks, Ref
@@ -102,16 +103,17 @@ class System:
 
     def _plan(self, address: Callable[[str], Address], to: Asks) -> tuple[list[Child], World]:
         self.storage, self.accounts, post = address("storage"), address("accounts"), address("mail")
-        throttles = None if self.settings.guard == "off" else address("guard")
+        gate = None if self.settings.guard == "off" else address("guard")
         self._cut_off = lambda: address("housekeeping").tell(CutOff())
         settings, clock = self.settings, self.clock
+        counts = Throttles(guard.rules(settings))
         singletons = [
             Child("storage", lambda: self._storage(to), shutdown=8.0, escalate=True),
             Child("mail", lambda: mail.MailActor.start(self.storage, settings, clock), escalate=True),
-            Child("guard", lambda: guard.GuardActor.start(self.storage, settings, clock), escalate=True),
+            Child("guard", lambda: guard.GuardActor.start(self.storage, settings, clock, counts), escalate=True),
             Child(
                 "accounts",
-                lambda: AccountsActor.start(self.storage, settings, clock, lambda: post.tell(mail.Look()), throttles),
+                lambda: AccountsActor.start(self.storage, settings, clock, lambda: post.tell(mail.Look()), gate),
                 escalate=True,
             ),
             Child(

@@ -227,9 +227,10 @@ class Throttles:
         return None if bucket is None else Saved(bucket.count, bucket.last)
 
     def restore(self, key: Key, saved: Saved, now: float) -> None:
-        """Take up a bucket where another process left it, if there is room and it has not lapsed."""
+        """Take up a bucket where another process left it, if there is room, it has not lapsed and is not known here."""
         shelf = self._shelves[key.kind]
-        if len(shelf) < self._capacity and saved.events > 0 and now - saved.last < self.rules.kept(key.kind):
+        room = len(shelf) < self._capacity and key not in shelf
+        if room and saved.events > 0 and now - saved.last < self.rules.kept(key.kind):
             number = next(self._numbers)
             shelf[key] = _Bucket(count=saved.events, last=min(saved.last, now), newest=number, born=number)
 

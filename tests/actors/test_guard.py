@@ -213,6 +213,19 @@ async def test_an_attempt_that_never_ended_stays_charged(post: Post) -> None:
     assert await post.attempt() == 2
 
 
+async def test_r11_a_guard_that_is_started_again_forgives_nobody(post: Post) -> None:
+    """Without Redis, too: the counts are not its own but lent to it."""
+    counts = throttles.Throttles(throttles.Rules())
+    settings = Settings(guard="on")
+    for _ in range(2):
+        post.started.append(GuardActor.start(post.books, settings, post.clock, counts))
+        for _ in range(3):
+            await post.attempt()
+    post.started[-1].cancel()
+    post.started.append(GuardActor.start(post.books, settings, post.clock, counts))
+    assert await post.attempt(throttles.OK) == 2
+
+
 async def test_r11_a_process_that_was_killed_has_left_its_counts(kept: Post, redis_url: str) -> None:
     for _ in range(6):
         await kept.attempt()

@@ -167,6 +167,13 @@ def test_what_another_process_left_is_taken_up_while_it_counts(saved: Saved, tak
     assert table.saved(KEY) == taken
 
 
+def test_what_is_known_here_is_not_taken_from_there() -> None:
+    table = Throttles(Rules())
+    fill(table, 7)
+    table.restore(KEY, Saved(2, NOON), NOON)
+    assert table.saved(KEY) == Saved(7, NOON)
+
+
 def test_no_more_is_taken_up_than_there_is_room_for() -> None:
     table = Throttles(Rules(), capacity=10)
     for number in range(20):
