@@ -6,11 +6,12 @@ Labels come from closed sets: no tenant, user, session or raw path ever becomes 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import perf_counter
 from typing import ClassVar, Protocol
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, disable_created_metrics
 
-__all__ = ["REGISTRY", "ActorMeter"]
+__all__ = ["REGISTRY", "ActorMeter", "OperationMeter"]
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -159,3 +160,30 @@ class ActorMeter:
             self._handled[message, outcome] = counter
         counter.inc()
         self.handling_seconds.observe(seconds)
+
+
+class OperationMeter:
+    """The series of one storage operation, looked up once."""
+
+    _meters: ClassVar[dict[str, OperationMeter]] = {}
+
+    @classmethod
+    def of(cls, operation: str) -> OperationMeter:
+        """The one meter of the operation."""
+        meter = cls._meters.get(operation)
+        if meter is None:
+            meter = cls._meters[operation] = cls(operation)
+        return meter
+
+    def __init__(self, operation: str) -> None:
+        self.operation = operation
+        self.seconds = STORAGE_OPERATION_DURATION_SECONDS.labels(operation)
+        self._ended: dict[str, Counter] = {}
+
+    def ended(self, outcome: str, began: float) -> None:
+        """It began at ``began`` of ``perf_counter`` and ended now, as ``ok``, ``refused`` or ``failed``."""
+        counter = self._ended.get(outcome)
+        if counter is None:
+            counter = self._ended[outcome] = STORAGE_OPERATIONS_TOTAL.labels(self.operation, outcome)
+        counter.inc()
+        self.seconds.observe(perf_counter() - began)

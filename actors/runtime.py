@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Coroutine
+from collections.abc import Callable, Collection, Coroutine
+from functools import partial
 from time import perf_counter
 from typing import Any, ClassVar, Final, TypeVar, final
 
@@ -86,7 +87,7 @@ class Actor(pykka.Actor):
         self._letter: Letter | None = None
         self._began = 0.0
         self._owned: set[asyncio.Task[Any]] = set()
-        self._owing: set[asyncio.Task[Any]] = set()
+        self._owing: set[asyncio.Future[Any]] = set()
 
     @property
     def actor_ref(self) -> Any:
@@ -144,6 +145,18 @@ class Actor(pykka.Actor):
         task.add_done_callback(lambda done: self._settled(done, letter, work))
         return HANDED_OVER
 
+    def owed(
+        self, outcome: asyncio.Future[Any], counted: Callable[[asyncio.Future[Any]], object] | None = None
+    ) -> HandedOver:
+        """Answer the present message with what comes of ``outcome``: as ``later`` does, but at the cost of no task.
+
+        ``counted`` is called with the outcome once the reply is on its way.
+        """
+        letter = self._hand_over()
+        self._owing.add(outcome)
+        outcome.add_done_callback(partial(self._came, letter, self._began, counted))
+        return HANDED_OVER
+
     def forward(self, to: Takes, message: Message[Any]) -> HandedOver:
         """Hand the present envelope on with ``message`` in it: ``to`` replies, and nobody waits in between."""
         letter = self._hand_over()
@@ -196,17 +209,44 @@ class Actor(pykka.Actor):
             refuse(letter.reply, refusal)
             outcome = "refusal"
         except BaseException as error:  # noqa: BLE001 - whatever it is ends this actor and no other
-            if not _was_cancelled():
+            if _was_cancelled():
+                refuse(letter.reply, self._why_left())
+            else:
                 refuse(letter.reply, failed(type(self).__name__, error))
                 self.fail(error)
-            elif self._life.failure is None:
-                refuse(letter.reply, DeadlineExceeded())
-            elif isinstance(self._life.failure, Refusal):
-                refuse(letter.reply, self._life.failure)
-            else:
-                refuse(letter.reply, failed(type(self).__name__, self._life.failure))
         finally:
             self.ref.meter.handled(type(letter.message), outcome, perf_counter() - began)
+
+    def _came(
+        self,
+        letter: Letter,
+        began: float,
+        counted: Callable[[asyncio.Future[Any]], object] | None,
+        outcome: asyncio.Future[Any],
+    ) -> None:
+        self._owing.discard(outcome)
+        said = "failure"
+        if outcome.cancelled():
+            refuse(letter.reply, self._why_left())
+        elif (error := outcome.exception()) is None:
+            resolve(letter.reply, outcome.result())
+            said = "reply"
+        elif isinstance(error, Refusal):
+            refuse(letter.reply, error)
+            said = "refusal"
+        else:
+            refuse(letter.reply, failed(type(self).__name__, error))
+            self.fail(error)
+        self.ref.meter.handled(type(letter.message), said, perf_counter() - began)
+        if counted is not None:
+            counted(outcome)
+
+    def _why_left(self) -> BaseException:
+        """For those whose reply was still owed when this actor ended."""
+        failure = self._life.failure
+        if failure is None:
+            return DeadlineExceeded()
+        return failure if isinstance(failure, Refusal) else failed(type(self).__name__, failure)
 
     def _settled(self, task: asyncio.Task[Any], letter: Letter, work: Coroutine[Any, Any, Any]) -> None:
         self._owing.discard(task)
@@ -336,7 +376,7 @@ class Actor(pykka.Actor):
         except BaseException as error:  # noqa: BLE001 - an end is gone through, whatever goes wrong in it
             _log.error("actor_end_failed", actor=type(self).__name__, part=what, exc_info=error)
 
-    async def _cancel(self, tasks: set[asyncio.Task[Any]]) -> None:
+    async def _cancel(self, tasks: Collection[asyncio.Future[Any]]) -> None:
         for _ in range(3):
             pending = {task for task in tasks if not task.done()}
             if not pending:

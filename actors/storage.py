@@ -18,7 +18,7 @@ from ..storage.operations import Operation, Query
 from ..storage.steps import EventRow
 from . import log, metrics
 from .domain.errors import Refusal, Unavailable
-from .runtime import Actor, Message
+from .runtime import Actor, HandedOver, Message
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -107,7 +107,7 @@ class StorageActor(Actor):
                 name = type(message.command if isinstance(message, Once) else message).__name__
                 return self.later(_metered(name, self._operate, message))
             case Append():
-                return self.later(_metered("Append", self._append, message.rows))
+                return self._append(message.rows)
             case Probe():
                 return self.later(self._probe())
             case Held():
@@ -148,10 +148,23 @@ class StorageActor(Actor):
             pause = min(2 * pause, 2.0)
             await self._open(url)
 
-    async def _append(self, rows: tuple[EventRow, ...]) -> None:
+    def _append(self, rows: tuple[EventRow, ...]) -> HandedOver:
+        """Every word of every model comes this way, so no task is made for it."""
+        began = perf_counter()
+        try:
+            stored = self._writer().put(rows)
+        except Exception as error:
+            _APPENDS.ended(_outcome(error), began)
+            if isinstance(error, Refusal):
+                raise
+            _log.error("operation_failed", operation="Append", exc_info=error)
+            raise OperationFailed from error
+        return self.owed(stored, lambda done: _APPENDS.ended("failed" if _failed(done) else "ok", began))
+
+    def _writer(self) -> EventWriter:
         if self._events is None or self._engine is None:
             raise Away
-        await self._events.append(rows)
+        return self._events
 
     async def _operate(self, operation: Operation[R]) -> R:
         if self._engine is None:
@@ -192,18 +205,28 @@ async def _metered(name: str, work: Callable[[T], Awaitable[R]], on: T) -> R:
     try:
         reply = await work(on)
         outcome = "ok"
-    except OperationFailed:
-        raise
-    except Refusal as refusal:
-        outcome = "failed" if isinstance(refusal, Unavailable) else "refused"
-        raise
     except Exception as error:
+        outcome = _outcome(error)
+        if isinstance(error, Refusal):
+            raise
         _log.error("operation_failed", operation=name, exc_info=error)
         raise OperationFailed from error
     finally:
-        metrics.STORAGE_OPERATIONS_TOTAL.labels(name, outcome).inc()
-        metrics.STORAGE_OPERATION_DURATION_SECONDS.labels(name).observe(perf_counter() - began)
+        metrics.OperationMeter.of(name).ended(outcome, began)
     return reply
+
+
+_APPENDS = metrics.OperationMeter.of("Append")
+
+
+def _outcome(error: BaseException) -> str:
+    """Whether the asker was told no, or the operation came to grief."""
+    told = isinstance(error, Refusal) and not isinstance(error, Unavailable | OperationFailed)
+    return "refused" if told else "failed"
+
+
+def _failed(done: asyncio.Future[Any]) -> bool:
+    return done.cancelled() or done.exception() is not None
 
 
 class _Waiting:

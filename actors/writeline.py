@@ -13,7 +13,7 @@ from ..storage.steps import EventRow, Step, Written
 from . import metrics
 from .clock import Clock
 from .domain.errors import Refusal, Unavailable
-from .domain.events import Event
+from .domain.events import words
 from .eventlog import EventLog, frames_of
 from .runtime import Asks
 from .storage import Append
@@ -95,25 +95,25 @@ class WriteLine:
                 break
             batch.append(queued)
         now = self.clock.now()
-        rows = [
+        rows = tuple(
             EventRow(
                 tenant_id=self.tenant_id,
                 session_id=self.session_id,
                 seq=self.log.last + place,
-                turn_id=words.turn_id,
+                turn_id=said.turn_id,
                 kind="text_delta",
-                data=Event(kind="text_delta", turn_id=words.turn_id, text=words.text).data(self.session_id, now),
+                data=words(said.turn_id, said.text, self.session_id, now),
                 created_at=now,
             )
-            for place, words in enumerate(batch, start=1)
-        ]
-        await self.store.ask(Append(tuple(rows)), within=PATIENCE + 5)
+            for place, said in enumerate(batch, start=1)
+        )
+        await self.store.ask(Append(rows), within=None)  # it is answered in ten seconds, whatever happens
         for _ in batch:
             self._line.popleft()
-        self._tell(tuple(rows))
-        for words in batch:
-            if not words.taken.done():
-                words.taken.set_result(None)
+        self._tell(rows)
+        for said in batch:
+            if not said.taken.done():
+                said.taken.set_result(None)
 
     async def _store_step(self, stage: _Stage) -> None:
         reply: Any = None

@@ -58,18 +58,23 @@ class EventWriter:
         self._more = asyncio.Event()
         self._ended = False
         self._connection: Connection | None = None
+        self._alarm: asyncio.TimerHandle | None = None
         self._broken: set[str] = set()
         """Sessions of which something was refused and nothing accepted since."""
 
     async def append(self, rows: Sequence[EventRow]) -> None:
-        """Store ``rows`` of one session, all or none; return when they are durable.
+        """`put`, and return when they are durable."""
+        if rows:
+            await self.put(rows)
+
+    def put(self, rows: Sequence[EventRow]) -> asyncio.Future[None]:
+        """Store ``rows`` of one session, at least one, all or none; the future is done when they are durable.
 
         Refusals: ``overloaded``, ``Poisoned``; ``storage_unavailable`` after ``patience`` seconds: then it is unknown
         whether they are stored.
         """
-        if not rows:
-            return
-        append = _Append(rows)
+        loop = asyncio.get_running_loop()
+        append = _Append(rows, loop.create_future(), loop.time() + self._patience)
         if self._ended:
             raise Away
         if self._waiting + append.size > MOST_WAITING:
@@ -78,12 +83,21 @@ class EventWriter:
         self._queue.append(append)
         self._waiting += append.size
         self._more.set()
-        limit = asyncio.get_running_loop().call_later(self._patience, self._refuse, append, Away)
-        try:
-            await append.stored
-        finally:
-            limit.cancel()
-            self._waiting -= append.size
+        if self._alarm is None:
+            self._alarm = loop.call_at(append.due, self._expire)
+        return append.stored
+
+    def _expire(self) -> None:
+        """Refuse those who have waited long enough. One alarm for all of them: each has come after the one before."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for append in (*self._batch, *self._queue):
+            if append.due <= now:
+                self._refuse(append, Away)
+        while self._queue and self._queue[0].stored.done():
+            self._waiting -= self._queue.popleft().size
+        due = next((append.due for append in (*self._batch, *self._queue) if not append.stored.done()), None)
+        self._alarm = None if due is None else loop.call_at(due, self._expire)
 
     async def run(self) -> None:
         """Write, for ever. Nothing that happens to the connection ends it."""
@@ -94,6 +108,8 @@ class EventWriter:
                 await self._store()
         finally:
             self._ended = True
+            if self._alarm is not None:
+                self._alarm.cancel()
             self._drop_connection()
             for append in (*self._batch, *self._queue):
                 self._refuse(append, Away)
@@ -123,10 +139,17 @@ class EventWriter:
                     _log.warning("events_not_written", reason=f"{type(error).__name__}: {error}")
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # only to spread attempts
                 pause = min(2 * pause, LONGEST_PAUSE)
+            for append in self._batch:
+                if append.stored.done():
+                    self._waiting -= append.size
             self._batch = [append for append in self._batch if not append.stored.done()]
 
     async def _write(self, db: Connection, batch: Sequence[_Append]) -> None:
-        batch = [append for append in batch if not append.stored.done() and await self._follows(db, append)]
+        batch = [
+            append
+            for append in batch
+            if not append.stored.done() and (append.session not in self._broken or await self._follows(db, append))
+        ]
         if not batch:
             return
         rows = list(chain.from_iterable(append.rows for append in batch))
@@ -147,9 +170,7 @@ class EventWriter:
             append.accept()
 
     async def _follows(self, db: Connection, append: _Append) -> bool:
-        """Whether ``append`` leaves no gap. Its session is asked about only after something of it was refused."""
-        if append.session not in self._broken:
-            return True
+        """Whether ``append`` leaves no gap, after something of its session was refused."""
         if append.rows[0].seq != await db.fetchval(NEWEST, append.session) + 1:
             self._refuse(append, Poisoned)
             return False
@@ -188,15 +209,18 @@ class EventWriter:
 class _Append:
     """Rows of one session on their way."""
 
-    __slots__ = ("rows", "session", "size", "stored")
+    __slots__ = ("due", "rows", "session", "size", "stored")
 
-    def __init__(self, rows: Sequence[EventRow]) -> None:
+    def __init__(self, rows: Sequence[EventRow], stored: asyncio.Future[None], due: float) -> None:
         self.rows = rows
         self.session = rows[0].session_id
-        self.size = sum(max(len(row.data), ROW) for row in rows)
-        self.stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if any(row.session_id != self.session for row in rows):
-            raise ValueError("an append is of one session")
+        self.size = 0
+        self.stored = stored
+        self.due = due
+        for row in rows:
+            if row.session_id != self.session:
+                raise ValueError("an append is of one session")
+            self.size += max(len(row.data), ROW)
 
     def accept(self) -> None:
         """Stored; the asker may be gone, or may have been refused meanwhile."""

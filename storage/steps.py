@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from ..actors.domain import audit as audits
 from ..actors.domain.events import Event
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class EventRow:
-    """One numbered event of a session's log. ``data`` is the JSON line its frame carries."""
+class EventRow(NamedTuple):
+    """One numbered event of a session's log, in the order of its columns. ``data`` is the line its frame carries."""
 
     tenant_id: str
     session_id: str
@@ -85,17 +84,9 @@ SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[
 """
 
 
-def columns(rows: Sequence[EventRow]) -> tuple[list[Any], ...]:
-    """The rows turned on their side, as ``unnest`` takes them."""
-    return (
-        [row.tenant_id for row in rows],
-        [row.session_id for row in rows],
-        [row.seq for row in rows],
-        [row.turn_id for row in rows],
-        [row.kind for row in rows],
-        [row.data for row in rows],
-        [row.created_at for row in rows],
-    )
+def columns(rows: Sequence[EventRow]) -> tuple[tuple[Any, ...], ...]:
+    """The rows, at least one, turned on their side, as ``unnest`` takes them."""
+    return tuple(zip(*rows, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

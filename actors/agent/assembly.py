@@ -96,7 +96,7 @@ class Assembly:
         event = _object(data, name)
         try:
             return self._take(event)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise Broken(f"malformed {event.get('type')!r} event") from error
 
     def _take(self, event: dict[str, Any]) -> str:

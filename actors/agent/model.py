@@ -19,10 +19,11 @@ from typing import Any, Protocol, cast
 
 import anthropic
 import httpx2
-from anthropic import AsyncAnthropic, AsyncStream, DefaultAioHttpClient
+from anthropic import AsyncAnthropic, DefaultAioHttpClient
 
 from .. import log, metrics
 from ..clock import Clock
+from . import sse
 from .assembly import Assembly, Broken, Usage
 from .request import marked_messages, marked_tools, system_blocks
 from .trouble import TROUBLE, cause, judge, retry_after
@@ -186,17 +187,18 @@ class AnthropicModel:
         )
         tries.opened = True
         try:
-            events = AsyncStream.raw_events(stream.response)
-            async for event in events:
-                known = attempt.usage
-                text = attempt.take(event.event, event.data)
-                if attempt.usage is not known:
-                    tries.tell(attempt.usage)
-                if text:
-                    tries.told = True
-                    yield text
+            decoder, chunks = sse.Decoder(), stream.response.aiter_bytes()
+            async for chunk in chunks:
+                for name, data in decoder.feed(chunk):
+                    known = attempt.usage
+                    text = attempt.take(name, data)
+                    if attempt.usage is not known:
+                        tries.tell(attempt.usage)
+                    if text:
+                        tries.told = True
+                        yield text
                 if attempt.complete:
-                    await _read_out(events)
+                    await _read_out(chunks)
                     break
         finally:
             with contextlib.suppress(*TROUBLE):  # it has broken already, or nobody needs it any more
@@ -280,11 +282,11 @@ def _whole(attempt: Assembly, tries: _Tries) -> Answer:
     return Answer(attempt.blocks(), attempt.stop_reason or "", tries.spent or Usage())
 
 
-async def _read_out(events: AsyncIterator[Any]) -> None:
+async def _read_out(chunks: AsyncIterator[bytes]) -> None:
     """Read the response to its end, which is on its way; a connection that is left unread cannot be used again."""
     with contextlib.suppress(*TROUBLE):  # the answer is whole: how the connection ends concerns nobody
         async with asyncio.timeout(FAREWELL):
-            async for _ in events:
+            async for _ in chunks:
                 pass
 
 

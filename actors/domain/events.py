@@ -58,6 +58,30 @@ class Event:
         )
 
 
+def words(turn_id: str, text: str, session_id: str, at: datetime) -> str:
+    """The line of a ``text_delta``, of which there are hundreds for one of any other kind: its form is written out."""
+    return (
+        f'{{"kind":"text_delta","session_id":{_quoted(session_id)},"turn_id":{_quoted(turn_id)},'
+        f'"timestamp":"{wire_time(at)}","text":{_quoted(text)},{_NO_MORE}'
+    )
+
+
+_quoted = json.encoder.encode_basestring
+_NO_MORE = _ENCODER.encode(
+    dict.fromkeys(
+        (
+            "tool_name",
+            "tool_input",
+            "tool_output",
+            "tool_call_id",
+            "approval_id",
+            "approval_summary",
+            "error_message",
+        )
+    )
+)[1:]
+
+
 def frame(data: str, seq: int | None = None) -> bytes:
     """A server-sent event of type ``agent_event``; without ``seq`` it has no ``id`` line, so no cursor moves."""
     place = "" if seq is None else f"id: {seq}\n"
