@@ -95,7 +95,14 @@ class EventLog:
             if older:
                 return older
             after = through  # all of it is pruned
-        newest = list(islice(reversed(self._ring), max(self.last - after, 0)))
+        return self.newest(after)
+
+    def newest(self, after: int) -> Sequence[Frame]:
+        """Frames behind ``after``, none of which has left the ring."""
+        count = self.last - after
+        if count == 1:  # as nearly always
+            return (self._ring[-1],)
+        newest = list(islice(reversed(self._ring), max(count, 0)))
         newest.reverse()
         return newest
 
@@ -170,7 +177,8 @@ class Feed:
         size = 0
         while not self._ended and size < WRITE_BYTES:
             self.bell.clear()
-            frames = await self.log.behind(self.after)
+            log = self.log
+            frames = log.newest(self.after) if self.after + 1 >= log.first else await log.behind(self.after)
             if self.after < self.log.pruned_through and self._announced < self.log.pruned_through:
                 self._announced = self.log.pruned_through
                 chunks.append(self.log.gap(self._announced))
@@ -181,7 +189,7 @@ class Feed:
                 break
         if not self._ended and self.after >= self.log.last:
             self._settle(chunks)
-        return b"".join(chunks)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _gather(self, frames: Sequence[Frame], chunks: list[bytes], room: int) -> int:
         size = 0

@@ -13,8 +13,8 @@ from ..storage.steps import EventRow, Step, Written
 from . import metrics
 from .clock import Clock
 from .domain.errors import Refusal, Unavailable
-from .domain.events import words
-from .eventlog import EventLog, frames_of
+from .domain.events import frame, words
+from .eventlog import EventLog, Frame
 from .runtime import Asks
 from .storage import Append
 
@@ -94,7 +94,7 @@ class WriteLine:
             if not isinstance(queued, _Words):
                 break
             batch.append(queued)
-        now = self.clock.now()
+        now, began = self.clock.now(), self.clock.monotonic()
         rows = tuple(
             EventRow(
                 tenant_id=self.tenant_id,
@@ -110,7 +110,7 @@ class WriteLine:
         await self.store.ask(Append(rows), within=None)  # it is answered in ten seconds, whatever happens
         for _ in batch:
             self._line.popleft()
-        self._tell(rows)
+        self._tell(rows, began)
         for said in batch:
             if not said.taken.done():
                 said.taken.set_result(None)
@@ -118,6 +118,7 @@ class WriteLine:
     async def _store_step(self, stage: _Stage) -> None:
         reply: Any = None
         if stage.make is not None:
+            began = self.clock.monotonic()
             try:
                 written = await self._sent(stage.make(self.log.last, self.clock.now()))
             except Refusal as refusal:
@@ -128,7 +129,7 @@ class WriteLine:
             except BaseException as error:
                 _refuse(stage.done, error)
                 raise
-            self._tell(written.rows)
+            self._tell(written.rows, began)
             reply = written.reply
         if not stage.done.done():
             stage.done.set_result(reply)
@@ -143,11 +144,10 @@ class WriteLine:
                     raise
             await self.clock.sleep(0.05)
 
-    def _tell(self, rows: tuple[EventRow, ...]) -> None:
+    def _tell(self, rows: tuple[EventRow, ...], began: float) -> None:
         if rows:
-            self.log.publish(frames_of((row.seq, row.turn_id, row.kind, row.data) for row in rows))
-            lag = (self.clock.now() - rows[0].created_at).total_seconds()
-            metrics.SSE_DELIVERY_LAG_SECONDS.observe(max(lag, 0.0))
+            self.log.publish([Frame(row.seq, row.turn_id, row.kind, frame(row.data, row.seq)) for row in rows])
+            metrics.SSE_DELIVERY_LAG_SECONDS.observe(self.clock.monotonic() - began)
 
     def abandon(self) -> None:
         """Nobody will write any more: whoever waits is told so."""

@@ -70,7 +70,8 @@ def _plain(value: object) -> str:
 
 def wire_time(moment: datetime) -> str:
     """RFC 3339 in UTC with exactly six digits of microseconds and ``Z``."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return utc.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def chained(entry: Entry, seq: int, prev_hash: str) -> str:
