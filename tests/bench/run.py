@@ -1,7 +1,7 @@
 """``make bench``: figures of the service on this machine, one JSON line each, in under four minutes.
 
 The service, the model and the clients are processes of their own, as in life, so on two cores they share what there is.
-``python tests/bench/run.py turns fan_out`` measures only what is named.
+``python tests/bench/run.py forwarding fan_out`` measures only what is named; ``FIGURES`` has the names.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ VIEWERS = (1, 100, 1000)
 TURNS = (1, 50, 200)
 SESSIONS = 400
 REPLAYS = 200
-SIGN_INS = 20
+SIGN_INS = (20, 50)
+GUESSES = 40
 
 
 @dataclass(slots=True)
@@ -139,13 +140,18 @@ async def requests(bench: Bench) -> None:
             )
 
 
-async def turns(bench: Bench) -> None:
-    """Words of the model on their way to whoever waits, at the model's pace and at ours."""
+async def forwarding(bench: Bench) -> None:
+    """Words of the model on their way to whoever waits, at the model's pace."""
     async with bench.service() as (running, agency):
         await _directly(bench, 200)
         for count in TURNS:
             await bench.model.do("pace", deltas=int(RATE * TURN_SECONDS), rate=RATE)
             await _paced(running, agency, count)
+
+
+async def throughput(bench: Bench) -> None:
+    """The same words as fast as the service takes them."""
+    async with bench.service() as (running, agency):
         for count in TURNS:
             await bench.model.do("pace", deltas=max(100, 4000 // count), rate=0.0)
             await _unpaced(running, agency, count)
@@ -161,9 +167,9 @@ async def _paced(running: Part, agency: Agency, count: int) -> None:
         while not all(b"text_delta" in sender.tail for sender in senders.listeners):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.5)
-        cpu, first = await running.do("cpu"), time.monotonic_ns()
+        cpu, first, idle = await running.do("cpu"), time.monotonic_ns(), _idle()
         await asyncio.sleep(max(0.5, TURN_SECONDS - 0.5 - (first - began) / 1e9))
-        cpu, last = await running.do("cpu") - cpu, time.monotonic_ns()
+        cpu, last, idle = await running.do("cpu") - cpu, time.monotonic_ns(), _idle() - idle
         await senders.ended()
         deltas = [delta for sender in senders.listeners for delta in sender.deltas()]
         pieces = sum(first <= when < last for sender in senders.listeners for when, _ in sender.pieces)
@@ -180,6 +186,8 @@ async def _paced(running: Part, agency: Agency, count: int) -> None:
         deltas_per_write=len(steady) / max(pieces, 1),
         service_cpu=cpu / seconds,
         service_us_per_delta=cpu / max(len(steady), 1) * 1e6,
+        service_us_per_write=cpu / max(pieces, 1) * 1e6,
+        machine_idle_cores=idle / seconds,
         streams_open_after=(opened - began) / 1e9,
         goal="p50 < 5 ms, p99 < 25 ms with 200",
     )
@@ -322,35 +330,77 @@ async def _wake(agency: Agency, sessions: list[str]) -> None:
 async def passwords(bench: Bench) -> None:
     """Hashing at full size must not be felt by anybody else."""
     async with bench.service() as (running, agency):
-        quiet = await _felt(running, 2.0)
-        body = {"email": agency.email, "password": PASSWORD}
+        for count in SIGN_INS:
+            await _sign_ins(running, agency, count)
+
+
+async def _sign_ins(running: Part, agency: Agency, count: int) -> None:
+    quiet = await _felt(running, 2.0)
+    body = {"email": agency.email, "password": PASSWORD}
+    done = 0
+
+    async def come_in() -> None:
+        nonlocal done
+        while True:
+            await Target(running.url).ask("POST", "/auth/sign-in", body)
+            done += 1
+
+    people = [asyncio.create_task(come_in()) for _ in range(count)]
+    try:
+        await asyncio.sleep(0.5)
         done = 0
+        busy = await _felt(running, 4.0)
+    finally:
+        for each in people:
+            each.cancel()
+        await asyncio.gather(*people, return_exceptions=True)
+    report(
+        "sign-ins in flight",
+        sign_ins=count,
+        sign_ins_per_second=done / 4.0,
+        loop_lag_ms_p99=busy[0],
+        loop_lag_ms_p99_idle=quiet[0],
+        health_ms_p99=busy[1],
+        health_ms_p99_idle=quiet[1],
+        goal="loop p99 < 10 ms, health p99 <= idle + 10 ms",
+    )
 
-        async def come_in() -> None:
-            nonlocal done
-            while True:
-                await Target(running.url).ask("POST", "/auth/sign-in", body)
-                done += 1
 
-        people = [asyncio.create_task(come_in()) for _ in range(SIGN_INS)]
-        try:
-            await asyncio.sleep(0.5)
-            done = 0
-            busy = await _felt(running, 4.0)
-        finally:
-            for each in people:
-                each.cancel()
-            await asyncio.gather(*people, return_exceptions=True)
-        report(
-            "sign-ins in flight",
-            sign_ins=SIGN_INS,
-            sign_ins_per_second=done / 4.0,
-            loop_lag_ms_p99=busy[0],
-            loop_lag_ms_p99_idle=quiet[0],
-            health_ms_p99=busy[1],
-            health_ms_p99_idle=quiet[1],
-            goal="health p99 <= idle + 10 ms",
-        )
+async def guesses(bench: Bench) -> None:
+    """Whether the time of an answer tells a known address from an unknown one."""
+    async with bench.service() as (running, agency):
+        target = Target(running.url)
+        for path, more in (("/auth/sign-in", {"password": "not the password 1"}), ("/auth/request-password-reset", {})):
+            times: dict[str, list[float]] = {"known": [], "unknown": []}
+            for turn in range(GUESSES):
+                addresses = {"known": agency.email, "unknown": f"nobody-{turn}@example.com"}
+                for who, email in addresses.items():
+                    request = target.request("POST", path, {"email": email, **more}, Connection="close")
+                    times[who].append(await _answered(target, request))
+            report(
+                f"POST {path} by address",
+                known_ms_p50=statistics.median(times["known"]),
+                unknown_ms_p50=statistics.median(times["unknown"]),
+                known_slower=_slower(times["known"], times["unknown"]),
+                goal="known_slower between 0.3 and 0.7: a guess by time is right as often as a coin",
+            )
+
+
+async def _answered(target: Target, request: bytes) -> float:
+    """Milliseconds to an answer, whatever it says."""
+    reader, writer = await asyncio.open_connection(*target.address)
+    try:
+        began = time.perf_counter()
+        writer.write(request)
+        await reader.read(-1)
+        return (time.perf_counter() - began) * 1000
+    finally:
+        writer.close()
+
+
+def _slower(ones: list[float], others: list[float]) -> float:
+    """The share of pairs in which the first is the slower: 0.5 if the two are alike."""
+    return sum(one > other for one in ones for other in others) / (len(ones) * len(others))
 
 
 async def _felt(running: Part, seconds: float) -> tuple[float, float]:
@@ -395,11 +445,13 @@ async def _listening(process: asyncio.subprocess.Process) -> str:
 
 FIGURES: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "requests": requests,
-    "turns": turns,
+    "forwarding": forwarding,
+    "throughput": throughput,
     "fan_out": fan_out,
     "replay": replay,
     "memory": memory,
     "passwords": passwords,
+    "guesses": guesses,
     "starts": starts,
 }
 
@@ -423,14 +475,15 @@ async def main(names: list[str]) -> None:
 
 async def _others() -> float:
     """How many cores are at work before we begin: figures of a busy machine are worth little."""
-
-    def idle() -> int:
-        return sum(map(int, Path("/proc/stat").read_text().split(maxsplit=6)[4:6]))
-
-    cores, first, began = os.cpu_count() or 1, idle(), time.perf_counter()
+    cores, first, began = os.cpu_count() or 1, _idle(), time.perf_counter()
     await asyncio.sleep(1.0)
-    idled = (idle() - first) / os.sysconf("SC_CLK_TCK") / (time.perf_counter() - began)
+    idled = (_idle() - first) / (time.perf_counter() - began)
     return max(0.0, cores - idled)
+
+
+def _idle() -> float:
+    """Seconds all cores together had nothing to do."""
+    return sum(map(int, Path("/proc/stat").read_text().split(maxsplit=6)[4:6])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _until_signal(names: list[str]) -> None:
