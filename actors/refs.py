@@ -58,11 +58,8 @@ class ActorFailed(Exception):
 class Asks(Protocol):
     """Whatever takes messages: a ``Ref`` to one incarnation of an actor, or the ``Address`` of a permanent one."""
 
-    def ask(self, message: Message[R], within: float | None = 10.0) -> Coroutine[Any, Any, R]:
-        """The reply, to be awaited; raises a ``Refusal``, or ``ActorFailed``.
-
-        ``within`` None is for what its receiver answers in a time of its own: a timer costs as much as the asking.
-        """
+    def ask(self, message: Message[R], within: float = 10.0) -> Coroutine[Any, Any, R]:
+        """The reply, to be awaited; raises a ``Refusal``, or ``ActorFailed``."""
 
     def tell(self, message: Message[Any]) -> None:
         """Send and forget. Raises ``MailboxFull``; to a dead actor it is a dead letter."""
@@ -239,26 +236,22 @@ class Ref(pykka.ActorRef["Actor"]):
         self._limit = self.actor_class.mailbox
 
     @overload  # type: ignore[override]  # Pykka answers a future; ours is awaited
-    def ask(self, message: Message[R], within: float | None = 10.0) -> Coroutine[Any, Any, R]: ...
+    def ask(self, message: Message[R], within: float = 10.0) -> Coroutine[Any, Any, R]: ...
     @overload
     def ask(self, message: object, *, block: Literal[False], timeout: float | None = None) -> pykka.Future[Any]: ...
-    def ask(
-        self, message: Any, within: float | None = 10.0, *, block: bool = False, timeout: float | None = None
-    ) -> Any:
+    def ask(self, message: Any, within: float = 10.0, *, block: bool = False, timeout: float | None = None) -> Any:
         """The reply, awaited for at most ``within`` seconds. What is no ``Message`` (a stop) goes Pykka's way."""
         if isinstance(message, Message):
             return self._ask(message, within)
         return super().ask(message, block=block, timeout=timeout)
 
-    async def _ask(self, message: Message[R], within: float | None) -> R:
+    async def _ask(self, message: Message[R], within: float) -> R:
         loop = asyncio.get_running_loop()
         if asyncio.current_task() is self.life.task:
             raise RuntimeError(f"{self.actor_class.__name__} asks itself and would wait for ever")
         reply: asyncio.Future[R] = loop.create_future()
         if not self.deliver(envelop(message, reply)):
             raise ActorDead
-        if within is None:
-            return await reply
         deadline = loop.call_later(within, self._lapse, reply)
         try:
             return await reply
@@ -343,7 +336,7 @@ class Address:
         """From now on ``ref`` is meant."""
         self._ref = ref
 
-    def ask(self, message: Message[R], within: float | None = 10.0) -> Coroutine[Any, Any, R]:
+    def ask(self, message: Message[R], within: float = 10.0) -> Coroutine[Any, Any, R]:
         """The reply; ``Unavailable("overloaded")`` while the child is being restarted."""
         return _nobody() if self._ref is None else self._ref.ask(message, within)
 

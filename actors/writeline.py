@@ -107,7 +107,7 @@ class WriteLine:
             )
             for place, said in enumerate(batch, start=1)
         )
-        await self.store.ask(Append(rows), within=None)  # it is answered in ten seconds, whatever happens
+        await self.store.ask(Append(rows), within=PATIENCE + 5)
         for _ in batch:
             self._line.popleft()
         self._tell(rows, began)
