@@ -44,7 +44,7 @@ async def asked(kind: type[Debtor] = Debtor) -> tuple[Ref, asyncio.Future[int], 
     """A debtor, what its reply will come of, and the reply."""
     ref = kind.start()
     outcome: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    reply = asyncio.ensure_future(ref.ask(Promise(outcome), within=None))
+    reply = asyncio.ensure_future(ref.ask(Promise(outcome)))
     await actor_of(ref).owing.wait()
     return ref, outcome, reply
 
