@@ -16,6 +16,7 @@ from .docs import Documents
 from .endpoint import Endpoint, expect
 from .errors import problem
 from .middleware import REQUEST_ID, SECURITY, Frame, request_id
+from .pages import Pages
 from .route import Route
 from .routes import ROUTES
 
@@ -26,7 +27,7 @@ _log = log.get(__name__)
 
 
 def make_app(services: Services, routes: Sequence[Route] = ROUTES) -> web.Application:
-    """An application that answers ``routes``, the OpenAPI document of them, and the page rendered from it."""
+    """An application that answers ``routes``, the OpenAPI document of them as JSON and page, and letters' pages."""
     frame = Frame(services.settings)
 
     async def end_streams(_app: web.Application) -> None:
@@ -35,7 +36,7 @@ def make_app(services: Services, routes: Sequence[Route] = ROUTES) -> web.Applic
     app = web.Application(middlewares=[frame.handle], client_max_size=decode.LIMIT)
     app.on_response_prepare.append(frame.sign)
     app.on_shutdown.append(end_streams)
-    for route in (*routes, *Documents(routes, services.settings.version).routes()):
+    for route in (*routes, *Documents(routes, services.settings.version).routes(), *Pages().routes()):
         _add(app, route, services)
     return app
 

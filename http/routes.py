@@ -24,6 +24,7 @@ from .handlers import (
     approvals,
     health,
     internal,
+    invites,
     members,
     messages,
     money,
@@ -35,6 +36,7 @@ from .handlers import (
     usage,
 )
 from .route import EVENT_STREAM, Route
+from .samples import UUID
 from .wire.accounts import (
     AuthResponse,
     PublicUser,
@@ -46,6 +48,15 @@ from .wire.accounts import (
 )
 from .wire.api_keys import CreateApiKeyRequest, CreateApiKeyResponse, ListApiKeysResponse
 from .wire.approvals import ApprovalItem, ApprovalListQuery, ApprovalListResponse, ResolveApprovalRequest
+from .wire.invites import (
+    AcceptInviteRequest,
+    CreateInviteRequest,
+    CreateInviteResponse,
+    InviteLookupQuery,
+    InviteLookupResponse,
+    InvitesQuery,
+    ListInvitesResponse,
+)
 from .wire.members import MemberItem, MemberPatchRequest, MembersQuery, MembersResponse, SignedInSessionsResponse
 from .wire.proofs import (
     ChangePasswordRequest,
@@ -111,6 +122,16 @@ TOTP_OFF: Final = {**TOO_OFTEN, 403: ("invalid_password", "totp_invalid")}
 REFRESH: Final = {**TOO_OFTEN, 401: ("invalid_refresh_token",)}
 NEW_KEY: Final = {409: ("api_key_limit",)}
 NO_KEY: Final = {404: ("not_found",)}
+NEW_INVITE: Final = {409: ("email_already_registered", "invite_already_exists")}
+BAD_STATUS: Final = {400: ("invalid_status",)}
+REVOKED: Final = {"invite": {"id": UUID, "email": "ravi@example.com", "role": "agent", "status": "revoked"}}
+REVOKE_INVITE: Final = {404: ("invite_not_found",), 409: ("invite_not_pending",)}
+LOOKUP: Final = {400: ("invite_not_pending", "invite_expired"), 404: ("invite_not_found",)}
+ACCEPT: Final = {
+    400: ("password_too_weak", "invite_not_pending", "invite_expired"),
+    404: ("invite_not_found",),
+    409: ("email_already_registered",),
+}
 MEMBER: Final = {404: ("member_not_found",), 409: ("last_admin",)}
 SETTINGS: Final = {422: ("rate_limit_hour_below_minute",)}
 NO_SESSION: Final = {404: ("session_not_found",)}
@@ -163,6 +184,16 @@ ROUTES: Final[tuple[Route, ...]] = (
           body=ResetPasswordRequest, reply=ResetPasswordResponse),
     Route("POST", "/auth/change-password", proofs.change_password, PERSON, refusals=NEW_PASSWORD,
           body=ChangePasswordRequest, reply=TokenPairResponse, addition=True),
+    Route("POST", "/auth/invites", invites.create, PERSON_ADMIN, 201, name="create_invite", idempotent=True,
+          refusals=NEW_INVITE, body=CreateInviteRequest, reply=CreateInviteResponse),
+    Route("GET", "/auth/invites", invites.page, PERSON_ADMIN, name="list_invites", refusals=BAD_STATUS,
+          query=InvitesQuery, reply=ListInvitesResponse),
+    Route("POST", "/auth/invites/{invite_id}/revoke", invites.revoke, PERSON_ADMIN, name="revoke_invite",
+          idempotent=True, refusals=REVOKE_INVITE, reply=OBJECT, example=REVOKED),
+    Route("GET", "/auth/invites/lookup", invites.lookup, PUBLIC, name="lookup_invite", refusals=LOOKUP,
+          query=InviteLookupQuery, reply=InviteLookupResponse),
+    Route("POST", "/auth/accept-invite", invites.accept, PUBLIC, 201, name="accept_invite", refusals=ACCEPT,
+          body=AcceptInviteRequest, reply=AuthResponse),
     Route("POST", "/auth/api-keys", api_keys.create, PERSON_WRITER, 201, name="create_api_key_route", idempotent=True,
           refusals=NEW_KEY, body=CreateApiKeyRequest, reply=CreateApiKeyResponse),
     Route("GET", "/auth/api-keys", api_keys.page, PERSON, name="list_api_keys_route", reply=ListApiKeysResponse),

@@ -11,7 +11,7 @@ from ..actors.domain import audit as audits
 from ..actors.domain.errors import Conflict, NotFound
 from ..actors.domain.identity import Role
 from ..actors.ids import uuid7
-from . import audit
+from . import audit, outbox
 from .families import end_families
 from .operations import Command, Query
 
@@ -141,6 +141,7 @@ class Change(Command[Member]):
         if not (leaves or demoted):
             return Ended()
         invites = await db.fetch(END_INVITES, self.tenant_id, self.user_id, self.now)
+        await outbox.drop(db, [row["id"] for row in invites])
         pending = tuple(sorted((row["id"], row["email"]) for row in invites))
         if not leaves:
             return Ended(invites=pending)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ TABLE, COLUMN = "outbox", "payload_sealed"
 POST = """
 INSERT INTO outbox (id, tenant_id, kind, recipient, payload_sealed, key_id, state, due_at, expires_at, message_id,
                     created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, 'due', $7, $8, $9, $10, $10)
+VALUES ($1, $2, $3, $4, $5, $6, $11, $7, $8, $9, $10, $10)
 """
 
 CLAIM = """
@@ -34,6 +34,10 @@ SENT = """
 UPDATE outbox SET state = 'sent', sent_at = $2, payload_sealed = NULL, key_id = NULL WHERE id = $1 AND state = 'due'
 """
 GIVEN_UP = "UPDATE outbox SET state = $2, payload_sealed = NULL, key_id = NULL WHERE id = $1 AND state = 'due'"
+DROP = """
+UPDATE outbox SET state = 'dropped', payload_sealed = NULL, key_id = NULL
+ WHERE id = ANY($1) AND state IN ('due', 'held')
+"""
 LATER = "UPDATE outbox SET due_at = $2 WHERE id = $1 AND state = 'due'"
 STANDING = "SELECT state, count(*) AS letters FROM outbox WHERE sent_at IS NULL GROUP BY state"
 LATELY = "SELECT count(*) FROM outbox WHERE tenant_id = $1 AND kind = $2 AND recipient = $3 AND created_at > $4"
@@ -55,11 +59,22 @@ class Letter:
     message_id: str
 
 
-async def post(db: Connection, letter: Letter, tenant_id: str | None, now: datetime, due_at: datetime) -> None:
-    """Put ``letter`` into the outbox: it goes out if, and only if, this transaction is committed."""
+async def post(
+    db: Connection, letter: Letter, tenant_id: str | None, now: datetime, due_at: datetime, *, held: bool = False
+) -> None:
+    """Put ``letter`` into the outbox: it goes out if, and only if, this transaction is committed.
+
+    A ``held`` one waits there until somebody lets it go.
+    """
     sealed = (letter.payload_sealed, letter.key_id)
     told = (letter.id, tenant_id, letter.kind, letter.recipient, *sealed)
-    await db.execute(POST, *told, due_at, letter.expires_at, letter.message_id, now)
+    await db.execute(POST, *told, due_at, letter.expires_at, letter.message_id, now, "held" if held else "due")
+
+
+async def drop(db: Connection, ids: Sequence[str]) -> None:
+    """There is no use any more in these letters: those that have not gone out yet never will."""
+    if ids:
+        await db.execute(DROP, ids)
 
 
 async def enough(db: Connection, letter: Letter, tenant_id: str, now: datetime) -> bool:

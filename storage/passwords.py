@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..actors.domain import audit as audits
 from ..actors.domain.errors import BadRequest, Forbidden, Unauthorized
 from ..actors.domain.identity import Principal
-from . import audit, one_time_tokens, outbox
+from . import audit, invites, one_time_tokens, outbox
 from .account_events import event
 from .families import NewFamily, end_families, open_family
 from .operations import Command, Query
@@ -119,6 +119,7 @@ class Reset(Command[None]):
         await outbox.post(db, self.notice, tenant_id, now, now)
         entries = [event("auth.password_reset", tenant_id, user_id, self.origin, now, ended)]
         if not person["email_verified"]:
+            await invites.release(db, tenant_id, user_id, now)
             proven = {"email": token.email, "by": "reset"}
             entries.append(event("auth.email_verified", tenant_id, user_id, self.origin, now, proven))
         await audit.append(db, entries)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..actors.domain import audit as audits
 from ..actors.domain.errors import BadRequest, Conflict, Unauthorized
 from ..actors.domain.identity import FORMER_ADDRESS_RESERVED, Principal
-from . import audit, one_time_tokens, outbox
+from . import audit, invites, one_time_tokens, outbox
 from .account_events import event
 from .accounts import LOCK_ADDRESS
 from .families import end_families
@@ -98,6 +98,7 @@ class Verify(Command[None]):
         if person["email_verified"]:
             return
         await db.execute(PROVE, token.tenant_id, token.user_id)
+        await invites.release(db, token.tenant_id, token.user_id, self.now)
         proven = {"email": token.email, "by": "letter"}
         entry = event("auth.email_verified", token.tenant_id, token.user_id, self.origin, self.now, proven)
         await audit.append(db, [entry])

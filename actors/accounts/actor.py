@@ -25,6 +25,7 @@ from .departure import Departure, RevokeSession, Shown, SignOut
 from .endings import Endings
 from .entrance import Entrance, SignIn, SignUp, counted
 from .families import Families, SignedIn
+from .invites import AcceptInvite, CreateInvite, LookUpInvite, RevokeInvite
 from .keys import PREFIX, CreateKey, Keys, RevokeKey, hashed, well_formed
 from .passwords import Passwords
 from .principals import FRESH_SECONDS, Principals, admitted, welcome
@@ -38,18 +39,22 @@ from .tokens import AccessTokens, Claims, KeyRing, RefreshTokens
 from .watch import Watches, Watching
 
 __all__ = [
+    "AcceptInvite",
     "AccountsActor",
     "Authenticate",
     "ChangeMember",
     "ChangePassword",
+    "CreateInvite",
     "CreateKey",
     "Denied",
     "Door",
     "Invalidate",
     "IssueTicket",
+    "LookUpInvite",
     "Refresh",
     "RequestReset",
     "ResetPassword",
+    "RevokeInvite",
     "RevokeKey",
     "RevokeSession",
     "SendProof",
@@ -236,7 +241,9 @@ class AccountsActor(Actor):
                 return self.later(self._gate.judged(known, self._pass_door))
             case RevokeSession() | CreateKey() | RevokeKey() | SetUpTotp() | VerifyTotp() | DisableTotp():
                 return self.later(self._gate.judged(known, self._own))
-            case SendProof() | VerifyEmail() | UpdateProfile() | RequestReset() | ResetPassword() | ChangePassword():
+            case (
+                SendProof() | VerifyEmail() | UpdateProfile() | RequestReset() | ResetPassword() | ChangePassword()
+            ) | (CreateInvite() | RevokeInvite() | LookUpInvite() | AcceptInvite()):
                 return self.later(self._gate.judged(known, self._letters.carry_out))
             case Denied():
                 return self._deny(known.principal, known.door, known.status, known.code)

@@ -1,4 +1,4 @@
-"""All of an account that goes by letter: proofs of addresses, new passwords, changes that are told of."""
+"""All of an account that goes by letter: proofs of addresses, new passwords, invites, changes that are told of."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from ..runtime import Asks
 from .endings import Endings
 from .entrance import counted
 from .families import Families
+from .invites import AcceptInvite, ByInvite, CreateInvite, Invites, LookUpInvite, RevokeInvite
 from .letters import Letters
 from .passwords import Passwords
 from .proving import Proving, SendProof, UpdateProfile, VerifyEmail
 from .recovery import ChangePassword, Recovery, RequestReset, ResetPassword
 from .resets import Resets
 
-ByLetter = SendProof | VerifyEmail | UpdateProfile | RequestReset | ResetPassword | ChangePassword
+ByLetter = SendProof | VerifyEmail | UpdateProfile | RequestReset | ResetPassword | ChangePassword | ByInvite
 
 
 class Correspondence:
@@ -59,6 +60,7 @@ class Correspondence:
             forgive=forgive,
         )
         self.proof = self._proving.proof
+        self._invites = Invites(storage, settings, clock, letters, passwords, families, proof=self.proof)
         self.posted = posted
 
     async def carry_out(self, message: ByLetter) -> Any:
@@ -81,5 +83,7 @@ class Correspondence:
                 return counted("reset_password", self._recovery.reset(message))
             case ChangePassword():
                 return counted("change_password", self._recovery.change(message))
+            case CreateInvite() | RevokeInvite() | LookUpInvite() | AcceptInvite():
+                return self._invites.carry_out(message)
             case _:
                 assert_never(message)

@@ -64,6 +64,11 @@ class Letters:
         token = NewToken(id=uuid7(), kind=token_kind, token_hash=digest(secret), email=recipient, expires_at=expires_at)
         return Proof(token, self._letter(kind, recipient, {"token": secret}, expires_at), secret)
 
+    def invite(self, invite_id: str, recipient: str, expires_at: datetime) -> tuple[outbox.Letter, str]:
+        """The letter of an invite, under the invite's own id, and the token it brings."""
+        secret = secrets.token_urlsafe(32)
+        return self._letter(Kind.INVITE, recipient, {"token": secret}, expires_at, invite_id), secret
+
     def read(self, letter: outbox.Claimed) -> dict[str, Any]:
         """What was sealed with the letter. Raises ``sealing.NotOpened``."""
         if letter.payload_sealed is None:
@@ -73,9 +78,14 @@ class Letters:
         return facts
 
     def _letter(
-        self, kind: str, recipient: str, facts: Mapping[str, Any] | None, expires_at: datetime | None
+        self,
+        kind: str,
+        recipient: str,
+        facts: Mapping[str, Any] | None,
+        expires_at: datetime | None,
+        row: str | None = None,
     ) -> outbox.Letter:
-        row = uuid7()
+        row = row or uuid7()
         sealed = None
         if facts is not None:
             plain = json.dumps(facts).encode()

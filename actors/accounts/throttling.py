@@ -12,6 +12,7 @@ from ..domain.throttles import OK, Operation
 from ..guard import Attempt, Begin, End, Forgive
 from ..runtime import Asks
 from .entrance import SignIn, SignUp
+from .invites import AcceptInvite, CreateInvite, LookUpInvite
 from .proving import SendProof, VerifyEmail
 from .recovery import ChangePassword, RequestReset, ResetPassword
 from .renewal import Refresh
@@ -31,6 +32,9 @@ SLOWED: Final[Mapping[type, Operation]] = {
     VerifyEmail: throttles.VERIFY_EMAIL,
     RequestReset: throttles.REQUEST_RESET,
     SendProof: throttles.SEND_PROOF,
+    LookUpInvite: throttles.LOOK_UP_INVITE,
+    AcceptInvite: throttles.ACCEPT_INVITE,
+    CreateInvite: throttles.CREATE_INVITE,
 }
 """Message -> what of it is counted. It has an ``origin``, and a ``principal`` or an ``email`` where it is about one."""
 

@@ -12,14 +12,15 @@ from ...storage.members import Member, Members
 from .shared import UNSENT, Body, Paging, Reply, UtcTime, coded
 
 
-def _role(name: str) -> str:
+def known_role(name: str) -> str:
+    """``name`` if it is one of the five roles; else ``invalid_role``."""
     if name not in frozenset(Role):
         raise coded("invalid_role")
     return name
 
 
 RoleName = Annotated[
-    str, Field(max_length=32), AfterValidator(_role), WithJsonSchema({"type": "string", "enum": [*Role]})
+    str, Field(max_length=32), AfterValidator(known_role), WithJsonSchema({"type": "string", "enum": [*Role]})
 ]
 """One of the five roles."""
 

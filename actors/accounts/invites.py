@@ -1,0 +1,222 @@
+"""Invites: how an agency's people come in, by a letter or by a link handed over."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, assert_never
+
+from ...storage.accounts import Taken
+from ...storage.idempotency import Encode, Key, Once, Replayed, Stored
+from ...storage.invites import Accept, Create, Find, Found, Invite, NewInvite, Revoke
+from ...storage.sealing import Sealing
+from ..clock import Clock
+from ..config import Settings
+from ..domain.audit import Origin
+from ..domain.errors import Conflict
+from ..domain.identity import BIRTH_VERSION, Principal, Role, check_password
+from ..domain.letters import Kind, link
+from ..ids import uuid7
+from ..runtime import Asks, Message
+from .entrance import counted
+from .families import Families, SignedIn
+from .letters import Letters, Proof
+from .passwords import Passwords
+from .tokens import digest
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """An invite that was just made, and the link to it, which is not shown again."""
+
+    invite: Invite
+    link: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateInvite(Message[Invited | Stored]):
+    """Invite ``email`` in normal form. Conflict ``email_already_registered``, ``invite_already_exists``.
+
+    A replayed answer is ``Stored``.
+    """
+
+    principal: Principal
+    email: str
+    role: Role
+    origin: Origin
+    key: Key | None = None
+    reply: Encode[Invited] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeInvite(Message[Invite | Stored]):
+    """Take an invite back. NotFound ``invite_not_found``; Conflict ``invite_not_pending``."""
+
+    principal: Principal
+    invite_id: str
+    origin: Origin
+    key: Key | None = None
+    reply: Encode[Invite] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookUpInvite(Message[Found]):
+    """What either token of an invite leads to. NotFound; BadRequest ``invite_not_pending``, ``invite_expired``."""
+
+    token: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptInvite(Message[SignedIn]):
+    """Join with either token. WeakPassword; what ``LookUpInvite`` is refused with; Conflict."""
+
+    token: str
+    password: str
+    full_name: str
+    origin: Origin
+
+
+ByInvite = CreateInvite | RevokeInvite | LookUpInvite | AcceptInvite
+
+
+class Invites:
+    """Makes invites, takes them back and lets their holders in. ``proof`` makes the letter that proves an address."""
+
+    def __init__(
+        self,
+        storage: Asks,
+        settings: Settings,
+        clock: Clock,
+        letters: Letters,
+        passwords: Passwords,
+        families: Families,
+        *,
+        proof: Callable[[str], Proof],
+    ) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._passwords = passwords
+        self._families = families
+        self._letters = letters
+        self._sealing = Sealing(settings.sealing_keys)
+        self._base = settings.public_url
+        self._lifetime = timedelta(seconds=settings.auth_invite_ttl_seconds)
+        self._verified_only = not settings.auth_skip_email_verification
+        self._proof = proof
+
+    def carry_out(self, message: ByInvite) -> Coroutine[Any, Any, Any]:
+        """The answer to ``message``."""
+        match message:
+            case CreateInvite():
+                return self._create(message)
+            case RevokeInvite():
+                return self._revoke(message)
+            case LookUpInvite():
+                return counted("invite_lookup", self._look_up(message))
+            case AcceptInvite():
+                return counted("accept_invite", self._accept(message))
+            case _:
+                assert_never(message)
+
+    async def _create(self, wanted: CreateInvite) -> Invited | Stored:
+        """See ``CreateInvite``. The link's token is another than the letter's: it proves no address."""
+        who, now, invite_id = wanted.principal, self._clock.now(), uuid7()
+        expires_at = now + self._lifetime
+        letter, letter_token = self._letters.invite(invite_id, wanted.email, expires_at)
+        token = secrets.token_urlsafe(32)
+        command = Create(
+            tenant_id=who.tenant_id,
+            user_id=who.user_id,
+            invite=NewInvite(
+                id=invite_id,
+                email=wanted.email,
+                role=wanted.role,
+                token_hash=digest(token),
+                letter_token_hash=digest(letter_token),
+                expires_at=expires_at,
+                letter=letter,
+            ),
+            proven_only=self._verified_only,
+            origin=wanted.origin,
+            now=now,
+        )
+
+        def invited(invite: Invite) -> Invited:
+            return Invited(invite, link(Kind.INVITE, self._base, token))
+
+        reply = wanted.reply
+        encode = None if reply is None else lambda invite: reply(invited(invite))
+        answer = await self._once(command, wanted.key, encode)
+        return answer if isinstance(answer, Stored) else invited(answer)
+
+    async def _revoke(self, wanted: RevokeInvite) -> Invite | Stored:
+        """See ``RevokeInvite``."""
+        who = wanted.principal
+        command = Revoke(
+            tenant_id=who.tenant_id,
+            user_id=who.user_id,
+            invite_id=wanted.invite_id,
+            origin=wanted.origin,
+            now=self._clock.now(),
+        )
+        return await self._once(command, wanted.key, wanted.reply)
+
+    async def _once(self, command: Create | Revoke, key: Key | None, reply: Encode[Invite] | None) -> Invite | Stored:
+        """Under an idempotency key the answer is kept sealed: there may be a link in it."""
+        if key is None or reply is None:
+            return await self._storage.ask(command)
+        once = Once(
+            tenant_id=command.tenant_id,
+            key=key,
+            command=command,
+            reply=reply,
+            now=command.now,
+            sealing=self._sealing,
+        )
+        done = await self._storage.ask(once)
+        return done.answer if isinstance(done, Replayed) else done.value
+
+    async def _look_up(self, message: LookUpInvite) -> Found:
+        """See ``LookUpInvite``."""
+        return await self._storage.ask(Find(token_hash=digest(message.token), now=self._clock.now()))
+
+    async def _accept(self, message: AcceptInvite) -> SignedIn:
+        """See ``AcceptInvite``. A token that does not work costs no hash."""
+        check_password(message.password)
+        token_hash = digest(message.token)
+        found = await self._storage.ask(Find(token_hash=token_hash, now=self._clock.now()))
+        if await self._storage.ask(Taken(email=found.email, now=self._clock.now())):
+            raise Conflict("email_already_registered")
+        password_hash = await self._passwords.hash(message.password)
+        now = self._clock.now()
+        opening = self._families.open(message.origin, now)
+        proven = found.by_letter or not self._verified_only
+        person = Principal(
+            user_id=uuid7(),
+            tenant_id=found.tenant_id,
+            role=found.role,
+            email=found.email,
+            email_verified=proven,
+            full_name=message.full_name,
+            tenant_name=found.tenant_name,
+            created_at=now,
+            token_version=BIRTH_VERSION,
+            family_id=opening.family.id,
+        )
+        proof = None if proven else self._proof(found.email)
+        await self._storage.ask(
+            Accept(
+                invite=found,
+                token_hash=token_hash,
+                person=person,
+                password_hash=password_hash,
+                family=opening.family,
+                proof=None if proof is None else (proof.token, proof.letter),
+                origin=message.origin,
+                now=now,
+            )
+        )
+        return self._families.welcome(person, opening, now)

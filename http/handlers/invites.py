@@ -1,0 +1,97 @@
+"""``/auth/invites`` and ``/auth/accept-invite``."""
+
+from __future__ import annotations
+
+from ...actors.accounts.actor import AcceptInvite, CreateInvite, LookUpInvite, RevokeInvite
+from ...actors.accounts.invites import Invited
+from ...actors.domain.errors import BadRequest
+from ...actors.domain.identity import Role
+from ...storage.idempotency import Stored
+from ...storage.invites import All, Invite
+from ..call import Answer, Call
+from ..wire.accounts import AuthResponse
+from ..wire.invites import (
+    AcceptInviteRequest,
+    CreateInviteRequest,
+    CreateInviteResponse,
+    InviteLookupQuery,
+    InviteLookupResponse,
+    InvitesQuery,
+    InviteSummary,
+    ListInvitesResponse,
+    RevokeInviteResponse,
+)
+from .sessions import again, stored
+
+STATUSES = frozenset({"pending", "accepted", "revoked", "expired"})
+
+
+async def create(call: Call) -> Answer:
+    """Invite somebody to the agency: a letter goes out, and a link comes back to hand over.
+
+    The letter proves the invitee's address, the link does not. Either works for seven days.
+    """
+    body: CreateInviteRequest = call.body
+    invited = await call.services.accounts.ask(
+        CreateInvite(
+            principal=call.person,
+            email=body.email,
+            role=Role(body.role),
+            origin=call.origin,
+            key=call.idempotency,
+            reply=_created,
+        )
+    )
+    return again(invited) if isinstance(invited, Stored) else Answer(CreateInviteResponse.of(invited))
+
+
+def _created(invited: Invited) -> Stored:
+    return stored(201, Answer(CreateInviteResponse.of(invited)))
+
+
+async def page(call: Call) -> Answer:
+    """The agency's invites, newest first; with ``status`` only those."""
+    query: InvitesQuery = call.query
+    if query.status is not None and query.status not in STATUSES:
+        raise BadRequest("invalid_status")
+    now = call.services.clock.now()
+    found = await call.services.storage.ask(All(tenant_id=call.person.tenant_id, status=query.status, now=now))
+    return Answer(ListInvitesResponse(items=[InviteSummary.of(invite) for invite in found]))
+
+
+async def revoke(call: Call) -> Answer:
+    """Take a pending invite back: neither its letter nor its link works any more."""
+    done = await call.services.accounts.ask(
+        RevokeInvite(
+            principal=call.person,
+            invite_id=call.id("invite_id", missing="invite_not_found"),
+            origin=call.origin,
+            key=call.idempotency,
+            reply=_revoked,
+        )
+    )
+    return again(done) if isinstance(done, Stored) else _told(done)
+
+
+def _told(invite: Invite) -> Answer:
+    return Answer(RevokeInviteResponse(invite=InviteSummary.of(invite)))
+
+
+def _revoked(invite: Invite) -> Stored:
+    return stored(200, _told(invite))
+
+
+async def lookup(call: Call) -> Answer:
+    """Who invites, whom, and as what. Looking changes nothing."""
+    query: InviteLookupQuery = call.query
+    found = await call.services.accounts.ask(LookUpInvite(token=query.token, origin=call.origin))
+    return Answer(InviteLookupResponse.of(found))
+
+
+async def accept(call: Call) -> Answer:
+    """Join the agency that invites; tokens at once. The letter's token proves the address."""
+    body: AcceptInviteRequest = call.body
+    signed_in = await call.services.accounts.ask(
+        AcceptInvite(token=body.token, password=body.password, full_name=body.full_name, origin=call.origin)
+    )
+    return Answer(AuthResponse.of(signed_in))
