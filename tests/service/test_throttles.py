@@ -174,6 +174,13 @@ def change(password: str) -> Callable[[Desk], Any]:
     return lambda _desk: {"current_password": password, "new_password": OTHER}
 
 
+async def join(desk: Desk) -> Told:
+    """A right token, of an invite nobody has used."""
+    made = await desk.send("/auth/invites", {"email": f"{uuid7()}@example.com"}, bearer=True)
+    return await desk.send("/auth/accept-invite", {"token": made.body["invite_link"][-43:]} | JOINING)
+
+
+JOINING = {"password": PASSWORD, "full_name": "Ravi"}
 TAKEN = {"email": EMAIL, "password": PASSWORD, "full_name": "A", "agency_name": "B"}
 FREE_ADDRESS = TAKEN | {"email": "new@example.com"}
 BAD_TOKEN = {"token": "x" * 43}
@@ -245,6 +252,7 @@ OPERATIONS = {
     "sign-up": Row(
         409, 19, post("/auth/sign-up", lambda _desk: TAKEN), post("/auth/sign-up", lambda _desk: FREE_ADDRESS), 201
     ),
+    "accept-invite": Row(404, 30, post("/auth/accept-invite", lambda _desk: BAD_TOKEN | JOINING), join, 201),
 }
 """The sign-up that made the account is the first of the twenty."""
 
