@@ -31,14 +31,13 @@ class Deadlines:
         self._arm()
 
     def passed(self) -> bool:
-        """Whether any has come since this was asked last. If none has, the alarm is set for the next."""
+        """Whether any has come since this was asked last. The alarm is set for the next."""
         now = self._clock.now()
         left = [moment for moment in self._moments if moment > now]
-        if len(left) < len(self._moments):
-            self._moments = left
-            return True
+        come = len(left) < len(self._moments)
+        self._moments = left
         self._arm()
-        return False
+        return come
 
     def forget(self) -> None:
         """Ring no more."""

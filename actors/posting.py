@@ -281,6 +281,8 @@ class Posting:
         )
         if decided.replayed is not None:
             return self._kept(decided.replayed)
+        if any(isinstance(refusal, approvals.Lapsed) for refusal in decided.refused.values()):
+            await session.lapse()
         before = b"".join(
             self.following.aside("error", f"{refusal.code}: {approval_id}")
             for approval_id, refusal in decided.refused.items()
@@ -364,8 +366,8 @@ class Posting:
             decided = await self._write_decisions(
                 wanted.who, [wanted.decision], key=wanted.key, reply=reply, single=True
             )
-        except Conflict:
-            self.session.look_again()
+        except approvals.Lapsed:
+            await self.session.lapse()
             raise
         if decided.replayed is not None:
             return decided.replayed

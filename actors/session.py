@@ -404,11 +404,11 @@ class SessionActor(Supervisor):
 
     async def _wake(self) -> None:
         if self.deadlines.passed():
-            self.spawn(self._lapse(), name="lapse")
+            self.spawn(self.lapse(), name="lapse")
         else:
             await self.go_on()
 
-    async def _lapse(self) -> None:
+    async def lapse(self) -> None:
         """Write down what nobody decided in time, and have the turns hear of it."""
         touched = await self.line.write(
             lambda after, now: approvals.Lapse(
@@ -417,7 +417,8 @@ class SessionActor(Supervisor):
         )
         metrics.APPROVALS_TOTAL.labels(outcome="expired").inc(len(touched))
         self.make_due(touched)
-        self.look_again()
+        self.deadlines.passed()
+        await self.go_on()
 
     def make_due(self, decided: Iterable[tuple[str, str]]) -> None:
         """These turns have something to carry out or to tell: (turn, approval) of each decision or lapse."""

@@ -104,6 +104,10 @@ UPDATE tool_calls SET state = $3, decided_by = $4, decided_at = $5, error = $6, 
 """
 
 
+class Lapsed(Conflict):
+    """409 ``approval_already_resolved``, of one whose time is over: its lapse may still have to be written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Decided:
     """What came of a map of decisions: those that were made now, and those that were refused, by their codes.
@@ -198,7 +202,7 @@ class Decide(Step[Decided]):
             return
         if self.role not in row["approver_roles"]:
             raise Forbidden("forbidden_role")
-        raise Conflict("approval_already_resolved")
+        raise (Lapsed if row["status"] == "expired" else Conflict)("approval_already_resolved")
 
     def _entry(self, entry_id: str, decided: Approval) -> audits.Entry:
         about = {
