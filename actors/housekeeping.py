@@ -12,6 +12,7 @@ from . import log, metrics, session
 from .clock import Clock, Timer
 from .domain.errors import Unavailable
 from .runtime import Actor, Asks, Message
+from .upkeep import Upkeep
 
 _log = log.get(__name__)
 
@@ -35,12 +36,15 @@ class CutOff(Message[None]):
 class HousekeepingActor(Actor):
     """The owner of wake-ups. The first round, at start, is the recovery of whatever was cut off."""
 
-    def __init__(self, *, store: Asks, root: Asks, clock: Clock, leading: Callable[[], bool]) -> None:
+    def __init__(
+        self, *, store: Asks, root: Asks, clock: Clock, leading: Callable[[], bool], upkeep: Upkeep | None = None
+    ) -> None:
         super().__init__()
         self.store = store
         self.root = root
         self.clock = clock
         self.leading = leading
+        self.upkeep = upkeep
         self.timer: Timer | None = None
         self.due = 0.0
         self.settled = False
@@ -113,6 +117,8 @@ class HousekeepingActor(Actor):
                         session.Pruned(tenant_id=each.tenant_id, session_id=each.session_id, through=each.through)
                     )
                 events = sum(each.events for each in gone)
+            if self.upkeep is not None:
+                await self.upkeep.run()
         except Unavailable as away:
             _log.warning("pruning_postponed", refusal=away.code)
         else:

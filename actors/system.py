@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -25,6 +26,7 @@ from .runtime import Asks, Ref
 from .storage import Held, StorageActor
 from .supervisor import Address, Child
 from .turn import TurnActor
+from .upkeep import Upkeep
 from .world import Agency, World
 
 START_SECONDS = 30.0
@@ -116,11 +118,7 @@ class System:
                 lambda: AccountsActor.start(self.storage, settings, clock, lambda: post.tell(mail.Look()), gate),
                 escalate=True,
             ),
-            Child(
-                "housekeeping",
-                lambda: HousekeepingActor.start(store=self.storage, root=to, clock=clock, leading=lambda: self.leading),
-                escalate=True,
-            ),
+            Child("housekeeping", lambda: self._housekeeping(to), escalate=True),
         ]
         world = World(
             store=self.storage,
@@ -135,6 +133,14 @@ class System:
 
     def _storage(self, to: Asks) -> Ref:
         return StorageActor.start(self.settings.db_url, lock_lost=lambda: self._yield(to), lock_taken=self._lead)
+
+    def _housekeeping(self, to: Asks) -> Ref:
+        gated, clock = not self.settings.auth_skip_email_verification, self.clock
+        unproven = timedelta(seconds=self.settings.auth_unverified_ttl_seconds) if gated else None
+        upkeep = Upkeep(store=self.storage, accounts=self.accounts, clock=clock, unproven=unproven)
+        return HousekeepingActor.start(
+            store=self.storage, root=to, clock=clock, leading=lambda: self.leading, upkeep=upkeep
+        )
 
     def _lead(self) -> None:
         """Ours to serve, for the first time or anew: what was cut off is due."""

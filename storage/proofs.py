@@ -123,26 +123,13 @@ class Undo(Command[None]):
         tenant_id, user_id = token.tenant_id, token.user_id
         await db.fetchval(LOCK_ADDRESS, token.email)
         person = await db.fetchrow(LOCK, tenant_id, user_id)
-        if person is None or await _is_anothers(db, token.email, user_id, now):
+        if person is None or await is_anothers(db, token.email, user_id, now):
             raise BadRequest(one_time_tokens.INVALID)
         await one_time_tokens.spend(db, token.id, now)
-        removed = bool(await db.fetchval(TOTP_SINCE, tenant_id, user_id, token.created_at))
-        await db.execute(COME_BACK, tenant_id, user_id, token.email, now, token.created_at)
-        if removed:
-            await db.execute(NO_CODES, tenant_id, user_id)
-        await end_families(db, tenant_id, user_id, "email_change_undone", now)
-        ended = await db.fetch(END_NEW_KEYS, tenant_id, user_id, now, token.created_at)
-        kinds = (one_time_tokens.VERIFICATION, one_time_tokens.RESET, one_time_tokens.UNDO)
-        await one_time_tokens.end(db, tenant_id, user_id, kinds, now)
+        gone = await come_back(db, tenant_id, user_id, token.email, token.created_at, now)
         await one_time_tokens.keep(db, self.reset, tenant_id, user_id, now)
         await outbox.post(db, self.letter, tenant_id, now, now)
-        undone = {
-            "from": person["email"],
-            "to": token.email,
-            "cause": "token",
-            "api_keys_ended": sorted(row["id"] for row in ended),
-            "totp_removed": removed,
-        }
+        undone = {"from": person["email"], "to": token.email, "cause": "token", **gone}
         entry = event("auth.email_change_undone", tenant_id, user_id, self.origin, now, undone)
         await audit.append(db, [entry])
 
@@ -209,7 +196,7 @@ class ChangeProfile(Command[Changed]):
     async def _move(self, db: Connection, person: Any, move: Move) -> None:
         """The last proven address stays reserved, however many unproven ones come after it."""
         tenant_id, user_id, now = self.agency_id, self.user_id, self.now
-        if await _is_anothers(db, move.email, user_id, now):
+        if await is_anothers(db, move.email, user_id, now):
             raise Conflict("email_already_registered")
         proven = person["email_verified"]
         former = person["email"] if proven else person["former_email"]
@@ -231,6 +218,21 @@ async def _locked(db: Connection, tenant_id: str, user_id: str) -> Any:
     return person
 
 
-async def _is_anothers(db: Connection, email: str, user_id: str, now: datetime) -> bool:
+async def is_anothers(db: Connection, email: str, user_id: str, now: datetime) -> bool:
     """Whether an address is somebody else's, or was until lately."""
     return bool(await db.fetchval(ANOTHERS, email, now - FORMER_ADDRESS_RESERVED, user_id))
+
+
+async def come_back(
+    db: Connection, tenant_id: str, user_id: str, email: str, since: datetime, now: datetime
+) -> dict[str, Any]:
+    """Give the locked person ``email`` back, proven, and take away what came ``since``. Answers that for the audit."""
+    removed = bool(await db.fetchval(TOTP_SINCE, tenant_id, user_id, since))
+    await db.execute(COME_BACK, tenant_id, user_id, email, now, since)
+    if removed:
+        await db.execute(NO_CODES, tenant_id, user_id)
+    await end_families(db, tenant_id, user_id, "email_change_undone", now)
+    ended = await db.fetch(END_NEW_KEYS, tenant_id, user_id, now, since)
+    kinds = (one_time_tokens.VERIFICATION, one_time_tokens.RESET, one_time_tokens.UNDO)
+    await one_time_tokens.end(db, tenant_id, user_id, kinds, now)
+    return {"api_keys_ended": sorted(row["id"] for row in ended), "totp_removed": removed}

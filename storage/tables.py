@@ -154,6 +154,7 @@ users = Table(
     Index(None, "tenant_id", "created_at", "id"),
     _where("uq_users_email", "email", only="released_at IS NULL", unique=True),
     _where("ix_users_former_email", "former_email", only="former_email IS NOT NULL"),
+    _where("ix_users_id_unproven", "id", only="NOT email_verified AND released_at IS NULL"),
     _one_of("role", ROLES),
 )
 
@@ -176,6 +177,8 @@ auth_families = Table(
     _to("users", "user_id"),
     Index(None, "tenant_id", "user_id", "network"),
     _where("ix_auth_families_user_id_live", "tenant_id", "user_id", only="revoked_at IS NULL"),
+    _where("ix_auth_families_revoked_at", "revoked_at", only="revoked_at IS NOT NULL"),
+    Index(None, "expires_at"),
 )
 
 auth_refresh_tokens = Table(
@@ -221,6 +224,7 @@ one_time_tokens = Table(
     _to("users", "user_id"),
     UniqueConstraint("token_hash"),
     Index(None, "tenant_id", "user_id", "kind"),
+    Index(None, "expires_at"),
     _where("uq_one_time_tokens_reset", "tenant_id", "user_id", only="kind = 'reset' AND used_at IS NULL", unique=True),
 )
 
@@ -321,6 +325,7 @@ outbox = Table(
     *_times(),
     PrimaryKeyConstraint("id"),
     _where("ix_outbox_due_at", "due_at", only="sent_at IS NULL"),
+    _where("ix_outbox_created_at_settled", "created_at", only="state <> 'due'"),
     Index(None, "tenant_id", "created_at"),
     _one_of("state", ("due", "held", "sent", "dropped", "dead")),
 )

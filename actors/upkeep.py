@@ -1,0 +1,59 @@
+"""The hourly upkeep of accounts: what ended long ago is removed, what stayed unproven too long is ended."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from ..storage.unproven import EndUnproven, FindOverdue, Outcome, Overdue
+from ..storage.upkeep import PIECES
+from . import ids, log
+from .accounts.actor import Invalidate
+from .clock import Clock
+from .domain.audit import Origin
+from .domain.errors import Unavailable
+from .runtime import Asks
+
+WITHIN = 60.0
+_log = log.get(__name__)
+
+
+class Upkeep:
+    """``unproven`` is how long an address may be so; ``None`` where addresses are not verified."""
+
+    def __init__(self, *, store: Asks, accounts: Asks, clock: Clock, unproven: timedelta | None) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._clock = clock
+        self._unproven = unproven
+
+    async def run(self) -> None:
+        """Do all that is due, in small transactions. Unavailable if storage goes away meanwhile."""
+        for piece in PIECES:
+            prune = piece(now=self._clock.now())
+            while await self._store.ask(prune, within=WITHIN) >= prune.limit:
+                pass
+        if self._unproven is not None:
+            await self._sweep(self._unproven)
+
+    async def _sweep(self, allowed: timedelta) -> None:
+        origin = Origin(request_id=ids.uuid7())
+        find = FindOverdue(now=self._clock.now(), allowed=allowed)
+        while overdue := await self._store.ask(find, within=WITHIN):
+            for each in overdue:
+                await self._end(each, allowed, origin)
+            find = replace(find, after=overdue[-1].user_id)
+
+    async def _end(self, overdue: Overdue, allowed: timedelta, origin: Origin) -> None:
+        end = EndUnproven(overdue=overdue, allowed=allowed, origin=origin, now=self._clock.now())
+        try:
+            outcome = await self._store.ask(end, within=WITHIN)
+        except Unavailable:  # the outcome is unknown: nothing remembered of the agency is used again
+            self._accounts.tell(Invalidate(tenant_id=overdue.tenant_id))
+            raise
+        if outcome is Outcome.KEPT:
+            return
+        whole = outcome is Outcome.AGENCY_CLOSED
+        user_id = None if whole else overdue.user_id
+        self._accounts.tell(Invalidate(tenant_id=overdue.tenant_id, user_id=user_id, ended=True))
+        _log.info("address_never_proven", tenant=overdue.tenant_id, user=overdue.user_id, outcome=outcome.value)
