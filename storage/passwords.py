@@ -41,7 +41,7 @@ SELECT u.id, u.tenant_id, u.role, u.email, u.email_verified, u.display_name, u.c
 
 SET = """
 UPDATE users SET password_hash = $3, password_changed_at = $4, token_version = token_version + 1,
-                 token_version_at = $4, email_verified = email_verified OR email = $5
+                 token_version_at = $4, email_verified = email_verified OR coalesce(email = $5, false)
  WHERE tenant_id = $1 AND id = $2 RETURNING token_version, email_verified
 """
 

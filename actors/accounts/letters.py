@@ -146,8 +146,10 @@ class Smtp:
 
     shows_links = False
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, seconds: float = SMTP_SECONDS) -> None:
+        """``seconds`` is how long all of one conversation may take."""
         parts = urlsplit(url)
+        self._seconds = seconds
         plain = parse_qs(parts.query).get("tls") == ["off"]
         self._options: dict[str, Any] = {
             "hostname": parts.hostname,
@@ -156,13 +158,14 @@ class Smtp:
             "password": unquote(parts.password) if parts.password else None,
             "use_tls": parts.scheme == "smtps",
             "start_tls": parts.scheme == "smtp" and not plain,
-            "timeout": SMTP_SECONDS,
+            "timeout": seconds,
         }
 
     async def deliver(self, message: EmailMessage) -> None:
         """One conversation for one letter."""
         try:
-            await aiosmtplib.send(message, **self._options)
+            async with asyncio.timeout(self._seconds):
+                await aiosmtplib.send(message, **self._options)
         except (aiosmtplib.SMTPException, OSError, ValueError) as refused:
             raise Undelivered(type(refused).__name__) from refused
 

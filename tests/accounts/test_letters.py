@@ -238,6 +238,11 @@ async def test_a_changed_password_ends_all_older_sessions_and_begins_one(
     assert desk.postbox.subjects("asha@example.com") == ["Your password was changed"]
 
 
+async def test_who_has_proven_nothing_yet_may_change_their_password(strict: Desk, house: House) -> None:
+    pair = await strict.change((await house.sign_up()).principal)
+    assert not (await house.who(pair.access_token)).email_verified
+
+
 async def test_r26_the_letter_of_a_sign_up_opens_the_gate_for_the_same_token(strict: Desk, house: House) -> None:
     signed_in = await house.sign_up()
     assert not (await house.who(signed_in.access_token)).email_verified

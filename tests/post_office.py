@@ -1,0 +1,110 @@
+"""A mail server on the loopback, as far as letters need one, that can refuse, keep silent or lack encryption."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from types import TracebackType
+from typing import Self
+
+GREETING = b"220 office.example ESMTP\r\n"
+ANSWERS = {
+    b"EHLO": b"250 office.example\r\n",
+    b"HELO": b"250 office.example\r\n",
+    b"MAIL": b"250 ok\r\n",
+    b"RCPT": b"250 ok\r\n",
+    b"DATA": b"354 go on\r\n",
+    b"QUIT": b"221 bye\r\n",
+}
+
+
+class PostOffice:
+    """Speaks SMTP (RFC 5321) without extensions."""
+
+    def __init__(self) -> None:
+        self.letters: list[EmailMessage] = []
+        self.commands: list[bytes] = []
+        self.callers = 0
+        self.refuses = False
+        self.silent = False
+        self._called = asyncio.Condition()
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.close()
+        for writer in list(self._open):
+            writer.transport.abort()
+        await self._server.wait_closed()
+
+    @property
+    def url(self) -> str:
+        return f"smtp://127.0.0.1:{self.port}?tls=off"
+
+    async def had(self, callers: int = 0, letters: int = 0) -> None:
+        """Wait until so many have called, and left so many letters."""
+        async with asyncio.timeout(20), self._called:
+            await self._called.wait_for(lambda: self.callers >= callers and len(self.letters) >= letters)
+
+    def tokens(self) -> list[str]:
+        """All one-time tokens in all letters, oldest first."""
+        found: list[str] = []
+        for letter in self.letters:
+            body = letter.get_body(("plain",))
+            assert body is not None
+            found += re.findall(r"\?token=([\w-]{43})\s", body.get_content())
+        return found
+
+    async def token(self, subject: str) -> str:
+        """The token in the newest letter with this subject, once there is one."""
+        async with asyncio.timeout(20), self._called:
+            await self._called.wait_for(lambda: any(letter["Subject"] == subject for letter in self.letters))
+        body = next(each for each in reversed(self.letters) if each["Subject"] == subject).get_body(("plain",))
+        assert body is not None
+        found = re.search(r"\?token=([\w-]{43})\s", body.get_content())
+        assert found is not None
+        return found[1]
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        try:
+            await self._note()
+            if self.silent:
+                await reader.read()
+                return
+            writer.write(GREETING)
+            while line := await reader.readline():
+                self.commands.append(line.strip())
+                verb = line[:4].upper()
+                if verb == b"MAIL" and self.refuses:
+                    writer.write(b"451 come back later\r\n")
+                    continue
+                writer.write(ANSWERS[verb])
+                if verb == b"DATA":
+                    await self._take(await reader.readuntil(b"\r\n.\r\n"))
+                    writer.write(b"250 taken\r\n")
+                await writer.drain()
+        except ConnectionError:
+            pass  # a caller who hangs up has changed their mind
+        finally:
+            self._open.discard(writer)
+            writer.close()
+
+    async def _note(self) -> None:
+        async with self._called:
+            self.callers += 1
+            self._called.notify_all()
+
+    async def _take(self, data: bytes) -> None:
+        letter = message_from_bytes(data.removesuffix(b".\r\n").replace(b"\r\n..", b"\r\n."), policy=policy.default)
+        async with self._called:
+            self.letters.append(letter)
+            self._called.notify_all()
