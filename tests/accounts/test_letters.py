@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.accounts.test_second_factor import turned_on
 from voyagent.actors import mail
 from voyagent.actors.accounts import actor as accounts
 from voyagent.actors.accounts.letters import Folder, Letters, Undelivered, transport
@@ -211,6 +212,12 @@ async def test_a_reset_ends_every_session_and_proves_the_address(strict: Desk, h
     assert "reset" in (await house.events("auth.email_verified"))[0]["said"]
     await strict.deliver()
     assert strict.postbox.subjects("asha@example.com")[-1] == "Your password was reset"
+
+
+async def test_a_reset_leaves_the_second_factor_on(desk: Desk, house: House, refusal: Code) -> None:
+    await turned_on(house)
+    await desk.reset(await desk.wish())
+    assert await refusal(house.sign_in(password=OTHER)) == "totp_required"
 
 
 async def test_r36_a_weak_password_is_refused_before_the_token_is_spent(desk: Desk, house: House) -> None:
