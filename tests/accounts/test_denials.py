@@ -1,0 +1,46 @@
+"""Denials cannot flood the audit, nor the memory."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from voyagent.actors.accounts.denials import EVENTS_PER_WINDOW, MAX_DOORS, WINDOW_SECONDS, Denials, Door
+from voyagent.actors.clock import ManualClock
+from voyagent.actors.domain.audit import Origin
+from voyagent.actors.domain.identity import Principal, Role
+from voyagent.actors.ids import uuid7
+
+WHO = Principal(
+    user_id=uuid7(),
+    tenant_id=uuid7(),
+    role=Role.VIEWER,
+    email="asha@example.com",
+    email_verified=True,
+    full_name="Asha",
+    tenant_name="Rao",
+    created_at=datetime(2026, 3, 2, tzinfo=UTC),
+    token_version=0,
+    family_id=None,
+)
+
+
+def door(number: int = 0) -> Door:
+    return Door(method="GET", path="/auth/me", origin=Origin(request_id="r", ip=f"192.0.2.{number}"))
+
+
+async def test_r52_ten_thousand_denials_are_five_events_and_an_exact_number(clock: ManualClock) -> None:
+    denials = Denials(clock)
+    events = [denials.event(WHO, door(), 403, "forbidden_role") for _ in range(10_000)]
+    written = [event for event in events if event is not None]
+    assert len(written) == EVENTS_PER_WINDOW
+    await clock.advance(WINDOW_SECONDS)
+    last = denials.event(WHO, door(), 403, "forbidden_role")
+    assert last is not None
+    assert last.inputs["suppressed"] == 10_000 - EVENTS_PER_WINDOW
+
+
+def test_r52_a_stranger_of_many_addresses_does_not_grow_the_memory(clock: ManualClock) -> None:
+    denials = Denials(clock)
+    for number in range(MAX_DOORS + 5_000):
+        denials.event(WHO, door(number), 401, "unauthorized")
+    assert len(denials._tallies) == MAX_DOORS
