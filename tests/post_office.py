@@ -16,6 +16,7 @@ ANSWERS = {
     b"MAIL": b"250 ok\r\n",
     b"RCPT": b"250 ok\r\n",
     b"DATA": b"354 go on\r\n",
+    b"RSET": b"250 ok\r\n",
     b"QUIT": b"221 bye\r\n",
 }
 
@@ -87,7 +88,7 @@ class PostOffice:
                 if verb == b"MAIL" and self.refuses:
                     writer.write(b"451 come back later\r\n")
                     continue
-                writer.write(ANSWERS[verb])
+                writer.write(ANSWERS.get(verb, b"502 not known here\r\n"))
                 if verb == b"DATA":
                     await self._take(await reader.readuntil(b"\r\n.\r\n"))
                     writer.write(b"250 taken\r\n")

@@ -72,7 +72,11 @@ async def test_r53_a_letter_refused_for_three_days_is_dead_counted_and_told_of(
     assert dead._value.get() == before + 1
     (told,) = [line for line in lines if line["event"] == "letter_dead"]
     assert (told["log_level"], told["attempts"]) == ("error", tried)
-    assert mail.metrics.MAIL_OUTBOX_LETTERS.labels("dead")._value.get() == 1
+    actor = mail.MailActor.start(house.storage, desk.settings, house.clock, desk.postbox)
+    async with asyncio.timeout(5):
+        while mail.metrics.MAIL_OUTBOX_LETTERS.labels("dead")._value.get() != 1:  # noqa: ASYNC110  # no event to await
+            await asyncio.sleep(0.005)
+    await actor.stop_and_wait(5.0)
 
 
 async def test_r53_no_act_waits_for_a_mail_server_that_keeps_silent(house: House, office: PostOffice) -> None:
