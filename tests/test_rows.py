@@ -9,7 +9,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 ROWS = range(1, 62)
-PENDING = {31, 32, 33, 34}
+PENDING: set[int] = set()
 """Rows whose part of the service does not exist yet: a row leaves when it gets its test."""
 
 
