@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from ..actors.domain import audit as audits
-from . import audit, one_time_tokens
+from . import audit, one_time_tokens, outbox
 from .account_events import event
 from .accounts import LOCK_ADDRESS
 from .families import end_families
@@ -140,6 +140,7 @@ class EndUnproven(Command[Outcome]):
         await end_families(db, tenant_id, user_id, "closed", now)
         await db.fetch(END_KEYS, tenant_id, user_id, now)
         invites = await db.fetch(END_INVITES, tenant_id, user_id, now)
+        await outbox.drop(db, [row["id"] for row in invites])
         kinds = (one_time_tokens.VERIFICATION, one_time_tokens.RESET, one_time_tokens.UNDO)
         await one_time_tokens.end(db, tenant_id, user_id, kinds, now)
         entries = [self._entry("auth.account_closed", {"email": email})]
