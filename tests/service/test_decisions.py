@@ -69,6 +69,11 @@ async def outcome_of(case: Case, way: str, person: Person, by: Person, running: 
         if case.refusal is not None:
             assert (told[0].id, told[0].data["error_message"]) == (None, f"{case.refusal[1]}: {approval}")
         assert told[-1].kind == "final"
+    if case.before == "overdue":  # its session was not told of the new time: waking, it reads it
+        await admin.close_actor(session)
+        async with asyncio.timeout(10):
+            while await admin.value("SELECT status FROM pending_approvals WHERE id = $1", approval) == "pending":
+                await person.replay(session, events[-1].id)
     await person.replay(session, events[-1].id)
     return dict(await admin.db.fetchrow(OUTCOME, approval))
 
