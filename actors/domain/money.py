@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import Annotated, Any
 
-from babel.numbers import get_currency_precision
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 WHOLE_DIGITS = 18
@@ -15,9 +14,16 @@ DECIMALS = 10
 """The most digits an amount may have on either side of its point; sums of any real number of them stay exact."""
 
 _EXACT = Context(prec=100, traps=[Inexact, InvalidOperation, Overflow])
-_COINS_GONE = ("AFN", "ALL", "IRR", "KPW", "LAK", "LBP", "MGA", "MMK", "RSD", "SOS", "SYP", "YER")
-_BY_ISO = {**dict.fromkeys(_COINS_GONE, 2), "IQD": 3}
-"""Where the CLDR prints fewer decimals, because the coins are gone, than ISO 4217 still counts."""
+# fmt: off
+_WHOLE = frozenset(
+    {
+        "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG",
+        "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF",
+    }
+)
+# fmt: on
+_THOUSANDTHS = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
+"""ISO 4217's own minor units; all other money has hundredths. The CLDR's are not these: it counts the coins in use."""
 
 _PLAIN = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 """A decimal as people write it; the words are let through so that they are refused as what they are, not finite."""
@@ -118,7 +124,9 @@ class CurrencyMismatch(ValueError):
 
 def minor_digits(currency: str) -> int:
     """How many decimals the currency's minor unit has by ISO 4217: 0, 2 or 3."""
-    return _BY_ISO.get(currency) or get_currency_precision(currency)
+    if currency in _WHOLE:
+        return 0
+    return 3 if currency in _THOUSANDTHS else 2
 
 
 def totals(amounts: Iterable[Money]) -> dict[str, Money]:

@@ -145,7 +145,7 @@ def test_minor_units_are_those_of_iso_4217() -> None:
         "XOF",
         "XPF",
     }
-    two = {"INR", "USD", "EUR", "AED", "HUF", "IRR", "LBP", "MMK", "PKR", "RSD", "ALL"}
+    two = {"INR", "USD", "EUR", "AED", "HUF", "IRR", "LBP", "MMK", "PKR", "RSD", "ALL", "COP", "TWD", "MGA"}
     assert {minor_digits(currency) for currency in three} == {3}
     assert {minor_digits(currency) for currency in none} == {0}
     assert {minor_digits(currency) for currency in two} == {2}
