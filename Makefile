@@ -13,7 +13,7 @@ run: .venv/.installed ## serve on 127.0.0.1:8010 with Postgres and Redis of its 
 	@exec $(PY) run.py --embedded
 
 test: .venv/.installed ## the whole test suite, against real servers of its own
-	@exec $(PY) -m pytest
+	@exec $(PY) -m pytest --numprocesses 2 --dist worksteal
 
 slow: .venv/.installed ## the tests with large counts: kills, disconnects, races
 	@exec $(PY) -m pytest -m slow

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 from ..storage import approvals, pruning, turns, usage
 from . import log, metrics, session
 from .clock import Clock, Timer
-from .domain.errors import Unavailable
+from .domain.errors import Refusal, Unavailable
 from .runtime import Actor, Asks, Message
 from .upkeep import Upkeep
 
@@ -121,6 +121,9 @@ class HousekeepingActor(Actor):
                 await self.upkeep.run()
         except Unavailable as away:
             _log.warning("pruning_postponed", refusal=away.code)
+        except Refusal as broken:  # what is wrong with one piece in an hour is wrong a minute later, too
+            _log.error("pruning_failed", refusal=broken.code)
+            self.prune_at = self.clock.monotonic() + PRUNE_SECONDS
         else:
             self.prune_at = self.clock.monotonic() + PRUNE_SECONDS
 

@@ -13,8 +13,8 @@ from ..storage.offer_cache import OfferCache
 from ..storage.redis_probe import RedisProbe
 from . import config, guard, log, mail, metrics, root, supplier
 from .accounts.actor import AccountsActor
+from .agent.late import LateModel
 from .agent.loop import Ports, Recorder, Task
-from .agent.model import AnthropicModel
 from .agent.tools.tool import ToolContext
 from .clock import Clock
 from .config import Settings
@@ -58,13 +58,14 @@ class System:
         """Whether this process is the one that serves the database; without a database there is nothing to lead."""
 
         self.redis = None if settings.redis_url is None else RedisProbe(settings.redis_url)
-        self._model = AnthropicModel(settings.anthropic_api_key, settings.anthropic_base_url, self.clock)
+        self._model = LateModel(settings.anthropic_api_key, settings.anthropic_base_url, self.clock)
         self._offers = OfferCache.open(settings.redis_url, self.clock)
 
     async def start(self) -> None:
         """Start the root, wait until all singletons have been started, and a moment for the right to serve."""
         self.root = root.RootActor.start(plan=self._plan, clock=self.clock)
         await self.root.ask(root.Tree(), within=START_SECONDS)
+        self._model.load()
         if self.settings.db_url is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOCK_SECONDS):

@@ -9,6 +9,8 @@ import pytest
 
 from voyagent.actors.ids import parse_uuid, turn_id, uuid7
 
+SOME = uuid.UUID("0197f3c2-5a7e-4d11-9b42-6c1d2e3f4a5b")
+
 
 def test_ids_are_lower_case_uuids_of_version_seven_that_rise() -> None:
     ids = [uuid7() for _ in range(10_000)]
@@ -35,10 +37,10 @@ def test_an_id_in_any_case_is_read_as_lower_case() -> None:
     [
         "",
         "x",
-        uuid.uuid4().hex,
-        f"{{{uuid.uuid4()}}}",
-        f"urn:uuid:{uuid.uuid4()}",
-        f"{uuid.uuid4()}\n",
+        SOME.hex,
+        f"{{{SOME}}}",
+        f"urn:uuid:{SOME}",
+        f"{SOME}\n",
         "\N{ARABIC-INDIC DIGIT ZERO}" * 36,
         7,
         None,

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors.agent.model import Answer, AnthropicModel, Delta, ModelCall, ModelFailed
+from voyagent.actors.agent.messages_api import AnthropicModel
+from voyagent.actors.agent.model import Answer, Delta, ModelCall, ModelFailed
 from voyagent.actors.agent.rehearsal import KEY, Rehearsal
 from voyagent.actors.clock import Clock
 

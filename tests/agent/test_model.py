@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from voyagent.actors import metrics
-from voyagent.actors.agent.model import Answer, AnthropicModel, Delta, ModelCall, Usage
+from voyagent.actors.agent.assembly import Usage
+from voyagent.actors.agent.messages_api import AnthropicModel
+from voyagent.actors.agent.model import Answer, Delta, ModelCall
 from voyagent.actors.agent.rehearsal import (
     Block,
     Gate,

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors.agent.model import ModelCall, Usage
+from voyagent.actors.agent.assembly import Usage
+from voyagent.actors.agent.model import ModelCall
 from voyagent.actors.agent.rehearsal import (
     Block,
     Break,

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors.agent.model import AnthropicModel, Delta, ModelCall, Usage
+from voyagent.actors.agent.assembly import Usage
+from voyagent.actors.agent.messages_api import AnthropicModel
+from voyagent.actors.agent.model import Delta, ModelCall
 from voyagent.actors.agent.rehearsal import (
     Failure,
     Gate,

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from voyagent.actors import metrics
-from voyagent.actors.agent.model import AnthropicModel, Delta, ModelCall, ModelFailed
+from voyagent.actors.agent.messages_api import AnthropicModel
+from voyagent.actors.agent.model import Delta, ModelCall, ModelFailed
 from voyagent.actors.agent.rehearsal import (
     Failure,
     Hang,

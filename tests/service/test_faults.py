@@ -12,7 +12,7 @@ import pytest
 
 from voyagent.actors import session as sessions
 from voyagent.actors.agent import loop
-from voyagent.actors.agent.model import AnthropicModel
+from voyagent.actors.agent.messages_api import AnthropicModel
 from voyagent.actors.agent.rehearsal import Break, Failure, Gate, Hang, Raw, Rehearsal, Reply, Text, ToolUse, Turn
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
 from voyagent.actors.root import Tree

@@ -19,7 +19,7 @@ TABLES = [table for table in metadata.sorted_tables if table.name == "tenants" o
 REFERENCES = [
     constraint
     for table in TABLES
-    for constraint in table.constraints
+    for constraint in sorted(table.constraints, key=lambda each: str(each.name))
     if isinstance(constraint, ForeignKeyConstraint) and constraint.referred_table.name != "tenants"
 ]
 
