@@ -82,6 +82,7 @@ class Desk:
         async with asyncio.timeout(5):
             while await self.house.db.fetchval(unsettled, now, now + mail.LEASE):  # noqa: ASYNC110  # no event to await
                 await asyncio.sleep(0.005)
+        await self.house.storage.ask(outbox.Standing())  # the actor has its answer, too, and has counted it
         await actor.stop_and_wait(5.0)
 
     async def ask(self, message: Any) -> Any:
