@@ -16,6 +16,7 @@ from ..storage import approvals, turns
 from ..storage.idempotency import Encode, Key, Stored
 from . import ids, metrics, turn
 from .domain.approvals import Approval, Decision
+from .domain.audit import Author
 from .domain.errors import Conflict, Unavailable
 from .domain.turns import QUEUE_LIMIT, REJOIN_WINDOW, text_hash, title_of
 from .eventlog import Feed, Until
@@ -256,7 +257,7 @@ class Posting:
         running = self.session.current
         if running is None:
             return False
-        child, wanted = self.session.child(running.id), turn.Break(error, who.user_id)
+        child, wanted = self.session.child(running.id), turn.Break(error, Author(who.user_id, who.origin))
         if child is None:
             running.breaking = wanted
         else:

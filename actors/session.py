@@ -497,7 +497,8 @@ class SessionActor(Supervisor):
         metrics.API_ACTIVE_SESSIONS.dec()
         self._uncount()
         if failure is not None:
-            code = failure.code if isinstance(failure, Refusal) else "internal_error: the session was restarted"
+            restarted = "internal_error: the session was restarted"
+            code = failure.code if isinstance(failure, Unavailable) else restarted
             self.log.end(aside("error", self.session_id, self.clock.now(), "error", code))
         elif not self.deleted and not self.world.leading():  # the database is away, or another process serves it
             self.log.end(aside("error", self.session_id, self.clock.now(), "error", "storage_unavailable"))

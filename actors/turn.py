@@ -13,6 +13,7 @@ from typing import Any, TypeVar, assert_never
 
 from ..storage.steps import Step
 from .agent.loop import Pass, Ports, Task, run_within
+from .domain.audit import Author
 from .runtime import Actor, ActorDead, Asks, Message
 
 R = TypeVar("R")
@@ -56,7 +57,7 @@ class Break(Message[None]):
     """End the pass where it stands, with ``error``; a supplier's write under way is awaited first."""
 
     error: str
-    by: str | None = None
+    by: Author
 
 
 class Upwards:
@@ -162,7 +163,7 @@ class TurnActor(Actor):
                 self.work.abandoned = True
                 running.cancel()
                 raise
-            state = await self.work.stop("cancelled", self.breaking.error, withdrawn_by=self.breaking.by)
+            state = await self.work.stop("cancelled", self.breaking.error, by=self.breaking.by)
         self.session.tell(Ended(self.task.turn_id, state, self.work.read))
         self.ref.stop_soon()
 

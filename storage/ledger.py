@@ -20,6 +20,21 @@ from .steps import Line, Step, Written, add_message
 if TYPE_CHECKING:
     from .engine import Connection
 
+CALLS = """
+SELECT c.id, c.turn_id, c.call_id, c.tool, c.desk, c.input, c.effect, c.user_id, c.position, c.state, c.bound,
+       c.approval_id, c.decided_by, c.decided_at, p.reason, c.error, c.output, c.driver,
+       EXISTS (SELECT FROM messages m WHERE m.tenant_id = c.tenant_id AND m.session_id = c.session_id
+                                        AND m.tool_call_id = c.id) AS told
+  FROM tool_calls c LEFT JOIN pending_approvals p ON p.tenant_id = c.tenant_id AND p.id = c.approval_id
+ WHERE c.tenant_id = $1 AND c.turn_id = $2 ORDER BY c.created_at, c.position
+"""
+
+
+async def calls_of(db: Connection, tenant_id: str | None, turn_id: str) -> tuple[Call, ...]:
+    """The calls of one turn in the order they were asked for."""
+    return tuple(Call(**row) for row in await db.fetch(CALLS, tenant_id, turn_id))
+
+
 INSERT_CALL = """
 INSERT INTO tool_calls (id, tenant_id, session_id, turn_id, call_id, tool, desk, input, input_hash, bound, effect,
                         state, user_id, approval_id, position, created_at)
@@ -78,7 +93,7 @@ async def ask(db: Connection, step: Step[Any], asked: Ask) -> None:
 
 
 WITHDRAW = """
-UPDATE pending_approvals SET status = 'rejected', resolved_at = $3, resolved_by_user_id = $4, reason = 'cancelled'
+UPDATE pending_approvals SET status = 'rejected', resolved_at = $3, resolved_by_user_id = $4, reason = $5
  WHERE tenant_id = $1 AND id = $2 AND status = 'pending'
 """
 DROP = """
@@ -87,9 +102,9 @@ UPDATE tool_calls SET state = 'failed', error = $3, ended_at = $4
 """
 
 
-async def withdraw(db: Connection, step: Step[Any], call: Call, user_id: str | None) -> None:
+async def withdraw(db: Connection, step: Step[Any], call: Call, user_id: str | None, reason: str) -> None:
     """Take back a call nobody has decided, with its approval."""
-    await db.execute(WITHDRAW, step.tenant_id, call.approval_id, step.now, user_id)
+    await db.execute(WITHDRAW, step.tenant_id, call.approval_id, step.now, user_id, reason)
     await drop(db, step, call, "withdrawn")
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ..actors.domain import audit as audits
 from ..actors.domain.errors import Unprocessable
 from ..actors.domain.events import Event
-from ..actors.domain.turns import Ask, Call, LoopState, Message, TurnState
+from ..actors.domain.turns import Ask, Call, LoopState, Message
 from . import idempotency, ledger
-from .operations import Command, Query, Snapshot
+from .endings import Ending, end_turn
+from .model_calls import Spent, settle
+from .operations import Query, Snapshot
 from .steps import Line, Step, Written, add_message
 
 if TYPE_CHECKING:
@@ -152,67 +153,6 @@ class Ride(Step[None]):
         return await self.write(db, None, ())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
-    """What one model call cost; ``cost_usd`` is None where the price is unknown."""
-
-    id: str
-    model: str
-    outcome: str
-    input_tokens: int
-    output_tokens: int
-    cache_read_tokens: int
-    cache_write_tokens: int
-    cost_usd: Decimal | None
-    duration_ms: int
-
-
-SETTLE_CALL = """
-UPDATE model_calls SET state = 'settled', outcome = $3, input_tokens = $4, output_tokens = $5, cache_read_tokens = $6,
-                       cache_write_tokens = $7, cost_usd = $8, duration_ms = $9
- WHERE tenant_id = $1 AND id = $2
-"""
-
-
-async def settle(db: Connection, tenant_id: str | None, spent: Spent) -> None:
-    """Write down what a model call really took."""
-    await db.execute(
-        SETTLE_CALL,
-        tenant_id,
-        spent.id,
-        spent.outcome,
-        spent.input_tokens,
-        spent.output_tokens,
-        spent.cache_read_tokens,
-        spent.cache_write_tokens,
-        spent.cost_usd,
-        spent.duration_ms,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """How a pass ends: the turn's next state, and the error it leaves."""
-
-    state: TurnState
-    error: str | None = None
-    ran_ms: int = 0
-
-
-END_TURN = """
-UPDATE turns SET state = $4, error = $5, ran_ms = ran_ms + $6, attempts = 0,
-                 ended_at = CASE WHEN $4 IN ('completed', 'failed', 'cancelled') THEN $7::timestamptz END
- WHERE tenant_id = $1 AND session_id = $2 AND id = $3
-"""
-
-
-async def end_turn(db: Connection, step: Step[Any], turn_id: str, ending: Ending) -> None:
-    """Move the turn to where its pass left it."""
-    await db.execute(
-        END_TURN, step.tenant_id, step.session_id, turn_id, ending.state, ending.error, ending.ran_ms, step.now
-    )
-
-
 KEEP_STATE = "UPDATE turns SET step = $3, desk = $4, attempts = 1 WHERE tenant_id = $1 AND id = $2"
 
 
@@ -269,98 +209,6 @@ class Goon(Step[None]):
         return await self.write(db, None, ())
 
 
-STATE = "SELECT state FROM turns WHERE tenant_id = $1 AND session_id = $2 AND id = $3 FOR UPDATE"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End(Step[str]):
-    """End a pass: completed, waiting, failed or cancelled. Calls that will never run get their results.
-
-    Answers the turn's state. A pass that has come to its ``final`` already is left as it is: it has only one.
-    ``partial`` are words already told of an answer that broke off; they are kept. ``withdrawn`` are calls nobody will
-    decide any more, ``dropped`` such as will not run, ``lost`` such as ran to an unknown outcome, ``unanswered`` the
-    result blocks the transcript still lacks.
-    """
-
-    turn_id: str
-    ending: Ending
-    events: tuple[Event, ...]
-    partial: str | None = None
-    partial_id: str | None = None
-    unanswered: tuple[tuple[str, Mapping[str, Any]], ...] = ()
-    withdrawn: tuple[Call, ...] = ()
-    dropped: tuple[Call, ...] = ()
-    lost: tuple[tuple[Call, Mapping[str, Any]], ...] = ()
-    user_id: str | None = None
-    entries: tuple[audits.Entry, ...] = ()
-    spent: Spent | None = None
-
-    async def run(self, db: Connection) -> Written[str]:
-        found = await db.fetchval(STATE, self.tenant_id, self.session_id, self.turn_id)
-        if found != "running":
-            return Written(str(found), ())
-        if self.partial and self.partial_id is not None:
-            words = Line("assistant", [{"type": "text", "text": self.partial}])
-            await add_message(db, self, self.partial_id, self.turn_id, words)
-        for message_id, block in self.unanswered:
-            await add_message(db, self, message_id, self.turn_id, Line("tool", [block]))
-        for call in self.withdrawn:
-            await ledger.withdraw(db, self, call, self.user_id)
-        for call in self.dropped:
-            await ledger.drop(db, self, call, "withdrawn")
-        for call, output in self.lost:
-            await ledger.lose(db, self, call, output)
-        if self.spent is not None:
-            await settle(db, self.tenant_id, self.spent)
-        await end_turn(db, self, self.turn_id, self.ending)
-        return await self.write(db, str(self.ending.state), self.events, self.entries)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BeginModelCall(Command[None]):
-    """Write a model call down before it is made, at its estimate: what is not settled later is paid at that."""
-
-    id: str
-    session_id: str
-    turn_id: str
-    pass_no: int
-    desk: str | None
-    model: str
-    estimate: int
-    now: datetime
-
-    async def run(self, db: Connection) -> None:
-        await db.execute(
-            INSERT_MODEL_CALL,
-            self.id,
-            self.tenant_id,
-            self.session_id,
-            self.turn_id,
-            self.pass_no,
-            self.desk or "orchestrator",
-            self.model,
-            self.estimate,
-            self.now,
-        )
-
-
-INSERT_MODEL_CALL = """
-INSERT INTO model_calls (id, tenant_id, session_id, turn_id, pass_no, desk, model, state, outcome, estimate,
-                         input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, duration_ms, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, 'started', 'started', $8, 0, 0, 0, 0, 0, $9)
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SettleModelCall(Command[None]):
-    """Write down a model call that led to no answer."""
-
-    spent: Spent
-
-    async def run(self, db: Connection) -> None:
-        await settle(db, self.tenant_id, self.spent)
-
-
 @dataclass(frozen=True, slots=True)
 class RideAlong:
     """Words that came with decisions, and who said them: for the resumed pass, behind the results."""
@@ -394,14 +242,6 @@ SELECT id, sequence, turn_id, role, content, user_id, created_at FROM messages
  WHERE tenant_id = $1 AND session_id = $2 ORDER BY sequence
 """
 TURN = "SELECT step, input, pass_no, ran_ms, user_id FROM turns WHERE tenant_id = $1 AND session_id = $2 AND id = $3"
-CALLS = """
-SELECT c.id, c.turn_id, c.call_id, c.tool, c.desk, c.input, c.effect, c.user_id, c.position, c.state, c.bound,
-       c.approval_id, c.decided_by, c.decided_at, p.reason, c.error, c.output, c.driver,
-       EXISTS (SELECT FROM messages m WHERE m.tenant_id = c.tenant_id AND m.session_id = c.session_id
-                                        AND m.tool_call_id = c.id) AS told
-  FROM tool_calls c LEFT JOIN pending_approvals p ON p.tenant_id = c.tenant_id AND p.id = c.approval_id
- WHERE c.tenant_id = $1 AND c.turn_id = $2 ORDER BY c.created_at, c.position
-"""
 PENDING = """
 SELECT c.call_id, c.approval_id FROM tool_calls c
  WHERE c.tenant_id = $1 AND c.session_id = $2 AND c.approval_id IS NOT NULL AND c.state = 'proposed'
@@ -422,13 +262,13 @@ class LoadPass(Snapshot[PassContext]):
     async def run(self, db: Connection) -> PassContext:
         messages = await db.fetch(MESSAGES, self.tenant_id, self.session_id)
         turn = await db.fetchrow(TURN, self.tenant_id, self.session_id, self.turn_id)
-        calls = await db.fetch(CALLS, self.tenant_id, self.turn_id)
+        calls = await ledger.calls_of(db, self.tenant_id, self.turn_id)
         pending = await db.fetch(PENDING, self.tenant_id, self.session_id)
         newest = await db.fetchrow(NEWEST_KIND, self.tenant_id, self.session_id)
         active = await db.fetchval(USER_ACTIVE, self.tenant_id, turn["user_id"])
         return PassContext(
             messages=tuple(Message(**row) for row in messages),
-            calls=tuple(Call(**row) for row in calls),
+            calls=calls,
             pending={row["call_id"]: row["approval_id"] for row in pending},
             state=LoopState.from_plain(turn["step"]),
             ride=RideAlong.of(turn["input"] or {}),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 
-from ...storage import turns
+from ...storage import model_calls
 from .. import ids, log, metrics
 from ..config_values import ModelPrice
 from .assembly import Usage
@@ -63,7 +63,7 @@ class Spending:
         used = 0 if self.usage is None else self.usage.total
         self.ports.allowance.settle(self.reserved, used)
 
-    def spent(self) -> turns.Spent:
+    def spent(self) -> model_calls.Spent:
         """As the ledger of model calls keeps it."""
         self.finish(self.usage, self.outcome)
         usage = self.usage or Usage(0, 0, 0, 0)
@@ -74,7 +74,7 @@ class Spending:
             _log.warning("model_price_unknown", model=self.model)
         else:
             metrics.MODEL_COST_USD_TOTAL.labels(model=self.model).inc(float(cost))
-        return turns.Spent(
+        return model_calls.Spent(
             id=self.id,
             model=self.model,
             outcome=self.outcome,
@@ -95,7 +95,7 @@ async def begin(task: Task, ports: Ports, call: ModelCall, pass_no: int, desk: s
     if spending.refused is not None:
         return spending
     await ports.store.ask(
-        turns.BeginModelCall(
+        model_calls.Begin(
             tenant_id=task.tenant_id,
             id=spending.id,
             session_id=task.session_id,

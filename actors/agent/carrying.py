@@ -8,9 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ...storage import ledger, turns
+from ...storage import ledger
 from .. import ids, log, metrics
-from ..domain import transcript
 from ..domain.audit import Entry
 from ..domain.events import Event
 from ..domain.masking import masked
@@ -31,9 +30,9 @@ async def settle(work: Pass, call: Call, outcome: Output | None) -> Output:
     """Bring one call to its end: tell a denial, or run it. Answers its output as stored."""
     if outcome is not None:
         return await _conclude(work, call, outcome)
-    denial = _denial(call)
-    if denial is not None:
-        return await _conclude(work, call, denial)
+    denied = denial(call)
+    if denied is not None:
+        return await _conclude(work, call, denied)
     tool = CATALOGUE.get(call.tool)
     unfit = _unfit(tool, call)
     if unfit is not None:
@@ -48,7 +47,7 @@ async def settle(work: Pass, call: Call, outcome: Output | None) -> Output:
     return output
 
 
-def _denial(call: Call) -> Output | None:
+def denial(call: Call) -> Output | None:
     """What the model reads of a call a human refused, nobody decided in time, or was taken back."""
     if call.state != "failed":
         return None
@@ -127,7 +126,7 @@ async def _perform(work: Pass, tool: Plan[Any], call: Call, given: Any) -> Outpu
             message_id=message_id,
             plan=plan,
             bind=bind,
-            tell=_teller(call),
+            tell=teller(call),
             account=_accountant(task, call, now, start=True),
         )
     )
@@ -146,7 +145,7 @@ async def _order(work: Pass, tool: Order[Any], call: Call, given: Any) -> Output
                 now=now,
                 call=call,
                 driver=driver,
-                account=lambda: [_entry(task, call, now, "started", {}, None)],
+                account=lambda: [entry(task, call, now, "started", {}, None)],
             )
         )
     elif not await tool.repeatable(given, call.bound or {}, work.tools):
@@ -172,14 +171,14 @@ async def _conclude(work: Pass, call: Call, output: Output, record: Any = None) 
             message_id=message_id,
             output=output,
             record=record,
-            tell=_teller(call),
+            tell=teller(call),
             account=_accountant(task, call, now, start=False),
         )
     )
 
 
-def _teller(call: Call) -> Callable[[Output], Sequence[Event]]:
-    """The events of a result: the verdict first if a human was asked, then what came of it."""
+def teller(call: Call) -> Callable[[Output], Sequence[Event]]:
+    """Makes the events of a result: the verdict first if a human was asked, then what came of it."""
 
     def tell(output: Output) -> Sequence[Event]:
         about: dict[str, Any] = {"turn_id": call.turn_id, "tool_name": call.tool, "tool_call_id": call.call_id}
@@ -204,18 +203,19 @@ def _accountant(task: Task, call: Call, now: datetime, *, start: bool) -> Callab
         if call.effect == "read":
             return []
         if call.state == "failed":
-            return [_entry(task, call, now, "rejected", output, call.error)]
+            return [entry(task, call, now, "rejected", output, call.error)]
         if call.driver is None and not start:
             return []
         ok = ledger.verdict(output) == "succeeded"
         error = None if ok else str(output.get("error") or output.get("reason") or output.get("error_code"))
-        end = _entry(task, call, now, "succeeded" if ok else "failed", output, error)
-        return [_entry(task, call, now, "started", {}, None), end] if start else [end]
+        end = entry(task, call, now, "succeeded" if ok else "failed", output, error)
+        return [entry(task, call, now, "started", {}, None), end] if start else [end]
 
     return account
 
 
-def _entry(task: Task, call: Call, now: datetime, status: Any, output: Output, error: str | None) -> Entry:
+def entry(task: Task, call: Call, now: datetime, status: Any, output: Output, error: str | None) -> Entry:
+    """The audit entry of a tool's call."""
     return Entry(
         id=ids.uuid7(),
         tenant_id=task.tenant_id,
@@ -259,75 +259,4 @@ def requested(task: Task, ask: Ask, now: datetime) -> Entry:
         },
         entity_refs={"approval_id": ask.id, "tool_call_id": ask.call.id},
         approval_required=True,
-    )
-
-
-def ending(
-    work: Pass, state: Any, error: str | None, loaded: turns.PassContext | None, withdrawn_by: str | None
-) -> Callable[[int, datetime], turns.End]:
-    """The step that ends a pass. Where the turn is over for good, nothing of it is left open."""
-    task, turn_id = work.task, work.task.turn_id
-    events: list[Event] = []
-    calls = [] if loaded is None else [call for call in loaded.calls if not call.told]
-    lost = [call for call in calls if call.state == "executing"]
-    for call in lost:
-        events += _teller(call)(_unknown(call))
-    for call in calls:
-        if call.undecided:
-            about: dict[str, Any] = {"tool_name": call.tool, "tool_call_id": call.call_id}
-            about["approval_id"] = call.approval_id
-            events.append(
-                Event(kind="approval_denied", turn_id=turn_id, error_message="withdrawn", text="cancelled", **about)
-            )
-    if error is not None:
-        events.append(Event(kind="error", turn_id=turn_id, error_message=error))
-    events.append(Event(kind="final", turn_id=turn_id))
-    unanswered = tuple(
-        (ids.uuid7(), transcript.tool_result(call.call_id, call.tool, _never(call, error or "cancelled")))
-        for call in calls
-    )
-    partial_id, partial = ids.uuid7(), "".join(work.partial) or None
-    spent = None if work.spending is None or work.spending.refused is not None else work.spending.spent()
-    return lambda after, now: turns.End(
-        tenant_id=task.tenant_id,
-        session_id=task.session_id,
-        after=after,
-        now=now,
-        turn_id=turn_id,
-        ending=turns.Ending(state=state, error=error, ran_ms=work.ran_ms),
-        events=tuple(events),
-        partial=partial,
-        partial_id=partial_id,
-        unanswered=unanswered,
-        withdrawn=tuple(call for call in calls if call.undecided),
-        dropped=tuple(call for call in calls if not call.undecided and call not in lost),
-        lost=tuple((call, _unknown(call)) for call in lost),
-        user_id=withdrawn_by,
-        entries=(
-            *(_entry(task, call, now, "failed", _unknown(call), "outcome_unknown") for call in lost),
-            *(_cancelled(task, now, withdrawn_by) for _ in range(1) if state == "cancelled"),
-        ),
-        spent=spent,
-    )
-
-
-def _unknown(call: Call) -> Output:
-    """What model and human are told of a supplier's write nobody knows the outcome of."""
-    return {"error": f"outcome_unknown: {call.tool} was under way when its turn ended; look it up by hand"}
-
-
-def _never(call: Call, why: str) -> Output:
-    return _unknown(call) if call.state == "executing" else {"error": why}
-
-
-def _cancelled(task: Task, now: datetime, by: str | None) -> Entry:
-    return Entry(
-        id=ids.uuid7(),
-        tenant_id=task.tenant_id,
-        created_at=now,
-        kind="turn.cancelled",
-        status="succeeded",
-        actor_kind="human" if by else "system",
-        actor_id=by,
-        inputs={"turn_id": task.turn_id},
     )

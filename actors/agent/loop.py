@@ -14,18 +14,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
-from ...storage import turns
+from ...storage import endings, turns
 from ...storage.steps import Step
 from .. import ids, log, metrics
 from ..clock import Clock
 from ..domain import transcript
 from ..domain.approvals import approval_id
+from ..domain.audit import Author
 from ..domain.events import Event
 from ..domain.masking import hidden
 from ..domain.settings import TenantSettings
-from ..domain.turns import CALLS_PER_PASS, Ask, Brief, Call, CallState, LoopState
+from ..domain.turns import CALLS_PER_PASS, Ask, Brief, Call, CallState, LoopState, Message
 from ..runtime import Asks
-from . import accounting, carrying
+from . import accounting, carrying, closing
 from .desks import DESKS, ORCHESTRATOR_TOOLS, SPECIALISTS
 from .model import Answer, Delta, Model, ModelCall, ModelFailed
 from .prompts import brief_for, system_prompt
@@ -134,7 +135,7 @@ class Pass:
         try:
             return await self._advance(loaded)
         except Broken as broken:
-            return await self.stop("failed", str(broken))
+            return await self.stop("failed", str(broken), spare=True)
 
     async def _load(self) -> turns.PassContext:
         load = turns.LoadPass(tenant_id=self.task.tenant_id, session_id=self.task.session_id, turn_id=self.task.turn_id)
@@ -145,13 +146,16 @@ class Pass:
         for call in decided:
             await self._settle(call)
         undecided = any(call.undecided for call in self.calls)
+        own = [message for message in loaded.messages if message.turn_id == self.task.turn_id]
         if loaded.ride is not None:
             await self._ride(loaded.ride)
+        elif _unanswered(own):
+            pass
         elif undecided:
             return await self._end("waiting")
         elif self._lapsed():
             return await self._end("completed")
-        elif not decided and self._finished(loaded):
+        elif not decided and self._finished(own):
             if not self.state.handoffs:
                 return await self._end("completed")
             await self._next_desk()
@@ -167,9 +171,8 @@ class Pass:
         newest = max(call.decided_at for call in gated if call.decided_at is not None)
         return any(call.error == "expired" for call in gated if call.decided_at == newest)
 
-    def _finished(self, loaded: turns.PassContext) -> bool:
+    def _finished(self, own: Sequence[Message]) -> bool:
         """The present desk's last answer asked for nothing: only another desk can be left to hear."""
-        own = [message for message in loaded.messages if message.turn_id == self.task.turn_id]
         answered = bool(own) and own[-1].role == "assistant" and own[-1].sequence > self.state.brief_after
         return answered and self.task.again
 
@@ -245,10 +248,10 @@ class Pass:
         proposals = [await self._propose(block, place) for place, block in enumerate(asked)]
         asks = [each.ask for each in proposals if each.ask is not None]
         waits = bool(asks) and len(asks) == len(proposals)
-        ending = turns.Ending(state="waiting", ran_ms=self.ran_ms) if waits else None
+        ending = endings.Ending(state="waiting", ran_ms=self.ran_ms) if waits else None
         if not asked and not self.state.handoffs:
             still = any(call.undecided for call in self.calls)  # words rode along with one of several decisions
-            ending = turns.Ending(state="waiting" if still else "completed", ran_ms=self.ran_ms)
+            ending = endings.Ending(state="waiting" if still else "completed", ran_ms=self.ran_ms)
         await self._store_answer(answer, [event for each in proposals for event in each.events], ending, proposals)
         if ending is not None:
             return ending.state
@@ -274,7 +277,7 @@ class Pass:
                 desk=handoffs[0].domain, brief=handoffs[0], brief_after=-1, handoffs=tuple(handoffs[1:])
             )
         over = not stranger and (not handoffs or bool(questions)) and not unknown
-        ending = turns.Ending(state="completed", ran_ms=self.ran_ms) if over else None
+        ending = endings.Ending(state="completed", ran_ms=self.ran_ms) if over else None
         place = await self._store_answer(answer, events, ending, (), own)
         if unknown:
             raise Broken(f"desk_unknown: {unknown[0]}")
@@ -292,7 +295,7 @@ class Pass:
         self,
         answer: Answer,
         events: Sequence[Event],
-        ending: turns.Ending | None,
+        ending: endings.Ending | None,
         proposals: Sequence[Proposal],
         own: Sequence[tuple[str, Mapping[str, Any]]] = (),
     ) -> int:
@@ -405,20 +408,24 @@ class Pass:
     async def _end(self, state: Any) -> str:
         return await self.stop(state, None)
 
-    async def stop(self, state: Any, error: str | None, *, withdrawn_by: str | None = None) -> str:
+    async def stop(self, state: Any, error: str | None, *, spare: bool = False, by: Author | None = None) -> str:
         """End the pass: the error if there is one, and ``final``. Failing or cancelling leaves no call open.
 
+        With ``spare`` a turn that has asked humans something waits for them all the same. ``by`` is who cancelled.
         Answers the turn's state, which is another one if the pass had come to its ``final`` already.
         """
-        loaded = None
         if state in ("failed", "cancelled"):
             await self.ports.recorder.landed()
-            loaded = await self._load()
-        end = carrying.ending(self, state, error, loaded, withdrawn_by)
-        return await self.ports.recorder.write(end)
+        return await self.ports.recorder.write(closing.ending(self, state, error, spare=spare, by=by))
 
     def _event(self, kind: Any, tool: str, call_id: str, **more: Any) -> Event:
         return Event(kind=kind, turn_id=self.task.turn_id, tool_name=tool, tool_call_id=call_id, **more)
+
+
+def _unanswered(own: Sequence[Message]) -> bool:
+    """Somebody's words stand behind the last of the model's."""
+    spoken = [message.role for message in own if message.role != "tool"]
+    return bool(spoken) and spoken[-1] == "user"
 
 
 def _shown(block: Mapping[str, Any]) -> dict[str, Any]:

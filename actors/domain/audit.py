@@ -35,6 +35,14 @@ class Origin:
         return common
 
 
+@dataclass(frozen=True, slots=True)
+class Author:
+    """The person behind an act, and where the request for it came from."""
+
+    user_id: str
+    origin: Origin
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One audit event before it has a place in the chain. JSON values hold strings, ints, bools and nulls only."""

@@ -58,4 +58,4 @@ async def test_b26_a_cancel_waits_for_a_suppliers_write_and_keeps_what_it_did(
     asked = sorted(block["id"] for block in blocks if block["type"] == "tool_use")
     assert asked == sorted(block["tool_use_id"] for block in blocks if block["type"] == "tool_result")
     audit = "SELECT array_agg(status ORDER BY seq) FROM audit_events WHERE kind = 'book_flight'"
-    assert await admin.value(audit) == ["started", "succeeded"]
+    assert await admin.value(audit) == ["started", "succeeded", "rejected"]

@@ -17,7 +17,7 @@ from voyagent.actors.agent.rehearsal import Break, Failure, Gate, Hang, Raw, Reh
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
 from voyagent.actors.root import Tree
 from voyagent.http.service import Service
-from voyagent.storage import ledger, turns
+from voyagent.storage import ledger, model_calls, turns
 from voyagent.storage.group_commit import EventWriter
 
 DESK = Turn(ToolUse("handoff", {"domain": "ticketing_visa", "goal": "book"}))
@@ -139,7 +139,7 @@ def once(original: Any) -> Any:
 
 PLACES = [
     (turns.LoadPass, "run"),
-    (turns.BeginModelCall, "run"),
+    (model_calls.Begin, "run"),
     (turns.Answer, "run"),
     (ledger.Perform, "run"),
     (ledger.Result, "run"),

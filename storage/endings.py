@@ -1,0 +1,115 @@
+"""The end of a pass: where it leaves its turn, and what becomes of calls nothing was told of yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ..actors.domain import audit as audits
+from ..actors.domain.events import Event
+from ..actors.domain.turns import Call, TurnState
+from . import ledger
+from .model_calls import Spent, settle
+from .steps import Line, Step, Written, add_message
+
+if TYPE_CHECKING:
+    from .engine import Connection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a pass ends: the turn's next state, and the error it leaves."""
+
+    state: TurnState
+    error: str | None = None
+    ran_ms: int = 0
+
+
+END_TURN = """
+UPDATE turns SET state = $4, error = $5, ran_ms = ran_ms + $6, attempts = 0,
+                 ended_at = CASE WHEN $4 IN ('completed', 'failed', 'cancelled') THEN $7::timestamptz END
+ WHERE tenant_id = $1 AND session_id = $2 AND id = $3
+"""
+
+
+async def end_turn(db: Connection, step: Step[Any], turn_id: str, ending: Ending) -> None:
+    """Move the turn to where its pass left it."""
+    await db.execute(
+        END_TURN, step.tenant_id, step.session_id, turn_id, ending.state, ending.error, ending.ran_ms, step.now
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """What becomes of a call nothing was told of when its turn is over for good.
+
+    ``unanswered`` is the result block the transcript lacks, under its message's id. ``lost`` is the output of a call
+    that ran to an unknown outcome.
+    """
+
+    events: Sequence[Event] = ()
+    unanswered: tuple[str, Mapping[str, Any]]
+    lost: Mapping[str, Any] | None = None
+    entries: Sequence[audits.Entry] = ()
+
+
+Close = Callable[[Call, datetime], Closing]
+
+STATE = "SELECT state FROM turns WHERE tenant_id = $1 AND session_id = $2 AND id = $3 FOR UPDATE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End(Step[str]):
+    """End a pass: completed, waiting, failed or cancelled.
+
+    Answers the turn's state. A pass that has come to its ``final`` already is left as it is: it has only one.
+    ``partial`` are words already told of an answer that broke off; they are kept. ``close`` ends each call nothing was
+    told of, as the transaction finds it; approvals nobody has decided are withdrawn by ``user_id`` for ``reason``.
+    With ``spare`` a turn that has such calls waits instead of failing: what a human decides of them still counts.
+    """
+
+    turn_id: str
+    ending: Ending
+    events: tuple[Event, ...]
+    partial: str | None = None
+    partial_id: str | None = None
+    close: Close | None = None
+    spare: bool = False
+    user_id: str | None = None
+    reason: str = "cancelled"
+    entries: tuple[audits.Entry, ...] = ()
+    spent: Spent | None = None
+
+    async def run(self, db: Connection) -> Written[str]:
+        found = await db.fetchval(STATE, self.tenant_id, self.session_id, self.turn_id)
+        if found != "running":
+            return Written(str(found), ())
+        if self.partial and self.partial_id is not None:
+            words = Line("assistant", [{"type": "text", "text": self.partial}])
+            await add_message(db, self, self.partial_id, self.turn_id, words)
+        ending, closings = self.ending, []
+        calls = [] if self.close is None else await ledger.calls_of(db, self.tenant_id, self.turn_id)
+        untold = [call for call in calls if not call.told]
+        if self.spare and untold:
+            ending = replace(ending, state="waiting")
+        elif self.close is not None:
+            closings = [await self._close(db, call, self.close(call, self.now)) for call in untold]
+        if self.spent is not None:
+            await settle(db, self.tenant_id, self.spent)
+        await end_turn(db, self, self.turn_id, ending)
+        events = [event for closing in closings for event in closing.events]
+        entries = [entry for closing in closings for entry in closing.entries]
+        return await self.write(db, str(ending.state), [*events, *self.events], [*entries, *self.entries])
+
+    async def _close(self, db: Connection, call: Call, closing: Closing) -> Closing:
+        message_id, block = closing.unanswered
+        await add_message(db, self, message_id, self.turn_id, Line("tool", [block]))
+        if closing.lost is not None:
+            await ledger.lose(db, self, call, closing.lost)
+        elif call.undecided:
+            await ledger.withdraw(db, self, call, self.user_id, self.reason)
+        else:
+            await ledger.drop(db, self, call, "withdrawn")
+        return closing
