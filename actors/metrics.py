@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import ClassVar, Protocol
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import REGISTRY, Gauge
+
+from .tallies import Counter, Counters, Histograms
 
 __all__ = ["REGISTRY", "ActorMeter", "OperationMeter"]
-
-disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 _TO_60 = (*_SECONDS, 20.0, 30.0, 60.0)
@@ -23,16 +23,16 @@ _FROM_1_MS = (0.001, 0.0025, *_SECONDS)
 _POWERS = tuple(float(2**power) for power in range(11))
 
 
-def _counter(name: str, says: str, *labels: str) -> Counter:
-    return Counter(f"voyagent_{name}", says, labels)
+def _counter(name: str, says: str, *labels: str) -> Counters:
+    return Counters(f"voyagent_{name}", says, labels)
 
 
 def _gauge(name: str, says: str, *labels: str) -> Gauge:
     return Gauge(f"voyagent_{name}", says, labels)
 
 
-def _histogram(name: str, says: str, *labels: str, buckets: Sequence[float] = _SECONDS) -> Histogram:
-    return Histogram(f"voyagent_{name}", says, labels, buckets=buckets)
+def _histogram(name: str, says: str, *labels: str, buckets: Sequence[float] = _SECONDS) -> Histograms:
+    return Histograms(f"voyagent_{name}", says, labels, buckets)
 
 
 API_REQUESTS_TOTAL = _counter("api_requests_total", "Requests answered, by route template.", "method", "path", "status")

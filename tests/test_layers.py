@@ -21,6 +21,8 @@ ROWS = {
     "actors/clock.py": 2,
     "actors/ids.py": 2,
     "actors/metrics.py": 2,
+    "actors/tallies.py": 2,
+    "actors/garbage.py": 2,
     "actors/log.py": 2,
     "actors/config*.py": 2,
     "storage/*": 3,

@@ -207,11 +207,11 @@ async def test_r17_with_storage_away_every_way_in_is_503(house: House, refusal: 
 async def test_the_refusal_stands_when_its_event_cannot_be_written(house: House, refusal: Code, until: Until) -> None:
     await house.sign_up()
     await house.db.execute("ALTER TABLE audit_events ADD CONSTRAINT broken CHECK (false) NOT VALID")
-    before = metrics.AUDIT_WRITE_FAILURES_TOTAL._value.get()
+    before = metrics.AUDIT_WRITE_FAILURES_TOTAL.labels().value
     assert await refusal(house.sign_in(password="wrong")) == "invalid_credentials"
 
     async def counted() -> bool:
-        return metrics.AUDIT_WRITE_FAILURES_TOTAL._value.get() > before
+        return metrics.AUDIT_WRITE_FAILURES_TOTAL.labels().value > before
 
     await until(counted)
     assert house.ref.is_alive()

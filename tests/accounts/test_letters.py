@@ -452,13 +452,13 @@ async def test_r53_a_letter_nobody_takes_for_three_days_is_dead_and_counted(desk
     who = (await house.sign_up()).principal
     await desk.change(who)
     dead = mail.metrics.MAIL_LETTERS_TOTAL.labels("password_changed", "dead")
-    before = dead._value.get()
+    before = dead.value
     desk.postbox.away = True
     await desk.deliver()
     await house.db.execute("UPDATE outbox SET created_at = $1, due_at = $1", house.clock.now() - mail.PATIENCE)
     await desk.deliver()
     assert await house.db.fetchval("SELECT state FROM outbox") == "dead"
-    assert dead._value.get() == before + 1
+    assert dead.value == before + 1
 
 
 async def test_a_letter_whose_token_has_lapsed_is_dropped(strict: Desk, house: House) -> None:

@@ -23,7 +23,7 @@ MakeCall = Callable[..., ModelCall]
 
 
 def count(outcome: str) -> float:
-    return float(metrics.MODEL_CALLS_TOTAL.labels("claude-sonnet-5-5", outcome)._value.get())
+    return float(metrics.MODEL_CALLS_TOTAL.labels("claude-sonnet-5-5", outcome).value)
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 529, 408])

@@ -288,12 +288,12 @@ async def test_r9_whoever_errs_as_often_as_is_free_and_then_is_right_waits_for_n
 
 async def test_r9_a_hundred_guesses_at_once_are_no_more_than_six(desk: Desk) -> None:
     await desk.turn_totp_on()
-    judged = metrics.AUTH_ATTEMPTS_TOTAL.labels("sign_in_totp", "totp_invalid")._value
-    before = judged.get()
+    judged = metrics.AUTH_ATTEMPTS_TOTAL.labels("sign_in_totp", "totp_invalid")
+    before = judged.value
     wrong = OPERATIONS["sign-in-totp"].wrong
     told = await asyncio.gather(*(wrong(desk) for _ in range(100)))
     assert sorted({one.status for one in told}) == [401, 429]
-    assert sum(one.status == 401 for one in told) == judged.get() - before == 6
+    assert sum(one.status == 401 for one in told) == judged.value - before == 6
 
 
 async def test_r9_the_free_attempts_are_configurable(desks: Callable[..., Any]) -> None:
@@ -447,8 +447,8 @@ async def test_r30_twenty_reset_requests_from_twenty_networks_are_five_letters(d
 
 
 async def test_r51_the_first_refusal_of_each_wait_is_in_the_audit_and_of_nobody_none(desk: Desk) -> None:
-    counter = metrics.AUTH_THROTTLED_TOTAL.labels("sign_in", "pair")._value
-    before = counter.get()
+    counter = metrics.AUTH_THROTTLED_TOTAL.labels("sign_in", "pair")
+    before = counter.value
     for email in (EMAIL, "nobody@example.com"):
         for _ in range(6):
             await desk.sign_in(WRONG, email=email)
@@ -466,18 +466,18 @@ async def test_r51_the_first_refusal_of_each_wait_is_in_the_audit_and_of_nobody_
         assert (event["status"], event["actor_kind"], event["actor_id"]) == ("rejected", "system", None)
         assert str(event["tenant_id"]) == desk.user["tenant_id"]
         assert json.loads(event["entity_refs"]) == {"user_id": desk.user["id"]}
-    assert counter.get() - before == 9
+    assert counter.value - before == 9
 
 
 async def test_r52_a_thousand_refusals_are_one_row_and_an_exact_count(desk: Desk) -> None:
-    counter = metrics.AUTH_THROTTLED_TOTAL.labels("sign_in", "pair")._value
+    counter = metrics.AUTH_THROTTLED_TOTAL.labels("sign_in", "pair")
     for _ in range(6):
         await desk.sign_in(WRONG)
-    before = counter.get()
+    before = counter.value
     for _ in range(20):
         told = await asyncio.gather(*(desk.sign_in(WRONG) for _ in range(50)))
         assert {one.status for one in told} == {429}
-    assert counter.get() - before == 1_000
+    assert counter.value - before == 1_000
     await desk.until("SELECT count(*) FROM audit_events WHERE kind = 'auth.throttled'", 1)
     await desk.until("SELECT count(*) FROM audit_events WHERE kind = 'auth.sign_in_failed'", 6)
 

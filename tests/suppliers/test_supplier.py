@@ -154,7 +154,7 @@ def trouble(code: Any = "transient", **parts: Any) -> SupplierError:
 
 
 def requests(outcome: str) -> float:
-    return float(metrics.SUPPLIER_REQUESTS_TOTAL.labels("fake", outcome)._value.get())
+    return float(metrics.SUPPLIER_REQUESTS_TOTAL.labels("fake", outcome).value)
 
 
 def breaker_gauge() -> float:
