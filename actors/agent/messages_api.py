@@ -24,6 +24,7 @@ from . import sse
 from .assembly import Assembly, Broken, Usage
 from .model import Answer, Delta, ModelCall, ModelFailed
 from .request import marked_messages, marked_tools, system_blocks
+from .silence import Silence, chunks
 from .trouble import TROUBLE, cause, judge, retry_after
 
 _log = log.get("model")
@@ -104,18 +105,21 @@ class AnthropicModel:
         self, client: AsyncAnthropic, call: ModelCall, attempt: Assembly, tries: _Tries
     ) -> AsyncGenerator[str, None]:
         """The words of one attempt; what else the stream says is gathered in ``attempt``."""
-        stream = await client.messages.create(
-            model=call.model,
-            max_tokens=call.max_tokens,
-            system=cast("Any", system_blocks(call.system)) or anthropic.omit,
-            tools=cast("Any", marked_tools(call.tools)) or anthropic.omit,
-            messages=cast("Any", marked_messages(call.messages)),
-            stream=True,
-        )
+        async with asyncio.timeout(SILENCE):
+            stream = await client.messages.create(
+                model=call.model,
+                max_tokens=call.max_tokens,
+                system=cast("Any", system_blocks(call.system)) or anthropic.omit,
+                tools=cast("Any", marked_tools(call.tools)) or anthropic.omit,
+                messages=cast("Any", marked_messages(call.messages)),
+                stream=True,
+            )
         tries.opened = True
+        silence = Silence(stream.close, SILENCE)
         try:
-            decoder, chunks = sse.Decoder(), stream.response.aiter_bytes()
-            async for chunk in chunks:
+            decoder, body = sse.Decoder(), chunks(stream.response)
+            async for chunk in body:
+                silence.heard()
                 for name, data in decoder.feed(chunk):
                     known = attempt.usage
                     text = attempt.take(name, data)
@@ -125,9 +129,10 @@ class AnthropicModel:
                         tries.told = True
                         yield text
                 if attempt.complete:
-                    await _read_out(chunks)
+                    await _read_out(body)
                     break
         finally:
+            silence.end()
             with contextlib.suppress(*TROUBLE):  # it has broken already, or nobody needs it any more
                 await stream.close()
 
@@ -209,11 +214,11 @@ def _whole(attempt: Assembly, tries: _Tries) -> Answer:
     return Answer(attempt.blocks(), attempt.stop_reason or "", tries.spent or Usage())
 
 
-async def _read_out(chunks: AsyncIterator[bytes]) -> None:
+async def _read_out(body: AsyncIterator[bytes]) -> None:
     """Read the response to its end, which is on its way; a connection that is left unread cannot be used again."""
     with contextlib.suppress(*TROUBLE):  # the answer is whole: how the connection ends concerns nobody
         async with asyncio.timeout(FAREWELL):
-            async for _ in chunks:
+            async for _ in body:
                 pass
 
 
@@ -226,7 +231,7 @@ def _client(key: str, base_url: str) -> AsyncAnthropic | None:
         base_url=base_url,
         max_retries=0,
         http_client=DefaultAioHttpClient(
-            timeout=httpx2.Timeout(SILENCE, connect=5.0), trust_env=not _is_loopback(base_url)
+            timeout=httpx2.Timeout(None, connect=5.0), trust_env=not _is_loopback(base_url)
         ),
     )
 

@@ -1,0 +1,97 @@
+"""A model that says nothing any more is given up; one that only thinks for long is not."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import httpx2
+import pytest
+
+from voyagent.actors.agent import messages_api
+from voyagent.actors.agent.model import ModelCall
+from voyagent.actors.agent.rehearsal import Gate, Hang, Rehearsal, Text, Turn
+from voyagent.actors.agent.silence import Silence, chunks
+
+Listen = Callable[..., Coroutine[Any, Any, Any]]
+MakeCall = Callable[..., ModelCall]
+BRIEF = 0.2
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages_api, "SILENCE", BRIEF)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_b27_a_stream_that_falls_silent_after_a_word_is_closed_and_told_as_unavailable(
+    rehearsal: Rehearsal, listen: Listen, heard: Any, call_of: MakeCall
+) -> None:
+    gate = Gate()
+    rehearsal.play(Turn(Text.split("One", " two"), gate=gate))
+    await gate.release()
+    async with asyncio.timeout(10):
+        await listen(call_of(), heard)
+    assert heard.deltas == ["One"]
+    assert heard.failure.code == "model_unavailable"
+    received = await rehearsal.received(1)
+    async with asyncio.timeout(2):
+        await received.left.wait()
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("reply", ["before its first word", "before its head"])
+async def test_b27_silence_before_the_first_word_is_tried_again(
+    reply: str, rehearsal: Rehearsal, listen: Listen, heard: Any, call_of: MakeCall
+) -> None:
+    silent = Hang(cut=False) if reply == "before its head" else Turn("Never.", gate=Gate())
+    rehearsal.play(silent, Turn("Here I am."))
+    async with asyncio.timeout(10):
+        await listen(call_of(), heard)
+    assert heard.text == "Here I am."
+    assert rehearsal.count == 2
+
+
+async def test_whoever_is_heard_now_and_then_is_left_alone() -> None:
+    closed = asyncio.Event()
+
+    async def close() -> None:
+        closed.set()
+
+    silence = Silence(close, BRIEF)
+    for _ in range(4):
+        await asyncio.sleep(BRIEF / 2)
+        silence.heard()
+    assert not closed.is_set()
+    async with asyncio.timeout(5):
+        await closed.wait()
+    silence.end()
+
+
+async def test_what_is_waited_for_no_more_is_not_closed() -> None:
+    closed: list[bool] = []
+
+    async def close() -> None:
+        closed.append(True)
+
+    Silence(close, 0.02).end()
+    await asyncio.sleep(0.06)
+    assert not closed
+
+
+async def test_an_encoded_body_goes_through_its_decoder() -> None:
+    said = b"data: {}\n\n" * 50
+
+    class Body(httpx2.AsyncByteStream):
+        def __init__(self, data: bytes) -> None:
+            self.data = data
+
+        async def __aiter__(self) -> Any:
+            yield self.data[:7]
+            yield self.data[7:]
+
+    for headers, data in (({}, said), ({"content-encoding": "gzip"}, gzip.compress(said))):
+        response = httpx2.Response(200, headers=headers, stream=Body(data))
+        assert b"".join([chunk async for chunk in chunks(response)]) == said
