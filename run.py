@@ -14,14 +14,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from voyagent.actors import doctor, log
+from voyagent.actors import doctor, garbage, log
 from voyagent.actors.agent.rehearsal import KEY, Rehearsal
 from voyagent.actors.config import ConfigurationError, Settings, variable
 from voyagent.actors.domain.errors import Refusal
 from voyagent.actors.seed import seed
 from voyagent.http import openapi
 from voyagent.http.routes import ROUTES
-from voyagent.http.service import Service, settle, until_ended
+from voyagent.http.service import Service, until_ended
 from voyagent.storage import agencies, audit, migrate
 from voyagent.storage.embedded import EmbeddedError, EmbeddedServers, InUse
 from voyagent.storage.engine import Engine
@@ -45,7 +45,7 @@ async def serve(settings: Settings) -> int:
         settings = await parts.enter_async_context(model(settings))
         await migrated(settings)
         service = await parts.enter_async_context(Service(settings))
-        settle()
+        garbage.settle()
         welcome(service)
         on_purpose = await until_ended(service, asked)
         asyncio.get_running_loop().call_later(settings.drain_seconds + STOP_SECONDS, os._exit, FAILED)

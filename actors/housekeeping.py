@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 from ..storage import approvals, pruning, turns, usage
-from . import log, metrics, session
+from . import garbage, log, metrics, session
 from .clock import Clock, Timer
 from .domain.errors import Refusal, Unavailable
+from .metrics import ActorMeter
 from .runtime import Actor, Asks, Message
+from .turn import TurnActor
 from .upkeep import Upkeep
 
 _log = log.get(__name__)
@@ -79,6 +81,8 @@ class HousekeepingActor(Actor):
             pause = RETRY_SECONDS
         finally:
             self.looking = False
+        if not ActorMeter.of(TurnActor.__name__).mailboxes:
+            garbage.sweep()
         self._look_in(pause)
 
     def _look_in(self, seconds: float) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -86,12 +85,6 @@ class Service:
 
     def _useful(self) -> dict[str, Look]:
         return {} if self.system.redis is None else {REDIS: self.system.redis.answers}
-
-
-def settle() -> None:
-    """Spare the garbage collector what the start has left in memory: each full collection would stop the loop 0.1 s."""
-    gc.collect()
-    gc.freeze()
 
 
 async def until_ended(service: Service, asked: asyncio.Event) -> bool:

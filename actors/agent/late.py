@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+from .. import garbage
 from ..clock import Clock
 from .model import Answer, Delta, ModelCall
 
@@ -32,6 +33,7 @@ class LateModel:
     async def _load(self) -> AnthropicModel:
         module = await asyncio.to_thread(importlib.import_module, ".messages_api", __package__)
         self._client = module.AnthropicModel(*self._given)
+        garbage.spare()
         return self._client
 
     def stream(self, call: ModelCall) -> AsyncGenerator[Delta | Answer, None]:

@@ -20,7 +20,7 @@ from typing import Any
 
 from aiohttp import web
 
-from voyagent.actors import log, session
+from voyagent.actors import garbage, log, session
 from voyagent.actors.agent.rehearsal import Rehearsal
 from voyagent.actors.agent.rehearsed.pace import Pace
 from voyagent.actors.config import Settings
@@ -30,7 +30,7 @@ from voyagent.actors.ids import turn_id
 from voyagent.actors.metrics import ActorMeter
 from voyagent.actors.session import SessionActor
 from voyagent.actors.storage import Append
-from voyagent.http.service import Service, settle
+from voyagent.http.service import Service
 from voyagent.storage.steps import EventRow
 
 PATIENCE = 30.0
@@ -86,7 +86,8 @@ class Served:
 
     async def start(self) -> str:
         await self.service.start()
-        settle()
+        await self.service.system._model.load()  # what it loads is set aside as it is there, with sessions made before
+        garbage.settle()
         return self.service.url
 
     async def cpu(self) -> float:
