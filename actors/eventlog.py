@@ -30,6 +30,34 @@ class Frame(NamedTuple):
     encoded: bytes
 
 
+class Batch(NamedTuple):
+    """Events published together, as one piece of bytes for whoever has all before them."""
+
+    first: int
+    last: int
+    turn_id: str
+    """Of all of them; empty if they are of several."""
+    final: bool
+    encoded: bytes
+
+    @classmethod
+    def of(cls, frames: Sequence[Frame]) -> Batch:
+        """At least one frame."""
+        if len(frames) == 1:  # as nearly always
+            [one] = frames
+            return cls(one.seq, one.seq, one.turn_id, one.kind == "final", one.encoded)
+        turns = {each.turn_id for each in frames}
+        return cls(
+            frames[0].seq,
+            frames[-1].seq,
+            turns.pop() if len(turns) == 1 else "",
+            any(each.kind == "final" for each in frames),
+            b"".join(each.encoded for each in frames),
+        )
+
+
+Take = Callable[[bytes, int], bool]
+"""Takes so many events on the spot, or says no; they are fetched by ``Feed.take`` then."""
 Older = Callable[[int, int], Awaitable[Sequence[Frame]]]
 """Reads events behind the first id up to the second from the table, at most some hundreds at once."""
 Gap = Callable[[int], bytes]
@@ -59,15 +87,21 @@ class EventLog:
         """The oldest id in the ring; one beyond the newest if it is empty."""
         return self._ring[0].seq if self._ring else self.last + 1
 
-    def publish(self, frames: Iterable[Frame]) -> None:
-        """Add stored events and ring every viewer's bell."""
-        for each in frames:
+    def publish(self, fresh: Sequence[Frame]) -> None:
+        """Add stored events, at least one; a viewer gets them on the spot, or his bell rings."""
+        for each in fresh:
             self._ring.append(each)
             self._size += len(each.encoded)
             self.last = each.seq
+        self._trim()
+        batch = Batch.of(fresh)
+        for feed in self.feeds:
+            if not feed.hand(batch):
+                feed.bell.set()
+
+    def _trim(self) -> None:
         while len(self._ring) > self._cap or (self._size > RING_BYTES and len(self._ring) > 1):
             self._size -= len(self._ring.popleft().encoded)
-        self.ring()
 
     def pruned(self, through: int) -> None:
         """Text up to this id has been removed from the table: what of it is kept is read from there."""
@@ -152,6 +186,7 @@ class Feed:
         self.before = before
         self.finally_ = finally_
         self.bell = asyncio.Event()
+        self.taker: Take | None = None
         self.last_final: str | None = None
         self.events = 0
         self._turns = set(until.turns)
@@ -167,6 +202,20 @@ class Feed:
     def ended(self) -> bool:
         """All that was to be sent has been taken."""
         return self._ended
+
+    def hand(self, batch: Batch) -> bool:
+        """Whether the viewer took new events on the spot. Whatever needs a look is left to ``take``."""
+        if (
+            self.taker is None
+            or self.after + 1 != batch.first
+            or batch.final
+            or (self.only is not None and self.only != batch.turn_id)
+            or self._announced < self.log.pruned_through
+            or not self.taker(batch.encoded, batch.last - self.after)
+        ):
+            return False
+        self.after = batch.last
+        return True
 
     async def take(self) -> bytes:
         """The bytes of everything new, at most 256 KiB; empty when there is nothing yet. Sets ``ended``."""

@@ -159,3 +159,84 @@ async def test_pruned_frames_leave_the_ring_but_the_newest_stays() -> None:
     assert await drain(Feed(log, after=0, until=Until(replay=True))) == b"".join(f.encoded for f in table.frames)
     log.pruned(5)
     assert (log.first, log.last, log.pruned_through) == (5, 5, 5)
+
+
+class Eager:
+    """A viewer that takes events on the spot, as long as it likes to."""
+
+    def __init__(self, feed: Feed) -> None:
+        self.feed = feed
+        self.took: list[bytes] = []
+        self.willing = True
+        feed.taker = self.take
+
+    def take(self, data: bytes, events: int) -> bool:
+        if self.willing:
+            self.took.append(data)
+            assert data.count(b"data: ") == events
+        return self.willing
+
+
+async def test_a_viewer_that_has_all_before_takes_new_events_on_the_spot() -> None:
+    table, log = fresh()
+    table.add(log)
+    feed = Feed(log, after=0, until=Until(live=True))
+    viewer = Eager(feed)
+    table.add(log)
+    assert not viewer.took
+    assert feed.bell.is_set()
+    assert await drain(feed) == b"".join(each.encoded for each in table.frames)
+    third = table.add(log)
+    assert viewer.took == [third.encoded]
+    assert (feed.after, feed.bell.is_set()) == (3, False)
+    viewer.willing = False
+    fourth = table.add(log)
+    assert feed.bell.is_set()
+    assert await drain(feed) == fourth.encoded
+
+
+async def test_an_end_is_left_to_whoever_ends_the_stream() -> None:
+    table, log = fresh()
+    feed = Feed(log, after=0, until=Until(turns=frozenset(["t-1"])))
+    viewer = Eager(feed)
+    table.add(log)
+    last = table.add(log, "final")
+    assert len(viewer.took) == 1
+    assert await drain(feed) == last.encoded
+    assert feed.ended
+
+
+async def test_a_viewer_of_one_turn_takes_nothing_of_another() -> None:
+    table, log = fresh()
+    viewer = Eager(Feed(log, after=0, until=Until(turns=frozenset(["t-2"])), only="t-2"))
+    table.add(log, turn="t-1")
+    assert not viewer.took
+    assert await drain(viewer.feed) == b""
+    second = table.add(log, turn="t-2")
+    assert viewer.took == [second.encoded]
+
+
+async def test_a_gap_is_told_before_anything_new() -> None:
+    table = Table()
+    log = EventLog(0, 0, table.older, cap=20, gap=lambda through: b"gap %d\n" % through)
+    first = table.add(log)
+    table.add(log)
+    feed = Feed(log, after=0, until=Until(live=True))
+    viewer = Eager(feed)
+    log.pruned(1)
+    table.frames.remove(first)
+    assert await drain(feed) == b"gap 1\n" + table.frames[0].encoded
+    table.add(log)
+    assert len(viewer.took) == 1
+
+
+async def test_events_published_together_are_taken_as_one_piece() -> None:
+    table, log = fresh()
+    viewer = Eager(Feed(log, after=0, until=Until(live=True)))
+    made = [Frame(seq, turn, "text_delta", frame("{}", seq)) for seq, turn in ((1, "t-1"), (2, "t-2"))]
+    log.publish(made)
+    assert viewer.took == [made[0].encoded + made[1].encoded]
+    only = Eager(Feed(log, after=2, until=Until(live=True), only="t-1"))
+    log.publish([made[0]._replace(seq=3), made[1]._replace(seq=4)])
+    assert not only.took
+    assert table.reads == 0
