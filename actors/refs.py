@@ -64,6 +64,9 @@ class Asks(Protocol):
     def tell(self, message: Message[Any]) -> None:
         """Send and forget. Raises ``MailboxFull``; to a dead actor it is a dead letter."""
 
+    def post(self, message: Message[R]) -> asyncio.Future[R]:
+        """The reply as a future, for whoever keeps the time himself; has a ``Refusal``, or ``ActorFailed``."""
+
 
 class Takes(Protocol):
     """Whatever an envelope may be handed on to."""
@@ -206,7 +209,19 @@ State = Literal["starting", "running", "stopping", "ended"]
 class Life:
     """What may be known of an actor from outside: its state and figures, and who wants to hear of its end."""
 
-    __slots__ = ("branches", "failure", "handled", "heir", "leaving", "sleeper", "started", "state", "task", "watcher")
+    __slots__ = (
+        "at_once",
+        "branches",
+        "failure",
+        "handled",
+        "heir",
+        "leaving",
+        "sleeper",
+        "started",
+        "state",
+        "task",
+        "watcher",
+    )
 
     def __init__(self) -> None:
         self.state: State = "starting"
@@ -221,6 +236,8 @@ class Life:
         """Is offered the mail left unread, for the next incarnation."""
         self.sleeper: Callable[[int], None] | None = None
         """Hears that the actor would sleep, and how many messages it had handled when it said so."""
+        self.at_once: Callable[[Letter], None] | None = None
+        """Handles an express letter here and now; set while the actor runs."""
         self.branches: Callable[[], dict[str, Any]] | None = None
         """A supervisor's children, as data."""
 
@@ -234,6 +251,7 @@ class Ref(pykka.ActorRef["Actor"]):
         self.life = Life()
         self.meter = ActorMeter.of(self.actor_class.__name__)
         self._limit = self.actor_class.mailbox
+        self._express = self.actor_class.express
 
     @overload  # type: ignore[override]  # Pykka answers a future; ours is awaited
     def ask(self, message: Message[R], within: float = 10.0) -> Coroutine[Any, Any, R]: ...
@@ -258,6 +276,18 @@ class Ref(pykka.ActorRef["Actor"]):
         finally:
             deadline.cancel()
 
+    def post(self, message: Message[R]) -> asyncio.Future[R]:
+        """The reply as a future, which nothing ends but an answer or this actor's death: keep the time yourself."""
+        reply: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        try:
+            taken = self.deliver(envelop(message, reply))
+        except MailboxFull as full:
+            refuse(reply, full)
+        else:
+            if not taken:
+                refuse(reply, ActorDead())
+        return reply
+
     def _lapse(self, reply: asyncio.Future[Any]) -> None:
         if not reply.done():
             self.meter.ask_timeouts.inc()
@@ -274,6 +304,9 @@ class Ref(pykka.ActorRef["Actor"]):
         """Put a letter in the mailbox; false if the actor is dead. Raises ``MailboxFull``."""
         if self.actor_stopped.is_set():
             return False
+        if self.life.at_once is not None and type(letter.message) in self._express and self.inbox.empty():
+            self.life.at_once(letter)
+            return True
         if len(self.inbox) >= self._limit:
             self.meter.mailbox_full.inc()
             raise MailboxFull
@@ -339,6 +372,14 @@ class Address:
     def ask(self, message: Message[R], within: float = 10.0) -> Coroutine[Any, Any, R]:
         """The reply; ``Unavailable("overloaded")`` while the child is being restarted."""
         return _nobody() if self._ref is None else self._ref.ask(message, within)
+
+    def post(self, message: Message[R]) -> asyncio.Future[R]:
+        """The reply as a future; ``Unavailable("overloaded")`` while the child is being restarted."""
+        if self._ref is not None:
+            return self._ref.post(message)
+        reply: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        refuse(reply, ActorDead())
+        return reply
 
     def tell(self, message: Message[Any]) -> None:
         """Send and forget; a dead letter while the child is being restarted."""

@@ -73,6 +73,11 @@ class Actor(pykka.Actor):
 
     mailbox: ClassVar[int] = 1_000
     """Messages that may wait before senders are told ``MailboxFull``."""
+    express: ClassVar[frozenset[type]] = frozenset()
+    """Messages ``at_once`` handles as they are sent, in their sender's time, unless the actor starts or has other mail.
+
+    For what only joins a queue of this actor's own and comes by the thousand: two turns of the loop are saved for each.
+    """
     farewell: ClassVar[float] = 5.0
     """Seconds for work still owing a reply to finish after a stop, and again for ``on_end``."""
     _ROW: ClassVar[int] = 64
@@ -86,8 +91,10 @@ class Actor(pykka.Actor):
         self._life = self.ref.life
         self._letter: Letter | None = None
         self._began = 0.0
+        self._inline = False
         self._owned: set[asyncio.Task[Any]] = set()
-        self._owing: set[asyncio.Future[Any]] = set()
+        self._owing: set[asyncio.Task[Any]] = set()
+        self._lent: set[asyncio.Future[Any]] = set()
 
     @property
     def actor_ref(self) -> Any:
@@ -122,6 +129,10 @@ class Actor(pykka.Actor):
         """Handle one message and return its reply."""
         raise NotImplementedError(f"{type(self).__name__} does not know {type(message).__name__}")
 
+    def at_once(self, message: Any) -> Any:
+        """Handle one ``express`` message, whatever else is being handled, and return its reply."""
+        raise NotImplementedError(f"{type(self).__name__} does not know {type(message).__name__}")
+
     async def on_end(self, failure: BaseException | None) -> None:
         """After the last message, in ``farewell`` seconds; ``failure`` is why, ``None`` after a stop."""
 
@@ -145,16 +156,23 @@ class Actor(pykka.Actor):
         task.add_done_callback(lambda done: self._settled(done, letter, work))
         return HANDED_OVER
 
-    def owed(
-        self, outcome: asyncio.Future[Any], counted: Callable[[asyncio.Future[Any]], object] | None = None
+    def lent(
+        self,
+        to: Callable[[asyncio.Future[Any]], object],
+        counted: Callable[[asyncio.Future[Any]], object] | None = None,
     ) -> HandedOver:
-        """Answer the present message with what comes of ``outcome``: as ``later`` does, but at the cost of no task.
+        """Answer the present message by whoever ``to`` hands its reply to: as ``later`` does, at the cost of no task.
 
-        ``counted`` is called with the outcome once the reply is on its way.
+        What is set there is the asker's, an error too. ``counted`` is called once it is there. A stop leaves it
+        ``farewell`` seconds.
         """
         letter = self._hand_over()
-        self._owing.add(outcome)
-        outcome.add_done_callback(partial(self._came, letter, self._began, counted))
+        if letter.reply is None:
+            letter.reply = asyncio.get_running_loop().create_future()
+        reply = letter.reply
+        to(reply)
+        self._lent.add(reply)
+        reply.add_done_callback(partial(self._came, type(letter.message), self._began, counted))
         return HANDED_OVER
 
     def forward(self, to: Takes, message: Message[Any]) -> HandedOver:
@@ -190,12 +208,12 @@ class Actor(pykka.Actor):
 
         Forgotten if a message has come meanwhile, so an actor says so again whenever it has become idle.
         """
-        if self._life.sleeper is not None and not self._owing:
+        if self._life.sleeper is not None and not (self._owing or self._lent):
             self._life.sleeper(self._life.handled)
 
     def _hand_over(self) -> Letter:
         letter = self._letter
-        if letter is None or asyncio.current_task() is not self._life.task:
+        if letter is None or not (self._inline or asyncio.current_task() is self._life.task):
             raise RuntimeError("later() and forward() are for the handler of a message, once")
         self._letter = None
         return letter
@@ -219,27 +237,19 @@ class Actor(pykka.Actor):
 
     def _came(
         self,
-        letter: Letter,
+        asked: type,
         began: float,
         counted: Callable[[asyncio.Future[Any]], object] | None,
-        outcome: asyncio.Future[Any],
+        reply: asyncio.Future[Any],
     ) -> None:
-        self._owing.discard(outcome)
+        self._lent.discard(reply)
         said = "failure"
-        if outcome.cancelled():
-            refuse(letter.reply, self._why_left())
-        elif (error := outcome.exception()) is None:
-            resolve(letter.reply, outcome.result())
-            said = "reply"
-        elif isinstance(error, Refusal):
-            refuse(letter.reply, error)
-            said = "refusal"
-        else:
-            refuse(letter.reply, failed(type(self).__name__, error))
-            self.fail(error)
-        self.ref.meter.handled(type(letter.message), said, perf_counter() - began)
+        if not reply.cancelled():
+            error = reply.exception()
+            said = "reply" if error is None else "refusal" if isinstance(error, Refusal) else "failure"
+        self.ref.meter.handled(asked, said, perf_counter() - began)
         if counted is not None:
-            counted(outcome)
+            counted(reply)
 
     def _why_left(self) -> BaseException:
         """For those whose reply was still owed when this actor ended."""
@@ -277,12 +287,14 @@ class Actor(pykka.Actor):
             await self.on_start()
             life.started = True
             life.state = "running"
+            life.at_once = self._at_once
             await self._work()
         except BaseException as failure:  # noqa: BLE001 - whatever it is ends this actor and no other
             life.failure = failure
             self._report(failure)
         finally:
             life.state = "stopping"
+            life.at_once = None
             self.actor_stopped.set()
             meter.mailboxes.discard(self.actor_inbox)
             self._turn_away()
@@ -333,6 +345,29 @@ class Actor(pykka.Actor):
             self._letter = None
         self.ref.meter.handled(type(message), outcome, perf_counter() - began)
 
+    def _at_once(self, letter: Letter) -> None:
+        """Handle an express letter: no state of the message being handled, if one is, is touched."""
+        message, handled = letter.message, (self._letter, self._began)
+        self._life.handled += 1
+        self._letter, self._inline = letter, True
+        self._began = began = perf_counter()
+        outcome = "reply"
+        try:
+            reply = self.at_once(message)
+            if reply is HANDED_OVER:
+                return
+            resolve(letter.reply, reply)
+        except Refusal as refusal:
+            outcome = "refusal"
+            refuse(letter.reply, refusal)
+        except BaseException as error:  # noqa: BLE001 - whatever it is ends this actor and not the sender
+            outcome = "failure"
+            refuse(letter.reply, failed(type(self).__name__, error))
+            self.fail(error)
+        finally:
+            (self._letter, self._began), self._inline = handled, False
+        self.ref.meter.handled(type(message), outcome, perf_counter() - began)
+
     def _report(self, failure: BaseException) -> None:
         if isinstance(failure, Refusal) and not self._life.started:
             _log.info("actor_not_started", actor=type(self).__name__, refusal=failure.args[0])
@@ -362,9 +397,11 @@ class Actor(pykka.Actor):
 
     async def _part(self) -> None:
         """End all that is this actor's: replies owed, children, tasks; then its farewell. Errors here are logged."""
-        if self._owing and self._life.failure is None:
-            await self._quietly("replies_owed", asyncio.wait(self._owing, timeout=self.farewell))
+        if (owed := {*self._owing, *self._lent}) and self._life.failure is None:
+            await self._quietly("replies_owed", asyncio.wait(owed, timeout=self.farewell))
         await self._cancel(self._owing)
+        for reply in [*self._lent]:
+            refuse(reply, self._why_left())
         await self._quietly("release", self._release())
         await self._cancel(self._owned)
         await self._quietly("on_end", self.on_end(self._life.failure), limit=self.farewell)

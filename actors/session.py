@@ -136,6 +136,8 @@ class Pruned(ToSession[None]):
 class SessionActor(Supervisor):
     """One conversation."""
 
+    express = frozenset({turn.Said})
+
     def __init__(self, *, tenant_id: str, session_id: str, agency: Agency, world: World) -> None:
         super().__init__(clock=world.clock)
         self.tenant_id = tenant_id
@@ -169,10 +171,11 @@ class SessionActor(Supervisor):
             log=self.log,
             store=self.world.store,
             clock=self.clock,
+            spawn=lambda writing: self.spawn(writing, name="step"),
+            fail=self.fail,
         )
         self.posting = Posting(self)
         metrics.API_ACTIVE_SESSIONS.inc()
-        self.spawn(self.line.run(), name="line")
         for stored in state.turns:
             self._take_up(stored)
         if state.last is not None:
@@ -229,7 +232,7 @@ class SessionActor(Supervisor):
     async def receive(self, message: Any) -> Any:  # noqa: C901 -- one match, one line a case
         match message:
             case turn.Said():
-                return self.line.words(message.turn_id, message.text, message.taken)
+                return self.at_once(message)
             case turn.Wanted():
                 return self._want(message)
             case turn.Ended():
@@ -256,6 +259,10 @@ class SessionActor(Supervisor):
                 return await self._wake()
             case _:
                 return await super().receive(message)
+
+    def at_once(self, message: turn.Said) -> None:
+        """Put words into the line."""
+        self.line.words(message.turn_id, message.text, message.landed)
 
     def _want(self, wanted: turn.Wanted) -> None:
         self.line.step(wanted.make, wanted.done)

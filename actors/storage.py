@@ -66,6 +66,8 @@ class StorageActor(Actor):
     An error of an operation is told to its asker and logged; it is no reason to end.
     """
 
+    express = frozenset({Append})
+
     def __init__(
         self,
         url: str | None,
@@ -107,7 +109,7 @@ class StorageActor(Actor):
                 name = type(message.command if isinstance(message, Once) else message).__name__
                 return self.later(_metered(name, self._operate, message))
             case Append():
-                return self._append(message.rows)
+                return self.at_once(message)
             case Probe():
                 return self.later(self._probe())
             case Held():
@@ -116,6 +118,10 @@ class StorageActor(Actor):
                 return self._faults
             case _:
                 return await super().receive(message)
+
+    def at_once(self, message: Append) -> HandedOver:
+        """Join the queue of the group commit."""
+        return self._append(message.rows)
 
     async def on_end(self, failure: BaseException | None) -> None:  # noqa: ARG002  # whatever it was, the pools close
         if self._engine is not None:
@@ -152,14 +158,17 @@ class StorageActor(Actor):
         """Every word of every model comes this way, so no task is made for it."""
         began = perf_counter()
         try:
-            stored = self._writer().put(rows)
+            writer = self._writer()
+            return self.lent(
+                lambda stored: writer.put(rows, stored),
+                lambda done: _APPENDS.ended("failed" if _failed(done) else "ok", began),
+            )
         except Exception as error:
             _APPENDS.ended(_outcome(error), began)
             if isinstance(error, Refusal):
                 raise
             _log.error("operation_failed", operation="Append", exc_info=error)
             raise OperationFailed from error
-        return self.owed(stored, lambda done: _APPENDS.ended("failed" if _failed(done) else "ok", began))
 
     def _writer(self) -> EventWriter:
         if self._events is None or self._engine is None:

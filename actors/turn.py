@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar, assert_never
@@ -14,7 +15,7 @@ from typing import Any, TypeVar, assert_never
 from ..storage.steps import Step
 from .agent.loop import Pass, Ports, Task, run_within
 from .domain.audit import Author
-from .runtime import Actor, ActorDead, Asks, Message
+from .runtime import Actor, ActorDead, Asks, MailboxFull, Message
 
 R = TypeVar("R")
 
@@ -24,11 +25,11 @@ UNSAID_LIMIT = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Said(Message[None]):
-    """Event: words of the model. ``taken`` is resolved when they are stored."""
+    """Event: words of the model. ``landed`` is called when they are stored."""
 
     turn_id: str
     text: str
-    taken: asyncio.Future[None]
+    landed: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,47 +69,59 @@ class Upwards:
         self._turn_id = turn_id
         self._unsaid: list[str] = []
         self._size = 0
-        self._flight: asyncio.Future[None] | None = None
+        self._flying = False
+        self._waiting: asyncio.Future[None] | None = None
         self._wanted: set[asyncio.Future[Any]] = set()
         self._closed = False
 
     async def say(self, text: str) -> None:
         self._unsaid.append(text)
         self._size += len(text)
-        if self._flight is None:
+        if not self._flying:
             self._fly()
-        while self._flight is not None and self._size > UNSAID_LIMIT:
+        while self._size > UNSAID_LIMIT and not self._closed:
             await self._flown()
 
     def _fly(self) -> None:
-        text = "".join(self._unsaid)
-        self._unsaid, self._size = [], 0
-        self._flight = asyncio.get_running_loop().create_future()
-        self._flight.add_done_callback(self._landed)
-        self._session.tell(Said(self._turn_id, text, self._flight))
+        said, self._unsaid, self._size, self._flying = self._unsaid, [], 0, True
+        try:
+            self._session.tell(Said(self._turn_id, said[0] if len(said) == 1 else "".join(said), self._landed))
+        except MailboxFull:
+            self._unsaid, self._size, self._flying = said, sum(map(len, said)), False
+            raise
+
+    def _landed(self) -> None:
+        self._flying = False
+        if self._unsaid and not self._closed:
+            with suppress(MailboxFull):  # whoever comes next tries again, and hears of it
+                self._fly()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+        self._waiting = None
 
     async def _flown(self) -> None:
-        """Wait for what is in flight to land; yields even if it is stored already and only the landing is due."""
-        flight = self._flight
-        if flight is not None and not flight.done():
-            await asyncio.shield(flight)
-        await asyncio.sleep(0)
-
-    def _landed(self, flight: asyncio.Future[None]) -> None:
-        self._flight = None
-        if self._unsaid and not flight.cancelled():
+        """Have what is unsaid fly, and wait for what flies to land."""
+        if not self._flying:
             self._fly()
+        if self._flying:
+            self._waiting = self._waiting or asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._waiting)
 
     async def write(self, make: Callable[[int, datetime], Step[R]]) -> R:
-        while self._flight is not None:
-            await self._flown()
+        await self._all_landed()
         reply: R = await self._want(make)
         return reply
 
     async def landed(self) -> None:
-        while self._flight is not None:
-            await self._flown()
+        await self._all_landed()
         await self._want(None)
+
+    async def _all_landed(self) -> None:
+        while (self._flying or self._unsaid) and not self._closed:
+            await self._flown()
 
     async def _want(self, make: Callable[[int, datetime], Step[R]] | None) -> Any:
         if self._closed:
@@ -122,6 +135,7 @@ class Upwards:
     def close(self) -> None:
         """The pass is over, or its session is: whoever still waits would wait for ever."""
         self._closed = True
+        self._wake()
         for done in list(self._wanted):
             if not done.done():
                 done.set_exception(ActorDead())

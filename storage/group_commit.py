@@ -65,16 +65,18 @@ class EventWriter:
     async def append(self, rows: Sequence[EventRow]) -> None:
         """`put`, and return when they are durable."""
         if rows:
-            await self.put(rows)
+            stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.put(rows, stored)
+            await stored
 
-    def put(self, rows: Sequence[EventRow]) -> asyncio.Future[None]:
-        """Store ``rows`` of one session, at least one, all or none; the future is done when they are durable.
+    def put(self, rows: Sequence[EventRow], stored: asyncio.Future[None]) -> None:
+        """Store ``rows`` of one session, at least one, all or none; ``stored`` is done when they are durable.
 
-        Refusals: ``overloaded``, ``Poisoned``; ``storage_unavailable`` after ``patience`` seconds: then it is unknown
-        whether they are stored.
+        Refusals: ``overloaded``; in ``stored``: ``Poisoned``, and ``storage_unavailable`` after ``patience`` seconds:
+        then it is unknown whether they are stored.
         """
         loop = asyncio.get_running_loop()
-        append = _Append(rows, loop.create_future(), loop.time() + self._patience)
+        append = _Append(rows, stored, loop.time() + self._patience)
         if self._ended:
             raise Away
         if self._waiting + append.size > MOST_WAITING:
@@ -85,7 +87,6 @@ class EventWriter:
         self._more.set()
         if self._alarm is None:
             self._alarm = loop.call_at(append.due, self._expire)
-        return append.stored
 
     def _expire(self) -> None:
         """Refuse those who have waited long enough. One alarm for all of them: each has come after the one before."""

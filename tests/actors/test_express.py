@@ -1,0 +1,141 @@
+"""Express messages are handled as they are sent, and otherwise like any other."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from voyagent.actors import metrics
+from voyagent.actors.domain.errors import NotFound
+from voyagent.actors.runtime import Actor, ActorDead, ActorFailed, HandedOver, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Note(Message[int]):
+    """Joins the list; answered with its length."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slow(Message[str]):
+    """Waits for the gate, then answers by handing its reply on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lend(Message[str]):
+    """Answered by whoever holds the reply."""
+
+
+class Desk(Actor):
+    express = frozenset({Note, Lend})
+
+    def __init__(self, *, opens: asyncio.Event | None = None) -> None:
+        super().__init__()
+        self.notes: list[str] = []
+        self.gate = asyncio.Event()
+        self.slow = asyncio.Event()
+        self.lent_out: list[asyncio.Future[Any]] = []
+        self.opens = opens
+
+    async def on_start(self) -> None:  # type: ignore[override]
+        if self.opens is not None:
+            await self.opens.wait()
+
+    async def receive(self, message: Any) -> Any:
+        if isinstance(message, Slow):
+            self.slow.set()
+            await self.gate.wait()
+            return self.later(self.done())
+        return self.at_once(message)
+
+    async def done(self) -> str:
+        return "done"
+
+    def at_once(self, message: Note | Lend) -> int | HandedOver:
+        if isinstance(message, Lend):
+            return self.lent(self.lent_out.append)
+        if message.text == "unknown":
+            raise NotFound("note_not_found")
+        if message.text == "defect":
+            raise ValueError("x")
+        self.notes.append(message.text)
+        return len(self.notes)
+
+
+def desk_of(ref: Any) -> Desk:
+    found = ref._actor_weakref()
+    assert isinstance(found, Desk)
+    return found
+
+
+async def running(**given: Any) -> Any:
+    ref = Desk.start(**given)
+    while ref.life.state == "starting" and not given:  # noqa: ASYNC110  # nothing tells
+        await asyncio.sleep(0)
+    return ref
+
+
+async def test_it_is_handled_before_tell_returns_and_counted() -> None:
+    ref = await running()
+    counted = metrics.ACTOR_MESSAGES_TOTAL.labels("Desk", "Note", "reply").value
+    ref.tell(Note("a"))
+    assert desk_of(ref).notes == ["a"]
+    assert await ref.ask(Note("b")) == 2
+    assert metrics.ACTOR_MESSAGES_TOTAL.labels("Desk", "Note", "reply").value == counted + 2
+    assert ref.life.handled == 2
+    await ref.stop_and_wait(5.0)
+
+
+async def test_it_does_not_overtake_other_mail() -> None:
+    ref = await running()
+    desk = desk_of(ref)
+    first, second = ref.post(Slow()), ref.post(Note("behind"))
+    assert not desk.notes
+    desk.gate.set()
+    assert await first == "done"
+    assert await second == 1
+    await ref.stop_and_wait(5.0)
+
+
+async def test_a_message_being_handled_keeps_its_own_reply() -> None:
+    ref = await running()
+    desk = desk_of(ref)
+    slow = ref.post(Slow())
+    await desk.slow.wait()
+    lent = ref.post(Lend())
+    assert len(desk.lent_out) == 1
+    desk.gate.set()
+    assert await slow == "done"
+    desk.lent_out[0].set_result("lent")
+    assert await lent == "lent"
+    await ref.stop_and_wait(5.0)
+
+
+async def test_before_the_start_and_after_the_end_it_is_like_any_other() -> None:
+    opens = asyncio.Event()
+    ref = await running(opens=opens)
+    early = ref.post(Note("early"))
+    assert not desk_of(ref).notes
+    opens.set()
+    assert await early == 1
+    await ref.stop_and_wait(5.0)
+    with pytest.raises(ActorDead):
+        await ref.ask(Note("late"))
+
+
+async def test_a_refusal_is_the_reply_and_a_defect_ends_the_actor_not_the_sender() -> None:
+    ref = await running()
+    with pytest.raises(NotFound, match="note_not_found"):
+        await ref.ask(Note("unknown"))
+    assert ref.is_alive()
+    ref.tell(Note("defect"))
+    await asyncio.wait_for(ref.ended(), 5.0)
+    assert isinstance(ref.life.failure, ValueError)
+    again = await running()
+    with pytest.raises(ActorFailed):
+        await again.ask(Note("defect"))
+    await asyncio.wait_for(again.ended(), 5.0)

@@ -1,0 +1,131 @@
+"""A reply that is lent to whoever has the answer is owed like one that comes of a task."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from voyagent.actors.domain.errors import NotFound
+from voyagent.actors.runtime import Actor, ActorDead, DeadlineExceeded, HandedOver, MailboxFull, Message, Ref
+from voyagent.actors.supervisor import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Promise(Message[int]):
+    """Answered by whoever holds the reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject(Message[int]):
+    """Cannot even be handed on."""
+
+
+class Lender(Actor):
+    mailbox = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counted: list[asyncio.Future[Any]] = []
+        self.replies: list[asyncio.Future[int]] = []
+        self.held = asyncio.Semaphore(0)
+
+    async def receive(self, message: Promise | Reject) -> HandedOver:
+        return self.lent(self.hold if isinstance(message, Promise) else self.reject, self.counted.append)
+
+    def hold(self, reply: asyncio.Future[int]) -> None:
+        self.replies.append(reply)
+        self.held.release()
+
+    def reject(self, _: asyncio.Future[int]) -> None:
+        raise NotFound("gone")
+
+
+class Hasty(Lender):
+    farewell = 0.01
+
+
+def actor_of(ref: Ref) -> Lender:
+    found = ref._actor_weakref()
+    assert isinstance(found, Lender)
+    return found
+
+
+async def asked(kind: type[Lender] = Lender) -> tuple[Ref, asyncio.Future[int], asyncio.Future[int]]:
+    """A lender, the reply as it was lent, and as it was asked for."""
+    ref = kind.start()
+    reply = ref.post(Promise())
+    await actor_of(ref).held.acquire()
+    return ref, actor_of(ref).replies[0], reply
+
+
+async def test_the_asker_gets_what_is_set_and_it_is_counted() -> None:
+    ref, lent, reply = await asked()
+    counted = actor_of(ref).counted
+    lent.set_result(7)
+    assert await reply == 7
+    await ref.stop_and_wait(5.0)
+    assert counted == [reply]
+
+
+async def test_an_error_is_the_askers_affair() -> None:
+    ref, lent, reply = await asked()
+    lent.set_exception(NotFound("gone"))
+    with pytest.raises(NotFound, match="gone"):
+        await reply
+    assert ref.is_alive()
+    await ref.stop_and_wait(5.0)
+
+
+async def test_what_cannot_be_handed_on_is_refused() -> None:
+    ref = Lender.start()
+    with pytest.raises(NotFound, match="gone"):
+        await ref.ask(Reject())
+    assert actor_of(ref).counted == []
+    await ref.stop_and_wait(5.0)
+
+
+async def test_nobody_has_to_wait_for_the_reply() -> None:
+    ref = Lender.start()
+    ref.tell(Promise())
+    await actor_of(ref).held.acquire()
+    actor_of(ref).replies[0].set_result(7)
+    await ref.stop_and_wait(5.0)
+
+
+async def test_a_stop_waits_for_what_is_owed() -> None:
+    ref, lent, reply = await asked()
+    ref.stop_soon()
+    with pytest.raises(ActorDead):
+        await ref.ask(Promise())
+    lent.set_result(7)
+    assert await reply == 7
+    await ref.ended()
+
+
+async def test_what_outlives_the_farewell_is_refused() -> None:
+    ref, _, reply = await asked(Hasty)
+    await ref.stop_and_wait(5.0)
+    with pytest.raises(DeadlineExceeded):
+        await reply
+
+
+async def test_a_post_that_is_not_taken_is_refused_in_its_reply() -> None:
+    ref = Lender.start()
+    address = Address("lender")
+    with pytest.raises(ActorDead):
+        await address.post(Promise())
+    address.points_to(ref)
+    posted = [address.post(Promise()) for _ in range(3)]
+    with pytest.raises(MailboxFull):
+        await posted[2]
+    for _ in range(2):
+        await actor_of(ref).held.acquire()
+    for reply in actor_of(ref).replies:
+        reply.set_result(7)
+    assert await asyncio.gather(*posted[:2]) == [7, 7]
+    await ref.stop_and_wait(5.0)
+    with pytest.raises(ActorDead):
+        await ref.post(Promise())
