@@ -271,19 +271,24 @@ class Posting:
         if refused is not None:
             return refused
         rides = has_text and not self.busy
+        waits = has_text and not rides
         after = session.log.last
         decisions = [Decision(approval_id, granted) for approval_id, granted in posted.approvals.items()]
-        decided = await self._write_decisions(
-            posted.who,
-            decisions,
-            ride=posted.text if rides else None,
-            key=posted.key if rides or not has_text else None,
-            reply=lambda made: _begun(list(_turns_of(made)), after),
-        )
+        self.queueing += waits  # its place is kept while the decisions are written
+        try:
+            decided = await self._write_decisions(
+                posted.who,
+                decisions,
+                ride=posted.text if rides else None,
+                key=posted.key if rides or not has_text else None,
+                reply=lambda made: _begun(list(_turns_of(made)), after),
+            )
+            if any(isinstance(refusal, approvals.Lapsed) for refusal in decided.refused.values()):
+                await session.lapse()
+        finally:
+            self.queueing -= waits
         if decided.replayed is not None:
             return self._kept(decided.replayed)
-        if any(isinstance(refusal, approvals.Lapsed) for refusal in decided.refused.values()):
-            await session.lapse()
         before = b"".join(
             self.following.aside("error", f"{refusal.code}: {approval_id}")
             for approval_id, refusal in decided.refused.items()

@@ -102,6 +102,29 @@ async def test_b18_decisions_made_while_a_pass_begins_are_taken_by_it_and_cause_
     live.response.close()
 
 
+async def test_b19_of_messages_with_decisions_sent_at_once_no_more_than_five_wait(asha: Any, running: Any) -> None:
+    session, events = await ask_for_booking(asha, running, times=4)
+    gate = Gate()
+    running.rehearsal.play(Turn("slow", gate=gate))
+    first = await asha.post(session, {"message": "meanwhile"})
+    await gate.waiting()
+    approvals = asked(events)
+    bodies = [
+        {"message": f"wait {number}", "on_busy": "queue", "approvals": {approvals[number % 4]: True}}
+        for number in range(8)
+    ]
+    place = f"/chat/sessions/{session}/messages"
+    answers = await asyncio.gather(
+        *(asha.http.post(asha.url + place, json=body, headers=asha.headers) for body in bodies)
+    )
+    assert sorted(answer.status for answer in answers) == [200] * 5 + [409] * 3
+    assert {(await answer.json())["detail"] for answer in answers if answer.status == 409} == {"queue_full"}
+    for answer in answers:
+        answer.close()
+    await gate.open()
+    assert kinds(await first.all())[-1] == "final"
+
+
 async def test_a_cancel_that_meets_a_turn_just_being_started_stops_it(asha: Any, running: Any, admin: Any) -> None:
     session = await asha.session()
     running.rehearsal.play(Turn(Text.split("never", " heard"), gate=Gate()))
