@@ -14,7 +14,7 @@ from .domain.turns import REJOIN_WINDOW
 from .eventlog import Feed, Until
 
 if TYPE_CHECKING:
-    from .posting import Turn
+    from .passes import Turn
     from .session import Follow, SessionActor
 
 CURSOR_DIGITS = 18
@@ -59,7 +59,7 @@ class Following:
 
     def _from_running(self, until: Until, *, before: bytes = b"", settled: bool = False) -> Feed | None:
         session = self.session
-        running = session.current
+        running = session.passes.current
         after = session.log.last if running is None else min(running.pass_event - 1, session.log.last)
         if until.replay and running is None and not before:
             return None
@@ -69,7 +69,7 @@ class Following:
     def empty(self, *, busy: bool, resumed: Turn | None, finally_: bytes = b"") -> Feed:
         """An empty body follows what goes on: the running pass, or the end of one that was resumed a moment ago."""
         session = self.session
-        running = session.current
+        running = session.passes.current
         if running is not None:
             after = min(running.pass_event - 1, session.log.last)
             return Feed(session.log, after=after, until=Until(turns=frozenset([running.id])), only=running.id)

@@ -9,7 +9,6 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ..storage import approvals, turns
@@ -21,28 +20,10 @@ from .domain.errors import Conflict, Unavailable
 from .domain.turns import QUEUE_LIMIT, REJOIN_WINDOW, text_hash, title_of
 from .eventlog import Feed, Until
 from .following import Following
+from .passes import Turn
 
 if TYPE_CHECKING:
     from .session import Cancel, Follow, Post, Resolve, SessionActor, Who
-
-
-@dataclass(slots=True, kw_only=True)
-class Turn:
-    """A turn that has not come to its end, as its session knows it."""
-
-    id: str
-    user_id: str
-    state: str
-    text: str | None = None
-    first_event: int = 0
-    pass_event: int = 0
-    attempts: int = 0
-    ran_ms: int = 0
-    ended_at: datetime | None = None
-    delivered: bool = False
-    resumed: bool = False
-    breaking: turn.Break | None = None
-    """Asked for while the pass was being started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +53,7 @@ class Posting:
 
     @property
     def busy(self) -> bool:
-        return self.session.busy or self.accepting > 0
+        return self.session.passes.busy or self.accepting > 0
 
     @property
     def starting(self) -> bool:
@@ -114,7 +95,7 @@ class Posting:
         turn_ids, after = began["turns"], began["after"]
         under_way = [each for each in turn_ids if self._under_way(each)]
         if after is None:
-            known = session.turns.get(turn_ids[0])
+            known = session.passes.turns.get(turn_ids[0])
             after = max(known.first_event - 1, 0) if known is not None and known.first_event else 0
         until = Until(turns=frozenset(under_way)) if under_way else Until(replay=True)
         only = turn_ids[0] if len(turn_ids) == 1 else None
@@ -122,8 +103,8 @@ class Posting:
 
     def _under_way(self, turn_id: str) -> bool:
         session = self.session
-        runs = session.current is not None and session.current.id == turn_id
-        return runs or turn_id in session.queue or turn_id in session.due
+        runs = session.passes.current is not None and session.passes.current.id == turn_id
+        return runs or turn_id in session.passes.queue or turn_id in session.passes.due
 
     def _repeated(self, posted: Post) -> Accepted | None:
         """The message accepted last, if it was this one: the same person's same words."""
@@ -160,7 +141,7 @@ class Posting:
             after = max(begun.first_event - 1, 0) if begun.first_event else session.log.last
         until = Until(replay=True)
         if under_way:
-            earlier = begun.pass_event - 1 if begun is session.current else session.log.last
+            earlier = begun.pass_event - 1 if begun is session.passes.current else session.log.last
             until = Until(turns=frozenset([begun.id]), beyond=max(earlier, 0))
         return Feed(session.log, after=after, until=until, only=begun.id, before=self.following.gap(after))
 
@@ -170,7 +151,7 @@ class Posting:
             return
         if posted.on_busy == "reject":
             raise Conflict("turn_in_progress")
-        if len(self.session.queue) + self.queueing >= QUEUE_LIMIT:
+        if len(self.session.passes.queue) + self.queueing >= QUEUE_LIMIT:
             raise Conflict("queue_full")
 
     def _refused(self) -> Feed | None:
@@ -213,7 +194,7 @@ class Posting:
             self.queueing -= queued
         if stored is not None:
             return self._kept(stored)
-        session.turns[taken.id] = taken
+        session.passes.turns[taken.id] = taken
         session.last = Accepted(turn=taken, user_id=taken.user_id, text_hash=text_hash(posted.text))
         after = session.log.last
         feed = Feed(session.log, after=after, until=Until(turns=frozenset([taken.id])), only=taken.id)
@@ -221,7 +202,7 @@ class Posting:
             await self._enqueue(taken, posted)
         else:
             taken.first_event = taken.pass_event = after + 1
-            await session.start_turn(taken)
+            await session.passes.start(taken)
         return feed
 
     async def _accept(self, taken: Turn, posted: Post, *, queued: bool) -> Stored | None:
@@ -247,14 +228,14 @@ class Posting:
     async def _enqueue(self, taken: Turn, posted: Post) -> None:
         session = self.session
         if posted.on_busy == "interrupt":
-            session.queue.insert(0, taken.id)
+            session.passes.queue.insert(0, taken.id)
             self._break("turn_interrupted: a newer message took its place", posted.who)
         else:
-            session.queue.append(taken.id)
-        await session.go_on()
+            session.passes.queue.append(taken.id)
+        await session.passes.go_on()
 
     def _break(self, error: str, who: Who) -> bool:
-        running = self.session.current
+        running = self.session.passes.current
         if running is None:
             return False
         child, wanted = self.session.child(running.id), turn.Break(error, Author(who.user_id, who.origin))
@@ -308,7 +289,7 @@ class Posting:
             other.close()
             before += other.before
             awaited |= other.until.turns
-        elif rides and (resumed := session.turns.get(decided.made[-1].turn_id)) is not None:
+        elif rides and (resumed := session.passes.turns.get(decided.made[-1].turn_id)) is not None:
             session.last = Accepted(
                 turn=resumed, user_id=posted.who.user_id, text_hash=text_hash(posted.text), after=after
             )
@@ -352,10 +333,10 @@ class Posting:
             self.accepting -= 1
 
     async def _note(self, made: Sequence[Approval]) -> None:
-        self.session.make_due((each.turn_id, each.id) for each in made)
+        self.session.passes.make_due((each.turn_id, each.id) for each in made)
         for turn_id in _turns_of(made):
-            self.resumed = self.session.turns.get(turn_id, self.resumed)
-        await self.session.go_on()
+            self.resumed = self.session.passes.turns.get(turn_id, self.resumed)
+        await self.session.passes.go_on()
 
     def follow(self, wanted: Follow) -> Feed | None:
         """Watch without starting anything."""
@@ -385,7 +366,7 @@ class Posting:
     async def cancel(self, wanted: Cancel) -> str:
         """Stop the running pass, or the one that is being started. Refusal: ``no_turn_running``."""
         await self._started.wait()
-        running = self.session.current
+        running = self.session.passes.current
         if running is None or not self._break("turn_cancelled: stopped by a person", wanted.who):
             raise Conflict("no_turn_running")
         return running.id
@@ -393,13 +374,13 @@ class Posting:
     async def stop_for_deletion(self, who: Who, patience: float) -> None:
         """Cancel what runs and wait for it. Refusal: ``turn_in_progress`` if it does not stop in time."""
         session = self.session
-        if session.current is None:
+        if session.passes.current is None:
             return
         feed = Feed(session.log, after=session.log.last, until=Until(live=True))
         try:
             self._break("turn_cancelled: the session is deleted", who)
             async with asyncio.timeout(patience):
-                while session.current is not None:
+                while session.passes.current is not None:
                     await feed.take()
                     await feed.bell.wait()
         except TimeoutError:

@@ -6,26 +6,24 @@ second viewer or a restart change nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, TypeVar
 
-from ..storage import approvals, sessions, turns
+from ..storage import approvals, sessions
 from ..storage.idempotency import Encode, Key, Stored
 from . import ids, log, metrics, turn
-from .agent.loop import Pass, Ports, Task
 from .clock import Timer
 from .deadlines import Deadlines
 from .domain.approvals import Approval, Decision
 from .domain.audit import Entry, Origin
 from .domain.errors import Refusal, Unavailable
 from .domain.events import aside
-from .domain.turns import MAX_ATTEMPTS, TURN_SECONDS
 from .eventlog import EventLog, Feed, Frame, frames_of
-from .posting import Accepted, Posting, Turn
+from .passes import Passes, Turn
+from .posting import Accepted, Posting
 from .runtime import Message
-from .supervisor import Child, Restart, Supervisor
+from .supervisor import Supervisor
 from .world import Agency, World
 from .writeline import WriteLine
 
@@ -144,15 +142,8 @@ class SessionActor(Supervisor):
         self.session_id = session_id
         self.agency = agency
         self.world = world
-        self.turns: dict[str, Turn] = {}
-        self.queue: list[str] = []
-        self.due: list[str] = []
-        self.current: Turn | None = None
         self.last: Accepted | None = None
-        self.news: dict[str, set[str]] = {}
         self.deleted = False
-        self.counted = False
-        self.began = 0.0
         self.idle_timer: Timer | None = None
         self.deadlines = Deadlines(world.clock, self.look_again)
 
@@ -174,36 +165,19 @@ class SessionActor(Supervisor):
             spawn=lambda writing: self.spawn(writing, name="step"),
             fail=self.fail,
         )
+        self.passes = Passes(self)
         self.posting = Posting(self)
         metrics.API_ACTIVE_SESSIONS.inc()
         for stored in state.turns:
-            self._take_up(stored)
+            self.passes.take_up(stored)
         if state.last is not None:
             self._remember(state.last)
         self.deadlines.set(state.expires)
         self._idle_later()
-        await self.go_on()
-
-    def _take_up(self, stored: sessions.OpenTurn) -> None:
-        """A turn found in storage: what was running or decided is carried on, what was queued waits on."""
-        found = Turn(
-            id=stored.id,
-            user_id=stored.user_id,
-            state=stored.state,
-            text=stored.input.get("text"),
-            first_event=stored.first_event_id or 0,
-            pass_event=stored.pass_event_id or 0,
-            attempts=stored.attempts,
-            ran_ms=stored.ran_ms,
-        )
-        self.turns[found.id] = found
-        if stored.state == "queued":
-            self.queue.append(found.id)
-        elif stored.state == "running" or stored.untold or not stored.undecided:
-            self.due.append(found.id)
+        await self.passes.go_on()
 
     def _remember(self, stored: sessions.LastMessage) -> None:
-        begun = self.turns.get(stored.turn_id) or Turn(
+        begun = self.passes.turns.get(stored.turn_id) or Turn(
             id=stored.turn_id,
             user_id=stored.user_id,
             state="ended",
@@ -236,7 +210,7 @@ class SessionActor(Supervisor):
             case turn.Wanted():
                 return self._want(message)
             case turn.Ended():
-                return await self._pass_ended(message)
+                return await self.passes.ended(message)
             case Post():
                 return self.later(self.posting.post(message))
             case Follow():
@@ -267,140 +241,12 @@ class SessionActor(Supervisor):
     def _want(self, wanted: turn.Wanted) -> None:
         self.line.step(wanted.make, wanted.done)
 
-    @property
-    def busy(self) -> bool:
-        """A pass runs or is due."""
-        return self.current is not None or bool(self.due) or bool(self.queue)
-
-    async def go_on(self) -> None:
-        """Start what is due next, if nothing runs: decided calls first, then queued messages."""
-        if self.current is None and not self.posting.starting and not self.deleted:
-            if self.due:
-                await self._begin(self.turns[self.due.pop(0)], queued=False)
-            elif self.queue:
-                await self._begin(self.turns[self.queue.pop(0)], queued=True)
-        self.log.busy = self.busy
-        self.log.ring()
-
-    async def _begin(self, begun: Turn, *, queued: bool) -> None:
-        """Start a pass of a turn that waited. One that never gets to its end is given up at the third try."""
-        again = begun.state == "running"
-        begun.attempts = begun.attempts + 1 if again else 1
-        self.current = begun
-        self.log.busy = True
-        text, begun.text = begun.text, None
-        message_id = ids.uuid7()
-        begun.pass_event = begun.pass_event if again and begun.pass_event else self.log.last + 1
-        begun.first_event = begun.first_event or begun.pass_event
-        begun.resumed = not queued
-        begun.delivered, begun.ended_at = False, None
-        attempts = begun.attempts
-        self.line.step(
-            lambda after, now: turns.Start(
-                tenant_id=self.tenant_id,
-                session_id=self.session_id,
-                after=after,
-                now=now,
-                turn_id=begun.id,
-                user_id=begun.user_id,
-                attempts=attempts,
-                new_pass=not queued and not again,
-                text=text,
-                message_id=message_id,
-            )
-        )
-        begun.state = "running"
-        if again and begun.attempts > MAX_ATTEMPTS:
-            self.spawn(self._give_up(begun), name="give_up")
-        else:
-            await self.start_turn(begun, again=again)
-
-    async def start_turn(self, started: Turn, *, again: bool = False) -> None:
-        """Have a pass run in a child of its own. It writes behind what is in the line already."""
-        self.current = started
-        self.log.busy = True
-        metrics.TURNS_RUNNING.inc()
-        self.counted = True
-        self.began = self.clock.monotonic()
-        task = self._task(started, again=again)
-        seconds = TURN_SECONDS - started.ran_ms / 1000
-        ref, ports = self.ref, self._ports(started.id)
-        await self.start_child(
-            Child(
-                name=started.id,
-                factory=lambda: turn.TurnActor.start(session=ref, task=task, ports=ports, seconds=seconds),
-                restart=Restart.TEMPORARY,
-                shutdown=2.0,
-            )
-        )
-        child = self.child(started.id)
-        if started.breaking is not None and child is not None:
-            child.tell(started.breaking)
-
-    def _task(self, of: Turn, *, again: bool = False) -> Task:
-        settings, own = self.world.settings, self.agency.settings
-        chosen = own.model if own.model in settings.agent_models else None
-        return Task(
-            tenant_id=self.tenant_id,
-            session_id=self.session_id,
-            turn_id=of.id,
-            user_id=of.user_id,
-            settings=own,
-            model_name=chosen or settings.agent_model,
-            max_tokens=settings.agent_max_tokens,
-            approval_ttl=timedelta(seconds=settings.approval_ttl_seconds),
-            again=again,
-        )
-
-    def _ports(self, turn_id: str) -> Ports:
-        return self.world.ports(turn.Upwards(self.ref, turn_id), self.agency)
-
-    async def _pass_ended(self, ended: turn.Ended) -> None:
-        over = self.current
-        if over is None or over.id != ended.turn_id:
-            return
-        over.ran_ms += self._uncount()
-        outcome = {"waiting": "awaiting_approval"}.get(ended.state, ended.state)
-        metrics.TURNS_TOTAL.labels(outcome=outcome).inc()
-        self.current = None
-        over.state = ended.state
-        over.ended_at = self.clock.now()
-        unread = self.news.pop(over.id, set()) - ended.read
-        if ended.state != "waiting":
-            self.turns.pop(over.id, None)
-        else:
-            self.spawn(self._rearm(), name="rearm")
-        if ended.state == "waiting" and unread:
-            self.news[over.id] = unread
-        elif over.id in self.due:  # decided while the pass ran, which has read it: nothing of it is left
-            self.due.remove(over.id)
-        await self.go_on()
-
-    def _uncount(self) -> int:
-        """The pass is over; answers the milliseconds it ran."""
-        if not self.counted:
-            return 0
-        self.counted = False
-        ran = self.clock.monotonic() - self.began
-        metrics.TURN_DURATION_SECONDS.observe(ran)
-        metrics.TURNS_RUNNING.dec()
-        return int(ran * 1000)
-
     async def child_ended(self, name: str, failure: BaseException | None) -> None:
         """A pass that died without its ``final`` gets one. One that only lacked storage is carried on instead."""
-        if failure is None or self.current is None or self.current.id != name:
-            return
-        if isinstance(failure, Unavailable):
-            raise failure
-        self.spawn(self._give_up(self.current), name="give_up")
+        if failure is not None:
+            self.passes.died(name, failure)
 
-    async def _give_up(self, lost: Turn) -> None:
-        error = f"internal_error: {ids.uuid7()}"
-        _log.error("turn_given_up", session_id=self.session_id, turn_id=lost.id, error=error)
-        state = await Pass(self._task(lost), self._ports(lost.id)).stop("failed", error)
-        self.ref.tell(turn.Ended(lost.id, state))
-
-    async def _rearm(self) -> None:
+    async def rearm(self) -> None:
         """Approvals may have come or gone: read when the next one lapses."""
         state = await self.world.store.ask(sessions.Load(tenant_id=self.tenant_id, session_id=self.session_id))
         self.deadlines.set(state.expires)
@@ -413,7 +259,7 @@ class SessionActor(Supervisor):
         if self.deadlines.passed():
             self.spawn(self.lapse(), name="lapse")
         else:
-            await self.go_on()
+            await self.passes.go_on()
 
     async def lapse(self) -> None:
         """Write down what nobody decided in time, and have the turns hear of it."""
@@ -423,17 +269,9 @@ class SessionActor(Supervisor):
             )
         )
         metrics.APPROVALS_TOTAL.labels(outcome="expired").inc(len(touched))
-        self.make_due(touched)
+        self.passes.make_due(touched)
         self.deadlines.passed()
-        await self.go_on()
-
-    def make_due(self, decided: Iterable[tuple[str, str]]) -> None:
-        """These turns have something to carry out or to tell: (turn, approval) of each decision or lapse."""
-        for turn_id, approval_id in decided:
-            if turn_id in self.turns:
-                self.news.setdefault(turn_id, set()).add(approval_id)
-                if turn_id not in self.due:
-                    self.due.append(turn_id)
+        await self.passes.go_on()
 
     def _delivered(self, turn_id: str) -> None:
         if self.last is not None and self.last.turn.id == turn_id:
@@ -486,7 +324,7 @@ class SessionActor(Supervisor):
     def _maybe_sleep(self) -> None:
         if self.actor_stopped.is_set():
             return
-        if not (self.busy or self.log.feeds or self.deadlines.any or not self.line.idle):
+        if not (self.passes.busy or self.log.feeds or self.deadlines.any or not self.line.idle):
             self.ask_to_sleep()
         self._idle_later()
 
@@ -502,7 +340,7 @@ class SessionActor(Supervisor):
     def _part_with_viewers(self, failure: BaseException | None) -> None:
         self.line.abandon()
         metrics.API_ACTIVE_SESSIONS.dec()
-        self._uncount()
+        self.passes.uncount()
         if failure is not None:
             restarted = "internal_error: the session was restarted"
             code = failure.code if isinstance(failure, Unavailable) else restarted

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from voyagent.actors import passes
 from voyagent.actors import session as sessions
 from voyagent.actors.agent import loop
 from voyagent.actors.agent.messages_api import AnthropicModel
@@ -108,7 +109,7 @@ async def test_b18_a_model_that_stays_away_is_tried_again_and_then_told(
 async def test_b27_a_turn_that_takes_too_long_ends_with_its_limit(
     asha: Any, running: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "TURN_SECONDS", 1.0)
+    monkeypatch.setattr(passes, "TURN_SECONDS", 1.0)
     running.rehearsal.play(Hang(cut=False))
     events = await asha.say(await asha.session(), "hello")
     assert kinds(events) == ["error", "final"]

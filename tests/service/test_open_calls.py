@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors import session as sessions
+from voyagent.actors import passes
 from voyagent.actors.agent.rehearsal import Failure, Gate, Reply, Text, Turn
 
 from .test_approvals import ask_for_booking, kinds, resolve
@@ -118,7 +118,7 @@ async def test_b27_a_turn_out_of_time_takes_back_what_it_asked_and_says_so(
     asha: Any, running: Any, admin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate()
-    monkeypatch.setattr(sessions, "TURN_SECONDS", 3.0)
+    monkeypatch.setattr(passes, "TURN_SECONDS", 3.0)
     _, _, (_, second), stream = await first_granted_with_words(
         asha, running, Turn(Text.split("One", " moment"), gate=gate)
     )
