@@ -83,11 +83,14 @@ class Viewer:
         self._timer = asyncio.get_running_loop().call_later(HEARTBEAT_SECONDS, self._beat)
 
     def _beat(self) -> None:
-        """Ring once nothing was sent for so long. One timer that moves on when it is due, not one for every event."""
+        """Ring for a heartbeat once nothing was sent for so long, and for a look at the stream's age in any case.
+
+        One timer that moves on when it is due, not one for every event.
+        """
         left = self.sent_at + HEARTBEAT_SECONDS - monotonic()
         if left <= 0:
             left, self.due = HEARTBEAT_SECONDS, True
-            self.feed.bell.set()
+        self.feed.bell.set()
         self._timer = asyncio.get_running_loop().call_later(left, self._beat)
 
     def _take(self, data: bytes, events: int) -> bool:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from voyagent.actors.agent.rehearsal import Text, Turn
+from voyagent.actors.agent.rehearsal import Gate, Text, Turn
 from voyagent.actors.eventlog import RING_BYTES, WRITE_BYTES, EventLog
 from voyagent.actors.session import SessionActor
 from voyagent.http.service import Service
@@ -146,3 +146,29 @@ async def test_b12_many_viewers_of_one_session_get_the_same_bytes(count: int, as
     async with asyncio.timeout(20):
         while log.feeds:
             await asha.get(f"/chat/sessions/{session}")
+
+
+async def test_a_stream_of_full_age_closes_cleanly_though_the_model_never_pauses(
+    asha: Person, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voyagent.http.streams.HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr("voyagent.http.handlers.messages.GET_STREAM_SECONDS", 3.0)
+    session, gate = await asha.session(), Gate()
+    running.rehearsal.play(Turn(Text.split(*["word "] * 2_000), gate=gate))
+    viewer = await asha.watch(session)
+    said = await asha.post(session, {"message": "go on and on"})
+
+    async def go_on() -> None:
+        while True:
+            await gate.release()
+            await asyncio.sleep(0.02)
+
+    talking = asyncio.create_task(go_on())
+    async with asyncio.timeout(10):
+        while await viewer.next() is not None:
+            pass
+    assert viewer.events
+    assert viewer.events[-1].kind == "text_delta"
+    talking.cancel()
+    await gate.open()
+    assert (await said.all())[-1].kind == "final"
