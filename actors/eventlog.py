@@ -192,7 +192,7 @@ class Feed:
         self._turns = set(until.turns)
         self._announced = log.pruned_through
         self._ended = False
-        log.feeds.add(self)
+        self._watching = False
 
     def close(self) -> None:
         """Stop watching."""
@@ -210,7 +210,6 @@ class Feed:
             or self.after + 1 != batch.first
             or batch.final
             or (self.only is not None and self.only != batch.turn_id)
-            or self._announced < self.log.pruned_through
             or not self.taker(batch.encoded, batch.last - self.after)
         ):
             return False
@@ -218,7 +217,13 @@ class Feed:
         return True
 
     async def take(self) -> bytes:
-        """The bytes of everything new, at most 256 KiB; empty when there is nothing yet. Sets ``ended``."""
+        """The bytes of everything new, at most 256 KiB; empty when there is nothing yet. Sets ``ended``.
+
+        Only from the first time on it counts as watching: nobody has to close a feed its asker never got.
+        """
+        if not self._watching:
+            self._watching = True
+            self.log.feeds.add(self)
         chunks: list[bytes] = []
         if self.before:
             chunks.append(self.before)

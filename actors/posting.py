@@ -162,8 +162,11 @@ class Posting:
         metrics.TURNS_TOTAL.labels(outcome="refused").inc()
         return self.following.refusal(refused)
 
-    async def _say(self, posted: Post, *, admitted: bool = False) -> Feed:
-        """Take a message: its turn starts at once, or waits behind the one that runs."""
+    async def _say(self, posted: Post, *, admitted: bool = False, over: Turn | None = None) -> Feed:
+        """Take a message: its turn starts at once, or waits behind the one that runs.
+
+        One that interrupts ends whatever runs then, or only ``over``.
+        """
         refused = None if admitted else self._refused()
         if refused is not None:
             return refused
@@ -175,15 +178,15 @@ class Posting:
             text=posted.text if queued else None,
         )
         if queued:
-            return await self._take(taken, posted)
+            return await self._take(taken, posted, over)
         self._started.clear()
         try:
-            return await self._take(taken, posted)
+            return await self._take(taken, posted, over)
         finally:
             self._started.set()
             self.session.look_again()
 
-    async def _take(self, taken: Turn, posted: Post) -> Feed:
+    async def _take(self, taken: Turn, posted: Post, over: Turn | None) -> Feed:
         session, queued = self.session, taken.state == "queued"
         self.accepting += 1
         self.queueing += queued
@@ -199,7 +202,7 @@ class Posting:
         after = session.log.last
         feed = Feed(session.log, after=after, until=Until(turns=frozenset([taken.id])), only=taken.id)
         if queued:
-            await self._enqueue(taken, posted)
+            await self._enqueue(taken, posted, over)
         else:
             taken.first_event = taken.pass_event = after + 1
             await session.passes.start(taken)
@@ -225,11 +228,12 @@ class Posting:
             )
         )
 
-    async def _enqueue(self, taken: Turn, posted: Post) -> None:
+    async def _enqueue(self, taken: Turn, posted: Post, over: Turn | None) -> None:
         session = self.session
         if posted.on_busy == "interrupt":
             session.passes.queue.insert(0, taken.id)
-            self._break("turn_interrupted: a newer message took its place", posted.who)
+            if over is None or over is session.passes.current:
+                self._break("turn_interrupted: a newer message took its place", posted.who)
         else:
             session.passes.queue.append(taken.id)
         await session.passes.go_on()
@@ -252,7 +256,7 @@ class Posting:
         if refused is not None:
             return refused
         rides = has_text and not self.busy
-        waits = has_text and not rides
+        waits, running = has_text and not rides, session.passes.current
         after = session.log.last
         decisions = [Decision(approval_id, granted) for approval_id, granted in posted.approvals.items()]
         self.queueing += waits  # its place is kept while the decisions are written
@@ -264,6 +268,9 @@ class Posting:
                 key=posted.key if rides or not has_text else None,
                 reply=lambda made: _begun(list(_turns_of(made)), after),
             )
+            if rides and decided.made:
+                self._rode(decided.made[-1].turn_id, posted, after)
+            await self._note(decided.made)  # they are decided, whatever becomes of the words beside them
             if any(isinstance(refusal, approvals.Lapsed) for refusal in decided.refused.values()):
                 await session.lapse()
         finally:
@@ -285,17 +292,18 @@ class Posting:
             return feed
         awaited = set(_turns_of(decided.made))
         if has_text and not rides:
-            other = await self._say(posted, admitted=True)
+            other = await self._say(posted, admitted=True, over=running)
             other.close()
             before += other.before
             awaited |= other.until.turns
-        elif rides and (resumed := session.passes.turns.get(decided.made[-1].turn_id)) is not None:
-            session.last = Accepted(
-                turn=resumed, user_id=posted.who.user_id, text_hash=text_hash(posted.text), after=after
-            )
-        feed = Feed(session.log, after=after, until=Until(turns=frozenset(awaited)), before=before)
-        await self._note(decided.made)
-        return feed
+        return Feed(session.log, after=after, until=Until(turns=frozenset(awaited)), before=before)
+
+    def _rode(self, turn_id: str, posted: Post, after: int) -> None:
+        """Words that came with decisions are the message accepted last; what comes of them lies behind ``after``."""
+        resumed = self.session.passes.turns.get(turn_id)
+        if resumed is not None:
+            said = text_hash(posted.text)
+            self.session.last = Accepted(turn=resumed, user_id=posted.who.user_id, text_hash=said, after=after)
 
     async def _write_decisions(
         self,

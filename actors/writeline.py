@@ -72,6 +72,7 @@ class WriteLine:
         self._over = False
         self._flown_at = 0.0
         self._watch: Timer | None = None
+        self._reply: asyncio.Future[None] | None = None
 
     def words(self, turn_id: str, text: str, landed: Callable[[], None]) -> None:
         """Queue words of the model; ``landed`` is called when they are stored."""
@@ -135,7 +136,8 @@ class WriteLine:
         self._flown_at = began
         if self._watch is None:
             self._watch = self.clock.call_later(LONGEST_FLIGHT, self._look)
-        self.store.post(Append(tuple(rows))).add_done_callback(partial(self._words_stored, rows, began))
+        self._reply = self.store.post(Append(tuple(rows)))
+        self._reply.add_done_callback(partial(self._words_stored, rows, began))
 
     def _words_stored(self, rows: list[EventRow], began: float, reply: asyncio.Future[None]) -> None:
         if self._over:  # nobody is there to be told
@@ -144,12 +146,14 @@ class WriteLine:
         if error is not None:
             self._fail(error)
             return
-        said = [self._line.popleft() for _ in rows]
-        self._tell(rows, began)
-        for each in said:
-            if isinstance(each, _Words):
-                each.landed()
-        self._next()
+        try:
+            self._tell(rows, began)
+            for each in [self._line.popleft() for _ in rows]:
+                if isinstance(each, _Words):
+                    each.landed()
+            self._next()
+        except Exception as defect:  # noqa: BLE001  # nobody awaits a callback; it must not leave the line standing
+            self._fail(defect)
 
     def _look(self) -> None:
         """No answer may be waited for without end. One timer that moves on when it is due, not one for every word."""
@@ -203,6 +207,8 @@ class WriteLine:
         self._over = True
         if self._watch is not None:
             self._watch.cancel()
+        if self._reply is not None:
+            self._reply.cancel()
 
 
 def _answer(done: asyncio.Future[Any], reply: Any) -> None:

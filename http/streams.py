@@ -30,8 +30,8 @@ SEND_BUFFER = 64 * 1024
 """Bytes the kernel may hold for one viewer; its own default takes up to 4 MiB."""
 HIGH_WATER = 16 * 1024
 """Bytes that may wait in the process for one viewer, beyond a write."""
-SLOW_SECONDS = 0.1
-"""Between two looks at whether a slow viewer has taken something."""
+SLOW_SECONDS, SLOWEST_SECONDS = 0.1, 1.0
+"""Between two looks at whether a slow viewer has taken something, at first and at last."""
 
 HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -243,8 +243,10 @@ async def _send(streams: Streams, viewer: Viewer, data: bytes) -> None:
     try:
         async with asyncio.timeout(streams.stall_seconds):
             await viewer.response.write(data)
-            while transport is not None and transport.get_write_buffer_size() > HIGH_WATER:  # noqa: ASYNC110
-                await asyncio.sleep(SLOW_SECONDS)  # nothing public tells, and few are this slow
+            pause = SLOW_SECONDS
+            while transport is not None and transport.get_write_buffer_size() > HIGH_WATER:
+                await asyncio.sleep(pause)  # nothing public tells when it has room
+                pause = min(2 * pause, SLOWEST_SECONDS)
     except TimeoutError:
         _log.info("viewer_dropped", seconds=streams.stall_seconds)
         if viewer.request.transport is not None:

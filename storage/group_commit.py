@@ -146,6 +146,7 @@ class EventWriter:
             self._batch = [append for append in self._batch if not append.stored.done()]
 
     async def _write(self, db: Connection, batch: Sequence[_Append]) -> None:
+        self._broken.update(append.session for append in batch if append.stored.done())  # its asker has left
         batch = [
             append
             for append in batch

@@ -149,7 +149,7 @@ class Pass:
         own = [message for message in loaded.messages if message.turn_id == self.task.turn_id]
         if loaded.ride is not None:
             await self._ride(loaded.ride)
-        elif _unanswered(own):
+        elif _unanswered(own) and (self.task.again or any(call.error != "expired" for call in decided)):
             pass
         elif undecided:
             return await self._end("waiting")

@@ -70,6 +70,25 @@ async def test_b3_a_grant_given_while_a_model_fails_is_carried_out(asha: Any, ru
     assert whole.count("approval_granted") == whole.count("approval_request") == 2
 
 
+async def test_an_expiry_asks_no_model_though_words_stand_unanswered(asha: Any, running: Any, admin: Any) -> None:
+    session, events = await ask_for_booking(asha, running, times=2)
+    first, second = (event.data["approval_id"] for event in events if event.kind == "approval_request")
+    running.rehearsal.play(Failure(400))
+    told = await (await asha.post(session, {"approvals": {first: False}, "message": "too dear"})).all()
+    assert kinds(told) == ["approval_denied", "tool_result", "error", "final"]
+    asked = running.rehearsal.count
+    late = "UPDATE pending_approvals SET expires_at = now() - interval '1 second' WHERE id = $1"
+    await admin.execute(late, second)
+    await admin.close_actor(session)  # its session was not told of the new time: waking, it reads it
+    rest: list[Any] = []
+    async with asyncio.timeout(10):
+        while await admin.value(STATE) == "waiting":
+            rest = await asha.replay(session, told[-1].id)
+    rest = await asha.replay(session, told[-1].id)
+    assert kinds(rest) == ["approval_denied", "tool_result", "final"]
+    assert running.rehearsal.count == asked
+
+
 async def test_a_cancel_tells_of_a_grant_that_will_not_run(asha: Any, running: Any, admin: Any) -> None:
     gate = Gate()
     session, _, (_, second), stream = await first_granted_with_words(

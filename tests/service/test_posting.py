@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from voyagent.actors.agent.rehearsal import Gate, Text, Turn
+from voyagent.actors.agent.rehearsal import Gate, Received, Text, ToolUse, Turn
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.session import Cancel, Post, Who
 
-from .test_approvals import ask_for_booking, kinds, resolve
+from .test_approvals import HANDOFF, ask_for_booking, book, kinds, resolve
 
 TURNS = "SELECT count(*) FROM turns WHERE session_id = $1"
 LIMIT = {"rate_limit_per_minute": 1, "rate_limit_per_hour": 1}
@@ -123,6 +124,35 @@ async def test_b19_of_messages_with_decisions_sent_at_once_no_more_than_five_wai
         answer.close()
     await gate.open()
     assert kinds(await first.all())[-1] == "final"
+
+
+async def test_b3_a_grant_is_carried_out_though_the_words_beside_it_are_refused(
+    asha: Any, running: Any, admin: Any
+) -> None:
+    def once_more(received: Received) -> Turn:
+        [call] = [block for block in book(received).blocks if isinstance(block, ToolUse)]
+        return Turn(replace(call, id="toolu_again"))
+
+    session, events = await ask_for_booking(asha, running)
+    running.rehearsal.play(HANDOFF, once_more)
+    events += await asha.say(session, "and once more")
+    gate = Gate()
+    running.rehearsal.play(Turn("slow", gate=gate), Turn("Booked."), Turn("Booked, too."), Turn("Yes?"))
+    first = await asha.post(session, {"message": "meanwhile"})
+    await gate.waiting()
+    heads = {**asha.headers, "Idempotency-Key": "k"}
+    bodies = [{"message": each, "on_busy": "queue", "approvals": {each: True}} for each in asked(events)]
+    place = f"{asha.url}/chat/sessions/{session}/messages"
+    answers = await asyncio.gather(*(asha.http.post(place, json=body, headers=heads) for body in bodies))
+    assert sorted(answer.status for answer in answers) == [200, 422]
+    await gate.open()
+    await first.all()
+    for answer in answers:
+        await answer.read()
+    async with asyncio.timeout(10):
+        while await admin.value("SELECT count(*) FROM turns WHERE state <> 'completed'"):
+            await asha.replay(session, events[-1].id)
+    assert await admin.value("SELECT count(*) FROM bookings") == 2
 
 
 async def test_a_cancel_that_meets_a_turn_just_being_started_stops_it(asha: Any, running: Any, admin: Any) -> None:

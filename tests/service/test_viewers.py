@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import weakref
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ from voyagent.http.service import Service
 from voyagent.http.streams import HIGH_WATER, Viewer
 
 if TYPE_CHECKING:
-    from tests.service.conftest import Make, Person, Running, Stream
+    from tests.service.conftest import Admin, Make, Person, Running, Stream
 
 PIECE = "x" * 16_000
 PIECES = 200
@@ -172,3 +173,39 @@ async def test_a_stream_of_full_age_closes_cleanly_though_the_model_never_pauses
     talking.cancel()
     await gate.open()
     assert (await said.all())[-1].kind == "final"
+
+
+async def test_who_leaves_while_his_message_is_accepted_is_no_viewer(
+    asha: Person, running: Running, admin: Admin
+) -> None:
+    session = await asha.session()
+    running.rehearsal.play(Turn("Nobody listens."))
+    async with admin.db.transaction():
+        await admin.db.execute("LOCK TABLE turns IN EXCLUSIVE MODE")
+        posting = asyncio.create_task(asha.post(session, {"message": "hello"}))
+        await asyncio.sleep(0.5)
+        posting.cancel()
+        await asyncio.wait({posting})
+        await asyncio.sleep(0.2)
+    viewer = await asha.watch(session)
+    assert (await viewer.until("final")).kind == "final"
+    assert len(log_of(session).feeds) == 1
+    viewer.response.close()
+
+
+async def test_a_session_that_sleeps_is_freed_without_the_garbage_collector(
+    asha: Person, running: Running, admin: Admin
+) -> None:
+    session = await asha.session()
+    running.rehearsal.play(Turn("Good night."))
+    await asha.say(session, "good night")
+    log = weakref.ref(log_of(session))
+    gc.collect()
+    gc.disable()
+    try:
+        await admin.close_actor(session)
+        async with asyncio.timeout(10):
+            while log() is not None:  # noqa: ASYNC110  # nothing tells
+                await asyncio.sleep(0.05)
+    finally:
+        gc.enable()
