@@ -243,7 +243,9 @@ async def unstored() -> AsyncIterator[Desk]:
         yield opened
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     path=st.sampled_from(["/auth/sign-up", "/auth/sign-in"]),
     body=st.dictionaries(st.sampled_from([*ASHA, "more"]), VALUES, max_size=5),

@@ -131,7 +131,9 @@ async def write(db: Connection, agency: Any, account: str, lines: list[Raw], cou
     return journal
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(lines=st.lists(RAW, max_size=5), missing=st.integers(0, 1))
 async def test_b49_the_database_commits_exactly_what_balances(
     lines: list[Raw], missing: int, db: Connection, agency: Any, clock: Any
