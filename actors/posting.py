@@ -42,7 +42,6 @@ class Posting:
 
     def __init__(self, session: SessionActor) -> None:
         self.session = session
-        self.stopping = False
         self.accepting = 0
         self.queueing = 0
         """Messages on their way into the queue, which have their place in it already."""

@@ -214,7 +214,7 @@ class Actor(pykka.Actor):
     def _hand_over(self) -> Letter:
         letter = self._letter
         if letter is None or not (self._inline or asyncio.current_task() is self._life.task):
-            raise RuntimeError("later() and forward() are for the handler of a message, once")
+            raise RuntimeError("later(), lent() and forward() are for the handler of a message, once")
         self._letter = None
         return letter
 

@@ -88,31 +88,24 @@ def _denied(call: Call, why: str) -> Event:
 
 def _withdrawn(task: Task, call: Call, now: datetime, why: str, by: Author | None) -> Entry:
     about = {"approval_id": call.approval_id, "session_id": task.session_id, "tool_name": call.tool, "reason": why}
-    return Entry(
-        id=ids.uuid7(),
-        tenant_id=task.tenant_id,
-        created_at=now,
-        kind="approval.rejected",
-        status="succeeded",
-        actor_kind="human" if by else "system",
-        actor_id=None if by is None else by.user_id,
-        inputs={**_origin(by), **about},
-        entity_refs={"approval_id": call.approval_id, "tool_call_id": call.id},
-    )
+    refs = {"approval_id": call.approval_id, "tool_call_id": call.id}
+    return _act(task, now, "approval.rejected", by, about, refs)
 
 
 def _cancelled(task: Task, now: datetime, by: Author | None) -> Entry:
+    return _act(task, now, "turn.cancelled", by, {"turn_id": task.turn_id}, {})
+
+
+def _act(task: Task, now: datetime, kind: str, by: Author | None, about: dict[str, Any], refs: dict[str, Any]) -> Entry:
+    """The audit entry of what a person did to a turn, or of what its limits did."""
     return Entry(
         id=ids.uuid7(),
         tenant_id=task.tenant_id,
         created_at=now,
-        kind="turn.cancelled",
+        kind=kind,
         status="succeeded",
         actor_kind="human" if by else "system",
-        actor_id=None if by is None else by.user_id,
-        inputs={**_origin(by), "turn_id": task.turn_id},
+        actor_id=by.user_id if by else None,
+        inputs={**(by.origin.inputs() if by else {}), **about},
+        entity_refs=refs,
     )
-
-
-def _origin(by: Author | None) -> dict[str, Any]:
-    return {} if by is None else by.origin.inputs()

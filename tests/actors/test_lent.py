@@ -90,9 +90,11 @@ async def test_what_cannot_be_handed_on_is_refused() -> None:
 async def test_nobody_has_to_wait_for_the_reply() -> None:
     ref = Lender.start()
     ref.tell(Promise())
+    counted, replies = actor_of(ref).counted, actor_of(ref).replies
     await actor_of(ref).held.acquire()
-    actor_of(ref).replies[0].set_result(7)
+    replies[0].set_result(7)
     await ref.stop_and_wait(5.0)
+    assert counted == replies
 
 
 async def test_a_stop_waits_for_what_is_owed() -> None:
