@@ -259,12 +259,17 @@ async def cut(servers: EmbeddedServers, database: Any, tmp_path: Path) -> AsyncI
 
         lost = asyncio.Event()
         answer = loop.create_task(back())
-        while data := await reader.read(65536):
-            if b"COMMIT" in data:
-                lost.set()
-            there_writer.write(data)
-        there_writer.close()
-        await answer
+        try:
+            while data := await reader.read(65536):
+                if b"COMMIT" in data:
+                    lost.set()
+                there_writer.write(data)
+            there_writer.close()
+            await answer
+        finally:  # a line may be cancelled anywhere, and leaves nothing open
+            answer.cancel()
+            there_writer.transport.abort()
+            writer.transport.abort()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = loop.create_task(join(reader, writer))
