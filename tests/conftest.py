@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -25,6 +27,7 @@ settings.load_profile("shared machine")  # how long it takes says nothing here: 
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 NUMBERS = itertools.count(1)
+MEMORY, ROOM = Path("/dev/shm"), 2 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +44,19 @@ class Database:
 @pytest.fixture(scope="session")
 async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedServers]:
     """Postgres and Redis for the whole run. A test that stops one must start it again."""
-    folder = tmp_path_factory.mktemp("servers")
-    async with EmbeddedServers(folder, fast=True) as running:
-        yield running
-    shutil.rmtree(folder)
+    folder = in_memory() or tmp_path_factory.mktemp("servers")
+    try:
+        async with EmbeddedServers(folder, fast=True) as running:
+            yield running
+    finally:
+        shutil.rmtree(folder)
+
+
+def in_memory() -> Path | None:
+    """A folder that is no disk, where there is one with room: each test copies a database of hundreds of files."""
+    if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < ROOM:
+        return None
+    return Path(tempfile.mkdtemp(prefix="voyagent-tests-", dir=MEMORY))
 
 
 @pytest.fixture(scope="session")
