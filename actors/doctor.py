@@ -79,10 +79,10 @@ async def _redis(settings: Settings) -> Finding:
         mend = f"set {variable('redis_url')}"
         return Finding("redis", works=False, text="none: caches and counters do not outlive the process", mend=mend)
     probe = RedisProbe(settings.redis_url)
-    works = await probe.answers()
+    trouble = await probe.trouble()
     await probe.close()
     mend = f"start Redis, or correct {variable('redis_url')}"
-    return Finding("redis", works, "answers" if works else "does not answer", mend)
+    return Finding("redis", trouble is None, "keeps what it is given" if trouble is None else trouble, mend)
 
 
 async def _model(settings: Settings) -> Finding:

@@ -1,4 +1,4 @@
-"""The owner of the outbox: hands letters over, tries again, and says when one is dead."""
+"""The owner of the outbox: hands e-mails over, retries, and says when one is undeliverable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any, assert_never
 from ..storage import outbox
 from ..storage.sealing import NotOpened
 from . import log, metrics
-from .accounts.letters import RESET_REQUEST, Letters, Transport, Undelivered, envelope, transport
+from .accounts.emails import Transport, Undelivered, envelope, transport
+from .accounts.letters import RESET_REQUEST, Letters
 from .accounts.resets import Resets
 from .clock import Clock
 from .config import Settings
@@ -18,19 +19,29 @@ from .domain.errors import Refusal, Unavailable
 from .runtime import Actor, Asks, Message
 
 BATCH = 10
-"""Letters handed over side by side."""
+"""E-mails handed over side by side."""
 
 LEASE = timedelta(minutes=2)
-"""How long a letter is ours before somebody else may take it: longer than any conversation with a mail server."""
+"""How long an e-mail is ours before somebody else may take it: longer than any dialogue with a mail server."""
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=10), timedelta(hours=1)
 PATIENCE = timedelta(days=3)
 POLL_SECONDS = 5.0
-"""Between two looks at the outbox when nobody calls: for letters to be tried again, and other processes' letters."""
+"""Between two looks at the outbox when nobody calls: for e-mails to be retried, and other processes' e-mails."""
+
+UNTRIED = timedelta(minutes=2)
+"""An e-mail that nobody has taken up so long after it was due says that none goes out."""
 
 COUNTED = ("due", "held", "dead")
 
+DEFECT = "defect"
+"""The cause of an e-mail's end that is no mail server's: something about it is beyond this release."""
+
+NOT_OPENED = "not_opened"
+"""The cause of a delay that the key ring ends, not the mail server."""
+
 _log = log.get("mail")
+_defects = log.Quiet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +50,7 @@ class Look(Message[None]):
 
 
 class MailActor(Actor):
-    """Nobody waits for it: an act is done when its letter is in the outbox."""
+    """Nobody waits for it: an act is done when its e-mail is in the outbox."""
 
     def __init__(self, storage: Asks, settings: Settings, clock: Clock, way: Transport | None = None) -> None:
         super().__init__()
@@ -71,8 +82,8 @@ class MailActor(Actor):
                 while await self._round():
                     pass
                 await self._count()
-            except Unavailable as away:
-                _log.warning("outbox_not_read", refusal=away.code)
+            except Refusal as unread:
+                _log.warning("outbox_not_read", refusal=unread.code)
             await self._called.wait()
             timer.cancel()
 
@@ -83,51 +94,67 @@ class MailActor(Actor):
         await asyncio.gather(*map(self._handle, claimed))
         return len(claimed) == BATCH
 
-    async def _handle(self, letter: outbox.Claimed) -> None:
+    async def _handle(self, row: outbox.Claimed) -> None:
+        """Whatever becomes of one e-mail, it is that one's affair: the others of its round go on."""
         try:
-            outcome = await self._deliver(letter)
-        except Refusal as away:  # the lease ends, and the letter is due again
-            _log.warning("letter_not_settled", letter=letter.id, refusal=away.code)
+            outcome = await self._settle(row)
+        except Refusal as unsettled:  # the lease ends, and the e-mail is due again
+            _log.warning("email_not_settled", email=row.id, refusal=unsettled.code)
             return
-        metrics.MAIL_LETTERS_TOTAL.labels(letter.kind, outcome).inc()
+        metrics.MAIL_LETTERS_TOTAL.labels(row.kind, outcome).inc()
 
-    async def _deliver(self, letter: outbox.Claimed) -> str:
-        if letter.expires_at is not None and letter.expires_at <= self._clock.now():
-            return await self._give_up(letter, "dropped")
+    async def _settle(self, row: outbox.Claimed) -> str:
         try:
-            facts = self._letters.read(letter)
-        except NotOpened as lost:
-            _log.error("letter_dead", letter=letter.id, kind=letter.kind, reason=str(lost))
-            return await self._give_up(letter, "dead")
-        if letter.kind == RESET_REQUEST:
-            posted = await self._resets.resolve(letter.id, letter.recipient, facts)
+            return await self._deliver(row)
+        except Unavailable:
+            raise
+        except Exception as defect:  # noqa: BLE001 -- it would fail the same way for ever: its own end, not the worker's
+            shown = defect if _defects.allows() else None
+            _log.error("email_undeliverable", email=row.id, kind=row.kind, reason=type(defect).__name__, exc_info=shown)
+            return await self._give_up(row, "dead", DEFECT)
+
+    async def _deliver(self, row: outbox.Claimed) -> str:
+        if row.expires_at is not None and row.expires_at <= self._clock.now():
+            return await self._give_up(row, "dropped", None)
+        try:
+            facts = self._letters.read(row)
+        except NotOpened as sealed:  # kept until it expires: the key may be back by then
+            _log.error("email_not_opened", email=row.id, kind=row.kind, reason=str(sealed), mend="VOYAGENT_KMS_KEY")
+            return await self._postpone(row, NOT_OPENED)
+        if row.kind == RESET_REQUEST:
+            posted = await self._resets.resolve(row.id, row.recipient, facts)
             self._called.set()
             return "dropped" if posted is None else "sent"
-        return await self._put_out(letter, facts)
+        return await self._send(row, facts)
 
-    async def _put_out(self, letter: outbox.Claimed, facts: dict[str, Any]) -> str:
-        ready = envelope(letter, facts, base=self._settings.public_url, sender=self._settings.mail_from)
+    async def _send(self, row: outbox.Claimed, facts: dict[str, Any]) -> str:
+        ready = envelope(row, facts, base=self._settings.public_url, sender=self._settings.mail_from)
         try:
-            await self._way.deliver(ready.message)
+            await self._way.deliver(ready)
         except Undelivered as refused:
-            return await self._again(letter, str(refused))
+            return await self._again(row, refused)
         if self._way.shows_links:
-            _log.info("letter_written", kind=letter.kind, to=letter.recipient, link=ready.link)
-        await self._storage.ask(outbox.Sent(id=letter.id, now=self._clock.now()))
+            _log.info("email_written", kind=row.kind, to=row.recipient, link=ready.link)
+        await self._storage.ask(outbox.Sent(id=row.id, now=self._clock.now()))
         return "sent"
 
-    async def _again(self, letter: outbox.Claimed, reason: str) -> str:
-        now = self._clock.now()
-        if now - letter.created_at >= PATIENCE:
-            _log.error("letter_dead", letter=letter.id, kind=letter.kind, attempts=letter.attempts, reason=reason)
-            return await self._give_up(letter, "dead")
-        pause = min(FIRST_PAUSE * 2 ** min(letter.attempts - 1, 10), LONGEST_PAUSE)
-        _log.warning("letter_postponed", letter=letter.id, kind=letter.kind, attempts=letter.attempts, reason=reason)
-        await self._storage.ask(outbox.Later(id=letter.id, due_at=now + pause))
+    async def _again(self, row: outbox.Claimed, refused: Undelivered) -> str:
+        told = {"email": row.id, "kind": row.kind, "attempts": row.attempts, "reason": refused.cause}
+        if refused.reply is not None:
+            told["reply"] = refused.reply
+        if refused.for_good or self._clock.now() - row.created_at >= PATIENCE:
+            _log.error("email_undeliverable", **told)
+            return await self._give_up(row, "dead", str(refused))
+        _log.warning("email_postponed", **told)
+        return await self._postpone(row, str(refused))
+
+    async def _postpone(self, row: outbox.Claimed, cause: str) -> str:
+        pause = min(FIRST_PAUSE * 2 ** min(row.attempts - 1, 10), LONGEST_PAUSE)
+        await self._storage.ask(outbox.Later(id=row.id, due_at=self._clock.now() + pause, cause=cause))
         return "retried"
 
-    async def _give_up(self, letter: outbox.Claimed, state: str) -> str:
-        await self._storage.ask(outbox.GivenUp(id=letter.id, state=state))
+    async def _give_up(self, row: outbox.Claimed, state: str, cause: str | None) -> str:
+        await self._storage.ask(outbox.GivenUp(id=row.id, state=state, cause=cause))
         return state
 
     async def _count(self) -> None:

@@ -47,7 +47,7 @@ class Append(Message[None]):
 
 @dataclass(frozen=True, slots=True)
 class Probe(Message[bool]):
-    """Whether the database answers, within two seconds."""
+    """Whether the database answers and takes writes, within two seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,10 +201,10 @@ class StorageActor(Actor):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ping(Query[bool]):
-    """The least one can ask of a database."""
+    """The least one can ask of a database that is to be written to: not a standby, not read-only."""
 
     async def run(self, db: engine.Connection) -> bool:
-        return bool(await db.fetchval("SELECT true"))
+        return bool(await db.fetchval(engine.WRITABLE))
 
 
 async def _metered(name: str, work: Callable[[T], Awaitable[R]], on: T) -> R:

@@ -13,14 +13,21 @@ SHARED_SECONDS = 1.0
 """How long one result answers everybody."""
 
 WAIT_SECONDS = 2.0
-"""What has not answered by then counts as away."""
+"""What has not answered by then counts as unavailable."""
+
+WATCH_SECONDS = 5.0
+"""Between two looks of the service's own, so that a loss is logged although nobody asks."""
 
 Word = Literal["ok", "degraded", "down", "stopping"]
 Look = Callable[[], Awaitable[bool]]
 """Asks one part whether it works; a refusal or any error counts as no."""
 
+Notes = Callable[[], Mapping[str, object]]
+"""What is to be told beside the words, as of the last look."""
+
 DATABASE = "database"
 REDIS = "redis"
+MAIL = "mail"
 
 _log = log.get(__name__)
 
@@ -34,6 +41,7 @@ class Probe:
         self._clock = clock
         self._running: asyncio.Task[bool] | None = None
         self._at = float("-inf")
+        self._worked = True
 
     async def works(self) -> bool:
         """The shared result, new if the last one began more than ``SHARED_SECONDS`` ago. Waits ``WAIT_SECONDS``."""
@@ -46,17 +54,27 @@ class Probe:
     async def _ask(self) -> bool:
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                return await self._look()
-        except Exception as away:  # noqa: BLE001 -- whatever it is, the part does not work; the cause is logged
-            _log.warning("probe failed", part=self._name, error=repr(away))
-            return False
+                works, cause = await self._look(), None
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the part does not work; the cause is logged
+            works, cause = False, type(error).__name__
+        self._tell(works=works, cause=cause)
+        return works
+
+    def _tell(self, *, works: bool, cause: str | None) -> None:
+        """Log that it stopped working, once, and that it works again."""
+        if works != self._worked:
+            self._worked = works
+            if works:
+                _log.info("part_available", part=self._name)
+            else:
+                _log.warning("part_unavailable", part=self._name, **({} if cause is None else {"reason": cause}))
 
 
 class Health:
     """What ``/health/*`` knows. ``vital`` parts must work for the service to be ready, ``useful`` ones should.
 
     A part that is not configured is left out; ``expected`` has the word for those whose absence is told. ``standing``
-    says where the process is between start and stop.
+    says where the process is between start and stop, ``notes`` what an operator should read beside the words.
     """
 
     def __init__(
@@ -67,8 +85,11 @@ class Health:
         vital: Mapping[str, Look] | None = None,
         useful: Mapping[str, Look] | None = None,
         expected: Mapping[str, Word] | None = None,
+        notes: Notes = dict,
     ) -> None:
         self._standing = standing
+        self._clock = clock
+        self.notes = notes
         self._vital = {name: Probe(name, look, clock) for name, look in (vital or {}).items()}
         self._useful = {name: Probe(name, look, clock) for name, look in (useful or {}).items()}
         self._expected = expected or {DATABASE: "down", REDIS: "degraded"}
@@ -86,3 +107,9 @@ class Health:
         for name, works in zip(probes, answers, strict=True):
             checks[name] = "ok" if works else "down" if name in self._vital else "degraded"
         return checks
+
+    async def watch(self) -> None:
+        """Look at every part from time to time, for the log's sake."""
+        while True:
+            await self.words()
+            await self._clock.sleep(WATCH_SECONDS)

@@ -99,7 +99,7 @@ OBJECT: Final[dict[str, Any]] = {"type": "object", "additionalProperties": True}
 TEXTS: Final[dict[str, Any]] = {"type": "object", "additionalProperties": {"type": "string"}}
 
 OK: Final = {"status": "ok"}
-READY: Final = {"status": "ok", "checks": {"service": "ok", "database": "ok", "redis": "ok"}}
+READY: Final = {"status": "ok", "checks": {"service": "ok", "database": "ok", "redis": "ok", "mail": "ok"}}
 NOT_READY: Final = {503: ("not_ready",)}
 TREE: Final = {"name": "root", "class": "RootActor", "state": "running", "children": [], "children_total": 0}
 NO_DATABASE: Final = {503: ("VOYAGENT_DB_URL is not configured.", "db unreachable")}

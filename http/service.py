@@ -11,11 +11,13 @@ from aiohttp import web
 
 from ..actors.clock import Clock
 from ..actors.config import Settings
+from ..actors.mail import UNTRIED
 from ..actors.storage import Held, Probe
 from ..actors.system import System
+from ..storage.outbox import OldestUndelivered
 from .app import Runner, make_app
 from .call import Services
-from .health import DATABASE, REDIS, Health, Look, Word
+from .health import DATABASE, MAIL, REDIS, Health, Look, Word
 from .streams import Streams
 
 PROCESS = "process"
@@ -31,14 +33,18 @@ class Service:
         self.settings = settings
         self.system = System(settings, clock)
         self.url = ""
+        self._undelivered: int | None = None
         self._parts = AsyncExitStack()
 
     async def start(self) -> None:
         """Start the actors, then listen. Nothing is left behind if it fails."""
         try:
             await self._parts.enter_async_context(self.system)
-            runner = Runner(make_app(self._services()))
+            services = self._services()
+            runner = Runner(make_app(services))
             await runner.setup()
+            watching = asyncio.create_task(services.health.watch())
+            self._parts.callback(watching.cancel)
             self._parts.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, self.settings.host, self.settings.port, backlog=BACKLOG).start()
         except BaseException:
@@ -69,7 +75,13 @@ class Service:
             accounts=system.accounts,
             settings=self.settings,
             clock=system.clock,
-            health=Health(system.clock, standing=self._standing, vital=self._vital(), useful=self._useful()),
+            health=Health(
+                system.clock,
+                standing=self._standing,
+                vital=self._vital(),
+                useful=self._useful(),
+                notes=self._notes,
+            ),
             leading=lambda: system.leading,
             streams=Streams(self.settings.sse_stall_seconds),
         )
@@ -84,7 +96,21 @@ class Service:
         return {DATABASE: lambda: storage.ask(Probe()), PROCESS: lambda: storage.ask(Held())}
 
     def _useful(self) -> dict[str, Look]:
-        return {} if self.system.redis is None else {REDIS: self.system.redis.answers}
+        looks: dict[str, Look] = {} if self.system.redis is None else {REDIS: self.system.redis.works}
+        return looks if self.settings.db_url is None else {**looks, MAIL: self._mail_goes_out}
+
+    async def _mail_goes_out(self) -> bool:
+        self._undelivered = None
+        now = self.system.clock.now()
+        oldest = await self.system.storage.ask(OldestUndelivered(due_by=now - UNTRIED))
+        if oldest is not None:
+            self._undelivered = int((now - oldest).total_seconds())
+        return oldest is None
+
+    def _notes(self) -> dict[str, object]:
+        if self._undelivered is None:
+            return {}
+        return {"mail": {"oldest_undelivered_seconds": self._undelivered}}
 
 
 async def until_ended(service: Service, asked: asyncio.Event) -> bool:

@@ -225,6 +225,8 @@ SELECT NOT EXISTS (
      WHERE c.relkind IN ('r', 'p') AND c.relnamespace = current_schema()::regnamespace
        AND NOT (c.relrowsecurity AND c.relforcerowsecurity))
 """
+WRITABLE: Final = "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'"
+"""What a failover or a full disk of a managed server turns to false, while reads go on."""
 CHECKS: Final = (
     ("SELECT current_setting('server_version_num')::int >= 160000", "Postgres is older than 16."),
     (BOUND, "The service connects as a role that row-level security does not bind."),

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 TABLE, COLUMN = "outbox", "payload_sealed"
 """The place a payload is sealed to, beside the letter's id."""
 
+RECIPIENT = "recipient_"
+"""How a cause begins that is about one address, and says nothing about the way out."""
+
 POST = """
 INSERT INTO outbox (id, tenant_id, kind, recipient, payload_sealed, key_id, state, due_at, expires_at, message_id,
                     created_at, updated_at)
@@ -33,13 +36,21 @@ RETURNING o.id, o.kind, o.recipient, o.payload_sealed, o.attempts, o.expires_at,
 SENT = """
 UPDATE outbox SET state = 'sent', sent_at = $2, payload_sealed = NULL, key_id = NULL WHERE id = $1 AND state = 'due'
 """
-GIVEN_UP = "UPDATE outbox SET state = $2, payload_sealed = NULL, key_id = NULL WHERE id = $1 AND state = 'due'"
+GIVEN_UP = """
+UPDATE outbox SET state = $2, cause = coalesce($3, cause), payload_sealed = NULL, key_id = NULL
+ WHERE id = $1 AND state = 'due'
+"""
 DROP = """
 UPDATE outbox SET state = 'dropped', payload_sealed = NULL, key_id = NULL
  WHERE id = ANY($1) AND state IN ('due', 'held')
 """
-LATER = "UPDATE outbox SET due_at = $2 WHERE id = $1 AND state = 'due'"
+LATER = "UPDATE outbox SET due_at = $2, cause = $3 WHERE id = $1 AND state = 'due'"
 STANDING = "SELECT state, count(*) AS letters FROM outbox WHERE sent_at IS NULL GROUP BY state"
+STUCK = f"""
+SELECT min(created_at) FROM outbox
+ WHERE sent_at IS NULL AND state = 'due' AND coalesce(cause, '') NOT LIKE '{RECIPIENT}%'
+   AND (cause IS NOT NULL OR due_at <= $1)
+"""  # noqa: S608 -- a constant of ours
 LATELY = "SELECT count(*) FROM outbox WHERE tenant_id = $1 AND kind = $2 AND recipient = $3 AND created_at > $4"
 
 CAP, CAP_SPAN = 5, timedelta(hours=1)
@@ -134,21 +145,23 @@ class GivenUp(Command[None]):
     tenant_id: None = None
     id: str
     state: str
+    cause: str | None = None
 
     async def run(self, db: Connection) -> None:
-        await db.execute(GIVEN_UP, self.id, self.state)
+        await db.execute(GIVEN_UP, self.id, self.state, self.cause)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Later(Command[None]):
-    """It is to be tried again at ``due_at``."""
+    """It is to be retried at ``due_at``; ``cause`` is why it did not go out, in a word that is safe to be shown."""
 
     tenant_id: None = None
     id: str
     due_at: datetime
+    cause: str
 
     async def run(self, db: Connection) -> None:
-        await db.execute(LATER, self.id, self.due_at)
+        await db.execute(LATER, self.id, self.due_at, self.cause)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,3 +172,19 @@ class Standing(Query[Mapping[str, int]]):
 
     async def run(self, db: Connection) -> Mapping[str, int]:
         return {row["state"]: row["letters"] for row in await db.fetch(STANDING)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OldestUndelivered(Query[datetime | None]):
+    """Since when e-mails do not go out; None while they do.
+
+    Counted are those that were tried without success, unless it was their own address that was refused, and those
+    that nobody has tried although they were due at ``due_by``.
+    """
+
+    tenant_id: None = None
+    due_by: datetime
+
+    async def run(self, db: Connection) -> datetime | None:
+        oldest: datetime | None = await db.fetchval(STUCK, self.due_by)
+        return oldest

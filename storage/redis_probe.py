@@ -1,11 +1,19 @@
-"""Whether Redis answers: for the health of the service and for whoever sets it up."""
+"""Whether Redis keeps and returns what it is given: for the health of the service and for whoever sets it up."""
 
 from __future__ import annotations
+
+import secrets
+from datetime import timedelta
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 PATIENCE = 2.0
+KEPT = timedelta(seconds=30)
+
+
+class Forgetful(Exception):
+    """It answers, and what was set is not what is got."""
 
 
 class RedisProbe:
@@ -13,13 +21,23 @@ class RedisProbe:
 
     def __init__(self, url: str) -> None:
         self._redis: Redis = Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
+        self._key = f"voyagent:probe:{secrets.token_hex(8)}"
 
-    async def answers(self) -> bool:
-        """Ask for a ping and say whether the answer came in time."""
+    async def works(self) -> bool:
+        """Set a key and get it again. Raises what Redis or the way to it says: RedisError, OSError, ``Forgetful``."""
+        value = secrets.token_hex(8).encode()
+        await self._redis.set(self._key, value, px=KEPT)
+        if await self._redis.get(self._key) != value:
+            raise Forgetful
+        return True
+
+    async def trouble(self) -> str | None:
+        """What is wrong, in a word that holds no address; None if it works."""
         try:
-            return bool(await self._redis.ping())
-        except (RedisError, OSError):
-            return False
+            await self.works()
+        except (RedisError, OSError, Forgetful) as error:
+            return type(error).__name__
+        return None
 
     async def close(self) -> None:
         """Let go of the connection."""

@@ -322,6 +322,7 @@ outbox = Table(
     _maybe("sent_at", Time),
     _maybe("expires_at", Time),
     _col("message_id", Text),
+    _maybe("cause", Text),
     *_times(),
     PrimaryKeyConstraint("id"),
     _where("ix_outbox_due_at", "due_at", only="sent_at IS NULL"),
@@ -329,6 +330,16 @@ outbox = Table(
     Index(None, "tenant_id", "created_at"),
     _one_of("state", ("due", "held", "sent", "dropped", "dead")),
 )
+
+sealing_canaries = Table(
+    "sealing_canaries",
+    metadata,
+    _col("key_id", Text),
+    _col("sealed", Bytes),
+    _created(),
+    PrimaryKeyConstraint("key_id"),
+)
+"""What each sealing key has sealed here first: a ring that cannot open it is not this database's."""
 
 idempotency_keys = Table(
     "idempotency_keys",

@@ -1,9 +1,10 @@
-"""A mail server on the loopback, as far as letters need one, that can refuse, keep silent or lack encryption."""
+"""A mail server on the loopback, as far as e-mails need one: it can refuse any step, keep silent, encrypt or not."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from types import TracebackType
@@ -19,12 +20,16 @@ ANSWERS = {
     b"RSET": b"250 ok\r\n",
     b"QUIT": b"221 bye\r\n",
 }
+LATER = b"451 come back later\r\n"
 
 
 class PostOffice:
-    """Speaks SMTP (RFC 5321) without extensions."""
+    """Speaks SMTP (RFC 5321) with the extensions it is given. ``answers`` replaces what it says to a verb."""
 
-    def __init__(self) -> None:
+    def __init__(self, *extensions: bytes, tls: ssl.SSLContext | None = None) -> None:
+        self.extensions = extensions
+        self.tls = tls
+        self.answers: dict[bytes, bytes] = {}
         self.letters: list[EmailMessage] = []
         self.commands: list[bytes] = []
         self.callers = 0
@@ -85,19 +90,32 @@ class PostOffice:
             while line := await reader.readline():
                 self.commands.append(line.strip())
                 verb = line[:4].upper()
-                if verb == b"MAIL" and self.refuses:
-                    writer.write(b"451 come back later\r\n")
-                    continue
-                writer.write(ANSWERS.get(verb, b"502 not known here\r\n"))
-                if verb == b"DATA":
+                answer = self._answer(verb)
+                if not answer:
+                    return  # hangs up in the middle
+                writer.write(answer)
+                if verb == b"STAR" and answer.startswith(b"220") and self.tls is not None:
+                    await writer.drain()
+                    await writer.start_tls(self.tls)
+                if verb == b"DATA" and answer.startswith(b"354"):
                     await self._take(await reader.readuntil(b"\r\n.\r\n"))
                     writer.write(b"250 taken\r\n")
                 await writer.drain()
-        except ConnectionError:
+        except (ConnectionError, ssl.SSLError):
             pass  # a caller who hangs up has changed their mind
         finally:
             self._open.discard(writer)
             writer.close()
+
+    def _answer(self, verb: bytes) -> bytes:
+        if verb in self.answers:
+            return self.answers[verb]
+        if verb == b"MAIL" and self.refuses:
+            return LATER
+        if verb == b"EHLO" and self.extensions:
+            lines = [b"office.example", *self.extensions]
+            return b"".join(b"250-" + line + b"\r\n" for line in lines[:-1]) + b"250 " + lines[-1] + b"\r\n"
+        return ANSWERS.get(verb, b"502 not known here\r\n")
 
     async def _note(self) -> None:
         async with self._called:

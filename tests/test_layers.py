@@ -32,6 +32,7 @@ ROWS = {
     "actors/accounts/tokens.py": 4,
     "actors/accounts/totp.py": 4,
     "actors/accounts/letters.py": 4,
+    "actors/accounts/emails.py": 4,
     "actors/accounts/*": 5,
     "actors/*": 5,
     "http/*": 6,

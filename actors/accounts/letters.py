@@ -1,33 +1,22 @@
-"""From a fact to a letter on its way: sealing what it holds, the envelope, and the ways out."""
+"""From a fact to a row of the outbox: what it holds is sealed, and read again when it is sent."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from email.message import EmailMessage
-from email.policy import SMTP, SMTPUTF8
-from email.utils import format_datetime
-from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import parse_qs, unquote, urlsplit
-
-import aiosmtplib
+from typing import Any
+from urllib.parse import urlsplit
 
 from ...storage import outbox
 from ...storage.one_time_tokens import NewToken
 from ...storage.sealing import Sealing, key_id
 from ..config import Settings
-from ..domain.letters import Kind, compose, link
+from ..domain.letters import Kind
 from ..ids import uuid7
 from .tokens import digest
-
-SMTP_SECONDS = 30.0
-"""For one conversation with the mail server."""
 
 RESET_REQUEST = "password_reset_request"
 """The kind of an outbox row that is no letter: somebody asked, and whether we know them is found out later."""
@@ -99,113 +88,3 @@ class Letters:
             expires_at=expires_at,
             message_id=f"<{row}@{self._host}>",
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """A letter as it goes out, and its link, which development shows in the log."""
-
-    message: EmailMessage
-    link: str | None
-
-
-def envelope(letter: outbox.Claimed, facts: Mapping[str, Any], *, base: str, sender: str) -> Envelope:
-    """The letter in its agency's language, plain and as HTML; every attempt makes the same one."""
-    kind = Kind(letter.kind)
-    token = facts.get("token")
-    url = None if token is None else link(kind, base, token)
-    composed = compose(kind, letter.locale or "", url)
-    message = EmailMessage(policy=SMTP if letter.recipient.isascii() else SMTPUTF8)
-    message["From"] = sender
-    message["To"] = letter.recipient
-    message["Subject"] = composed.subject
-    message["Date"] = format_datetime(letter.created_at)
-    message["Message-ID"] = letter.message_id
-    message["Auto-Submitted"] = "auto-generated"
-    message.set_content(composed.text)
-    message.add_alternative(composed.html, subtype="html")
-    return Envelope(message, url)
-
-
-class Undelivered(Exception):
-    """Nobody took the letter this time."""
-
-
-class Transport(Protocol):
-    """A way out for letters."""
-
-    shows_links: bool
-    """Whether links may be written to the log: the letter goes nowhere else."""
-
-    async def deliver(self, message: EmailMessage) -> None:
-        """Hand it over for good. Raises ``Undelivered``."""
-
-
-class Smtp:
-    """A mail server. ``smtps://`` is encrypted from the start; ``smtp://`` must become so, unless ``?tls=off``."""
-
-    shows_links = False
-
-    def __init__(self, url: str, seconds: float = SMTP_SECONDS) -> None:
-        """``seconds`` is how long all of one conversation may take."""
-        parts = urlsplit(url)
-        self._seconds = seconds
-        plain = parse_qs(parts.query).get("tls") == ["off"]
-        self._options: dict[str, Any] = {
-            "hostname": parts.hostname,
-            "port": parts.port,
-            "username": unquote(parts.username) if parts.username else None,
-            "password": unquote(parts.password) if parts.password else None,
-            "use_tls": parts.scheme == "smtps",
-            "start_tls": parts.scheme == "smtp" and not plain,
-            "timeout": seconds,
-        }
-
-    async def deliver(self, message: EmailMessage) -> None:
-        """One conversation for one letter."""
-        try:
-            async with asyncio.timeout(self._seconds):
-                await aiosmtplib.send(message, **self._options)
-        except (aiosmtplib.SMTPException, OSError, ValueError) as refused:
-            raise Undelivered(type(refused).__name__) from refused
-
-
-class Folder:
-    """A folder of ``.eml`` files, for a machine without a mail server."""
-
-    shows_links = True
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    async def deliver(self, message: EmailMessage) -> None:
-        """One file a letter; a second attempt writes the same file again."""
-        try:
-            await asyncio.to_thread(self._write, message)
-        except OSError as wrong:
-            raise Undelivered(type(wrong).__name__) from wrong
-
-    def _write(self, message: EmailMessage) -> None:
-        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        name = str(message["Message-ID"]).strip("<>").partition("@")[0]
-        draft = self._path / f".{name}.part"
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(message.as_bytes())
-        draft.rename(self._path / f"{name}.eml")
-
-
-class Nowhere:
-    """Production without a mail server: letters wait for one, and die in time."""
-
-    shows_links = False
-
-    async def deliver(self, message: EmailMessage) -> None:  # noqa: ARG002 -- as transports do
-        """Refuse."""
-        raise Undelivered("VOYAGENT_SMTP_URL is not set")
-
-
-def transport(settings: Settings) -> Transport:
-    """The way out these settings name."""
-    if settings.smtp_url is not None:
-        return Smtp(settings.smtp_url)
-    return Nowhere() if settings.production else Folder(settings.data_dir / "mail")

@@ -11,7 +11,7 @@ from functools import cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
 
-from email_validator import EmailNotValidError, validate_email
+from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 
 from .errors import WeakPassword
 
@@ -29,6 +29,9 @@ FORMER_ADDRESS_RESERVED = timedelta(days=7)
 
 BIRTH_VERSION = 0
 """The token version a person begins with."""
+
+ENCODED_WORD = "=?"
+"""How an encoded word begins. RFC 2047, 5 (3) allows none in an address, yet readers of headers decode it there."""
 
 _NAMED = re.compile(r"[^<>\x00-\x1f\x7f]*<([^<>]+)>")
 
@@ -84,21 +87,37 @@ class Standing:
 def normal_email(text: str) -> str:
     """The one form an address is stored, compared and returned in: NFC, lower case, Unicode domain, no name around it.
 
-    Raises ValueError ``invalid_email``. The DNS is never asked.
+    Raises ValueError ``invalid_email``. The DNS is never asked. What is returned is its own normal form.
     """
     address = text.strip()
     if len(text) > MAX_RAW_EMAIL:
         raise ValueError("invalid_email")
     if named := _NAMED.fullmatch(address):
         address = named[1].strip()
-    try:
-        parsed = validate_email(address, check_deliverability=False)
-    except EmailNotValidError as wrong:
-        raise ValueError("invalid_email") from wrong
-    normal = unicodedata.normalize("NFC", parsed.normalized.lower())
-    if len(normal) > MAX_EMAIL:
+    normal = _normal(address)
+    if len(normal) > MAX_EMAIL or ENCODED_WORD in normal or _normal(normal) != normal:
         raise ValueError("invalid_email")
     return normal
+
+
+def _normal(address: str) -> str:
+    return unicodedata.normalize("NFC", _parsed(address).normalized.lower())
+
+
+def wire_email(address: str) -> str:
+    """``address`` as mail servers read it: the domain in A-labels (RFC 5890). Raises ValueError ``invalid_email``.
+
+    Only a local part beyond ASCII is left to SMTPUTF8 (RFC 6531).
+    """
+    parsed = _parsed(address)
+    return f"{parsed.local_part}@{parsed.ascii_domain}"
+
+
+def _parsed(address: str) -> ValidatedEmail:
+    try:
+        return validate_email(address, check_deliverability=False)
+    except EmailNotValidError as wrong:
+        raise ValueError("invalid_email") from wrong
 
 
 def check_password(text: str) -> None:

@@ -25,12 +25,13 @@ async def live(_call: Call) -> Answer:
 async def ready(call: Call) -> Answer:
     """Whether requests should be sent here, with a word for each part.
 
-    503 ``not_ready`` before the start is complete, while stopping, and while the database is away.
+    503 ``not_ready`` before the start is complete, while stopping, and while the database is unavailable.
     """
     checks = await call.services.health.words()
+    told = {"checks": checks, **call.services.health.notes()}
     if NOT_READY.isdisjoint(checks.values()):
-        return Answer(_json({"status": "ok", "checks": checks}))
-    return Answer(_json({"detail": "not_ready", "checks": checks}), 503, {"Retry-After": "1"})
+        return Answer(_json({"status": "ok", **told}))
+    return Answer(_json({"detail": "not_ready", **told}), 503, {"Retry-After": "1"})
 
 
 async def health_db(call: Call) -> Answer:

@@ -17,7 +17,8 @@ import pytest
 from tests.accounts.test_second_factor import code, set_up, turned_on, verify
 from voyagent.actors import mail
 from voyagent.actors.accounts import actor as accounts
-from voyagent.actors.accounts.letters import Folder, Letters, Undelivered, transport
+from voyagent.actors.accounts.emails import Envelope, Folder, Undelivered, transport
+from voyagent.actors.accounts.letters import Letters
 from voyagent.actors.config import ConfigurationError, Settings
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import BadRequest, WeakPassword
@@ -47,11 +48,11 @@ class Postbox:
         self.tried = 0
         self.away = False
 
-    async def deliver(self, message: EmailMessage) -> None:
+    async def deliver(self, ready: Envelope) -> None:
         self.tried += 1
         if self.away:
             raise Undelivered("away")
-        self.letters.append(message)
+        self.letters.append(ready.message)
 
     def subjects(self, to: str) -> list[str]:
         return [str(letter["Subject"]) for letter in self.letters if letter["To"] == to]

@@ -13,7 +13,7 @@ import structlog
 from tests.accounts.test_letters import OTHER, Desk
 from tests.post_office import PostOffice
 from voyagent.actors import mail
-from voyagent.actors.accounts.letters import Smtp, Undelivered
+from voyagent.actors.accounts.emails import Smtp, Undelivered
 from voyagent.actors.ids import uuid7
 from voyagent.storage import outbox
 
@@ -70,7 +70,7 @@ async def test_r53_a_letter_refused_for_three_days_is_dead_counted_and_told_of(
     assert len(office.letters) == 1
     assert await house.db.fetchval("SELECT state FROM outbox WHERE kind = 'password_changed'") == "dead"
     assert dead.value == before + 1
-    (told,) = [line for line in lines if line["event"] == "letter_dead"]
+    (told,) = [line for line in lines if line["event"] == "email_undeliverable"]
     assert (told["log_level"], told["attempts"]) == ("error", tried)
     actor = mail.MailActor.start(house.storage, desk.settings, house.clock, desk.postbox)
     async with asyncio.timeout(5):
@@ -131,4 +131,4 @@ async def test_a_server_that_keeps_silent_is_given_up(house: House, office: Post
     )
     ready: Any = mail.envelope(letter, {}, base="http://x.example", sender="desk@example.com")
     with pytest.raises(Undelivered):
-        await way.deliver(ready.message)
+        await way.deliver(ready)

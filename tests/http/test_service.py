@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import asyncpg
 import pytest
+import structlog
 
 from voyagent.actors.clock import ManualClock
 from voyagent.actors.config import ConfigurationError, Settings
+from voyagent.actors.ids import uuid7
 from voyagent.actors.metrics import ActorMeter
+from voyagent.http.health import REDIS, WATCH_SECONDS, Health
 from voyagent.http.service import Service, until_ended
 
 
@@ -34,15 +39,80 @@ async def ready(url: str) -> tuple[int, dict[str, str]]:
 
 async def test_it_answers_while_it_drains_and_is_gone_after_the_stop(settings: Settings) -> None:
     async with Service(settings) as service:
-        assert await ready(service.url) == (200, dict.fromkeys(("service", "database", "redis", "process"), "ok"))
+        assert await ready(service.url) == (
+            200,
+            dict.fromkeys(("service", "database", "redis", "mail", "process"), "ok"),
+        )
         service.system.stopping = True
         assert await ready(service.url) == (
             503,
-            {"service": "stopping", "database": "ok", "redis": "ok", "process": "ok"},
+            {"service": "stopping", "database": "ok", "redis": "ok", "mail": "ok", "process": "ok"},
         )
         await service.stop()
         with pytest.raises(aiohttp.ClientConnectorError):
             await ready(service.url)
+
+
+async def test_mail_is_degraded_with_the_age_of_the_oldest_email_that_does_not_go_out(
+    settings: Settings, database: Any, clock: ManualClock
+) -> None:
+    db = await asyncpg.connect(database.admin_url)
+    put = """INSERT INTO outbox (id, kind, recipient, state, due_at, message_id, created_at, updated_at, cause)
+             VALUES ($1, 'password_changed', 'a@example.com', 'due', $2, 'x', $3, $3, $4)"""
+    now = clock.now()
+
+    async def found() -> tuple[int, str, Any]:
+        await clock.advance(1)  # a result is shared for a second
+        async with aiohttp.ClientSession() as client, client.get(f"{service.url}/health/ready") as reply:
+            body = await reply.json()
+            return reply.status, body["checks"]["mail"], body.get("mail")
+
+    async with Service(settings, clock) as service:
+        assert await found() == (200, "ok", None)
+        later = now + timedelta(hours=1)
+        await db.execute(put, uuid7(), later, now - timedelta(hours=3), "recipient_refused 550")
+        assert await found() == (200, "ok", None)  # one address says nothing about the way out
+        await db.execute(put, uuid7(), later, now - timedelta(seconds=90), "starttls_not_offered")
+        assert await found() == (200, "degraded", {"oldest_undelivered_seconds": 93})
+    await db.close()
+
+
+async def test_a_database_that_takes_no_writes_is_down(settings: Settings, database: Any, clock: ManualClock) -> None:
+    admin = await asyncpg.connect(database.admin_url)
+    async with Service(settings, clock) as service:
+        assert (await ready(service.url))[1]["database"] == "ok"
+        await admin.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        await admin.execute("SELECT pg_reload_conf()")
+        try:
+            async with asyncio.timeout(10):
+                while (await ready(service.url))[1]["database"] != "down":
+                    await clock.advance(1)
+                    await asyncio.sleep(0.02)
+        finally:
+            await admin.execute("SET default_transaction_read_only = off")
+            await admin.execute("ALTER SYSTEM RESET default_transaction_read_only")
+            await admin.execute("SELECT pg_reload_conf()")
+            await admin.close()
+
+
+async def test_the_loss_of_a_part_is_logged_once_although_nobody_asks(clock: ManualClock) -> None:
+    answers: list[bool | Exception] = [True, False, ConnectionError("redis.internal:6379"), False, True]
+
+    async def look() -> bool:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    health = Health(clock, standing=lambda: "ok", useful={REDIS: look})
+    with structlog.testing.capture_logs() as lines:
+        watching = asyncio.create_task(health.watch())
+        while answers:
+            await clock.advance(WATCH_SECONDS)
+        watching.cancel()
+    told = [(line["event"], line["part"]) for line in lines]
+    assert told == [("part_unavailable", "redis"), ("part_available", "redis")]
+    assert "internal" not in str(lines)
 
 
 async def test_a_stop_gives_running_turns_their_grace_and_not_a_second_more(

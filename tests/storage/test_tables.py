@@ -68,8 +68,20 @@ async def nothing_stays(db: Connection) -> AsyncIterator[None]:
         await db.execute("ROLLBACK")
 
 
-def test_every_table_belongs_to_an_agency() -> None:
-    assert {table.name for table in TABLES} == set(metadata.tables)
+def test_every_table_belongs_to_an_agency_but_the_services_own() -> None:
+    assert {table.name for table in TABLES} | {"sealing_canaries"} == set(metadata.tables)
+
+
+async def test_what_is_the_services_own_is_the_system_roles_alone(walls: Walls) -> None:
+    put = "INSERT INTO sealing_canaries (key_id, sealed, created_at) VALUES ('a', '', now())"
+    async with nothing_stays(walls.system):
+        await walls.system.execute(put)
+        assert await walls.system.fetchval("SELECT count(*) FROM sealing_canaries") == 1
+    for tenant in ("", walls.us):
+        await walls.db.serve(tenant)
+        assert await walls.db.fetchval("SELECT count(*) FROM sealing_canaries") == 0
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await walls.db.execute(put)
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
