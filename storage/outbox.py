@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,7 @@ SELECT min(created_at) FROM outbox
  WHERE sent_at IS NULL AND state = 'due' AND coalesce(cause, '') NOT LIKE '{RECIPIENT}%'
    AND (cause IS NOT NULL OR due_at <= $1)
 """  # noqa: S608 -- a constant of ours
+ADDRESS = "SELECT email FROM users WHERE tenant_id = $1 AND id = $2 AND is_active AND released_at IS NULL"
 LATELY = "SELECT count(*) FROM outbox WHERE tenant_id = $1 AND kind = $2 AND recipient = $3 AND created_at > $4"
 
 CAP, CAP_SPAN = 5, timedelta(hours=1)
@@ -80,6 +81,13 @@ async def post(
     sealed = (letter.payload_sealed, letter.key_id)
     told = (letter.id, tenant_id, letter.kind, letter.recipient, *sealed)
     await db.execute(POST, *told, due_at, letter.expires_at, letter.message_id, now, "held" if held else "due")
+
+
+async def notify(db: Connection, notice: Letter, tenant_id: str, user_id: str, now: datetime) -> None:
+    """Post ``notice`` to the address the person has now; nobody is told whose account is closed."""
+    address = await db.fetchval(ADDRESS, tenant_id, user_id)
+    if address is not None:
+        await post(db, replace(notice, recipient=address), tenant_id, now, now)
 
 
 async def drop(db: Connection, ids: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from ..actors.domain import audit as audits
 from ..actors.domain.errors import Unauthorized
 from ..actors.domain.identity import Principal
 from ..actors.ids import uuid7
-from . import audit
+from . import audit, outbox
 from .families import ADD_TO_FAMILY
 from .operations import Command, Query
 from .principals import read_principal
@@ -115,6 +115,8 @@ class Renew(Command[Renewed | Reused]):
     shown: Place
     successor: Successor
     rules: Rules
+    reused: outbox.Letter
+    """The notice of a reuse."""
     origin: audits.Origin
     now: datetime
 
@@ -157,6 +159,7 @@ class Renew(Command[Renewed | Reused]):
 
     async def _end(self, db: Connection, counter: int) -> None:
         await db.execute(END_REUSED, self.tenant_id, self.shown.family_id, self.now)
+        await outbox.notify(db, self.reused, self.tenant_id, self.shown.user_id, self.now)
         told = {"session_id": self.shown.family_id, "counter": counter, "presented": self.shown.counter}
         event = audits.Entry(
             id=uuid7(),

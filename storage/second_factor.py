@@ -11,7 +11,7 @@ from ..actors.domain import audit as audits
 from ..actors.domain.errors import BadRequest, Conflict, Forbidden, Unauthorized
 from ..actors.domain.identity import Principal, Standing
 from ..actors.ids import uuid7
-from . import audit
+from . import audit, outbox
 from .accounts import JUDGE, SIGNED_IN
 from .families import NewFamily, open_family
 from .operations import Command, Query
@@ -134,6 +134,7 @@ class Enable(Command[bool]):
     sealed: bytes
     macs: Sequence[bytes]
     key_id: str
+    notice: outbox.Letter
     entries: Sequence[audits.Entry]
     now: datetime
 
@@ -144,6 +145,7 @@ class Enable(Command[bool]):
         await db.execute(FORGET_CODES, *who)
         for mac in self.macs:
             await db.execute(KEEP_CODE, uuid7(), *who, mac, self.key_id, self.now)
+        await outbox.notify(db, self.notice, *who, self.now)
         await audit.append(db, self.entries)
         return True
 
@@ -158,6 +160,7 @@ class Disable(Command[None]):
     user_id: str
     judged_hash: str
     proof: Proof
+    notice: outbox.Letter
     entries: Sequence[audits.Entry]
     now: datetime
 
@@ -178,6 +181,7 @@ class Disable(Command[None]):
             raise Forbidden(WRONG)
         await db.execute(DISABLE, *who)
         await db.execute(FORGET_CODES, *who)
+        await outbox.notify(db, self.notice, *who, self.now)
         await audit.append(db, self.entries)
 
 
@@ -198,6 +202,8 @@ class Entered(Command[tuple[Principal, int | None]]):
     signed_in: audits.Entry
     code_used: audits.Entry
     """Written when a recovery code was used."""
+    code_used_notice: outbox.Letter
+    """Posted with it."""
     now: datetime
 
     async def run(self, db: Connection) -> tuple[Principal, int | None]:
@@ -220,6 +226,7 @@ class Entered(Command[tuple[Principal, int | None]]):
         await open_family(db, self.family, row["tenant_id"], row["id"], self.now)
         entries = [self.signed_in]
         if left is not None:
+            await outbox.notify(db, self.code_used_notice, *who, self.now)
             entries.append(replace(self.code_used, inputs={**self.code_used.inputs, "left": left}))
         await audit.append(db, entries)
         return read_principal(row, self.family.id), left

@@ -27,6 +27,7 @@ from .entrance import Entrance, SignIn, SignUp, counted
 from .families import Families, SignedIn
 from .invites import AcceptInvite, CreateInvite, LookUpInvite, RevokeInvite
 from .keys import PREFIX, CreateKey, Keys, RevokeKey, hashed, well_formed
+from .letters import Letters
 from .passwords import Passwords
 from .principals import FRESH_SECONDS, Principals, admitted, welcome
 from .proving import SendProof, UpdateProfile, VerifyEmail
@@ -196,7 +197,7 @@ class AccountsActor(Actor):
             refresh_ttl=settings.auth_refresh_ttl_seconds,
             max_age=settings.auth_family_max_age_seconds,
         )
-        self._second_factor = SecondFactor(storage, settings, clock, self._passwords, families, self._record)
+        self._second_factor = SecondFactor(storage, settings, clock, self._passwords, families, self._record, posted)
         self._principals = Principals(storage, clock, self.spawn)
         self._watches = Watches()
         endings = Endings(self._principals, self._watches)
@@ -217,7 +218,7 @@ class AccountsActor(Actor):
             grace=timedelta(seconds=settings.auth_refresh_grace_seconds),
             unproven=timedelta(seconds=settings.auth_unverified_ttl_seconds) if verified_only else None,
         )
-        self._renewal = Renewal(storage, self._access, refresh, rules, clock, endings)
+        self._renewal = Renewal(storage, self._access, refresh, rules, clock, endings, Letters(settings), posted)
         self._departure = Departure(storage, clock, leeway=settings.auth_leeway_seconds, endings=endings)
         self._keys = Keys(storage, clock, Sealing(settings.sealing_keys), endings)
         self._denials = Denials(clock)

@@ -39,8 +39,8 @@ class Letters:
         self._sealing = Sealing(settings.sealing_keys)
         self._host = urlsplit(settings.public_url).hostname or "localhost"
 
-    def notice(self, kind: Kind, recipient: str) -> outbox.Letter:
-        """A letter that only tells."""
+    def notice(self, kind: Kind, recipient: str = "") -> outbox.Letter:
+        """An e-mail that only tells. Without ``recipient`` it is for ``outbox.notify``, which knows the address."""
         return self._letter(kind, recipient, None, None)
 
     def request(self, recipient: str, facts: Mapping[str, Any], expires_at: datetime) -> outbox.Letter:

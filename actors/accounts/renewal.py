@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...storage.renewals import REFUSED, Find, Place, Renew, Renewed, Rules, Successor
@@ -9,9 +10,11 @@ from .. import metrics
 from ..clock import Clock
 from ..domain.audit import Origin
 from ..domain.errors import Unauthorized
+from ..domain.letters import Kind
 from ..ids import uuid7
 from ..runtime import Asks, Message
 from .endings import Endings
+from .letters import Letters
 from .tokens import AccessTokens, RefreshTokens, digest
 
 
@@ -43,13 +46,18 @@ class Renewal:
         rules: Rules,
         clock: Clock,
         endings: Endings,
+        letters: Letters,
+        posted: Callable[[], None],
     ) -> None:
+        """``posted`` is called when there is a notice to deliver."""
         self._storage = storage
         self._access = access
         self._refresh = refresh
         self._rules = rules
         self._clock = clock
         self._endings = endings
+        self._letters = letters
+        self._posted = posted
 
     async def refresh(self, message: Refresh) -> TokenPair:
         """The next pair; see ``Refresh``."""
@@ -63,6 +71,7 @@ class Renewal:
             shown=shown,
             successor=Successor(id=uuid7(), token_hash=following.digest, key_id=following.key_id),
             rules=self._rules,
+            reused=self._letters.notice(Kind.REFRESH_REUSED),
             origin=message.origin,
             now=now,
         )
@@ -73,6 +82,7 @@ class Renewal:
         if not isinstance(outcome, Renewed):
             metrics.AUTH_REFRESH_REUSE_TOTAL.inc()
             self._endings.ended(shown.family_id)
+            self._posted()
             raise Unauthorized(REFUSED)
         return TokenPair(
             access_token=self._access.issue(outcome.principal, now),

@@ -17,10 +17,12 @@ from ..config import Settings
 from ..domain.audit import Entry, Origin
 from ..domain.errors import BadRequest, Broken, Forbidden, Refusal, Unauthorized
 from ..domain.identity import Principal
+from ..domain.letters import Kind
 from ..ids import uuid7
 from ..runtime import Asks, Message
 from .entrance import counted
 from .families import Families, SignedIn
+from .letters import Letters
 from .passwords import Passwords
 from .totp import RecoveryMacs, new_recovery_codes, new_seed, otpauth_url, read_code, step_of
 
@@ -90,7 +92,10 @@ ByPerson = SetUpTotp | VerifyTotp | DisableTotp
 
 
 class SecondFactor:
-    """Judges codes. ``record`` takes the events of refused sign-ins, which nobody waits for."""
+    """Judges codes. ``record`` takes the events of refused sign-ins, which nobody waits for.
+
+    ``posted`` is called when there may be a notice to deliver.
+    """
 
     def __init__(
         self,
@@ -100,12 +105,15 @@ class SecondFactor:
         passwords: Passwords,
         families: Families,
         record: Callable[[Entry], None],
+        posted: Callable[[], None],
     ) -> None:
         self._storage = storage
         self._clock = clock
         self._passwords = passwords
         self._families = families
         self._record = record
+        self._posted = posted
+        self._letters = Letters(settings)
         self._verified_only = not settings.auth_skip_email_verification
         self._sealing = Sealing(settings.sealing_keys)
         self._macs = RecoveryMacs(settings.sealing_keys)
@@ -149,10 +157,12 @@ class SecondFactor:
             sealed=self._seal(seed, ACTIVE, who.user_id),
             macs=[self._macs.new(code, who.user_id) for code in codes],
             key_id=self._macs.key_id,
+            notice=self._letters.notice(Kind.TOTP_ON),
             entries=(_event("auth.totp_enabled", who.tenant_id, who.user_id, message.origin, now),),
             now=now,
         )
         if await self._storage.ask(enable):
+            self._posted()
             return codes
         return await self._verify(message)  # somebody was faster: judge by what stands there now
 
@@ -172,9 +182,16 @@ class SecondFactor:
         event = _event("auth.totp_disabled", who.tenant_id, who.user_id, message.origin, now, method=method)
         await self._storage.ask(
             rows.Disable(
-                tenant_id=who.tenant_id, user_id=who.user_id, judged_hash=stored, proof=proof, entries=(event,), now=now
+                tenant_id=who.tenant_id,
+                user_id=who.user_id,
+                judged_hash=stored,
+                proof=proof,
+                notice=self._letters.notice(Kind.TOTP_OFF),
+                entries=(event,),
+                now=now,
             )
         )
+        self._posted()
 
     async def _sign_in(self, message: SignInTotp) -> Entered:
         account = await self._storage.ask(Find(email=message.email))
@@ -216,9 +233,12 @@ class SecondFactor:
                 family=opening.family,
                 signed_in=_event("auth.sign_in", tenant_id, user_id, message.origin, now, **told),
                 code_used=_event("auth.recovery_code_used", tenant_id, user_id, message.origin, now),
+                code_used_notice=self._letters.notice(Kind.RECOVERY_CODE_USED),
                 now=now,
             )
         )
+        if left is not None:
+            self._posted()
         return Entered(self._families.welcome(principal, opening, now), left)
 
     async def _read(self, tenant_id: str, user_id: str) -> Factor:
