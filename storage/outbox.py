@@ -83,7 +83,7 @@ async def post(
     await db.execute(POST, *told, due_at, letter.expires_at, letter.message_id, now, "held" if held else "due")
 
 
-async def notify(db: Connection, notice: Letter, tenant_id: str, user_id: str, now: datetime) -> None:
+async def notify(db: Connection, notice: Letter, tenant_id: str | None, user_id: str, now: datetime) -> None:
     """Post ``notice`` to the address the person has now; nobody is told whose account is closed."""
     address = await db.fetchval(ADDRESS, tenant_id, user_id)
     if address is not None:
