@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -136,9 +135,8 @@ class System:
         return StorageActor.start(self.settings.db_url, lock_lost=lambda: self._yield(to), lock_taken=self._lead)
 
     def _housekeeping(self, to: Asks) -> Ref:
-        gated, clock = not self.settings.auth_skip_email_verification, self.clock
-        unproven = timedelta(seconds=self.settings.auth_unverified_ttl_seconds) if gated else None
-        upkeep = Upkeep(store=self.storage, accounts=self.accounts, clock=clock, unproven=unproven)
+        clock = self.clock
+        upkeep = Upkeep(store=self.storage, accounts=self.accounts, clock=clock, settings=self.settings)
         return HousekeepingActor.start(
             store=self.storage, root=to, clock=clock, leading=lambda: self.leading, upkeep=upkeep
         )

@@ -9,7 +9,9 @@ from ..storage.unproven import EndUnproven, FindOverdue, Outcome, Overdue
 from ..storage.upkeep import PIECES
 from . import ids, log
 from .accounts.actor import Invalidate
+from .accounts.letters import Letters
 from .clock import Clock
+from .config import Settings
 from .domain.audit import Origin
 from .domain.errors import Unavailable
 from .runtime import Asks
@@ -19,13 +21,16 @@ _log = log.get(__name__)
 
 
 class Upkeep:
-    """``unproven`` is how long an address may be so; ``None`` where addresses are not verified."""
+    """What the hourly job does with accounts; where addresses are not verified, none is ended."""
 
-    def __init__(self, *, store: Asks, accounts: Asks, clock: Clock, unproven: timedelta | None) -> None:
+    def __init__(self, *, store: Asks, accounts: Asks, clock: Clock, settings: Settings) -> None:
         self._store = store
         self._accounts = accounts
         self._clock = clock
-        self._unproven = unproven
+        self._letters = Letters(settings)
+        self._reset_ttl = timedelta(seconds=settings.auth_password_reset_ttl_seconds)
+        gated = not settings.auth_skip_email_verification
+        self._unproven = timedelta(seconds=settings.auth_unverified_ttl_seconds) if gated else None
 
     async def run(self) -> None:
         """Do all that is due, in small transactions. Unavailable if storage goes away meanwhile."""
@@ -45,7 +50,9 @@ class Upkeep:
             find = replace(find, after=overdue[-1].user_id)
 
     async def _end(self, overdue: Overdue, allowed: timedelta, origin: Origin) -> None:
-        end = EndUnproven(overdue=overdue, allowed=allowed, origin=origin, now=self._clock.now())
+        now = self._clock.now()
+        reset = self._letters.undo_reset(overdue.email, now + self._reset_ttl)
+        end = EndUnproven(overdue=overdue, allowed=allowed, reset=reset, origin=origin, now=now)
         try:
             outcome = await self._store.ask(end, within=WITHIN)
         except Unavailable:  # the outcome is unknown: nothing remembered of the agency is used again

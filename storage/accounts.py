@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..actors.domain import audit as audits
 from ..actors.domain.errors import Conflict, Unauthorized
-from ..actors.domain.identity import BIRTH_VERSION, FORMER_ADDRESS_RESERVED, Principal, Role, Standing
+from ..actors.domain.identity import BIRTH_VERSION, Principal, Role, Standing
 from . import audit, one_time_tokens, outbox
 from .families import NewFamily, open_family
 from .journals import seed_chart
@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 FIND = "SELECT id, tenant_id, password_hash FROM users WHERE email = $1 AND released_at IS NULL"
 
 TAKEN = """
-SELECT EXISTS (SELECT 1 FROM users WHERE email = $1 AND released_at IS NULL)
-    OR EXISTS (SELECT 1 FROM users WHERE former_email = $1 AND email_changed_at > $2)
+SELECT EXISTS (SELECT 1 FROM users WHERE email = $1 AND released_at IS NULL AND id IS DISTINCT FROM $3)
+    OR EXISTS (SELECT 1 FROM one_time_tokens
+                WHERE email = $1 AND kind IN ('undo', 'undo_reset') AND used_at IS NULL AND expires_at > $2
+                  AND user_id IS DISTINCT FROM $3)
 """
+"""An address is somebody's who has it, or whom a live token could give it back, however often they moved since."""
 
 LOCK_ADDRESS = "SELECT pg_advisory_xact_lock(hashtextextended('voyagent.address:' || $1, 0))"
 
@@ -39,8 +42,9 @@ INSERT INTO tenant_settings (tenant_id, default_currency, created_at, updated_at
 
 JOIN = """
 INSERT INTO users (id, tenant_id, email, display_name, role, is_active, password_hash, password_changed_at,
-                   email_verified, token_version, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, true, $6, CASE WHEN $6::text IS NULL THEN NULL ELSE $9::timestamptz END, $7, $8, $9, $9)
+                   email_verified, unverified_since, token_version, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, true, $6, CASE WHEN $6::text IS NULL THEN NULL ELSE $9::timestamptz END,
+        $7, CASE WHEN $7 THEN NULL ELSE $9::timestamptz END, $8, $9, $9)
 """
 
 JUDGE = """
@@ -88,13 +92,18 @@ class Taken(Query[bool]):
     now: datetime
 
     async def run(self, db: Connection) -> bool:
-        return bool(await db.fetchval(TAKEN, self.email, self.now - FORMER_ADDRESS_RESERVED))
+        return await is_taken(db, self.email, self.now)
+
+
+async def is_taken(db: Connection, email: str, now: datetime, but_for: str | None = None) -> bool:
+    """Whether ``email`` is somebody's, or may be again; ``but_for`` is a user's id who does not count."""
+    return bool(await db.fetchval(TAKEN, email, now, but_for))
 
 
 async def claim_address(db: Connection, email: str, now: datetime) -> None:
     """Hold ``email`` until the transaction ends; Conflict ``email_already_registered`` if it is somebody's."""
     await db.fetchval(LOCK_ADDRESS, email)
-    if await db.fetchval(TAKEN, email, now - FORMER_ADDRESS_RESERVED):
+    if await is_taken(db, email, now):
         raise Conflict("email_already_registered")
 
 
@@ -131,9 +140,7 @@ class SignUp(Command[None]):
         )
         await open_family(db, self.family, admin.tenant_id, admin.user_id, now)
         if self.proof is not None:
-            token, letter = self.proof
-            await one_time_tokens.keep(db, token, admin.tenant_id, admin.user_id, now)
-            await outbox.post(db, letter, admin.tenant_id, now, now)
+            await one_time_tokens.send(db, *self.proof, admin.tenant_id, admin.user_id, now)
         await audit.append(db, self.entries)
 
 

@@ -24,7 +24,7 @@ USED_EVERY = timedelta(minutes=1)
 """How exact ``last_used_at`` is: using a key must not cost a write each time."""
 
 CREATOR = """
-SELECT u.role, u.is_active AND t.is_active AND u.released_at IS NULL AS active
+SELECT u.role, u.is_active AND t.is_active AND u.released_at IS NULL AND u.token_version = $3 AS active
   FROM users u JOIN tenants t ON t.id = u.tenant_id WHERE u.tenant_id = $1 AND u.id = $2 FOR SHARE OF u
 """
 
@@ -101,11 +101,13 @@ class Create(Command[Minted]):
     """A key that acts as its creator. Conflict ``api_key_limit``, exact under races.
 
     The creator is held for as long as this takes: a key made beside their deactivation would outlive it. One who is
-    gone is Unauthorized, one who only reads Forbidden. ``mint`` is asked again should its key exist already.
+    gone, or whose tokens ended since they were admitted with ``token_version``, is Unauthorized, one who only reads
+    Forbidden. ``mint`` is asked again should its key exist already.
     """
 
     tenant_id: str
     user_id: str
+    token_version: int
     name: str
     expires_at: datetime | None
     mint: Callable[[], Secret]
@@ -113,7 +115,7 @@ class Create(Command[Minted]):
     now: datetime
 
     async def run(self, db: Connection) -> Minted:
-        creator = await db.fetchrow(CREATOR, self.tenant_id, self.user_id)
+        creator = await db.fetchrow(CREATOR, self.tenant_id, self.user_id, self.token_version)
         if creator is None or not creator["active"]:
             raise Unauthorized("unauthorized")
         if creator["role"] == Role.VIEWER:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from .engine import Connection
 
 INVITER = """
-SELECT u.role, u.email, u.email_verified, u.is_active AND t.is_active AND u.released_at IS NULL AS active
+SELECT u.role, u.email, u.email_verified,
+       u.is_active AND t.is_active AND u.released_at IS NULL AND u.token_version = $3 AS active
   FROM users u JOIN tenants t ON t.id = u.tenant_id WHERE u.tenant_id = $1 AND u.id = $2 FOR SHARE OF u
 """
 
@@ -107,12 +108,16 @@ class NewInvite:
 class Create(Command[Invite]):
     """Invite an address. Conflict ``email_already_registered`` for a member, ``invite_already_exists`` while one waits.
 
-    The inviter is held for as long as this takes: an invite made beside their demotion would outlive it. With
-    ``proven_only`` the letter of an unproven inviter is held back.
+    The inviter is held for as long as this takes: an invite made beside their demotion would outlive it. One whose
+    tokens ended since they were admitted with ``token_version`` is Unauthorized. With ``proven_only`` the e-mail of an
+    unverified inviter is held back. An address that had enough invites by e-mail for now gets none: the link is left.
+    System work: it had them from any agency.
     """
 
-    tenant_id: str
+    tenant_id: None = None
+    agency_id: str
     user_id: str
+    token_version: int
     invite: NewInvite
     proven_only: bool
     origin: audits.Origin
@@ -120,22 +125,22 @@ class Create(Command[Invite]):
 
     async def run(self, db: Connection) -> Invite:
         new, now = self.invite, self.now
-        inviter = await db.fetchrow(INVITER, self.tenant_id, self.user_id)
+        inviter = await db.fetchrow(INVITER, self.agency_id, self.user_id, self.token_version)
         if inviter is None or not inviter["active"]:
             raise Unauthorized("unauthorized")
         if inviter["role"] != Role.AGENCY_ADMIN:
             raise Forbidden("forbidden_role")
-        if await db.fetchval(MEMBER, self.tenant_id, new.email):
+        if await db.fetchval(MEMBER, self.agency_id, new.email):
             raise Conflict("email_already_registered")
-        lapsed = await db.fetch(LAPSE, self.tenant_id, new.email, now)
+        lapsed = await db.fetch(LAPSE, self.agency_id, new.email, now)
         await outbox.drop(db, [row["id"] for row in lapsed])
         hashes = (new.token_hash, new.letter_token_hash)
         told = (self.user_id, inviter["email"], new.email, new.role, *hashes, new.expires_at, now)
-        row = await db.fetchrow(INSERT, new.id, self.tenant_id, *told)
+        row = await db.fetchrow(INSERT, new.id, self.agency_id, *told)
         held = self.proven_only and not inviter["email_verified"]
-        await outbox.post(db, new.letter, self.tenant_id, now, now, held=held)
+        await outbox.offer(db, new.letter, self.agency_id, now, held=held)
         inputs = {"invite_id": new.id, "email": new.email, "role": new.role.value}
-        entry = event("auth.invite_created", self.tenant_id, self.user_id, self.origin, now, inputs)
+        entry = event("auth.invite_created", self.agency_id, self.user_id, self.origin, now, inputs)
         await audit.append(db, [entry])
         return _invite(row, now)
 
@@ -235,9 +240,7 @@ class Accept(Command[None]):
         await open_family(db, self.family, tenant_id, user_id, now)
         await outbox.drop(db, [invite_id])
         if self.proof is not None:
-            token, letter = self.proof
-            await one_time_tokens.keep(db, token, tenant_id, user_id, now)
-            await outbox.post(db, letter, tenant_id, now, now)
+            await one_time_tokens.send(db, *self.proof, tenant_id, user_id, now)
         await audit.append(db, self._entries())
 
     def _entries(self) -> list[audits.Entry]:

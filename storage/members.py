@@ -11,7 +11,8 @@ from ..actors.domain import audit as audits
 from ..actors.domain.errors import Conflict, NotFound
 from ..actors.domain.identity import Role
 from ..actors.ids import uuid7
-from . import audit, outbox
+from . import audit
+from .credentials import revoke_invites, revoke_keys
 from .families import end_families
 from .operations import Command, Query
 
@@ -28,15 +29,6 @@ CHANGE = """
 UPDATE users SET role = $3, is_active = $4, token_version = token_version + $5::int,
                  token_version_at = CASE WHEN $5::int > 0 THEN $6::timestamptz ELSE token_version_at END
  WHERE tenant_id = $1 AND id = $2
-"""
-
-END_KEYS = """
-UPDATE api_keys SET revoked_at = $3 WHERE tenant_id = $1 AND created_by_user_id = $2 AND revoked_at IS NULL RETURNING id
-"""
-
-END_INVITES = """
-UPDATE invites SET status = 'revoked', revoked_at = $3
- WHERE tenant_id = $1 AND invited_by_user_id = $2 AND status = 'pending' RETURNING id, email
 """
 
 PAGE = """
@@ -140,14 +132,12 @@ class Change(Command[Member]):
         """A member who leaves takes everything along; an admin no more takes back what only admins may hand out."""
         if not (leaves or demoted):
             return Ended()
-        invites = await db.fetch(END_INVITES, self.tenant_id, self.user_id, self.now)
-        await outbox.drop(db, [row["id"] for row in invites])
-        pending = tuple(sorted((row["id"], row["email"]) for row in invites))
+        pending = await revoke_invites(db, self.tenant_id, self.user_id, self.now)
         if not leaves:
             return Ended(invites=pending)
-        keys = await db.fetch(END_KEYS, self.tenant_id, self.user_id, self.now)
+        keys = await revoke_keys(db, self.tenant_id, self.user_id, self.now)
         sessions = await end_families(db, self.tenant_id, self.user_id, "deactivated", self.now)
-        return Ended(sessions=tuple(sessions), api_keys=tuple(sorted(row["id"] for row in keys)), invites=pending)
+        return Ended(sessions=tuple(sessions), api_keys=keys, invites=pending)
 
     def _entries(self, before: Member, after: Member, ended: Ended) -> Sequence[audits.Entry]:
         changed = self._entry(

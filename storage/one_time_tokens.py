@@ -7,12 +7,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ..actors.domain.errors import BadRequest
+from . import outbox
 from .operations import Query
 
 if TYPE_CHECKING:
     from .engine import Connection
 
-VERIFICATION, RESET, UNDO = "verification", "reset", "undo"
+VERIFICATION, RESET, UNDO, UNDO_RESET = "verification", "reset", "undo", "undo_reset"
+"""``undo_reset`` sets the password of an account that an undo gave back; no change of address ends it."""
+KINDS = (VERIFICATION, RESET, UNDO, UNDO_RESET)
 
 INVALID = "token_invalid"
 """What every token that does not work is refused with: unknown, used, lapsed, superseded, address changed."""
@@ -31,6 +34,17 @@ SPEND = "UPDATE one_time_tokens SET used_at = $2 WHERE id = $1 AND used_at IS NU
 
 END = """
 UPDATE one_time_tokens SET used_at = $4 WHERE tenant_id = $1 AND user_id = $2 AND kind = ANY($3) AND used_at IS NULL
+"""
+
+LAST_UNDO = """
+SELECT id FROM one_time_tokens WHERE tenant_id = $1 AND user_id = $2 AND kind = 'undo' AND email = $3
+ ORDER BY created_at DESC, id DESC LIMIT 1
+"""
+
+END_UNDO_FROM = """
+UPDATE one_time_tokens t SET used_at = $4 FROM one_time_tokens first
+ WHERE first.id = $3 AND t.tenant_id = $1 AND t.user_id = $2 AND t.kind = 'undo' AND t.used_at IS NULL
+   AND (t.created_at, t.id) >= (first.created_at, first.id)
 """
 
 
@@ -79,6 +93,14 @@ async def keep(db: Connection, token: NewToken, tenant_id: str, user_id: str, no
     await db.execute(KEEP, *told, now)
 
 
+async def send(
+    db: Connection, token: NewToken, letter: outbox.Letter, tenant_id: str, user_id: str, now: datetime
+) -> None:
+    """Store ``token`` and post the e-mail that brings it; neither, if the address had enough of them for now."""
+    if await outbox.offer(db, letter, tenant_id, now):
+        await keep(db, token, tenant_id, user_id, now)
+
+
 async def spend(db: Connection, token_id: str, now: datetime) -> None:
     """Use a token up; of many who try one succeeds. BadRequest ``token_invalid`` for the others."""
     if await db.fetchval(SPEND, token_id, now) is None:
@@ -88,3 +110,14 @@ async def spend(db: Connection, token_id: str, now: datetime) -> None:
 async def end(db: Connection, tenant_id: str, user_id: str, kinds: tuple[str, ...], now: datetime) -> None:
     """No token of these kinds works any more for this person."""
     await db.execute(END, tenant_id, user_id, list(kinds), now)
+
+
+async def last_undo(db: Connection, tenant_id: str, user_id: str, email: str) -> str | None:
+    """The id of the newest undo token that was sent to ``email``, live or not."""
+    token_id: str | None = await db.fetchval(LAST_UNDO, tenant_id, user_id, email)
+    return token_id
+
+
+async def end_undo_from(db: Connection, tenant_id: str, user_id: str, token_id: str, now: datetime) -> None:
+    """End this undo token and those made after it. One made before belongs to an earlier address, and stays."""
+    await db.execute(END_UNDO_FROM, tenant_id, user_id, token_id, now)

@@ -52,10 +52,14 @@ SELECT min(created_at) FROM outbox
    AND (cause IS NOT NULL OR due_at <= $1)
 """  # noqa: S608 -- a constant of ours
 ADDRESS = "SELECT email FROM users WHERE tenant_id = $1 AND id = $2 AND is_active AND released_at IS NULL"
-LATELY = "SELECT count(*) FROM outbox WHERE tenant_id = $1 AND kind = $2 AND recipient = $3 AND created_at > $4"
+LOCK_RECIPIENT = "SELECT pg_advisory_xact_lock(hashtextextended('voyagent.recipient:' || $1, 0))"
+LATELY = "SELECT count(*) FROM outbox WHERE kind = $1 AND recipient = $2 AND created_at > $3"
 
 CAP, CAP_SPAN = 5, timedelta(hours=1)
-"""So many letters of one kind to one address in an hour: nobody's mailbox is flooded."""
+"""So many e-mails of one kind to one address in an hour, from all agencies: nobody's mailbox is flooded."""
+
+CAPPED = frozenset({"verification", "password_reset", "invite"})
+"""Kinds that go to an address whoever asks may name, although nobody has verified it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +80,8 @@ async def post(
 ) -> None:
     """Put ``letter`` into the outbox: it goes out if, and only if, this transaction is committed.
 
-    A ``held`` one waits there until somebody lets it go.
+    A ``held`` one waits there until somebody lets it go. Kinds in ``CAPPED`` have no business here but behind
+    ``enough``, which ``offer`` asks; the e-mail of an undo is bounded by its tokens.
     """
     sealed = (letter.payload_sealed, letter.key_id)
     told = (letter.id, tenant_id, letter.kind, letter.recipient, *sealed)
@@ -96,10 +101,21 @@ async def drop(db: Connection, ids: Sequence[str]) -> None:
         await db.execute(DROP, ids)
 
 
-async def enough(db: Connection, letter: Letter, tenant_id: str, now: datetime) -> bool:
-    """Whether the address has had its letters of this kind for now. The caller holds a lock that orders askers."""
-    count = await db.fetchval(LATELY, tenant_id, letter.kind, letter.recipient, now - CAP_SPAN)
-    return int(count) >= CAP
+async def enough(db: Connection, letter: Letter, now: datetime) -> bool:
+    """Whether the address has had its e-mails of this kind for now, from any agency; askers wait for each other.
+
+    For system work alone: on an agency's connection row-level security hides what others sent.
+    """
+    await db.fetchval(LOCK_RECIPIENT, letter.recipient)
+    return int(await db.fetchval(LATELY, letter.kind, letter.recipient, now - CAP_SPAN)) >= CAP
+
+
+async def offer(db: Connection, letter: Letter, tenant_id: str | None, now: datetime, *, held: bool = False) -> bool:
+    """``post`` the e-mail unless its address had ``enough``. Answers whether it was posted."""
+    if await enough(db, letter, now):
+        return False
+    await post(db, letter, tenant_id, now, now, held=held)
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

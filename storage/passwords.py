@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from ..actors.domain import audit as audits
 from ..actors.domain.errors import BadRequest, Forbidden, Unauthorized
 from ..actors.domain.identity import Principal
-from . import audit, invites, one_time_tokens, outbox
+from . import audit, credentials, one_time_tokens, outbox
 from .account_events import event
+from .accounts import LOCK_ADDRESS, is_taken
 from .families import NewFamily, end_families, open_family
+from .give_back import GivenBack, give_back
 from .operations import Command, Query
 from .principals import read_principal
 
@@ -41,7 +43,8 @@ SELECT u.id, u.tenant_id, u.role, u.email, u.email_verified, u.display_name, u.c
 
 SET = """
 UPDATE users SET password_hash = $3, password_changed_at = $4, token_version = token_version + 1,
-                 token_version_at = $4, email_verified = email_verified OR coalesce(email = $5, false)
+                 token_version_at = $4, email_verified = email_verified OR coalesce(email = $5, false),
+                 unverified_since = CASE WHEN email = $5 THEN NULL ELSE unverified_since END
  WHERE tenant_id = $1 AND id = $2 RETURNING token_version, email_verified
 """
 
@@ -82,7 +85,7 @@ class ResolveReset(Command[bool]):
         if await db.fetchval(TAKE_REQUEST, self.request_id, self.now) is None:
             return False
         who = await db.fetchrow(WHO_IS, self.token.email)
-        if who is None or await outbox.enough(db, self.letter, who["tenant_id"], self.now):
+        if who is None or await outbox.enough(db, self.letter, self.now):
             return False
         tenant_id, user_id = who["tenant_id"], who["id"]
         await one_time_tokens.end(db, tenant_id, user_id, (one_time_tokens.RESET,), self.now)
@@ -97,7 +100,9 @@ class ResolveReset(Command[bool]):
 class Reset(Command[None]):
     """Set a new password with a token ``Find`` has found. BadRequest ``token_invalid`` if it no longer works.
 
-    The letter reached the address, so it is proven; all sessions end. System work: nobody has signed in.
+    The e-mail reached the address, so it is verified; all sessions end. Where it had not been before, whoever made the
+    account may have been somebody else: second factor, API keys and pending invites end too. So they do after an undo,
+    whose token gives the address back once more if it has been changed since. System work: nobody has signed in.
     """
 
     tenant_id: None = None
@@ -109,20 +114,37 @@ class Reset(Command[None]):
 
     async def run(self, db: Connection) -> None:
         token, now = self.token, self.now
-        tenant_id, user_id = token.tenant_id, token.user_id
-        person = await db.fetchrow(LOCK, tenant_id, user_id)
-        if person is None or person["email"] != token.email:
+        who = (token.tenant_id, token.user_id)
+        after_undo = token.kind == one_time_tokens.UNDO_RESET
+        if after_undo:
+            await db.fetchval(LOCK_ADDRESS, token.email)
+        person = await db.fetchrow(LOCK, *who)
+        moved = person is not None and person["email"] != token.email
+        if person is None or (moved and not after_undo) or (moved and await is_taken(db, token.email, now, who[1])):
             raise BadRequest(one_time_tokens.INVALID)
         await one_time_tokens.spend(db, token.id, now)
-        await db.fetchrow(SET, tenant_id, user_id, self.password_hash, now, token.email)
-        ended = await end_access(db, tenant_id, user_id, "password_reset", now)
-        await outbox.post(db, self.notice, tenant_id, now, now)
-        entries = [event("auth.password_reset", tenant_id, user_id, self.origin, now, ended)]
+        entries = await self._give_back(db, person["email"]) if moved else []
+        revoked = credentials.Revoked()
+        if after_undo or not person["email_verified"]:
+            revoked = await credentials.revoke(db, *who, now)
+            entries += revoked.entries(*who, self.origin, now)
+        await db.fetchrow(SET, *who, self.password_hash, now, token.email)
+        ended = await end_access(db, *who, "password_reset", now)
+        await outbox.post(db, self.notice, token.tenant_id, now, now)
+        entries.append(event("auth.password_reset", *who, self.origin, now, ended | revoked.told()))
         if not person["email_verified"]:
-            await invites.release(db, tenant_id, user_id, now)
-            proven = {"email": token.email, "by": "reset"}
-            entries.append(event("auth.email_verified", tenant_id, user_id, self.origin, now, proven))
+            verified = {"email": token.email, "by": "reset"}
+            entries.append(event("auth.email_verified", *who, self.origin, now, verified))
         await audit.append(db, entries)
+
+    async def _give_back(self, db: Connection, left: str) -> list[audits.Entry]:
+        """The address was changed between an undo and the reset it sent."""
+        token = self.token
+        undo_id = await one_time_tokens.last_undo(db, token.tenant_id, token.user_id, token.email)
+        account = GivenBack(
+            tenant_id=token.tenant_id, user_id=token.user_id, left=left, email=token.email, undo_id=undo_id
+        )
+        return await give_back(db, account, "token", self.origin, self.now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +194,8 @@ class ChangePassword(Command[Principal]):
 
 async def end_access(db: Connection, tenant_id: str, user_id: str, why: str, now: datetime) -> dict[str, Any]:
     """End a person's sessions and reset tokens. Answers for the audit what ended, and which keys live on."""
-    await one_time_tokens.end(db, tenant_id, user_id, (one_time_tokens.RESET,), now)
+    kinds = (one_time_tokens.RESET, one_time_tokens.UNDO_RESET)
+    await one_time_tokens.end(db, tenant_id, user_id, kinds, now)
     ended = await end_families(db, tenant_id, user_id, why, now)
     keys = [row["id"] for row in await db.fetch(LIVE_KEYS, tenant_id, user_id, now)]
     return {"live_api_keys": keys, "sessions_ended": ended}

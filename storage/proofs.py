@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..actors.domain import audit as audits
 from ..actors.domain.errors import BadRequest, Conflict, Unauthorized
-from ..actors.domain.identity import FORMER_ADDRESS_RESERVED, Principal
+from ..actors.domain.identity import Principal
 from . import audit, invites, one_time_tokens, outbox
 from .account_events import event
-from .accounts import LOCK_ADDRESS
-from .families import end_families
+from .accounts import LOCK_ADDRESS, is_taken
+from .give_back import GivenBack, ResetEmail, give_back
 from .operations import Command
 from .principals import read_principal
 
@@ -27,57 +27,37 @@ SELECT u.id, u.tenant_id, u.role, u.email, u.email_verified, u.display_name, u.c
    FOR NO KEY UPDATE OF u
 """
 
-PROVE = "UPDATE users SET email_verified = true WHERE tenant_id = $1 AND id = $2"
-
-ANOTHERS = """
-SELECT EXISTS (SELECT 1 FROM users WHERE email = $1 AND released_at IS NULL AND id <> $3)
-    OR EXISTS (SELECT 1 FROM users WHERE former_email = $1 AND email_changed_at > $2 AND id <> $3)
-"""
+PROVE = "UPDATE users SET email_verified = true, unverified_since = NULL WHERE tenant_id = $1 AND id = $2"
 
 RENAME = "UPDATE users SET display_name = $3 WHERE tenant_id = $1 AND id = $2"
 
 MOVE = """
-UPDATE users SET email = $3, email_verified = false, email_changed_at = $4, former_email = $5
+UPDATE users SET email = $3, email_verified = false, email_changed_at = $4, former_email = $5,
+                 unverified_since = CASE WHEN email_verified THEN $4 ELSE coalesce(unverified_since, created_at) END
  WHERE tenant_id = $1 AND id = $2
 """
-
-COME_BACK = """
-UPDATE users SET email = $3, email_verified = true, former_email = NULL, email_changed_at = NULL,
-                 token_version = token_version + 1, token_version_at = $4,
-                 totp_pending_sealed = NULL,
-                 totp_sealed = CASE WHEN totp_enabled_at >= $5 THEN NULL ELSE totp_sealed END,
-                 totp_last_step = CASE WHEN totp_enabled_at >= $5 THEN NULL ELSE totp_last_step END,
-                 totp_enabled_at = CASE WHEN totp_enabled_at >= $5 THEN NULL ELSE totp_enabled_at END
- WHERE tenant_id = $1 AND id = $2
-"""
-
-TOTP_SINCE = "SELECT totp_enabled_at >= $3 FROM users WHERE tenant_id = $1 AND id = $2"
-NO_CODES = "DELETE FROM recovery_codes WHERE tenant_id = $1 AND user_id = $2"
-
-END_NEW_KEYS = """
-UPDATE api_keys SET revoked_at = $3
- WHERE tenant_id = $1 AND created_by_user_id = $2 AND revoked_at IS NULL AND created_at >= $4 RETURNING id
-"""
+"""How long an address may go unverified is counted from when the last verified one was left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendVerification(Command[None]):
-    """Post another letter that proves one's address. None for a proven one, nor to an address that had enough."""
+    """Post another e-mail that verifies one's address. None for a verified one, nor to one that had enough.
 
-    tenant_id: str
+    System work: it had them from any agency.
+    """
+
+    tenant_id: None = None
+    agency_id: str
     user_id: str
     token: one_time_tokens.NewToken
     letter: outbox.Letter
     now: datetime
 
     async def run(self, db: Connection) -> None:
-        person = await _locked(db, self.tenant_id, self.user_id)
+        person = await _locked(db, self.agency_id, self.user_id)
         if person["email_verified"] or person["email"] != self.token.email:
             return
-        if await outbox.enough(db, self.letter, self.tenant_id, self.now):
-            return
-        await one_time_tokens.keep(db, self.token, self.tenant_id, self.user_id, self.now)
-        await outbox.post(db, self.letter, self.tenant_id, self.now, self.now)
+        await one_time_tokens.send(db, self.token, self.letter, self.agency_id, self.user_id, self.now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,32 +86,35 @@ class Verify(Command[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undo(Command[None]):
-    """Give an account back its former, proven address, with all that was added since the change taken away.
+    """Give an account back its former, verified address, with nothing left that whoever changed it could act with.
 
-    A reset letter goes to the address: whoever changed it may know the password. BadRequest ``token_invalid``.
+    A reset e-mail goes to the address. BadRequest ``token_invalid``.
     """
 
     tenant_id: None = None
     token: one_time_tokens.Found
-    reset: one_time_tokens.NewToken
-    letter: outbox.Letter
+    reset: ResetEmail
     origin: audits.Origin
     now: datetime
 
     async def run(self, db: Connection) -> None:
         token, now = self.token, self.now
-        tenant_id, user_id = token.tenant_id, token.user_id
+        who = (token.tenant_id, token.user_id)
         await db.fetchval(LOCK_ADDRESS, token.email)
-        person = await db.fetchrow(LOCK, tenant_id, user_id)
-        if person is None or await is_anothers(db, token.email, user_id, now):
+        person = await db.fetchrow(LOCK, *who)
+        if person is None or await is_taken(db, token.email, now, token.user_id):
             raise BadRequest(one_time_tokens.INVALID)
         await one_time_tokens.spend(db, token.id, now)
-        gone = await come_back(db, tenant_id, user_id, token.email, token.created_at, now)
-        await one_time_tokens.keep(db, self.reset, tenant_id, user_id, now)
-        await outbox.post(db, self.letter, tenant_id, now, now)
-        undone = {"from": person["email"], "to": token.email, "cause": "token", **gone}
-        entry = event("auth.email_change_undone", tenant_id, user_id, self.origin, now, undone)
-        await audit.append(db, [entry])
+        account = GivenBack(
+            tenant_id=token.tenant_id,
+            user_id=token.user_id,
+            left=person["email"],
+            email=token.email,
+            undo_id=token.id,
+        )
+        entries = await give_back(db, account, "token", self.origin, now)
+        await self.reset.send(db, *who, now)
+        await audit.append(db, entries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,14 +141,16 @@ class Changed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeProfile(Command[Changed]):
-    """Take another name or address; ``None`` keeps what is. Conflict ``email_already_registered``; Unauthorized.
+    """Take another name or address; ``None`` keeps what is. Conflict ``email_already_registered``.
 
-    System work: an address must be free in every agency.
+    Unauthorized if the person is gone, or their tokens ended since they were admitted with ``token_version``. System
+    work: an address must be free in every agency.
     """
 
     tenant_id: None = None
     agency_id: str
     user_id: str
+    token_version: int
     family_id: str | None
     full_name: str | None
     move: Move | None
@@ -177,6 +162,8 @@ class ChangeProfile(Command[Changed]):
             await db.fetchval(LOCK_ADDRESS, self.move.email)
         who = (self.agency_id, self.user_id)
         person = await _locked(db, *who)
+        if person["token_version"] != self.token_version:
+            raise Unauthorized("unauthorized")
         after, entries = dict(person), []
         if self.full_name is not None and self.full_name != person["display_name"]:
             await db.execute(RENAME, *who, self.full_name)
@@ -196,15 +183,14 @@ class ChangeProfile(Command[Changed]):
     async def _move(self, db: Connection, person: Any, move: Move) -> None:
         """The last proven address stays reserved, however many unproven ones come after it."""
         tenant_id, user_id, now = self.agency_id, self.user_id, self.now
-        if await is_anothers(db, move.email, user_id, now):
+        if await is_taken(db, move.email, now, user_id):
             raise Conflict("email_already_registered")
         proven = person["email_verified"]
         former = person["email"] if proven else person["former_email"]
         await db.execute(MOVE, tenant_id, user_id, move.email, now, former)
         dead = (one_time_tokens.VERIFICATION, one_time_tokens.RESET)
         await one_time_tokens.end(db, tenant_id, user_id, dead, now)
-        await one_time_tokens.keep(db, move.token, tenant_id, user_id, now)
-        await outbox.post(db, move.letter, tenant_id, now, now)
+        await one_time_tokens.send(db, move.token, move.letter, tenant_id, user_id, now)
         if proven and move.undo.email == person["email"]:
             await one_time_tokens.keep(db, move.undo, tenant_id, user_id, now)
             await outbox.post(db, move.notice, tenant_id, now, now)
@@ -216,23 +202,3 @@ async def _locked(db: Connection, tenant_id: str, user_id: str) -> Any:
     if person is None:
         raise Unauthorized("unauthorized")
     return person
-
-
-async def is_anothers(db: Connection, email: str, user_id: str, now: datetime) -> bool:
-    """Whether an address is somebody else's, or was until lately."""
-    return bool(await db.fetchval(ANOTHERS, email, now - FORMER_ADDRESS_RESERVED, user_id))
-
-
-async def come_back(
-    db: Connection, tenant_id: str, user_id: str, email: str, since: datetime, now: datetime
-) -> dict[str, Any]:
-    """Give the locked person ``email`` back, proven, and take away what came ``since``. Answers that for the audit."""
-    removed = bool(await db.fetchval(TOTP_SINCE, tenant_id, user_id, since))
-    await db.execute(COME_BACK, tenant_id, user_id, email, now, since)
-    if removed:
-        await db.execute(NO_CODES, tenant_id, user_id)
-    await end_families(db, tenant_id, user_id, "email_change_undone", now)
-    ended = await db.fetch(END_NEW_KEYS, tenant_id, user_id, now, since)
-    kinds = (one_time_tokens.VERIFICATION, one_time_tokens.RESET, one_time_tokens.UNDO)
-    await one_time_tokens.end(db, tenant_id, user_id, kinds, now)
-    return {"api_keys_ended": sorted(row["id"] for row in ended), "totp_removed": removed}

@@ -31,7 +31,7 @@ SELECT counter, rotated_at, revoked_at IS NULL AND least(expires_at, ends_at) > 
 OWNER = """
 SELECT u.id, u.tenant_id, u.role, u.email, u.email_verified, u.display_name, u.created_at, u.token_version,
        t.display_name AS tenant_name, u.is_active AND t.is_active AND u.released_at IS NULL AS active,
-       coalesce(u.email_changed_at, u.created_at) AS unproven_since
+       coalesce(u.unverified_since, u.created_at) AS unproven_since
   FROM users u JOIN tenants t ON t.id = u.tenant_id WHERE u.tenant_id = $1 AND u.id = $2
 """
 

@@ -141,6 +141,7 @@ users = Table(
     _col("email_verified", Boolean, default="false"),
     _maybe("email_changed_at", Time),
     _maybe("former_email", Text),
+    _maybe("unverified_since", Time),
     _maybe("released_at", Time),
     _col("token_version", Integer, default="0"),
     _maybe("token_version_at", Time),
@@ -153,7 +154,6 @@ users = Table(
     Index(None, "tenant_id", "external_id"),
     Index(None, "tenant_id", "created_at", "id"),
     _where("uq_users_email", "email", only="released_at IS NULL", unique=True),
-    _where("ix_users_former_email", "former_email", only="former_email IS NOT NULL"),
     _where("ix_users_id_unproven", "id", only="NOT email_verified AND released_at IS NULL"),
     _one_of("role", ROLES),
 )
@@ -225,6 +225,7 @@ one_time_tokens = Table(
     UniqueConstraint("token_hash"),
     Index(None, "tenant_id", "user_id", "kind"),
     Index(None, "expires_at"),
+    _where("ix_one_time_tokens_email_kept", "email", only="kind IN ('undo', 'undo_reset') AND used_at IS NULL"),
     _where("uq_one_time_tokens_reset", "tenant_id", "user_id", only="kind = 'reset' AND used_at IS NULL", unique=True),
 )
 
@@ -328,6 +329,7 @@ outbox = Table(
     _where("ix_outbox_due_at", "due_at", only="sent_at IS NULL"),
     _where("ix_outbox_created_at_settled", "created_at", only="state <> 'due'"),
     Index(None, "tenant_id", "created_at"),
+    Index(None, "recipient", "kind", "created_at"),
     _one_of("state", ("due", "held", "sent", "dropped", "dead")),
 )
 

@@ -8,13 +8,12 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from ..actors.domain import audit as audits
-from . import audit, one_time_tokens, outbox
+from . import audit, one_time_tokens
 from .account_events import event
-from .accounts import LOCK_ADDRESS
-from .families import end_families
-from .members import END_INVITES, END_KEYS
+from .accounts import LOCK_ADDRESS, is_taken
+from .credentials import revoke_all
+from .give_back import GivenBack, ResetEmail, give_back
 from .operations import Command, Query
-from .proofs import NO_CODES, come_back, is_anothers
 
 if TYPE_CHECKING:
     from .engine import Connection
@@ -23,13 +22,13 @@ BEFORE_ALL = "00000000-0000-0000-0000-000000000000"
 
 FIND = """
 SELECT tenant_id, id AS user_id, coalesce(former_email, email) AS email FROM users
- WHERE NOT email_verified AND released_at IS NULL AND coalesce(email_changed_at, created_at) <= $1 AND id > $2
+ WHERE NOT email_verified AND released_at IS NULL AND coalesce(unverified_since, created_at) <= $1 AND id > $2
  ORDER BY id LIMIT $3
 """
 
 LOCK = """
 SELECT id, email, email_verified, former_email, role = 'agency_admin' AND is_active AS governs,
-       coalesce(email_changed_at, created_at) AS since
+       coalesce(unverified_since, created_at) AS since
   FROM users WHERE tenant_id = $1 AND released_at IS NULL AND (id = $2 OR role = 'agency_admin' AND is_active)
  ORDER BY id FOR NO KEY UPDATE
 """
@@ -41,14 +40,9 @@ HAS_OTHERS = """
 SELECT EXISTS (SELECT FROM users WHERE tenant_id = $1 AND id <> $2 AND released_at IS NULL AND is_active)
 """
 
-HIJACKED_AT = """
-SELECT max(created_at) FROM one_time_tokens WHERE tenant_id = $1 AND user_id = $2 AND kind = 'undo' AND email = $3
-"""
-
 CLOSE = """
 UPDATE users SET is_active = false, released_at = $3, token_version = token_version + 1, token_version_at = $3,
-                 password_hash = NULL, totp_sealed = NULL, totp_pending_sealed = NULL, totp_enabled_at = NULL,
-                 totp_last_step = NULL
+                 password_hash = NULL
  WHERE tenant_id = $1 AND id = $2
 """
 
@@ -99,6 +93,8 @@ class EndUnproven(Command[Outcome]):
     tenant_id: None = None
     overdue: Overdue
     allowed: timedelta
+    reset: ResetEmail
+    """For the address it falls back to, if it does: what it could be entered with is ended."""
     origin: audits.Origin
     now: datetime
 
@@ -125,28 +121,22 @@ class EndUnproven(Command[Outcome]):
 
     async def _fall_back(self, db: Connection, person: Any) -> Outcome:
         tenant_id, user_id, email = self.overdue.tenant_id, self.overdue.user_id, self.overdue.email
-        if await is_anothers(db, email, user_id, self.now):
+        if await is_taken(db, email, self.now, user_id):
             return Outcome.KEPT
-        since = await db.fetchval(HIJACKED_AT, tenant_id, user_id, email) or person["since"]
-        gone = await come_back(db, tenant_id, user_id, email, since, self.now)
-        undone = {"from": person["email"], "to": email, "cause": "unproven", **gone}
-        await audit.append(db, [self._entry("auth.email_change_undone", undone)])
+        undo_id = await one_time_tokens.last_undo(db, tenant_id, user_id, email)
+        account = GivenBack(tenant_id=tenant_id, user_id=user_id, left=person["email"], email=email, undo_id=undo_id)
+        entries = await give_back(db, account, "unproven", self.origin, self.now)
+        await self.reset.send(db, tenant_id, user_id, self.now)
+        await audit.append(db, [replace(entry, actor_kind="system", actor_id=None) for entry in entries])
         return Outcome.FELL_BACK
 
     async def _close(self, db: Connection, email: str) -> None:
         tenant_id, user_id, now = self.overdue.tenant_id, self.overdue.user_id, self.now
         await db.execute(CLOSE, tenant_id, user_id, now)
-        await db.execute(NO_CODES, tenant_id, user_id)
-        await end_families(db, tenant_id, user_id, "closed", now)
-        await db.fetch(END_KEYS, tenant_id, user_id, now)
-        invites = await db.fetch(END_INVITES, tenant_id, user_id, now)
-        await outbox.drop(db, [row["id"] for row in invites])
-        kinds = (one_time_tokens.VERIFICATION, one_time_tokens.RESET, one_time_tokens.UNDO)
-        await one_time_tokens.end(db, tenant_id, user_id, kinds, now)
-        entries = [self._entry("auth.account_closed", {"email": email})]
-        pending = sorted((row["id"], row["email"]) for row in invites)
-        entries += [self._entry("auth.invite_revoked", {"invite_id": own, "email": to}) for own, to in pending]
-        await audit.append(db, entries)
+        _sessions, revoked = await revoke_all(db, tenant_id, user_id, "closed", now)
+        await one_time_tokens.end(db, tenant_id, user_id, one_time_tokens.KINDS, now)
+        closed = self._entry("auth.account_closed", {"email": email})
+        await audit.append(db, [closed, *revoked.entries(tenant_id, user_id, self.origin, now)])
 
     def _entry(self, kind: str, inputs: dict[str, Any]) -> audits.Entry:
         who = (self.overdue.tenant_id, self.overdue.user_id)

@@ -69,10 +69,14 @@ class PostOffice:
             found += re.findall(r"\?token=([\w-]{43})\s", body.get_content())
         return found
 
-    async def token(self, subject: str) -> str:
-        """The token in the newest letter with this subject, once there is one."""
+    def subjects(self) -> list[str]:
+        """What everybody was told, in the order it arrived."""
+        return [str(letter["Subject"]) for letter in self.letters]
+
+    async def token(self, subject: str, number: int = 1) -> str:
+        """The token in the newest e-mail with this subject, once there are so many."""
         async with asyncio.timeout(20), self._called:
-            await self._called.wait_for(lambda: any(letter["Subject"] == subject for letter in self.letters))
+            await self._called.wait_for(lambda: self.subjects().count(subject) >= number)
         body = next(each for each in reversed(self.letters) if each["Subject"] == subject).get_body(("plain",))
         assert body is not None
         found = re.search(r"\?token=([\w-]{43})\s", body.get_content())

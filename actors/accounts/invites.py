@@ -128,8 +128,9 @@ class Invites:
         letter, letter_token = self._letters.invite(invite_id, wanted.email, expires_at)
         token = secrets.token_urlsafe(32)
         command = Create(
-            tenant_id=who.tenant_id,
+            agency_id=who.tenant_id,
             user_id=who.user_id,
+            token_version=who.token_version,
             invite=NewInvite(
                 id=invite_id,
                 email=wanted.email,

@@ -162,6 +162,7 @@ class Keys:
         command = Create(
             tenant_id=who.tenant_id,
             user_id=who.user_id,
+            token_version=who.token_version,
             name=wanted.name,
             expires_at=None if days is None else now + timedelta(days=days),
             mint=mint,

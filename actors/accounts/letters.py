@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...storage import outbox
-from ...storage.one_time_tokens import NewToken
+from ...storage.give_back import ResetEmail
+from ...storage.one_time_tokens import UNDO_RESET, NewToken
 from ...storage.sealing import Sealing, key_id
 from ..config import Settings
 from ..domain.letters import Kind
@@ -52,6 +53,11 @@ class Letters:
         secret = secrets.token_urlsafe(32)
         token = NewToken(id=uuid7(), kind=token_kind, token_hash=digest(secret), email=recipient, expires_at=expires_at)
         return Proof(token, self._letter(kind, recipient, {"token": secret}, expires_at), secret)
+
+    def undo_reset(self, recipient: str, expires_at: datetime) -> ResetEmail:
+        """What sets the password of an account that is given back to ``recipient``."""
+        proof = self.proof(Kind.PASSWORD_RESET, UNDO_RESET, recipient, expires_at)
+        return ResetEmail(token=proof.token, letter=proof.letter)
 
     def invite(self, invite_id: str, recipient: str, expires_at: datetime) -> tuple[outbox.Letter, str]:
         """The letter of an invite, under the invite's own id, and the token it brings."""

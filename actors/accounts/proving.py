@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from ...storage.one_time_tokens import RESET, UNDO, VERIFICATION, Find, Found
+from ...storage.one_time_tokens import UNDO, VERIFICATION, Find, Found
 from ...storage.proofs import Changed, ChangeProfile, Move, SendVerification, Undo, Verify
 from ..clock import Clock
 from ..domain.audit import Origin
@@ -68,7 +68,7 @@ class Proving:
         proof = self.proof(who.email)
         await self._storage.ask(
             SendVerification(
-                tenant_id=who.tenant_id,
+                agency_id=who.tenant_id,
                 user_id=who.user_id,
                 token=proof.token,
                 letter=proof.letter,
@@ -95,6 +95,7 @@ class Proving:
         command = ChangeProfile(
             agency_id=who.tenant_id,
             user_id=who.user_id,
+            token_version=who.token_version,
             family_id=who.family_id,
             full_name=message.full_name,
             move=None if message.email is None or message.email == who.email else self._move(who, message.email),
@@ -113,9 +114,9 @@ class Proving:
 
     async def _undo(self, token: Found, origin: Origin) -> None:
         now = self._clock.now()
-        reset = self._letters.proof(Kind.PASSWORD_RESET, RESET, token.email, now + self._reset_ttl)
+        reset = self._letters.undo_reset(token.email, now + self._reset_ttl)
         try:
-            await self._storage.ask(Undo(token=token, reset=reset.token, letter=reset.letter, origin=origin, now=now))
+            await self._storage.ask(Undo(token=token, reset=reset, origin=origin, now=now))
         finally:
             self._endings.doubt_person(token.user_id)
         self._endings.ended_person(token.user_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ...storage.one_time_tokens import RESET, Find
+from ...storage.one_time_tokens import RESET, UNDO_RESET, Find
 from ...storage.passwords import ChangePassword as Change
 from ...storage.passwords import Hash, Reset
 from ..clock import Clock
@@ -87,7 +87,7 @@ class Recovery:
     async def reset(self, message: ResetPassword) -> None:
         """See ``ResetPassword``. A token that does not work costs no hash."""
         check_password(message.new_password)
-        find = Find(token_hash=digest(message.token), kinds=(RESET,), now=self._clock.now())
+        find = Find(token_hash=digest(message.token), kinds=(RESET, UNDO_RESET), now=self._clock.now())
         token = await self._storage.ask(find)
         password_hash = await self._passwords.hash(message.new_password)
         command = Reset(

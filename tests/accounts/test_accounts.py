@@ -76,10 +76,9 @@ async def test_a_taken_address_is_refused_before_any_hash(house: House, refusal:
 
 
 async def test_an_address_left_within_seven_days_is_still_its_persons(house: House, refusal: Code) -> None:
-    await house.sign_up()
-    await house.db.execute(
-        "UPDATE users SET email = 'new@example.com', former_email = email, email_changed_at = $1", house.clock.now()
-    )
+    who = (await house.sign_up()).principal
+    asked = accounts.UpdateProfile(principal=who, full_name=None, email="new@example.com", origin=Origin("r-1"))
+    assert (await house.ref.ask(asked)).moved
     await house.clock.advance(7 * 86400 - 1)
     assert await refusal(house.sign_up()) == "email_already_registered"
     await house.clock.advance(1)

@@ -341,8 +341,13 @@ async def test_letters_of_an_unproven_inviter_wait_until_the_address_is_proven(h
         row = await house.db.fetchrow("SELECT id::text, payload_sealed FROM outbox WHERE kind = 'verification'")
         plain = Sealing(RING).open(row["payload_sealed"], table="outbox", column="payload_sealed", row=row["id"])
         await house.ref.ask(accounts.VerifyEmail(token=json.loads(plain)["token"], origin=ORIGIN))
-    assert [await state(house, made) for made in (first, second)] == ["due", "dropped"]
-    assert await house.db.fetchval("SELECT due_at FROM outbox WHERE id = $1", first.invite.id) == house.clock.now()
+    if way == "reset":  # whoever made them may not be the one who reads the address
+        assert [await state(house, made) for made in (first, second)] == ["dropped", "dropped"]
+        me = (await house.sign_in(password="velvet-harbour-93")).principal
+    else:
+        assert [await state(house, made) for made in (first, second)] == ["due", "dropped"]
+        due_at = await house.db.fetchval("SELECT due_at FROM outbox WHERE id = $1", first.invite.id)
+        assert due_at == house.clock.now()
     assert await state(house, await invite(house, me, "nila@example.com")) == "due"
 
 

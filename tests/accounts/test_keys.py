@@ -291,6 +291,7 @@ async def test_a_key_that_exists_already_is_minted_again(house: House) -> None:
 
     def create(made: Callable[[], Secret]) -> Create:
         return Create(
+            token_version=me.token_version,
             tenant_id=me.tenant_id,
             user_id=me.user_id,
             name="till",

@@ -217,9 +217,9 @@ async def test_an_unproven_person_refreshes_for_seven_days(house: House, refusal
     pair = await refresh(house, answer.refresh_token)
     await house.clock.advance(1)
     assert await refusal(refresh(house, pair.refresh_token)) == REFUSED
-    await house.db.execute("UPDATE users SET email_changed_at = $1", house.clock.now())
+    await house.db.execute("UPDATE users SET unverified_since = $1", house.clock.now())
     assert await refresh(house, pair.refresh_token)
-    await house.db.execute("UPDATE users SET email_changed_at = NULL, email_verified = true")
+    await house.db.execute("UPDATE users SET unverified_since = NULL, email_verified = true")
     assert await refresh(house, pair.refresh_token)
 
 

@@ -37,11 +37,19 @@ SHAPES: dict[str, tuple[str, set[str], str]] = {
     "auth.sign_out": ("human", {"session_id"}, "succeeded"),
     "auth.session_revoked": ("human", {"session_id"}, "succeeded"),
     "auth.password_reset_requested": ("system", set(), "succeeded"),
-    "auth.password_reset": ("human", {"live_api_keys", "sessions_ended"}, "succeeded"),
+    "auth.password_reset": (
+        "human",
+        {"live_api_keys", "sessions_ended", "api_keys_ended", "invites_ended", "totp_removed"},
+        "succeeded",
+    ),
     "auth.password_changed": ("human", {"live_api_keys", "sessions_ended"}, "succeeded"),
     "auth.email_verified": ("human", {"email", "by"}, "succeeded"),
     "auth.email_changed": ("human", {"from", "to"}, "succeeded"),
-    "auth.email_change_undone": ("human", {"from", "to", "cause", "api_keys_ended", "totp_removed"}, "succeeded"),
+    "auth.email_change_undone": (
+        "human",
+        {"from", "to", "cause", "sessions_ended", "api_keys_ended", "invites_ended", "totp_removed"},
+        "succeeded",
+    ),
     "auth.profile_changed": ("human", {"before", "after"}, "succeeded"),
     "auth.account_closed": ("system", {"email"}, "succeeded"),
     "auth.totp_enabled": ("human", set(), "succeeded"),
@@ -136,7 +144,10 @@ class Life:
     async def _addresses(self, access: str) -> str:
         await self.send("PATCH", "/auth/profile", {"full_name": "Asha Rao"}, access)
         await self.send("PATCH", "/auth/profile", {"email": "thief@example.com"}, access)
+        resets = self.office.subjects().count("Set a new password")
         await self.prove("Your e-mail address was changed")
+        token = await self.office.token("Set a new password", resets + 1)
+        await self.send("POST", "/auth/reset-password", {"token": token, "new_password": THIRD})
         return str((await self.enter(THIRD))["access_token"])
 
     async def _second_factor(self, access: str) -> str:
@@ -173,7 +184,7 @@ class Life:
         age = "UPDATE users SET email_verified = false, created_at = $2 WHERE id = $1"
         await self.db.execute(age, ghost, datetime.now(UTC) - timedelta(days=8))
         accounts = self.service.system.accounts
-        await Upkeep(store=storage, accounts=accounts, clock=clock, unproven=timedelta(days=7)).run()
+        await Upkeep(store=storage, accounts=accounts, clock=clock, settings=self.service.system.settings).run()
 
 
 @pytest.fixture
