@@ -17,12 +17,13 @@ from typing import Any
 from voyagent.actors import doctor, garbage, log
 from voyagent.actors.agent.rehearsal import KEY, Rehearsal
 from voyagent.actors.config import ConfigurationError, Settings, variable
+from voyagent.actors.config_doubts import doubts
 from voyagent.actors.domain.errors import Refusal
 from voyagent.actors.seed import seed
 from voyagent.http import openapi
 from voyagent.http.routes import ROUTES
 from voyagent.http.service import Service, until_ended
-from voyagent.storage import agencies, audit, migrate
+from voyagent.storage import agencies, audit, fitness, migrate
 from voyagent.storage.embedded import EmbeddedError, EmbeddedServers, InUse
 from voyagent.storage.engine import Engine
 
@@ -32,6 +33,8 @@ STOP_SECONDS = 9.0
 
 JSON = "-H 'Content-Type: application/json'"
 PICK = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"{}\"])'"
+
+_log = log.get("run")
 
 Command = Callable[[Settings], Coroutine[Any, Any, int]]
 
@@ -44,12 +47,15 @@ async def serve(settings: Settings) -> int:
         settings = await parts.enter_async_context(databases(settings))
         settings = await parts.enter_async_context(model(settings))
         await migrated(settings)
+        doubted(settings)
         service = await parts.enter_async_context(Service(settings))
         garbage.settle()
-        welcome(service)
+        started(service)
         on_purpose = await until_ended(service, asked)
+        _log.info("service_stopping", on_purpose=on_purpose, drain_seconds=settings.drain_seconds)
         asyncio.get_running_loop().call_later(settings.drain_seconds + STOP_SECONDS, os._exit, FAILED)
         await service.stop(settings.drain_seconds if on_purpose else 0.0)
+    _log.info("service_stopped")
     return 0 if on_purpose else FAILED
 
 
@@ -97,7 +103,8 @@ async def verify(settings: Settings) -> int:
     async with databases(settings, shared=True) as ready:
         if ready.db_url is None:
             raise ConfigurationError(["VOYAGENT_DB_URL: must be set, or use --embedded"])
-        engine = await Engine.open(ready.db_url, size=1, system_size=1)
+        async with fitness.signed_in(ready.db_url):
+            engine = await Engine.open(ready.db_url, size=1, system_size=1)
         try:
             known = await engine.run(agencies.All())
             verdicts = [(agency, await engine.run(audit.Verify(tenant_id=agency.id))) for agency in known]
@@ -143,13 +150,33 @@ async def model(settings: Settings) -> AsyncIterator[Settings]:
 
 
 async def migrated(settings: Settings) -> None:
-    """Run what migrations are due. A database that is away is served without: requests are refused until it is back."""
+    """Run what migrations are due, and hold the database against the configuration.
+
+    One that does not answer is served without: requests are refused until it does. Raises ConfigurationError for one
+    that is not to be served from, with these keys or at all.
+    """
     if settings.owner_url is None:
         return
     try:
         await migrate.upgrade(settings.owner_url, settings.db_url)
+        faults = await fitness.faults(settings.db_url or settings.owner_url, settings.sealing_keys)
     except migrate.Unreachable as away:
-        log.get("run").warning("not_migrated", reason=str(away), mend="the next start migrates")
+        _log.warning("not_migrated", reason=str(away), mend="the next start migrates")
+        return
+    if faults:
+        raise ConfigurationError([*faults, *kept_key(settings)])
+
+
+def kept_key(settings: Settings) -> list[str]:
+    """Where the key is that was made here, for who looks for it."""
+    path = settings.data_dir / "secrets" / "kms_key"
+    return [] if settings.production or not path.exists() else [f"The key made in development is kept in {path}."]
+
+
+def doubted(settings: Settings) -> None:
+    """Say what the configuration says and hardly means."""
+    for doubt in doubts(settings):
+        _log.warning("configuration_doubtful", reason=doubt)
 
 
 def on_signals(asked: asyncio.Event) -> None:
@@ -164,9 +191,19 @@ def on_signals(asked: asyncio.Event) -> None:
         asyncio.get_running_loop().add_signal_handler(number, heard)
 
 
-def welcome(service: Service) -> None:
+def started(service: Service) -> None:
+    """Say that it listens and where: one line among the others in production, else what to try first."""
+    settings = service.settings
+    if settings.production:
+        known = {"version": settings.version, "commit": settings.git_sha, "public_url": settings.public_url}
+        _log.info("service_started", url=service.url, **known, suppliers=list(settings.suppliers))
+    else:
+        welcome(service.url)
+
+
+def welcome(url: str) -> None:
     """Say where to find it and what to try first: come in, open a session, have a flight booked."""
-    url, day = service.url, (datetime.now(UTC) + timedelta(days=90)).date()
+    day = (datetime.now(UTC) + timedelta(days=90)).date()
     print(
         f"""Voyagent listens on {url}   (operations: {url}/docs)
 
@@ -222,7 +259,7 @@ def main() -> int:
         return MISCONFIGURED
     except Refusal as refused:
         print(f"Refused: {refused.code}", file=sys.stderr)
-    except (EmbeddedError, migrate.MissingRole, migrate.Unreachable, OSError) as wrong:
+    except (EmbeddedError, OSError, *migrate.TROUBLES) as wrong:
         print(wrong, file=sys.stderr)
     return FAILED
 

@@ -23,6 +23,7 @@ from .config_values import (
     SECRET_BYTES,
     DatabaseUrl,
     Folder,
+    Mailbox,
     MailUrl,
     Networks,
     Prices,
@@ -117,7 +118,7 @@ class Settings(BaseSettings):
 
     kms_key: SealingRing | None = Secret
     smtp_url: MailUrl | None = Secret
-    mail_from: str = "Voyagent <no-reply@localhost>"
+    mail_from: Mailbox = "Voyagent <no-reply@localhost>"
     api_cors_origins: Words = Field(
         default_factory=lambda known: () if known["env"] == "production" else ("http://localhost:3000",)
     )

@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator
 
+from .domain.identity import mailbox
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 DEFAULT_KEY_ID = "default"
@@ -139,6 +141,14 @@ def sealing_key(text: str) -> bytes:
     return key
 
 
+def _mailbox(text: str) -> str:
+    try:
+        mailbox(text)
+    except ValueError:
+        raise ValueError("must be one address, or Name <address>") from None
+    return text
+
+
 def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
@@ -152,6 +162,7 @@ DatabaseUrl = Annotated[str, AfterValidator(_url("postgresql", "postgresql+async
 RedisUrl = Annotated[str, AfterValidator(_url("redis", "rediss", "unix", host=False))]
 MailUrl = Annotated[str, AfterValidator(_url("smtps", "smtp"))]
 WebUrl = Annotated[str, AfterValidator(_url("https", "http"))]
+Mailbox = Annotated[str, AfterValidator(_mailbox)]
 SigningSecret = Annotated[str, AfterValidator(_long_enough)]
 SigningRing = Annotated[dict[str, str], BeforeValidator(_signing_ring)]
 SealingRing = Annotated[dict[str, bytes], BeforeValidator(_sealing_ring)]

@@ -1,21 +1,32 @@
-"""What works here and what does not, and how to mend it: asked before strangers are served."""
+"""What works here and what does not, and how to mend it: asked before strangers are served.
+
+Each line does what the service does with that part, to the end: it signs in, writes, asks the model, holds the whole
+dialogue with the mail server. What only looks well is not told to be.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from email.message import EmailMessage
+from pathlib import Path
 
 import aiohttp
 
-from ..storage.engine import Engine
+from ..storage import fitness
+from ..storage.migrate import MissingRole, NotAdmitted, Unreachable
+from ..storage.reach import TooOld
 from ..storage.redis_probe import RedisProbe
+from . import supplier
+from .accounts.emails import Envelope, Smtp, Undelivered, wire_sender
+from .clock import Clock
 from .config import Settings, unknown_variables, variable
-from .domain.errors import Unavailable
+from .config_doubts import doubts
 
-PATIENCE = 5.0
+PATIENCE = 10.0
 VERSION = "2023-06-01"
 
 
@@ -33,45 +44,82 @@ class Finding:
 async def examine(settings: Settings, environ: Mapping[str, str] | None = None) -> list[Finding]:
     """Look at everything the service leans on."""
     return [
-        _configuration(settings, os.environ if environ is None else environ),
-        _data_directory(settings),
-        *await asyncio.gather(_database(settings), _redis(settings), _model(settings), _mail(settings)),
+        *_configuration(settings, os.environ if environ is None else environ),
+        await asyncio.to_thread(_data_directory, settings),
+        *await asyncio.gather(
+            _database(settings), _migrations(settings), _redis(settings), _model(settings), _mail(settings)
+        ),
     ]
 
 
-def _configuration(settings: Settings, environ: Mapping[str, str]) -> Finding:
-    unknown = unknown_variables(environ)
-    if unknown:
-        mend = "see .env.example for the names"
-        return Finding("configuration", works=False, text=f"nothing reads {', '.join(unknown)}", mend=mend)
-    return Finding("configuration", works=True, text=f"{settings.env}, {settings.public_url}", vital=True)
+def _configuration(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
+    found = [
+        Finding("configuration", works=False, text=text.partition(": ")[2], mend=f"look at {text.partition(':')[0]}")
+        for text in doubts(settings)
+    ]
+    if unknown := unknown_variables(environ):
+        text = f"nothing reads {', '.join(unknown)}"
+        found.append(Finding("configuration", works=False, text=text, mend="see .env.example for the names"))
+    if undriven := supplier.without_driver(settings.suppliers):
+        text, mend = f"no driver for {', '.join(undriven)}", f"correct {variable('suppliers')}"
+        found.append(Finding("suppliers", works=False, text=text, mend=mend, vital=True))
+    return found or [Finding("configuration", works=True, text=f"{settings.env}, {settings.public_url}", vital=True)]
 
 
 def _data_directory(settings: Settings) -> Finding:
-    """Where embedded servers, letters and secrets made in development live; production may do without."""
+    """Where embedded servers, e-mails and secrets made in development live; production may do without."""
     place = next(path for path in (settings.data_dir, *settings.data_dir.parents) if path.exists())
-    works = settings.production or os.access(place, os.W_OK | os.X_OK)
     mend = f"make {place} writable, or set {variable('data_dir')}"
+    works = settings.production or _takes_files(place)
     return Finding("data", works, str(settings.data_dir), mend, vital=not settings.production)
 
 
+def _takes_files(place: Path) -> bool:
+    """Whether a file can be written: the mode says nothing of a full disk or one mounted to be read."""
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(b"voyagent")
+            file.flush()
+    except OSError:
+        return False
+    return True
+
+
 async def _database(settings: Settings) -> Finding:
+    """The service's own role: what it may see, do and open."""
     if settings.db_url is None:
         mend = f"set {variable('db_url')}, or use --embedded"
         return Finding("database", works=False, text="none is configured", mend=mend, vital=True)
+    mend = "python run.py migrate makes tables, and says what an administrator has to do"
     try:
-        engine = await Engine.open(settings.db_url, size=1, system_size=1)
-    except Unavailable:
-        mend = f"start Postgres, or correct {variable('db_url')}; is role voyagent_system granted to the service?"
-        return Finding("database", works=False, text="it cannot be reached", mend=mend, vital=True)
+        wrong = await fitness.faults(settings.db_url, settings.sealing_keys)
+        wrong = wrong or await fitness.troubles(settings.db_url, Clock().now())
+    except (Unreachable, NotAdmitted) as error:
+        return Finding("database", works=False, text=str(error), mend=f"look at {variable('db_url')}", vital=True)
+    except (MissingRole, TooOld) as error:
+        text, _, mend = str(error).partition("\n")
+        return Finding("database", works=False, text=text, mend=mend or "upgrade the server", vital=True)
+    if wrong:
+        return Finding("database", works=False, text=" ".join(wrong), mend=mend, vital=True)
+    text = "up to date, takes writes, opens what is sealed, and an unset agency sees no row"
+    return Finding("database", works=True, text=text, vital=True)
+
+
+async def _migrations(settings: Settings) -> Finding:
+    """The owner's role, which the next start needs."""
+    if settings.owner_url is None:
+        return Finding(
+            "migrations", works=False, text="no role is configured", mend=f"set {variable('db_migrate_url')}"
+        )
     try:
-        faults = await engine.check()
-    finally:
-        await engine.close()
-    if faults:
-        mend = "python run.py migrate makes tables, and says what an administrator has to do"
-        return Finding("database", works=False, text=" ".join(faults), mend=mend, vital=True)
-    return Finding("database", works=True, text="up to date, and an unset agency sees no row", vital=True)
+        async with fitness.signed_in(settings.owner_url) as db:
+            foreign = await fitness.foreign_tables(db)
+    except (Unreachable, NotAdmitted, TooOld) as error:
+        return Finding("migrations", works=False, text=str(error), mend=f"look at {variable('db_migrate_url')}")
+    if foreign:
+        text = f"the role does not own {', '.join(foreign)}"
+        return Finding("migrations", works=False, text=text, mend=f"name the owner in {variable('db_migrate_url')}")
+    return Finding("migrations", works=True, text="the owner of the tables can sign in")
 
 
 async def _redis(settings: Settings) -> Finding:
@@ -82,42 +130,80 @@ async def _redis(settings: Settings) -> Finding:
     trouble = await probe.trouble()
     await probe.close()
     mend = f"start Redis, or correct {variable('redis_url')}"
-    return Finding("redis", trouble is None, "keeps what it is given" if trouble is None else trouble, mend)
+    text = "keeps what it is given" if trouble is None else f"does not keep what it is given: {trouble}"
+    return Finding("redis", trouble is None, text, mend)
 
 
 async def _model(settings: Settings) -> Finding:
+    """Ask the model for one token, as a turn would ask: key, model and credit are judged at once."""
     if settings.anthropic_api_key is None:
         text = "no key: a rehearsal is played" if settings.embedded else "no key: turns end in model_not_configured"
         return Finding("model", works=settings.embedded, text=text, mend=f"set {variable('anthropic_api_key')}")
     headers = {"x-api-key": settings.anthropic_api_key, "anthropic-version": VERSION}
-    url = f"{settings.anthropic_base_url}/v1/models/{settings.agent_model}"
+    body = {"model": settings.agent_model, "max_tokens": 1, "messages": [{"role": "user", "content": "ping"}]}
+    url = f"{settings.anthropic_base_url}/v1/messages"
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(PATIENCE), headers=headers) as client,
-            client.get(url) as answer,
+            client.post(url, json=body) as answer,
         ):
-            status = answer.status
-    except (aiohttp.ClientError, TimeoutError):
+            return _answered(settings.agent_model, answer.status)
+    except (aiohttp.ClientError, TimeoutError) as error:
         mend = f"correct {variable('anthropic_base_url')}, or let the service out through the firewall"
-        return Finding("model", works=False, text="cannot be reached", mend=mend)
-    if status in {401, 403}:
-        return Finding("model", works=False, text="refuses the key", mend=f"correct {variable('anthropic_api_key')}")
-    unknown = status == 404  # noqa: PLR2004 - Not Found
-    mend = f"choose another {variable('agent_model')}"
-    return Finding("model", not unknown, f"{settings.agent_model}{' is unknown' if unknown else ''}", mend)
+        return Finding("model", works=False, text=f"cannot be reached: {type(error).__name__}", mend=mend)
+
+
+REFUSALS = {
+    400: ("refuses the request", f"look at the account's credit, and at {variable('agent_model')}"),
+    401: ("refuses the key", f"correct {variable('anthropic_api_key')}"),
+    402: ("asks for payment", "look at the account's credit"),
+    403: ("refuses the key", f"correct {variable('anthropic_api_key')}, or what it may do"),
+    404: ("does not know the model", f"choose another {variable('agent_model')}"),
+    429: ("has no room for this account", "look at the account's limits"),
+}
+"""What the model's API says by its status, and what to look at."""
+
+
+def _answered(model: str, status: int) -> Finding:
+    if status < 300:  # noqa: PLR2004 -- all of them are a yes
+        return Finding("model", works=True, text=f"{model} answers")
+    text, mend = REFUSALS.get(status, ("does not answer as it should", "try again, and look at the vendor's status"))
+    return Finding("model", works=False, text=f"{text} ({model}, {status})", mend=mend)
 
 
 async def _mail(settings: Settings) -> Finding:
+    """Hold the whole dialogue of a delivery, from the sender to the sender, and take it back before the e-mail."""
     if settings.smtp_url is None:
-        text = f"none: letters become files under {settings.data_dir / 'mail'}"
+        text = f"none: e-mails become files under {settings.data_dir / 'mail'}"
+        if settings.production:
+            text = "none: no e-mail is sent"
         return Finding("mail", works=not settings.production, text=text, mend=f"set {variable('smtp_url')}")
-    parts = urlsplit(settings.smtp_url)
-    port = parts.port or (465 if parts.scheme == "smtps" else 587)
+    own = wire_sender(settings.mail_from).addr_spec
     try:
-        async with asyncio.timeout(PATIENCE):
-            _, writer = await asyncio.open_connection(parts.hostname, port, ssl=parts.scheme == "smtps" or None)
-    except (OSError, TimeoutError):
-        mend = f"correct {variable('smtp_url')}, or let the service out through the firewall"
-        return Finding("mail", works=False, text="the server cannot be reached", mend=mend)
-    writer.close()
-    return Finding("mail", works=True, text="the server can be reached")
+        await Smtp(settings.smtp_url, PATIENCE).try_out(Envelope(own, own, EmailMessage()))
+    except Undelivered as refused:
+        return Finding("mail", works=False, text=str(refused), mend=_mend_mail(refused.cause))
+    return Finding("mail", works=True, text=f"the server takes e-mails from {own}")
+
+
+MAIL_MENDS = (
+    ("server_", f"correct host and port in {variable('smtp_url')}, or let the service out through the firewall"),
+    ("connection_", f"correct host and port in {variable('smtp_url')}; smtps:// is for port 465, smtp:// for 587"),
+    ("tls_", f"smtps:// is for port 465, smtp:// for 587: correct {variable('smtp_url')}"),
+    ("certificate_", "have the server's certificate issued for its name, or trust its issuer (SSL_CERT_FILE)"),
+    (
+        "starttls_not_offered",
+        f"use a server that encrypts; on a trusted wire add ?tls=off to {variable('smtp_url')}",
+    ),
+    ("auth_", f"correct user and password in {variable('smtp_url')}; in a URL @ is %40 and / is %2F"),
+    ("sender_", f"set {variable('mail_from')} to an address this server sends for"),
+    ("smtputf8_", f"set {variable('mail_from')} to an address of ASCII letters"),
+    ("recipient_", f"have the server relay for this machine, or give user and password in {variable('smtp_url')}"),
+)
+"""How a cause begins, and what to set."""
+
+
+def _mend_mail(cause: str) -> str:
+    return next(
+        (mend for begins, mend in MAIL_MENDS if cause.startswith(begins)), "look into the mail server's own log"
+    )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, TypeVar
 
-from ..storage import engine
+from ..storage import canary, engine
 from ..storage.errors import Away, OperationFailed
 from ..storage.group_commit import EventWriter
 from ..storage.idempotency import Once
@@ -77,11 +77,16 @@ class StorageActor(Actor):
         one_process: bool = True,
         lock_lost: Callable[[], Awaitable[None]] | None = None,
         lock_taken: Callable[[], None] | None = None,
+        sealing_keys: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Without ``url`` all is refused. ``lock_lost`` is awaited before a lost process lock is taken anew."""
+        """Without ``url`` all is refused. ``lock_lost`` is awaited before a lost process lock is taken again.
+
+        A database that ``sealing_keys`` cannot open is not served; without them that is not asked.
+        """
         super().__init__()
         self._url = url
         self._sizes = (size, system_size)
+        self._sealing_keys = sealing_keys
         self._engine: engine.Engine | None = None
         self._faults: tuple[str, ...] = ("No database is configured.",)
         self._events: EventWriter | None = None
@@ -135,7 +140,7 @@ class StorageActor(Actor):
             self._faults = ("The database cannot be reached.",)
             return
         try:
-            faults = tuple(await opened.check())
+            faults = tuple(await opened.check()) or tuple(await self._sealed_otherwise(opened))
         except Exception as error:  # noqa: BLE001  # it went away again, or is no database of ours
             faults = (f"The database could not be checked: {type(error).__name__}.",)
         if faults and faults != self._faults:
@@ -146,6 +151,16 @@ class StorageActor(Actor):
         else:
             self._engine = opened
             _log.info("database_open")
+
+    async def _sealed_otherwise(self, opened: engine.Engine) -> list[str]:
+        """Why our keys are not the database's; if they are, they leave their canaries."""
+        if self._sealing_keys is None:
+            return []
+        async with opened.acquire_system() as db:
+            faults = await canary.faults(db, self._sealing_keys)
+            if not faults:
+                await canary.keep(db, self._sealing_keys)
+        return faults
 
     async def _keep_opening(self, url: str) -> None:
         pause = 0.1

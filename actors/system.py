@@ -132,7 +132,12 @@ class System:
         return singletons, world
 
     def _storage(self, to: Asks) -> Ref:
-        return StorageActor.start(self.settings.db_url, lock_lost=lambda: self._yield(to), lock_taken=self._lead)
+        return StorageActor.start(
+            self.settings.db_url,
+            lock_lost=lambda: self._yield(to),
+            lock_taken=self._lead,
+            sealing_keys=self.settings.sealing_keys,
+        )
 
     def _housekeeping(self, to: Asks) -> Ref:
         clock = self.clock

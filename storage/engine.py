@@ -22,6 +22,7 @@ from ..actors import log, metrics
 from ..actors.domain.errors import Refusal
 from . import errors
 from .operations import Command, Operation, Snapshot
+from .reach import require_version
 
 R = TypeVar("R")
 
@@ -80,7 +81,11 @@ def plain_url(url: str) -> str:
 async def connect(url: str, *, role: str | None = None, command_timeout: float = COMMAND_TIMEOUT) -> Connection:
     """One connection outside the pools, prepared like theirs."""
     connection = await asyncpg.connect(plain_url(url), connection_class=Connection, **_options(role, command_timeout))
-    await _prepare(connection)
+    try:
+        await _prepare(connection)
+    except BaseException:
+        connection.terminate()
+        raise
     return connection
 
 
@@ -99,7 +104,8 @@ def _options(role: str | None, command_timeout: float) -> dict[str, Any]:
 
 
 async def _prepare(connection: asyncpg.Connection) -> None:
-    """Ids travel as ``str``, jsonb as what ``json`` makes of it."""
+    """Ids travel as ``str``, jsonb as what ``json`` makes of it. Raises ``TooOld``."""
+    require_version(connection)
     await connection.set_type_codec("uuid", schema="pg_catalog", encoder=str, decoder=str)
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_dump, decoder=json.loads)
 
@@ -228,7 +234,6 @@ SELECT NOT EXISTS (
 WRITABLE: Final = "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'"
 """What a failover or a full disk of a managed server turns to false, while reads go on."""
 CHECKS: Final = (
-    ("SELECT current_setting('server_version_num')::int >= 160000", "Postgres is older than 16."),
     (BOUND, "The service connects as a role that row-level security does not bind."),
     (APART, "Role voyagent_system is missing, or granted without INHERIT FALSE: agencies would see each other's rows."),
     ("SELECT to_regclass('alembic_version') IS NOT NULL", "The tables are missing: run the migrations."),

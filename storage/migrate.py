@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urlsplit
 
 import asyncpg
 from alembic import command
@@ -14,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from ..actors import log
+from . import reach
 from .engine import SYSTEM_ROLE, plain_url
 
 if TYPE_CHECKING:
@@ -42,13 +42,21 @@ class MissingRole(Exception):
 
 
 class Unreachable(Exception):
-    """The database does not take the connection; the text holds no address and no password."""
+    """The database does not answer, and may in a moment; the text holds no address and no password."""
+
+
+class NotAdmitted(Exception):
+    """It answers and refuses: what the URL says, or what an administrator has to do, is not right."""
+
+
+TROUBLES: Final = (MissingRole, Unreachable, NotAdmitted, reach.TooOld)
+"""What keeps migrations from running, each in words for whoever runs the service."""
 
 
 async def upgrade(owner_url: str, app_url: str | None = None) -> None:
     """Run the migrations that are due, as the owner of the tables; ``app_url`` is the service's, if it is another role.
 
-    Raises ``Unreachable``, or ``MissingRole`` before anything is changed.
+    Raises ``Unreachable``, ``NotAdmitted``, ``reach.TooOld``, or ``MissingRole`` before anything is changed.
     """
     engine = create_async_engine(
         "postgresql+asyncpg://",
@@ -58,7 +66,7 @@ async def upgrade(owner_url: str, app_url: str | None = None) -> None:
     try:
         async with engine.begin() as connection:
             await connection.execute(text(ONE_AT_A_TIME))
-            app_role = _user(app_url) if app_url else None
+            app_role = reach.role_of(app_url) if app_url else None
             await _check_role(connection, app_role)
             await connection.run_sync(_run)
             if app_role is not None:
@@ -69,14 +77,16 @@ async def upgrade(owner_url: str, app_url: str | None = None) -> None:
 
 async def _connect(url: str) -> asyncpg.Connection:
     try:
-        return await asyncpg.connect(plain_url(url), server_settings=LIMITS, timeout=10)
+        connection = await asyncpg.connect(plain_url(url), server_settings=LIMITS, timeout=10)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise Unreachable(f"The database cannot be reached: {type(error).__name__}") from error
-
-
-def _user(url: str) -> str | None:
-    user = urlsplit(url).username
-    return None if user is None else unquote(user)
+        told = reach.sentence(error, url)
+        raise (Unreachable if reach.may_pass(error) else NotAdmitted)(told) from error
+    try:
+        reach.require_version(connection)
+    except reach.TooOld:
+        await connection.close()
+        raise
+    return connection
 
 
 def _run(connection: Connection) -> None:

@@ -14,7 +14,10 @@ NONCE_BYTES = 12
 
 
 class NotOpened(Exception):
-    """Altered, moved to another place, or sealed with a key that has left the ring."""
+    """Altered, moved to another place, or sealed with a key that has left the ring or is another by the same id.
+
+    Which of these it is cannot be told from the value: nothing may be given up for it.
+    """
 
 
 class Sealing:
@@ -26,6 +29,11 @@ class Sealing:
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         """``keys`` by id, 32 bytes each, as the configuration orders them."""
         self._ring = {kid: AESGCM(key) for kid, key in keys.items()}
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The keys by their ids, the one that seals first."""
+        return tuple(self._ring)
 
     def seal(self, plain: bytes, *, table: str, column: str, row: str) -> bytes:
         """``plain``, readable in this place alone. Without any key nothing is sealed and nothing may be stored."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
@@ -22,7 +21,7 @@ import aiosmtplib
 
 from ...storage import outbox
 from ..config import Settings
-from ..domain.identity import wire_email
+from ..domain.identity import mailbox, wire_email
 from ..domain.letters import Kind, compose, link
 
 SMTP_SECONDS = 30.0
@@ -32,11 +31,6 @@ QUIT_SECONDS = 2.0
 
 SEVEN_BIT = "7bit"
 """The encoding of every body: no server is asked for 8BITMIME."""
-
-
-_PART = r"[^\s<>@,;:\"()\[\]\\]+"
-_NAME = r"\"[^\"<>\r\n]*\"\s*|[^\"<>@,;:\r\n]*"
-_SENDER = re.compile(rf"(?P<name>{_NAME})<(?P<named>{_PART}@{_PART})>|(?P<bare>{_PART}@{_PART})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +81,8 @@ def envelope(row: outbox.Claimed, facts: Mapping[str, Any], *, base: str, sender
 
 
 def wire_sender(text: str) -> Address:
-    """``Name <address>`` or an address alone, its domain in A-labels. Raises ValueError unless it is exactly one."""
-    given = _SENDER.fullmatch(text.strip())
-    if given is None:
-        raise ValueError("must be one address, or Name <address>")
-    name, address = (given["name"] or "").strip().strip('"'), given["named"] or given["bare"]
-    if not address.isascii():
-        address = wire_email(address)
+    """The author's name and address, as ``identity.mailbox`` reads them. Raises ValueError."""
+    name, address = mailbox(text)
     local, _, domain = address.rpartition("@")
     return Address(name, local, domain)
 

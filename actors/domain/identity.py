@@ -36,6 +36,11 @@ ENCODED_WORD = "=?"
 _NAMED = re.compile(r"[^<>\x00-\x1f\x7f]*<([^<>]+)>")
 
 
+_PART = r"[^\s<>@,;:\"()\[\]\\]+"
+_NAME = r"\"[^\"<>\r\n]*\"\s*|[^\"<>@,;:\r\n]*"
+_MAILBOX = re.compile(rf"(?P<name>{_NAME})<(?P<named>{_PART}@{_PART})>|(?P<bare>{_PART}@{_PART})")
+
+
 class Role(StrEnum):
     """What a member may do in their agency."""
 
@@ -111,6 +116,18 @@ def wire_email(address: str) -> str:
     """
     parsed = _parsed(address)
     return f"{parsed.local_part}@{parsed.ascii_domain}"
+
+
+def mailbox(text: str) -> tuple[str, str]:
+    """The name and the address in ``Name <address>``, or an address alone; the domain is in A-labels.
+
+    For addresses of our own, which may be at ``localhost``. Raises ValueError unless it is exactly one.
+    """
+    given = _MAILBOX.fullmatch(text.strip())
+    if given is None:
+        raise ValueError("must be one address, or Name <address>")
+    address = given["named"] or given["bare"]
+    return (given["name"] or "").strip().strip('"'), address if address.isascii() else wire_email(address)
 
 
 def _parsed(address: str) -> ValidatedEmail:
