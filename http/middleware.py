@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from time import perf_counter
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 from aiohttp.typedefs import Handler
 from multidict import istr
 
@@ -15,7 +15,7 @@ from ..actors import log, metrics
 from ..actors.config import Settings
 from ..actors.domain.errors import BadRequest, Broken, Refusal
 from ..actors.ids import uuid7
-from .errors import crashed, from_aiohttp, refused
+from .errors import crashed, from_aiohttp, problem, refused
 from .trace import TRACE, UNMATCHED, Trace
 
 REQUEST_ID = istr("X-Request-ID")
@@ -40,6 +40,8 @@ ALLOWED_HEADERS = (
     "X-Voyagent-Tenant"
 )
 EXPOSED_HEADERS = "X-Request-ID, Retry-After, Location, Content-Disposition"
+VERSIONS = (HttpVersion10, HttpVersion11)
+"""Those whose messages end as ours do; another is refused before it has an effect."""
 METHODS = frozenset(ALLOWED_METHODS.split(", "))
 QUIET = ("/health", "/internal")
 """Paths whose successes are asked for by machines, all day: not in the log at its usual level."""
@@ -78,6 +80,8 @@ class Frame:
 
     async def _answer(self, request: web.Request, handler: Handler, trace: Trace) -> web.StreamResponse:
         try:
+            if request.version not in VERSIONS:
+                return problem(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "http_version_not_supported")
             if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
                 return self._preflight(request)
             return await handler(request)

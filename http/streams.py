@@ -9,13 +9,19 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from fcntl import ioctl
+from struct import unpack
+from termios import TIOCOUTQ
 from time import monotonic
 from weakref import WeakSet
 
-from aiohttp import web
+from aiohttp import HttpVersion11, hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp_sse import EventSourceResponse
 
 from ..actors import log, metrics
 from ..actors.accounts.watch import Watching
@@ -30,15 +36,29 @@ SEND_BUFFER = 64 * 1024
 """Bytes the kernel may hold for one viewer; its own default takes up to 4 MiB."""
 HIGH_WATER = 16 * 1024
 """Bytes that may wait in the process for one viewer, beyond a write."""
-SLOW_SECONDS, SLOWEST_SECONDS = 0.1, 1.0
-"""Between two looks at whether a slow viewer has taken something, at first and at last."""
+LOOKS = 8
+"""How often in the time a viewer may take nothing one looks at whether it has taken something."""
+NEVER = 1e6
+"""Seconds between the library's own pings, which are comments: our heartbeats are events."""
 
-HEADERS = {
-    "Content-Type": "text/event-stream; charset=utf-8",
-    "Cache-Control": "no-store",
-    "Connection": "keep-alive",
-    "X-Accel-Buffering": "no",
-}
+
+class EventStream(EventSourceResponse):
+    """The library's response, for every method, with the charset named and for no cache or proxy to change."""
+
+    def __init__(self, stall_seconds: float) -> None:
+        super().__init__(allow_all_methods=True, send_timeout=stall_seconds, ping_interval=NEVER)
+        self.headers[hdrs.CONTENT_TYPE] = "text/event-stream; charset=utf-8"
+        self.headers[hdrs.CACHE_CONTROL] = "no-store, no-transform"
+        del self.headers[hdrs.CONNECTION]  # what becomes of the connection is told by who decides it
+
+    async def begin(self, request: web.Request) -> AbstractStreamWriter:
+        """Send the head. Before HTTP/1.1 there are no chunks: the end of the connection ends the stream."""
+        if request.version < HttpVersion11:
+            self.force_close()
+        writer = await self.prepare(request)
+        assert writer is not None  # only a second time there is none
+        self.stop_streaming()
+        return writer
 
 
 @dataclass(slots=True)
@@ -52,7 +72,7 @@ class Streams:
     _chunk: bytes = b""
 
     def framed(self, data: bytes) -> bytes:
-        """``data`` as a chunk. The last one is kept: many viewers of a session get the same."""
+        """``data`` as a chunk (RFC 9112, 7.1). The last one is kept: many viewers of a session get the same."""
         if data is not self._data:
             self._data, self._chunk = data, b"%x\r\n%b\r\n" % (len(data), data)
         return self._chunk
@@ -68,12 +88,20 @@ class Viewer:
     """One open stream."""
 
     def __init__(
-        self, streams: Streams, feed: Feed, watching: Watching, response: web.StreamResponse, request: web.Request
+        self,
+        streams: Streams,
+        feed: Feed,
+        watching: Watching,
+        response: EventStream,
+        writer: AbstractStreamWriter,
+        request: web.Request,
     ) -> None:
         self.streams = streams
         self.watching = watching
         self.feed = feed
         self.response = response
+        self.writer = writer
+        self.chunked = hdrs.TRANSFER_ENCODING in response.headers
         self.request = request
         self.end = "client"
         self.sent_at = monotonic()
@@ -94,9 +122,9 @@ class Viewer:
         self._timer = asyncio.get_running_loop().call_later(left, self._beat)
 
     def _take(self, data: bytes, events: int) -> bool:
-        """Write new events on the spot, while the pump waits and the connection has room: no task is woken for them.
+        """Write new events on the spot, while the pump waits and there is room: no task is woken for them.
 
-        They are a chunk of HTTP/1.1 (RFC 9112 7.1), framed once for all who watch.
+        They are framed once for all who watch, in the way this viewer's head says.
         """
         transport = self.request.transport
         if (
@@ -108,11 +136,19 @@ class Viewer:
             or transport.get_write_buffer_size()
         ):
             return False
-        transport.write(self.streams.framed(data))
+        transport.write(self.streams.framed(data) if self.chunked else data)
         self.sent_at = monotonic()
         metrics.SSE_EVENTS_WRITTEN_TOTAL.inc(events)
         metrics.SSE_WRITTEN_BYTES_TOTAL.inc(len(data))
         return True
+
+    def unsent(self) -> int:
+        """Bytes written that the other end has not acknowledged; 0 for a connection that is gone."""
+        transport = self.request.transport
+        if transport is None or transport.is_closing():
+            return 0
+        (in_kernel,) = unpack("i", ioctl(transport.get_extra_info("socket"), TIOCOUTQ, bytes(4)))
+        return transport.get_write_buffer_size() + int(in_kernel)
 
     def close(self) -> None:
         """No beat any more."""
@@ -135,14 +171,14 @@ async def serve(
     lifetime: float | None = None,
 ) -> web.StreamResponse:
     """Send the feed until its end, the caller's, the service's or its owner's access's."""
-    response = web.StreamResponse(headers=HEADERS)
-    viewer = Viewer(streams, feed, watching, response, request)
+    response = EventStream(streams.stall_seconds)
+    viewer: Viewer | None = None
     try:
         _narrow(request)
-        response.enable_chunked_encoding()
-        await response.prepare(request)
-        if request.method == "HEAD":
+        writer = await response.begin(request)
+        if request.method == hdrs.METH_HEAD:
             return response
+        viewer = Viewer(streams, feed, watching, response, writer, request)
         streams.open.add(viewer)
         metrics.SSE_VIEWERS.inc()
         lost = asyncio.get_running_loop().create_task(_ring_when_lost(watching, feed))
@@ -152,12 +188,14 @@ async def serve(
             lost.cancel()
             metrics.SSE_VIEWERS.dec()
             metrics.SSE_STREAMS_TOTAL.labels(end=viewer.end).inc()
-        await response.write_eof()
+        async with _patience(streams, viewer):
+            await response.write_eof()
         return response
     finally:
-        viewer.close()
         feed.close()
-        streams.open.discard(viewer)
+        if viewer is not None:
+            viewer.close()
+            streams.open.discard(viewer)
 
 
 def _narrow(request: web.Request) -> None:
@@ -240,18 +278,38 @@ async def _send(streams: Streams, viewer: Viewer, data: bytes) -> None:
     if transport is not None and not transport.get_write_buffer_size() and len(data) < HIGH_WATER:
         await viewer.response.write(data)  # has room, so it will not wait: a limit on its time would cost more than it
         return
+    async with _patience(streams, viewer):
+        await viewer.response.write(data)
+        await viewer.writer.drain()
+
+
+@asynccontextmanager
+async def _patience(streams: Streams, viewer: Viewer) -> AsyncIterator[None]:
+    """Wait for a viewer as long as it takes something now and then: a slow one is no dead one."""
+    loop, seconds = asyncio.get_running_loop(), streams.stall_seconds
     try:
-        async with asyncio.timeout(streams.stall_seconds):
-            await viewer.response.write(data)
-            pause = SLOW_SECONDS
-            while transport is not None and transport.get_write_buffer_size() > HIGH_WATER:
-                await asyncio.sleep(pause)  # nothing public tells when it has room
-                pause = min(2 * pause, SLOWEST_SECONDS)
+        async with asyncio.timeout(seconds) as limit:
+            watching = loop.create_task(_prolong(viewer, limit, seconds))
+            try:
+                yield
+            finally:
+                watching.cancel()
     except TimeoutError:
-        _log.info("viewer_dropped", seconds=streams.stall_seconds)
+        _log.info("viewer_dropped", seconds=seconds)
         if viewer.request.transport is not None:
             viewer.request.transport.abort()
         raise ConnectionResetError("the viewer takes nothing") from None
+
+
+async def _prolong(viewer: Viewer, limit: asyncio.Timeout, seconds: float) -> None:
+    """Move the limit on whenever something was taken. Only what is not sent yet tells: the kernel says it to nobody."""
+    loop, left = asyncio.get_running_loop(), viewer.unsent()
+    while True:
+        await asyncio.sleep(seconds / LOOKS)
+        now = viewer.unsent()
+        if now < left and not limit.expired():
+            limit.reschedule(loop.time() + seconds)
+        left = now
 
 
 def _now() -> datetime:

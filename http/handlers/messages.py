@@ -6,6 +6,7 @@ from aiohttp import web
 
 from ...actors import session
 from ...actors.accounts import actor as accounts
+from ...actors.accounts.watch import Watching
 from ...actors.domain.errors import Forbidden, Unprocessable
 from ...actors.domain.turns import MESSAGE_LIMIT
 from ...actors.eventlog import Feed
@@ -27,6 +28,7 @@ async def send(call: Call) -> web.StreamResponse:
         raise Forbidden("api_key_not_allowed")
     if len(body.message) > MESSAGE_LIMIT:
         raise Unprocessable("message_too_long")
+    watching = await _watch(call)
     cursor = call.request.headers.get("Last-Event-ID", "").strip()
     feed: Feed | None
     if cursor:
@@ -47,12 +49,13 @@ async def send(call: Call) -> web.StreamResponse:
             within=15.0,
         )
     assert feed is not None
-    return await _stream(call, feed, handed=True)
+    return await _stream(call, feed, watching, handed=True)
 
 
 async def events(call: Call) -> web.StreamResponse | Answer:
     """Watch a conversation: replay from a cursor, then live, across turns."""
     query: EventsQuery = call.query
+    watching = await _watch(call)
     cursor = call.request.headers.get("Last-Event-ID", "").strip() or query.last_event_id
     replay = query.follow == "0"
     feed = await call.services.root.ask(
@@ -66,20 +69,22 @@ async def events(call: Call) -> web.StreamResponse | Answer:
     )
     if feed is None:
         return Answer(status=204)
-    return await _stream(call, feed, lifetime=GET_STREAM_SECONDS)
+    return await _stream(call, feed, watching, lifetime=GET_STREAM_SECONDS)
 
 
-async def _stream(call: Call, feed: Feed, *, handed: bool = False, lifetime: float | None = None) -> web.StreamResponse:
+async def _watch(call: Call) -> Watching:
+    """A watch over the caller, asked for before anything is done: what fails here has had no effect."""
+    return await call.services.accounts.ask(accounts.Watch(call.person))
+
+
+async def _stream(
+    call: Call, feed: Feed, watching: Watching, *, handed: bool = False, lifetime: float | None = None
+) -> web.StreamResponse:
     services, tenant_id, own = call.services, call.person.tenant_id, session_id(call)
 
     def delivered(turn_id: str) -> None:
         services.root.tell(session.Delivered(tenant_id=tenant_id, session_id=own, turn_id=turn_id))
 
-    try:
-        watching = await services.accounts.ask(accounts.Watch(call.person))
-    except BaseException:
-        feed.close()
-        raise
     return await streams.serve(
         services.streams,
         call.request,
