@@ -7,14 +7,15 @@ from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong, PayloadEncodingError
 from aiohttp.web_protocol import RequestHandler
 
 from ..actors import log
 from . import decode
 from .call import Services
 from .docs import Documents
-from .endpoint import Endpoint, expect
-from .errors import problem
+from .endpoint import Endpoint
+from .errors import code_of, problem
 from .middleware import REQUEST_ID, SECURITY, Frame, request_id
 from .pages import Pages
 from .route import Route
@@ -22,6 +23,10 @@ from .routes import ROUTES
 
 SHUTDOWN_SECONDS = 5.0
 """How long handlers may go on when the service stops; aiohttp waits twice this long. Streams end before, by signal."""
+
+HEADERS_TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+MAX_LINE, MAX_FIELD = 8 * 1024, 16 * 1024
+"""Bytes of a request's address and of one header: cookies of other services on our host come along."""
 
 _log = log.get(__name__)
 
@@ -44,21 +49,28 @@ def make_app(services: Services, routes: Sequence[Route] = ROUTES) -> web.Applic
 def _add(app: web.Application, route: Route, services: Services) -> None:
     """Parameters match anything between two slashes: whether it is an id is the handler's question, and its own 404."""
     resource = app.router.add_resource(route.path.replace("}", ":[^/]+}"))
-    answer = Endpoint(route, services).answer
+    endpoint = Endpoint(route, services)
     for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
-        resource.add_route(method, answer, expect_handler=expect)
+        resource.add_route(method, endpoint.answer, expect_handler=endpoint.expect)
 
 
 class Runner(web.AppRunner):
     """Serves an application the way this service needs it.
 
     A handler is cancelled when its caller leaves, or streams would leak. aiohttp's own access log would write query
-    strings, so there is ours alone.
+    strings, so there is ours alone. Bodies stay as they were sent: one that is encoded is refused unread.
     """
 
     def __init__(self, app: web.Application) -> None:
         super().__init__(
-            app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, keepalive_timeout=75
+            app,
+            handler_cancellation=True,
+            access_log=None,
+            shutdown_timeout=SHUTDOWN_SECONDS,
+            keepalive_timeout=75,
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_FIELD,
+            auto_decompress=False,
         )
 
     @property
@@ -84,11 +96,28 @@ class _Connection(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("a head is sent already; another cannot follow")
         name = request_id(request.headers)
+        status = _status_of(exc, status)
         _log.info("request_unreadable", status=status, error=type(exc).__name__, request_id=name)
-        response = problem(status, HTTPStatus(status).phrase)
+        response = problem(status, "internal_error" if status == HTTPStatus.INTERNAL_SERVER_ERROR else code_of(status))
         response.headers.update({REQUEST_ID: name, **SECURITY})
         response.force_close()
         return response
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """What goes wrong between requests. A body that breaks off while it is passed over is its sender's matter."""
+        if isinstance(kw.get("exc_info"), PayloadEncodingError | web.RequestPayloadError):
+            _log.debug("body_broken", error=type(kw["exc_info"]).__name__)
+            return
+        super().log_exception(*args, **kw)
+
+
+def _status_of(failure: BaseException | None, status: int) -> int:
+    """The library answers 400 to whatever it cannot read; what is too long has a status of its own."""
+    if isinstance(failure, LineTooLong):
+        return HTTPStatus.REQUEST_URI_TOO_LONG if MAX_LINE in failure.args else HEADERS_TOO_LARGE
+    if isinstance(failure, BadHttpMessage) and "Too many headers" in failure.message:
+        return HEADERS_TOO_LARGE
+    return status
 
 
 def _plain_spoken(connection: RequestHandler) -> RequestHandler:

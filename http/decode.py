@@ -7,16 +7,18 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from itertools import accumulate, islice
 from typing import Any, NoReturn, get_args, get_origin
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from aiohttp.http_exceptions import PayloadEncodingError
 from pydantic import BaseModel, ValidationError
 
-from ..actors.domain.errors import TooLarge, TooSlow
+from ..actors.domain.errors import TooLarge, TooSlow, Unsupported
 from .errors import Invalid
 
 LIMIT = 1024 * 1024
-"""Bytes of a body, after decompression."""
+"""Bytes of a body; a route may take less."""
 
 SECONDS = 20.0
 """For a body to arrive in: a client that dribbles must not hold a connection for ever."""
@@ -39,7 +41,21 @@ _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{\]}]|-?Infinity|NaN|-?[0-9][0-9.eE+-]*+', re.DOTALL)
 """What a strict reader must see outside strings. A string without an end swallows the rest, so one pass suffices."""
 _ABSURD_EXPONENT = re.compile(r"[eE][+-]?0*[0-9]{4}")
+MAX_TOKENS = 20_000
+"""Of those one looks at to say where the first absurd one stands: that loop is ours and slow."""
 
+BOM = b"\xef\xbb\xbf"
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_EXPONENT = re.compile(rb"[eE][+-]?+0*+[0-9]{4}")
+_LONG_NUMBER = re.compile(rb"[0-9.eE+-]{64}")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_SPACED = bytes(byte if byte in b"0123456789.eE+-" else 0x20 for byte in range(256))
+_STEP = [{b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(bytes([byte]), 0) for byte in range(256)]
+_FLATTENED = 4
+"""Layers of nesting taken off by replacing before what is left is counted bracket by bracket."""
+_ESCAPED_UNSTORABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+
+_EXTRA = "Extra inputs are not permitted"
 _NOT_AN_OBJECT = "Input should be a valid dictionary or object to extract fields from"
 _QUOTED_CTX = ("min_length", "max_length", "gt", "ge", "lt", "le", "multiple_of", "expected", "code")
 """What of pydantic's context is passed on: our own limits, never what was sent."""
@@ -77,21 +93,35 @@ _PLAIN_MESSAGES = frozenset(
 """Types whose message is made of our own limits alone; of any other only the type is told."""
 
 
-async def read(request: web.Request) -> bytes:
-    """The whole body, decompressed. TooLarge ``body_too_large``; TooSlow; Invalid if its encoding is broken."""
+async def read(request: web.Request, limit: int = LIMIT) -> bytes:
+    """The whole body as it was sent. Unsupported; TooLarge; TooSlow; Invalid if it is not framed as HTTP says.
+
+    Unsupported ``unsupported_content_encoding``: a small body could else become a big one.
+    """
     if not request.can_read_body:
         return b""
-    if (request.content_length or 0) > LIMIT:
+    if is_encoded(request):
+        raise Unsupported("unsupported_content_encoding")
+    if (request.content_length or 0) > limit:
         raise TooLarge("body_too_large")
+    body = bytearray()
     try:
         async with asyncio.timeout(SECONDS):
-            return await request.read()
+            while piece := await request.content.readany():
+                body += piece
+                if len(body) > limit:
+                    raise TooLarge("body_too_large")
     except TimeoutError:
         raise TooSlow("request_timeout") from None
-    except web.HTTPRequestEntityTooLarge:
-        raise TooLarge("body_too_large") from None
-    except web.RequestPayloadError:
+    except (web.RequestPayloadError, PayloadEncodingError):
         _malformed(0)
+    return bytes(body)
+
+
+def is_encoded(request: web.Request) -> bool:
+    """Whether the body is sent compressed, or in another form than its own (RFC 9110, 8.4)."""
+    codings = ",".join(request.headers.getall(hdrs.CONTENT_ENCODING, [])).lower().split(",")
+    return any(coding.strip() not in {"", "identity"} for coding in codings)
 
 
 def shapes(
@@ -109,8 +139,12 @@ def shapes(
     """
     document = _document(request, raw, required=body_required) if body is not None else None
     items: list[Item] = []
-    read_query = None if query is None else _checked(query, _parameters(request, query), "query", items, context)
-    read_body = None if body is None or document is None else _checked(body, document, "body", items, context)
+    read_query = read_body = None
+    if query is not None:
+        read_query = _checked(query, _parameters(request, query), "query", items, context)
+    if body is not None and document is not None:
+        plain = _ESCAPED_UNSTORABLE.search(raw) is None
+        read_body = _checked(body, document, "body", items, context, plain=plain)
     if items:
         raise Invalid(items[:MAX_ITEMS])
     return read_body, read_query
@@ -138,22 +172,45 @@ def _is_json(media: str) -> bool:
 
 
 def parse(raw: bytes) -> Any:
-    """Strict JSON (RFC 8259) in UTF-8; fractions become ``Decimal``. Invalid ``json_invalid`` with the offset."""
+    """Strict JSON (RFC 8259) in UTF-8; fractions become ``Decimal``. Invalid ``json_invalid`` with the offset.
+
+    A byte order mark in front is passed over, as section 8.1 allows.
+    """
+    raw = raw.removeprefix(BOM)
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
         _malformed(error.start)
-    _survey(text)
+    if _is_suspicious(_STRING.sub(b"", raw)):
+        _survey(text)
     try:
         return json.loads(text, parse_float=Decimal)
     except json.JSONDecodeError as error:
         _malformed(error.pos)
 
 
+def _is_suspicious(rest: bytes) -> bool:
+    """Whether a document without its strings may hold what ``_survey`` looks for.
+
+    It sees everything that does, and now and then more. Each step runs in C over all bytes at once: this is done to
+    every body of everybody, and the loop stands still meanwhile.
+    """
+    if b"N" in rest or b"I" in rest or _EXPONENT.search(rest):
+        return True
+    if _LONG_NUMBER.search(rest) and max(map(len, rest.translate(_SPACED).split())) > MAX_DIGITS:
+        return True
+    brackets, layers = rest.translate(None, _NO_BRACKETS), 0
+    while len(brackets) > MAX_DEPTH and layers < _FLATTENED:
+        brackets, layers = brackets.replace(b"[]", b"").replace(b"{}", b""), layers + 1
+    if len(brackets) + 2 * layers <= MAX_DEPTH:
+        return False
+    return max(accumulate(map(_STEP.__getitem__, brackets))) + 2 * layers > MAX_DEPTH
+
+
 def _survey(text: str) -> None:
     """Refuse what the parser would take: nesting without end, endless numbers, and numbers that are none."""
     depth = 0
-    for token in _TOKEN.finditer(text):
+    for count, token in enumerate(_TOKEN.finditer(text)):
         first = token[0][0]
         if first in "[{":
             depth += 1
@@ -161,6 +218,8 @@ def _survey(text: str) -> None:
             depth -= 1
         if depth > MAX_DEPTH or (first != '"' and _is_absurd(token[0])):
             _malformed(token.start())
+        if count > MAX_TOKENS:
+            _malformed(0)
 
 
 def _is_absurd(token: str) -> bool:
@@ -188,21 +247,45 @@ def _is_list(annotation: Any) -> bool:
 
 
 def _checked(
-    model: type[BaseModel], value: Mapping[str, Any], where: str, items: list[Item], context: Any
+    model: type[BaseModel],
+    value: Mapping[str, Any],
+    where: str,
+    items: list[Item],
+    context: Any,
+    *,
+    plain: bool = False,
 ) -> BaseModel | None:
-    """The model made of ``value``; ``None`` after adding to ``items`` what is wrong with it."""
-    unstorable = dict.fromkeys(_unstorable(value, (where,)))
+    """The model made of ``value``; ``None`` after adding to ``items`` what is wrong with it.
+
+    ``plain`` is known to hold nothing that cannot be stored. Keys the model does not have are told without having it
+    look at them: its own list of them is built whole before any of it is read.
+    """
+    known, unknown = _split(model, value)
+    unstorable = {} if plain else dict.fromkeys(islice(_unstorable(value, (where,)), MAX_ITEMS))
     items.extend(
         _item("value_error", place, "Value error, text_not_storable", {"code": "text_not_storable"})
         for place in unstorable
     )
+    made = None
     try:
-        made = model.model_validate(value, context=context)
+        made = model.model_validate(known, context=context)
     except ValidationError as error:
         told = error.errors(include_url=False, include_input=False)
-        items.extend(_told(one, where) for one in told if (where, *one["loc"]) not in unstorable)
-        return None
-    return None if unstorable else made
+        items.extend(_told(one, where) for one in told[:MAX_ITEMS] if (where, *one["loc"]) not in unstorable)
+    places = ((where, name) for name in unknown)
+    items.extend(_item("extra_forbidden", place, _EXTRA) for place in places if place not in unstorable)
+    return None if unstorable or unknown else made
+
+
+def _split(model: type[BaseModel], value: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
+    """What the model has a field for, and the first names it has none for and does not ignore."""
+    names = {field.alias or name for name, field in model.model_fields.items()}
+    if names.issuperset(value):
+        return value, []
+    known = {name: value[name] for name in names if name in value}
+    if model.model_config.get("extra") != "forbid":
+        return known, []
+    return known, list(islice((name for name in value if name not in names), MAX_ITEMS))
 
 
 def _unstorable(value: Any, place: Place) -> Iterator[Place]:

@@ -48,10 +48,18 @@ class Endpoint:
             raise
         return answer if isinstance(answer, web.StreamResponse) else self._encode(answer)
 
+    async def expect(self, request: web.Request) -> None:
+        """``Expect: 100-continue`` (RFC 9110, 10.1.1): ask for the body, unless it will not be read."""
+        wanted = request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
+        long = (request.content_length or 0) > self._route.body_limit
+        if wanted and not long and not decode.is_encoded(request):
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
+
     async def _decode(self, call: Call) -> None:
         route = self._route
         if call.request.body_exists:
-            call.raw_body = await decode.read(call.request)
+            call.raw_body = await decode.read(call.request, route.body_limit)
         if route.body is not None or route.query is not None:
             call.body, call.query = decode.shapes(
                 call.request,
@@ -103,11 +111,3 @@ class Endpoint:
 def _filled(template: str, path: Mapping[str, str]) -> str:
     """The route with its ids, written in one way however the caller wrote them."""
     return template.format(**{name: parse_uuid(value) or value for name, value in path.items()})
-
-
-async def expect(request: web.Request) -> None:
-    """``Expect: 100-continue`` (RFC 9110, 10.1.1): ask for the body, unless it is too long to be read."""
-    wanted = request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
-    if wanted and (request.content_length or 0) <= decode.LIMIT:
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0

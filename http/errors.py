@@ -20,13 +20,20 @@ STATUS: dict[type[Refusal], int] = {
     errors.TooSlow: 408,
     errors.Conflict: 409,
     errors.TooLarge: 413,
+    errors.Unsupported: 415,
     errors.Unprocessable: 422,
     errors.Throttled: 429,
     errors.Broken: 500,
     errors.Unavailable: 503,
 }
 
+ROUTER = {404: "Not Found", 405: "Method Not Allowed"}
+"""What is told of a path or method there is none of (contract, identity 2)."""
+
 JSON_HEADERS: dict[str, str] = {hdrs.CONTENT_TYPE: "application/json"}
+
+
+UNREAD = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE})
 
 
 class Invalid(errors.Unprocessable):
@@ -50,14 +57,14 @@ def status_of(refusal: Refusal) -> int:
 
 
 def refused(refusal: Refusal) -> web.Response:
-    """The answer to a request that met a refusal. After 408 and 413 the rest of the body is not read."""
+    """The answer to a request that met a refusal. After 408, 413 and 415 the rest of the body is not read."""
     status = status_of(refusal)
     response = problem(status, refusal.detail)
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
     elif status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
         response.headers["Retry-After"] = str(max(1, ceil(refusal.retry_after or 0)))
-    elif status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}:
+    elif status in UNREAD:
         response.force_close()
     return response
 
@@ -69,10 +76,15 @@ def crashed(request_id: str) -> web.Response:
 
 def from_aiohttp(error: web.HTTPException) -> web.Response:
     """The library's own refusals in our shape: 404 and 405 of the router, and what it finds wrong by itself."""
-    response = problem(error.status, error.reason)
+    response = problem(error.status, ROUTER.get(error.status) or code_of(error.status))
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]
     return response
+
+
+def code_of(status: int) -> str:
+    """The code of a status that has but one: ``bad_request``."""
+    return HTTPStatus(status).phrase.lower().replace("-", "_").replace(" ", "_")
 
 
 def problem(status: int, detail: Any, **more: Any) -> web.Response:

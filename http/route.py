@@ -9,10 +9,13 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel
 
+from . import decode
 from .call import Answer, Call
 from .guards import Guard
 
 Handler = Callable[[Call], Awaitable[Answer | web.StreamResponse]]
+
+SMALL, MESSAGE = 16 * 1024, 256 * 1024
 
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
@@ -48,6 +51,13 @@ class Route:
     hidden: bool = field(default=False, kw_only=True)
     headers: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     example: Mapping[str, Any] | None = field(default=None, kw_only=True)
+
+    @property
+    def body_limit(self) -> int:
+        """Bytes of a body that are read: what its shape can need. Nobody has to be known under ``/auth``."""
+        if self.path.startswith("/auth/") or (self.method == "PATCH" and self.path != "/tenant-settings"):
+            return SMALL
+        return MESSAGE if self.path.endswith("/messages") else decode.LIMIT
 
     @property
     def operation_id(self) -> str:

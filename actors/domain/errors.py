@@ -50,6 +50,10 @@ class TooLarge(Refusal):
     """413: more bytes than are read."""
 
 
+class Unsupported(Refusal):
+    """415: a body in a form that is not taken."""
+
+
 class Unprocessable(Refusal):
     """422 with a code as a string: a rule of the contract that has a name."""
 

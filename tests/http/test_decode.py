@@ -129,7 +129,7 @@ DEEP_OBJECTS = '{"a":' * 101 + "1" + "}" * 101
         (b'{"text": "a"} x', 14),
         (b"  ", 2),
         (b'{"text": "\xff"}', 10),
-        (b"\xef\xbb\xbf{}", 0),
+        (b"\xef\xbb\xbf\xef\xbb\xbf{}", 0),
         (b'{"text": "a\nb"}', 11),
         (b'{"text": "\x00"}', 10),
         (b'{"text": NaN}', 9),
@@ -157,6 +157,29 @@ def test_r49_malformed_json_is_told_with_its_offset(raw: bytes, offset: int) -> 
 def test_nesting_of_a_hundred_numbers_of_a_thousand_digits_and_brackets_in_texts_are_taken() -> None:
     for raw in ("[" * 100 + "]" * 100, "9" * 1000, '"' + "[" * 500 + '"', '"NaN Infinity 1e9999"', "1e999"):
         decode.parse(raw.encode())
+
+
+def test_a_byte_order_mark_in_front_is_passed_over() -> None:
+    assert told(b'\xef\xbb\xbf{"text": "abc"}') == []
+
+
+NESTED = st.recursive(
+    st.sampled_from(["1", '"]"', '"["', "{}", "[]"]),
+    lambda inner: (
+        st.lists(inner, max_size=4).map(lambda parts: f"[{','.join(parts)}]") | inner.map('{{"a":{}}}'.format)
+    ),
+    max_leaves=30,
+)
+
+
+@given(core=NESTED, deep=st.integers(90, 110), beside=st.integers(0, 40), cut=st.integers(0, 3))
+def test_r49_however_it_is_nested_the_quick_look_lets_nothing_pass_that_the_slow_one_refuses(
+    core: str, deep: int, beside: int, cut: int
+) -> None:
+    text = "[" + "[[]]," * beside + "[" * deep + core + "]" * max(0, deep - cut) + "]"
+    with_survey = wrong(lambda: decode._survey(text))
+    if with_survey:
+        assert decode._is_suspicious(decode._STRING.sub(b"", text.encode()))
 
 
 def test_fractions_are_never_floats() -> None:
