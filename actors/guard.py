@@ -17,7 +17,7 @@ from .config import Settings
 from .domain import audit
 from .domain.audit import Origin
 from .domain.errors import Throttled
-from .domain.identity import Principal, network_of
+from .domain.identity import Principal, network_of, site_of
 from .domain.throttles import OK, PASSWORD_COUNTERS, Charge, Key, Operation, Rules, Throttles
 from .ids import uuid7
 from .keeping import Keeping
@@ -25,6 +25,8 @@ from .recording import record
 from .runtime import Actor, Asks, Message
 
 REFUSED: Final = "too_many_attempts"
+SITE_TIMES: Final = 10
+"""So many times what a network has for free, the /48 it belongs to has: whoever has one has all its networks."""
 FAREWELL: Final = 1.0
 """Seconds the last counts get to reach Redis at a stop."""
 
@@ -144,13 +146,18 @@ class GuardActor(Actor):
             shared = self._shared(attempt)
             self._refuse_in_wait(attempt, shared)
             keys |= shared
+        return Receipt(attempt, () if attempt.operation.afterwards else self._count(keys))
+
+    def _count(self, keys: Iterable[Key]) -> tuple[Charge, ...]:
         now = self._now()
-        return Receipt(attempt, tuple(self._throttles.charge(key, now) for key in keys))
+        return tuple(self._throttles.charge(key, now) for key in keys)
 
     def _end(self, receipt: Receipt, outcome: str) -> None:
         attempt = receipt.attempt
         if attempt.operation.counts(outcome):
-            self._changed([charge.key for charge in receipt.charges])
+            late = attempt.operation.afterwards
+            charges = self._count(self._own(attempt) | self._shared(attempt)) if late else receipt.charges
+            self._changed([charge.key for charge in charges])
             self._doubt(receipt)
             return
         self._give_back(receipt.charges)
@@ -230,7 +237,7 @@ class GuardActor(Actor):
     def _own(self, attempt: Attempt) -> dict[Key, int]:
         """The buckets that every caller has, with what is free in them."""
         counter = attempt.operation.counter
-        found: dict[Key, int] = {}
+        found: dict[Key, int] = self._anybodys(attempt) if attempt.operation.everybody else {}
         free = self._rules.free(attempt.operation, "pair")
         if free is not None:
             found[Key("pair", counter, f"{self._account(attempt)}.{self._network(attempt)}")] = free
@@ -241,7 +248,11 @@ class GuardActor(Actor):
         return found
 
     def _shared(self, attempt: Attempt) -> dict[Key, int]:
-        """The buckets of strangers."""
+        """The buckets of unknown networks."""
+        return {} if attempt.operation.everybody else self._anybodys(attempt)
+
+    def _anybodys(self, attempt: Attempt) -> dict[Key, int]:
+        """The buckets of an account from wherever, of a network, and of the site an IPv6 network belongs to."""
         counter = attempt.operation.counter
         found: dict[Key, int] = {}
         free = self._rules.free(attempt.operation, "account")
@@ -250,6 +261,9 @@ class GuardActor(Actor):
         free = self._rules.free(attempt.operation, "network")
         if free is not None:
             found[Key("network", counter, self._network(attempt))] = free
+            site = site_of(attempt.origin.ip)
+            if site is not None:
+                found[Key("network", counter, self._hash(site))] = free * SITE_TIMES
         return found
 
     def _account(self, attempt: Attempt) -> str:

@@ -51,7 +51,9 @@ SELECT min(created_at) FROM outbox
  WHERE sent_at IS NULL AND state = 'due' AND coalesce(cause, '') NOT LIKE '{RECIPIENT}%'
    AND (cause IS NOT NULL OR due_at <= $1)
 """  # noqa: S608 -- a constant of ours
-ADDRESS = "SELECT email FROM users WHERE tenant_id = $1 AND id = $2 AND is_active AND released_at IS NULL"
+ADDRESS = (
+    "SELECT email, email_verified FROM users WHERE tenant_id = $1 AND id = $2 AND is_active AND released_at IS NULL"
+)
 LOCK_RECIPIENT = "SELECT pg_advisory_xact_lock(hashtextextended('voyagent.recipient:' || $1, 0))"
 LATELY = "SELECT count(*) FROM outbox WHERE kind = $1 AND recipient = $2 AND created_at > $3"
 
@@ -89,10 +91,15 @@ async def post(
 
 
 async def notify(db: Connection, notice: Letter, tenant_id: str | None, user_id: str, now: datetime) -> None:
-    """Post ``notice`` to the address the person has now; nobody is told whose account is closed."""
-    address = await db.fetchval(ADDRESS, tenant_id, user_id)
+    """Post ``notice`` to the address the person has now; nobody is told whose account is closed.
+
+    One that nobody has verified may be anybody's: it gets no more notices of a kind than of other e-mails.
+    """
+    address = await db.fetchrow(ADDRESS, tenant_id, user_id)
     if address is not None:
-        await post(db, replace(notice, recipient=address), tenant_id, now, now)
+        addressed = replace(notice, recipient=address["email"])
+        if address["email_verified"] or not await enough(db, addressed, now):
+            await post(db, addressed, tenant_id, now, now)
 
 
 async def drop(db: Connection, ids: Sequence[str]) -> None:
@@ -104,7 +111,7 @@ async def drop(db: Connection, ids: Sequence[str]) -> None:
 async def enough(db: Connection, letter: Letter, now: datetime) -> bool:
     """Whether the address has had its e-mails of this kind for now, from any agency; askers wait for each other.
 
-    For system work alone: on an agency's connection row-level security hides what others sent.
+    On an agency's connection row-level security hides what others sent: only notices are counted there.
     """
     await db.fetchval(LOCK_RECIPIENT, letter.recipient)
     return int(await db.fetchval(LATELY, letter.kind, letter.recipient, now - CAP_SPAN)) >= CAP

@@ -130,7 +130,7 @@ class Reset(Command[None]):
             entries += revoked.entries(*who, self.origin, now)
         await db.fetchrow(SET, *who, self.password_hash, now, token.email)
         ended = await end_access(db, *who, "password_reset", now)
-        await outbox.post(db, self.notice, token.tenant_id, now, now)
+        await outbox.notify(db, self.notice, *who, now)
         entries.append(event("auth.password_reset", *who, self.origin, now, ended | revoked.told()))
         if not person["email_verified"]:
             verified = {"email": token.email, "by": "reset"}
@@ -187,7 +187,7 @@ class ChangePassword(Command[Principal]):
         moved = await db.fetchrow(SET, tenant_id, user_id, self.password_hash, now, None)
         ended = await end_access(db, tenant_id, user_id, "password_changed", now)
         await open_family(db, self.family, tenant_id, user_id, now)
-        await outbox.post(db, self.notice, tenant_id, now, now)
+        await outbox.notify(db, self.notice, tenant_id, user_id, now)
         await audit.append(db, [event("auth.password_changed", tenant_id, user_id, self.origin, now, ended)])
         return read_principal(dict(person) | dict(moved), self.family.id)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
+from ...storage.proofs import Changed
 from .. import log
 from ..domain import throttles
 from ..domain.errors import Refusal
@@ -13,7 +14,7 @@ from ..guard import Attempt, Begin, End, Forgive
 from ..runtime import Asks
 from .entrance import SignIn, SignUp
 from .invites import AcceptInvite, CreateInvite, LookUpInvite
-from .proving import SendProof, VerifyEmail
+from .proving import SendProof, UpdateProfile, VerifyEmail
 from .recovery import ChangePassword, RequestReset, ResetPassword
 from .renewal import Refresh
 from .second_factor import DisableTotp, SignInTotp, VerifyTotp
@@ -41,6 +42,9 @@ SLOWED: Final[Mapping[type, Operation]] = {
 BY_ADDRESS: Final = (SignIn, SignInTotp, RequestReset)
 """Public messages that name the account they are about; a sign-up's address is no account yet."""
 
+UNCHANGED: Final = "unchanged"
+"""How a change ends that was none after all."""
+
 _log = log.get("accounts.throttling")
 
 
@@ -55,7 +59,7 @@ class Gate:
 
         An attempt that ends by a defect stays charged.
         """
-        operation = SLOWED.get(type(message))
+        operation = _operation(message)
         if self._guard is None or operation is None:
             return await judge(message)
         receipt = await self._guard.ask(Begin(_attempt(operation, message)))
@@ -64,7 +68,7 @@ class Gate:
         except Refusal as refusal:
             self._tell(self._guard, End(receipt, refusal.code))
             raise
-        self._tell(self._guard, End(receipt, OK))
+        self._tell(self._guard, End(receipt, UNCHANGED if isinstance(answer, Changed) and not answer.moved else OK))
         return answer
 
     def forgive(self, email: str, user_id: str) -> None:
@@ -78,6 +82,14 @@ class Gate:
             guard.tell(message)
         except Refusal as full:
             _log.warning("guard_not_told", refusal=full.code)
+
+
+def _operation(message: object) -> Operation | None:
+    """What of a message is counted. A profile is an address claimed, where it is another than one's own."""
+    if isinstance(message, UpdateProfile):
+        claims = message.email is not None and message.email != message.principal.email
+        return throttles.CHANGE_ADDRESS if claims else None
+    return SLOWED.get(type(message))
 
 
 def _attempt(operation: Operation, message: Any) -> Attempt:

@@ -178,6 +178,14 @@ def common_passwords() -> frozenset[str]:
     return frozenset((Path(__file__).parent / "common_passwords.txt").read_text("utf-8").splitlines())
 
 
+def site_of(ip: str | None) -> str | None:
+    """The /48 of an IPv6 address, which one customer usually has; None for any other. It holds 65,536 networks."""
+    network = network_of(ip)
+    if network is None or ":" not in network:
+        return None
+    return str(ip_network((IPv6Address(network.partition("/")[0]).packed[:6] + bytes(10), 48)))
+
+
 def network_of(ip: str | None) -> str | None:
     """The network an address counts as: itself for IPv4, its /64 for IPv6, None where there is no address."""
     if ip is None:

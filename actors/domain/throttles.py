@@ -33,7 +33,9 @@ class Operation:
     """What of an operation is counted and how many events each kind of bucket has for free; without a number, none is.
 
     ``counted`` holds codes of refusals, or ``ok``; ``None`` counts every call. Operations with one ``counter`` share
-    their buckets. Only where ``clears`` does a success clear the pair's bucket.
+    their buckets. Only where ``clears`` does a success clear the pair's bucket. With ``everybody`` a network known to
+    the account is no excuse: what is slowed is not guessing at the account. With ``afterwards`` an attempt is charged
+    when it has failed and not before: its secret has 128 bits or more, so that a hundred at once gain nothing.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Operation:
     counted: frozenset[str] | None
     free: Mapping[Kind, int]
     clears: bool = False
+    everybody: bool = False
+    afterwards: bool = False
 
     def counts(self, outcome: str) -> bool:
         """Whether an attempt that ended so stays charged."""
@@ -48,14 +52,15 @@ class Operation:
 
 
 def _operation(
-    name: str, free: Mapping[Kind, int], *counted: str, counter: str = "", every: bool = False, clears: bool = False
+    name: str, free: Mapping[Kind, int], *counted: str, counter: str = "", every: bool = False, **how: bool
 ) -> Operation:
     codes = None if every else frozenset(counted)
-    return Operation(name=name, counter=counter or name, counted=codes, free=MappingProxyType(free), clears=clears)
+    return Operation(name=name, counter=counter or name, counted=codes, free=MappingProxyType(free), **how)
 
 
 _SECRET: Final[dict[Kind, int]] = {"pair": 5, "account": 20, "network": 50}
 _LETTER: Final[dict[Kind, int]] = {"pair": 5, "network": 30}
+_CLAIM: Final[dict[Kind, int]] = {"pair": 5, "account": 20, "network": 20}
 _TWENTY: Final[dict[Kind, int]] = {"network": 20}
 _THIRTY: Final[dict[Kind, int]] = {"network": 30}
 _NO_INVITE: Final = ("invite_not_found", "invite_not_pending", "invite_expired")
@@ -66,14 +71,18 @@ SIGN_IN_TOTP: Final = _operation("sign_in_totp", _SECRET, *_BAD_LOGIN, counter="
 TOTP_VERIFY: Final = _operation("totp_verify", _SECRET, "totp_invalid", clears=True)
 TOTP_DISABLE: Final = _operation("totp_disable", _SECRET, "invalid_password", "totp_invalid", clears=True)
 CHANGE_PASSWORD: Final = _operation("change_password", _SECRET, "invalid_password", clears=True)
-REFRESH: Final = _operation("refresh", {"network": 50}, "invalid_refresh_token")
-RESET_PASSWORD: Final = _operation("reset_password", _TWENTY, "token_invalid")
-VERIFY_EMAIL: Final = _operation("verify_email", _TWENTY, "token_invalid")
+REFRESH: Final = _operation("refresh", {"network": 50}, "invalid_refresh_token", afterwards=True)
+RESET_PASSWORD: Final = _operation("reset_password", _TWENTY, "token_invalid", afterwards=True)
+VERIFY_EMAIL: Final = _operation("verify_email", _TWENTY, "token_invalid", afterwards=True)
 REQUEST_RESET: Final = _operation("request_password_reset", _LETTER, every=True)
 SEND_PROOF: Final = _operation("send_verification_email", _LETTER, every=True)
 SIGN_UP: Final = _operation("sign_up", _TWENTY, OK, "email_already_registered")
-LOOK_UP_INVITE: Final = _operation("invite_lookup", _THIRTY, *_NO_INVITE)
-ACCEPT_INVITE: Final = _operation("accept_invite", _THIRTY, "password_too_weak", *_NO_INVITE)
+CHANGE_ADDRESS: Final = _operation(
+    "change_address", _CLAIM, OK, "email_already_registered", counter="sign_up", everybody=True
+)
+"""Claims an address as a sign-up does, and is counted with them: what tells a taken address from a free one."""
+LOOK_UP_INVITE: Final = _operation("invite_lookup", _THIRTY, *_NO_INVITE, afterwards=True)
+ACCEPT_INVITE: Final = _operation("accept_invite", _THIRTY, "password_too_weak", *_NO_INVITE, afterwards=True)
 CREATE_INVITE: Final = _operation("create_invite", {"tenant": 200}, OK)
 
 PASSWORD_COUNTERS: Final = (SIGN_IN.counter, CHANGE_PASSWORD.counter)

@@ -60,6 +60,12 @@ class Desk:
             wait = answer.headers.get("Retry-After")
             return Told(answer.status, json.loads(text) if text else None, None if wait is None else int(wait))
 
+    async def update(self, ip: str = HOME, **changes: str) -> Told:
+        headers = {"X-Forwarded-For": ip, "Authorization": f"Bearer {self.token}"}
+        async with self.http.patch("/auth/profile", json=changes, headers=headers) as answer:
+            wait = answer.headers.get("Retry-After")
+            return Told(answer.status, await answer.json(), None if wait is None else int(wait))
+
     async def sign_up(self, email: str = EMAIL, ip: str = HOME) -> Told:
         person = {"email": email, "password": PASSWORD, "full_name": "Asha", "agency_name": "Rao"}
         told = await self.send("/auth/sign-up", person, ip)
@@ -429,6 +435,50 @@ async def test_r30_the_22nd_sign_up_from_a_network_waits_whether_the_address_is_
     for email in (EMAIL, "yet-another@example.com"):
         assert (await desk.sign_up(email)).short == (429, "too_many_attempts")
     assert (await desk.sign_up("elsewhere@example.com", "203.0.113.7")).status == 201
+
+
+async def test_r30_a_change_of_address_tells_taken_from_free_as_slowly_as_a_sign_up(desk: Desk) -> None:
+    await desk.sign_up("ravi@example.com")
+    told = [await desk.update(email=EMAIL if n % 2 else f"mine-{n}@example.com") for n in range(6)]
+    assert [one.status for one in told] == [200, 409] * 3
+    for email in (EMAIL, "free@example.com"):
+        told_now = await desk.update(email=email)
+        assert (told_now.short, told_now.wait) == ((429, "too_many_attempts"), 2)
+    mine = told[4].body["user"]["email"]
+    assert (await desk.update(full_name="Ravi", email=mine)).status == 200, "nothing is claimed"
+    assert (await desk.update(full_name="Ravi Rao")).status == 200
+
+
+async def test_r30_sign_ups_and_changes_of_address_fill_one_bucket_of_the_network(desk: Desk) -> None:
+    """Whoever makes an account for each five changes gains nothing, at home in the network or not."""
+    statuses = []
+    for number in range(4):
+        statuses.append((await desk.sign_up(f"probe-{number}@example.com")).status)
+        statuses += [(await desk.update(email=EMAIL)).status for _ in range(5)]
+    assert statuses.count(409) + statuses.count(201) == 20
+    assert statuses[-1] == 429
+    assert (await desk.update("203.0.113.7", email=EMAIL)).status == 409
+
+
+async def test_the_networks_of_one_48_share_a_bucket_of_ten_times_the_size(desks: Callable[..., Any]) -> None:
+    wrong = {"refresh_token": "x" * 43}
+    async with desks(VOYAGENT_GUARD_NETWORK_FREE_ATTEMPTS="2") as desk:
+        for number in range(21):
+            assert (await desk.send("/auth/refresh", wrong, f"2001:db8:1:{number:x}::1")).status == 401
+        for ip in ("2001:db8:1:ffff::1", "2001:db8:1:0::1"):
+            assert (await desk.send("/auth/refresh", wrong, ip)).short == (429, "too_many_attempts")
+        assert (await desk.send("/auth/refresh", wrong, "2001:db8:2:1::1")).status == 401
+
+
+async def test_an_office_that_comes_back_at_once_is_not_taken_for_guessing(desks: Callable[..., Any]) -> None:
+    """Nobody guesses a secret of 128 bits and more: such attempts are counted once they have failed."""
+    async with desks(VOYAGENT_GUARD_NETWORK_FREE_ATTEMPTS="2") as desk:
+        await desk.sign_up()
+        right = OPERATIONS["refresh"].right
+        assert {told.status for told in await asyncio.gather(*(right(desk) for _ in range(32)))} == {200}
+        wrong = OPERATIONS["refresh"].wrong
+        assert [(await wrong(desk)).status for _ in range(4)] == [401] * 3 + [429]
+        assert (await right(desk)).status == 429
 
 
 async def test_r30_twenty_reset_requests_from_twenty_networks_are_five_letters(desks: Callable[..., Any]) -> None:
