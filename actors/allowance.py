@@ -46,6 +46,11 @@ class Allowance:
             self._turns.append(now)
         return refused
 
+    def give_back(self) -> None:
+        """A turn that was counted did not come to be."""
+        if self._turns:
+            self._turns.pop()
+
     @property
     def used(self) -> int:
         """Tokens of today, settled and reserved. The day is UTC's."""

@@ -151,19 +151,31 @@ class EventLog:
             self.pruned(through)
 
 
+@dataclass(slots=True, eq=False)
+class PassEnd:
+    """Where a pass ended in the log: the id of its ``final`` once that is known. The session's actor alone sets it."""
+
+    event: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Until:
     """Where a stream ends.
 
-    One of: at once (``replay``), never (``live``), with the last ``final`` of ``turns``, or (``settled``) with the
-    ``final`` after which the session has nothing to do. A ``final`` up to event ``beyond`` ended an earlier pass.
+    One of: at once (``replay``), never (``live``), with the last of some passes (``ends``), or (``settled``) with the
+    ``final`` after which the session has nothing to do.
     """
 
     replay: bool = False
     live: bool = False
     settled: bool = False
-    turns: frozenset[str] = frozenset()
-    beyond: int = 0
+    ends: tuple[PassEnd, ...] = ()
+
+    @property
+    def event(self) -> int | None:
+        """The event that is the stream's last, once all its passes have ended."""
+        events = [end.event for end in self.ends if end.event is not None]
+        return max(events) if events and len(events) == len(self.ends) else None
 
 
 class Feed:
@@ -187,9 +199,8 @@ class Feed:
         self.finally_ = finally_
         self.bell = asyncio.Event()
         self.taker: Take | None = None
-        self.last_final: str | None = None
+        self.last_final: Frame | None = None
         self.events = 0
-        self._turns = set(until.turns)
         self._announced = log.pruned_through
         self._ended = False
         self._watching = False
@@ -197,6 +208,12 @@ class Feed:
     def close(self) -> None:
         """Stop watching."""
         self.log.feeds.discard(self)
+
+    def fork(self) -> Feed:
+        """Another viewer of the same, before anything of it was taken."""
+        return Feed(
+            self.log, after=self.after, until=self.until, only=self.only, before=self.before, finally_=self.finally_
+        )
 
     @property
     def ended(self) -> bool:
@@ -246,30 +263,28 @@ class Feed:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _gather(self, frames: Sequence[Frame], chunks: list[bytes], room: int) -> int:
-        size = 0
+        size, last = 0, self.until.event
         for each in frames:
+            if last is not None and each.seq > last:
+                break
             self.after = each.seq
             if self.only is None or each.turn_id == self.only:
                 chunks.append(each.encoded)
                 self.events += 1
                 size += len(each.encoded)
                 if each.kind == "final":
-                    self._final(each)
-            if self._ended or size >= room:
+                    self.last_final = each
+            if size >= room:
                 break
+        self._ended = last is not None and self.after >= last
         return size
-
-    def _final(self, each: Frame) -> None:
-        if each.seq <= self.until.beyond:
-            return
-        self.last_final = each.turn_id
-        if each.turn_id in self._turns:
-            self._turns.discard(each.turn_id)
-            self._ended = not self._turns and not self.until.live
 
     def _settle(self, chunks: list[bytes]) -> None:
         """Nothing more is there; the stream may be at its end."""
-        done = self.until.replay or (self.until.settled and not self.log.busy)
+        last = self.until.event
+        done = (
+            self.until.replay or (self.until.settled and not self.log.busy) or (last is not None and self.after >= last)
+        )
         if done or self.log.over:
             chunks.append(self.finally_ if done else self.log.parting)
             self._ended = True

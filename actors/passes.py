@@ -1,111 +1,85 @@
-"""The passes of one session's turns: which runs, which is due, which waits, and what the end of one leaves.
+"""The passes of one session's turns: beginning them in children of the session, interrupting them, and their ends.
 
-One pass runs at a time. What was decided goes before what is queued.
+Part of the session's actor and changed by it alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any, Protocol, TypeVar
 
-from ..storage import sessions, turns
+from ..storage import turns
 from . import ids, log, metrics, turn
 from .agent.loop import Pass, Ports, Task
 from .domain.errors import Unavailable
 from .domain.turns import MAX_ATTEMPTS, TURN_SECONDS
+from .log_writer import LogWriter
+from .refs import Ref
+from .runtime import Outcome
+from .scheduler import Run, Turn, TurnScheduler
 from .supervisor import Child, Restart
+from .world import Agency, World
 
-if TYPE_CHECKING:
-    from .session import SessionActor
-
+R = TypeVar("R")
 _log = log.get(__name__)
 
 
-@dataclass(slots=True, kw_only=True)
-class Turn:
-    """A turn that has not come to its end, as its session knows it."""
+class Owner(Protocol):
+    """The session's actor, as far as its passes need it."""
 
-    id: str
-    user_id: str
-    state: str
-    text: str | None = None
-    first_event: int = 0
-    pass_event: int = 0
-    attempts: int = 0
-    ran_ms: int = 0
-    ended_at: datetime | None = None
-    delivered: bool = False
-    resumed: bool = False
-    breaking: turn.Break | None = None
-    """Asked for while the pass was being started."""
+    ref: Ref
+
+    def start_new(self, child: Child) -> Ref: ...
+
+    def pipe(self, work: Coroutine[Any, Any, R], then: Callable[[Outcome[R]], None], *, name: str) -> None: ...
+
+    def rearm(self) -> None: ...
+
+    def fail(self, error: BaseException) -> None: ...
 
 
 class Passes:
-    """All turns of one session that have not come to their end, and the one whose pass runs."""
+    """Runs what the scheduler says is next."""
 
-    def __init__(self, session: SessionActor) -> None:
-        self.session = session
-        self.turns: dict[str, Turn] = {}
-        self.queue: list[str] = []
-        self.due: list[str] = []
-        self.current: Turn | None = None
-        self._news: dict[str, set[str]] = {}
-        """The approvals of each turn that were decided since a pass of it has read them."""
-        self._counted = False
-        self._began = 0.0
+    def __init__(
+        self,
+        owner: Owner,
+        *,
+        tenant_id: str,
+        session_id: str,
+        scheduler: TurnScheduler,
+        writer: LogWriter,
+        agency: Agency,
+        world: World,
+    ) -> None:
+        self.tenant_id = tenant_id
+        self.session_id = session_id
+        self._owner = owner
+        self._scheduler = scheduler
+        self._writer = writer
+        self._agency = agency
+        self._world = world
 
-    def take_up(self, stored: sessions.OpenTurn) -> None:
-        """A turn found in storage: what was running or decided is carried on, what was queued waits on."""
-        found = Turn(
-            id=stored.id,
-            user_id=stored.user_id,
-            state=stored.state,
-            text=stored.input.get("text"),
-            first_event=stored.first_event_id or 0,
-            pass_event=stored.pass_event_id or 0,
-            attempts=stored.attempts,
-            ran_ms=stored.ran_ms,
-        )
-        self.turns[found.id] = found
-        if stored.state == "queued":
-            self.queue.append(found.id)
-        elif stored.state == "running" or stored.untold or not stored.undecided:
-            self.due.append(found.id)
+    def start_next(self) -> None:
+        """Begin the pass that is due next, if none runs: decided calls first, then queued messages."""
+        upcoming = self._scheduler.next()
+        if upcoming is not None:
+            self._begin(upcoming[0], queued=upcoming[1])
 
-    @property
-    def busy(self) -> bool:
-        """A pass runs or is due."""
-        return self.current is not None or bool(self.due) or bool(self.queue)
-
-    async def go_on(self) -> None:
-        """Start what is due next, if nothing runs: decided calls first, then queued messages."""
-        if self.current is None and not self.session.posting.starting and not self.session.deleted:
-            if self.due:
-                await self._begin(self.turns[self.due.pop(0)], queued=False)
-            elif self.queue:
-                await self._begin(self.turns[self.queue.pop(0)], queued=True)
-        self.session.log.busy = self.busy
-        self.session.log.ring()
-
-    async def _begin(self, begun: Turn, *, queued: bool) -> None:
-        """Start a pass of a turn that waited. One that never gets to its end is given up at the third try."""
+    def _begin(self, begun: Turn, *, queued: bool) -> None:
+        """Begin a pass of a turn that waited, once that is stored. It is given up at the third unfinished try."""
         again = begun.state == "running"
         begun.attempts = begun.attempts + 1 if again else 1
-        self.current = begun
-        self.session.log.busy = True
         text, begun.text = begun.text, None
-        message_id = ids.uuid7()
-        begun.pass_event = begun.pass_event if again and begun.pass_event else self.session.log.last + 1
+        begun.pass_event = begun.pass_event if again and begun.pass_event else self._writer.last + 1
         begun.first_event = begun.first_event or begun.pass_event
-        begun.resumed = not queued
-        begun.delivered, begun.ended_at = False, None
-        attempts = begun.attempts
-        self.session.line.step(
+        run = self._scheduler.begin(begun)
+        attempts, message_id = begun.attempts, ids.uuid7()
+        self._writer.step(
             lambda after, now: turns.Start(
-                tenant_id=self.session.tenant_id,
-                session_id=self.session.session_id,
+                tenant_id=self.tenant_id,
+                session_id=self.session_id,
                 after=after,
                 now=now,
                 turn_id=begun.id,
@@ -114,42 +88,62 @@ class Passes:
                 new_pass=not queued and not again,
                 text=text,
                 message_id=message_id,
-            )
+            ),
+            lambda outcome: self._begun(run, outcome, again=again),
         )
-        begun.state = "running"
-        if again and begun.attempts > MAX_ATTEMPTS:
-            self.session.spawn(self._give_up(begun), name="give_up")
-        else:
-            await self.start(begun, again=again)
 
-    async def start(self, started: Turn, *, again: bool = False) -> None:
-        """Have a pass run in a child of its own. It writes behind what is in the line already."""
-        self.current = started
-        self.session.log.busy = True
+    def _begun(self, run: Run, outcome: Outcome[None], *, again: bool) -> None:
+        if outcome.error is not None:
+            if not isinstance(outcome.error, Unavailable):
+                self._refused(run)
+            return
+        run.turn.state = "running"
+        if again and run.turn.attempts > MAX_ATTEMPTS:
+            self._give_up(run)
+        else:
+            self._launch(run, again=again)
+
+    def start(self, started: Turn, number: int | None, interrupt: turn.Interrupt | None) -> Run:
+        """Run the first pass of a turn whose message was stored as begun."""
+        run = self._scheduler.begin(started, number)
+        run.interrupt = interrupt
+        self._launch(run, again=False)
+        return run
+
+    def _launch(self, run: Run, *, again: bool) -> None:
+        """Have a pass run in a child of its own. It writes behind what is queued already."""
         metrics.TURNS_RUNNING.inc()
-        self._counted = True
-        self._began = self.session.clock.monotonic()
-        task = self._task(started, again=again)
-        seconds = TURN_SECONDS - started.ran_ms / 1000
-        ref, ports = self.session.ref, self._ports(started.id)
-        await self.session.start_child(
+        run.counted_from = self._world.clock.monotonic()
+        task = self._task(run.turn, again=again)
+        seconds = TURN_SECONDS - run.turn.ran_ms / 1000
+        ref, ports = self._owner.ref, self._ports(run.turn.id)
+        run.child = self._owner.start_new(
             Child(
-                name=started.id,
+                name=f"{run.turn.id}/{run.number}",
                 factory=lambda: turn.TurnActor.start(session=ref, task=task, ports=ports, seconds=seconds),
                 restart=Restart.TEMPORARY,
                 shutdown=2.0,
             )
         )
-        child = self.session.child(started.id)
-        if started.breaking is not None and child is not None:
-            child.tell(started.breaking)
+        if run.interrupt is not None:
+            run.child.tell(run.interrupt)
+
+    def interrupt(self, number: int, interrupt: turn.Interrupt) -> None:
+        """End this pass where it stands; nothing happens if another one runs."""
+        run = self._scheduler.current
+        if run is None or run.number != number:
+            return
+        if run.child is None:
+            run.interrupt = interrupt
+        else:
+            run.child.tell(interrupt)
 
     def _task(self, of: Turn, *, again: bool = False) -> Task:
-        settings, own = self.session.world.settings, self.session.agency.settings
+        settings, own = self._world.settings, self._agency.settings
         chosen = own.model if own.model in settings.agent_models else None
         return Task(
-            tenant_id=self.session.tenant_id,
-            session_id=self.session.session_id,
+            tenant_id=self.tenant_id,
+            session_id=self.session_id,
             turn_id=of.id,
             user_id=of.user_id,
             settings=own,
@@ -160,58 +154,72 @@ class Passes:
         )
 
     def _ports(self, turn_id: str) -> Ports:
-        return self.session.world.ports(turn.Upwards(self.session.ref, turn_id), self.session.agency)
+        return self._world.ports(turn.Upwards(self._owner.ref, turn_id), self._agency)
 
-    async def ended(self, ended: turn.Ended) -> None:
+    def ended(self, ended: turn.Ended) -> None:
         """A pass has come to its ``final``."""
-        over = self.current
-        if over is None or over.id != ended.turn_id:
+        run = self._scheduler.ended(ended, self._world.clock.now(), self._writer.last)
+        if run is None:
             return
-        over.ran_ms += self.uncount()
         outcome = {"waiting": "awaiting_approval"}.get(ended.state, ended.state)
         metrics.TURNS_TOTAL.labels(outcome=outcome).inc()
-        self.current = None
-        over.state = ended.state
-        over.ended_at = self.session.clock.now()
-        unread = self._news.pop(over.id, set()) - ended.read
-        if ended.state != "waiting":
-            self.turns.pop(over.id, None)
-        else:
-            self.session.spawn(self.session.rearm(), name="rearm")
-        if ended.state == "waiting" and unread:
-            self._news[over.id] = unread
-        elif over.id in self.due:  # decided while the pass ran, which has read it: nothing of it is left
-            self.due.remove(over.id)
-        await self.go_on()
+        run.turn.ran_ms += self._stop_counting(run)
+        if ended.state != "completed":
+            self._owner.rearm()
 
-    def uncount(self) -> int:
+    def _stop_counting(self, run: Run) -> int:
         """The pass is over; answers the milliseconds it ran."""
-        if not self._counted:
+        if run.counted_from is None:
             return 0
-        self._counted = False
-        ran = self.session.clock.monotonic() - self._began
+        ran = self._world.clock.monotonic() - run.counted_from
+        run.counted_from = None
         metrics.TURN_DURATION_SECONDS.observe(ran)
         metrics.TURNS_RUNNING.dec()
         return int(ran * 1000)
 
-    def died(self, turn_id: str, failure: BaseException) -> None:
-        """A pass died without its ``final``: it gets one. One that only lacked storage is carried on: raises that."""
-        if self.current is None or self.current.id != turn_id:
+    def child_failed(self, name: str, failure: BaseException) -> None:
+        """A pass ended without its ``final``: it gets one. One that only lacked storage is carried on: raises that."""
+        run = self._scheduler.current
+        if run is None or name != f"{run.turn.id}/{run.number}":
             return
         if isinstance(failure, Unavailable):
             raise failure
-        self.session.spawn(self._give_up(self.current), name="give_up")
+        self._give_up(run)
 
-    async def _give_up(self, lost: Turn) -> None:
+    def _give_up(self, lost: Run) -> None:
         error = f"internal_error: {ids.uuid7()}"
-        _log.error("turn_given_up", session_id=self.session.session_id, turn_id=lost.id, error=error)
-        state = await Pass(self._task(lost), self._ports(lost.id)).stop("failed", error)
-        self.session.ref.tell(turn.Ended(lost.id, state))
+        _log.error("turn_given_up", session_id=self.session_id, turn_id=lost.turn.id, error=error)
+        stop = Pass(self._task(lost.turn), self._ports(lost.turn.id)).stop("failed", error)
+        self._owner.pipe(stop, lambda outcome: self._given_up(lost, outcome), name="give_up")
 
-    def make_due(self, decided: Iterable[tuple[str, str]]) -> None:
-        """These turns have something to carry out or to tell: (turn, approval) of each decision or lapse."""
-        for turn_id, approval_id in decided:
-            if turn_id in self.turns:
-                self._news.setdefault(turn_id, set()).add(approval_id)
-                if turn_id not in self.due:
-                    self.due.append(turn_id)
+    def _given_up(self, lost: Run, outcome: Outcome[str]) -> None:
+        if outcome.error is not None:
+            self._owner.fail(outcome.error)
+        else:
+            self.ended(turn.Ended(lost.turn.id, outcome.value))
+
+    def _refused(self, run: Run) -> None:
+        """A pass whose beginning cannot be stored ends at once, and leaves nobody without a word."""
+        if run.turn.state == "running":
+            self._give_up(run)
+            return
+        error = f"internal_error: {ids.uuid7()}"
+        _log.error("turn_not_started", session_id=self.session_id, turn_id=run.turn.id, error=error)
+        self._writer.step(
+            lambda after, now: turns.AbandonStart(
+                tenant_id=self.tenant_id,
+                session_id=self.session_id,
+                after=after,
+                now=now,
+                turn_id=run.turn.id,
+                user_id=run.turn.user_id,
+                message_id=ids.uuid7(),
+                error=error,
+            ),
+            lambda outcome: self._given_up(run, outcome),
+        )
+
+    def close(self) -> None:
+        """The actor ends: what runs is no longer counted."""
+        if self._scheduler.current is not None:
+            self._stop_counting(self._scheduler.current)

@@ -148,7 +148,7 @@ def envelop(message: Message[Any], reply: asyncio.Future[Any] | None = None) -> 
 class Signal:
     """Something the actor itself has to do between two messages; it passes a full mailbox."""
 
-    act: Callable[[], Awaitable[None]]
+    act: Callable[[], Awaitable[None] | None]
 
 
 class Inbox:
@@ -313,7 +313,7 @@ class Ref(pykka.ActorRef["Actor"]):
         self.inbox.add(letter)
         return True
 
-    def signal(self, act: Callable[[], Awaitable[None]], *, first: bool = False) -> None:
+    def signal(self, act: Callable[[], Awaitable[None] | None], *, first: bool = False) -> None:
         """Have the actor run ``act`` between two messages; an error in it fails the actor."""
         if self.is_alive():
             self.inbox.add(Letter(Signal(act), None, log.SCOPE.get()), first=first)

@@ -12,7 +12,7 @@ import contextvars
 from collections.abc import Callable, Collection, Coroutine
 from functools import partial
 from time import perf_counter
-from typing import Any, ClassVar, Final, TypeVar, final
+from typing import Any, ClassVar, Final, Generic, TypeVar, cast, final
 
 import pykka
 
@@ -47,6 +47,7 @@ __all__ = [
     "HandedOver",
     "MailboxFull",
     "Message",
+    "Outcome",
     "Ref",
 ]
 
@@ -63,6 +64,32 @@ class HandedOver:
 
 
 HANDED_OVER: Final = HandedOver()
+
+
+@final
+class Outcome(Generic[R]):
+    """What became of work that was awaited elsewhere: its value, or the error it ended by."""
+
+    __slots__ = ("_value", "error")
+
+    def __init__(self, value: R | None = None, error: BaseException | None = None) -> None:
+        self._value = value
+        self.error = error
+
+    @property
+    def value(self) -> R:
+        """What the work answered; raises the error if it ended by one."""
+        if self.error is not None:
+            raise self.error
+        return cast("R", self._value)
+
+    @classmethod
+    def of(cls, done: asyncio.Future[R]) -> Outcome[R]:
+        """Of a future that is done; one that was cancelled was given up."""
+        if done.cancelled():
+            return cls(error=DeadlineExceeded())
+        error = done.exception()
+        return cls(done.result()) if error is None else cls(error=error)
 
 
 class Actor(pykka.Actor):
@@ -184,6 +211,35 @@ class Actor(pykka.Actor):
             undelivered(letter, to.meter, ActorDead())
         self.ref.meter.handled(asked, "reply", perf_counter() - self._began)
         return HANDED_OVER
+
+    def asker_waits(self) -> Callable[[], bool]:
+        """Tells at any time whether anybody still waits for the reply to the present message."""
+        reply = None if self._letter is None else self._letter.reply
+        return lambda: reply is not None and not reply.done()
+
+    def run_soon(self, then: Callable[[], None]) -> None:
+        """Have ``then`` run as a message of this actor's own, which passes a full mailbox; an error in it fails it.
+
+        The way back for timers and callbacks: they change no state themselves.
+        """
+        self.ref.signal(then)
+
+    def when_done(self, reply: asyncio.Future[R], then: Callable[[Outcome[R]], None]) -> None:
+        """Have ``then`` run as a message of this actor's own once ``reply`` is there (Akka's ``pipeToSelf``)."""
+        reply.add_done_callback(lambda done: self.run_soon(partial(then, Outcome.of(done))))
+
+    def pipe(self, work: Coroutine[Any, Any, R], then: Callable[[Outcome[R]], None], *, name: str) -> None:
+        """Await ``work`` beside the messages, and have ``then`` run with its outcome as one of them.
+
+        ``work`` touches no state of the actor; it is cancelled at the actor's end.
+        """
+        if self._life.state == "ended":
+            work.close()
+            raise ActorDead
+        task = asyncio.get_running_loop().create_task(work, name=f"{type(self).__name__}.{name}")
+        self._owned.add(task)
+        task.add_done_callback(lambda done: self._discard(done, work))
+        self.when_done(task, then)
 
     def spawn(self, work: Coroutine[Any, Any, R], *, name: str) -> asyncio.Task[R]:
         """A task of this actor's own: cancelled and awaited at its end; an error in it fails the actor."""
@@ -320,7 +376,9 @@ class Actor(pykka.Actor):
             if isinstance(message, Message):
                 await self._answer(letter, message)
             elif isinstance(message, Signal):
-                await message.act()
+                acting = message.act()
+                if acting is not None:
+                    await acting
             else:
                 resolve(letter.reply, self._handle_receive(message))
 

@@ -1,38 +1,52 @@
 """A chat session: the owner of its log, its turns and its approvals.
 
 The conversation lives here and not in a request: whoever posts only starts a turn and watches, and a lost connection, a
-second viewer or a restart change nothing.
+second viewer or a restart change nothing. State changes while a message of this actor's is handled and at no other
+time: what is awaited comes back as one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from ..storage import approvals, sessions
 from ..storage.idempotency import Encode, Key, Stored
 from . import ids, log, metrics, turn
+from .approval_timer import ApprovalTimer
 from .clock import Timer
-from .deadlines import Deadlines
+from .decisions import Decisions, Who, entry_of
 from .domain.approvals import Approval, Decision
-from .domain.audit import Entry, Origin
-from .domain.errors import Refusal, Unavailable
+from .domain.audit import Author
+from .domain.errors import Conflict, Unavailable
 from .domain.events import aside
 from .eventlog import EventLog, Feed, Frame, frames_of
-from .passes import Passes, Turn
-from .posting import Accepted, Posting
-from .runtime import Message
+from .intake import Accepted, MessageIntake, NewMessage
+from .log_writer import LogWriter
+from .passes import Passes
+from .refs import refuse, resolve
+from .runtime import ActorDead, HandedOver, Message, Outcome, Ref
+from .scheduler import Run, Turn, TurnScheduler
+from .subscriptions import Mode, Subscriptions
 from .supervisor import Supervisor
 from .world import Agency, World
-from .writeline import WriteLine
+
+__all__ = ["NewMessage", "SessionActor", "Who"]
 
 R = TypeVar("R")
 _log = log.get(__name__)
 
 IDLE_SECONDS = 120.0
-DELETE_PATIENCE = 8.0
+REFUSED_IDLE_SECONDS = 1.0
+"""Before a session sleeps that was woken by a message it had to refuse."""
+DELETE_TIMEOUT = 8.0
 """Seconds a deletion waits for a running turn to stop."""
+INTERRUPT_TIMEOUT = 5.0
+JUST_LOADED_SECONDS = 0.5
+"""A session that was activated so recently knows what the tables hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,35 +58,18 @@ class ToSession(Message[R]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Who:
-    """The person behind a command, as far as a session asks."""
-
-    user_id: str
-    role: str
-    origin: Origin
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Post(ToSession[Feed]):
     """Say something, decide approvals, or both; answers what the sender's stream carries."""
 
-    who: Who
-    text: str = ""
-    approvals: Mapping[str, bool] = field(default_factory=dict)
-    on_busy: str = "reject"
-    key: Key | None = None
+    message: NewMessage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Follow(ToSession[Feed | None]):
-    """Watch from a cursor (as the client sent it; None: from the running pass).
-
-    ``live`` streams stay open across turns; ``replay`` ones end at once, and are None if nothing is to be replayed.
-    """
+    """Watch from a cursor (as the client sent it; None: from the running pass); None if nothing is to be replayed."""
 
     cursor: str | None
-    live: bool = False
-    replay: bool = False
+    mode: Mode = "settled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,23 +92,29 @@ class Rename(ToSession[sessions.Summary]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delete(ToSession[None]):
-    """End the session and forget its conversation."""
+    """End the session and forget its conversation. Refusal: ``turn_in_progress`` if what runs does not stop in time."""
 
     who: Who
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel(ToSession[str]):
-    """Stop the running pass; answers its turn. Refusal: ``no_turn_running``."""
+    """Stop the running pass, if it is of ``turn_id`` (None: of any turn); answers its turn.
+
+    Refusal: ``no_turn_running``.
+    """
 
     who: Who
+    turn_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered(ToSession[None]):
-    """The ``final`` of this turn was handed to its sender's transport."""
+    """Event: the ``final`` with this id was handed to the transport of a stream of this user's."""
 
     turn_id: str
+    event: int
+    user_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +124,7 @@ class Sleep(ToSession[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wake(ToSession[None]):
-    """There may be something due; being awake is all it takes."""
+    """Something may be due: what the tables hold is compared with what this actor knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,10 +134,21 @@ class Pruned(ToSession[None]):
     through: int
 
 
+@dataclass(slots=True, eq=False)
+class _Deletion:
+    """A deletion that waits for what runs to stop."""
+
+    who: Who
+    replies: list[asyncio.Future[None]]
+    timer: Timer | None = None
+    sent: bool = False
+
+
 class SessionActor(Supervisor):
     """One conversation."""
 
-    express = frozenset({turn.Said})
+    log: EventLog
+    writer: LogWriter
 
     def __init__(self, *, tenant_id: str, session_id: str, agency: Agency, world: World) -> None:
         super().__init__(clock=world.clock)
@@ -142,13 +156,20 @@ class SessionActor(Supervisor):
         self.session_id = session_id
         self.agency = agency
         self.world = world
-        self.last: Accepted | None = None
+        self.scheduler = TurnScheduler()
+        self.deletion: _Deletion | None = None
         self.deleted = False
+        self.expiring = False
+        self.deadline_reads = 0
+        self.shown: Run | None = None
+        """The pass that ran when viewers were woken last: its end may be what they wait for."""
+        self.loaded_at = 0.0
         self.idle_timer: Timer | None = None
-        self.deadlines = Deadlines(world.clock, self.look_again)
+        self.approval_timer = ApprovalTimer(world.clock, lambda: self.run_soon(self._time_passed))
+        self.loaded = False
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
-        state = await self.world.store.ask(sessions.Load(tenant_id=self.tenant_id, session_id=self.session_id))
+        state = await self.world.store.ask(self._load())
         self.log = EventLog(
             state.last_seq,
             state.pruned_through,
@@ -156,28 +177,51 @@ class SessionActor(Supervisor):
             cap=self.world.settings.sse_replay_buffer_cap,
             gap=self._gap,
         )
-        self.line = WriteLine(
+        self.writer = LogWriter(
+            self,
             tenant_id=self.tenant_id,
             session_id=self.session_id,
-            log=self.log,
+            last=state.last_seq,
             store=self.world.store,
             clock=self.clock,
-            spawn=lambda writing: self.spawn(writing, name="step"),
-            fail=self.fail,
+            publish=self._publish,
         )
-        self.passes = Passes(self)
-        self.posting = Posting(self)
+        self._make_parts()
         metrics.API_ACTIVE_SESSIONS.inc()
+        self.loaded, self.loaded_at = True, self.clock.monotonic()
         for stored in state.turns:
-            self.passes.take_up(stored)
+            self.scheduler.restore(stored)
         if state.last is not None:
             self._remember(state.last)
-        self.deadlines.set(state.expires)
-        self._idle_later()
-        await self.passes.go_on()
+        self.approval_timer.set(state.expires)
+        self._check_idle_in(IDLE_SECONDS)
+        self._go_on()
+
+    def _make_parts(self) -> None:
+        mine: dict[str, Any] = {
+            "tenant_id": self.tenant_id,
+            "session_id": self.session_id,
+            "scheduler": self.scheduler,
+            "writer": self.writer,
+        }
+        lent: dict[str, Any] = {"agency": self.agency, "world": self.world}
+        self.subscriptions = Subscriptions(self.session_id, self.log, self.scheduler, self.clock)
+        self.passes = Passes(self, **mine, **lent)
+        self.decisions = Decisions(self, **mine, clock=self.clock)
+        self.intake = MessageIntake(
+            self,
+            passes=self.passes,
+            decisions=self.decisions,
+            subscriptions=self.subscriptions,
+            **mine,
+            **lent,
+        )
+
+    def _load(self) -> sessions.Load:
+        return sessions.Load(tenant_id=self.tenant_id, session_id=self.session_id)
 
     def _remember(self, stored: sessions.LastMessage) -> None:
-        begun = self.passes.turns.get(stored.turn_id) or Turn(
+        begun = self.scheduler.turns.get(stored.turn_id) or Turn(
             id=stored.turn_id,
             user_id=stored.user_id,
             state="ended",
@@ -186,7 +230,7 @@ class SessionActor(Supervisor):
         )
         begun.ended_at = stored.ended_at
         behind = begun.pass_event - 1 if begun.state != "waiting" or stored.ended_at else self.log.last
-        self.last = Accepted(
+        self.intake.latest = Accepted(
             turn=begun,
             user_id=stored.user_id,
             text_hash=stored.text_hash,
@@ -203,160 +247,277 @@ class SessionActor(Supervisor):
         rows = await self.world.store.ask(replay)
         return frames_of((row.seq, row.turn_id, row.kind, row.data) for row in rows)
 
-    async def receive(self, message: Any) -> Any:  # noqa: C901 -- one match, one line a case
+    def _publish(self, frames: Sequence[Frame]) -> None:
+        for each in frames:
+            if each.kind == "final":
+                self.scheduler.final_stored(each.turn_id, each.seq)
+        self.log.publish(frames)
+
+    async def receive(self, message: Any) -> Any:
+        reply = self._handle(message)
+        self._go_on()
+        return reply
+
+    def _handle(self, message: Any) -> Any:  # noqa: C901 -- one match, one line a case
         match message:
             case turn.Said():
-                return self.at_once(message)
+                return self.writer.text(message.turn_id, message.text, message.landed)
             case turn.Wanted():
                 return self._want(message)
             case turn.Ended():
-                return await self.passes.ended(message)
+                return self.passes.ended(message)
             case Post():
-                return self.later(self.posting.post(message))
+                return self.lent(partial(self.intake.post, message.message))
             case Follow():
-                return self.posting.follow(message)
+                return self.subscriptions.cursor(message.cursor, message.mode)
             case Resolve():
-                return self.later(self.posting.resolve(message))
+                return self.lent(
+                    partial(self.decisions.resolve, message.who, message.decision, message.key, message.reply)
+                )
             case Delivered():
-                return self._delivered(message.turn_id)
+                return self.intake.delivered(message.turn_id, message.event, message.user_id)
             case Cancel():
-                return self.later(self.posting.cancel(message))
+                return self._cancel_turn(message)
             case Rename():
                 return self.later(self._rename(message))
             case Delete():
-                return self.later(self._delete(message))
+                return self.lent(partial(self._delete, message.who))
             case Pruned():
                 return self.log.pruned(message.through)
             case Sleep():
                 return self.ref.stop_soon()
-            case Wake() | _Due():
-                return await self._wake()
+            case Wake():
+                return self._wake()
             case _:
-                return await super().receive(message)
+                raise NotImplementedError(type(message).__name__)
 
-    def at_once(self, message: turn.Said) -> None:
-        """Put words into the line."""
-        self.line.words(message.turn_id, message.text, message.landed)
+    def run_soon(self, then: Any) -> None:
+        """As every actor's, and then with what it has made due."""
+
+        def and_go_on() -> None:
+            then()
+            self._go_on()
+
+        super().run_soon(and_go_on)
+
+    def _go_on(self) -> None:
+        """Begin what is due, if nothing runs; and let viewers know whether anything is left to do."""
+        if not self.intake.starting and self.deletion is None:
+            self.passes.start_next()
+        if self.deletion is not None:
+            self._delete_when_quiet(self.deletion)
+        busy, run = self._busy, self.scheduler.current
+        if busy != self.log.busy or run is not self.shown:
+            self.log.busy, self.shown = busy, run
+            self.log.ring()
 
     def _want(self, wanted: turn.Wanted) -> None:
-        self.line.step(wanted.make, wanted.done)
+        done = wanted.done
+        if wanted.make is None:
+            self.writer.barrier(partial(_settle, done))
+        else:
+            self.writer.step(wanted.make, partial(_settle, done))
 
     async def child_ended(self, name: str, failure: BaseException | None) -> None:
-        """A pass that died without its ``final`` gets one. One that only lacked storage is carried on instead."""
+        """A pass that ended without its ``final`` gets one. One that only lacked storage is carried on instead."""
         if failure is not None:
-            self.passes.died(name, failure)
+            self.passes.child_failed(name, failure)
 
-    async def rearm(self) -> None:
-        """Approvals may have come or gone: read when the next one lapses."""
-        state = await self.world.store.ask(sessions.Load(tenant_id=self.tenant_id, session_id=self.session_id))
-        self.deadlines.set(state.expires)
+    def rearm(self) -> None:
+        """Approvals may have come or gone: read when the next one expires."""
+        self.deadline_reads += 1
+        number = self.deadline_reads
+        read = approvals.Expiries(tenant_id=self.tenant_id, session_id=self.session_id)
+        self.pipe(self.world.store.ask(read), lambda outcome: self._rearmed(number, outcome), name="rearm")
 
-    def look_again(self) -> None:
-        """See what is due, behind the mail that is there."""
-        self.ref.tell(_Due(tenant_id=self.tenant_id, session_id=self.session_id))
+    def _rearmed(self, number: int, outcome: Outcome[tuple[Any, ...]]) -> None:
+        if outcome.error is not None:
+            _log.warning("approval_deadlines_not_read", session_id=self.session_id, reason=str(outcome.error))
+        elif number == self.deadline_reads:
+            self.approval_timer.set(outcome.value)
 
-    async def _wake(self) -> None:
-        if self.deadlines.passed():
-            self.spawn(self.lapse(), name="lapse")
-        else:
-            await self.passes.go_on()
+    def _time_passed(self) -> None:
+        if self.approval_timer.passed():
+            self.expire()
 
-    async def lapse(self) -> None:
-        """Write down what nobody decided in time, and have the turns hear of it."""
-        touched = await self.line.write(
+    def expire(self) -> None:
+        """Write down what nobody decided in time, and have the turns told of it."""
+        if self.expiring:
+            return
+        self.expiring = True
+        self.writer.step(
             lambda after, now: approvals.Lapse(
                 tenant_id=self.tenant_id, session_id=self.session_id, after=after, now=now, new_id=ids.uuid7
-            )
+            ),
+            self._expired,
         )
-        metrics.APPROVALS_TOTAL.labels(outcome="expired").inc(len(touched))
-        self.passes.make_due(touched)
-        self.deadlines.passed()
-        await self.passes.go_on()
 
-    def _delivered(self, turn_id: str) -> None:
-        if self.last is not None and self.last.turn.id == turn_id:
-            self.last.turn.delivered = True
+    def _expired(self, outcome: Outcome[tuple[tuple[str, str], ...]]) -> None:
+        self.expiring = False
+        if outcome.error is not None:
+            _log.warning("approvals_not_expired", session_id=self.session_id, reason=str(outcome.error))
+            return
+        metrics.APPROVALS_TOTAL.labels(outcome="expired").inc(len(outcome.value))
+        self.scheduler.expired(outcome.value)
+        self.rearm()
+
+    def _wake(self) -> None:
+        if self.approval_timer.passed():
+            self.expire()
+        else:
+            self.reconcile()
+
+    @property
+    def deleting(self) -> bool:
+        return self.deletion is not None
+
+    def refused(self) -> None:
+        """A message was refused: a session that was woken for it alone need not stay awake for long."""
+        if self._quiet:
+            self._check_idle_in(REFUSED_IDLE_SECONDS)
+
+    @property
+    def _quiet(self) -> bool:
+        """Nothing of this actor's is under way, so the tables hold all there is to know."""
+        return not self._busy and self.intake.idle and self.writer.idle
+
+    @property
+    def _busy(self) -> bool:
+        """A pass runs or is due, or something that leads to one is being stored."""
+        return self.scheduler.busy or self.intake.busy or self.decisions.under_way or self.expiring
+
+    def reconcile(self) -> None:
+        """Compare the open turns in the table with those known here, and take up what is unknown."""
+        writes, fresh = self.writer.writes, self.clock.monotonic() - self.loaded_at < JUST_LOADED_SECONDS
+        if self._quiet and not fresh:
+            self.pipe(self.world.store.ask(self._load()), partial(self._reconcile, writes), name="reconcile")
+
+    def _reconcile(self, writes: int, outcome: Outcome[sessions.State]) -> None:
+        if outcome.error is not None or not self._quiet or self.writer.writes != writes:
+            return  # housekeeping asks again
+        found = [stored.id for stored in outcome.value.turns if self.scheduler.restore(stored)]
+        if found:
+            _log.warning("turns_taken_up", session_id=self.session_id, turns=found)
+        self.approval_timer.set(outcome.value.expires)
+        self._time_passed()
+
+    def _cancel_turn(self, wanted: Cancel) -> str | HandedOver:
+        interrupt = turn.Interrupt("turn_cancelled: stopped by a person", Author(wanted.who.user_id, wanted.who.origin))
+        run = self.scheduler.current
+        if run is None:
+            starting = self.intake.cancel(wanted.turn_id, interrupt)
+            if starting is None:
+                raise Conflict("no_turn_running")
+            return starting
+        if wanted.turn_id not in (None, run.turn.id):
+            raise Conflict("no_turn_running")
+        if run.child is None:
+            run.interrupt = interrupt
+            return run.turn.id
+        return self.later(_interrupted(run.child, interrupt, run.turn.id))
 
     async def _rename(self, wanted: Rename) -> sessions.Summary:
-        entry = self.entry(wanted.who, "session.renamed")
-        rename = sessions.Rename(
-            tenant_id=self.tenant_id,
-            session_id=self.session_id,
-            title=wanted.title,
-            entry=entry,
-            now=self.clock.now(),
-        )
-        return await self.world.store.ask(rename)
-
-    async def _delete(self, wanted: Delete) -> None:
-        entry = self.entry(wanted.who, "session.deleted")
         now = self.clock.now()
-        self.deleted = True
-        try:
-            await self.posting.stop_for_deletion(wanted.who, DELETE_PATIENCE)
-            await self.line.step(None)
-            delete = sessions.Delete(tenant_id=self.tenant_id, session_id=self.session_id, entry=entry, now=now)
-            await self.world.store.ask(delete)
-        except Refusal:
-            self.deleted = False
-            self.look_again()
-            raise
-        self.log.end(aside("error", self.session_id, now, "error", "session_deleted"))
-        self.ref.stop_soon()
-
-    def entry(self, who: Who, kind: str) -> Entry:
-        """An audit entry of a person's act on this session."""
-        return Entry(
-            id=ids.uuid7(),
-            tenant_id=self.tenant_id,
-            created_at=self.clock.now(),
-            kind=kind,
-            status="succeeded",
-            actor_kind="human",
-            actor_id=who.user_id,
-            inputs=who.origin.inputs(),
-            entity_refs={"session_id": self.session_id},
+        entry = entry_of(wanted.who, "session.renamed", self.tenant_id, self.session_id, now)
+        return await self.world.store.ask(
+            sessions.Rename(
+                tenant_id=self.tenant_id, session_id=self.session_id, title=wanted.title, entry=entry, now=now
+            )
         )
 
-    def _idle_later(self) -> None:
-        self.idle_timer = self.clock.call_later(IDLE_SECONDS, self._maybe_sleep)
-
-    def _maybe_sleep(self) -> None:
-        if self.actor_stopped.is_set():
+    def _delete(self, who: Who, reply: asyncio.Future[None]) -> None:
+        """Stop what runs, then remove everything; a second deletion waits for the first."""
+        if self.deletion is not None:
+            self.deletion.replies.append(reply)
             return
-        if not (self.passes.busy or self.log.feeds or self.deadlines.any or not self.line.idle):
-            self.ask_to_sleep()
-        self._idle_later()
+        self.deletion = deletion = _Deletion(who, [reply])
+        interrupt = turn.Interrupt("turn_cancelled: the session is deleted", Author(who.user_id, who.origin))
+        if self.scheduler.current is not None:
+            self.passes.interrupt(self.scheduler.current.number, interrupt)
+        else:
+            self.intake.cancel(None, interrupt)
+        timed_out = partial(self._deletion_timed_out, deletion)
+        deletion.timer = self.clock.call_later(DELETE_TIMEOUT, lambda: self.run_soon(timed_out))
 
-    async def on_end(self, failure: BaseException | None) -> None:
-        self.deadlines.forget()
-        del self.deadlines
+    def _delete_when_quiet(self, deletion: _Deletion) -> None:
+        if deletion.sent or self.scheduler.current is not None or self.intake.starting:
+            return
+        deletion.sent = True
+        now = self.clock.now()
+        entry = entry_of(deletion.who, "session.deleted", self.tenant_id, self.session_id, now)
+        delete = sessions.Delete(tenant_id=self.tenant_id, session_id=self.session_id, entry=entry, now=now)
+        self.writer.operation(delete, partial(self._deletion_over, deletion))
+
+    def _deletion_timed_out(self, deletion: _Deletion) -> None:
+        if self.deletion is deletion and not deletion.sent:
+            self._deletion_over(deletion, Outcome(error=Conflict("turn_in_progress")))
+
+    def _deletion_over(self, deletion: _Deletion, outcome: Outcome[None]) -> None:
+        if deletion.timer is not None:
+            deletion.timer.cancel()
+        self.deletion = None
+        for reply in deletion.replies:
+            _settle(reply, outcome)
+        if outcome.error is None:
+            self.deleted = True
+            self.log.end(aside("error", self.session_id, self.clock.now(), "error", "session_deleted"))
+            self.ref.stop_soon()
+
+    def _check_idle_in(self, seconds: float) -> None:
         if self.idle_timer is not None:
             self.idle_timer.cancel()
-        if hasattr(self, "log"):
-            self._part_with_viewers(failure)
+        self.idle_timer = self.clock.call_later(seconds, lambda: self.run_soon(self._check_idle))
+
+    def _check_idle(self) -> None:
+        if self._quiet and not self.log.feeds and not self.approval_timer.any and self.deletion is None:
+            self.ask_to_sleep()
+        self._check_idle_in(IDLE_SECONDS)
+
+    async def on_end(self, failure: BaseException | None) -> None:
+        self.approval_timer.forget()
+        if self.idle_timer is not None:
+            self.idle_timer.cancel()
+        if self.deletion is not None and self.deletion.timer is not None:
+            self.deletion.timer.cancel()
+        if self.loaded:
+            self._close(failure)
         if isinstance(failure, Unavailable):
             self.world.cut_off()
 
-    def _part_with_viewers(self, failure: BaseException | None) -> None:
-        self.line.abandon()
+    def _close(self, failure: BaseException | None) -> None:
         metrics.API_ACTIVE_SESSIONS.dec()
-        self.passes.uncount()
+        self.writer.close()
+        self.intake.close()
+        self.passes.close()
+        self.log.end(self._closing_frame(failure))
+        # what holds this actor is let go: it is freed at once, not by the garbage collector
+        del self.log, self.writer, self.subscriptions, self.intake, self.decisions, self.passes, self.approval_timer
+
+    def _closing_frame(self, failure: BaseException | None) -> bytes:
+        why = None
         if failure is not None:
             restarted = "internal_error: the session was restarted"
-            code = failure.code if isinstance(failure, Unavailable) else restarted
-            self.log.end(aside("error", self.session_id, self.clock.now(), "error", code))
+            why = failure.code if isinstance(failure, Unavailable) else restarted
         elif not self.deleted and not self.world.leading():  # the database is away, or another process serves it
-            self.log.end(aside("error", self.session_id, self.clock.now(), "error", "storage_unavailable"))
-        else:
-            self.log.end()
-        self._let_go()
-
-    def _let_go(self) -> None:
-        """Drop all that holds this actor in turn: what has ended is freed at once, not by the garbage collector."""
-        del self.line, self.log, self.posting, self.passes
+            why = "storage_unavailable"
+        if self.deleted:
+            why = "session_deleted"
+        return b"" if why is None else aside("error", self.session_id, self.clock.now(), "error", why)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Due(ToSession[None]):
-    """The session's own alarm."""
+async def _interrupted(child: Ref, interrupt: turn.Interrupt, turn_id: str) -> str:
+    """The turn, once its pass has taken note. Refusal: ``no_turn_running`` if it is over."""
+    try:
+        stops = await child.ask(interrupt, within=INTERRUPT_TIMEOUT)
+    except ActorDead:
+        stops = False
+    if not stops:
+        raise Conflict("no_turn_running")
+    return turn_id
+
+
+def _settle(reply: asyncio.Future[Any], outcome: Outcome[Any]) -> None:
+    if outcome.error is None:
+        resolve(reply, outcome.value)
+    else:
+        refuse(reply, outcome.error)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -112,7 +113,7 @@ class StorageActor(Actor):
         match message:
             case Operation():
                 name = type(message.command if isinstance(message, Once) else message).__name__
-                return self.later(_metered(name, self._operate, message))
+                return self.later(_metered(name, partial(self._operate, self.asker_waits()), message))
             case Append():
                 return self.at_once(message)
             case Probe():
@@ -190,11 +191,11 @@ class StorageActor(Actor):
             raise Away
         return self._events
 
-    async def _operate(self, operation: Operation[R]) -> R:
+    async def _operate(self, wanted: Callable[[], bool], operation: Operation[R]) -> R:
         if self._engine is None:
             raise Away
         async with self._waiting.turn(self._lanes["system" if operation.tenant_id is None else "tenant"]):
-            return await self._engine.run(operation)
+            return await self._engine.run(operation, wanted)
 
     async def _probe(self) -> bool:
         async with self._probing:

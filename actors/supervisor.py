@@ -148,6 +148,12 @@ class Supervisor(Actor):
             raise self._away(place)
         return place.ref
 
+    def start_new(self, child: Child) -> Ref:
+        """Start a child whose name was never used here. Raises ``ActorFailed`` if the factory does."""
+        if child.name in self._places:
+            raise ValueError(child.name)
+        return self._launch(self._settle(child))
+
     def child(self, name: str) -> Ref | None:
         """The living child, or ``None``. Raises ``Unavailable("agent_runtime_unavailable")`` while it is set aside."""
         place = self._places.get(name)

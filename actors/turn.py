@@ -54,8 +54,11 @@ class Ended(Message[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class Break(Message[None]):
-    """End the pass where it stands, with ``error``; a supplier's write under way is awaited first."""
+class Interrupt(Message[bool]):
+    """End the pass where it stands, with ``error``; a supplier's write under way is awaited first.
+
+    Answers whether it will: a pass that has come to its ``final`` is over.
+    """
 
     error: str
     by: Author
@@ -151,16 +154,16 @@ class TurnActor(Actor):
         self.task = task
         self.work = Pass(task, ports)
         self.seconds = seconds
-        self.breaking: Break | None = None
+        self.interrupted: Interrupt | None = None
         self.inner: asyncio.Task[str] | None = None
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
         self.spawn(self._run(), name="pass")
 
-    async def receive(self, message: Any) -> None:
+    async def receive(self, message: Interrupt) -> bool:
         match message:
-            case Break():
-                return self._break(message)
+            case Interrupt():
+                return self._interrupt(message)
             case _:
                 assert_never(message)
 
@@ -168,16 +171,16 @@ class TurnActor(Actor):
         self.inner = running = asyncio.get_running_loop().create_task(
             run_within(self.work, self.seconds), name="pass.work"
         )
-        if self.breaking is not None:
+        if self.interrupted is not None:
             running.cancel()
         try:
             state = await asyncio.shield(running)
         except asyncio.CancelledError:
-            if self.breaking is None or not running.cancelled():
+            if self.interrupted is None or not running.cancelled():
                 self.work.abandoned = True
                 running.cancel()
                 raise
-            state = await self.work.stop("cancelled", self.breaking.error, by=self.breaking.by)
+            state = await self.work.stop("cancelled", self.interrupted.error, by=self.interrupted.by)
         self.session.tell(Ended(self.task.turn_id, state, self.work.read))
         self.ref.stop_soon()
 
@@ -186,8 +189,11 @@ class TurnActor(Actor):
         if self.work.spending is not None:
             self.work.spending.finish(None, "failed")
 
-    def _break(self, wanted: Break) -> None:
-        if self.breaking is None:
-            self.breaking = wanted
+    def _interrupt(self, wanted: Interrupt) -> bool:
+        if self.inner is not None and self.inner.done():
+            return False
+        if self.interrupted is None:
+            self.interrupted = wanted
             if self.inner is not None:
                 self.inner.cancel()
+        return True

@@ -21,6 +21,9 @@ class Agency(Protocol):
     def admit(self) -> str | None:
         """None, or ``rate_limited: …`` or ``daily_budget_exceeded: …``; a turn that may start is counted."""
 
+    def give_back(self) -> None:
+        """A turn that was counted did not come to be."""
+
     def reserve(self, tokens: int) -> str | None: ...
     def settle(self, reserved: int, used: int) -> None: ...
 

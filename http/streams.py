@@ -27,7 +27,7 @@ from ..actors import log, metrics
 from ..actors.accounts.watch import Watching
 from ..actors.domain.errors import Refusal
 from ..actors.domain.events import HEARTBEAT, aside, retry
-from ..actors.eventlog import Feed
+from ..actors.eventlog import Feed, Frame
 
 _log = log.get(__name__)
 
@@ -156,8 +156,8 @@ class Viewer:
         self._timer.cancel()
 
 
-Handed = Callable[[str], None]
-"""Called with the turn whose ``final`` was handed to the transport."""
+Handed = Callable[[str, int], None]
+"""Called with the turn and the id of each ``final`` that was handed to the transport."""
 
 
 async def serve(
@@ -224,6 +224,7 @@ async def _pump(
 ) -> None:
     feed = viewer.feed
     ends_at = None if lifetime is None else monotonic() + lifetime
+    told: Frame | None = None
     await _send(streams, viewer, retry(2000))
     while True:
         try:
@@ -239,8 +240,9 @@ async def _pump(
         if chunk:
             await _send(streams, viewer, chunk)
             _count(feed, chunk)
-            if handed is not None and feed.last_final is not None:
-                handed(feed.last_final)
+            if handed is not None and feed.last_final is not None and feed.last_final is not told:
+                told = feed.last_final
+                handed(told.turn_id, told.seq)
         if feed.ended:
             viewer.end = "final" if feed.last_final else "client"
             return

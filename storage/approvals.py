@@ -227,23 +227,17 @@ class Decide(Step[Decided]):
 KEEP_RIDE = "UPDATE turns SET input = $3 WHERE tenant_id = $1 AND id = $2"
 
 
-DECIDABLE = """
-SELECT EXISTS (SELECT FROM pending_approvals WHERE tenant_id = $1 AND session_id = $2 AND id = ANY ($3)
-                                               AND status = 'pending' AND expires_at > $4)
-"""
+EXPIRES = "SELECT expires_at FROM pending_approvals WHERE tenant_id = $1 AND session_id = $2 AND status = 'pending'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decidable(Query[bool]):
-    """Whether any of these approvals of a session still waits for its verdict."""
+class Expiries(Query[tuple[datetime, ...]]):
+    """When the undecided approvals of a session expire."""
 
     session_id: str
-    approval_ids: Sequence[str]
-    now: datetime
 
-    async def run(self, db: Connection) -> bool:
-        ids = list(self.approval_ids)
-        return bool(await db.fetchval(DECIDABLE, self.tenant_id, self.session_id, ids, self.now))
+    async def run(self, db: Connection) -> tuple[datetime, ...]:
+        return tuple(row["expires_at"] for row in await db.fetch(EXPIRES, self.tenant_id, self.session_id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
@@ -158,12 +158,15 @@ class Engine:
             except TimeoutError:
                 pool.terminate()
 
-    async def run(self, operation: Operation[R]) -> R:
+    async def run(self, operation: Operation[R], wanted: Callable[[], bool] = lambda: True) -> R:
         """Run ``operation`` to its end, again if others got in its way or the connection broke before COMMIT.
 
-        Raises its refusals, ``storage_unavailable``, and as they are the errors that are defects.
+        One that is fenced is not begun unless it is ``wanted``. Raises its refusals, ``storage_unavailable``, and as
+        they are the errors that are defects.
         """
         for attempt in range(1, _ATTEMPTS + 1):
+            if operation.fence is not None and not wanted():
+                raise errors.Away
             try:
                 return await self._attempt(operation)
             except _Broken as broken:
@@ -189,8 +192,10 @@ class Engine:
                 if tenant is not None:
                     await db.serve(tenant)
                 if isinstance(operation, Command):
-                    return await _transact(db, operation, "BEGIN")
+                    return await _transact(db, operation, _begin(operation))
                 if isinstance(operation, Snapshot):
+                    if operation.fence is not None:
+                        await db.execute(_fence(operation.fence))  # before the snapshot: it is taken at once
                     return await _transact(db, operation, _BEGIN_SNAPSHOT)
                 return await operation.run(db)
             except Refusal:
@@ -292,10 +297,19 @@ async def _pool(url: str, role: str | None, size: int, command_timeout: float) -
     )
 
 
+def _begin(operation: Operation[Any]) -> str:
+    """BEGIN and the fence in one go: a simple query, so the lock's number is part of its text."""
+    return "BEGIN" if operation.fence is None else f"BEGIN; {_fence(operation.fence)}"
+
+
+def _fence(lock: int) -> str:
+    return f"SELECT pg_advisory_xact_lock({lock:d})"
+
+
 async def _transact(db: Connection, operation: Operation[R], begin: str) -> R:
     """BEGIN, the operation, COMMIT. Raises ``CommitLost`` when nobody can know whether it was committed."""
-    await db.execute(begin)
     try:
+        await db.execute(begin)
         reply = await operation.run(db)
     except BaseException as error:
         if not _is_broken(db, error):

@@ -86,6 +86,11 @@ async def claim(db: Connection, key: Key, now: datetime, sealing: Sealing | None
     """
     if not await db.fetchval(IN_FLIGHT, key.lock):
         raise Conflict("idempotency_key_in_flight")
+    return await find(db, key, now, sealing)
+
+
+async def find(db: Connection, key: Key, now: datetime, sealing: Sealing | None = None) -> Stored | None:
+    """The answer that was given under ``key`` before. Refusal: ``idempotency_key_reused``."""
     row = await db.fetchrow(FIND, key.tenant_id, key.user_id, key.route, key.key, now)
     if row is None:
         return None

@@ -25,6 +25,14 @@ class Operation(Message[R]):
 
     tenant_id: str | None
 
+    @property
+    def fence(self) -> int | None:
+        """An advisory lock held while it runs: it waits for all that hold it, lost COMMITs included.
+
+        An operation with one is not begun, nor tried again, once its asker has left.
+        """
+        return None
+
     @abstractmethod
     async def run(self, db: Connection) -> R:
         """Do it on ``db``. Refusals are raised; constraint names are translated by the engine."""

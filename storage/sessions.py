@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ..actors.domain import audit as audits
 from ..actors.domain.errors import NotFound, Unprocessable
 from ..actors.domain.turns import Message
-from . import audit
+from . import approvals, audit
 from .operations import Command, Query, Snapshot
+from .steps import session_fence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -322,14 +323,17 @@ SELECT t.id AS turn_id, (t.input ->> 'user_id')::uuid AS user_id,
        true AS rode, t.state, t.first_event_id, t.pass_event_id, NULL::timestamptz AS ended_at
   FROM turns t WHERE t.tenant_id = $1 AND t.session_id = $2 AND t.input ? 'ride'
 """
-EXPIRES = "SELECT expires_at FROM pending_approvals WHERE tenant_id = $1 AND session_id = $2 AND status = 'pending'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load(Snapshot[State]):
-    """What the session's actor starts from. Refusal: ``session_not_found``."""
+    """What the session's actor starts from: all its former steps have ended. Refusal: ``session_not_found``."""
 
     session_id: str
+
+    @property
+    def fence(self) -> int | None:
+        return session_fence(self.session_id)
 
     async def run(self, db: Connection) -> State:
         head = await db.fetchrow(HEAD, self.tenant_id, self.session_id)
@@ -341,7 +345,7 @@ class Load(Snapshot[State]):
             for query in (LAST_BEGUN, LAST_RIDE, WAITING_RIDE)
             for row in await db.fetch(query, self.tenant_id, self.session_id)
         ]
-        expires = await db.fetch(EXPIRES, self.tenant_id, self.session_id)
+        expires = await db.fetch(approvals.EXPIRES, self.tenant_id, self.session_id)
         return State(
             last_seq=head["last_seq"],
             pruned_through=head["pruned_through"],

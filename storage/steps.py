@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from ..actors.domain import audit as audits
@@ -50,6 +51,10 @@ class Step(Command[Written[R]]):
     after: int
     now: datetime
 
+    @property
+    def fence(self) -> int | None:
+        return session_fence(self.session_id)
+
     def number(self, events: Sequence[Event]) -> tuple[EventRow, ...]:
         """Give ``events`` their places in the log."""
         assert self.tenant_id is not None
@@ -76,6 +81,14 @@ class Step(Command[Written[R]]):
         if entries:
             await audit.append(db, entries)
         return Written(reply, rows)
+
+
+def session_fence(session_id: str) -> int:
+    """The advisory lock of a session's steps.
+
+    Whoever reads what a session is to go on from takes it too, and so waits for steps of an actor that has ended.
+    """
+    return int.from_bytes(sha256(f"voyagent.session\n{session_id}".encode()).digest()[:8], "big", signed=True)
 
 
 INSERT_EVENTS = """

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..actors.domain import audit as audits
-from ..actors.domain.errors import Unprocessable
 from ..actors.domain.events import Event
 from ..actors.domain.turns import Ask, Call, LoopState, Message
 from . import idempotency, ledger
@@ -76,21 +76,47 @@ class Accept(Step[idempotency.Stored | None]):
         return Written(None, ())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keyed(Query[idempotency.Stored | None]):
-    """What an ``Idempotency-Key`` has started, as it was kept, if anything. Refusal: ``idempotency_key_reused``."""
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """What the tables say of a message that is posted.
 
-    key: idempotency.Key
+    ``kept`` is what its key has started, ``first_event_id`` where that began in the log; ``decidable``: an entry of its
+    map still waits for a verdict.
+    """
+
+    kept: idempotency.Stored | None
+    first_event_id: int | None
+    decidable: bool
+
+
+FIRST_EVENT = "SELECT first_event_id FROM turns WHERE tenant_id = $1 AND session_id = $2 AND id = $3"
+DECIDABLE = """
+SELECT EXISTS (SELECT FROM pending_approvals WHERE tenant_id = $1 AND session_id = $2 AND id = ANY ($3)
+                                               AND status = 'pending' AND expires_at > $4)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookUp(Snapshot[LookedUp]):
+    """Read what a message's key has started, and whether its map decides anything.
+
+    Refusal: ``idempotency_key_reused``.
+    """
+
+    session_id: str
+    key: idempotency.Key | None
+    approval_ids: Sequence[str]
     now: datetime
 
-    async def run(self, db: Connection) -> idempotency.Stored | None:
-        key = self.key
-        row = await db.fetchrow(idempotency.FIND, key.tenant_id, key.user_id, key.route, key.key, self.now)
-        if row is None:
-            return None
-        if row["body_hash"] != key.body_hash:
-            raise Unprocessable("idempotency_key_reused")
-        return idempotency.Stored(row["status"], bytes(row["reply"]), row["headers"])
+    async def run(self, db: Connection) -> LookedUp:
+        kept = None if self.key is None else await idempotency.find(db, self.key, self.now)
+        first_event_id = None
+        if kept is not None:
+            turn_id = json.loads(kept.body)["turns"][0]
+            first_event_id = await db.fetchval(FIRST_EVENT, self.tenant_id, self.session_id, turn_id)
+        scope = (self.tenant_id, self.session_id, list(self.approval_ids), self.now)
+        decidable = bool(self.approval_ids) and bool(await db.fetchval(DECIDABLE, *scope))
+        return LookedUp(kept, first_event_id, decidable)
 
 
 START_TURN = """
@@ -132,6 +158,39 @@ class Start(Step[None]):
             line = Line("user", [{"type": "text", "text": self.text}], user_id=self.user_id)
             await add_message(db, self, self.message_id, self.turn_id, line)
         return await self.write(db, None, ())
+
+
+WAITING_TURN = """
+SELECT state, input FROM turns
+ WHERE tenant_id = $1 AND session_id = $2 AND id = $3 AND state IN ('queued', 'waiting') FOR UPDATE
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbandonStart(Step[str]):
+    """End a pass whose beginning was refused: ``error`` and ``final`` are told. Answers the turn's state.
+
+    A queued message stays in the transcript, unanswered. A turn that waited for approvals waits on, with its decisions.
+    """
+
+    turn_id: str
+    user_id: str
+    message_id: str
+    error: str
+
+    async def run(self, db: Connection) -> Written[str]:
+        row = await db.fetchrow(WAITING_TURN, self.tenant_id, self.session_id, self.turn_id)
+        state = "waiting" if row is None else str(row["state"])
+        if state == "queued":
+            state = "failed"
+            line = Line("user", [{"type": "text", "text": row["input"]["text"]}], user_id=self.user_id)
+            await add_message(db, self, self.message_id, self.turn_id, line)
+            await end_turn(db, self, self.turn_id, Ending(state="failed", error=self.error))
+        events = (
+            Event(kind="error", turn_id=self.turn_id, error_message=self.error),
+            Event(kind="final", turn_id=self.turn_id),
+        )
+        return await self.write(db, state, events)
 
 
 KEEP_RIDE = "UPDATE turns SET input = $3 WHERE tenant_id = $1 AND id = $2"

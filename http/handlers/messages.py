@@ -40,16 +40,18 @@ async def send(call: Call) -> web.StreamResponse:
             session.Post(
                 tenant_id=call.person.tenant_id,
                 session_id=session_id(call),
-                who=who(call),
-                text=body.message,
-                approvals=body.approvals or {},
-                on_busy=body.on_busy,
-                key=call.idempotency,
+                message=session.NewMessage(
+                    who=who(call),
+                    text=body.message,
+                    approvals=body.approvals or {},
+                    on_busy=body.on_busy,
+                    key=call.idempotency,
+                ),
             ),
             within=15.0,
         )
     assert feed is not None
-    return await _stream(call, feed, watching, handed=True)
+    return await _stream(call, feed, watching)
 
 
 async def events(call: Call) -> web.StreamResponse | Answer:
@@ -63,8 +65,7 @@ async def events(call: Call) -> web.StreamResponse | Answer:
             tenant_id=call.person.tenant_id,
             session_id=session_id(call),
             cursor=cursor or None,
-            live=not replay,
-            replay=replay,
+            mode="replay" if replay else "live",
         )
     )
     if feed is None:
@@ -78,12 +79,16 @@ async def _watch(call: Call) -> Watching:
 
 
 async def _stream(
-    call: Call, feed: Feed, watching: Watching, *, handed: bool = False, lifetime: float | None = None
+    call: Call, feed: Feed, watching: Watching, *, lifetime: float | None = None
 ) -> web.StreamResponse:
-    services, tenant_id, own = call.services, call.person.tenant_id, session_id(call)
+    services, person, own = call.services, call.person, session_id(call)
 
-    def delivered(turn_id: str) -> None:
-        services.root.tell(session.Delivered(tenant_id=tenant_id, session_id=own, turn_id=turn_id))
+    def delivered(turn_id: str, event: int) -> None:
+        services.root.tell(
+            session.Delivered(
+                tenant_id=person.tenant_id, session_id=own, turn_id=turn_id, event=event, user_id=person.user_id
+            )
+        )
 
     return await streams.serve(
         services.streams,
@@ -91,6 +96,6 @@ async def _stream(
         feed,
         watching,
         session_id=own,
-        handed=delivered if handed else None,
+        handed=delivered,
         lifetime=lifetime,
     )

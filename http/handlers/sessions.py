@@ -11,6 +11,7 @@ from ...storage import sessions
 from ...storage.idempotency import Once, Replayed, Stored
 from ..call import Answer, Call
 from ..wire.sessions import (
+    CancelRequest,
     CancelResponse,
     SessionCreateResponse,
     SessionListQuery,
@@ -101,15 +102,24 @@ async def delete(call: Call) -> Answer:
     """
     await call.services.root.ask(
         session.Delete(tenant_id=call.person.tenant_id, session_id=session_id(call), who=who(call)),
-        within=session.DELETE_PATIENCE + 7,
+        within=session.DELETE_TIMEOUT + 7,
     )
     return Answer()
 
 
 async def cancel(call: Call) -> Answer:
-    """Stop the running turn; what was done is kept."""
+    """Cancel the running turn. Completed work is kept.
+
+    With ``turn_id`` in the body only that turn is cancelled: 409 ``no_turn_running`` if another one runs by then.
+    """
+    body: CancelRequest | None = call.body
     turn_id = await call.services.root.ask(
-        session.Cancel(tenant_id=call.person.tenant_id, session_id=session_id(call), who=who(call))
+        session.Cancel(
+            tenant_id=call.person.tenant_id,
+            session_id=session_id(call),
+            who=who(call),
+            turn_id=None if body is None else body.turn_id,
+        )
     )
     return Answer(CancelResponse(turn_id=turn_id))
 

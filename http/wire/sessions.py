@@ -173,7 +173,9 @@ class TranscriptResponse(Reply):
 
 
 class CancelRequest(Body):
-    """Nothing to say."""
+    """Which turn to cancel; without ``turn_id`` the one that runs."""
+
+    turn_id: str | None = Field(default=None, max_length=64)
 
 
 class CancelResponse(Reply):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from voyagent.actors.domain.events import Event, frame
-from voyagent.actors.eventlog import EventLog, Feed, Frame, Until
+from voyagent.actors.eventlog import EventLog, Feed, Frame, PassEnd, Until
 
 
 class Table:
@@ -56,13 +56,41 @@ async def test_what_has_left_the_ring_is_read_from_the_table() -> None:
 
 async def test_a_stream_for_a_turn_carries_that_turn_alone_and_ends_with_its_final() -> None:
     table, log = fresh()
-    feed = Feed(log, after=0, until=Until(turns=frozenset(["t-2"])), only="t-2")
+    end = PassEnd()
+    feed = Feed(log, after=0, until=Until(ends=(end,)), only="t-2")
     table.add(log, "final", "t-1")
     assert await drain(feed) == b""
     assert not feed.ended
     last = table.add(log, "final", "t-2")
+    end.event = last.seq
     table.add(log, "text_delta", "t-2")
     assert await drain(feed) == last.encoded
+    assert feed.ended
+
+
+async def test_a_stream_for_several_passes_ends_with_the_last_of_them() -> None:
+    table, log = fresh()
+    first, second = PassEnd(), PassEnd()
+    feed = Feed(log, after=0, until=Until(ends=(first, second)))
+    second.event = table.add(log, "final", "t-2").seq
+    await drain(feed)
+    assert not feed.ended
+    first.event = table.add(log, "final", "t-1").seq
+    table.add(log, "text_delta", "t-3")
+    await drain(feed)
+    assert feed.ended
+    assert feed.after == first.event
+
+
+async def test_an_end_that_is_known_only_after_its_final_was_taken_ends_the_stream_there() -> None:
+    table, log = fresh()
+    end = PassEnd()
+    feed = Feed(log, after=0, until=Until(ends=(end,)))
+    last = table.add(log, "final")
+    assert await drain(feed) == last.encoded
+    assert not feed.ended
+    end.event = last.seq
+    assert await drain(feed) == b""
     assert feed.ended
 
 
@@ -196,7 +224,8 @@ async def test_a_viewer_that_has_all_before_takes_new_events_on_the_spot() -> No
 
 async def test_an_end_is_left_to_whoever_ends_the_stream() -> None:
     table, log = fresh()
-    feed = Feed(log, after=0, until=Until(turns=frozenset(["t-1"])))
+    end = PassEnd(2)
+    feed = Feed(log, after=0, until=Until(ends=(end,)))
     viewer = Eager(feed)
     assert await drain(feed) == b""
     table.add(log)
@@ -208,7 +237,7 @@ async def test_an_end_is_left_to_whoever_ends_the_stream() -> None:
 
 async def test_a_viewer_of_one_turn_takes_nothing_of_another() -> None:
     table, log = fresh()
-    viewer = Eager(Feed(log, after=0, until=Until(turns=frozenset(["t-2"])), only="t-2"))
+    viewer = Eager(Feed(log, after=0, until=Until(ends=(PassEnd(),)), only="t-2"))
     assert await drain(viewer.feed) == b""
     table.add(log, turn="t-1")
     assert not viewer.took

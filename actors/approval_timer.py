@@ -1,4 +1,4 @@
-"""When a session's undecided approvals lapse: one alarm, for the next of them."""
+"""When a session's undecided approvals expire: one timer, for the next of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MARGIN = 0.001
 """Seconds behind a deadline: ``expires_at <= now`` is expired, and timers may be early by a rounding."""
 
 
-class Deadlines:
+class ApprovalTimer:
     """The deadlines of one session's approvals; ``ring`` is called when one may have passed."""
 
     def __init__(self, clock: Clock, ring: Callable[[], None]) -> None:
@@ -22,7 +22,7 @@ class Deadlines:
 
     @property
     def any(self) -> bool:
-        """Something is still to lapse or to be decided."""
+        """Something is still to expire or to be decided."""
         return bool(self._moments)
 
     def set(self, moments: Iterable[datetime]) -> None:

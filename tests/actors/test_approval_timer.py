@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from voyagent.actors.approval_timer import ApprovalTimer
 from voyagent.actors.clock import ManualClock
-from voyagent.actors.deadlines import Deadlines
 
 NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
 
 
 async def test_it_rings_for_the_next_of_them_and_tells_each_passing_once() -> None:
     clock, rung = ManualClock(NOON), []
-    deadlines = Deadlines(clock, lambda: rung.append(clock.now()))
+    deadlines = ApprovalTimer(clock, lambda: rung.append(clock.now()))
     deadlines.set([NOON + timedelta(minutes=15), NOON + timedelta(minutes=5)])
     assert deadlines.any
     assert not deadlines.passed()
@@ -28,7 +28,7 @@ async def test_it_rings_for_the_next_of_them_and_tells_each_passing_once() -> No
 
 async def test_what_is_set_anew_or_forgotten_rings_no_more() -> None:
     clock, rung = ManualClock(NOON), []
-    deadlines = Deadlines(clock, lambda: rung.append(clock.now()))
+    deadlines = ApprovalTimer(clock, lambda: rung.append(clock.now()))
     deadlines.set([NOON + timedelta(minutes=5)])
     deadlines.set([NOON + timedelta(minutes=9)])
     await clock.advance(400)
