@@ -78,9 +78,7 @@ async def _watch(call: Call) -> Watching:
     return await call.services.accounts.ask(accounts.Watch(call.person))
 
 
-async def _stream(
-    call: Call, feed: Feed, watching: Watching, *, lifetime: float | None = None
-) -> web.StreamResponse:
+async def _stream(call: Call, feed: Feed, watching: Watching, *, lifetime: float | None = None) -> web.StreamResponse:
     services, person, own = call.services, call.person, session_id(call)
 
     def delivered(turn_id: str, event: int) -> None:
