@@ -19,6 +19,7 @@ from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatc
 
 from .. import log, metrics
 from ..domain.errors import Unavailable
+from ..domain.identity import opaque
 
 R = TypeVar("R")
 
@@ -35,7 +36,7 @@ _log = log.get("passwords")
 
 
 class Passwords:
-    """Hashes and verifies passwords. The figures are Argon2's; ``memory_cost`` in KiB."""
+    """Hashes and verifies passwords, in their ``opaque`` form. The figures are Argon2's; ``memory_cost`` in KiB."""
 
     def __init__(self, *, time_cost: int, memory_cost: int, parallelism: int, workers: int) -> None:
         self._argon2 = PasswordHasher(time_cost, memory_cost, parallelism, hash_len=_DIGEST, salt_len=_SALT)
@@ -46,11 +47,11 @@ class Passwords:
 
     async def hash(self, text: str) -> str:
         """The PHC string to store for ``text``. Unavailable ``overloaded`` if too many wait already."""
-        return await self._in_turn(lambda: self._argon2.hash(text))
+        return await self._in_turn(lambda: self._argon2.hash(opaque(text)))
 
     async def verify(self, stored: str | None, text: str) -> bool:
         """Whether ``text`` is the password behind ``stored``. Without a hash it takes just as long, and it is not."""
-        return await self._in_turn(lambda: self._matches(stored or self._nobody, text))
+        return await self._in_turn(lambda: self._matches(stored or self._nobody, opaque(text)))
 
     def outdated(self, stored: str) -> bool:
         """Whether ``stored`` was made with other figures than today's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ CODE_DIGITS = 6
 
 RECOVERY_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's: no letter that is read as another."""
+_MISREAD = str.maketrans("OIL", "011")
+"""Crockford's aliases: letters the alphabet leaves out, read as what they are taken for."""
+_BETWEEN = re.compile(r"[\s\u200b\ufeff\-\u00ad\u2010-\u2015\u2212]+")
 RECOVERY_LENGTH = 8
 RECOVERY_CODES = 10
 _PURPOSE = b"voyagent recovery codes"
@@ -35,13 +39,19 @@ class Code:
     text: str
 
 
+def clean_code(typed: str) -> str:
+    """A code without the blanks and hyphens people, apps and print put between its groups; in upper case."""
+    return _BETWEEN.sub("", typed).upper()
+
+
 def read_code(typed: str) -> Code | None:
-    """Blanks are dropped; six digits are of the device, eight letters of the alphabet are a recovery code."""
-    text = "".join(typed.split()).upper()
+    """Six digits are of the device; eight letters of the alphabet, or taken for one of it, are a recovery code."""
+    text = clean_code(typed)
     if len(text) == CODE_DIGITS and text.isascii() and text.isdigit():
         return Code("totp", text)
-    if len(text) == RECOVERY_LENGTH and set(text) <= set(RECOVERY_ALPHABET):
-        return Code("recovery", text)
+    meant = text.translate(_MISREAD)
+    if len(meant) == RECOVERY_LENGTH and set(meant) <= set(RECOVERY_ALPHABET):
+        return Code("recovery", meant)
     return None
 
 

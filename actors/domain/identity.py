@@ -33,6 +33,9 @@ BIRTH_VERSION = 0
 ENCODED_WORD = "=?"
 """How an encoded word begins. RFC 2047, 5 (3) allows none in an address, yet readers of headers decode it there."""
 
+_BLANK = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+"""Unicode's space separators (Zs) that are not ASCII."""
+
 _NAMED = re.compile(r"[^<>\x00-\x1f\x7f]*<([^<>]+)>")
 
 
@@ -137,12 +140,20 @@ def _parsed(address: str) -> ValidatedEmail:
         raise ValueError("invalid_email") from wrong
 
 
+def opaque(text: str) -> str:
+    """The one form a password is measured, compared and hashed in, whatever keyboard it was typed on.
+
+    RFC 8265, 4.2 (OpaqueString): every blank is the ASCII one, then NFC. Never trimmed, nor is case touched.
+    """
+    return unicodedata.normalize("NFC", _BLANK.sub(" ", text))
+
+
 def check_password(text: str) -> None:
     """Hold a new password against the policy: NIST SP 800-63B's length and list, a letter and a digit of any script.
 
     Raises WeakPassword with the first rule it breaks.
     """
-    if rule := _broken_rule(text):
+    if rule := _broken_rule(opaque(text)):
         raise WeakPassword(rule)
 
 

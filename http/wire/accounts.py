@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from ...actors.accounts.families import SignedIn
 from ...actors.accounts.renewal import TokenPair
-from ...actors.domain.identity import PASSWORD_LENGTH, Principal, has_digit, has_letter, normal_email
+from ...actors.domain.identity import PASSWORD_LENGTH, Principal, has_digit, has_letter, normal_email, opaque
 from .shared import LooseBody, Reply, UtcTime, coded
 
 
@@ -16,6 +16,14 @@ def _has_letter_and_digit(password: str) -> str:
     if not (has_letter(password) and has_digit(password)):
         raise coded("password_must_contain_letter_and_digit")
     return password
+
+
+def _opaque_below(length: int) -> BeforeValidator:
+    """The form a password is measured in. What is too long in any form is left as it is, to be refused unread.
+
+    No canonical composition makes one code point of more than four.
+    """
+    return BeforeValidator(lambda text: opaque(text) if isinstance(text, str) and len(text) < 4 * length else text)
 
 
 def named(code: str) -> AfterValidator:
@@ -35,11 +43,12 @@ Email = Annotated[str, AfterValidator(normal_email), WithJsonSchema({"type": "st
 NewPassword = Annotated[
     str,
     Field(min_length=PASSWORD_LENGTH.start, max_length=PASSWORD_LENGTH.stop - 1),
+    _opaque_below(PASSWORD_LENGTH.stop),
     AfterValidator(_has_letter_and_digit),
 ]
 """A password to be set. The list of common ones is held against it later: that refusal is a 400."""
 
-KnownPassword = Annotated[str, Field(min_length=1, max_length=256)]
+KnownPassword = Annotated[str, Field(min_length=1, max_length=256), _opaque_below(257)]
 """A password that proves identity: no policy, it only has to be right."""
 
 FullName = Annotated[str, Field(min_length=1, max_length=120), named("full_name_required")]

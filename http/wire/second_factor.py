@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from ...actors.accounts.totp import clean_code
 from .accounts import AuthResponse, Email, KnownPassword
 from .shared import Body, Reply
 
-TypedCode = Annotated[str, Field(min_length=6, max_length=8)]
-"""What somebody typed; whether it is a code at all is judged where a wrong one is."""
+TypedCode = Annotated[
+    str,
+    Field(min_length=6, max_length=8),
+    BeforeValidator(lambda typed: clean_code(typed) if isinstance(typed, str) else typed),
+]
+"""What somebody typed, measured without what only groups it; whether it is a code at all is judged where a wrong one
+is."""
 
 
 class SignInTotpRequest(Body):

@@ -34,10 +34,14 @@ async def test_a_password_fits_its_own_hash_only(passwords: Passwords) -> None:
     assert await passwords.hash("mango-trellis-47") != stored
 
 
-async def test_passwords_are_neither_trimmed_nor_normalised(passwords: Passwords) -> None:
-    stored = await passwords.hash(" pässword 47 ")
-    assert not await passwords.verify(stored, "pässword 47")
-    assert not await passwords.verify(stored, " pa\u0308ssword 47 ")
+async def test_a_password_is_the_same_from_every_keyboard_and_never_trimmed(passwords: Passwords) -> None:
+    """RFC 8265, 4.2: composed or not, with whatever blank the keyboard has."""
+    stored = await passwords.hash(" p\u00e4ssword 47 ")
+    for same in (" pa\u0308ssword 47 ", "\u00a0p\u00e4ssword\u200347 "):
+        assert await passwords.verify(stored, same)
+        assert await passwords.verify(await passwords.hash(same), " p\u00e4ssword 47 ")
+    for other in ("p\u00e4ssword 47", " passwor\u0308d 47 ", " P\u00e4ssword 47 ", " p\u00e4ssword  47 "):
+        assert not await passwords.verify(stored, other)
 
 
 async def test_r29_nobodys_password_costs_one_hash_from_the_first_time_on() -> None:

@@ -63,7 +63,12 @@ async def turned_on(house: House) -> tuple[Principal, str, list[str]]:
 def test_a_code_is_read_as_people_type_it() -> None:
     assert read_code(" 123 456") == Code("totp", "123456")
     assert read_code("ab2d efg9") == Code("recovery", "AB2DEFG9")
-    for typed in ("12345", "1234567", "ABCDEFGI", "\u0661\u0662\u0663\u0664\u0665\u0666", "abcdef"):
+    for typed in ("123-456", "123\u2011456", "\u00a0123\u200b456\n", "1 2 3 4 5 6"):
+        assert read_code(typed) == Code("totp", "123456")
+    for typed in ("JMZ8-A91N", "jmz8 a9in", "JMZ8\u2013A9LN", "jmz8a9ln"):
+        assert read_code(typed) == Code("recovery", "JMZ8A91N")
+    assert read_code("OOOO-0000") == Code("recovery", "00000000")
+    for typed in ("12345", "1234567", "ABCDEFGU", "\u0661\u0662\u0663\u0664\u0665\u0666", "abcdef"):
         assert read_code(typed) is None
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from voyagent.actors.domain import identity
 from voyagent.actors.domain.errors import WeakPassword
-from voyagent.actors.domain.identity import Standing, check_password, network_of, normal_email
+from voyagent.actors.domain.identity import Standing, check_password, network_of, normal_email, opaque, site_of
 
 LIST = Path(identity.__file__).parent / "common_passwords.txt"
 
@@ -131,6 +131,23 @@ def test_r36_every_entry_is_refused_however_it_is_written(entry: str, blanks: st
         check_password(blanks + entry.upper() + blanks)
 
 
+@given(st.text(max_size=40))
+def test_a_password_has_one_form_however_it_is_written(text: str) -> None:
+    once = opaque(text)
+    assert opaque(once) == once
+    for form in ("NFC", "NFD"):
+        assert opaque(unicodedata.normalize(form, text)) == once
+    assert opaque(text.replace(" ", "\u00a0")) == once.replace("\u00a0", " ")
+
+
+def test_a_password_is_measured_in_its_one_form() -> None:
+    for short in ("\u00e9" * 9 + "1x", "e\u0301" * 9 + "1x"):
+        with pytest.raises(WeakPassword) as refused:
+            check_password(short)
+        assert refused.value.rule == "password_too_short"
+    check_password("e\u0301" * 127 + "1")
+
+
 @pytest.mark.parametrize(
     ("standing", "required", "code"),
     [
@@ -162,3 +179,18 @@ def test_r02_the_first_reason_against_a_sign_in_is_told(
 )
 def test_an_address_counts_as_its_network(ip: str | None, network: str | None) -> None:
     assert network_of(ip) == network
+
+
+@pytest.mark.parametrize(
+    ("ip", "site"),
+    [
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48"),
+        ("2001:db8:1:ffff::1", "2001:db8:1::/48"),
+        ("192.0.2.7", None),
+        ("::ffff:192.0.2.7", None),
+        ("unix:", None),
+        (None, None),
+    ],
+)
+def test_an_ipv6_network_belongs_to_a_site(ip: str | None, site: str | None) -> None:
+    assert site_of(ip) == site

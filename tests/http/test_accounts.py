@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import aiohttp
 import asyncpg
@@ -17,6 +17,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from voyagent.actors.accounts.actor import AccountsActor, ChangeMember
 from voyagent.actors.clock import Clock
@@ -29,6 +30,7 @@ from voyagent.http.app import make_app
 from voyagent.http.call import Services
 from voyagent.http.health import Health
 from voyagent.http.streams import Streams
+from voyagent.http.wire import shared
 from voyagent.storage.accounts import AddMember
 
 if TYPE_CHECKING:
@@ -274,6 +276,45 @@ async def test_r36_letters_and_digits_of_any_script_make_a_password(front: Desk)
         answer = await front.sign_up(email=f"asha{number}@example.com", password=password)
         assert answer.status == 201
         assert (await front.sign_in(email=f"asha{number}@example.com", password=password)).status == 200
+
+
+@pytest.mark.parametrize(("up", "down"), [("NFC", "NFD"), ("NFD", "NFC")])
+async def test_a_password_opens_composed_and_decomposed(front: Desk, up: str, down: str) -> None:
+    """One keyboard composes and another does not."""
+    first, second = (unicodedata.normalize(form, "M\u00fcllerstra\u00dfe \u00e9 2024") for form in (up, down))
+    assert (await front.sign_up(password=first)).status == 201
+    for password in (first, second, second.replace(" ", "\u00a0")):
+        assert (await front.sign_in(password=password)).status == 200
+    assert (await front.sign_in(password=f" {first}")).status == 401
+
+
+@pytest.mark.parametrize(
+    ("password", "refused"),
+    [
+        ("e\u0301" * 10 + "1", "string_too_short"),
+        ("e\u0301" * 127 + "1", None),
+        ("e\u0301" * 128 + "1", "string_too_long"),
+        ("\u0301\u0323" * 1_200, "string_too_long"),
+    ],
+)
+async def test_a_password_is_measured_composed(front: Desk, password: str, refused: str | None) -> None:
+    answer = await front.sign_up(password=password)
+    assert answer.status == (201 if refused is None else 422)
+    assert refused is None or answer.detail[0]["type"] == refused
+
+
+def test_every_password_that_comes_in_is_read_in_its_one_form() -> None:
+    bodies = [*shared.Body.__subclasses__(), *shared.LooseBody.__subclasses__()]
+    found = [
+        (body.__name__, name, Annotated[field.annotation, *field.metadata])  # type: ignore[name-defined]
+        for body in bodies
+        for name, field in body.model_fields.items()
+        if "password" in name
+    ]
+    assert len(found) == 8
+    for owner, name, kind in found:
+        read = TypeAdapter(kind).validate_python("Mu\u0308llerstrasse\u00a02024")
+        assert read == "M\u00fcllerstrasse 2024", (owner, name)
 
 
 async def test_a_weak_password_is_told_before_a_taken_address(front: Desk) -> None:
