@@ -51,7 +51,13 @@ def book(received: Received, *, times: int = 1) -> Turn:
 
 
 async def ask_for_booking(
-    person: Any, running: Any, *, times: int = 1, then: tuple[Any, ...] = ()
+    person: Any,
+    running: Any,
+    *,
+    times: int = 1,
+    then: tuple[Any, ...] = (),
+    session: str | None = None,
+    **headers: str,
 ) -> tuple[str, list[Any]]:
     """A session in which a booking waits; its events so far."""
     running.rehearsal.play(
@@ -63,8 +69,8 @@ async def ask_for_booking(
         lambda received: book(received, times=times),
         *then,
     )
-    session = await person.session()
-    events = await person.say(session, "book a flight")
+    session = session or await person.session()
+    events: list[Any] = await (await person.post(session, {"message": "book a flight"}, **headers)).all()
     assert events[-1].kind == "final"
     return session, events
 
