@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Mapping, MutableMapping
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any, NamedTuple, TextIO, cast
+from typing import Any, Final, NamedTuple, TextIO, cast
 
 import structlog
 
@@ -22,6 +22,10 @@ class Scope(NamedTuple):
     request_id: str | None = None
     tenant: str | None = None
 
+
+LIBRARIES: Final = {"asyncpg.pool": logging.ERROR}
+"""What a library says below this is left out: the pool tells every attempt to reach a lost database with a traceback,
+which the engine tells in a line."""
 
 _NOBODY = Scope()
 SCOPE: ContextVar[Scope] = ContextVar("voyagent_scope", default=_NOBODY)
@@ -71,6 +75,8 @@ def configure(env: str, level: str = "INFO", stream: TextIO | None = None) -> No
         )
     )
     logging.basicConfig(handlers=[handler], level=max(threshold, logging.INFO), force=True)
+    for name, least in LIBRARIES.items():
+        logging.getLogger(name).setLevel(least)
 
 
 class Quiet:

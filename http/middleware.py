@@ -16,6 +16,7 @@ from ..actors.config import Settings
 from ..actors.domain.errors import BadRequest, Broken, Refusal
 from ..actors.ids import uuid7
 from .errors import crashed, from_aiohttp, problem, refused
+from .peers import client
 from .trace import TRACE, UNMATCHED, Trace
 
 REQUEST_ID = istr("X-Request-ID")
@@ -55,6 +56,7 @@ class Frame:
 
     def __init__(self, settings: Settings) -> None:
         self._origins = frozenset(settings.api_cors_origins)
+        self._trusted = settings.trusted_proxies
         self._verbose = settings.log_level == "debug"
         self._log = _log.bind()
         self._common = {**SECURITY, hdrs.VARY: hdrs.ORIGIN}
@@ -67,6 +69,7 @@ class Frame:
         """Turn whatever becomes of the request into an answer, count it and log it."""
         trace = Trace(request_id(request.headers), _template(request), perf_counter())
         request[TRACE] = trace
+        trace.client = self._client(request)
         log.SCOPE.set(log.Scope(trace.request_id))
         metrics.API_REQUESTS_IN_PROGRESS.inc()
         status = CLIENT_LEFT
@@ -85,17 +88,25 @@ class Frame:
             if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
                 return self._preflight(request)
             return await handler(request)
-        except Broken:
+        except Broken as broken:
+            trace.code = broken.code
             return _cut_off(request, trace) or crashed(trace.request_id)
         except Refusal as refusal:
+            trace.code = refusal.code
             return _cut_off(request, trace) or refused(refusal)
         except web.HTTPException as error:
             return _cut_off(request, trace) or await _redirected(request, error) or from_aiohttp(error)
         except Exception as error:  # noqa: BLE001 -- the border: a defect ends here, as a line in the log and a 500
             if trace.prepared is not None and isinstance(error, ConnectionError):
                 return trace.prepared  # a viewer went away, as viewers do
+            trace.code = "internal_error"
             _log.exception("request_failed", method=request.method, path=trace.template)
             return _cut_off(request, trace) or crashed(trace.request_id)
+
+    def _client(self, request: web.Request) -> str | None:
+        """Taken at the start: when a stream ends its socket is gone."""
+        peer = client(request, self._trusted)
+        return None if peer is None else str(peer)
 
     def _preflight(self, request: web.Request) -> web.Response:
         """Answered for every path, found or not, so that a page can read the error of the request to come."""
@@ -137,8 +148,11 @@ class Frame:
         if quiet and not self._verbose:
             return
         write = self._log.debug if quiet else self._log.info
-        principal = trace.principal
-        who = {} if principal is None else {"user": principal.user_id}
+        who = {} if trace.principal is None else {"user": trace.principal.user_id}
+        if trace.client is not None:
+            who["client"] = trace.client
+        if trace.code is not None:
+            who["code"] = trace.code
         milliseconds = round(seconds * 1000, 1)
         write("request", _clean=True, method=method, path=trace.template, status=status, ms=milliseconds, **who)
 

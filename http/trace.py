@@ -14,7 +14,10 @@ UNMATCHED = "unmatched"
 
 @dataclass(slots=True)
 class Trace:
-    """One request's marks. ``prepared`` is the answer whose head is on the wire, ``first_byte`` when that was."""
+    """One request's marks. ``prepared`` is the answer whose head is on the wire, ``first_byte`` when that was.
+
+    ``code`` is what a refusal was told as; ``client`` the address the request came from.
+    """
 
     request_id: str
     template: str
@@ -22,6 +25,8 @@ class Trace:
     principal: Principal | None = None
     prepared: web.StreamResponse | None = None
     first_byte: float | None = None
+    code: str | None = None
+    client: str | None = None
 
 
 TRACE = web.RequestKey("voyagent.trace", Trace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import importlib.util
 import json
 import os
@@ -114,6 +115,104 @@ async def test_r1_r59_an_unsafe_production_does_not_start_and_shows_no_value(tmp
     assert code == 2
     assert "VOYAGENT_AUTH_DEBUG_TOKENS: is refused in production" in err
     assert secret not in err
+
+
+def production(database_url: str, **changes: str) -> dict[str, str]:
+    keys = (base64.b64encode(bytes(range(start, start + 32))).decode() for start in (0, 1))
+    return {
+        "VOYAGENT_ENV": "production",
+        "VOYAGENT_AUTH_SECRET": "kJ8s2Lq0vXw5Zr7tYb3nMc6pDf9gHa1e",
+        "VOYAGENT_AUTH_ARGON2_MEMORY_COST": "8192",
+        "VOYAGENT_KMS_KEY": next(keys),
+        "VOYAGENT_SMTP_URL": "smtp://127.0.0.1:9",
+        "VOYAGENT_PUBLIC_URL": "https://desk.rao-travels.in",
+        "VOYAGENT_DB_URL": database_url,
+        "VOYAGENT_DB_MIGRATE_URL": database_url,
+        **changes,
+    }
+
+
+async def test_production_says_in_one_json_line_that_it_listens_and_in_others_that_it_stops(
+    tmp_path: Path, database: Any
+) -> None:
+    process = await started(tmp_path, **production(database.url))
+    assert process.stderr is not None
+    lines: list[dict[str, Any]] = []
+    try:
+        async with asyncio.timeout(DEADLINE):
+            while not lines or lines[-1]["event"] != "service_started":
+                lines.append(json.loads(await process.stderr.readline()))
+        assert await answer(f"{lines[-1]['url']}/health") == (200, {"status": "ok"})
+        process.terminate()
+        out, err = await asyncio.wait_for(process.communicate(), DEADLINE)
+    finally:
+        if process.returncode is None:
+            process.kill()
+    lines += [json.loads(line) for line in err.splitlines()]
+    events = [line["event"] for line in lines]
+    assert (process.returncode, out) == (0, b"")
+    assert [event for event in events if event.startswith("service_")] == [
+        "service_started",
+        "service_stopping",
+        "service_stopped",
+    ]
+    doubts = [line["reason"].partition(":")[0] for line in lines if line["event"] == "configuration_doubtful"]
+    assert "VOYAGENT_DB_MIGRATE_URL" in doubts
+    assert "VOYAGENT_MAIL_FROM" in doubts
+
+
+async def test_a_start_with_another_sealing_key_is_refused_in_a_sentence_and_loses_nothing(
+    tmp_path: Path, database: Any
+) -> None:
+    other = base64.b64encode(bytes(range(7, 39))).decode()
+    right = production(database.url)
+    process = await started(tmp_path, **right)
+    assert process.stderr is not None
+    async with asyncio.timeout(DEADLINE):
+        while b"service_started" not in await process.stderr.readline():
+            pass
+    process.terminate()
+    await asyncio.wait_for(process.communicate(), DEADLINE)
+    for wrong in (
+        production(database.url, VOYAGENT_KMS_KEY=other),
+        development(database.url) | {"VOYAGENT_KMS_KEY": other},
+        development(database.url),  # a key of this folder's own
+    ):
+        code, out, err = await ran(tmp_path, **wrong)
+        assert (code, out) == (2, "")
+        told = [line for line in err.splitlines() if line.startswith("VOYAGENT_KMS_KEY: ")]
+        assert "is not the one this database was sealed with" in told[0]
+        assert other not in err
+
+
+async def test_embedded_servers_are_not_opened_with_a_key_made_after_them(tmp_path: Path) -> None:
+    async with serving(tmp_path, "--embedded"):
+        pass
+    key = tmp_path / "secrets" / "kms_key"
+    kept = key.read_text()
+    key.unlink()
+    code, _, err = await ran(tmp_path, "--embedded")
+    assert code == 2
+    assert "VOYAGENT_KMS_KEY: key 'default' is not the one" in err
+    assert str(key) in err
+    key.write_text(kept)
+    async with serving(tmp_path, "--embedded") as (_, url):
+        assert (await answer(f"{url}/health/ready"))[0] == 200
+
+
+async def test_a_superuser_and_a_missing_role_are_named_at_once(tmp_path: Path, database: Any, servers: Any) -> None:
+    admin = {"VOYAGENT_DB_URL": database.admin_url, "VOYAGENT_DB_MIGRATE_URL": database.url}
+    code, _, err = await ran(tmp_path, **development(database.url) | admin)
+    assert code != 0
+    assert "row-level security" in err or "voyagent_system" in err
+    nobody, nowhere = servers.postgres.url("nobody", database.name), servers.postgres.url(database="nowhere")
+    for url, words, told in (
+        (nobody, (), "There is no role nobody"),
+        (nobody, ("audit", "verify"), "There is no role nobody"),
+        (nowhere, ("migrate",), "There is no database nowhere"),
+    ):
+        code, out, err = await ran(tmp_path, *words, **development(url))
+        assert (code, out, told in err, "Traceback" in err) == (1, "", True, False), words
 
 
 async def test_the_openapi_document_needs_no_configuration(tmp_path: Path) -> None:

@@ -71,6 +71,17 @@ def test_lines_of_libraries_are_json_too(production: Written) -> None:
     assert "_record" not in line
 
 
+def test_the_pools_tracebacks_of_a_lost_database_are_left_to_the_engines_line(production: Written) -> None:
+    try:
+        fail("inner")
+    except ValueError:
+        logging.getLogger("asyncpg.pool").warning("Failed to restore the pool connection floor", exc_info=True)
+    assert list(production()) == []
+    logging.getLogger("asyncpg.pool").error("something else")
+    (line,) = production()
+    assert line["event"] == "something else"
+
+
 def test_the_level_is_kept(production: Written) -> None:
     log.configure("production", "warning", production.stream)
     log.get("x").info("quiet")

@@ -341,6 +341,27 @@ async def test_r18_the_log_has_the_template_and_never_the_query(table: Client) -
     assert "secret" not in repr(lines)
 
 
+@pytest.mark.parametrize("what", sorted(REFUSALS))
+async def test_the_access_line_has_the_client_and_what_a_refusal_was_told_as(table: Client, what: str) -> None:
+    refusal = REFUSALS[what]
+    with structlog.testing.capture_logs() as lines:
+        await table.send("GET", f"/refuse/{what}")
+    (line,) = [line for line in lines if line["event"] == "request"]
+    assert line["client"] == "127.0.0.1"
+    assert line["code"] == (refusal.code if isinstance(refusal, Refusal) else "internal_error")
+
+
+async def test_behind_a_trusted_proxy_the_access_line_has_whom_it_speaks_for(serve: Serve) -> None:
+    forwarded = {"X-Forwarded-For": "203.0.113.9"}
+    for trusted, told in (("127.0.0.1", "203.0.113.9"), ("", "127.0.0.1")):
+        client = await serve([Route("GET", "/hello", hello, PUBLIC)], trusted_proxies=trusted)
+        with structlog.testing.capture_logs() as lines:
+            await client.send("GET", "/hello", headers=forwarded)
+        (line,) = [line for line in lines if line["event"] == "request"]
+        assert line["client"] == told
+        assert "code" not in line
+
+
 async def test_r55_the_log_names_only_people_whose_bearer_was_verified(table: Client) -> None:
     scopes: list[log.Scope] = []
 

@@ -1,0 +1,226 @@
+"""What ``doctor`` says: no line vouches for more than it has tried."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import pytest
+from aiohttp import web
+from redis.asyncio import Redis
+
+from tests.post_office import PostOffice
+from voyagent.actors import doctor
+from voyagent.actors.config import Settings
+from voyagent.actors.config_doubts import doubts
+from voyagent.actors.doctor import Finding
+from voyagent.storage import canary
+from voyagent.storage.engine import SYSTEM_ROLE, connect
+
+if TYPE_CHECKING:
+    from tests.conftest import Database
+    from voyagent.storage.embedded import EmbeddedServers
+
+SETTINGS = {"VOYAGENT_ENV": "development", "VOYAGENT_MAIL_FROM": "Rao <desk@rao-travels.in>"}
+SAFE = {
+    "VOYAGENT_ENV": "production",
+    "VOYAGENT_AUTH_SECRET": "kJ8s2Lq0vXw5Zr7tYb3nMc6pDf9gHa1e",
+    "VOYAGENT_KMS_KEY": base64.b64encode(bytes(range(32))).decode(),
+    "VOYAGENT_SMTP_URL": "smtps://mail.rao-travels.in",
+    "VOYAGENT_MAIL_FROM": "Rao Travels <desk@rao-travels.in>",
+    "VOYAGENT_PUBLIC_URL": "https://desk.rao-travels.in",
+    "VOYAGENT_DB_URL": "postgresql://voyagent@db/voyagent",
+    "VOYAGENT_DB_MIGRATE_URL": "postgresql://owner@db/voyagent",
+    "VOYAGENT_REDIS_URL": "redis://127.0.0.1/0",
+    "VOYAGENT_SUPPLIERS": "house",
+    "VOYAGENT_MODEL_PRICES": "claude-sonnet-5-5=3/15/0.3/3.75@2026-11-01",
+    "ANTHROPIC_API_KEY": "a key",
+}
+
+Examine = Callable[..., Awaitable[dict[str, Finding]]]
+
+
+@pytest.fixture
+def examine(tmp_path: Path) -> Examine:
+    """What is found with these variables, by part; a part that is not asked for is not there to be found."""
+
+    async def found(**environ: str) -> dict[str, Finding]:
+        given = {"VOYAGENT_DATA_DIR": str(tmp_path), **SETTINGS, **environ}
+        return {each.part: each for each in await doctor.examine(Settings.load(environ=given), given)}
+
+    return found
+
+
+DIALOGUE: list[tuple[dict[bytes, bytes], str, str, str]] = [
+    ({}, "", "the server takes e-mails from desk@rao-travels.in", ""),
+    ({b"EHLO": b"554 no\r\n"}, "", "ehlo_refused 554", "the mail server's own log"),
+    ({}, "user:secret@", "auth_not_offered", "correct user and password in VOYAGENT_SMTP_URL"),
+    ({b"MAIL": b"553 not you\r\n"}, "", "sender_refused 553", "set VOYAGENT_MAIL_FROM"),
+    ({b"RCPT": b"550 relaying denied\r\n"}, "", "recipient_refused 550", "have the server relay"),
+    ({b"RSET": b"500 what\r\n"}, "", "rset_refused 500", "the mail server's own log"),
+    ({b"RCPT": b""}, "", "recipient_cut_off", "have the server relay"),
+]
+
+
+@pytest.mark.parametrize(("answers", "who", "told", "mend"), DIALOGUE, ids=[row[2] for row in DIALOGUE])
+async def test_mail_works_if_the_whole_dialogue_of_a_delivery_does(
+    examine: Examine, answers: dict[bytes, bytes], who: str, told: str, mend: str
+) -> None:
+    async with PostOffice() as office:
+        office.answers = answers
+        found = (await examine(VOYAGENT_SMTP_URL=office.url.replace("//", f"//{who}")))["mail"]
+        assert office.letters == []
+    assert (found.works, found.text) == (not mend, told)
+    assert mend in found.mend
+    assert "secret" not in found.text + found.mend
+
+
+async def test_a_relay_without_starttls_is_told_with_what_to_set(examine: Examine) -> None:
+    async with PostOffice() as office:
+        found = (await examine(VOYAGENT_SMTP_URL=office.url.partition("?")[0]))["mail"]
+    assert (found.works, found.text) == (False, "starttls_not_offered")
+    assert "?tls=off" in found.mend
+
+
+async def test_every_cause_of_the_dialogue_has_something_to_set() -> None:
+    causes = ("connection_timed_out", "server_unreachable", "tls_failed", "certificate_not_trusted", "auth_refused")
+    for cause in causes:
+        assert "own log" not in doctor._mend_mail(cause), cause
+
+
+async def test_the_database_is_fit_only_if_keys_writes_and_roles_are(
+    examine: Examine, database: Database, servers: EmbeddedServers
+) -> None:
+    async def text(url: str = database.url) -> str:
+        found = (await examine(VOYAGENT_DB_URL=url))["database"]
+        assert found.vital
+        return ("ok " if found.works else "") + found.text
+
+    assert (await text()).startswith("ok up to date, takes writes, opens what is sealed")
+    assert "There is no role nobody" in await text(servers.postgres.url("nobody", database.name))
+    assert "There is no database nowhere" in await text(servers.postgres.url(database="nowhere"))
+    assert "does not bind" in await text(database.admin_url)
+    system = await connect(database.url, role=SYSTEM_ROLE)
+    await canary.keep(system, {"default": bytes(32)})
+    assert "key 'default' is not the one" in await text()
+    await system.execute("DELETE FROM sealing_canaries")
+    await system.close()
+    admin = await asyncpg.connect(database.admin_url)
+    await admin.execute(f"ALTER DATABASE {database.name} SET default_transaction_read_only = on")
+    assert "takes no writes" in await text()
+    await admin.close()
+
+
+async def test_migrations_work_if_the_owner_can_sign_in_and_owns(
+    examine: Examine, database: Database, servers: EmbeddedServers
+) -> None:
+    async def found(url: str) -> Finding:
+        return (await examine(VOYAGENT_DB_URL=database.url, VOYAGENT_DB_MIGRATE_URL=url))["migrations"]
+
+    assert (await found(database.url)).works
+    assert "There is no role nobody" in (await found(servers.postgres.url("nobody", database.name))).text
+    admin = await asyncpg.connect(database.admin_url)
+    await admin.execute("CREATE ROLE passerby LOGIN")
+    try:
+        assert "does not own" in (await found(servers.postgres.url("passerby", database.name))).text
+    finally:
+        await admin.execute("DROP ROLE passerby")
+        await admin.close()
+
+
+async def test_redis_works_if_it_keeps_what_it_is_given(examine: Examine, redis_url: str) -> None:
+    assert (await examine(VOYAGENT_REDIS_URL=redis_url))["redis"].works
+    client = Redis.from_url(redis_url)
+    await client.config_set("maxmemory", "1")  # it answers a ping, and takes no write
+    try:
+        assert await client.ping()
+        found = (await examine(VOYAGENT_REDIS_URL=redis_url))["redis"]
+    finally:
+        await client.config_set("maxmemory", "0")
+        await client.aclose()
+    assert not found.works
+    assert "does not keep" in found.text
+
+
+@asynccontextmanager
+async def vendor(status: int) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
+    asked: list[dict[str, Any]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append({"key": request.headers["x-api-key"], **await request.json()})
+        return web.json_response({"type": "message"}, status=status)
+
+    app = web.Application()
+    app.router.add_post("/v1/messages", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}", asked
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("status", "works", "told"),
+    [
+        (200, True, "answers"),
+        (400, False, "refuses the request"),
+        (401, False, "refuses the key"),
+        (404, False, "does not know the model"),
+        (429, False, "has no room"),
+        (529, False, "does not answer as it should"),
+    ],
+)
+async def test_the_model_works_if_it_answers_a_question(examine: Examine, status: int, works: bool, told: str) -> None:
+    async with vendor(status) as (url, asked):
+        found = (await examine(ANTHROPIC_BASE_URL=url, ANTHROPIC_API_KEY="k-secret"))["model"]
+    assert (found.works, told in found.text) == (works, True)
+    assert [(each["key"], each["max_tokens"]) for each in asked] == [("k-secret", 1)]
+    assert "k-secret" not in found.text + found.mend
+
+
+async def test_a_folder_that_takes_no_file_is_told(
+    examine: Examine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await examine())["data"].works
+
+    def full(**_where: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    assert not (await examine())["data"].works
+
+
+def test_a_whole_production_leaves_no_doubt() -> None:
+    assert doubts(Settings.load(environ=SAFE)) == []
+
+
+DOUBTS = [
+    ({"VOYAGENT_PUBLIC_URL": "https://agency.example.com"}, "VOYAGENT_PUBLIC_URL"),
+    ({"VOYAGENT_PUBLIC_URL": "https://localhost"}, "VOYAGENT_PUBLIC_URL"),
+    ({"VOYAGENT_PUBLIC_URL": "https://10.0.0.7"}, "VOYAGENT_PUBLIC_URL"),
+    ({"VOYAGENT_MAIL_FROM": "Rao Travels <desk@agency.example.com>"}, "VOYAGENT_MAIL_FROM"),
+    ({"VOYAGENT_MAIL_FROM": ""}, "VOYAGENT_MAIL_FROM"),
+    ({"VOYAGENT_DB_MIGRATE_URL": "postgresql://voyagent:other@db/voyagent"}, "VOYAGENT_DB_MIGRATE_URL"),
+    ({"VOYAGENT_REDIS_URL": ""}, "VOYAGENT_REDIS_URL"),
+    ({"VOYAGENT_SUPPLIERS": ""}, "VOYAGENT_SUPPLIERS"),
+    ({"VOYAGENT_MODEL_PRICES": ""}, "VOYAGENT_MODEL_PRICES"),
+    ({"ANTHROPIC_API_KEY": ""}, "ANTHROPIC_API_KEY"),
+    ({"VOYAGENT_SMTP_URL": "", "VOYAGENT_AUTH_SKIP_EMAIL_VERIFICATION": "true"}, "VOYAGENT_SMTP_URL"),
+]
+
+
+@pytest.mark.parametrize(("change", "named"), DOUBTS)
+def test_what_a_production_hardly_means_is_said_by_its_variable(change: dict[str, str], named: str) -> None:
+    (told,) = doubts(Settings.load(environ=SAFE | change))
+    assert told.startswith(f"{named}: ")
+    assert "other@" not in told
+
+
+@pytest.mark.parametrize("suppliers", ["galileo", "house,galileo"])
+async def test_suppliers_nobody_has_a_driver_for_are_told(examine: Examine, suppliers: str) -> None:
+    found = (await examine(VOYAGENT_SUPPLIERS=suppliers))["suppliers"]
+    assert (found.works, found.vital, "galileo" in found.text) == (False, True, True)
