@@ -28,6 +28,7 @@ ROWS = {
     "storage/*": 3,
     "actors/agent/*": 4,
     "actors/suppliers/*": 4,
+    "actors/accounts/hash_queue.py": 4,
     "actors/accounts/passwords.py": 4,
     "actors/accounts/tokens.py": 4,
     "actors/accounts/totp.py": 4,

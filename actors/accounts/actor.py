@@ -25,6 +25,7 @@ from .departure import Departure, RevokeSession, Shown, SignOut
 from .endings import Endings
 from .entrance import Entrance, SignIn, SignUp, counted
 from .families import Families, SignedIn
+from .hash_queue import PER_ACCOUNT, PER_NETWORK, Bounds
 from .invites import AcceptInvite, CreateInvite, LookUpInvite, RevokeInvite
 from .keys import PREFIX, CreateKey, Keys, RevokeKey, hashed, well_formed
 from .letters import Letters
@@ -158,6 +159,14 @@ Accounts = (
 )
 
 
+def _bounds(guard: str) -> Bounds:
+    """Who may fill how much of the queue of hashes, where throttles count accounts and networks."""
+    return Bounds(
+        account=None if guard == "off" else PER_ACCOUNT,
+        network=PER_NETWORK if guard == "on" else None,
+    )
+
+
 class AccountsActor(Actor):
     """Answers who somebody is from memory; whatever waits for the database or a hash runs beside it."""
 
@@ -188,6 +197,7 @@ class AccountsActor(Actor):
             memory_cost=settings.auth_argon2_memory_cost,
             parallelism=settings.auth_argon2_parallelism,
             workers=settings.auth_hash_workers,
+            bounds=_bounds(settings.guard if guard is not None else "off"),
         )
         refresh = RefreshTokens(ring)
         verified_only = not settings.auth_skip_email_verification

@@ -19,6 +19,7 @@ from ..domain.settings import TenantSettings
 from ..ids import uuid7
 from ..runtime import Asks, Message
 from .families import Families, SignedIn
+from .hash_queue import Asker
 from .letters import Proof
 from .passwords import Passwords
 
@@ -76,7 +77,7 @@ class Entrance:
         check_password(message.password)
         if await self._storage.ask(Taken(email=email, now=self._clock.now())):
             raise Conflict("email_already_registered")
-        password_hash = await self._passwords.hash(message.password)
+        password_hash = await self._passwords.hash(message.password, Asker.of(origin))
         now = self._clock.now()
         opening = self._families.open(origin, now)
         tenant_id = uuid7()
@@ -114,21 +115,22 @@ class Entrance:
         """
         account = await self._storage.ask(Find(email=message.email))
         stored = account.password_hash if account else None
-        right = await self._passwords.verify(stored, message.password)
+        right = await self._passwords.verify(stored, message.password, Asker.of(message.origin, message.email))
         if account is None:
             raise Unauthorized("invalid_credentials")
         try:
-            return await self._admit(account, stored if right else None, message.password, message.origin)
+            return await self._admit(account, stored if right else None, message)
         except Unauthorized as refusal:
             self._record(_failure(account, refusal.code, message.origin, self._clock.now()))
             raise
 
-    async def _admit(self, account: Account, judged_hash: str | None, password: str, origin: Origin) -> SignedIn:
+    async def _admit(self, account: Account, judged_hash: str | None, message: SignIn) -> SignedIn:
         """``judged_hash`` is what the password was right for; None if it was wrong."""
         if judged_hash is None:
             raise Unauthorized("invalid_credentials")
         outdated = self._passwords.outdated(judged_hash)
-        rehashed = await self._passwords.hash(password) if outdated else None
+        origin, asker = message.origin, Asker.of(message.origin, message.email)
+        rehashed = await self._passwords.hash(message.password, asker) if outdated else None
         now = self._clock.now()
         opening = self._families.open(origin, now)
         event = _event(

@@ -22,6 +22,7 @@ from ..ids import uuid7
 from ..runtime import Asks, Message
 from .entrance import counted
 from .families import Families, SignedIn
+from .hash_queue import Asker
 from .letters import Letters, Proof
 from .passwords import Passwords
 from .tokens import digest
@@ -191,7 +192,7 @@ class Invites:
         found = await self._storage.ask(Find(token_hash=token_hash, now=self._clock.now()))
         if await self._storage.ask(Taken(email=found.email, now=self._clock.now())):
             raise Conflict("email_already_registered")
-        password_hash = await self._passwords.hash(message.password)
+        password_hash = await self._passwords.hash(message.password, Asker.of(message.origin))
         now = self._clock.now()
         opening = self._families.open(message.origin, now)
         proven = found.by_letter or not self._verified_only

@@ -18,13 +18,12 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
 from .. import log, metrics
-from ..domain.errors import Unavailable
 from ..domain.identity import opaque
+from .hash_queue import Asker, Bounds, HashQueue
 
 R = TypeVar("R")
 
-MAX_WAITING = 64
-"""Hashes queued behind the running ones. More would only be answered after their askers have left."""
+NOBODY, UNBOUNDED = Asker(), Bounds()
 
 NICENESS = 10
 """Hashing takes the processor when nobody else wants it: the loop's lag stays at a millisecond."""
@@ -38,20 +37,24 @@ _log = log.get("passwords")
 class Passwords:
     """Hashes and verifies passwords, in their ``opaque`` form. The figures are Argon2's; ``memory_cost`` in KiB."""
 
-    def __init__(self, *, time_cost: int, memory_cost: int, parallelism: int, workers: int) -> None:
+    def __init__(
+        self, *, time_cost: int, memory_cost: int, parallelism: int, workers: int, bounds: Bounds = UNBOUNDED
+    ) -> None:
         self._argon2 = PasswordHasher(time_cost, memory_cost, parallelism, hash_len=_DIGEST, salt_len=_SALT)
         self._nobody = _impossible(time_cost, memory_cost, parallelism)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="argon2", initializer=_step_back)
-        self._free = asyncio.Semaphore(workers)
-        self._waiting = 0
+        self._queue = HashQueue(workers, bounds)
 
-    async def hash(self, text: str) -> str:
-        """The PHC string to store for ``text``. Unavailable ``overloaded`` if too many wait already."""
-        return await self._in_turn(lambda: self._argon2.hash(opaque(text)))
+    async def hash(self, text: str, asker: Asker = NOBODY) -> str:
+        """The PHC string to store for ``text``. Refused as ``HashQueue.place`` refuses ``asker``."""
+        return await self._in_turn(asker, lambda: self._argon2.hash(opaque(text)))
 
-    async def verify(self, stored: str | None, text: str) -> bool:
-        """Whether ``text`` is the password behind ``stored``. Without a hash it takes just as long, and it is not."""
-        return await self._in_turn(lambda: self._matches(stored or self._nobody, opaque(text)))
+    async def verify(self, stored: str | None, text: str, asker: Asker = NOBODY) -> bool:
+        """Whether ``text`` is the password behind ``stored``. Without a hash it takes just as long, and it is not.
+
+        Refused as ``HashQueue.place`` refuses ``asker``.
+        """
+        return await self._in_turn(asker, lambda: self._matches(stored or self._nobody, opaque(text)))
 
     def outdated(self, stored: str) -> bool:
         """Whether ``stored`` was made with other figures than today's."""
@@ -70,20 +73,9 @@ class Passwords:
             _log.error("stored password hash cannot be read")
             return False
 
-    async def _in_turn(self, work: Callable[[], R]) -> R:
-        if self._free.locked() and self._waiting >= MAX_WAITING:
-            raise Unavailable("overloaded")
-        self._waiting += 1
-        metrics.PASSWORD_HASHES_WAITING.inc()
-        try:
-            await self._free.acquire()
-        finally:
-            self._waiting -= 1
-            metrics.PASSWORD_HASHES_WAITING.dec()
-        try:
+    async def _in_turn(self, asker: Asker, work: Callable[[], R]) -> R:
+        async with self._queue.place(asker):
             result, seconds = await asyncio.get_running_loop().run_in_executor(self._threads, _timed, work)
-        finally:
-            self._free.release()
         metrics.PASSWORD_HASH_SECONDS.observe(seconds)
         return result
 

@@ -16,6 +16,7 @@ from ..domain.letters import Kind
 from ..runtime import Asks, Message
 from .endings import Endings
 from .families import Families
+from .hash_queue import Asker
 from .letters import Letters
 from .passwords import Passwords
 from .renewal import TokenPair
@@ -89,7 +90,7 @@ class Recovery:
         check_password(message.new_password)
         find = Find(token_hash=digest(message.token), kinds=(RESET, UNDO_RESET), now=self._clock.now())
         token = await self._storage.ask(find)
-        password_hash = await self._passwords.hash(message.new_password)
+        password_hash = await self._passwords.hash(message.new_password, Asker.of(message.origin))
         command = Reset(
             token=token,
             password_hash=password_hash,
@@ -108,10 +109,11 @@ class Recovery:
         """See ``ChangePassword``."""
         who = message.principal
         stored = await self._storage.ask(Hash(tenant_id=who.tenant_id, user_id=who.user_id))
-        if not await self._passwords.verify(stored, message.current_password) or stored is None:
+        asker = Asker.of(message.origin, who.email)
+        if not await self._passwords.verify(stored, message.current_password, asker) or stored is None:
             raise Forbidden("invalid_password")
         check_password(message.new_password)
-        password_hash = await self._passwords.hash(message.new_password)
+        password_hash = await self._passwords.hash(message.new_password, asker)
         now = self._clock.now()
         opening = self._families.open(message.origin, now)
         command = Change(

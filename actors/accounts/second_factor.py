@@ -22,6 +22,7 @@ from ..ids import uuid7
 from ..runtime import Asks, Message
 from .entrance import counted
 from .families import Families, SignedIn
+from .hash_queue import Asker
 from .letters import Letters
 from .passwords import Passwords
 from .totp import RecoveryMacs, new_recovery_codes, new_seed, otpauth_url, read_code, step_of
@@ -170,7 +171,8 @@ class SecondFactor:
         who = message.principal
         factor = await self._read(who.tenant_id, who.user_id)
         stored = factor.password_hash
-        if not await self._passwords.verify(stored, message.password) or stored is None:
+        asker = Asker.of(message.origin, who.email)
+        if not await self._passwords.verify(stored, message.password, asker) or stored is None:
             raise Forbidden("invalid_password")
         if not factor.enabled:
             return
@@ -196,7 +198,7 @@ class SecondFactor:
     async def _sign_in(self, message: SignInTotp) -> Entered:
         account = await self._storage.ask(Find(email=message.email))
         stored = account.password_hash if account else None
-        right = await self._passwords.verify(stored, message.password)
+        right = await self._passwords.verify(stored, message.password, Asker.of(message.origin, message.email))
         if account is None:
             raise Unauthorized("invalid_credentials")
         try:
@@ -212,7 +214,8 @@ class SecondFactor:
             raise Unauthorized("invalid_credentials")
         tenant_id, user_id = account.tenant_id, account.user_id
         outdated = self._passwords.outdated(judged_hash)
-        rehashed = await self._passwords.hash(message.password) if outdated else None
+        asker = Asker.of(message.origin, message.email)
+        rehashed = await self._passwords.hash(message.password, asker) if outdated else None
         try:
             factor = await self._read(tenant_id, user_id)
         except Unauthorized as gone:

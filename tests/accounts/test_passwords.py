@@ -7,10 +7,13 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from voyagent.actors import metrics
-from voyagent.actors.accounts.passwords import MAX_WAITING, Passwords
-from voyagent.actors.domain.errors import Unavailable
+from voyagent.actors.accounts.hash_queue import MAX_WAITING, Asker, Bounds, HashQueue
+from voyagent.actors.accounts.passwords import Passwords
+from voyagent.actors.domain.errors import Throttled, Unavailable
 
 CHEAP = {"time_cost": 1, "memory_cost": 8192, "parallelism": 1}
 
@@ -99,3 +102,74 @@ async def test_r48_the_loop_turns_while_passwords_are_hashed() -> None:
         turns += 1
     assert turns > 20, f"the loop turned {turns} times in {time.monotonic() - began:.2f} s"
     passwords.close()
+
+
+async def test_right_passwords_of_one_network_do_not_keep_the_next_one_out() -> None:
+    """A network's newcomer is next, however many of another's wait; and these are no more than fit."""
+    passwords = Passwords(**CHEAP, workers=1, bounds=Bounds(account=8, network=8))
+    order: list[str] = []
+
+    async def ask(account: str, network: str) -> None:
+        await passwords.verify(None, "x", Asker(account, network))
+        order.append(account)
+
+    crowd = [asyncio.ensure_future(ask(f"crowd-{number}", "192.0.2.1")) for number in range(20)]
+    await asyncio.sleep(0)
+    bystanders = [asyncio.ensure_future(ask(f"bystander-{number}", "198.51.100.9")) for number in range(2)]
+    told = await asyncio.gather(*crowd, *bystanders, return_exceptions=True)
+    refused = [each for each in told if isinstance(each, Throttled)]
+    assert (len(refused), {each.code for each in refused}) == (20 - 1 - 8, {"too_many_attempts"})
+    assert all(each.retry_after for each in refused)
+    assert order[:6] == ["crowd-0", "crowd-1", "bystander-0", "crowd-2", "bystander-1", "crowd-3"]
+    await ask("crowd-20", "192.0.2.1")
+    passwords.close()
+
+
+async def test_an_account_fills_no_more_than_its_part_of_the_queue_from_any_number_of_networks() -> None:
+    passwords = Passwords(**CHEAP, workers=1, bounds=Bounds(account=8, network=8))
+    asked = [passwords.verify(None, "x", Asker("asha", f"198.51.100.{number}")) for number in range(20)]
+    told = await asyncio.gather(*asked, passwords.verify(None, "x", Asker("ravi", "192.0.2.1")), return_exceptions=True)
+    assert sum(isinstance(each, Throttled) for each in told) == 12
+    assert told[-1] is False
+    assert not await passwords.verify(None, "x", Asker("asha", "198.51.100.1"))
+    passwords.close()
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(-1, 3)), max_size=40))
+async def test_whoever_comes_and_goes_no_place_is_lost_and_none_is_given_twice(
+    steps: list[tuple[int, int, int]],
+) -> None:
+    """Step: an account and a network that ask, and after how many others they are let go or, with -1, leave."""
+    queue, running = HashQueue(2, Bounds(account=4, network=3)), 0
+    gates: list[tuple[asyncio.Event, asyncio.Task[None]]] = []
+
+    async def ask(account: int, network: int, gate: asyncio.Event) -> None:
+        nonlocal running
+        async with queue.place(Asker(str(account), str(network))):
+            running += 1
+            try:
+                assert running <= 2
+                await gate.wait()
+            finally:
+                running -= 1
+
+    for account, network, pause in steps:
+        gate = asyncio.Event()
+        gates.append((gate, asyncio.create_task(ask(account, network, gate))))
+        await asyncio.sleep(0)
+        if pause == -1:
+            gates[-1][1].cancel()
+        elif len(gates) > pause:
+            gates[-1 - pause][0].set()
+        await asyncio.sleep(0)
+    for gate, _task in gates:
+        gate.set()
+    told = await asyncio.gather(*(task for _gate, task in gates), return_exceptions=True)
+    assert {type(each) for each in told} <= {type(None), Throttled, asyncio.CancelledError}
+    async with asyncio.timeout(5), queue.place(Asker("0", "0")), queue.place(Asker("0", "0")):
+        assert running == 0
+        third = asyncio.create_task(ask(0, 0, asyncio.Event()))
+        await asyncio.sleep(0)
+        assert running == 0
+        third.cancel()
+        await asyncio.wait({third})

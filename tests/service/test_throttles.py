@@ -460,6 +460,22 @@ async def test_r30_sign_ups_and_changes_of_address_fill_one_bucket_of_the_networ
     assert (await desk.update("203.0.113.7", email=EMAIL)).status == 409
 
 
+async def test_right_passwords_of_one_network_leave_room_for_everybody_else(desk: Desk) -> None:
+    """Twelve accounts, five sign-ins each at once, all right: who comes from elsewhere is served all the same."""
+    for number in range(12):
+        assert (await desk.sign_up(f"crowd-{number}@example.com", f"203.0.113.{number}")).status == 201
+    crowd = [
+        asyncio.create_task(desk.sign_in(PASSWORD, "203.0.113.99", f"crowd-{number % 12}@example.com"))
+        for number in range(60)
+    ]
+    bystander = [(await desk.sign_in(PASSWORD)).status for _ in range(3)]
+    told = await asyncio.gather(*crowd)
+    assert bystander == [200] * 3
+    assert {one.status for one in told} == {200, 429}
+    assert all(one.wait for one in told if one.status == 429)
+    assert (await desk.sign_in(PASSWORD, "203.0.113.99", "crowd-1@example.com")).status == 200
+
+
 async def test_the_networks_of_one_48_share_a_bucket_of_ten_times_the_size(desks: Callable[..., Any]) -> None:
     wrong = {"refresh_token": "x" * 43}
     async with desks(VOYAGENT_GUARD_NETWORK_FREE_ATTEMPTS="2") as desk:

@@ -1,0 +1,129 @@
+"""Who hashes next: networks take turns, so that nobody's right passwords keep the others out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from .. import metrics
+from ..domain.audit import Origin
+from ..domain.errors import Throttled, Unavailable
+from ..domain.identity import network_of, site_of
+
+MAX_WAITING: Final = 64
+"""Hashes queued behind the running ones. More would only be answered after their askers have left."""
+
+PER_ACCOUNT, PER_NETWORK = 8, 8
+"""Hashes of one account that run or wait, and of one network that wait: a sign-in's free attempts at once, and room."""
+
+AGAIN: Final = 1.0
+"""Seconds after which whoever was sent away may try again: a hash takes a tenth of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Whose password it is, where an account is named, and where they are."""
+
+    account: str | None = None
+    network: str | None = None
+
+    @classmethod
+    def of(cls, origin: Origin, account: str | None = None) -> Asker:
+        """Whoever has an IPv6 /48 has all its networks: they take one turn."""
+        return cls(account, site_of(origin.ip) or network_of(origin.ip))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How much of the queue one may fill; ``None`` is no bound."""
+
+    account: int | None = None
+    network: int | None = None
+
+
+class HashQueue:
+    """``places`` run at once. Within a network who came first is first; between networks it goes round."""
+
+    def __init__(self, places: int, bounds: Bounds) -> None:
+        self._free = places
+        self._bounds = bounds
+        self._lines: OrderedDict[str | None, deque[asyncio.Future[None]]] = OrderedDict()
+        self._waiting = 0
+        self._held: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def place(self, asker: Asker) -> AsyncIterator[None]:
+        """A place to hash in. Throttled ``too_many_attempts`` beyond a bound; Unavailable ``overloaded``."""
+        self._refuse(asker)
+        if asker.account is not None:
+            self._held[asker.account] += 1
+        try:
+            await self._enter(asker.network)
+            try:
+                yield
+            finally:
+                self._leave()
+        finally:
+            if asker.account is not None:
+                self._held[asker.account] -= 1
+                self._held += Counter()  # forgets who holds nothing
+
+    def _refuse(self, asker: Asker) -> None:
+        account, network = self._bounds.account, self._bounds.network
+        if account is not None and asker.account is not None and self._held[asker.account] >= account:
+            raise _throttled("account")
+        if self._free:
+            return
+        if network is not None and len(self._lines.get(asker.network, ())) >= network:
+            raise _throttled("network")
+        if self._waiting >= MAX_WAITING:
+            raise Unavailable("overloaded")
+
+    async def _enter(self, network: str | None) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._lines.setdefault(network, deque()).append(turn)
+        self._count(1)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # it was handed the place as it left
+                self._leave()
+            else:
+                self._drop(network, turn)
+            raise
+
+    def _leave(self) -> None:
+        """Hand the place to the next network's first."""
+        if not self._lines:
+            self._free += 1
+            return
+        network, line = next(iter(self._lines.items()))
+        turn = line.popleft()
+        self._lines.move_to_end(network)
+        if not line:
+            del self._lines[network]
+        self._count(-1)
+        turn.set_result(None)
+
+    def _drop(self, network: str | None, turn: asyncio.Future[None]) -> None:
+        line = self._lines[network]
+        line.remove(turn)
+        if not line:
+            del self._lines[network]
+        self._count(-1)
+
+    def _count(self, more: int) -> None:
+        self._waiting += more
+        metrics.PASSWORD_HASHES_WAITING.inc(more)
+
+
+def _throttled(bucket: str) -> Throttled:
+    metrics.AUTH_THROTTLED_TOTAL.labels("password_hash", bucket).inc()
+    return Throttled("too_many_attempts", retry_after=AGAIN)
