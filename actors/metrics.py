@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import ClassVar, Protocol
 
-from prometheus_client import REGISTRY, Gauge
-
-from .tallies import Counter, Counters, Histograms
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, disable_created_metrics
 
 __all__ = ["REGISTRY", "ActorMeter", "OperationMeter"]
 
@@ -23,16 +21,19 @@ _FROM_1_MS = (0.001, 0.0025, *_SECONDS)
 _POWERS = tuple(float(2**power) for power in range(11))
 
 
-def _counter(name: str, says: str, *labels: str) -> Counters:
-    return Counters(f"voyagent_{name}", says, labels)
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+def _counter(name: str, says: str, *labels: str) -> Counter:
+    return Counter(f"voyagent_{name}", says, labels)
 
 
 def _gauge(name: str, says: str, *labels: str) -> Gauge:
     return Gauge(f"voyagent_{name}", says, labels)
 
 
-def _histogram(name: str, says: str, *labels: str, buckets: Sequence[float] = _SECONDS) -> Histograms:
-    return Histograms(f"voyagent_{name}", says, labels, buckets)
+def _histogram(name: str, says: str, *labels: str, buckets: Sequence[float] = _SECONDS) -> Histogram:
+    return Histogram(f"voyagent_{name}", says, labels, buckets=buckets)
 
 
 API_REQUESTS_TOTAL = _counter("api_requests_total", "Requests answered, by route template.", "method", "path", "status")

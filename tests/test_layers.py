@@ -21,7 +21,6 @@ ROWS = {
     "actors/clock.py": 2,
     "actors/ids.py": 2,
     "actors/metrics.py": 2,
-    "actors/tallies.py": 2,
     "actors/garbage.py": 2,
     "actors/log.py": 2,
     "actors/config*.py": 2,

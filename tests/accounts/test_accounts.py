@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import pytest
 
+from tests.figures import counted
 from voyagent.actors import metrics
 from voyagent.actors.accounts import actor as accounts
 from voyagent.actors.domain.audit import Origin
@@ -206,13 +207,13 @@ async def test_r17_with_storage_away_every_way_in_is_503(house: House, refusal: 
 async def test_the_refusal_stands_when_its_event_cannot_be_written(house: House, refusal: Code, until: Until) -> None:
     await house.sign_up()
     await house.db.execute("ALTER TABLE audit_events ADD CONSTRAINT broken CHECK (false) NOT VALID")
-    before = metrics.AUDIT_WRITE_FAILURES_TOTAL.labels().value
+    before = counted(metrics.AUDIT_WRITE_FAILURES_TOTAL)
     assert await refusal(house.sign_in(password="wrong")) == "invalid_credentials"
 
-    async def counted() -> bool:
-        return metrics.AUDIT_WRITE_FAILURES_TOTAL.labels().value > before
+    async def was_counted() -> bool:
+        return counted(metrics.AUDIT_WRITE_FAILURES_TOTAL) > before
 
-    await until(counted)
+    await until(was_counted)
     assert house.ref.is_alive()
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import pytest
 
+from tests.figures import counted
 from voyagent.actors import metrics
 from voyagent.actors.accounts import actor as accounts
 from voyagent.actors.accounts.families import SignedIn
@@ -91,14 +92,14 @@ async def test_r13_later_it_ends_the_family_with_its_newest_tokens_and_says_so(h
     pair = await refresh(house, first.refresh_token)
     assert await house.who(pair.access_token)
     watching = await house.ref.ask(accounts.Watch(await house.who(pair.access_token)))
-    counted = metrics.AUTH_REFRESH_REUSE_TOTAL.labels().value
+    before = counted(metrics.AUTH_REFRESH_REUSE_TOTAL)
     await house.clock.advance(31)
     assert await refusal(refresh(house, first.refresh_token)) == REFUSED
     assert watching.is_lost
     assert await refusal(refresh(house, pair.refresh_token)) == REFUSED
     assert await refusal(house.who(pair.access_token)) == "unauthorized"
     assert await house.who(other.access_token)
-    assert metrics.AUTH_REFRESH_REUSE_TOTAL.labels().value == counted + 1
+    assert counted(metrics.AUTH_REFRESH_REUSE_TOTAL) == before + 1
     (event,) = await house.events("auth.refresh_reused")
     said = json.loads(event["said"])
     assert (event["status"], event["actor_kind"], event["actor_id"]) == ("rejected", "system", None)

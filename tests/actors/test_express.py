@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.figures import counted
 from voyagent.actors import metrics
 from voyagent.actors.domain.errors import NotFound
 from voyagent.actors.runtime import Actor, ActorDead, ActorFailed, HandedOver, Message
@@ -81,11 +82,11 @@ async def running(**given: Any) -> Any:
 
 async def test_it_is_handled_before_tell_returns_and_counted() -> None:
     ref = await running()
-    counted = metrics.ACTOR_MESSAGES_TOTAL.labels("Desk", "Note", "reply").value
+    before = counted(metrics.ACTOR_MESSAGES_TOTAL, "Desk", "Note", "reply")
     ref.tell(Note("a"))
     assert desk_of(ref).notes == ["a"]
     assert await ref.ask(Note("b")) == 2
-    assert metrics.ACTOR_MESSAGES_TOTAL.labels("Desk", "Note", "reply").value == counted + 2
+    assert counted(metrics.ACTOR_MESSAGES_TOTAL, "Desk", "Note", "reply") == before + 2
     assert ref.life.handled == 2
     await ref.stop_and_wait(5.0)
 

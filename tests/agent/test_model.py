@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.figures import counted
 from voyagent.actors import metrics
 from voyagent.actors.agent.assembly import Usage
 from voyagent.actors.agent.messages_api import AnthropicModel
@@ -164,7 +165,7 @@ def test_an_estimate_covers_the_request_and_all_it_may_answer(call_of: MakeCall)
 
 async def test_tokens_and_time_are_counted(rehearsal: Rehearsal, listen: Listen) -> None:
     def tokens(kind: str) -> float:
-        return float(metrics.MODEL_TOKENS_TOTAL.labels("claude-sonnet-5-5", kind).value)
+        return float(counted(metrics.MODEL_TOKENS_TOTAL, "claude-sonnet-5-5", kind))
 
     before = {kind: tokens(kind) for kind in ("input", "output", "cache_read", "cache_write")}
     usage = {"input_tokens": 1, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 4, "output_tokens": 2}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.figures import counted
 from voyagent.actors import metrics
 from voyagent.actors.agent.messages_api import AnthropicModel
 from voyagent.actors.agent.model import Delta, ModelCall, ModelFailed
@@ -23,7 +24,7 @@ MakeCall = Callable[..., ModelCall]
 
 
 def count(outcome: str) -> float:
-    return float(metrics.MODEL_CALLS_TOTAL.labels("claude-sonnet-5-5", outcome).value)
+    return float(counted(metrics.MODEL_CALLS_TOTAL, "claude-sonnet-5-5", outcome))
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 529, 408])

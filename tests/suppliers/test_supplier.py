@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.figures import counted
 from voyagent.actors import metrics, supplier
 from voyagent.actors.clock import ManualClock
 from voyagent.actors.counters import AgencySuppliers, Counter, FrontDesk
@@ -154,7 +155,7 @@ def trouble(code: Any = "transient", **parts: Any) -> SupplierError:
 
 
 def requests(outcome: str) -> float:
-    return float(metrics.SUPPLIER_REQUESTS_TOTAL.labels("fake", outcome).value)
+    return float(counted(metrics.SUPPLIER_REQUESTS_TOTAL, "fake", outcome))
 
 
 def breaker_gauge() -> float:
