@@ -28,6 +28,7 @@ from .supplier import (
     Search,
     SearchHotels,
     ToSupplier,
+    WriteCut,
 )
 from .suppliers.protocols import Capabilities, FlightSupplier, HotelSupplier, SupplierError
 
@@ -58,6 +59,8 @@ class _Way:
         """All that can go wrong on the way is a ``SupplierError``; the limits are the actor's, the slack is ours."""
         try:
             return await self.to.ask(message, within=within + 5)
+        except WriteCut:
+            raise  # the pass ends with the way to the supplier, and is carried on by looking up
         except DeadlineExceeded as late:
             raise SupplierError("timeout", "no answer in time", unclear=writes) from late
         except Unavailable as away:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from ..storage import approvals, pruning, turns, usage
-from . import garbage, log, metrics, session
+from ..storage import approvals, ledger, pruning, turns, usage
+from . import garbage, log, metrics, session, tenant
 from .clock import Clock, Timer
 from .domain.errors import Refusal, Unavailable
 from .metrics import ActorMeter
@@ -103,6 +103,8 @@ class HousekeepingActor(Actor):
         metrics.APPROVALS_PENDING.set(await self.store.ask(approvals.Pending(tenant_id=None)))
         for tenant_id, session_id in due:
             self.root.tell(session.Wake(tenant_id=tenant_id, session_id=session_id))
+        for tenant_id in await self.store.ask(ledger.WithLost(tenant_id=None, now=self.clock.now())):
+            self.root.tell(tenant.SettleWrites(tenant_id=tenant_id))
         over = self.pruning is None or self.pruning.done()
         if over and self.clock.monotonic() >= self.prune_at:
             self.pruning = self.spawn(self._prune(), name="prune")

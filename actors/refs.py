@@ -213,6 +213,7 @@ class Life:
         "at_once",
         "branches",
         "failure",
+        "halt",
         "handled",
         "heir",
         "leaving",
@@ -240,6 +241,8 @@ class Life:
         """Handles an express letter here and now; set while the actor runs."""
         self.branches: Callable[[], dict[str, Any]] | None = None
         """A supervisor's children, as data."""
+        self.halt: Callable[[], None] | None = None
+        """Stops what works below a supervisor, without waiting."""
 
 
 class Ref(pykka.ActorRef["Actor"]):

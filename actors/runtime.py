@@ -358,7 +358,7 @@ class Actor(pykka.Actor):
         life.state = "ended"
         if life.watcher is not None:
             life.watcher(life.failure)
-        life.branches = life.watcher = life.sleeper = life.heir = None
+        life.branches = life.watcher = life.sleeper = life.heir = life.halt = None
         if _was_cancelled():
             raise asyncio.CancelledError
 

@@ -51,6 +51,8 @@ class Child:
     shutdown: float = 5.0
     """Seconds it may take to end before it is cancelled."""
     escalate: bool = False
+    serves: bool = False
+    """Its siblings ask it for work, so it ends after all of them, however old it is."""
 
 
 class Escalated(Exception):
@@ -125,6 +127,7 @@ class Supervisor(Actor):
         self._places: dict[str, _Place] = {}
         self._addresses: dict[str, Address] = {}
         self._life.branches = self._branches
+        self._life.halt = self.halt
         self._since = self.clock.now()
 
     async def child_ended(self, name: str, failure: BaseException | None) -> None:
@@ -364,8 +367,26 @@ class Supervisor(Actor):
         if self._places.get(place.child.name) is place:
             del self._places[place.child.name]
 
+    def halt(self) -> None:
+        """Stop whatever is at work below, without waiting: temporary children here, and theirs further down."""
+        for place in list(self._places.values()):
+            if place.ref is None:
+                continue
+            if place.child.restart is Restart.TEMPORARY:
+                place.ref.stop_soon(unread=False)
+            elif place.ref.life.halt is not None:
+                place.ref.life.halt()
+
+    async def _part(self) -> None:
+        """All work ends before anything is waited for: replies owed and farewells take seconds."""
+        self.halt()
+        await super()._part()
+
     async def _release(self) -> None:
-        """End all children in the reverse of their order, each awaited; peers of one class in a row, together."""
+        """End all children in the reverse of their order, each awaited; peers of one class in a row, together.
+
+        Those that serve the others come last.
+        """
         lives = [place.ref.life for place in self._places.values() if place.ref is not None]
         try:
             for peers in self._in_reverse():
@@ -378,7 +399,8 @@ class Supervisor(Actor):
                 await asyncio.wait(left, timeout=self.farewell)
 
     def _in_reverse(self) -> Iterator[list[_Place]]:
-        places = reversed(list(self._places.values()))
+        newest_first = list(reversed(self._places.values()))
+        places = sorted(newest_first, key=lambda place: place.child.serves)
         for _, peers in itertools.groupby(places, lambda p: p.child.name if p.child.escalate else p.meter.actor):
             yield list(peers)
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol, TypeVar, assert_never
 
 from . import log
 from .clock import Clock, Timer
+from .domain.errors import Unavailable
 from .domain.hotels import HotelOffer, HotelOrder, HotelQuestion
 from .domain.travel import FlightOffer, FlightOrder, FlightQuestion, Passenger
 from .runtime import Actor, Asks, Message
@@ -20,7 +21,7 @@ from .supervisor import Child, Restart
 from .suppliers.house.driver import House
 from .suppliers.house.stays import HouseHotels
 from .suppliers.limits import Limits
-from .suppliers.protocols import Driver, FlightSupplier, HotelSupplier, SupplierError
+from .suppliers.protocols import NO_ANSWER, Driver, FlightSupplier, HotelSupplier, SupplierError
 
 R = TypeVar("R")
 O_co = TypeVar("O_co", FlightOrder, HotelOrder, covariant=True)
@@ -129,8 +130,35 @@ class BookStay(ToSupplier[HotelOrder]):
     key: str
 
 
+class WriteCut(Unavailable):
+    """503 ``agent_runtime_unavailable``: the way to the supplier ended while a write was under way.
+
+    Whoever waits for it gives up its pass: carried on, it looks the write up by its key.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("agent_runtime_unavailable")
+
+
 Flights = Search | Price | Read | Find | Hold | Book
 Stays = SearchHotels | CheckRate | ReadStay | FindStay | BookStay
+
+
+class _Doubt:
+    """Whether a write may have been carried out: known of the whole write, not of its last attempt."""
+
+    def __init__(self) -> None:
+        self.is_open = False
+
+    async def during(self, work: Callable[[], Awaitable[R]]) -> R:
+        """One attempt. Only an answer of the supplier says what it did: a success, or a definite no."""
+        before, self.is_open = self.is_open, True
+        try:
+            done = await work()
+        except SupplierError as no:
+            self.is_open = before or no.unclear or no.supplier_code in NO_ANSWER
+            raise
+        return done
 
 
 class Orders(Driver, Protocol[O_co]):
@@ -213,7 +241,10 @@ class SupplierActor(Actor):
         writing = self.writes.get(key)
         if writing is not None:
             await asyncio.wait({writing})
-        return await self._reading(lambda: driver.find(key))
+        return await self._look_up(driver, key)
+
+    async def _look_up(self, driver: Orders[O_co], key: str) -> O_co | None:
+        return await self.limits.attempts(lambda: driver.find(key), READ_SECONDS, repeat=True, owed=True)
 
     async def _writing(self, driver: Orders[O_co], key: str, work: Callable[[], Awaitable[O_co]]) -> O_co:
         writing: asyncio.Task[O_co] | None = self.writes.get(key)
@@ -223,7 +254,10 @@ class SupplierActor(Actor):
             )
             self.writes[key] = writing
             writing.add_done_callback(lambda done: self._written(key, done))
-        return await asyncio.shield(writing)
+        try:
+            return await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            raise WriteCut from None  # only the end of this actor cancels who waits here
 
     def _written(self, key: str, done: asyncio.Task[Any]) -> None:
         del self.writes[key]
@@ -232,22 +266,31 @@ class SupplierActor(Actor):
             _log.warning("supplier_write_failed", supplier=self.driver.name, key=key, exc_info=failure)
 
     async def _write(self, driver: Orders[O_co], key: str, work: Callable[[], Awaitable[O_co]]) -> O_co:
-        """Write once. No answer is not a no: what became of it is looked up where that can be done."""
-        can = driver.capabilities
+        """Write once. No answer is not a no: what became of it is looked up where that can be done.
+
+        Once an attempt had no definite answer, no later one gives it: each end but success is looked up, and a write
+        that is not found may still come.
+        """
+        can, doubt = driver.capabilities, _Doubt()
         try:
-            return await self.limits.attempts(work, WRITE_SECONDS, repeat=can.honours_keys)
+            return await self.limits.attempts(lambda: doubt.during(work), WRITE_SECONDS, repeat=can.honours_keys)
         except SupplierError as failure:
-            if failure.supplier_code not in ("transient", "timeout"):
+            if not doubt.is_open:
                 raise
             unclear = SupplierError(failure.supplier_code, failure.text, unclear=True)
-            if not can.looks_up:
-                raise unclear from failure
+            cause: Exception = failure
+        except Exception as defect:  # noqa: BLE001  # whatever broke, the supplier may have acted
+            _log.error("supplier_driver_failed", supplier=driver.name, key=key, exc_info=defect)
+            unclear = SupplierError("transient", "the supplier's driver failed", unclear=True)
+            cause = defect
+        if not can.looks_up:
+            raise unclear from cause
         try:
-            found = await self._reading(lambda: driver.find(key))
-        except SupplierError as failure:
+            found = await self._look_up(driver, key)
+        except Exception as failure:
             raise unclear from failure
         if found is None:
-            raise unclear
+            raise unclear from cause
         return found
 
     def _look_later(self) -> None:
@@ -273,6 +316,7 @@ def child(tenant_id: str, name: str, store: Asks, clock: Clock) -> Child:
         ),
         restart=Restart.TRANSIENT,
         shutdown=SupplierActor.farewell + 1,
+        serves=True,
     )
 
 

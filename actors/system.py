@@ -125,6 +125,7 @@ class System:
             clock=clock,
             settings=settings,
             ports=lambda recorder, agency: self._ports(to, recorder, agency),
+            tools=lambda task: self._context(to, task),
             stopping=lambda: self.stopping,
             leading=lambda: self.leading,
             cut_off=self._cut_off,

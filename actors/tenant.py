@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from ..storage import approvals, settings, usage
 from ..storage.idempotency import Encode, Key, Stored
 from . import session, supplier
+from .agent import settling
+from .agent.loop import Task
+from .agent.tools.tool import ToolContext
 from .allowance import Allowance
 from .clock import Timer
 from .domain.approvals import Approval, Decision
 from .domain.audit import Origin
 from .domain.errors import Unavailable
 from .domain.settings import TenantSettings
+from .domain.turns import Call
 from .runtime import Message
 from .supervisor import Child, Restart, Supervisor
 from .world import World
@@ -64,6 +70,11 @@ class ReadBudget(ToTenant[Budget]):
     """What is left of today's tokens, as this moment's limits see it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleWrites(ToTenant[None]):
+    """Look up what became of supplier writes that ended without an outcome, and write it down."""
+
+
 class TenantActor(Supervisor):
     """One agency."""
 
@@ -72,6 +83,7 @@ class TenantActor(Supervisor):
         self.tenant_id = tenant_id
         self.world = world
         self.idle_timer: Timer | None = None
+        self.settling: asyncio.Task[None] | None = None
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
         now = self.clock.now()
@@ -98,6 +110,8 @@ class TenantActor(Supervisor):
                 return self.later(self._resolve(message))
             case Change():
                 return self.later(self._change(message))
+            case SettleWrites():
+                return self._settle_writes()
             case ReadBudget():
                 own = self.allowance
                 return Budget(own.settings.daily_token_budget, own.settled, own.reserved)
@@ -108,6 +122,26 @@ class TenantActor(Supervisor):
         awake = self.child(message.session_id)
         if awake is not None:
             awake.tell(message)
+
+    def _settle_writes(self) -> None:
+        if self.settling is None or self.settling.done():
+            self.settling = self.spawn(
+                settling.settle_writes(self.tenant_id, self.world.store, self.clock, self._tools), name="settling"
+            )
+
+    def _tools(self, call: Call, session_id: str | None) -> ToolContext:
+        own = self.allowance.settings
+        task = Task(
+            tenant_id=self.tenant_id,
+            session_id=session_id or call.turn_id,
+            turn_id=call.turn_id,
+            user_id=call.user_id,
+            settings=own,
+            model_name="",
+            max_tokens=0,
+            approval_ttl=timedelta(0),
+        )
+        return self.world.tools(task)
 
     def _session(self, session_id: str) -> Child:
         return Child(

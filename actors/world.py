@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from .agent.loop import Ports, Recorder
+from .agent.loop import Ports, Recorder, Task
+from .agent.tools.tool import ToolContext
 from .clock import Clock
 from .config import Settings
 from .domain.settings import TenantSettings
@@ -36,6 +37,8 @@ class World:
     clock: Clock
     settings: Settings
     ports: Callable[[Recorder, Agency], Ports]
+    tools: Callable[[Task], ToolContext]
+    """What tools reach the world by, outside of any pass."""
     stopping: Callable[[], bool]
     leading: Callable[[], bool]
     cut_off: Callable[[], None] = lambda: None

@@ -55,7 +55,8 @@ ON CONFLICT (tenant_id, tool_call_id) DO NOTHING RETURNING id
 """
 PERSONS = """
 INSERT INTO booking_passengers (tenant_id, booking_id, passenger_id, position, created_at)
-SELECT $1, $2, person, place, $4 FROM unnest($3::uuid[]) WITH ORDINALITY AS persons (person, place)
+SELECT $1, $2, p.id, min(place), $4 FROM unnest($3::uuid[]) WITH ORDINALITY AS persons (person, place)
+  JOIN passengers p ON p.tenant_id = $1 AND p.id = person GROUP BY p.id
 """
 BY_ID = f"SELECT {COLUMNS} FROM bookings b WHERE b.tenant_id = $1 AND b.id = $2"  # noqa: S608  # our own columns
 BY_CALL = f"SELECT {COLUMNS} FROM bookings b WHERE b.tenant_id = $1 AND b.tool_call_id = $2"  # noqa: S608  # our own columns
@@ -66,14 +67,29 @@ SELECT {COLUMNS} FROM bookings b
 CONFIRM = """
 UPDATE bookings SET status = $3, supplier_ref = $4, locator = $5, cost = $6, currency = $7, hold_expires_at = NULL,
                     data = data || $8
- WHERE tenant_id = $1 AND id = $2 AND status = 'tentative'
+ WHERE tenant_id = $1 AND id = $2 AND (status = 'tentative' OR supplier_ref = $4) RETURNING id
+"""
+BOUGHT_TWICE = """
+INSERT INTO bookings (id, tenant_id, session_id, kind, supplier, supplier_ref, locator, status, offer_id, cost,
+                      currency, data, tool_call_id, created_at)
+SELECT $9, tenant_id, session_id, kind, supplier, $4, $5, $3, offer_id, $6, $7, data || $8, $10, $11
+  FROM bookings WHERE tenant_id = $1 AND id = $2
+ON CONFLICT (tenant_id, tool_call_id) DO NOTHING RETURNING id
+"""
+SAME_PERSONS = """
+INSERT INTO booking_passengers (tenant_id, booking_id, passenger_id, position, created_at)
+SELECT tenant_id, $3, passenger_id, position, $4 FROM booking_passengers WHERE tenant_id = $1 AND booking_id = $2
 """
 TICKETS = "SELECT id, number, status FROM tickets WHERE tenant_id = $1 AND booking_id = $2 ORDER BY number"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record(Command[Booking]):
-    """Enter what a supplier has done for one tool call. The same call's second word changes nothing."""
+    """Enter what a supplier has done for one tool call. The same call's second word changes nothing.
+
+    The supplier has said yes, so nothing it said may break this: persons are those on file, each once, and a cost that
+    no column holds is kept in ``data``.
+    """
 
     id: str
     session_id: str | None
@@ -92,6 +108,7 @@ class Record(Command[Booking]):
     now: datetime
 
     async def run(self, db: Connection) -> Booking:
+        cost, data = _kept(self.cost, self.currency, self.data)
         new_id = await db.fetchval(
             INSERT,
             self.id,
@@ -103,10 +120,10 @@ class Record(Command[Booking]):
             self.locator,
             self.status,
             self.offer_id,
-            self.cost,
+            cost,
             self.currency,
             self.hold_expires_at,
-            self.data,
+            data,
             self.tool_call_id,
             self.now,
         )
@@ -117,29 +134,37 @@ class Record(Command[Booking]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirm(Command[Booking]):
-    """A hold has become a booking. One that has already is answered as it stands."""
+    """A hold has become a booking. One that has already is answered as it stands.
+
+    What was bought of a hold that is none any more, under another reference, is a booking of its own, by its call.
+    """
 
     id: str
+    new_id: str
+    tool_call_id: str
     status: str
     supplier_ref: str
     locator: str | None
     cost: Decimal
     currency: str
     data: Mapping[str, Any]
+    now: datetime
 
     async def run(self, db: Connection) -> Booking:
-        await db.execute(
-            CONFIRM,
-            self.tenant_id,
-            self.id,
-            self.status,
-            self.supplier_ref,
-            self.locator,
-            self.cost,
-            self.currency,
-            self.data,
-        )
-        return _booking(await db.fetchrow(BY_ID, self.tenant_id, self.id))
+        cost, data = _kept(self.cost, self.currency, self.data)
+        said = (self.tenant_id, self.id, self.status, self.supplier_ref, self.locator, cost, self.currency, data)
+        if await db.fetchval(CONFIRM, *said) is not None:
+            return _booking(await db.fetchrow(BY_ID, self.tenant_id, self.id))
+        own = await db.fetchval(BOUGHT_TWICE, *said, self.new_id, self.tool_call_id, self.now)
+        if own is not None:
+            await db.execute(SAME_PERSONS, self.tenant_id, self.id, own, self.now)
+        return _booking(await db.fetchrow(BY_CALL, self.tenant_id, self.tool_call_id))
+
+
+def _kept(cost: Decimal, currency: str, data: Mapping[str, Any]) -> tuple[Decimal, Mapping[str, Any]]:
+    """The cost and the data as they are stored; a cost that does not fit its column stands in the data alone."""
+    price = Money.of(cost, currency)
+    return (cost, data) if price.is_price else (Decimal(0), {**data, "supplier_price": price.text})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

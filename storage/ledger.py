@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..actors.domain import audit as audits
 from ..actors.domain.events import Event
 from ..actors.domain.transcript import tool_result
 from ..actors.domain.turns import GRANT_LIFE, Ask, Call
-from .operations import Operation
+from . import audit
+from .operations import Command, Operation, Query
 from .steps import Line, Step, Written, add_message
 
 if TYPE_CHECKING:
@@ -257,24 +258,111 @@ class Perform(Step[Mapping[str, Any]]):
 
 
 EXECUTING = """
-UPDATE tool_calls SET state = 'executing', driver = $3, started_at = $4 WHERE tenant_id = $1 AND id = $2
+UPDATE tool_calls SET state = 'executing', driver = $3, started_at = $4
+ WHERE tenant_id = $1 AND id = $2 AND state IN ('proposed', 'approved') RETURNING id
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Begin(Step[Mapping[str, Any] | None]):
-    """Before a supplier is asked to act: the ledger says ``executing`` and the audit ``started``.
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Whether a supplier's write may begin.
 
-    Answers None, or why the call may not run.
+    ``refused`` is why not. ``again``: it has begun before, so what became of it is looked up first.
     """
+
+    refused: Mapping[str, Any] | None = None
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin(Step[Begun]):
+    """Before a supplier is asked to act: the ledger says ``executing`` and the audit ``started``, once."""
 
     call: Call
     driver: str
     account: Callable[[], Sequence[audits.Entry]]
 
-    async def run(self, db: Connection) -> Written[Mapping[str, Any] | None]:
+    async def run(self, db: Connection) -> Written[Begun]:
         refused = await objection(db, self.call, self.tenant_id, self.now)
+        if await db.fetchval(IS_EXECUTING, self.tenant_id, self.call.id):
+            return Written(Begun(again=True), ())
         if refused is not None:
-            return Written(refused, ())
+            return Written(Begun(refused), ())
         await db.execute(EXECUTING, self.tenant_id, self.call.id, self.driver, self.now)
-        return await self.write(db, None, (), self.account())
+        return await self.write(db, Begun(), (), self.account())
+
+
+IS_EXECUTING = "SELECT state = 'executing' FROM tool_calls WHERE tenant_id = $1 AND id = $2"
+
+SETTLE_WITHIN = timedelta(hours=24)
+"""How long a write without outcome is looked up; then it is for somebody to ask the supplier."""
+OFTEN_WITHIN = timedelta(minutes=10)
+SELDOM_MINUTES = 15
+
+LOST = """
+ c.driver IS NOT NULL AND c.started_at > $1
+   AND (c.started_at > $2 OR mod(extract(epoch FROM $3::timestamptz - c.started_at)::int / 60, $4::int) = 0)
+   AND (c.state = 'unknown' OR c.state = 'executing' AND NOT EXISTS (
+        SELECT FROM turns t WHERE t.tenant_id = c.tenant_id AND t.id = c.turn_id
+                              AND t.state IN ('queued', 'running', 'waiting')))
+"""
+WITH_LOST = f"SELECT DISTINCT c.tenant_id FROM tool_calls c WHERE c.state IN ('unknown', 'executing') AND {LOST}"  # noqa: S608  # our own words
+
+
+def _within(now: datetime) -> tuple[datetime, datetime, datetime, int]:
+    return now - SETTLE_WITHIN, now - OFTEN_WITHIN, now, SELDOM_MINUTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithLost(Query[list[str]]):
+    """Agencies with supplier writes nobody works on any more and whose outcome is due to be looked up."""
+
+    now: datetime
+
+    async def run(self, db: Connection) -> list[str]:
+        return [row["tenant_id"] for row in await db.fetch(WITH_LOST, *_within(self.now))]
+
+
+LOST_CALLS = f"""
+SELECT c.id, c.turn_id, c.call_id, c.tool, c.desk, c.input, c.effect, c.user_id, c.position, c.state, c.bound,
+       c.approval_id, c.decided_by, c.decided_at, c.error, c.output, c.driver, c.session_id
+  FROM tool_calls c WHERE c.tenant_id = $5 AND c.state IN ('unknown', 'executing') AND {LOST} ORDER BY c.id LIMIT 100
+"""  # noqa: S608  # our own words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost(Query[list[tuple[Call, str | None]]]):
+    """Such writes of one agency, each with its session if that is still there."""
+
+    now: datetime
+
+    async def run(self, db: Connection) -> list[tuple[Call, str | None]]:
+        rows = [dict(row) for row in await db.fetch(LOST_CALLS, *_within(self.now), self.tenant_id)]
+        sessions = [row.pop("session_id") for row in rows]
+        return [(Call(**row), session) for row, session in zip(rows, sessions, strict=True)]
+
+
+LOCK_LOST = "SELECT state FROM tool_calls WHERE tenant_id = $1 AND id = $2 FOR UPDATE"
+SETTLE = "UPDATE tool_calls SET state = $3, output = $4, error = $5, ended_at = $6 WHERE tenant_id = $1 AND id = $2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settle(Command[Mapping[str, Any] | None]):
+    """Write down what a supplier says became of a lost write. None if somebody has done so meanwhile.
+
+    The transcript keeps what was told at the time; ledger, audit and our own tables have the outcome.
+    """
+
+    call: Call
+    record: Operation[dict[str, Any]]
+    now: datetime
+    account: Account
+
+    async def run(self, db: Connection) -> Mapping[str, Any] | None:
+        if await db.fetchval(LOCK_LOST, self.tenant_id, self.call.id) not in ("unknown", "executing"):
+            return None
+        output = await self.record.run(db)
+        error = output.get("error") or output.get("reason")
+        await db.execute(SETTLE, self.tenant_id, self.call.id, verdict(output), output, error, self.now)
+        await audit.append(db, self.account(output))
+        return output

@@ -486,6 +486,7 @@ tool_calls = Table(
     UniqueConstraint("tenant_id", "turn_id", "call_id"),
     UniqueConstraint("tenant_id", "approval_id"),
     Index(None, "tenant_id", "session_id"),
+    _where("ix_tool_calls_unknown", "tenant_id", "started_at", only="state = 'unknown'"),
     _where("ix_tool_calls_unfinished", "tenant_id", "state", only="state IN ('proposed', 'approved', 'executing')"),
     _one_of("effect", ("read", "reversible", "irreversible")),
     _one_of("state", ("proposed", "approved", "executing", "succeeded", "failed", "unknown")),

@@ -6,17 +6,19 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ...storage import ledger
+from ...storage.operations import Operation
 from .. import ids, log, metrics
 from ..domain.audit import Entry
+from ..domain.errors import Refusal, Unavailable
 from ..domain.events import Event
 from ..domain.masking import masked
 from ..domain.turns import Ask, Call
 from ..runtime import ActorFailed
 from .tools.catalogue import CATALOGUE
-from .tools.tool import InputInvalid, Order, Plan, Reading, Tool
+from .tools.tool import InputInvalid, Order, Plan, Reading, Tool, lost
 
 if TYPE_CHECKING:
     from .loop import Pass, Task
@@ -24,6 +26,20 @@ if TYPE_CHECKING:
 _log = log.get(__name__)
 
 Output = Mapping[str, Any]
+
+RECORDING_PAUSES = (0.1, 0.5, 2.0)
+"""Seconds between the attempts at writing down what a supplier has done."""
+
+
+class Whose(Protocol):
+    """Whom an audit entry is about."""
+
+    @property
+    def tenant_id(self) -> str: ...
+    @property
+    def session_id(self) -> str: ...
+    @property
+    def user_id(self) -> str: ...
 
 
 async def settle(work: Pass, call: Call, outcome: Output | None) -> Output:
@@ -35,6 +51,8 @@ async def settle(work: Pass, call: Call, outcome: Output | None) -> Output:
         return await _conclude(work, call, denied)
     tool = CATALOGUE.get(call.tool)
     unfit = _unfit(tool, call)
+    if unfit is not None and call.state == "executing":  # it has begun, so nobody may say that it did not
+        return await _conclude(work, call, lost(f"{call.tool} was under way, and this release cannot look it up"))
     if unfit is not None:
         return await _conclude(work, call, unfit)
     began = work.ports.clock.monotonic()
@@ -134,29 +152,49 @@ async def _perform(work: Pass, tool: Plan[Any], call: Call, given: Any) -> Outpu
 
 async def _order(work: Pass, tool: Order[Any], call: Call, given: Any) -> Output:
     """A supplier's write, in two steps: the intent is stored before the supplier is asked."""
-    task, driver = work.task, await tool.driver(given, call.bound or {}, work.tools)
-    call, refused = replace(call, driver=driver), None
-    if call.state != "executing":
-        refused = await work.ports.recorder.write(
+    task, again = work.task, call.state == "executing"
+    if not again or call.driver is None:
+        call = replace(call, driver=await tool.driver(given, call.bound or {}, work.tools))
+    if not again:
+        begun = await work.ports.recorder.write(
             lambda after, now: ledger.Begin(
                 tenant_id=task.tenant_id,
                 session_id=task.session_id,
                 after=after,
                 now=now,
                 call=call,
-                driver=driver,
+                driver=call.driver or "none",
                 account=lambda: [entry(task, call, now, "started", {}, None)],
             )
         )
-    elif not await tool.repeatable(given, call.bound or {}, work.tools):
-        refused = {"error": f"outcome_unknown: {call.tool} was under way when the service stopped; look it up by hand"}
-    if refused is not None:
-        return await _conclude(work, call, refused)
-    again = call.state == "executing"
+        if begun.refused is not None:
+            return await _conclude(work, call, begun.refused)
+        again = begun.again
     placed = await tool.place(given, call.bound or {}, call.id, work.tools, again=again)
     if isinstance(placed, Mapping):
         return await _conclude(work, call, placed)
-    return await _conclude(work, call, {}, tool.record(given, placed, call, work.tools))
+    return await _enter(work, call, tool.record(given, placed, call, work.tools))
+
+
+async def _enter(work: Pass, call: Call, record: Operation[dict[str, Any]]) -> Output:
+    """Write down what a supplier has done, whatever is in the way of it.
+
+    Where the whole step cannot be written, the booking at least is, and the call stays ``executing``: its turn is
+    carried on, looks it up and comes to its end.
+    """
+    for pause in RECORDING_PAUSES:
+        try:
+            return await _conclude(work, call, {}, record)
+        except Unavailable:
+            raise
+        except Refusal as broken:
+            _log.error("order_not_entered", tool=call.tool, call_id=call.id, refusal=broken.code)
+            await work.ports.clock.sleep(pause)
+    try:
+        await work.ports.store.ask(record)
+    except Refusal as broken:
+        _log.error("booking_not_entered", tool=call.tool, call_id=call.id, refusal=broken.code)
+    raise Unavailable("storage_unavailable")
 
 
 async def _conclude(work: Pass, call: Call, output: Output, record: Any = None) -> Output:
@@ -206,15 +244,20 @@ def _accountant(task: Task, call: Call, now: datetime, *, start: bool) -> Callab
             return [entry(task, call, now, "rejected", output, call.error)]
         if call.driver is None and not start:
             return []
-        ok = ledger.verdict(output) == "succeeded"
-        error = None if ok else str(output.get("error") or output.get("reason") or output.get("error_code"))
-        end = entry(task, call, now, "succeeded" if ok else "failed", output, error)
+        end = outcome(task, call, now, output)
         return [entry(task, call, now, "started", {}, None), end] if start else [end]
 
     return account
 
 
-def entry(task: Task, call: Call, now: datetime, status: Any, output: Output, error: str | None) -> Entry:
+def outcome(task: Whose, call: Call, now: datetime, output: Output) -> Entry:
+    """The audit entry of what came of a call."""
+    ok = ledger.verdict(output) == "succeeded"
+    error = None if ok else str(output.get("error") or output.get("reason") or output.get("error_code"))
+    return entry(task, call, now, "succeeded" if ok else "failed", output, error)
+
+
+def entry(task: Whose, call: Call, now: datetime, status: Any, output: Output, error: str | None) -> Entry:
     """The audit entry of a tool's call."""
     return Entry(
         id=ids.uuid7(),

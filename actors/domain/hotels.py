@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from .money import Money
-from .travel import COUNTRY, Shape, UtcTime
+from .travel import COUNTRY, Shape, UtcTime, Words
 
 Board = Literal["RO", "BB", "HB", "FB", "AI"]
 """Room only, breakfast, half board, full board, all inclusive."""
@@ -46,9 +46,9 @@ class Property(Shape):
     """A hotel, as its supplier names it."""
 
     id: str
-    name: str
-    address: str | None = None
-    city: str
+    name: Words
+    address: Words | None = None
+    city: Words
     country: str = Field(pattern=COUNTRY)
     star_rating: int | None = Field(default=None, ge=1, le=5)
 
@@ -60,11 +60,11 @@ class HotelOffer(Shape):
     supplier: str
     supplier_ref: str
     property: Property
-    room: str
+    room: Words
     board: Board
     price: Money
     is_refundable: bool
-    cancellation: str | None = None
+    cancellation: Words | None = None
     stay: Stay
     expires_at: UtcTime
 
@@ -77,6 +77,6 @@ class HotelOrder(Shape):
     """What a supplier keeps for us: a room, or what became of one."""
 
     supplier: str
-    supplier_ref: str
+    supplier_ref: Words
     status: HotelStatus
     price: Money

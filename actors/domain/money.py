@@ -13,6 +13,9 @@ WHOLE_DIGITS = 18
 DECIMALS = 10
 """The most digits an amount may have on either side of its point; sums of any real number of them stay exact."""
 
+STORED_WHOLE, STORED_DECIMALS = 14, 4
+"""What a column of money holds (NUMERIC(18,4))."""
+
 _EXACT = Context(prec=100, traps=[Inexact, InvalidOperation, Overflow])
 # fmt: off
 _WHOLE = frozenset(
@@ -108,6 +111,11 @@ class Money(BaseModel):
     def in_minor_units(self) -> bool:
         """Whether the amount has no more decimals than its currency has."""
         return self.amount == self.rounded().amount
+
+    @property
+    def is_price(self) -> bool:
+        """Whether something can be bought for it and written down: not negative, and stored as it is."""
+        return 0 <= self.amount < 10**STORED_WHOLE and -_exponent(self.amount.normalize(_EXACT)) <= STORED_DECIMALS
 
     def _same(self, other: Money) -> Decimal:
         if other.currency != self.currency:

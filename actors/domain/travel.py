@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from .audit import canonical
 from .money import Money
@@ -38,6 +38,19 @@ def _to_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
+def tidy(text: object) -> object:
+    """A supplier's words as they can be stored and shown: one line without control signs or halves of a sign.
+
+    What is no text is left to pydantic.
+    """
+    if not isinstance(text, str):
+        return text
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return tidy_name(whole) or "\ufffd"
+
+
+Words = Annotated[str, BeforeValidator(tidy)]
+LOCATOR_LENGTH = 64
 UtcTime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 
 
@@ -236,8 +249,8 @@ class FlightOrder(Shape):
     """What a supplier holds for us: a seat on hold (``tentative``), a booking, or what became of one."""
 
     supplier: str
-    supplier_ref: str
-    locator: str | None = None
+    supplier_ref: Words
+    locator: Annotated[str, BeforeValidator(tidy), AfterValidator(lambda read: read[:LOCATOR_LENGTH])] | None = None
     status: FlightStatus
     price: Money
     hold_expires_at: UtcTime | None = None

@@ -28,33 +28,39 @@ class Limits:
         self._rate = RateLimit(clock)
         self.breaker = Breaker(supplier, clock)
 
-    async def attempts(self, work: Callable[[], Awaitable[R]], seconds: float, *, repeat: bool) -> R:
-        """Do ``work`` within ``seconds`` in all, again after trouble if it may be repeated."""
+    async def attempts(
+        self, work: Callable[[], Awaitable[R]], seconds: float, *, repeat: bool, owed: bool = False
+    ) -> R:
+        """Do ``work`` within ``seconds`` in all, again after trouble if it may be repeated.
+
+        ``owed`` is a look-up of a write nobody knows the outcome of: it is made whatever breaker and rate limit say.
+        """
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(None) as limit:
                 timer = self._clock.call_later(seconds, lambda: limit.reschedule(loop.time()))
                 try:
-                    return await self._with_retries(work, RETRIES if repeat else 0)
+                    return await self._with_retries(work, RETRIES if repeat else 0, owed=owed)
                 finally:
                     timer.cancel()
         except TimeoutError as late:
             raise SupplierError("timeout", f"no answer within {seconds:.0f} s") from late
 
-    async def _with_retries(self, work: Callable[[], Awaitable[R]], retries: int) -> R:
+    async def _with_retries(self, work: Callable[[], Awaitable[R]], retries: int, *, owed: bool) -> R:
         for attempt in range(retries):
             try:
-                return await self._attempt(work)
+                return await self._attempt(work, owed=owed)
             except SupplierError as failure:
                 if failure.supplier_code not in TROUBLE:
                     raise
                 pause = failure.retry_after or 2**attempt * random.uniform(0.1, 0.3)  # noqa: S311 - jitter, no secret
                 await self._clock.sleep(min(pause, LONGEST_RETRY_AFTER))
-        return await self._attempt(work)
+        return await self._attempt(work, owed=owed)
 
-    async def _attempt(self, work: Callable[[], Awaitable[R]]) -> R:
-        await self._rate.turn()
-        trial = self.breaker.admit()
+    async def _attempt(self, work: Callable[[], Awaitable[R]], *, owed: bool) -> R:
+        if not owed:
+            await self._rate.turn()
+        trial = not owed and self.breaker.admit()
         outcome, judge = "permanent", self.breaker.abandoned
         try:
             done = await work()

@@ -27,6 +27,8 @@ Method = Literal["search", "price", "hold", "book", "read", "find", "check_rate"
 
 TROUBLE: frozenset[Code] = frozenset({"rate_limited", "transient", "timeout"})
 """Failures of the supplier rather than answers of it: they count against it, and may pass if one waits."""
+NO_ANSWER: frozenset[Code] = frozenset({"transient", "timeout"})
+"""Ends of a request that leave open whether the supplier has acted."""
 
 
 class SupplierError(Refusal):

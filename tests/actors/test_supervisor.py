@@ -460,6 +460,44 @@ async def test_children_start_in_order_and_stop_in_reverse_each_awaited(clock: M
     assert diary.lines == ["a up", "b up", "c up", "c down", "b down", "a down"]
 
 
+async def test_who_serves_its_siblings_stops_after_all_of_them_however_old(clock: ManualClock, diary: Diary) -> None:
+    def one(name: str, **parts: Any) -> Child:
+        return Child(name, lambda: Worker.start(diary, name), escalate=True, **parts)
+
+    children = (one("a"), one("b", serves=True), one("c"), one("d", serves=True))
+    parent = Parent.start(clock, children)
+    await parent.ask(Ends())
+    for name in "abcd":
+        ref = await parent.ask(Look(name))
+        assert ref is not None
+        await ref.ask(Number())
+    await parent.stop_and_wait(5.0)
+    assert diary.lines[4:] == ["c down", "a down", "d down", "b down"]
+
+
+async def test_what_works_far_below_is_stopped_before_anything_is_waited_for(clock: ManualClock, diary: Diary) -> None:
+    work = Child("work", lambda: Worker.start(diary, "work"), Restart.TEMPORARY)
+    middle = Child("middle", lambda: Parent.start(clock, (work,)))
+    busy = Child("busy", lambda: Worker.start(diary, "busy"), escalate=True)
+    parent = Parent.start(clock, (middle, busy))
+    for name, within in (("busy", parent), ("work", await parent.ask(Look("middle")))):
+        assert within is not None
+        ref = await within.ask(Look(name))
+        assert ref is not None
+        await ref.ask(Number())
+        if name == "busy":
+            ref.tell(Hold())
+    await diary.holding.wait()
+    stopping = asyncio.create_task(parent.stop_and_wait(5.0))
+    async with asyncio.timeout(5):
+        while "work down" not in diary.lines:  # noqa: ASYNC110 - a diary tells nobody
+            await asyncio.sleep(0.01)
+    assert "busy down" not in diary.lines
+    assert not stopping.done()
+    diary.gate.set()
+    await stopping
+
+
 async def test_children_of_a_failed_actor_are_stopped_and_awaited_before_it_starts_again(
     parent: Ref, diary: Diary, clock: ManualClock
 ) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from voyagent.actors.agent.carrying import _unbroken
+from voyagent.actors.agent.carrying import _unbroken, settle
+from voyagent.actors.domain.turns import Call
+from voyagent.storage.ledger import verdict
 
 
 async def begun(work: Any) -> tuple[asyncio.Task[Any], asyncio.Event, list[str]]:
@@ -58,3 +62,34 @@ async def test_an_undisturbed_write_answers_and_its_failure_is_the_pass_s() -> N
 
     with pytest.raises(ValueError, match="no"):
         await _unbroken(SimpleNamespace(abandoned=False), fails())  # type: ignore[arg-type]
+
+
+async def test_a_call_under_way_that_this_release_cannot_read_is_unknown_and_not_failed() -> None:
+    call = Call(
+        id="c-1",
+        turn_id="t-1",
+        call_id="toolu_1",
+        tool="book_flight",
+        desk="ticketing_visa",
+        input={"seat": "12A"},
+        effect="irreversible",
+        user_id="u-1",
+        position=0,
+        driver="house",
+    )
+    for state, expected in (("executing", "unknown"), ("approved", "failed")):
+        for odd in ({}, {"tool": "book_train"}, {"desk": "accounting"}):
+            stored = replace(call, state=state, **odd)  # type: ignore[arg-type]
+            output = await settle(WORK, stored, None)  # type: ignore[arg-type]
+            assert verdict(output) == expected, (state, odd)
+
+
+WORK = SimpleNamespace(
+    ports=SimpleNamespace(recorder=SimpleNamespace(write=lambda make: write(make))),
+    task=SimpleNamespace(tenant_id="a-1", session_id="s-1", user_id="u-1"),
+)
+
+
+async def write(make: Any) -> Any:
+    """Take a step and answer the output it would store."""
+    return make(0, datetime(2026, 11, 23, tzinfo=UTC)).output

@@ -117,10 +117,13 @@ async def test_a_hold_becomes_a_booking_once(agency: AgencyLike, persons: list[s
     call = await agency.call("hold_flight")
     held = await agency.store.ask(record(agency, call, persons, clock, status="tentative", hold_expires_at=until))
 
-    async def confirm(ref: str) -> bookings.Booking:
+    async def confirm(ref: str, by: str) -> bookings.Booking:
         wanted = bookings.Confirm(
             tenant_id=agency.tenant_id,
             id=held.id,
+            new_id=ids.uuid7(),
+            tool_call_id=by,
+            now=clock.now(),
             status="confirmed",
             supplier_ref=ref,
             locator="ABC234",
@@ -130,7 +133,8 @@ async def test_a_hold_becomes_a_booking_once(agency: AgencyLike, persons: list[s
         )
         return await agency.store.ask(wanted)  # type: ignore[no-any-return]
 
-    bought = await confirm("x-2")
+    call, other = await agency.call("book_flight"), await agency.call("book_flight")
+    bought = await confirm("x-2", call)
     assert (bought.id, bought.status, bought.supplier_ref, bought.hold_expires_at) == (
         held.id,
         "confirmed",
@@ -138,7 +142,37 @@ async def test_a_hold_becomes_a_booking_once(agency: AgencyLike, persons: list[s
         None,
     )
     assert bought.data == {"segments": [], "buyer_reference": "PO-1"}
-    assert await confirm("x-3") == bought
+    assert await confirm("x-2", call) == bought
+    twice = await confirm("x-3", other)
+    assert (twice.supplier_ref, twice.passengers, twice.data) == ("x-3", bought.passengers, bought.data)
+    assert twice.id != bought.id, "a supplier that sold a hold twice has sold two bookings"
+    assert await confirm("x-3", other) == twice
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"passengers": "twice"},
+        {"passengers": "unknown"},
+        {"cost": Decimal(10) ** 17},
+        {"cost": Decimal("1.00005")},
+        {"cost": Decimal(-5)},
+        {"session_id": ids.uuid7()},
+        {"offer_id": None, "locator": None},
+        {"status": "schedule_change"},
+    ],
+    ids=str,
+)
+async def test_nothing_a_supplier_confirmed_is_too_odd_to_be_entered(
+    parts: dict[str, Any], agency: AgencyLike, persons: list[str], clock: ManualClock
+) -> None:
+    named = {"twice": [persons[0], persons[0].upper(), persons[1]], "unknown": [*persons, ids.uuid7()]}
+    parts = {name: named.get(value, value) if name == "passengers" else value for name, value in parts.items()}
+    booking = await agency.store.ask(record(agency, await agency.call("book_flight"), persons, clock, **parts))
+    assert booking.passengers == tuple(persons)
+    if "cost" in parts:
+        said = Money.of(parts["cost"], "INR")
+        assert booking.cost == said or booking.data["supplier_price"] == said.text
 
 
 async def test_b61_another_agencys_bookings_are_invisible(

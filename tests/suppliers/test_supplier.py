@@ -19,7 +19,7 @@ from voyagent.actors.domain.hotels import HotelQuestion, Stay
 from voyagent.actors.domain.money import Money
 from voyagent.actors.domain.travel import FlightOffer, FlightOrder, FlightQuestion, Party, Passenger, Segment
 from voyagent.actors.refs import Ref
-from voyagent.actors.supplier import SupplierActor
+from voyagent.actors.supplier import SupplierActor, WriteCut
 from voyagent.actors.suppliers.protocols import Capabilities, SupplierError
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -218,6 +218,89 @@ async def test_b53_a_write_that_is_not_found_afterwards_is_unclear(make: Make, l
     with pytest.raises(SupplierError) as caught:
         await stand.settle(stand.counter.book(OFFER, [ASHA], "k-1"))
     assert (str(caught.value), caught.value.unclear) == ("transient", True)
+
+
+UNCLEAR = (trouble(), trouble("timeout"), trouble("transient", retry_after=0), RuntimeError("a bug"), Unavailable("x"))
+LATER_NOES = (
+    "capability_not_supported",
+    "authentication",
+    "authorization",
+    "rate_limited",
+    "permanent",
+    "validation_failed",
+    "not_found",
+    "conflict",
+)
+
+
+@pytest.mark.parametrize("later", LATER_NOES)
+@pytest.mark.parametrize("acted", [True, False])
+async def test_no_later_answer_denies_what_an_earlier_attempt_may_have_done(
+    later: str, acted: bool, make: Make
+) -> None:
+    def act() -> None:
+        if acted:
+            stand.driver.made["k-1"] = ORDER
+        raise trouble()
+
+    stand = make(act, *[trouble(later)] * (2 if later == "rate_limited" else 1))
+    if acted:
+        assert await stand.settle(stand.counter.book(OFFER, [ASHA], "k-1")) == ORDER
+    else:
+        with pytest.raises(SupplierError) as caught:
+            await stand.settle(stand.counter.book(OFFER, [ASHA], "k-1"))
+        assert caught.value.unclear
+    assert stand.driver.calls[-1] == "find"
+
+
+async def test_a_breaker_that_opens_between_two_attempts_denies_nothing(make: Make) -> None:
+    def act() -> None:
+        stand.driver.made["k-1"] = ORDER
+        raise trouble()
+
+    stand = make(*[trouble()] * 4, trouble("permanent"), act)
+    for _ in range(2):  # three failures, then one more and an answer
+        with pytest.raises(SupplierError):
+            await stand.settle(stand.counter.search(QUESTION))
+    assert breaker_gauge() == 0
+    assert await stand.settle(stand.counter.book(OFFER, [ASHA], "k-1")) == ORDER
+    assert breaker_gauge() == 1
+    assert stand.driver.calls[-2:] == ["book", "find"], "looked up although the breaker is open"
+
+
+@pytest.mark.parametrize("end", UNCLEAR, ids=str)
+@pytest.mark.parametrize("keys", [True, False])
+async def test_every_end_that_is_no_answer_is_looked_up(end: BaseException, keys: bool, make: Make) -> None:
+    def act() -> None:
+        stand.driver.made["k-1"] = ORDER
+        raise end
+
+    is_retried = keys and not isinstance(end, RuntimeError)
+    stand = make(act, *[end] * (2 if is_retried else 0), honours_keys=keys)
+    assert await stand.settle(stand.counter.hold(OFFER, [ASHA], "k-1")) == ORDER
+    other = make(*[end] * 3, honours_keys=keys, looks_up=False)
+    with pytest.raises(SupplierError) as caught:
+        await other.settle(other.counter.hold(OFFER, [ASHA], "k-1"))
+    assert caught.value.unclear
+
+
+async def test_a_write_that_never_reached_the_supplier_is_clearly_not_made(make: Make) -> None:
+    stand = make(*[trouble()] * 5)
+    await open_breaker(stand)
+    asked = len(stand.driver.calls)
+    with pytest.raises(SupplierError) as caught:
+        await stand.counter.book(OFFER, [ASHA], "k-1")
+    assert (str(caught.value), caught.value.unclear, len(stand.driver.calls)) == ("breaker_open", False, asked)
+
+
+async def test_a_write_its_actor_leaves_behind_is_no_outcome_but_an_interruption(make: Make) -> None:
+    stand = make("wait")
+    writing = asyncio.ensure_future(stand.counter.book(OFFER, [ASHA], "k-1"))
+    await stand.driver.arrived.acquire()
+    stand.ref.cancel()
+    with pytest.raises(WriteCut):
+        await asyncio.wait_for(writing, 10)
+    stand.driver.gate.set()
 
 
 async def test_a_no_to_a_write_is_clear(make: Make) -> None:

@@ -11,16 +11,16 @@ from ....storage import bookings, offers
 from ....storage.operations import Operation
 from ... import ids
 from ...domain.travel import FlightOrder
-from .schema import Id, Price
+from .schema import Id, PassengerIds, Price
 from .tool import ALL_TRAVEL, Gate, Objection, Order, Placed, Reply, Then, ToolContext, ToolInput, ToolOutput
-from .trips import Trip, data_of, keep, recorded, seller, standing, travellers
+from .trips import Trip, data_of, keep, payable, recorded, seller, standing, travellers
 
 
 class BookInput(ToolInput):
     """See the fields."""
 
     fare_id: Annotated[Id | None, Field(description="A fare that was found; then passenger_ids are needed")] = None
-    passenger_ids: Annotated[list[Id] | None, Field(min_length=1, description="Everybody the fare is for")] = None
+    passenger_ids: Annotated[PassengerIds | None, Field(description="Everybody the fare is for")] = None
     booking_id: Annotated[Id | None, Field(description="A hold that is to be bought, instead of a fare")] = None
     buyer_reference: Annotated[str, Field(max_length=128)] | None = None
 
@@ -30,8 +30,6 @@ class BookInput(ToolInput):
             raise ValueError("exactly one of fare_id and booking_id is needed")
         if (self.fare_id is None) != (self.passenger_ids is None):
             raise ValueError("passenger_ids are needed with fare_id, and only then")
-        if self.passenger_ids is not None and len(set(self.passenger_ids)) < len(self.passenger_ids):
-            raise ValueError("passenger_ids must differ")
         return self
 
     @property
@@ -48,7 +46,7 @@ class Booked(ToolOutput):
     locator: str | None
     supplier: str
     supplier_ref: str
-    status: Literal["confirmed", "ticketed"]
+    status: Literal["confirmed", "ticketed", "schedule_change", "tentative"]
     price: Price
 
 
@@ -135,6 +133,7 @@ class BookFlight(Order[BookInput]):
         order = await supplier.read(hold.supplier_ref)
         if unchanged and order.price != hold.cost:
             raise Objection("price_changed", f"The supplier now asks {order.price.text}.")
+        payable(order.price)
         return Trip(
             supplier=supplier,
             offer=offer,
@@ -151,17 +150,22 @@ class BookFlight(Order[BookInput]):
         else:
             entered = bookings.Confirm(
                 tenant_id=context.tenant_id,
-                id=(given.booking_id or "").lower(),
+                id=ids.parse_uuid(given.booking_id) or "",
+                new_id=ids.uuid7(),
+                tool_call_id=key,
                 status=order.status,
                 supplier_ref=order.supplier_ref,
                 locator=order.locator,
                 cost=order.price.amount,
                 currency=order.price.currency,
                 data=data_of(order, given.buyer_reference),
+                now=context.now,
             )
         return Placed(Then(tenant_id=context.tenant_id, first=entered, say=self._told))
 
     def _told(self, booking: bookings.Booking) -> Reply:
+        if booking.status in ("cancelled", "failed"):
+            return self.refuse(Objection("supplier_refused", f"The supplier's order is {booking.status}."))
         return self.say(
             booking_id=booking.id,
             locator=booking.locator,

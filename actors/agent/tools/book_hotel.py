@@ -5,30 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from ....storage import bookings
 from ... import ids
 from ...domain.hotels import HotelOrder
 from ...suppliers.protocols import Driver
-from .schema import Id
+from .schema import Id, PassengerIds
 from .stays import Visit, keep, named, seller, standing
 from .tool import ALL_TRAVEL, Gate, Objection, Order, Placed, Reply, Then, ToolContext, ToolInput, ToolOutput
-
-
-def _differ(passenger_ids: list[str]) -> list[str]:
-    if len(set(passenger_ids)) < len(passenger_ids):
-        raise ValueError("passenger_ids must differ")
-    return passenger_ids
+from .trips import payable
 
 
 class StayInput(ToolInput):
     """See the fields."""
 
     rate_key: Id
-    passenger_ids: Annotated[
-        list[Id], Field(min_length=1, description="The guests who are named"), AfterValidator(_differ)
-    ]
+    passenger_ids: Annotated[PassengerIds, Field(description="The guests who are named")]
     buyer_reference: Annotated[str, Field(max_length=128)] | None = None
 
 
@@ -102,6 +95,7 @@ class BookHotel(Order[StayInput]):
         found, offer = await standing(context, given.rate_key)
         if unchanged and offer.price != found.price:
             raise Objection("price_changed", f"The price is now {offer.price.text}; check the rate again.")
+        payable(offer.price)
         guests = await named(context, given.passenger_ids, offer)
         return Visit(supplier=seller(context, offer.supplier, "book"), offer=offer, guests=guests)
 
@@ -124,13 +118,15 @@ class BookHotel(Order[StayInput]):
             cost=order.price.amount,
             currency=order.price.currency,
             hold_expires_at=None,
-            data={name: bound[name] for name in shown} | {"buyer_reference": given.buyer_reference},
-            passengers=[each.lower() for each in given.passenger_ids],
+            data={name: bound.get(name) for name in shown} | {"buyer_reference": given.buyer_reference},
+            passengers=given.passenger_ids,
             now=context.now,
         )
         return Placed(Then(tenant_id=context.tenant_id, first=entered, say=self._told))
 
     def _told(self, booking: bookings.Booking) -> Reply:
+        if booking.status in ("cancelled", "failed"):
+            return self.refuse(Objection("supplier_refused", f"The supplier's order is {booking.status}."))
         return self.say(
             booking_id=booking.id,
             supplier=booking.supplier,

@@ -10,6 +10,7 @@ from ...suppliers.protocols import SupplierError
 from .schema import Id, Moment, Price
 from .stays import keep, standing
 from .tool import Objection, Reading, Reply, ToolContext, ToolInput, ToolOutput
+from .trips import payable
 
 
 class RateInput(ToolInput):
@@ -38,11 +39,12 @@ class CheckHotelRate(Reading[RateInput]):
     Output = Checked
     desks = frozenset({"hotels_holidays"})
     verb = "checked"
-    reasons = frozenset({"capability_not_supported", "offer_not_found", "offer_expired"})
+    reasons = frozenset({"capability_not_supported", "offer_not_found", "offer_expired", "supplier_refused"})
 
     async def look(self, given: RateInput, context: ToolContext) -> Reply:
         try:
             _, offer = await standing(context, given.rate_key)
+            payable(offer.price)
         except Objection as no:
             return self.refuse(no)
         except SupplierError as failure:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from ....storage import bookings
 from ...domain.audit import wire_time
 from ...domain.travel import FlightOrder
-from .schema import Id, Moment, Price
+from .schema import Id, Moment, PassengerIds, Price
 from .tool import Objection, Order, Placed, Reply, Then, ToolContext, ToolInput, ToolOutput
 from .trips import keep, recorded, remembered, seller, standing, travellers
 
@@ -19,13 +19,7 @@ class HoldInput(ToolInput):
     """See the fields."""
 
     fare_id: Id
-    passenger_ids: Annotated[list[Id], Field(min_length=1, description="As many as the fare was searched for")]
-
-    @model_validator(mode="after")
-    def _all_different(self) -> Self:
-        if len(set(self.passenger_ids)) < len(self.passenger_ids):
-            raise ValueError("passenger_ids must differ")
-        return self
+    passenger_ids: Annotated[PassengerIds, Field(description="As many as the fare was searched for")]
 
 
 class Held(ToolOutput):
@@ -34,9 +28,9 @@ class Held(ToolOutput):
     held: Literal[True] = True
     booking_id: str
     locator: str | None
-    status: Literal["tentative"]
+    status: Literal["tentative", "confirmed", "ticketed", "schedule_change"]
     price: Price
-    hold_expires_at: Moment
+    hold_expires_at: Moment | None
 
 
 class HoldFlight(Order[HoldInput]):
@@ -94,6 +88,8 @@ class HoldFlight(Order[HoldInput]):
         return Placed(Then(tenant_id=context.tenant_id, first=entered, say=self._told))
 
     def _told(self, booking: bookings.Booking) -> Reply:
+        if booking.status in ("cancelled", "failed"):
+            return self.refuse(Objection("supplier_refused", f"The supplier's hold is {booking.status}."))
         until = booking.hold_expires_at
         return self.say(
             booking_id=booking.id,

@@ -8,12 +8,15 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema
 
+from ... import ids
 from ...domain.travel import AIRPORT, COUNTRY
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _AMOUNT = re.compile(r"^[0-9]{1,14}(\.[0-9]{1,4})?$", re.ASCII)
+MOST_PERSONS = 100
+"""More than any supplier takes on one order."""
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 
 
@@ -32,6 +35,14 @@ def _amount(value: Any) -> Any:
     return Decimal(value)
 
 
+def _persons(given: list[str]) -> list[str]:
+    """The ids as they are stored: two spellings of one id are one person."""
+    read = [ids.parse_uuid(each) or each for each in given]
+    if len(set(read)) < len(read):
+        raise ValueError("passenger_ids must differ")
+    return read
+
+
 Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
 """``YYYY-MM-DD`` and a day there is."""
 AirportCode = Annotated[str, Field(pattern=AIRPORT, description="IATA code of an airport or a city, e.g. BOM")]
@@ -40,6 +51,8 @@ Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217 code
 Amount = Annotated[Decimal, BeforeValidator(_amount), WithJsonSchema({"type": "string", "pattern": _AMOUNT.pattern})]
 """A decimal string such as ``"45200.00"``: never negative, at most four decimals, and small enough to be stored."""
 Id = Annotated[str, Field(min_length=1, max_length=128)]
+PassengerIds = Annotated[list[Id], Field(min_length=1, max_length=MOST_PERSONS), AfterValidator(_persons)]
+"""Persons on file, each once."""
 Price = Annotated[str, Field(pattern=r"^[A-Z]{3} -?[0-9]+(\.[0-9]+)?$")]
 """``"INR 45200.00"``."""
 Moment = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$")]

@@ -118,7 +118,13 @@ class SearchFlights(Reading[SearchInput]):
         if not asked:
             raise SupplierError("capability_not_supported", "no supplier of flights is set up for this agency")
         answers = await asyncio.gather(*(_search(supplier, question) for supplier in asked))
-        found = [offer for answer in answers if not isinstance(answer, SupplierError) for offer in answer]
+        found = [
+            offer
+            for answer in answers
+            if not isinstance(answer, SupplierError)
+            for offer in answer
+            if offer.price.is_price
+        ]
         failures = [answer for answer in answers if isinstance(answer, SupplierError)]
         if len(failures) == len(answers):
             raise failures[0]

@@ -111,7 +111,13 @@ class SearchHotels(Reading[HotelsInput]):
         failures = [answer for answer in answers if isinstance(answer, SupplierError)]
         if len(failures) == len(answers):
             raise failures[0]
-        found = [offer for answer in answers if not isinstance(answer, SupplierError) for offer in answer]
+        found = [
+            offer
+            for answer in answers
+            if not isinstance(answer, SupplierError)
+            for offer in answer
+            if offer.price.is_price
+        ]
         places = _by_property(offer for offer in found if given.affords(offer.price))
         shown = places[:SHOWN]
         await context.offers.keep(context.tenant_id, [rate for rates in shown for rate in rates[:RATES_SHOWN]])

@@ -217,18 +217,41 @@ class Order(Tool[I]):
         without that might deny what was done.
         """
         if again:
-            try:
-                found = await self.earlier(given, bound, key, context)
-            except SupplierError as failure:
-                return _unknown(failure)
-            if found is not None:
-                return found
+            return await self._resume(given, bound, key, context)
         try:
             return await self.act(given, bound, key, context)
         except Objection as no:
             return self.refuse(no)
         except SupplierError as failure:
             return self.unreached(failure)
+
+    async def _resume(self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext) -> Placed | Reply:
+        """What became of a call cut short; it is made again where the supplier makes it only once.
+
+        Only a look-up that finds nothing says that nothing was done: else a no to the second attempt is no outcome.
+        """
+        supplier = self.counter(await self.driver(given, bound, context), context)
+        try:
+            found = await self.earlier(given, bound, key, context)
+        except SupplierError as failure:
+            return _unknown(failure)
+        if found is not None:
+            return found
+        if supplier is None or not supplier.capabilities.honours_keys:
+            return lost(f"{self.name} was under way when the service stopped; look it up by hand")
+        try:
+            return await self.act(given, bound, key, context)
+        except Objection as no:
+            if supplier.capabilities.looks_up:
+                return self.refuse(no)
+            return lost(f"{self.name} was under way when the service stopped, and now: {no.detail}")
+        except SupplierError as failure:
+            return self.unreached(failure) if supplier.capabilities.looks_up else _unknown(failure)
+
+    def say(self, **values: Any) -> Reply:
+        """The output of what a supplier has done. One that is not what was agreed denies nothing."""
+        told = super().say(**values)
+        return lost("the order is entered; read the booking before it is tried again") if _is_invalid(told) else told
 
     def record(self, given: I, placed: Placed, call: Call, context: ToolContext) -> Operation[Reply]:
         """What is written in the transaction that ends the call; answers the output."""
@@ -238,9 +261,7 @@ class Order(Tool[I]):
     def unreached(self, failure: SupplierError) -> Reply:
         """A supplier's failure as output. Where it may have acted all the same, nobody may call that a failure."""
         if failure.unclear:
-            return {
-                "error": f"outcome_unknown: {failure.text}; the supplier has to be asked before this is tried again"
-            }
+            return _unknown(failure)
         match failure.supplier_code:
             case "capability_not_supported":
                 return self.refuse(Objection(self.unsupported, failure.text))
@@ -256,11 +277,6 @@ class Order(Tool[I]):
     def counter(self, name: str, context: ToolContext) -> Driver | None:
         """The supplier of that name, as this tool needs it."""
         return context.suppliers.named(name)
-
-    async def repeatable(self, given: I, bound: Mapping[str, Any], context: ToolContext) -> bool:
-        """Whether a call found ``executing`` may be placed again with its key: the supplier does it only once."""
-        supplier = self.counter(await self.driver(given, bound, context), context)
-        return supplier is not None and supplier.capabilities.honours_keys
 
     async def weigh(self, given: I, context: ToolContext) -> Gate:
         """As ``check``, with an ``Objection`` for a no. Only gated tools are weighed."""
@@ -279,8 +295,13 @@ def _is_invalid(told: Reply) -> bool:
     return str(told.get("error", "")).startswith(INVALID)
 
 
+def lost(text: str) -> Reply:
+    """The output of a write whose outcome nobody knows: neither a success nor a failure."""
+    return {"error": f"outcome_unknown: {text}"}
+
+
 def _unknown(failure: SupplierError) -> Reply:
-    return {"error": f"outcome_unknown: {failure.text}; the supplier has to be asked before this is tried again"}
+    return lost(f"{failure.text}; the supplier has to be asked before this is tried again")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,7 +93,14 @@ async def standing(context: ToolContext, fare_id: str, *, unchanged: bool = Fals
         raise Objection("offer_not_found", "The supplier no longer offers this fare; search again.") from failure
     if unchanged and offer.price != found.price:
         raise Objection("price_changed", f"The price is now {offer.price.text}; search again.")
+    payable(offer.price)
     return offer
+
+
+def payable(price: Money) -> None:
+    """Object to a price nobody can write down, before anything is bought for it."""
+    if not price.is_price:
+        raise Objection("supplier_refused", f"The supplier's price of {price.text} is none that can be paid.")
 
 
 async def travellers(context: ToolContext, passenger_ids: Sequence[str], party: Party) -> tuple[Passenger, ...]:
@@ -143,7 +150,7 @@ def recorded(
         currency=order.price.currency,
         hold_expires_at=order.hold_expires_at,
         data=data_of(order, buyer_reference),
-        passengers=[each.lower() for each in passenger_ids],
+        passengers=passenger_ids,
         now=context.now,
     )
 

@@ -6,15 +6,17 @@ import asyncio
 import json
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, cast
 
 import pytest
 
 from voyagent.actors import ids
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
-from voyagent.actors.agent.tools.tool import Order, Placed
+from voyagent.actors.agent.tools.tool import InputInvalid, Order, Placed
 from voyagent.actors.domain.audit import canonical
 from voyagent.actors.domain.money import Money
+from voyagent.actors.suppliers.house.driver import House
 from voyagent.actors.suppliers.protocols import SupplierError
 from voyagent.storage.ledger import verdict
 from voyagent.storage.offer_cache import OfferCache
@@ -133,6 +135,69 @@ async def test_no_human_is_asked_for_what_cannot_be_booked(desk: Any) -> None:
     assert await desk.count("offers") == 0
 
 
+SPELLINGS = (str.upper, str.title, lambda key: key[:8].upper() + key[8:])
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("tool", ["book_flight", "hold_flight", "book_hotel"])
+def test_one_person_in_two_spellings_is_one_person(tool: str, spelling: Any) -> None:
+    person = "01a20b55-82b8-7224-a4f3-8780048d6eab"
+    what = {"rate_key": "r"} if tool == "book_hotel" else {"fare_id": "f"}
+    with pytest.raises(InputInvalid, match="passenger_ids must differ"):
+        CATALOGUE[tool].parse({**what, "passenger_ids": [person, spelling(person)]})
+    assert CATALOGUE[tool].parse({**what, "passenger_ids": [spelling(person)]}).passenger_ids == [person]
+
+
+@pytest.mark.parametrize("tool", ["book_flight", "hold_flight"])
+@pytest.mark.parametrize("surcharge", [10**14, 10**17, Decimal("0.00001"), -(10**9)])
+async def test_a_price_that_cannot_be_written_down_is_not_bought_at(tool: str, surcharge: Any, desk: Any) -> None:
+    given = await desk.ready(hold=True)
+    real = await desk.context.offers.find(desk.context.tenant_id, given["fare_id"])
+    odd = real.model_copy(update={"price": real.price + Money.of(surcharge, "INR")})
+    desk.house.surcharge = surcharge
+    await desk.context.offers.keep(desk.context.tenant_id, [odd.model_copy(update={"id": "odd"})])
+    desk.house.price = _as_is
+    given = given | {"fare_id": "odd"}
+    if tool == "book_flight":
+        assert reason(await desk.check(**given)) == "supplier_refused"
+    else:
+        assert reason(await desk.place(tool, **given)) == "supplier_refused"
+    assert await desk.count("house_orders") == 0
+
+
+def able(desk: Any, **abilities: bool) -> None:
+    """The desk's supplier of flights can do this, or cannot."""
+    counter = desk.context.suppliers.named("house")
+    object.__setattr__(counter, "capabilities", replace(House.capabilities, **abilities))
+
+
+async def _as_is(offer: Any) -> Any:
+    return offer
+
+
+@pytest.mark.parametrize("again", [True, False])
+async def test_a_supplier_that_honours_keys_and_cannot_look_up_denies_nothing(again: bool, desk: Any) -> None:
+    """What an earlier attempt has done is not undone by an offer that has expired since."""
+    given = await desk.ready()
+    gate = await desk.gate(**given)
+    await desk.clock.advance(3600)
+    able(desk, looks_up=False)
+    output = await desk.place(bound=gate.bound, again=again, **given)
+    assert verdict(output) == ("unknown" if again else "failed")
+
+
+async def test_a_supplier_without_keys_is_looked_up_and_never_asked_twice(desk: Any) -> None:
+    given = await desk.ready()
+    gate = await desk.gate(**given)
+    able(desk, honours_keys=False)
+    key = await desk.agency.call("book_flight")
+    assert verdict(await desk.place(bound=gate.bound, key=key, again=True, **given)) == "unknown"
+    assert desk.house.bookings == 0
+    assert (await desk.place(bound=gate.bound, key=key, **given))["booked"] is True
+    assert (await desk.place(bound=gate.bound, key=key, again=True, **given))["booked"] is True
+    assert desk.house.bookings == 1
+
+
 async def test_an_expired_fare_is_neither_asked_about_nor_booked(desk: Any) -> None:
     given = await desk.ready()
     gate = await desk.gate(**given)
@@ -192,7 +257,6 @@ async def test_a_call_cut_short_after_the_supplier_acted_is_found_again(desk: An
     assert isinstance(await tool.place(tool.parse(given), gate.bound, key, desk.context), Placed)
     assert await desk.count("bookings") == 0
     await desk.clock.advance(3600)
-    assert await tool.repeatable(tool.parse(given), gate.bound, desk.context)
     assert (await desk.place(bound=gate.bound, key=key, again=True, **given))["booked"] is True
     assert (await desk.count("house_orders"), await desk.count("bookings")) == (1, 1)
 

@@ -77,7 +77,6 @@ async def test_a_hold_cut_short_is_found_again_after_its_fare_has_expired(desk: 
     tool = CATALOGUE["hold_flight"]
     await tool.place(tool.parse(given), {}, key, desk.context)
     await desk.clock.advance(3600)
-    assert await tool.repeatable(tool.parse(given), {}, desk.context)
     held = await desk.place("hold_flight", key=key, again=True, **given)
     assert held["held"] is True
     assert (await desk.count("house_orders"), await desk.count("bookings")) == (1, 1)

@@ -242,7 +242,6 @@ async def test_a_stay_cut_short_after_the_supplier_acted_is_found_again(desk: An
     tool = cast("Order[Any]", CATALOGUE["book_hotel"])
     assert isinstance(await tool.place(tool.parse(given), gate.bound, key, desk.context), Placed)
     await desk.clock.advance(3600)
-    assert await tool.repeatable(tool.parse(given), gate.bound, desk.context)
     assert (await desk.place("book_hotel", bound=gate.bound, key=key, again=True, **given))["booked"] is True
     assert (await desk.count("house_orders"), await desk.count("bookings")) == (1, 1)
 

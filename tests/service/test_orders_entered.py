@@ -1,0 +1,323 @@
+"""What a supplier has confirmed is entered in the end, whatever breaks after its yes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from voyagent.actors import housekeeping
+from voyagent.actors.agent import carrying
+from voyagent.actors.agent.rehearsal import ToolUse, Turn
+from voyagent.actors.metrics import ActorMeter
+from voyagent.actors.root import StopAgencies
+from voyagent.actors.suppliers.house.driver import House
+from voyagent.actors.suppliers.protocols import SupplierError
+from voyagent.storage import ledger
+from voyagent.storage.operations import Query
+
+from .test_approvals import HANDOFF, SEARCH, ask_for_booking, book, kinds, resolve, results
+
+DAY = datetime.now(UTC).date() + timedelta(days=60)
+STAY = {"country": "AE", "city": "Dubai", "check_in": str(DAY), "check_out": str(DAY + timedelta(days=2)), "guests": 1}
+ASHA = ToolUse("upsert_passenger", {"full_name": "Asha Rao", "date_of_birth": "1990-01-02"})
+PATIENCE = 20.0
+
+
+def hold(received: Any) -> Turn:
+    outputs = results(received)
+    fare = next(fare for each in outputs for fare in each.get("fares", ()) if fare["hold_possible"])
+    person = next(each["passenger_id"] for each in outputs if "passenger_id" in each)
+    return Turn(ToolUse("hold_flight", {"fare_id": fare["fare_id"], "passenger_ids": [person]}))
+
+
+def stay(received: Any) -> Turn:
+    outputs = results(received)
+    rate = next(place["rate_keys"][0] for each in outputs for place in each.get("results", ()))
+    person = next(each["passenger_id"] for each in outputs if "passenger_id" in each)
+    return Turn(ToolUse("book_hotel", {"rate_key": rate, "passenger_ids": [person]}))
+
+
+def buy_held(received: Any) -> Turn:
+    held = next(each["booking_id"] for each in results(received) if each.get("held"))
+    return Turn(ToolUse("book_flight", {"booking_id": held}))
+
+
+FLIGHTS = (HANDOFF, Turn(ToolUse("search_flights", SEARCH), ASHA))
+HOTELS = (
+    Turn(ToolUse("handoff", {"domain": "hotels_holidays", "goal": "book"})),
+    Turn(ToolUse("search_hotels", STAY), ASHA),
+)
+DONE = (Turn("Done."),) * 4
+SCRIPTS: dict[str, tuple[Any, ...]] = {
+    "a flight": (*FLIGHTS, book, *DONE),
+    "a hold": (*FLIGHTS, hold, *DONE),
+    "a held flight": (*FLIGHTS, hold, buy_held, *DONE),
+    "a stay": (*HOTELS, stay, *DONE),
+}
+ORDERED = {
+    "a flight": (1, "confirmed"),
+    "a hold": (1, "tentative"),
+    "a held flight": (2, "confirmed"),
+    "a stay": (1, "confirmed"),
+}
+
+
+class Faulty:
+    """A connection on which one statement fails; ``fault`` makes the error."""
+
+    def __init__(self, db: Any, at: int, fault: Callable[[], Exception]) -> None:
+        self.db, self.at, self.fault = db, at, fault
+        self.count = 0
+
+    def __getattr__(self, name: str) -> Any:
+        inner = getattr(self.db, name)
+        if name not in ("execute", "fetch", "fetchrow", "fetchval"):
+            return inner
+
+        async def run(*arguments: Any) -> Any:
+            self.count += 1
+            if self.count == self.at:
+                raise self.fault()
+            return await inner(*arguments)
+
+        return run
+
+
+class Faults:
+    """Breaks the statement ``at`` of the step that enters an order, for so many runs of it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.at, self.times, self.fault = 0, 0, RuntimeError
+        self.seen = 0
+        self.spared: tuple[str, ...] = ()
+        original = ledger.Result.run
+
+        async def run(step: Any, db: Any) -> Any:
+            if step.record is None or not self.times or step.call.tool in self.spared:
+                return await original(step, db)
+            self.times -= 1
+            faulty = Faulty(db, self.at, self.fault)
+            try:
+                return await original(step, faulty)
+            finally:
+                self.seen = max(self.seen, faulty.count)
+
+        monkeypatch.setattr(ledger.Result, "run", run)
+
+
+@pytest.fixture
+def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
+    monkeypatch.setattr(carrying, "RECORDING_PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(housekeeping, "RETRY_SECONDS", 0.05)
+    return Faults(monkeypatch)
+
+
+async def eventually(check: Callable[[], Any]) -> None:
+    """Return when ``check`` answers true."""
+    async with asyncio.timeout(PATIENCE):
+        while not await check():  # noqa: ASYNC110 - the database tells nobody
+            await asyncio.sleep(0.02)
+
+
+async def look(running: Any) -> None:
+    """Housekeeping's minute is over."""
+    running.service.system._cut_off()
+
+
+GOING_ON = """
+SELECT count(*) = 0 FROM tool_calls c JOIN turns t ON t.tenant_id = c.tenant_id AND t.id = c.turn_id
+ WHERE t.state IN ('queued', 'running') OR t.state = 'waiting' AND c.state = 'approved'
+"""
+
+
+async def ordered(asha: Any, running: Any, admin: Any, what: str) -> tuple[str, list[Any]]:
+    """Talk until the order has been made and told, or its turn has ended without; the log."""
+    running.rehearsal.reset()
+    running.rehearsal.play(*SCRIPTS[what])
+    session = await asha.session()
+    events = await asha.say(session, f"please: {what}")
+    for event in events:
+        if event.kind == "approval_request":
+            assert (await resolve(asha, event.data["approval_id"]))[0] == 200
+    await eventually(lambda: admin.value(GOING_ON))
+    return session, await asha.replay(session)
+
+
+LAST = """
+SELECT b.status FROM tool_calls c JOIN bookings b ON b.tenant_id = c.tenant_id
+ WHERE c.state = 'succeeded' AND c.driver = 'house' AND (c.output ->> 'booking_id')::uuid = b.id
+ ORDER BY c.id DESC LIMIT 1
+"""
+OPEN = "SELECT count(*) FROM tool_calls WHERE driver IS NOT NULL AND state <> 'succeeded'"
+
+
+def lock_timed_out() -> Exception:
+    return asyncpg.LockNotAvailableError("canceling statement due to lock timeout")
+
+
+def data_error() -> Exception:
+    return asyncpg.UniqueViolationError("duplicate key value")
+
+
+def connection_gone() -> Exception:
+    return asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+
+
+FAULTS = (data_error, lock_timed_out, connection_gone)
+
+
+@pytest.mark.parametrize("what", SCRIPTS)
+async def test_a_fault_at_any_statement_after_the_yes_loses_no_order(
+    what: str, asha: Any, running: Any, admin: Any, faults: Faults
+) -> None:
+    await admin.execute("UPDATE tenant_settings SET rate_limit_per_minute = 1000")
+    faults.spared = ("hold_flight",) if what == "a held flight" else ()
+    orders, status = ORDERED[what]
+    at = count = 0
+    while at <= faults.seen:
+        at += 1
+        for fault in FAULTS if what == "a flight" else FAULTS[:1]:
+            faults.at, faults.times, faults.fault = at, 1, fault
+            count += 1
+            _, events = await ordered(asha, running, admin, what)
+            assert "error" not in kinds(events), (at, fault, events[-2].data)
+            assert await admin.value("SELECT count(*) FROM house_orders") == count * orders
+            assert await admin.value(LAST) == status
+            assert await admin.value(OPEN) == 0
+    assert at >= 6, "the statements of the step were counted"
+    assert await admin.value("SELECT count(*) FROM bookings") == count
+
+
+@pytest.mark.parametrize("what", SCRIPTS)
+async def test_an_order_that_cannot_be_told_is_entered_and_settled_when_it_can(
+    what: str, asha: Any, running: Any, admin: Any, faults: Faults
+) -> None:
+    """The audit refuses the step for as long as the turn is tried: the booking stands, the ledger follows later."""
+    faults.at, faults.times, faults.fault = 4, 10_000, data_error
+    faults.spared = ("hold_flight",) if what == "a held flight" else ()
+    orders, status = ORDERED[what]
+    session, _ = await ordered(asha, running, admin, what)
+    await eventually(lambda: admin.value("SELECT count(*) > 0 FROM tool_calls WHERE state = 'unknown'"))
+    assert await admin.value("SELECT status FROM bookings") == status
+    assert kinds(await asha.replay(session))[-1] == "final"
+    faults.times = 0
+    await look(running)
+    await eventually(lambda: admin.value(f"SELECT ({OPEN}) = 0"))
+    assert await admin.value("SELECT count(*) FROM house_orders") == orders
+    assert await admin.value("SELECT count(*) FROM bookings") == 1
+    assert await admin.value(LAST) == status
+    audited = "SELECT array_agg(status ORDER BY seq) FROM audit_events WHERE driver = 'house' AND kind = 'book_flight'"
+    if what == "a flight":
+        assert (await admin.value(audited))[-1] == "succeeded"
+
+
+async def test_an_order_whose_answer_is_lost_for_good_is_entered_when_the_supplier_is_back(
+    asha: Any, running: Any, admin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = House.book
+
+    async def lost(*arguments: Any) -> Any:
+        await made(*arguments)
+        raise SupplierError("transient", "the line went dead")
+
+    async def dead(*_: Any) -> Any:
+        raise SupplierError("authentication", "not now")
+
+    monkeypatch.setattr(housekeeping, "RETRY_SECONDS", 0.05)
+    with monkeypatch.context() as patch:
+        patch.setattr(House, "book", lost)
+        patch.setattr(House, "find", dead)
+        session, events = await ordered(asha, running, admin, "a flight")
+    told = next(event.data["tool_output"] for event in reversed(events) if event.kind == "tool_result")
+    assert told["error"].startswith("outcome_unknown: ")
+    assert await admin.value("SELECT count(*) FROM bookings") == 0
+    await look(running)
+    await eventually(lambda: admin.value(f"SELECT ({OPEN}) = 0"))
+    assert await admin.value(LAST) == "confirmed"
+    await look(running)
+    assert await admin.value("SELECT count(*) FROM bookings") == 1
+    assert kinds(await asha.replay(session))[-1] == "final"
+
+
+async def test_stopping_an_agency_leaves_a_write_under_way_to_be_looked_up(
+    asha: Any, running: Any, admin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock of the one process is lost while a supplier works: no turn goes on, and no outcome is made up."""
+    monkeypatch.setattr(housekeeping, "RETRY_SECONDS", 0.05)
+    made, begun, answer = House.book, asyncio.Event(), asyncio.Event()
+
+    async def slow(*arguments: Any) -> Any:
+        begun.set()
+        await answer.wait()
+        return await made(*arguments)
+
+    monkeypatch.setattr(House, "book", slow)
+    session, events = await ask_for_booking(asha, running)
+    approval = next(event.data["approval_id"] for event in events if event.kind == "approval_request")
+    assert (await resolve(asha, approval))[0] == 200
+    await begun.wait()
+    asked = running.rehearsal.count
+    system = running.service.system
+    system.leading = False
+    stopping = asyncio.create_task(system.root.ask(StopAgencies(), within=30.0))
+    async with asyncio.timeout(2):  # before anything is waited for
+        while ActorMeter.of("TurnActor").mailboxes:  # noqa: ASYNC110 - actors tell nobody else of their end
+            await asyncio.sleep(0.01)
+    assert not stopping.done(), "the supplier is given time to answer"
+    answer.set()
+    await stopping
+    assert await admin.value("SELECT state FROM tool_calls WHERE driver IS NOT NULL") == "executing"
+    assert running.rehearsal.count == asked
+    running.rehearsal.play(Turn("It is booked."))
+    system.leading = True
+    system._cut_off()
+    await eventually(lambda: admin.value("SELECT state = 'completed' FROM turns"))
+    assert await admin.value(LAST) == "confirmed"
+    assert await admin.value("SELECT count(*) FROM house_orders") == 1
+    told = [event.data["tool_output"] for event in await asha.replay(session) if event.kind == "tool_result"]
+    assert told[-1]["booked"] is True
+
+
+async def test_a_write_begins_once_in_the_ledger(asha: Any, running: Any, admin: Any) -> None:
+    """Two processes in the seconds around a lost lock: whoever comes second looks up what the first has done."""
+    _, events = await ask_for_booking(asha, running)
+    approval = next(event.data["approval_id"] for event in events if event.kind == "approval_request")
+    running.rehearsal.play(Turn("Done."))
+    await resolve(asha, approval)
+    await eventually(lambda: admin.value("SELECT state = 'completed' FROM turns"))
+    await admin.execute("UPDATE tool_calls SET state = 'approved' WHERE driver IS NOT NULL")
+    row = await admin.db.fetchrow(
+        "SELECT turn_id, id::text AS key, tenant_id::text AS t, session_id::text AS s FROM tool_calls"
+        " WHERE driver IS NOT NULL"
+    )
+    store = running.service.system.storage
+    [call] = [
+        each for each in await store.ask(CallsOf(tenant_id=row["t"], turn_id=row["turn_id"])) if each.id == row["key"]
+    ]
+    last = await admin.value("SELECT max(seq) FROM session_events")
+
+    def begin() -> ledger.Begin:
+        now = datetime.now(UTC)
+        return ledger.Begin(
+            tenant_id=row["t"], session_id=row["s"], after=last, now=now, call=call, driver="house", account=list
+        )
+
+    begun = await asyncio.gather(*(store.ask(begin()) for _ in range(4)))
+    assert sorted(each.reply.again for each in begun) == [False, True, True, True]
+    assert all(each.reply.refused is None for each in begun)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallsOf(Query[Any]):
+    """The ledger's rows of one turn."""
+
+    turn_id: str
+
+    async def run(self, db: Any) -> Any:
+        return await ledger.calls_of(db, self.tenant_id, self.turn_id)
