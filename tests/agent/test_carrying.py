@@ -84,12 +84,12 @@ async def test_a_call_under_way_that_this_release_cannot_read_is_unknown_and_not
             assert verdict(output) == expected, (state, odd)
 
 
-WORK = SimpleNamespace(
-    ports=SimpleNamespace(recorder=SimpleNamespace(write=lambda make: write(make))),
-    task=SimpleNamespace(tenant_id="a-1", session_id="s-1", user_id="u-1"),
-)
-
-
 async def write(make: Any) -> Any:
     """Take a step and answer the output it would store."""
     return make(0, datetime(2026, 11, 23, tzinfo=UTC)).output
+
+
+WORK = SimpleNamespace(
+    ports=SimpleNamespace(recorder=SimpleNamespace(write=write)),
+    task=SimpleNamespace(tenant_id="a-1", session_id="s-1", user_id="u-1"),
+)
