@@ -45,8 +45,8 @@ NEVER = 1e6
 class EventStream(EventSourceResponse):
     """The library's response, for every method, with the charset named and for no cache or proxy to change."""
 
-    def __init__(self, stall_seconds: float) -> None:
-        super().__init__(allow_all_methods=True, send_timeout=stall_seconds, ping_interval=NEVER)
+    def __init__(self) -> None:
+        super().__init__(allow_all_methods=True, ping_interval=NEVER)
         self.headers[hdrs.CONTENT_TYPE] = "text/event-stream; charset=utf-8"
         self.headers[hdrs.CACHE_CONTROL] = "no-store, no-transform"
         del self.headers[hdrs.CONNECTION]  # what becomes of the connection is told by who decides it
@@ -171,7 +171,7 @@ async def serve(
     lifetime: float | None = None,
 ) -> web.StreamResponse:
     """Send the feed until its end, the caller's, the service's or its owner's access's."""
-    response = EventStream(streams.stall_seconds)
+    response = EventStream()
     viewer: Viewer | None = None
     try:
         _narrow(request)

@@ -82,9 +82,16 @@ _NO_MORE = _ENCODER.encode(
 )[1:]
 
 
+_LINE_BREAKS = tuple((sign, f"\\u{ord(sign):04x}") for sign in "\x85\u2028\u2029")
+"""Ends of lines to Unicode, not to the standard of these events: readers there are that take one for the other."""
+
+
 def frame(data: str, seq: int | None = None) -> bytes:
     """A server-sent event of type ``agent_event``; without ``seq`` it has no ``id`` line, so no cursor moves."""
     place = "" if seq is None else f"id: {seq}\n"
+    if not data.isascii():
+        for sign, escaped in _LINE_BREAKS:
+            data = data.replace(sign, escaped)
     return f"{place}event: agent_event\ndata: {data}\n\n".encode()
 
 

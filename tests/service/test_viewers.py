@@ -50,11 +50,11 @@ def unsent(log: EventLog) -> list[int]:
     return [line.get_write_buffer_size() for line in lines if line is not None]
 
 
-async def connect(person: Person, session: str) -> socket.socket:
-    """Open a stream of which nothing will be read."""
+async def connect(person: Person, session: str, buffer: int = 4096) -> socket.socket:
+    """Open a stream of which nothing is read by itself."""
     place = urlsplit(person.url)
     line = socket.socket()
-    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     line.setblocking(False)
     await asyncio.get_running_loop().sock_connect(line, (place.hostname, place.port))
     asked = f"GET /chat/sessions/{session}/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {person.token}\r\n\r\n"
@@ -62,9 +62,9 @@ async def connect(person: Person, session: str) -> socket.socket:
     return line
 
 
-async def watched(person: Person, session: str, count: int) -> list[socket.socket]:
+async def watched(person: Person, session: str, count: int, **more: int) -> list[socket.socket]:
     """Viewers that read nothing, all of them taken in by the service."""
-    lines = [await connect(person, session) for _ in range(count)]
+    lines = [await connect(person, session, **more) for _ in range(count)]
     for line in lines:
         async with asyncio.timeout(10):
             assert (await asyncio.get_running_loop().sock_recv(line, 12)).startswith(b"HTTP/1.1 200")
@@ -122,6 +122,35 @@ async def test_a_viewer_that_takes_nothing_is_dropped_and_finds_the_rest_again(a
         line.close()
     replayed = await asha.replay(session)
     assert [event.raw for event in replayed] == [event.raw for event in stream.events]
+
+
+async def test_a_viewer_that_takes_little_at_a_time_is_not_dropped(
+    asha_of: Person, hasty: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # all of it is one write, which takes many times as long as a viewer may take nothing
+    monkeypatch.setattr("voyagent.actors.eventlog.WRITE_BYTES", len(PIECE) * PIECES)
+    asha, loop = asha_of, asyncio.get_running_loop()
+    session = await asha.session()
+    [line] = await watched(asha, session, 1, buffer=32 * 1024)
+
+    async def take_little() -> None:
+        began = loop.time()
+        while loop.time() - began < 5 * STALL_SECONDS:
+            assert await loop.sock_recv(line, 16 * 1024)
+            await asyncio.sleep(0.05)
+
+    hasty.rehearsal.play(Turn(Text.split(*[PIECE] * PIECES)))
+    stream = await asha.post(session, {"message": "tell me everything"})
+    taking = asyncio.create_task(take_little())
+    await read(stream, PIECE * PIECES)
+    async with asyncio.timeout(30):
+        await taking
+        rest = b""
+        while b'"kind":"final"' not in rest:
+            more = await loop.sock_recv(line, 65536)
+            assert more
+            rest = rest[-100:] + more
+    line.close()
 
 
 @pytest.fixture
