@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import base64
 import os
-import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +17,7 @@ from dotenv import dotenv_values
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from .config_dangers import DANGERS
 from .config_values import (
     DEFAULT_KEY_ID,
     SECRET_BYTES,
@@ -42,9 +42,6 @@ UNPREFIXED = frozenset({"anthropic_api_key", "anthropic_base_url", "sse_replay_b
 """Fields whose variable is their upper-case name alone: names others already know."""
 
 METRICS_TOKEN_CHARACTERS = 16
-PLACEHOLDER = re.compile(rb"change.?me|placeholder|replace|example|your.?(secret|key)|insecure|dummy", re.IGNORECASE)
-DISTINCT_BYTES = 8
-"""A random secret of 32 bytes or hex digits has fewer different ones than this about never; ``aaaa…`` has one."""
 
 Secret = Field(default=None, repr=False)
 
@@ -100,7 +97,9 @@ class Settings(BaseSettings):
     auth_argon2_memory_cost: int = Field(default=102_400, ge=8192)
     auth_argon2_parallelism: int = Field(default=1, ge=1)
     auth_hash_workers: int = Field(default_factory=lambda: min(os.cpu_count() or 1, 4), ge=1, le=64)
-    auth_skip_email_verification: Truth = Field(default_factory=lambda known: bool(known["embedded"]))
+    auth_skip_email_verification: Truth = Field(
+        default_factory=lambda known: known["embedded"] and known["env"] != "production"
+    )
     auth_debug_tokens: Truth = False
     auth_verification_ttl_seconds: int = Field(default=86_400, ge=60)
     auth_password_reset_ttl_seconds: int = Field(default=3600, ge=60)
@@ -243,46 +242,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
 def _dangers(settings: Settings) -> Iterator[str]:
     """Why this may not serve strangers (contract, identity 14)."""
     if settings.production:
-        yield from (f"{variable(field)}: {why}" for field, holds, why in DANGERS if holds(settings))
-
-
-def _guessable(key: bytes) -> bool:
-    return 0 < len(set(key)) < DISTINCT_BYTES or PLACEHOLDER.search(key) is not None
-
-
-Danger = tuple[str, Callable[[Settings], bool], str]
-
-DANGERS: tuple[Danger, ...] = (
-    ("auth_secret", lambda s: not s.signing_keys, "must be set in production, or VOYAGENT_AUTH_SECRETS"),
-    ("auth_secret", lambda s: _guessable((s.auth_secret or "").encode()), "is a placeholder, not a secret"),
-    (
-        "auth_secrets",
-        lambda s: any(_guessable(secret.encode()) for secret in (s.auth_secrets or {}).values()),
-        "holds a placeholder, not a secret",
-    ),
-    ("kms_key", lambda s: not s.kms_key, "must be set in production, or secrets would be stored unsealed"),
-    ("kms_key", lambda s: any(map(_guessable, s.sealing_keys.values())), "holds a placeholder, not a key"),
-    ("auth_debug_tokens", lambda s: s.auth_debug_tokens, "is refused in production: it gives password resets away"),
-    ("guard", lambda s: s.guard == "off", "off is refused in production"),
-    (
-        "smtp_url",
-        lambda s: s.smtp_url is None and not s.auth_skip_email_verification,
-        "must be set in production while addresses are verified",
-    ),
-    ("public_url", lambda s: not s.public_url.startswith("https://"), "must begin with https:// in production"),
-    ("api_cors_origins", lambda s: "*" in s.api_cors_origins, "* is refused in production"),
-    (
-        "trusted_proxies",
-        lambda s: any(network.prefixlen == 0 for network in s.trusted_proxies),
-        "the whole internet is refused in production",
-    ),
-    (
-        "db_migrate_url",
-        lambda s: s.db_url is not None and s.db_migrate_url is None,
-        "must be set in production: the service does not run as the owner of its tables",
-    ),
-)
-"""Field, when it is dangerous, and what to say."""
+        told = {(field, why): None for field, holds, why in DANGERS if holds(settings)}
+        yield from (f"{variable(field)}: {why}" for field, why in told)
 
 
 def _kept(path: Path) -> str:

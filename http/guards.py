@@ -45,7 +45,7 @@ class Guard:
 
 
 class Internal(Guard):
-    """Operators only: the right token from anywhere, or somebody on this machine. Others find nothing here."""
+    """Operators only: the right token, or where none is set somebody on this machine. Others find nothing here."""
 
     needs_token: ClassVar[bool] = True
 
@@ -56,10 +56,12 @@ class Internal(Guard):
     async def admit(self, call: Call) -> None:
         """NotFound ``not found`` for strangers: the route does not betray that it exists."""
         expected = (call.services.settings.metrics_token or "").strip()
-        given = call.request.headers.get(METRICS_TOKEN, "").strip()
-        if expected and compare_digest(given.encode("utf-8", "replace"), expected.encode()):
-            return
-        if not is_direct_loopback(call.request):
+        if not expected:
+            allowed = is_direct_loopback(call.request)
+        else:
+            given = (call.request.headers.get(METRICS_TOKEN, "").strip(), bearer(call) or "")
+            allowed = any(compare_digest(each.encode("utf-8", "replace"), expected.encode()) for each in given)
+        if not allowed:
             raise NotFound("not found")
 
 

@@ -99,7 +99,7 @@ def operation(route: Route) -> Json:
     if route.guard.needs_bearer:
         told["security"] = [{BEARER: []}]
     if route.guard.needs_token:
-        told["security"] = [{METRICS: []}, {}]
+        told["security"] = [{METRICS: []}, {BEARER: []}, {}]
     if route.addition:
         told["x-voyagent-addition"] = True
     return told

@@ -7,16 +7,36 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
+from ..actors import log
 from ..actors.domain.audit import Origin
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
+PROXY_HEADERS = (
+    "Forwarded",
+    "Via",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Port",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Server",
+    "X-Original-Forwarded-For",
+    "X-Real-IP",
+    "X-Client-IP",
+    "X-Cluster-Client-IP",
+    "True-Client-IP",
+    "CF-Connecting-IP",
+)
+"""What proxies add; any of them says that somebody else is behind the socket's other end."""
 MAX_USER_AGENT = 255
 
+_CLIENTS = ("X-Forwarded-For", "Forwarded")
+"""Those that are read, from a trusted one."""
+
+_log = log.get(__name__)
 _FOR = re.compile(r'(?:^|[;\s])for\s*=\s*(?:"([^"]*)"|([^;\s"]*))', re.IGNORECASE)
 
 
@@ -57,18 +77,42 @@ def client(request: web.Request, trusted: Sequence[Network]) -> Address | None:
 
 
 def is_direct_loopback(request: web.Request) -> bool:
-    """Somebody on this machine, not a proxy on it speaking for a stranger."""
+    """Somebody on this machine, not a proxy on it speaking for a stranger, as far as can be told.
+
+    A proxy that adds no header passes the name on it was called by, or speaks HTTP/1.0, as nginx does by itself.
+    """
     peer = socket_peer(request)
-    return peer is not None and peer.is_loopback and not any(name in request.headers for name in PROXY_HEADERS)
+    return (
+        peer is not None
+        and peer.is_loopback
+        and request.version >= HttpVersion11
+        and not any(name in request.headers for name in PROXY_HEADERS)
+        and _names_this_machine(request.headers.get("Host", ""))
+    )
+
+
+def _names_this_machine(host: str) -> bool:
+    if host.partition(":")[0].lower() == "localhost":
+        return True
+    found = address(host)
+    return found is not None and found.is_loopback
 
 
 def origin(request: web.Request, request_id: str, trusted: Sequence[Network]) -> Origin:
     """The request's part of an audit event. The user agent is made storable and cut."""
     peer = client(request, trusted)
+    if peer is not None and (peer.is_loopback or peer.is_private) and any(map(request.headers.__contains__, _CLIENTS)):
+        _say_untrusted(str(peer))
     agent = request.headers.get("User-Agent")
     if agent is not None:
         agent = agent.encode("utf-8", "replace").decode()[:MAX_USER_AGENT]
     return Origin(request_id=request_id, ip=str(peer) if peer is not None else None, user_agent=agent)
+
+
+@lru_cache(maxsize=256)  # once for each
+def _say_untrusted(peer: str) -> None:
+    """Whoever comes through this proxy is one client to us: they share throttles, and one address in the audit."""
+    _log.warning("proxy_not_trusted", peer=peer, mend="name it in VOYAGENT_TRUSTED_PROXIES if it is a proxy of yours")
 
 
 def _hops(request: web.Request) -> Iterator[Address]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from ipaddress import ip_address
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
 
+from ..actors import log
 from ..actors.clock import Clock
 from ..actors.config import Settings
 from ..actors.mail import UNTRIED
@@ -24,6 +26,8 @@ PROCESS = "process"
 """The part of readiness that says whether this process is the one that serves the database."""
 
 BACKLOG = 1024
+
+_log = log.get(__name__)
 
 
 class Service:
@@ -51,6 +55,8 @@ class Service:
             await self._parts.aclose()
             raise
         host, port = runner.addresses[0][:2]
+        if self.settings.production and not self.settings.trusted_proxies and ip_address(host).is_loopback:
+            _log.warning("no_proxy_trusted", mend="a proxy here has to be named in VOYAGENT_TRUSTED_PROXIES")
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def stop(self, grace: float = 0.0) -> None:

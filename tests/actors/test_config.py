@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from voyagent.actors.config import DANGERS, ConfigurationError, Settings, unknown_variables, variable
+from voyagent.actors.config import ConfigurationError, Settings, unknown_variables, variable
+from voyagent.actors.config_dangers import DANGERS
 
 ROOT = Path(__file__).parents[2]
 SECRET = "kJ8s2Lq0vXw5Zr7tYb3nMc6pDf9gHa1e"
@@ -64,6 +65,35 @@ def test_a_safe_production_starts() -> None:
         ({"VOYAGENT_TRUSTED_PROXIES": "::/0"}, "VOYAGENT_TRUSTED_PROXIES"),
         ({"VOYAGENT_METRICS_TOKEN": "short"}, "VOYAGENT_METRICS_TOKEN"),
         ({"VOYAGENT_DB_MIGRATE_URL": ""}, "VOYAGENT_DB_MIGRATE_URL"),
+        ({"VOYAGENT_DB_MIGRATE_URL": "postgresql://voyagent:other@db/voyagent"}, "VOYAGENT_DB_MIGRATE_URL"),
+        ({"VOYAGENT_DB_MIGRATE_URL": "postgresql://owner@db/x?user=voyagent"}, "VOYAGENT_DB_MIGRATE_URL"),
+        ({"VOYAGENT_DB_MIGRATE_URL": "postgresql://%76oyagent@db/voyagent"}, "VOYAGENT_DB_MIGRATE_URL"),
+        ({"VOYAGENT_AUTH_SKIP_EMAIL_VERIFICATION": "1"}, "VOYAGENT_AUTH_SKIP_EMAIL_VERIFICATION"),
+        ({"VOYAGENT_SMTP_URL": "smtp://mail.example.com?tls=off"}, "VOYAGENT_SMTP_URL"),
+        ({"VOYAGENT_SMTP_URL": "smtp://10.0.0.7:25?tls=off"}, "VOYAGENT_SMTP_URL"),
+        ({"VOYAGENT_GUARD": "accounts"}, "VOYAGENT_GUARD"),
+        ({"VOYAGENT_GUARD_FREE_ATTEMPTS": "1000000"}, "VOYAGENT_GUARD_FREE_ATTEMPTS"),
+        ({"VOYAGENT_GUARD_ACCOUNT_FREE_ATTEMPTS": "101"}, "VOYAGENT_GUARD_ACCOUNT_FREE_ATTEMPTS"),
+        ({"VOYAGENT_GUARD_NETWORK_FREE_ATTEMPTS": "1001"}, "VOYAGENT_GUARD_NETWORK_FREE_ATTEMPTS"),
+        ({"VOYAGENT_GUARD_MAX_DELAY_SECONDS": "1"}, "VOYAGENT_GUARD_MAX_DELAY_SECONDS"),
+        ({"VOYAGENT_GUARD_WINDOW_SECONDS": "1"}, "VOYAGENT_GUARD_WINDOW_SECONDS"),
+        (
+            {"VOYAGENT_AUTH_ARGON2_MEMORY_COST": "8192", "VOYAGENT_AUTH_ARGON2_TIME_COST": "9"},
+            "VOYAGENT_AUTH_ARGON2_MEMORY_COST",
+        ),
+        (
+            {"VOYAGENT_AUTH_ARGON2_MEMORY_COST": "20000", "VOYAGENT_AUTH_ARGON2_TIME_COST": "1"},
+            "VOYAGENT_AUTH_ARGON2_TIME_COST",
+        ),
+        ({"VOYAGENT_AUTH_PASSWORD_RESET_TTL_SECONDS": "86401"}, "VOYAGENT_AUTH_PASSWORD_RESET_TTL_SECONDS"),
+        ({"VOYAGENT_TRUSTED_PROXIES": "0.0.0.0/1,128.0.0.0/1"}, "VOYAGENT_TRUSTED_PROXIES"),
+        ({"VOYAGENT_TRUSTED_PROXIES": "2000::/3"}, "VOYAGENT_TRUSTED_PROXIES"),
+        ({"VOYAGENT_API_CORS_ORIGINS": "null"}, "VOYAGENT_API_CORS_ORIGINS"),
+        ({"VOYAGENT_API_CORS_ORIGINS": "https://*.example.com"}, "VOYAGENT_API_CORS_ORIGINS"),
+        ({"VOYAGENT_API_CORS_ORIGINS": "http://desk.example.com"}, "VOYAGENT_API_CORS_ORIGINS"),
+        ({"VOYAGENT_METRICS_TOKEN": "aaaaaaaaaaaaaaaa"}, "VOYAGENT_METRICS_TOKEN"),
+        ({"VOYAGENT_METRICS_TOKEN": "change-me-please-now"}, "VOYAGENT_METRICS_TOKEN"),
+        ({"ANTHROPIC_BASE_URL": "http://models.example.com"}, "ANTHROPIC_BASE_URL"),
     ],
 )
 def test_r1_r59_production_refuses_what_is_unsafe_by_name(change: dict[str, str], named: str) -> None:
@@ -71,8 +101,29 @@ def test_r1_r59_production_refuses_what_is_unsafe_by_name(change: dict[str, str]
     assert [problem.split(":")[0] for problem in problems] == [named]
 
 
-def test_every_danger_is_about_a_setting() -> None:
-    assert {field for field, _, _ in DANGERS} <= set(Settings.model_fields)
+def test_every_danger_is_about_a_setting_and_has_a_case_above() -> None:
+    [marks] = test_r1_r59_production_refuses_what_is_unsafe_by_name.pytestmark  # type: ignore[attr-defined]
+    told = {line for change, _ in marks.args[1] for line in refusal(SAFE | change).splitlines()}
+    told |= set(refusal(EMBEDDED, embedded=True).splitlines())
+    assert {f"{variable(field)}: {why}" for field, _, why in DANGERS} <= told
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"VOYAGENT_SMTP_URL": "smtp://127.0.0.1:25?tls=off"},
+        {"VOYAGENT_SMTP_URL": "smtp://localhost?tls=off"},
+        {"VOYAGENT_SMTP_URL": "smtp://mail.example.com"},
+        {"ANTHROPIC_BASE_URL": "http://[::1]:9000"},
+        {"VOYAGENT_TRUSTED_PROXIES": "10.0.0.0/8, 2400:cb00::/32, 127.0.0.1"},
+        {"VOYAGENT_API_CORS_ORIGINS": "https://desk.example.com,https://b.example.com:8443"},
+        {"VOYAGENT_AUTH_ARGON2_MEMORY_COST": "19456", "VOYAGENT_AUTH_ARGON2_TIME_COST": "2"},
+        {"VOYAGENT_METRICS_TOKEN": "kJ8s2Lq0vXw5Zr7t"},
+    ],
+    ids=lambda change: ", ".join(f"{name}={value}" for name, value in change.items()),
+)
+def test_production_takes_what_is_safe_though_it_looks_alike(change: dict[str, str]) -> None:
+    assert Settings.load(environ=SAFE | change).production
 
 
 def test_production_says_everything_that_is_missing_at_once() -> None:
@@ -80,9 +131,18 @@ def test_production_says_everything_that_is_missing_at_once() -> None:
     assert named == {"VOYAGENT_AUTH_SECRET", "VOYAGENT_KMS_KEY", "VOYAGENT_SMTP_URL", "VOYAGENT_PUBLIC_URL"}
 
 
-def test_production_needs_no_mail_where_addresses_are_not_verified() -> None:
-    environ = SAFE | {"VOYAGENT_SMTP_URL": "", "VOYAGENT_AUTH_SKIP_EMAIL_VERIFICATION": "yes"}
-    assert Settings.load(environ=environ).auth_skip_email_verification
+EMBEDDED = {"VOYAGENT_ENV": "production"}
+
+
+def test_servers_of_its_own_ease_nothing_in_production() -> None:
+    named = {line.split(":")[0] for line in refusal(EMBEDDED, embedded=True).splitlines()}
+    assert named == {
+        "ANTHROPIC_API_KEY",
+        "VOYAGENT_AUTH_SECRET",
+        "VOYAGENT_KMS_KEY",
+        "VOYAGENT_SMTP_URL",
+        "VOYAGENT_PUBLIC_URL",
+    }
 
 
 @pytest.mark.parametrize(

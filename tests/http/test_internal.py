@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from voyagent.actors.root import Tree
+from voyagent.http.peers import PROXY_HEADERS
 from voyagent.http.routes import ROUTES
 
 if TYPE_CHECKING:
@@ -19,6 +20,13 @@ TREE = {"name": "root", "since": datetime(2026, 11, 23, tzinfo=UTC), "children":
 
 
 @pytest.fixture
+async def unguarded(serve: Serve) -> Client:
+    client = await serve()
+    client.root.answers[Tree] = lambda _message: TREE
+    return client
+
+
+@pytest.fixture
 async def guarded(serve: Serve) -> Client:
     client = await serve(metrics_token=TOKEN)
     client.root.answers[Tree] = lambda _message: TREE
@@ -26,16 +34,24 @@ async def guarded(serve: Serve) -> Client:
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_somebody_on_this_machine_may_look(guarded: Client, path: str) -> None:
-    assert (await guarded.send("GET", path)).status == 200
+async def test_without_a_token_somebody_on_this_machine_may_look(unguarded: Client, path: str) -> None:
+    for host in ("localhost", "LOCALHOST:8010", "127.0.0.1:8010", "[::1]:8010"):
+        assert (await unguarded.send("GET", path, headers={"Host": host})).status == 200
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For", "X-Real-IP"])
-async def test_r46_what_a_proxy_passes_on_is_no_loopback(guarded: Client, path: str, header: str) -> None:
-    answer = await guarded.send("GET", path, headers={header: "127.0.0.1"})
+@pytest.mark.parametrize("header", [*PROXY_HEADERS, "Host"])
+async def test_r46_what_a_proxy_passes_on_is_no_loopback(unguarded: Client, path: str, header: str) -> None:
+    answer = await unguarded.send("GET", path, headers={header: "agency.example.com"})
 
     assert (answer.status, answer.json) == (404, {"detail": "not found"})
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_r46_a_proxy_that_adds_nothing_is_known_by_its_protocol(unguarded: Client, path: str) -> None:
+    head, _ = await unguarded.raw(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1:8010\r\nConnection: close\r\n\r\n".encode())
+
+    assert head.split()[1] == b"404"
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -46,6 +62,8 @@ async def test_the_right_token_opens_from_anywhere_and_a_wrong_one_nothing(guard
 
     assert await status(TOKEN) == 200
     assert await status(f"  {TOKEN} ") == 200
+    bearer = {"X-Forwarded-For": "8.8.8.8", "Authorization": f"Bearer {TOKEN}"}
+    assert (await guarded.send("GET", path, headers=bearer)).status == 200
     for wrong in ("", " ", "wrong", TOKEN + "x", TOKEN.upper(), "\u00e9"):
         assert await status(wrong) == 404
 
@@ -56,10 +74,14 @@ async def test_without_a_token_configured_an_empty_one_opens_nothing(client: Cli
     assert (await client.send("GET", "/internal/metrics", headers=headers)).status == 404
 
 
-async def test_a_wrong_token_on_this_machine_is_still_this_machine(guarded: Client) -> None:
-    headers = {"X-Voyagent-Metrics-Token": "wrong"}
-
-    assert (await guarded.send("GET", "/internal/metrics", headers=headers)).status == 200
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "headers", [{}, {"X-Voyagent-Metrics-Token": "wrong"}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}]
+)
+async def test_once_a_token_is_set_it_is_asked_of_everybody(
+    guarded: Client, path: str, headers: dict[str, str]
+) -> None:
+    assert (await guarded.send("GET", path, headers=headers)).status == 404
 
 
 async def test_the_figures_come_in_the_format_that_is_asked_for(client: Client) -> None:
@@ -72,7 +94,7 @@ async def test_the_figures_come_in_the_format_that_is_asked_for(client: Client) 
     assert modern.raw.endswith(b"# EOF\n")
 
 
-async def test_the_tree_is_json_with_times_as_everywhere(guarded: Client) -> None:
-    answer = await guarded.send("GET", "/internal/actors")
+async def test_the_tree_is_json_with_times_as_everywhere(unguarded: Client) -> None:
+    answer = await unguarded.send("GET", "/internal/actors")
 
     assert answer.json == {"name": "root", "since": "2026-11-23T00:00:00.000000Z", "children": []}

@@ -100,9 +100,24 @@ def test_a_unix_socket_has_no_address(peer: Any) -> None:
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"])
 def test_somebody_on_this_machine_is_known_by_the_socket(peer: str) -> None:
-    assert peers.is_direct_loopback(request((peer, 1)))
+    assert peers.is_direct_loopback(request((peer, 1), ("Host", "localhost")))
     for name in peers.PROXY_HEADERS:
-        assert not peers.is_direct_loopback(request((peer, 1), (name, "")))
+        assert not peers.is_direct_loopback(request((peer, 1), ("Host", "localhost"), (name, "")))
+
+
+def test_a_proxy_nobody_trusts_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
+    peers._say_untrusted.cache_clear()
+    for peer, name, trusted in (
+        ("127.0.0.1", "X-Forwarded-For", PROXIES),
+        ("127.0.0.1", "Forwarded", PROXIES),
+        ("192.168.0.7", "X-Forwarded-For", ()),
+        ("10.0.0.1", "X-Forwarded-For", PROXIES),
+        ("127.0.0.2", "X-Request-ID", ()),
+        ("8.8.8.8", "X-Forwarded-For", ()),
+    ):
+        peers.origin(request((peer, 1), (name, "for=1.1.1.1" if name == "Forwarded" else "1.1.1.1")), "r", trusted)
+    told = [line for line in capsys.readouterr().out.splitlines() if "proxy_not_trusted" in line]
+    assert ["127.0.0.1" in told[0], "192.168.0.7" in told[1], len(told)] == [True, True, 2]
 
 
 async def test_the_origin_of_an_act_can_be_stored(client: Client) -> None:
