@@ -141,6 +141,9 @@ class Settings(BaseSettings):
 
     sse_replay_buffer_cap: int = Field(default=200, ge=1, le=10_000)
     sse_stall_seconds: float = Field(default=30, gt=0)
+    sse_streams_per_person: int = Field(default=50, ge=1)
+    sse_streams_per_agency: int = Field(default=500, ge=1)
+    sessions_per_minute: int = Field(default=600, ge=1)
     approval_ttl_seconds: int = Field(default=900, ge=60, le=86_400)
     drain_seconds: float = Field(default=20, ge=0, le=600)
 

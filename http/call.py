@@ -19,6 +19,7 @@ from ..actors.runtime import Asks
 from ..storage.idempotency import Key
 from . import peers
 from .health import Health
+from .quotas import NewSessions, OpenStreams
 from .streams import Streams
 from .trace import Trace
 
@@ -34,6 +35,8 @@ class Services:
     clock: Clock
     health: Health
     streams: Streams
+    open_streams: OpenStreams
+    new_sessions: NewSessions
     leading: Callable[[], bool] = lambda: True
     """Whether this process may serve agencies' work."""
 

@@ -142,11 +142,14 @@ GONE: Final = {**NO_SESSION, 409: ("turn_in_progress",)}
 CANCEL: Final = {**NO_SESSION, 409: ("no_turn_running",)}
 BEFORE: Final = {**NO_SESSION, 422: ("invalid_before",)}
 RESOLVE: Final = {**NO_APPROVAL, 409: ("approval_already_resolved",)}
+BEGIN: Final = {429: ("too_many_sessions",)}
+FOLLOW: Final = {**NO_SESSION, 429: ("too_many_streams",)}
 SEND: Final = {
     **NO_SESSION,
     403: ("api_key_not_allowed",),
     409: ("turn_in_progress", "queue_full"),
     422: ("message_required", "message_too_long"),
+    429: ("too_many_streams",),
     503: ("shutting_down", "agent_runtime_unavailable"),
 }
 PERIOD: Final = {422: ("from must be on or before to", "range_too_long")}
@@ -213,7 +216,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("PATCH", "/tenant-settings", tenant_settings.change, ADMIN, name="patch_tenant_settings", refusals=SETTINGS,
           body=TenantSettingsPatchRequest, reply=TenantSettingsResponse),
 
-    Route("POST", SESSIONS, sessions.create, WRITER, 201, name="create_session", idempotent=True,
+    Route("POST", SESSIONS, sessions.create, WRITER, 201, name="create_session", idempotent=True, refusals=BEGIN,
           body=SessionCreateRequest, body_required=False, reply=SessionCreateResponse),
     Route("GET", SESSIONS, sessions.page, READER, name="list_sessions",
           query=SessionListQuery, reply=SessionListResponse),
@@ -226,7 +229,7 @@ ROUTES: Final[tuple[Route, ...]] = (
           body=SendMessageRequest, media=EVENT_STREAM, headers=CURSOR),
     Route("GET", f"{SESSION}/messages", sessions.transcript, READER, name="list_messages", refusals=BEFORE,
           query=TranscriptQuery, reply=TranscriptResponse, addition=True),
-    Route("GET", f"{SESSION}/events", messages.events, STREAM, name="follow_session", refusals=NO_SESSION,
+    Route("GET", f"{SESSION}/events", messages.events, STREAM, name="follow_session", refusals=FOLLOW,
           query=EventsQuery, media=EVENT_STREAM, headers=CURSOR, addition=True),
     Route("POST", f"{SESSION}/ticket", sessions.ticket, READER, 201, name="stream_ticket", refusals=NO_SESSION,
           reply=TicketResponse, addition=True),

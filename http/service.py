@@ -20,6 +20,7 @@ from ..storage.outbox import OldestUndelivered
 from .app import Runner, make_app
 from .call import Services
 from .health import DATABASE, MAIL, REDIS, Health, Look, Word
+from .quotas import NewSessions, OpenStreams
 from .streams import Streams
 
 PROCESS = "process"
@@ -90,6 +91,10 @@ class Service:
             ),
             leading=lambda: system.leading,
             streams=Streams(self.settings.sse_stall_seconds),
+            open_streams=OpenStreams(
+                per_person=self.settings.sse_streams_per_person, per_agency=self.settings.sse_streams_per_agency
+            ),
+            new_sessions=NewSessions(system.clock, self.settings.sessions_per_minute),
         )
 
     def _standing(self) -> Word:

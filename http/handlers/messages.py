@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import wraps
+
 from aiohttp import web
 
 from ...actors import session
@@ -18,6 +21,21 @@ from .sessions import session_id, who
 GET_STREAM_SECONDS = 3600.0
 
 
+Handler = Callable[[Call], Awaitable[web.StreamResponse | Answer]]
+
+
+def _bounded(handler: Handler) -> Handler:
+    """Count the caller's stream before anything is done; what is refused has had no effect."""
+
+    @wraps(handler)
+    async def hold(call: Call) -> web.StreamResponse | Answer:
+        with call.services.open_streams.hold(call.person):
+            return await handler(call)
+
+    return hold
+
+
+@_bounded
 async def send(call: Call) -> web.StreamResponse:
     """Say something, decide approvals, or follow what goes on; the answer is a stream of events up to ``final``.
 
@@ -54,6 +72,7 @@ async def send(call: Call) -> web.StreamResponse:
     return await _stream(call, feed, watching)
 
 
+@_bounded
 async def events(call: Call) -> web.StreamResponse | Answer:
     """Watch a conversation: replay from a cursor, then live, across turns."""
     query: EventsQuery = call.query

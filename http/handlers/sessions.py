@@ -36,6 +36,7 @@ def who(call: Call) -> session.Who:
 
 async def create(call: Call) -> Answer:
     """Open a conversation."""
+    call.services.new_sessions.count(call.person)
     new, now, store = uuid7(), call.services.clock.now(), call.services.storage
     make = sessions.Create(tenant_id=call.person.tenant_id, session_id=new, user_id=call.person.user_id, now=now)
     if call.idempotency is None:

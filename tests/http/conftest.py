@@ -23,6 +23,7 @@ from voyagent.actors.runtime import Message
 from voyagent.http.app import Runner, make_app
 from voyagent.http.call import Services
 from voyagent.http.health import Health
+from voyagent.http.quotas import NewSessions, OpenStreams
 from voyagent.http.route import Route
 from voyagent.http.routes import ROUTES
 from voyagent.http.streams import Streams
@@ -153,6 +154,8 @@ async def serve(clock: ManualClock) -> AsyncIterator[Serve]:
                 clock=clock,
                 health=health or Health(clock, standing=lambda: "ok"),
                 streams=Streams(stall_seconds=30),
+                open_streams=OpenStreams(per_person=50, per_agency=500),
+                new_sessions=NewSessions(clock, 600),
             )
             runner = Runner(make_app(services, routes))
             await runner.setup()

@@ -29,6 +29,7 @@ from voyagent.actors.storage import StorageActor
 from voyagent.http.app import make_app
 from voyagent.http.call import Services
 from voyagent.http.health import Health
+from voyagent.http.quotas import NewSessions, OpenStreams
 from voyagent.http.streams import Streams
 from voyagent.http.wire import shared
 from voyagent.storage.accounts import AddMember
@@ -108,6 +109,8 @@ async def desk(database: Database | None, **changes: Any) -> AsyncIterator[Desk]
         clock=clock,
         health=Health(clock, standing=lambda: "ok"),
         streams=Streams(stall_seconds=30),
+        open_streams=OpenStreams(per_person=50, per_agency=500),
+        new_sessions=NewSessions(clock, 600),
     )
     db = None if database is None else await asyncpg.connect(database.admin_url)
     async with TestClient(TestServer(make_app(services))) as client:

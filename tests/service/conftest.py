@@ -195,6 +195,8 @@ def settings_for(database: Any, redis_url: str, rehearsal: tuple[Rehearsal, str]
             "VOYAGENT_AUTH_ARGON2_TIME_COST": "1",
             "VOYAGENT_SUPPLIERS": "house",
             "VOYAGENT_DRAIN_SECONDS": "0",
+            "VOYAGENT_SSE_STREAMS_PER_PERSON": "2000",
+            "VOYAGENT_SSE_STREAMS_PER_AGENCY": "2000",
             "ANTHROPIC_API_KEY": KEY,
             "ANTHROPIC_BASE_URL": rehearsal[1],
             **overrides,
