@@ -1,4 +1,4 @@
-"""``make bench``: figures of the service on this machine, one JSON line each, in under four minutes.
+"""``make bench``: figures of the service on this machine, one JSON line each, in under five minutes.
 
 The service, the model and the clients are processes of their own, as in life, so on two cores they share what there is.
 ``python tests/bench/run.py forwarding fan_out`` measures only what is named; ``FIGURES`` has the names.
@@ -25,6 +25,7 @@ from typing import Any
 import asyncpg
 from clients import Target, crowd, hammer, percentile, rounded
 from processes import Part, allow_many_connections, part, whole_service
+from shapes import BODIES, heads, post
 
 from voyagent.actors.agent.rehearsal import KEY
 from voyagent.storage import migrate
@@ -42,6 +43,9 @@ SESSIONS = 400
 REPLAYS = 200
 SIGN_INS = (20, 50)
 GUESSES = 40
+STALL_SIZES = (1_000, 16_000, 250_000, 1_000_000)
+STALL_ROUNDS = 3
+HEAD_SIZE = 16_000
 
 
 @dataclass(slots=True)
@@ -415,6 +419,23 @@ async def _felt(running: Part, seconds: float) -> tuple[float, float]:
     return percentile(late, 0.99), percentile(times, 0.99) * 1000
 
 
+async def stalls(bench: Bench) -> None:
+    """How long one public request may hold everybody else up, by its size and shape: the worst of its kind."""
+    async with bench.service() as (running, _agency):
+        target = Target(running.url)
+        for size in STALL_SIZES:
+            named = [(name, post("/auth/sign-up", make(size))) for name, make in BODIES.items()]
+            if size <= HEAD_SIZE:
+                named += heads(size)
+            for name, request in named:
+                worst = []
+                for _ in range(STALL_ROUNDS):
+                    await running.do("lag_begin")
+                    await _answered(target, request)
+                    worst.append(max(await running.do("lag_end"), default=0.0))
+                report("loop held by one request", shape=name, bytes=size, ms=statistics.median(worst), goal_ms=10)
+
+
 async def starts(bench: Bench) -> None:
     """From the command line to a ready service: on an empty folder, on a used one, and after a kill."""
     folder = bench.folder / "whole"
@@ -455,6 +476,7 @@ FIGURES: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "memory": memory,
     "passwords": passwords,
     "guesses": guesses,
+    "stalls": stalls,
     "starts": starts,
 }
 
