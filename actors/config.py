@@ -36,6 +36,7 @@ from .config_values import (
     Words,
     sealing_key,
 )
+from .domain.turns import MAX_ROUNDS
 
 PREFIX = "VOYAGENT_"
 UNPREFIXED = frozenset({"anthropic_api_key", "anthropic_base_url", "sse_replay_buffer_cap"})
@@ -136,6 +137,7 @@ class Settings(BaseSettings):
         "claude-sonnet-4-5",
     )
     agent_max_tokens: int = Field(default=4096, ge=64, le=16_384)
+    agent_max_rounds: int = Field(default=MAX_ROUNDS, ge=4, le=64)
     model_prices: Prices = Field(default_factory=dict)
     suppliers: Words = Field(default_factory=lambda known: ("house",) if known["embedded"] else ())
 

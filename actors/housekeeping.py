@@ -96,9 +96,8 @@ class HousekeepingActor(Actor):
         self.timer = self.clock.call_later(seconds, self._again)
 
     async def _look(self) -> None:
-        if not self.settled:
-            await self.store.ask(usage.SettleAbandoned(tenant_id=None))
-            self.settled = True
+        await self.store.ask(usage.SettleAbandoned(tenant_id=None, at_start=not self.settled))
+        self.settled = True
         due = await self.store.ask(turns.Unfinished(tenant_id=None, now=self.clock.now()))
         metrics.APPROVALS_PENDING.set(await self.store.ask(approvals.Pending(tenant_id=None)))
         for tenant_id, session_id in due:

@@ -149,6 +149,7 @@ class Passes:
             settings=own,
             model_name=chosen or settings.agent_model,
             max_tokens=settings.agent_max_tokens,
+            max_rounds=settings.agent_max_rounds,
             approval_ttl=timedelta(seconds=settings.approval_ttl_seconds),
             again=again,
         )

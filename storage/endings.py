@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ..actors import ids
 from ..actors.domain import audit as audits
 from ..actors.domain.events import Event
 from ..actors.domain.turns import Call, TurnState
@@ -57,7 +58,33 @@ class Closing:
 
 Close = Callable[[Call, datetime], Closing]
 
-STATE = "SELECT state FROM turns WHERE tenant_id = $1 AND session_id = $2 AND id = $3 FOR UPDATE"
+
+@dataclass(frozen=True, slots=True)
+class RideAlong:
+    """Words that came with decisions, and who said them: for the resumed pass, behind the results."""
+
+    text: str
+    user_id: str
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> RideAlong | None:
+        """As ``approvals.Decide`` has kept them with the turn."""
+        return cls(kept["ride"], kept["user_id"]) if "ride" in kept else None
+
+
+KEPT_THROUGH = "kept_through"
+"""In a turn's ``step``: the event up to which all words told are in the transcript."""
+
+STATE = "SELECT state, input, step FROM turns WHERE tenant_id = $1 AND session_id = $2 AND id = $3 FOR UPDATE"
+
+TOLD = """
+SELECT string_agg(frame::jsonb ->> 'text', '' ORDER BY seq) FROM session_events
+ WHERE tenant_id = $1 AND session_id = $2 AND turn_id = $3 AND kind = 'text_delta' AND seq > $4
+"""
+
+KEPT = """
+UPDATE turns SET step = coalesce(step, '{}'::jsonb) || $3, input = $4 WHERE tenant_id = $1 AND id = $2
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +95,8 @@ class End(Step[str]):
     ``partial`` are words already told of an answer that broke off; they are kept. ``close`` ends each call nothing was
     told of, as the transaction finds it; approvals nobody has decided are withdrawn by ``user_id`` for ``reason``.
     With ``spare`` a turn that has such calls waits instead of failing: what a human decides of them still counts.
+    Where the turn is over for good, words the log has and the transcript lacks are kept, and so are words of a person
+    that came with a decision and wait to be said.
     """
 
     turn_id: str
@@ -83,12 +112,10 @@ class End(Step[str]):
     spent: Spent | None = None
 
     async def run(self, db: Connection) -> Written[str]:
-        found = await db.fetchval(STATE, self.tenant_id, self.session_id, self.turn_id)
-        if found != "running":
-            return Written(str(found), ())
-        if self.partial and self.partial_id is not None:
-            words = Line("assistant", [{"type": "text", "text": self.partial}])
-            await add_message(db, self, self.partial_id, self.turn_id, words)
+        turn = await db.fetchrow(STATE, self.tenant_id, self.session_id, self.turn_id)
+        if turn is None or turn["state"] != "running":
+            return Written("None" if turn is None else str(turn["state"]), ())
+        await self._keep_words(db, turn)
         ending, closings = self.ending, []
         calls = [] if self.close is None else await ledger.calls_of(db, self.tenant_id, self.turn_id)
         untold = [call for call in calls if not call.told]
@@ -96,12 +123,33 @@ class End(Step[str]):
             ending = replace(ending, state="waiting")
         elif self.close is not None:
             closings = [await self._close(db, call, self.close(call, self.now)) for call in untold]
+        waits = ending.state == "waiting"
+        await self._keep_place(db, turn, None if waits else RideAlong.of(turn["input"] or {}))
         if self.spent is not None:
             await settle(db, self.tenant_id, self.spent)
         await end_turn(db, self, self.turn_id, ending)
         events = [event for closing in closings for event in closing.events]
         entries = [entry for closing in closings for entry in closing.entries]
         return await self.write(db, str(ending.state), [*events, *self.events], [*entries, *self.entries])
+
+    async def _keep_words(self, db: Connection, turn: Mapping[str, Any]) -> None:
+        """Words of an answer that broke off: those of this pass, else those the log has of one that is lost."""
+        told = self.partial
+        if told is None and self.close is not None:
+            since = (turn["step"] or {}).get(KEPT_THROUGH, 0)
+            told = await db.fetchval(TOLD, self.tenant_id, self.session_id, self.turn_id, since)
+        if told and self.partial_id is not None:
+            words = Line("assistant", [{"type": "text", "text": told}])
+            await add_message(db, self, self.partial_id, self.turn_id, words)
+
+    async def _keep_place(self, db: Connection, turn: Mapping[str, Any], along: RideAlong | None) -> None:
+        """Note that the transcript has everything; words that still wait are said, for the next turn's model."""
+        left = turn["input"] or {}
+        if along is not None:
+            line = Line("user", [{"type": "text", "text": along.text}], user_id=along.user_id)
+            await add_message(db, self, ids.uuid7(), self.turn_id, line)
+            left = {}
+        await db.execute(KEPT, self.tenant_id, self.turn_id, {KEPT_THROUGH: self.after}, left)
 
     async def _close(self, db: Connection, call: Call, closing: Closing) -> Closing:
         message_id, block = closing.unanswered

@@ -6,19 +6,22 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..actors.domain import audit as audits
 from ..actors.domain.events import Event
+from ..actors.domain.transcript import OUTPUT_LIMIT
 from ..actors.domain.turns import Ask, Call, LoopState, Message
 from . import idempotency, ledger
-from .endings import Ending, end_turn
+from .endings import KEPT_THROUGH, Ending, RideAlong, end_turn
 from .model_calls import Spent, settle
 from .operations import Query, Snapshot
 from .steps import Line, Step, Written, add_message
 
 if TYPE_CHECKING:
     from .engine import Connection
+
+NO_PLACE = 2**31 - 1
 
 NAME_SESSION = """
 UPDATE sessions SET title = $3 WHERE tenant_id = $1 AND id = $2 AND title IS NULL
@@ -212,7 +215,9 @@ class Ride(Step[None]):
         return await self.write(db, None, ())
 
 
-KEEP_STATE = "UPDATE turns SET step = $3, desk = $4, attempts = 1 WHERE tenant_id = $1 AND id = $2"
+KEEP_STATE = """
+UPDATE turns SET step = coalesce(step, '{}'::jsonb) || $3, desk = $4, attempts = 1 WHERE tenant_id = $1 AND id = $2
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +253,8 @@ class Answer(Step[int]):
         state = self.state
         if state.brief is not None and state.brief_after < 0:
             state = LoopState(desk=state.desk, brief=state.brief, brief_after=place, handoffs=state.handoffs)
-        await db.execute(KEEP_STATE, self.tenant_id, self.turn_id, state.plain(), state.desk)
+        kept = state.plain() | {KEPT_THROUGH: self.after + len(self.events)}
+        await db.execute(KEEP_STATE, self.tenant_id, self.turn_id, kept, state.desk)
         if self.spent is not None:
             await settle(db, self.tenant_id, self.spent)
         if self.ending is not None:
@@ -268,24 +274,22 @@ class Goon(Step[None]):
         return await self.write(db, None, ())
 
 
-@dataclass(frozen=True, slots=True)
-class RideAlong:
-    """Words that came with decisions, and who said them: for the resumed pass, behind the results."""
+class Spoken(NamedTuple):
+    """That somebody spoke: the message's role and its place."""
 
-    text: str
-    user_id: str
-
-    @classmethod
-    def of(cls, kept: Mapping[str, Any]) -> RideAlong | None:
-        """As ``approvals.Decide`` has kept them with the turn."""
-        return cls(kept["ride"], kept["user_id"]) if "ride" in kept else None
+    role: str
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True)
 class PassContext:
-    """All a pass needs to begin or to be carried on."""
+    """All a pass needs to begin or to be carried on.
+
+    ``messages`` are the newest of the session, from a user's message on; ``own`` tells of all of this turn's.
+    """
 
     messages: tuple[Message, ...]
+    own: tuple[Spoken, ...]
     calls: tuple[Call, ...]
     pending: Mapping[str, str]
     state: LoopState
@@ -296,10 +300,20 @@ class PassContext:
     user_active: bool
 
 
+SIZES = """
+SELECT sequence, role, (2 * octet_length(said) - char_length(said)) / 3 AS tokens
+  FROM (SELECT sequence, role, content::text AS said FROM messages
+         WHERE tenant_id = $1 AND session_id = $2 AND sequence < $3 ORDER BY sequence DESC LIMIT $4) newest
+ ORDER BY sequence DESC
+"""
+"""The estimate is `transcript.tokens`."""
 MESSAGES = """
 SELECT id, sequence, turn_id, role, content, user_id, created_at FROM messages
- WHERE tenant_id = $1 AND session_id = $2 ORDER BY sequence
+ WHERE tenant_id = $1 AND session_id = $2 AND sequence >= $3 ORDER BY sequence
 """
+OWN = "SELECT role, sequence FROM messages WHERE tenant_id = $1 AND turn_id = $2 ORDER BY sequence"
+FIRST_LOOK = 128
+"""Messages whose sizes are read at first; four times as many each time they are not enough."""
 TURN = "SELECT step, input, pass_no, ran_ms, user_id FROM turns WHERE tenant_id = $1 AND session_id = $2 AND id = $3"
 PENDING = """
 SELECT c.call_id, c.approval_id FROM tool_calls c
@@ -313,13 +327,19 @@ USER_ACTIVE = "SELECT is_active AND role <> 'viewer' FROM users WHERE tenant_id 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadPass(Snapshot[PassContext]):
-    """Read the transcript, this turn's calls, what waits for a decision, and where the loop stood."""
+    """Read the transcript's end, this turn's calls, what waits for a decision, and where the loop stood.
+
+    ``room`` is how many tokens of the transcript are wanted at most; the newest exchange is read in any case.
+    """
 
     session_id: str
     turn_id: str
+    room: int
 
     async def run(self, db: Connection) -> PassContext:
-        messages = await db.fetch(MESSAGES, self.tenant_id, self.session_id)
+        first = await self._first(db)
+        messages = await db.fetch(MESSAGES, self.tenant_id, self.session_id, first)
+        own = await db.fetch(OWN, self.tenant_id, self.turn_id)
         turn = await db.fetchrow(TURN, self.tenant_id, self.session_id, self.turn_id)
         calls = await ledger.calls_of(db, self.tenant_id, self.turn_id)
         pending = await db.fetch(PENDING, self.tenant_id, self.session_id)
@@ -327,6 +347,7 @@ class LoadPass(Snapshot[PassContext]):
         active = await db.fetchval(USER_ACTIVE, self.tenant_id, turn["user_id"])
         return PassContext(
             messages=tuple(Message(**row) for row in messages),
+            own=tuple(Spoken(*row) for row in own),
             calls=calls,
             pending={row["call_id"]: row["approval_id"] for row in pending},
             state=LoopState.from_plain(turn["step"]),
@@ -336,6 +357,20 @@ class LoadPass(Snapshot[PassContext]):
             cut=newest is not None and newest["kind"] == "text_delta" and newest["turn_id"] == self.turn_id,
             user_active=bool(active),
         )
+
+    async def _first(self, db: Connection) -> int:
+        """The place of the user's message from which on there is room for everything."""
+        left, before, count = self.room, NO_PLACE, FIRST_LOOK
+        first: int | None = None
+        while sizes := await db.fetch(SIZES, self.tenant_id, self.session_id, before, count):
+            for row in sizes:
+                left -= row["tokens"] if row["role"] != "tool" else min(row["tokens"], OUTPUT_LIMIT)
+                if row["role"] == "user":
+                    if left < 0 and first is not None:
+                        return first
+                    first = row["sequence"]
+            before, count = sizes[-1]["sequence"], count * 4
+        return first or 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,16 +45,21 @@ class Read(Snapshot[Used]):
 
 
 SETTLE_ABANDONED = """
-UPDATE model_calls SET state = 'settled', outcome = 'estimated' WHERE state = 'started'
+UPDATE model_calls m SET state = 'settled', outcome = 'estimated'
+ WHERE m.state = 'started'
+   AND ($1 OR NOT EXISTS (SELECT FROM turns t WHERE t.tenant_id = m.tenant_id AND t.id = m.turn_id
+                                                AND t.state = 'running'))
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettleAbandoned(Command[None]):
-    """At start: model calls nobody settled are paid at their estimates."""
+    """Model calls nobody settled are paid at their estimates: those without a running turn, ``at_start`` all."""
+
+    at_start: bool = False
 
     async def run(self, db: Connection) -> None:
-        await db.execute(SETTLE_ABANDONED)
+        await db.execute(SETTLE_ABANDONED, self.at_start)
 
 
 BY_DAY = """

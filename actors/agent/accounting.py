@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from ...storage import model_calls
 from .. import ids, log, metrics
@@ -35,33 +34,62 @@ def cost_of(price: ModelPrice, usage: Usage) -> Decimal:
 Prices = Mapping[str, ModelPrice]
 
 
-@dataclass(slots=True)
 class Spending:
-    """One model call's reservation, from before the call to its settlement."""
+    """One model call's reservation, from before the call to its settlement.
 
-    ports: Ports
-    task: Task
-    id: str
-    model: str
-    reserved: int
-    began: float
-    refused: str | None = None
-    usage: Usage | None = None
-    outcome: str = "failed"
-    _settled: bool = field(default=False)
+    A context: whatever ends the call, what was reserved for it is given back and what it took is counted.
+    """
+
+    def __init__(self, task: Task, ports: Ports, call: ModelCall) -> None:
+        self.task = task
+        self.ports = ports
+        self.id = ids.uuid7()
+        self.model = call.model
+        self.estimate = call.estimate()
+        self.began = ports.clock.monotonic()
+        self.usage: Usage | None = None
+        self.outcome = "failed"
+        self._reserved = 0
+
+    def reserve(self) -> str | None:
+        """Set the estimate aside, or say why the call may not be made."""
+        refused = self.ports.allowance.reserve(self.estimate)
+        self._reserved = self.estimate if refused is None else 0
+        return refused
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finish(None, "failed")
+
+    async def write_down(self, pass_no: int, desk: str | None) -> None:
+        """Store the call as started, at its estimate."""
+        begin = model_calls.Begin(
+            tenant_id=self.task.tenant_id,
+            id=self.id,
+            session_id=self.task.session_id,
+            turn_id=self.task.turn_id,
+            pass_no=pass_no,
+            desk=desk,
+            model=self.model,
+            estimate=self.estimate,
+            now=self.ports.clock.now(),
+        )
+        await self.ports.store.ask(begin)
 
     def seen(self, usage: Usage) -> None:
         """What the model has stated so far: all that is known of a call that is cut off."""
         self.usage = usage
 
     def finish(self, usage: Usage | None, outcome: str) -> None:
-        """The call is over; the reservation becomes what was used."""
-        if self._settled or self.refused is not None:
+        """The call is over; the reservation becomes what was used. Only the first end counts."""
+        if not self._reserved:
             return
-        self._settled = True
+        reserved, self._reserved = self._reserved, 0
         self.usage, self.outcome = usage or self.usage, outcome
         used = 0 if self.usage is None else self.usage.total
-        self.ports.allowance.settle(self.reserved, used)
+        self.ports.allowance.settle(reserved, used)
 
     def spent(self) -> model_calls.Spent:
         """As the ledger of model calls keeps it."""
@@ -85,26 +113,3 @@ class Spending:
             cost_usd=cost,
             duration_ms=int((self.ports.clock.monotonic() - self.began) * 1000),
         )
-
-
-async def begin(task: Task, ports: Ports, call: ModelCall, pass_no: int, desk: str | None) -> Spending:
-    """Reserve the estimate and write the call down as started. ``refused`` says why it may not be made."""
-    tokens = call.estimate()
-    spending = Spending(ports, task, ids.uuid7(), call.model, tokens, ports.clock.monotonic())
-    spending.refused = ports.allowance.reserve(tokens)
-    if spending.refused is not None:
-        return spending
-    await ports.store.ask(
-        model_calls.Begin(
-            tenant_id=task.tenant_id,
-            id=spending.id,
-            session_id=task.session_id,
-            turn_id=task.turn_id,
-            pass_no=pass_no,
-            desk=desk,
-            model=call.model,
-            estimate=tokens,
-            now=ports.clock.now(),
-        )
-    )
-    return spending

@@ -11,8 +11,15 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from .. import ids
+from ..domain import blocks
+
 LARGEST_ANSWER = 4 * 1024 * 1024
 """Characters of one answer; 16,384 tokens of output, the most one may ask for, are a fiftieth of it."""
+
+
+MOST_TOKENS = 1_000_000_000
+"""A figure above it is none: no model reads as much."""
 
 
 class Broken(Exception):
@@ -46,6 +53,20 @@ class Usage:
         return self.input + self.output + self.cache_read + self.cache_write
 
 
+EVENTS = frozenset(
+    {
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+        "error",
+    }
+)
+"""Events that are read. Others, a proxy's or a later API's, are passed by whatever they carry."""
+
+
 @dataclass(slots=True)
 class _Block:
     """A content block as the API opened it, and the pieces that followed."""
@@ -55,23 +76,37 @@ class _Block:
     partial_json: list[str] = field(default_factory=list)
     thinking: list[str] = field(default_factory=list)
     citations: list[Any] = field(default_factory=list)
-    signature: str | None = None
+    signature: list[str] = field(default_factory=list)
+    half: str = ""
+    """The first half of a character of which the second comes with the next words."""
 
-    def finished(self) -> dict[str, Any]:
-        """The block as a later request may send it back; raises `Broken` if a tool's input is no JSON object."""
-        block = dict(self.start)
-        match block["type"]:
+    def finished(self) -> tuple[dict[str, Any], str | None]:
+        """The block as a later request may send it back, and what is wrong with a call's input."""
+        start, kind = self.start, self.start["type"]
+        match kind:
             case "text":
-                block["text"] = "".join(self.text)
-                if self.citations:
-                    block["citations"] = [*(block.get("citations") or []), *self.citations]
+                text: dict[str, Any] = {"type": kind, "text": "".join(self.text)}
+                return (text | {"citations": self.citations} if self.citations else text), None
             case "thinking":
-                block["thinking"] = _word(block.get("thinking", "")) + "".join(self.thinking)
-                if self.signature is not None:
-                    block["signature"] = self.signature
+                thought = _word(_text(start.get("thinking")) + "".join(self.thinking))
+                signature = _word(_text(start.get("signature")) + "".join(self.signature))
+                return {"type": kind, "thinking": thought, "signature": signature}, None
             case "tool_use":
-                block["input"] = _tool_input(block, "".join(self.partial_json))
-        return block
+                given, flaw = _tool_input(start, "".join(self.partial_json))
+                name, call = blocks.tool_name(start.get("name")), start.get("id")
+                own = call if blocks.sound_id(call) else f"call_{ids.uuid7()}"
+                return {"type": kind, "id": own, "name": name, "input": given}, flaw
+        return ({"type": kind} if blocks.too_deep(start) else storable(start)), None
+
+    @property
+    def worth_keeping(self) -> bool:
+        """Not an empty text, nor a thought the API would not take back."""
+        match self.start["type"]:
+            case "text":
+                return bool(self.text)
+            case "thinking":
+                return bool(self.signature or self.start.get("signature"))
+        return True
 
 
 class Assembly:
@@ -88,10 +123,11 @@ class Assembly:
         self._blocks: dict[int, _Block] = {}
         self._open: set[int] = set()
         self._size = 0
+        self._kept: list[tuple[dict[str, Any], str | None]] | None = None
 
     def take(self, name: str | None, data: str) -> str:
         """The words this event brings, untouched; empty for most events. Raises `Broken`."""
-        if name == "ping" or not data:
+        if self.complete or not data or (name is not None and name not in EVENTS):
             return ""
         event = _object(data, name)
         try:
@@ -100,20 +136,18 @@ class Assembly:
             raise Broken(f"malformed {event.get('type')!r} event") from error
 
     def _take(self, event: dict[str, Any]) -> str:
-        if self.complete:
-            return ""
         match event["type"]:
             case "message_start":
-                self._begin(event["message"])
+                self._begin(event.get("message"))
             case "content_block_start":
                 return self._open_block(event["index"], event["content_block"])
             case "content_block_delta":
                 return self._grow(event["index"], event["delta"])
             case "content_block_stop":
-                self._open.remove(event["index"])
+                return self._close_block(event["index"])
             case "message_delta":
-                self._note_usage(event["usage"])
-                self.stop_reason = event["delta"]["stop_reason"] or self.stop_reason
+                self._note_usage(event.get("usage"))
+                self._note_reason(event.get("delta"))
             case "message_stop":
                 self._end()
             case "error":
@@ -121,21 +155,26 @@ class Assembly:
                 raise Broken(f"error event {error.get('type')!r}", str(error.get("type")))
         return ""
 
-    def _begin(self, message: dict[str, Any]) -> None:
+    def _begin(self, message: object) -> None:
         if self.usage is not None:
             raise Broken("a second message in one stream")
         self.usage = Usage()
-        self._note_usage(message["usage"])
+        self._note_usage(message.get("usage") if isinstance(message, dict) else None)
 
-    def _note_usage(self, stated: dict[str, Any]) -> None:
-        """Figures are totals, not additions; an absent one leaves the earlier one standing."""
-        known = self._begun()
+    def _note_usage(self, stated: object) -> None:
+        """Figures are totals, not additions; one that is absent or no figure leaves the earlier one standing."""
+        known, given = self._begun(), stated if isinstance(stated, dict) else {}
         self.usage = Usage(
-            input=_count(stated.get("input_tokens"), known.input),
-            output=_count(stated.get("output_tokens"), known.output),
-            cache_read=_count(stated.get("cache_read_input_tokens"), known.cache_read),
-            cache_write=_count(stated.get("cache_creation_input_tokens"), known.cache_write),
+            input=_count(given.get("input_tokens"), known.input),
+            output=_count(given.get("output_tokens"), known.output),
+            cache_read=_count(given.get("cache_read_input_tokens"), known.cache_read),
+            cache_write=_count(given.get("cache_creation_input_tokens"), known.cache_write),
         )
+
+    def _note_reason(self, delta: object) -> None:
+        reason = delta.get("stop_reason") if isinstance(delta, dict) else None
+        if isinstance(reason, str) and reason:
+            self.stop_reason = reason
 
     def _begun(self) -> Usage:
         if self.usage is None:
@@ -149,7 +188,14 @@ class Assembly:
         block = _Block({**start, "type": _word(start["type"])})
         self._blocks[index] = block
         self._open.add(index)
-        return self._add(block.text, start["text"]) if start["type"] == "text" else ""
+        return self._speak(block, _text(start.get("text"))) if start["type"] == "text" else ""
+
+    def _close_block(self, index: int) -> str:
+        """A block's end; half a character that stayed alone is one that cannot be read."""
+        self._open.remove(index)
+        block = self._blocks[index]
+        alone, block.half = block.half, ""
+        return self._add(block.text, _word(alone))
 
     def _grow(self, index: int, delta: dict[str, Any]) -> str:
         if index not in self._open:
@@ -157,40 +203,57 @@ class Assembly:
         block = self._blocks[index]
         match delta["type"]:
             case "text_delta":
-                return self._add(block.text, delta["text"]) if block.start["type"] == "text" else ""
+                return self._speak(block, _given(delta["text"])) if block.start["type"] == "text" else ""
             case "input_json_delta":
-                self._add(block.partial_json, delta["partial_json"])
+                self._add(block.partial_json, _given(delta["partial_json"]))
             case "thinking_delta":
-                self._add(block.thinking, delta["thinking"])
+                self._add(block.thinking, _given(delta["thinking"]))
             case "signature_delta":
-                block.signature = (block.signature or "") + _word(delta["signature"])
-            case "citations_delta":
+                self._add(block.signature, _given(delta["signature"]))
+            case "citations_delta" if not blocks.too_deep(delta["citation"]):
                 block.citations.append(storable(delta["citation"]))
         return ""
 
-    def _add(self, pieces: list[str], piece: object) -> str:
-        word = _word(piece)
-        self._size += len(word)
+    def _speak(self, block: _Block, piece: str) -> str:
+        """Words that are told at once, but for a last half of a character, which waits for its other half."""
+        said = block.half + piece
+        whole = said[:-1] if said and "\ud800" <= said[-1] <= "\udbff" else said
+        block.half = said[len(whole) :]
+        return self._add(block.text, _word(whole))
+
+    def _add(self, pieces: list[str], piece: str) -> str:
+        self._size += len(piece)
         if self._size > LARGEST_ANSWER:
             raise Broken("an answer without end")
-        if word:
-            pieces.append(word)
-        return word
+        if piece:
+            pieces.append(piece)
+        return piece
 
     def _end(self) -> None:
+        self._begun()
         if self._open:
             raise Broken("the message ended inside a block")
-        if self.stop_reason is None:
-            raise Broken("the message ended without a reason")
         self.complete = True
 
+    @property
+    def ended_by(self) -> str:
+        """Why the model stopped; where nobody said so, what its answer speaks for."""
+        calls = any(block.start["type"] == "tool_use" for block in self._blocks.values())
+        return self.stop_reason or ("tool_use" if calls else "end_turn")
+
     def blocks(self) -> list[dict[str, Any]]:
-        """The whole answer's blocks as the API sent them, without empty texts, which it would refuse to read back."""
-        finished = [self._blocks[index].finished() for index in sorted(self._blocks)]
-        calls = [block["id"] for block in finished if block["type"] == "tool_use"]
-        if len(set(calls)) != len(calls):
-            raise Broken("two tool calls with one id")
-        return [block for block in finished if block["type"] != "text" or block["text"]]
+        """The whole answer's blocks, fit to be stored and to be sent again."""
+        return [block for block, _ in self._finished()]
+
+    def flaws(self) -> dict[int, str]:
+        """What is wrong with the input of a call, by the call's place among the blocks."""
+        return {place: flaw for place, (_, flaw) in enumerate(self._finished()) if flaw is not None}
+
+    def _finished(self) -> list[tuple[dict[str, Any], str | None]]:
+        if self._kept is None:
+            known = (self._blocks[index] for index in sorted(self._blocks))
+            self._kept = [block.finished() for block in known if block.worth_keeping]
+        return self._kept
 
     def words(self) -> list[dict[str, Any]]:
         """What was said so far, as text blocks fit for a transcript; nothing half-written, no tool call."""
@@ -209,9 +272,8 @@ def storable(value: Any) -> Any:
     return value
 
 
-def _word(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("text expected")
+def _word(said: object) -> str:
+    value = _given(said)
     if "\0" in value:
         value = value.replace("\0", "\ufffd")
     try:
@@ -221,11 +283,20 @@ def _word(value: object) -> str:
     return value
 
 
+def _given(text: object) -> str:
+    if not isinstance(text, str):
+        raise TypeError("text expected")
+    return text
+
+
+def _text(given: object) -> str:
+    """Text as it came; an absent one is empty."""
+    return "" if given is None else _given(given)
+
+
 def _count(stated: object, known: int) -> int:
-    if stated is None:
+    if isinstance(stated, bool) or not isinstance(stated, int) or not 0 <= stated <= MOST_TOKENS:
         return known
-    if isinstance(stated, bool) or not isinstance(stated, int) or stated < 0:
-        raise ValueError("a count of tokens expected")
     return stated
 
 
@@ -240,16 +311,18 @@ def _object(data: str, name: str | None) -> dict[str, Any]:
     return event
 
 
-def _tool_input(block: dict[str, Any], written: str) -> dict[str, Any]:
+def _tool_input(start: dict[str, Any], written: str) -> tuple[dict[str, Any], str | None]:
+    """A call's input, and what is wrong with it: then it is empty, and the model is told."""
     try:
-        given = _json(written) if written else block.get("input", {})
-        named = bool(_word(block["id"]) and _word(block["name"]))
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise Broken("a tool call that cannot be read") from error
-    if not named or not isinstance(given, dict):
-        raise Broken("a tool call without a name, or with an input that is no object")
+        given = _json(_word(written)) if written.strip() else start.get("input") or {}
+    except (ValueError, RecursionError):
+        return {}, "it is no JSON"
+    if not isinstance(given, dict):
+        return {}, "it is no object"
+    if blocks.too_deep(given):
+        return {}, f"it is nested deeper than {blocks.DEEPEST} levels"
     cleaned: dict[str, Any] = storable(given)
-    return cleaned
+    return cleaned, None
 
 
 def _json(text: str) -> Any:

@@ -27,6 +27,11 @@ _log = log.get(__name__)
 
 Output = Mapping[str, Any]
 
+NOT_PERMITTED: Output = {
+    "error": "permission_denied",
+    "detail": "The person who asked for this may not act any more.",
+}
+
 RECORDING_PAUSES = (0.1, 0.5, 2.0)
 """Seconds between the attempts at writing down what a supplier has done."""
 
@@ -47,6 +52,8 @@ async def settle(work: Pass, call: Call, outcome: Output | None) -> Output:
     if outcome is not None:
         return await _conclude(work, call, outcome)
     denied = denial(call)
+    if denied is None and not work.user_active and call.state != "executing":
+        denied = NOT_PERMITTED
     if denied is not None:
         return await _conclude(work, call, denied)
     tool = CATALOGUE.get(call.tool)
@@ -124,6 +131,8 @@ async def _guarded(call: Call, reading: Any) -> Output:
     """A reading's output; its failure is the model's to hear about, its cause the log's."""
     try:
         output: Output = await reading
+    except Unavailable as refused:
+        return {"error": f"transient: {refused.code}"}
     except ActorFailed as failure:
         _log.error("tool_failed", tool=call.tool, exc_info=failure)
         return {"error": "internal_error: the tool failed"}
@@ -242,6 +251,8 @@ def _accountant(task: Task, call: Call, now: datetime, *, start: bool) -> Callab
             return []
         if call.state == "failed":
             return [entry(task, call, now, "rejected", output, call.error)]
+        if output.get("error") == NOT_PERMITTED["error"]:
+            return [entry(task, call, now, "rejected", output, "permission_denied")]
         if call.driver is None and not start:
             return []
         end = outcome(task, call, now, output)

@@ -31,7 +31,7 @@ def ending(
     over = state in ("failed", "cancelled")
     why = "cancelled" if state == "cancelled" else (error or "failed").partition(":")[0]
     partial_id, partial = ids.uuid7(), "".join(work.partial) or None
-    spent = None if work.spending is None or work.spending.refused is not None else work.spending.spent()
+    spent = None if work.spending is None else work.spending.spent()
     return lambda after, now: endings.End(
         tenant_id=task.tenant_id,
         session_id=task.session_id,

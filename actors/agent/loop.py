@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -18,28 +17,19 @@ from ...storage import endings, turns
 from ...storage.steps import Step
 from .. import ids, log, metrics
 from ..clock import Clock
-from ..domain import transcript
-from ..domain.approvals import approval_id
 from ..domain.audit import Author
 from ..domain.events import Event
 from ..domain.masking import hidden
 from ..domain.settings import TenantSettings
-from ..domain.turns import CALLS_PER_PASS, Ask, Brief, Call, CallState, LoopState, Message
+from ..domain.turns import MAX_ROUNDS, Call, CallState, LoopState
 from ..runtime import Asks
-from . import accounting, carrying, closing
-from .desks import DESKS, ORCHESTRATOR_TOOLS, SPECIALISTS
-from .model import Answer, Delta, Model, ModelCall, ModelFailed
-from .prompts import brief_for, system_prompt
-from .tools.catalogue import for_desk
-from .tools.tool import Gate, InputInvalid, Order, Plan, Tool, ToolContext
+from . import accounting, asking, carrying, closing, orchestration, proposing
+from .asking import Broken
+from .model import Answer, Model
+from .tools.tool import ToolContext
 
 R = TypeVar("R")
 _log = log.get(__name__)
-
-DESK_NAMES = frozenset(desk.name for desk in SPECIALISTS)
-
-CONTEXT_CHARACTERS = 400_000
-"""What a model is given of a transcript: about half of a window of 200,000 tokens."""
 
 
 class Recorder(Protocol):
@@ -80,6 +70,7 @@ class Task:
     model_name: str
     max_tokens: int
     approval_ttl: timedelta
+    max_rounds: int = MAX_ROUNDS
     again: bool = False
 
 
@@ -96,10 +87,6 @@ class Ports:
     context: Callable[[Task], ToolContext]
 
 
-class Broken(Exception):
-    """The pass ends here with an ``error`` event; the text is the event's."""
-
-
 class Pass:
     """One pass. ``run`` returns when its ``final`` is stored."""
 
@@ -113,6 +100,10 @@ class Pass:
         self.read: frozenset[str] = frozenset()
         self.ran_before = 0.0
         self.spending: accounting.Spending | None = None
+        self.user_active = True
+        self.room: int | None = None
+        self.plain = False
+        self.nudged = False
         self.state = LoopState()
         self.calls: list[Call] = []
         self.tools = ports.context(task)
@@ -125,7 +116,7 @@ class Pass:
     async def run(self) -> str:
         """Carry the turn to its next ``final``; answers the turn's state."""
         await self.ports.recorder.landed()  # its beginning is a step of its own, and has to be read
-        loaded = await self._load()
+        loaded = await self.load()
         self.ran_before = loaded.ran_ms / 1000
         self.state = loaded.state
         self.calls = list(loaded.calls)
@@ -137,25 +128,32 @@ class Pass:
         except Broken as broken:
             return await self.stop("failed", str(broken), spare=True)
 
-    async def _load(self) -> turns.PassContext:
-        load = turns.LoadPass(tenant_id=self.task.tenant_id, session_id=self.task.session_id, turn_id=self.task.turn_id)
-        return await self.ports.store.ask(load)
+    async def load(self) -> turns.PassContext:
+        """What is stored of the conversation now, as far as a model is given it."""
+        load = turns.LoadPass(
+            tenant_id=self.task.tenant_id,
+            session_id=self.task.session_id,
+            turn_id=self.task.turn_id,
+            room=asking.room_of(self.task),
+        )
+        loaded = await self.ports.store.ask(load)
+        self.user_active = loaded.user_active
+        return loaded
 
     async def _advance(self, loaded: turns.PassContext) -> str:
         decided = [call for call in self.calls if not call.told and not call.undecided]
         for call in decided:
             await self._settle(call)
         undecided = any(call.undecided for call in self.calls)
-        own = [message for message in loaded.messages if message.turn_id == self.task.turn_id]
         if loaded.ride is not None:
             await self._ride(loaded.ride)
-        elif _unanswered(own) and (self.task.again or any(call.error != "expired" for call in decided)):
+        elif _unanswered(loaded.own) and (self.task.again or any(call.error != "expired" for call in decided)):
             pass
         elif undecided:
             return await self._end("waiting")
         elif self._lapsed():
             return await self._end("completed")
-        elif not decided and self._finished(own):
+        elif not decided and self._finished(loaded.own):
             if not self.state.handoffs:
                 return await self._end("completed")
             await self._next_desk()
@@ -171,12 +169,12 @@ class Pass:
         newest = max(call.decided_at for call in gated if call.decided_at is not None)
         return any(call.error == "expired" for call in gated if call.decided_at == newest)
 
-    def _finished(self, own: Sequence[Message]) -> bool:
+    def _finished(self, own: Sequence[turns.Spoken]) -> bool:
         """The present desk's last answer asked for nothing: only another desk can be left to hear."""
         answered = bool(own) and own[-1].role == "assistant" and own[-1].sequence > self.state.brief_after
         return answered and self.task.again
 
-    async def _ride(self, along: turns.RideAlong) -> None:
+    async def _ride(self, along: endings.RideAlong) -> None:
         task = self.task
         message_id = ids.uuid7()
         await self.ports.recorder.write(
@@ -193,110 +191,72 @@ class Pass:
         )
 
     async def _converse(self) -> str:
-        for _ in range(CALLS_PER_PASS):
-            answer = await self._ask_model()
+        rounds = self.task.max_rounds
+        for left in reversed(range(rounds)):
+            answer = await asking.ask(self, last=left == 0)
+            if left == 0 and answer.calls:
+                await self._store_answer(replace(answer, blocks=answer.words, flaws={}), (), None, ())
+                break
             state = await self._take(answer)
             if state is not None:
                 return state
-        raise Broken(f"tool_rounds_exceeded: {CALLS_PER_PASS}")
-
-    async def _ask_model(self) -> Answer:
-        loaded = await self._load()
-        call = self._model_call(loaded)
-        self.spending = await accounting.begin(self.task, self.ports, call, loaded.pass_no, self.state.desk)
-        if self.spending.refused is not None:
-            raise Broken(self.spending.refused)
-        self.partial = []
-        try:
-            async with aclosing(self.ports.model.stream(replace(call, meter=self.spending.seen))) as pieces:
-                async for piece in pieces:
-                    if isinstance(piece, Delta):
-                        if not self.spoken:
-                            self.spoken = True
-                            metrics.TURN_FIRST_DELTA_SECONDS.observe(self.ran_ms / 1000)
-                        self.partial.append(piece.text)
-                        await self.ports.recorder.say(piece.text)
-                    else:
-                        self.spending.finish(piece.usage, "ok")
-                        return piece
-        except ModelFailed as failed:
-            self.spending.finish(failed.usage, "failed")
-            raise Broken(str(failed)) from failed
-        raise Broken("model_unavailable: the answer had no end")
-
-    def _model_call(self, loaded: turns.PassContext) -> ModelCall:
-        state, settings = self.state, self.task.settings
-        desk = DESKS[state.desk or "orchestrator"]
-        tools: Sequence[Mapping[str, Any]] = ORCHESTRATOR_TOOLS
-        if state.desk is not None:
-            tools = [tool.schema() for tool in for_desk(state.desk)]
-        messages = transcript.trimmed(loaded.messages, CONTEXT_CHARACTERS)
-        brief = None if state.brief is None else brief_for(state.brief.goal)
-        return ModelCall(
-            model=self.task.model_name,
-            system=system_prompt(desk, settings, self.ports.clock.now()),
-            tools=[dict(tool) for tool in tools],
-            messages=transcript.for_model(messages, pending=loaded.pending, brief=brief, brief_after=state.brief_after),
-            max_tokens=self.task.max_tokens,
-        )
+        raise Broken(f"tool_rounds_exceeded: {rounds}")
 
     async def _take(self, answer: Answer) -> str | None:
         """Store an answer and do what it asks for; the turn's state if the pass is over."""
-        asked = [block for block in answer.blocks if block["type"] == "tool_use"]
+        if not answer.calls and not answer.says_something:
+            return await self._take_silence(answer)
+        self.nudged = False
         if self.state.desk is None:
-            return await self._take_from_orchestrator(answer, asked)
-        proposals = [await self._propose(block, place) for place, block in enumerate(asked)]
+            return await self._take_from_orchestrator(answer)
+        proposals = await proposing.propose(self, answer)
         asks = [each.ask for each in proposals if each.ask is not None]
         waits = bool(asks) and len(asks) == len(proposals)
         ending = endings.Ending(state="waiting", ran_ms=self.ran_ms) if waits else None
-        if not asked and not self.state.handoffs:
+        if not proposals and not self.state.handoffs:
             still = any(call.undecided for call in self.calls)  # words rode along with one of several decisions
             ending = endings.Ending(state="waiting" if still else "completed", ran_ms=self.ran_ms)
         await self._store_answer(answer, [event for each in proposals for event in each.events], ending, proposals)
         if ending is not None:
             return ending.state
-        if not asked:
+        if not proposals:
             return await self._next_desk()
         for each in proposals:
             if each.ask is None:
                 await self._settle(each.call, each.outcome)
         return await self._end("waiting") if asks else None
 
-    async def _take_from_orchestrator(self, answer: Answer, asked: Sequence[Mapping[str, Any]]) -> str | None:
-        handoffs = [
-            Brief(b["input"].get("domain", ""), b["input"].get("goal", "")) for b in asked if b["name"] == "handoff"
-        ]
-        events = [self._event("tool_use", b["name"], b["id"], tool_input=hidden(b["input"])) for b in asked]
-        own = [self._own_result(block) for block in asked]
-        questions = [str(b["input"].get("question", "")) for b in asked if b["name"] == "clarify"]
-        events += [Event(kind="text_delta", turn_id=self.task.turn_id, text=text) for text in questions if text]
-        unknown = [brief.domain for brief in handoffs if brief.domain not in DESK_NAMES]
-        stranger = any(block["name"] not in ("handoff", "clarify") for block in asked)
-        if handoffs and not unknown:
-            self.state = LoopState(
-                desk=handoffs[0].domain, brief=handoffs[0], brief_after=-1, handoffs=tuple(handoffs[1:])
-            )
-        over = not stranger and (not handoffs or bool(questions)) and not unknown
+    async def _take_silence(self, answer: Answer) -> str | None:
+        """An answer without a word leaves a person without one: the model is asked once more, and says so or fails."""
+        await self._store_answer(answer, (), None, ())
+        if self.nudged:
+            raise Broken("model_silent: the model ended without an answer; please ask again")
+        self.nudged = True
+        return None
+
+    async def _take_from_orchestrator(self, answer: Answer) -> str | None:
+        asked = orchestration.read(answer)
+        events = [self.event("tool_use", each.name, each.id, tool_input=hidden(each.input)) for each in asked.calls]
+        events += [Event(kind="text_delta", turn_id=self.task.turn_id, text=text) for text in asked.questions]
+        own = [(ids.uuid7(), each.result()) for each in asked.calls]
+        if asked.handoffs and asked.unknown_desk is None:
+            first, *others = asked.handoffs
+            self.state = LoopState(desk=first.domain, brief=first, brief_after=-1, handoffs=tuple(others))
+        over = not asked.refused and (not asked.handoffs or bool(asked.questions)) and asked.unknown_desk is None
         ending = endings.Ending(state="completed", ran_ms=self.ran_ms) if over else None
         place = await self._store_answer(answer, events, ending, (), own)
-        if unknown:
-            raise Broken(f"desk_unknown: {unknown[0]}")
+        if asked.unknown_desk is not None:
+            raise Broken(f"desk_unknown: {asked.unknown_desk}")
         if self.state.brief is not None:
             self.state = replace(self.state, brief_after=place)
         return None if ending is None else ending.state
-
-    def _own_result(self, block: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-        output: dict[str, Any] = {"accepted": True}
-        if block["name"] not in ("handoff", "clarify"):
-            output = {"error": f"unknown_tool: {block['name']}"}
-        return ids.uuid7(), transcript.tool_result(block["id"], block["name"], output)
 
     async def _store_answer(
         self,
         answer: Answer,
         events: Sequence[Event],
         ending: endings.Ending | None,
-        proposals: Sequence[Proposal],
+        proposals: Sequence[proposing.Proposal],
         own: Sequence[tuple[str, Mapping[str, Any]]] = (),
     ) -> int:
         await self.ports.recorder.landed()  # a cancel meanwhile still finds the words and their cost
@@ -331,7 +291,7 @@ class Pass:
         if not self.state.handoffs:
             return None
         task, brief = self.task, self.state.handoffs[0]
-        messages = (await self._load()).messages
+        messages = (await self.load()).messages
         self.state = LoopState(
             desk=brief.domain, brief=brief, brief_after=messages[-1].sequence, handoffs=self.state.handoffs[1:]
         )
@@ -346,58 +306,6 @@ class Pass:
             )
         )
         return None
-
-    async def _propose(self, block: Mapping[str, Any], place: int) -> Proposal:
-        """Look at a call before it is stored: may it be made, and could it succeed now."""
-        task = self.task
-        tool = {each.name: each for each in for_desk(self.state.desk or "")}.get(block["name"])
-        call = Call(
-            id=ids.uuid7(),
-            turn_id=task.turn_id,
-            call_id=block["id"],
-            tool=block["name"],
-            desk=self.state.desk,
-            input=hidden(block["input"]),  # no tool reads what is masked
-            effect="read" if tool is None else tool.effect,
-            user_id=task.user_id,
-            position=place,
-        )
-        asking = self._event("tool_use", call.tool, call.call_id, tool_input=call.input)
-        if tool is None:
-            return Proposal(call, (asking,), outcome={"error": f"unknown_tool: {call.tool}"})
-        try:
-            given = tool.parse(call.input)
-        except InputInvalid as invalid:
-            return Proposal(call, (asking,), outcome={"error": str(invalid)})
-        if not tool.gated:
-            return Proposal(call, (asking,))
-        gate = await self._gate(tool, given)
-        if not isinstance(gate, Gate):
-            return Proposal(call, (asking,), outcome=gate)
-        return self._ask(tool, call, gate, asking)
-
-    async def _gate(self, tool: Tool[Any], given: Any) -> Gate | dict[str, Any]:
-        if isinstance(tool, Order):
-            return await tool.check(given, self.tools)
-        assert isinstance(tool, Plan)
-        return await self.ports.store.ask(tool.gate(given, self.tools))
-
-    def _ask(self, tool: Tool[Any], call: Call, gate: Gate, asking: Event) -> Proposal:
-        self.uses[tool.name] += 1
-        asked_as = approval_id(self.task.turn_id, tool.name, self.uses[tool.name])
-        call = replace(call, bound=dict(gate.bound), approval_id=asked_as)
-        until = self.ports.clock.now() + self.task.approval_ttl
-        ask = Ask(
-            id=asked_as,
-            call=call,
-            summary=gate.summary[:1024],
-            approver_roles=tuple(sorted(str(role) for role in tool.approvers)),
-            expires_at=until if gate.expires_at is None else min(until, gate.expires_at),
-        )
-        request = self._event(
-            "approval_request", call.tool, call.call_id, approval_id=ask.id, approval_summary=ask.summary
-        )
-        return Proposal(call, (asking, request), ask=ask)
 
     async def _settle(self, call: Call, outcome: Mapping[str, Any] | None = None) -> None:
         """Carry a call out, or tell what became of it, and remember that it is told."""
@@ -418,11 +326,12 @@ class Pass:
             await self.ports.recorder.landed()
         return await self.ports.recorder.write(closing.ending(self, state, error, spare=spare, by=by))
 
-    def _event(self, kind: Any, tool: str, call_id: str, **more: Any) -> Event:
+    def event(self, kind: Any, tool: str, call_id: str, **more: Any) -> Event:
+        """An event about one call of this turn."""
         return Event(kind=kind, turn_id=self.task.turn_id, tool_name=tool, tool_call_id=call_id, **more)
 
 
-def _unanswered(own: Sequence[Message]) -> bool:
+def _unanswered(own: Sequence[turns.Spoken]) -> bool:
     """Somebody's words stand behind the last of the model's."""
     spoken = [message.role for message in own if message.role != "tool"]
     return bool(spoken) and spoken[-1] == "user"
@@ -431,16 +340,6 @@ def _unanswered(own: Sequence[Message]) -> bool:
 def _shown(block: Mapping[str, Any]) -> dict[str, Any]:
     """An answer's block as the transcript keeps it: what nobody but a tool may read is masked."""
     return {**block, "input": hidden(block["input"])} if block["type"] == "tool_use" else dict(block)
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A call a model asks for, the events that tell of it, and what a human is asked or what is known already."""
-
-    call: Call
-    events: tuple[Event, ...]
-    ask: Ask | None = None
-    outcome: Mapping[str, Any] | None = None
 
 
 async def run_within(work: Pass, seconds: float) -> str:

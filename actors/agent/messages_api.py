@@ -25,7 +25,7 @@ from .assembly import Assembly, Broken, Usage
 from .model import Answer, Delta, ModelCall, ModelFailed
 from .request import marked_messages, marked_tools, system_blocks
 from .silence import Silence, chunks
-from .trouble import TROUBLE, cause, judge, retry_after
+from .trouble import TROUBLE, cause, judge, retry_after, share_taken
 
 _log = log.get("model")
 
@@ -176,7 +176,8 @@ class _Tries:
         )
         if not again:
             code = "model_unavailable" if self.told else verdict.code
-            raise ModelFailed(code, self.spent, attempt.words()) from error
+            share = 1.0 if self.told else share_taken(error)
+            raise ModelFailed(code, self.spent, attempt.words(), share=share) from error
         metrics.MODEL_CALLS_TOTAL.labels(self._call.model, "retried").inc()
         self._earlier, self.opened = self.spent, False
         await self._clock.sleep(self._pause(error))
@@ -211,7 +212,7 @@ def _whole(attempt: Assembly, tries: _Tries) -> Answer:
             raise ModelFailed("output_truncated", tries.spent, attempt.words())
         case "refusal":
             raise ModelFailed("model_refused", tries.spent, attempt.words())
-    return Answer(attempt.blocks(), attempt.stop_reason or "", tries.spent or Usage())
+    return Answer(attempt.blocks(), attempt.ended_by, tries.spent or Usage(), attempt.flaws())
 
 
 async def _read_out(body: AsyncIterator[bytes]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -30,23 +30,50 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer: its text, thinking and tool_use blocks as the API sent them, and what it cost in tokens."""
+    """A whole answer: its text, thinking and tool_use blocks, fit to be sent again, and what it cost in tokens.
+
+    ``flaws`` says what is wrong with the input of a call, by the place of its block; the input is empty then.
+    """
 
     blocks: list[dict[str, Any]]
     stop_reason: str
     usage: Usage
+    flaws: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def calls(self) -> list[int]:
+        """Places of the blocks that ask for a tool."""
+        return [at for at, block in enumerate(self.blocks) if block["type"] == "tool_use"]
+
+    @property
+    def words(self) -> list[dict[str, Any]]:
+        """The answer without what it asks for."""
+        return [block for block in self.blocks if block["type"] != "tool_use"]
+
+    @property
+    def says_something(self) -> bool:
+        """Whether there is a word in it for a reader."""
+        return any(block["type"] == "text" and block["text"].strip() for block in self.blocks)
 
 
 class ModelFailed(Exception):
     """The call came to nothing more. ``str()`` is the stable code and a text fit for a client.
 
     ``usage`` is what was spent as far as the API stated it; ``blocks`` the words told so far, without any tool call.
+    ``share``, below 1, is how much of this request the model might take: it was refused as it was, or for its length.
     """
 
     def __init__(
-        self, code: str, usage: Usage | None = None, blocks: list[dict[str, Any]] | None = None, text: str | None = None
+        self,
+        code: str,
+        usage: Usage | None = None,
+        blocks: list[dict[str, Any]] | None = None,
+        text: str | None = None,
+        *,
+        share: float = 1.0,
     ) -> None:
         self.code = code
+        self.share = share
         self.text = text or TEXTS[code]
         self.usage = usage
         self.blocks = blocks or []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import math
+import re
 from dataclasses import dataclass
 from datetime import UTC
 from http import HTTPStatus
@@ -18,6 +19,15 @@ from .assembly import Broken
 
 TROUBLE = (anthropic.APIError, httpx2.HTTPError, aiohttp.ClientError, OSError, UnicodeDecodeError, Broken)
 """What a connection and its other end can do to us. Anything else is a defect and must not look like weather."""
+
+
+HALF = 0.5
+"""How much of a refused request is sent the second time."""
+
+LEAST = 0.02
+"""The least that is worth sending, whatever a refusal says."""
+
+_TOO_LONG = re.compile(r"([0-9]{1,9}) tokens > ([0-9]{1,9})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,23 @@ def _by_status(status: int) -> Verdict:
             return _UNAVAILABLE
     ours = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
     return _REJECTED if ours else _UNAVAILABLE
+
+
+def share_taken(error: BaseException) -> float:
+    """How much of a refused request may be taken if it is asked again; 1.0 if less of it would be refused as well.
+
+    "prompt is too long: 208310 tokens > 200000 maximum" is how the vendor puts it.
+    """
+    match error:
+        case anthropic.APIStatusError(status_code=400 | 413):
+            said = str(error.body)
+        case Broken(error_type="invalid_request_error" | "request_too_large"):
+            said = str(error)
+        case _:
+            return 1.0
+    figures = _TOO_LONG.search(said)
+    fits = int(figures[2]) / max(int(figures[1]), 1) if figures else 1.0
+    return max(min(HALF, fits * 0.8), LEAST)
 
 
 def cause(error: BaseException) -> dict[str, Any]:

@@ -9,109 +9,195 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from . import blocks
 from .turns import Message
 
 OUTPUT_LIMIT = 32 * 1024
 """Bytes of one tool result that a model is given."""
 
 
-def compact(output: Mapping[str, Any]) -> str:
-    """A tool's output as the model reads it: compact JSON, at most 32 KiB, cut with a note."""
+def compact(output: Mapping[str, Any], limit: int = OUTPUT_LIMIT) -> str:
+    """A tool's output as the model reads it: compact JSON, at most ``limit`` bytes, cut with a note."""
     text = json.dumps(output, ensure_ascii=False, separators=(",", ":"))
-    encoded = text.encode()
-    if len(encoded) <= OUTPUT_LIMIT:
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= limit:
         return text
     note = f"… [cut: {len(encoded)} bytes in all]"
-    return encoded[: OUTPUT_LIMIT - len(note.encode())].decode(errors="ignore") + note
+    return encoded[: limit - len(note.encode())].decode(errors="ignore") + note
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call as a request carries it: its id there, and its name."""
+
+    id: str
+    name: str
+
+
+Place = tuple[int, int]
+"""Where a block stands: its message's place in a list, and its own in the message."""
+
+
+class _Pairs:
+    """Which result belongs to which call, and the ids under which a request carries them.
+
+    A result belongs to the newest call before it that has its id and no result yet. It is late if it stands behind a
+    user's message or another answer. Ids are made our own where they repeat or would be refused.
+    """
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.calls: dict[Place, Call] = {}
+        self.results: dict[Place, Mapping[str, Any]] = {}
+        self.late: dict[Place, Call | None] = {}
+        self._open: dict[str, list[Place]] = {}
+        self._used: set[str] = set()
+        present: set[Place] = set()
+        for at, message in enumerate(messages):
+            if message.role == "tool":
+                self._answer(at, message, present)
+                continue
+            present = self._ask(at, message) if message.role == "assistant" else set()
+
+    def _ask(self, at: int, message: Message) -> set[Place]:
+        asked = set()
+        for place, block in enumerate(message.content):
+            if block.get("type") == "tool_use":
+                stored = str(block.get("id"))
+                self._open.setdefault(stored, []).append((at, place))
+                own = self._own_id(stored, f"call_{message.sequence}_{place}")
+                self.calls[at, place] = Call(own, blocks.tool_name(block.get("name")))
+                asked.add((at, place))
+        return asked
+
+    def _own_id(self, stored: str, instead: str) -> str:
+        own = stored if blocks.sound_id(stored) and stored not in self._used else instead
+        while own in self._used:
+            own += "_"
+        self._used.add(own)
+        return own
+
+    def _answer(self, at: int, message: Message, present: set[Place]) -> None:
+        for place, block in enumerate(message.content):
+            waiting = self._open.get(str(block.get("tool_use_id")), [])
+            newest = [each for each in waiting if each[0] == waiting[-1][0]]
+            asked = newest[0] if newest else None
+            if asked is not None:
+                waiting.remove(asked)
+            if asked in present:
+                self.results[asked] = block
+            else:
+                self.late[at, place] = None if asked is None else self.calls[asked]
 
 
 def for_model(
-    messages: Sequence[Message], *, pending: Mapping[str, str], brief: str | None = None, brief_after: int = 0
+    messages: Sequence[Message],
+    *,
+    pending: Mapping[str, str],
+    brief: str | None = None,
+    brief_after: int = 0,
+    result_limit: int = OUTPUT_LIMIT,
+    plain: bool = False,
 ) -> list[dict[str, Any]]:
-    """Render the transcript. ``pending`` maps tool-use ids to the approvals they wait for.
+    """Render the transcript, whatever is stored in it, as the API takes it.
 
-    ``brief`` is said once, as the user, behind the message with sequence ``brief_after``.
+    ``pending`` maps stored ids of calls to the approvals they wait for. ``brief`` is said once, as the user, behind
+    the message with sequence ``brief_after``. With ``plain`` there is nothing but text: no thoughts, and calls and
+    results in words.
     """
-    late = _late_results(messages)
-    rendered: list[dict[str, Any]] = []
-    told: set[str] = set()
-    for message in messages:
-        if message.role == "assistant":
-            _say(rendered, "assistant", [_bare(block) for block in message.content])
-            answers = _answers(messages, message, late, pending)
-            if answers:
-                _say(rendered, "user", answers)
-        elif message.role == "user":
-            _say(rendered, "user", [dict(block) for block in message.content])
-        else:
-            notes = [_note(block) for block in message.content if block["tool_use_id"] in late]
-            if notes:
-                _say(rendered, "user", notes)
+    render = _Rendering(messages, pending, result_limit, plain=plain)
+    told = brief is None
+    for at, message in enumerate(messages):
+        render.add(at, message)
         if brief is not None and message.sequence == brief_after:
-            _say(rendered, "user", [{"type": "text", "text": brief}])
-            told.add("brief")
+            render.say("user", [_text(brief)])
+            told = True
     if brief is not None and not told:
-        _say(rendered, "user", [{"type": "text", "text": brief}])
-    return rendered
+        render.say("user", [_text(brief)])
+    return render.whole()
 
 
-def _late_results(messages: Sequence[Message]) -> set[str]:
-    """Ids of calls whose result stands behind a user message or another answer, too late for its own place."""
-    late: set[str] = set()
-    open_calls: set[str] = set()
-    for message in messages:
-        if message.role == "assistant":
-            open_calls = {block["id"] for block in message.content if block["type"] == "tool_use"}
-        elif message.role == "user":
-            open_calls = set()
+class _Rendering:
+    """Messages as they are being made for a request."""
+
+    def __init__(self, messages: Sequence[Message], pending: Mapping[str, str], limit: int, *, plain: bool) -> None:
+        self.said: list[dict[str, Any]] = []
+        self._pairs = _Pairs(messages)
+        self._pending = pending
+        self._limit = limit
+        self._plain = plain
+
+    def add(self, at: int, message: Message) -> None:
+        """One message of the transcript, and the results of what it asks for."""
+        match message.role:
+            case "assistant":
+                self._answer(at, message)
+            case "user":
+                self.say("user", [_text(block["text"]) for block in message.content if block.get("text", "").strip()])
+            case "tool":
+                late = [place for place in range(len(message.content)) if (at, place) in self._pairs.late]
+                self.say("user", [self._note(message.content[place], self._pairs.late[at, place]) for place in late])
+
+    def _answer(self, at: int, message: Message) -> None:
+        kept, results = [], []
+        for place, block in enumerate(message.content):
+            shown = blocks.readable(block)
+            if shown is None:
+                continue
+            call = self._pairs.calls.get((at, place))
+            if call is None:
+                if not self._plain or shown["type"] == "text":
+                    kept.append(shown)
+                continue
+            stored = str(block.get("id"))
+            kept.append(self._asked(shown, call))
+            results.append(self._result(call, self._pairs.results.get((at, place)), self._pending.get(stored)))
+        self.say("assistant", kept)
+        self.say("user", results)
+
+    def _asked(self, block: dict[str, Any], call: Call) -> dict[str, Any]:
+        if not self._plain:
+            return block | {"id": call.id}
+        return _text(f"[Called {call.name}] {compact(block['input'], self._limit)}")
+
+    def _result(self, call: Call, block: Mapping[str, Any] | None, approval: str | None) -> dict[str, Any]:
+        if block is not None:
+            content, failed = compact(block.get("output") or {}, self._limit), bool(block.get("is_error"))
+        elif approval is not None:
+            content, failed = f"approval_pending:{approval}", False
         else:
-            late |= {block["tool_use_id"] for block in message.content} - open_calls
-    return late
+            content, failed = "The result follows below, or was withdrawn.", False
+        if self._plain:
+            return _text(f"[Result of {call.name}] {content}")
+        answer = {"type": "tool_result", "tool_use_id": call.id, "content": content}
+        return answer | {"is_error": True} if failed else answer
+
+    def _note(self, block: Mapping[str, Any], call: Call | None) -> dict[str, Any]:
+        of = blocks.tool_name(block.get("name")) if call is None else f"{call.name} ({call.id})"
+        return _text(f"[Result of {of}] {compact(block.get('output') or {}, self._limit)}")
+
+    def say(self, role: str, content: list[dict[str, Any]]) -> None:
+        """Add to the last message if the role is the same: a model wants the roles to alternate."""
+        if not content:
+            return
+        if self.said and self.said[-1]["role"] == role:
+            self.said[-1]["content"].extend(content)
+        else:
+            self.said.append({"role": role, "content": content})
+
+    def whole(self) -> list[dict[str, Any]]:
+        """The messages; a user's is the first and the last, since a model reads an answer at the end as its own."""
+        if self.said and self.said[0]["role"] == "assistant":
+            self.said.insert(0, {"role": "user", "content": [_text("[Earlier messages are left out.]")]})
+        if not self.said or self.said[-1]["role"] == "assistant":
+            self.said.append({"role": "user", "content": [_text("Go on.")]})
+        return self.said
 
 
-def _answers(
-    messages: Sequence[Message], asking: Message, late: set[str], pending: Mapping[str, str]
-) -> list[dict[str, Any]]:
-    asked = [block["id"] for block in asking.content if block["type"] == "tool_use"]
-    if not asked:
-        return []
-    results = {
-        block["tool_use_id"]: block
-        for message in messages
-        if message.role == "tool" and message.sequence > asking.sequence
-        for block in message.content
-        if block["tool_use_id"] not in late
-    }
-    return [_result(call, results.get(call), pending.get(call)) for call in asked]
-
-
-def _result(call: str, block: Mapping[str, Any] | None, approval: str | None) -> dict[str, Any]:
-    if block is None:
-        waits = f"approval_pending:{approval}" if approval else "The result follows below, or was withdrawn."
-        return {"type": "tool_result", "tool_use_id": call, "content": waits}
-    answer = {"type": "tool_result", "tool_use_id": call, "content": compact(block["output"])}
-    return answer | {"is_error": True} if block["is_error"] else answer
-
-
-def _note(block: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "text", "text": f"[Result of {block['name']} ({block['tool_use_id']})] {compact(block['output'])}"}
-
-
-def _bare(block: Mapping[str, Any]) -> dict[str, Any]:
-    """An assistant's block as the model sent it."""
-    if block["type"] == "tool_use":
-        return {"type": "tool_use", "id": block["id"], "name": block["name"], "input": block["input"]}
-    return dict(block)
-
-
-def _say(rendered: list[dict[str, Any]], role: str, content: list[dict[str, Any]]) -> None:
-    """Add to the last message if the role is the same: a model wants the roles to alternate."""
-    if rendered and rendered[-1]["role"] == role:
-        rendered[-1]["content"].extend(content)
-    else:
-        rendered.append({"role": role, "content": list(content)})
+def _text(words: str) -> dict[str, Any]:
+    return {"type": "text", "text": words}
 
 
 def tool_result(call_id: str, name: str, output: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,14 +211,49 @@ def tool_result(call_id: str, name: str, output: Mapping[str, Any]) -> dict[str,
     }
 
 
-def trimmed(messages: Sequence[Message], limit: int) -> list[Message]:
-    """The newest messages that fit into ``limit`` characters, cut only where a user's message begins.
+def tokens(text: str) -> int:
+    """Tokens ``text`` is unlikely to exceed: three ASCII characters each; elsewhere one and more a character.
 
-    So no call is parted from its result. The newest exchange is kept whatever its size.
+    Two bytes (Greek, Arabic) count as one token, three (Devanagari, Han) as five thirds, four (emoji) as seven thirds.
+    The same sum is `storage.turns.LoadPass`'s.
     """
-    sizes = [len(json.dumps(message.content, ensure_ascii=False)) for message in messages]
-    starts = [place for place, message in enumerate(messages) if message.role == "user"]
-    for start in starts:
-        if sum(sizes[start:]) <= limit:
-            return list(messages[start:])
-    return list(messages[starts[-1] :]) if starts else list(messages)
+    return (2 * len(text.encode(errors="replace")) - len(text)) // 3 + 1
+
+
+def trimmed(messages: Sequence[Message], limit: int) -> list[Message]:
+    """The newest messages that fit into ``limit`` tokens, cut only where a user's message begins.
+
+    So no call is parted from its result. The newest exchange is kept even if it is larger, but for what stands between
+    the user's words and the newest answers that fit.
+    """
+    left, start, newest = limit, len(messages), None
+    for place in range(len(messages) - 1, -1, -1):
+        left -= weight(messages[place])
+        if messages[place].role == "user":
+            newest = place if newest is None else newest
+            if left < 0:
+                break
+            start = place
+    if start < len(messages):
+        return list(messages[start:])
+    return _cut(messages[newest:] if newest is not None else messages, limit)
+
+
+def _cut(exchange: Sequence[Message], limit: int) -> list[Message]:
+    """A user's message and the newest answers, with their results, that fit beside it; the last one in any case."""
+    left = limit - (weight(exchange[0]) if exchange else 0)
+    start = len(exchange)
+    for place in range(len(exchange) - 1, 0, -1):
+        left -= weight(exchange[place])
+        if left < 0 and start < len(exchange):
+            break
+        if exchange[place].role == "assistant":
+            start = place
+    return [*exchange[:1], *exchange[start:]]
+
+
+def weight(message: Message, result_limit: int = OUTPUT_LIMIT) -> int:
+    """Tokens of one message; of a result no more than a model is given."""
+    if message.role == "tool":
+        return sum(tokens(compact(block.get("output") or {}, result_limit)) for block in message.content)
+    return tokens(json.dumps(message.content, ensure_ascii=False))

@@ -19,8 +19,8 @@ MESSAGE_LIMIT = 32_000
 TITLE_LENGTH = 60
 QUEUE_LIMIT = 5
 """Messages that may wait behind a running pass."""
-CALLS_PER_PASS = 8
-"""Model calls of one pass."""
+MAX_ROUNDS = 24
+"""Model calls of one pass unless it is set otherwise: the largest party is taken down one by one, and booked."""
 TURN_SECONDS = 600.0
 """Running time of one turn, over all its passes."""
 GRANT_LIFE = timedelta(seconds=900)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -15,6 +16,7 @@ from voyagent.actors.agent.rehearsal import (
     Raw,
     Rehearsal,
     Text,
+    Thinking,
     ToolUse,
     Turn,
 )
@@ -121,25 +123,7 @@ async def test_garbage_is_asked_once_more_and_then_unavailable(rehearsal: Rehear
 
 
 @pytest.mark.parametrize(
-    "block",
-    [
-        ToolUse("search_flights", {"origin": "BOM"}, written=8),
-        ToolUse("", {}),
-        Block(
-            {"type": "tool_use", "id": "a", "name": "n", "input": {}},
-            ({"type": "input_json_delta", "partial_json": "[]"},),
-        ),
-        Block(
-            {"type": "tool_use", "id": "a", "name": "n", "input": {}},
-            ({"type": "input_json_delta", "partial_json": '{"a":NaN}'},),
-        ),
-        Block(
-            {"type": "tool_use", "id": "a", "name": "n", "input": {}},
-            ({"type": "input_json_delta", "partial_json": '{"a":1e999}'},),
-        ),
-        Block({"type": "text", "text": ""}, ({"type": "text_delta", "text": None},)),
-        Block({"text": "no type"}),
-    ],
+    "block", [Block({"type": "text", "text": ""}, ({"type": "text_delta", "text": None},)), Block({"text": "no type"})]
 )
 async def test_a_block_that_cannot_be_read_breaks_the_answer(rehearsal: Rehearsal, listen: Listen, block: Any) -> None:
     rehearsal.play(*[Turn(block, stop_reason="tool_use")] * 2)
@@ -147,10 +131,136 @@ async def test_a_block_that_cannot_be_read_breaks_the_answer(rehearsal: Rehearsa
     assert rehearsal.count == 2
 
 
-async def test_two_calls_with_one_id_break_the_answer(rehearsal: Rehearsal, listen: Listen) -> None:
-    twins = ToolUse("search_flights", {}, id="toolu_1"), ToolUse("search_flights", {"a": 1}, id="toolu_1")
-    rehearsal.play(*[Turn(*twins)] * 2)
-    assert (await listen()).failure.code == "model_unavailable"
+def written(json: str, **start: Any) -> Block:
+    """A call whose input arrives as this text."""
+    opened = {"type": "tool_use", "id": "a", "name": "n", "input": {}, **start}
+    return Block(opened, ({"type": "input_json_delta", "partial_json": json},))
+
+
+@pytest.mark.parametrize(
+    ("block", "flaw"),
+    [
+        (ToolUse("search_flights", {"origin": "BOM"}, written=8), "it is no JSON"),
+        (written("[]"), "it is no object"),
+        (written("null"), "it is no object"),
+        (written('"text"'), "it is no object"),
+        (written('{"a":NaN}'), "it is no JSON"),
+        (written('{"a":1e999}'), "it is no JSON"),
+        (written('{"a":' + "9" * 5000 + "}"), "it is no JSON"),
+        (written('{"a":1} and more'), "it is no JSON"),
+        (written("[" * 100_000), "it is no JSON"),
+        (written('{"a":' * 33 + "1" + "}" * 33), "it is nested deeper than 32 levels"),
+        (written('{"a":' + "[" * 32 + "]" * 32 + "}"), "it is nested deeper than 32 levels"),
+    ],
+    ids=lambda value: value.removeprefix("it is ") if isinstance(value, str) else "",
+)
+async def test_a_call_whose_input_cannot_be_read_is_a_call_with_a_flaw(
+    rehearsal: Rehearsal, listen: Listen, block: Any, flaw: str
+) -> None:
+    rehearsal.play(Turn("So:", block, stop_reason="tool_use"))
+    answer = (await listen()).answer
+    assert answer.flaws == {1: flaw}
+    assert answer.blocks[1]["input"] == {}
+    assert rehearsal.count == 1
+
+
+async def test_an_input_as_deep_as_may_be_is_taken(rehearsal: Rehearsal, listen: Listen) -> None:
+    rehearsal.play(Turn(written('{"a":' * 32 + "1" + "}" * 32), stop_reason="tool_use"))
+    answer = (await listen()).answer
+    assert not answer.flaws
+    assert answer.blocks[0]["input"]["a"]
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", "n" * 216, "book flight", "search\0flights", "पक्षी", "a/b.c", "\ud800", 7, None]
+)
+async def test_a_name_no_tool_can_have_is_mended_and_never_to_that_of_a_tool(
+    rehearsal: Rehearsal, listen: Listen, name: Any
+) -> None:
+    rehearsal.play(Turn(written("{}", name=name), stop_reason="tool_use"))
+    [block] = (await listen()).answer.blocks
+    assert re.fullmatch(r"unknown_[a-zA-Z0-9_-]{1,56}", block["name"])
+
+
+@pytest.mark.parametrize("call", ["", "with blank", "é", "x" * 3000, "a\0b", "\n", 7, None])
+async def test_an_id_no_request_can_carry_becomes_one_of_our_own(
+    rehearsal: Rehearsal, listen: Listen, call: Any
+) -> None:
+    rehearsal.play(Turn(written("{}", id=call), stop_reason="tool_use"))
+    [block] = (await listen()).answer.blocks
+    assert re.fullmatch(r"call_[0-9a-f-]{36}", block["id"])
+
+
+async def test_a_thought_without_signature_and_a_block_of_any_kind_harm_nothing(
+    rehearsal: Rehearsal, listen: Listen
+) -> None:
+    odd = Block({"type": "hologram\0", "deep": {"nul\0": ["\ud800"]}})
+    rehearsal.play(Turn(Thinking("Hm.", ""), odd, "Fine."))
+    assert (await listen()).answer.blocks == [
+        {"type": "hologram\ufffd", "deep": {"nul\ufffd": ["\ufffd"]}},
+        {"type": "text", "text": "Fine."},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "told"),
+    [
+        (("Have fun \ud83d", "\ude00 there"), ["Have fun ", "\U0001f600 there"]),
+        (("\ud83d", "", "\ude00"), ["\U0001f600"]),
+        (("a\ud83d", "b"), ["a", "\ufffdb"]),
+        (("a\ude00", "b"), ["a\ufffd", "b"]),
+        (("a\ud83d", "\ud83d", "\ude00"), ["a", "\ufffd", "\U0001f600"]),
+        (("end\ud83d",), ["end", "\ufffd"]),
+    ],
+)
+async def test_halves_of_a_character_in_two_deltas_are_one_character(
+    rehearsal: Rehearsal, listen: Listen, pieces: tuple[str, ...], told: list[str]
+) -> None:
+    rehearsal.play(Turn(Text.split(*pieces), "!"))
+    heard = await listen()
+    assert heard.deltas == [*told, "!"]
+    assert heard.answer.blocks[0]["text"] == "".join(told)
+
+
+START = b'event: message_start\ndata: {"type":"message_start","message":%s}\n\n'
+WORDS = b"""event: content_block_start
+data: {"type":"content_block_start","index":0,"content_block":{"type":"text"}}
+
+event: content_block_delta
+data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Whole."}}
+
+event: content_block_stop
+data: {"type":"content_block_stop","index":0}
+
+"""
+END = (
+    b'event: message_delta\ndata: {"type":"message_delta",%s}\n\nevent: message_stop\ndata: {"type":"message_stop"}\n\n'
+)
+REASON = b'"delta":{"stop_reason":"end_turn"}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        START % b"{}" + WORDS + END % REASON,
+        START % b'{"usage":null}' + WORDS + END % (REASON + b',"usage":null'),
+        START % b"null" + WORDS + END % (REASON + b',"usage":[]'),
+        START % b'{"usage":{"input_tokens":"12","output_tokens":-1}}' + WORDS + END % REASON,
+        START % b"{}" + WORDS + END % b'"delta":null',
+        START % b"{}" + b"event: keepalive\ndata: ok\n\n" + WORDS + END % REASON,
+        b"event: hello\ndata: {{{\n\n" + START % b"{}" + WORDS + END % REASON,
+        START % b"{}" + WORDS + END % REASON + b"data: [DONE]\n\n",
+    ],
+    ids=["none", "null", "no message", "no figures", "no reason", "keepalive", "first of all", "done"],
+)
+async def test_an_answer_that_lacks_its_figures_or_carries_foreign_events_counts(
+    rehearsal: Rehearsal, listen: Listen, body: bytes
+) -> None:
+    rehearsal.play(Raw(body))
+    answer = (await listen()).answer
+    assert answer.blocks == [{"type": "text", "text": "Whole."}]
+    assert (answer.stop_reason, answer.usage) == ("end_turn", Usage())
+    assert rehearsal.count == 1
 
 
 async def test_what_no_database_can_hold_is_replaced(rehearsal: Rehearsal, listen: Listen) -> None:

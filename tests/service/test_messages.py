@@ -258,15 +258,30 @@ async def test_b30_a_cancel_stops_the_turn_and_keeps_what_was_said(asha: Any, ru
     assert "turn.cancelled" in await admin.audit_kinds()
 
 
-async def test_b27_eight_model_calls_end_a_pass_with_an_event(asha: Any, running: Any) -> None:
+async def test_b27_as_many_model_calls_as_are_set_end_a_pass_with_an_event(asha: Any, running: Any) -> None:
     session = await asha.session()
-    running.rehearsal.play(Turn(ToolUse("handoff", {"domain": "ticketing_visa", "goal": "look"})), when="loop")
-    for _ in range(8):
-        running.rehearsal.play(Turn(ToolUse("lookup_passenger", {"query": "nobody"})), when="loop")
+    look = Turn("Once more.", ToolUse("lookup_passenger", {"query": "nobody"}))
+    running.rehearsal.play(Turn(ToolUse("handoff", {"domain": "ticketing_visa", "goal": "look"})), *[look] * 23)
     events = await asha.say(session, "loop")
-    assert events[-2].data["error_message"] == "tool_rounds_exceeded: 8"
+    assert events[-2].data["error_message"] == "tool_rounds_exceeded: 24"
     assert kinds(events).count("final") == 1
-    assert running.rehearsal.count == 8
+    assert running.rehearsal.count == 24
+    assert "tools" not in running.rehearsal.requests[-1].body
+    assert kinds(events).count("tool_use") == 23
+    assert (await asha.get(f"/chat/sessions/{session}/messages"))["items"][-1]["content"] == [
+        {"type": "text", "text": "Once more."}
+    ]
+    running.rehearsal.play(Turn("here"))
+    assert kinds(await asha.say(session, "still there?")) == ["text_delta", "final"]
+
+
+async def test_the_last_round_offers_no_tool_and_its_answer_ends_the_turn(asha: Any, running: Any) -> None:
+    look = Turn(ToolUse("lookup_passenger", {"query": "nobody"}))
+    running.rehearsal.play(Turn(ToolUse("handoff", {"domain": "ticketing_visa", "goal": "look"})), *[look] * 22)
+    running.rehearsal.play(lambda received: Turn("tools" if received.tools else "no tools"))
+    events = await asha.say(await asha.session(), "loop")
+    assert kinds(events)[-2:] == ["text_delta", "final"]
+    assert "".join(event.data["text"] or "" for event in events) == "no tools"
 
 
 async def test_an_unknown_desk_tool_and_input_are_told_and_harm_nothing(asha: Any, running: Any) -> None:

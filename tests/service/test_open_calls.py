@@ -38,7 +38,7 @@ async def first_granted_with_words(
 
 
 async def test_b3_a_failing_model_takes_back_no_approval(asha: Any, running: Any, admin: Any) -> None:
-    session, _, (_, second), stream = await first_granted_with_words(asha, running, Failure(400))
+    session, _, (_, second), stream = await first_granted_with_words(asha, running, Failure(404))
     told = await stream.all()
     assert kinds(told) == ["approval_granted", "tool_result", "error", "final"]
     assert told[2].data["error_message"].startswith("model_request_rejected: ")
@@ -73,7 +73,7 @@ async def test_b3_a_grant_given_while_a_model_fails_is_carried_out(asha: Any, ru
 async def test_an_expiry_asks_no_model_though_words_stand_unanswered(asha: Any, running: Any, admin: Any) -> None:
     session, events = await ask_for_booking(asha, running, times=2)
     first, second = (event.data["approval_id"] for event in events if event.kind == "approval_request")
-    running.rehearsal.play(Failure(400))
+    running.rehearsal.play(Failure(404))
     told = await (await asha.post(session, {"approvals": {first: False}, "message": "too dear"})).all()
     assert kinds(told) == ["approval_denied", "tool_result", "error", "final"]
     asked = running.rehearsal.count

@@ -40,7 +40,7 @@ async def test_b42_every_call_is_priced_with_all_four_kinds_of_tokens_failed_one
     session = await asha.session()
     running.rehearsal.play(Turn("Hello.", usage=FOUR))
     await asha.say(session, "one")
-    running.rehearsal.play(Failure(400))
+    running.rehearsal.play(Failure(404))
     await asha.say(session, "two")
     running.rehearsal.play(Turn(Text.split("half ", "an answer"), usage=FOUR, fault=Break(after=4)))
     broken = await asha.say(session, "three")

@@ -17,6 +17,10 @@ from .turns import Block, Text, Thinking, ToolUse, Turn, pieces
 CACHE_MARKS = 4
 """The most cache marks a request may carry."""
 
+WINDOW = 200_000
+"""Tokens of a request and its answer."""
+
+_KINDS = frozenset({"text", "thinking", "redacted_thinking", "tool_use", "tool_result"})
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 _JSON_PIECE = 12
@@ -126,8 +130,11 @@ def check(body: Any) -> None:
         _check_blocks(message["role"], blocks, place)
         _check_calls(blocks, following, place)
         _check_results(blocks, contents[place - 1] if place else [], place)
-    blocks = [block for content in contents for block in content] + (system if isinstance(system, list) else [])
-    _check_marks([*blocks, *body.get("tools", [])])
+    blocks = [block for content in contents for block in content]
+    _check_whole(blocks)
+    _check_end(messages[-1]["role"], contents[-1])
+    _check_length([system, body.get("tools", []), messages], limit)
+    _check_marks([*blocks, *(system if isinstance(system, list) else []), *body.get("tools", [])])
 
 
 def _demand(holds: object, otherwise: str) -> None:
@@ -182,6 +189,33 @@ def _check_results(blocks: Sequence[Mapping[str, Any]], before: Sequence[Mapping
         if block["type"] == "tool_result":
             _demand(block.get("tool_use_id") in calls, f"messages.{place}: unexpected tool_use_id in tool_result")
             _demand("text" not in kinds[:at], f"messages.{place}: tool_result blocks must come first")
+
+
+def _check_whole(blocks: Sequence[Mapping[str, Any]]) -> None:
+    """What a conversation as a whole has to hold to: ids once, names that can be, kinds that are known."""
+    calls = [block for block in blocks if block["type"] == "tool_use"]
+    _demand(len({call["id"] for call in calls}) == len(calls), "messages: `tool_use` ids must be unique")
+    for call in calls:
+        _demand(
+            bool(_TOOL_NAME.fullmatch(str(call.get("name")))), "messages: tool_use.name: String should match pattern"
+        )
+        _demand(isinstance(call.get("input"), dict), "messages: tool_use.input: Input should be a valid dictionary")
+    kinds = {block["type"] for block in blocks}
+    _demand(kinds <= _KINDS, f"messages: unknown block types {sorted(kinds - _KINDS)}")
+
+
+def _check_end(role: str, blocks: Sequence[Mapping[str, Any]]) -> None:
+    if role == "assistant" and blocks[-1]["type"] == "text":
+        text = blocks[-1]["text"]
+        _demand(text == text.rstrip(), "messages: final assistant content cannot end with trailing whitespace")
+
+
+def _check_length(parts: object, limit: int) -> None:
+    """Roughly the service's count: four ASCII characters a token, nine tenths of a token any other character."""
+    said = json.dumps(parts, ensure_ascii=False)
+    plain = len(said.encode("ascii", "ignore"))
+    tokens = plain // 4 + (len(said) - plain) * 9 // 10
+    _demand(tokens + limit <= WINDOW, f"prompt is too long: {tokens + limit} tokens > {WINDOW} maximum")
 
 
 def _check_marks(blocks: Sequence[Mapping[str, Any]]) -> None:

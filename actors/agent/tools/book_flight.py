@@ -13,7 +13,7 @@ from ... import ids
 from ...domain.travel import FlightOrder
 from .schema import Id, PassengerIds, Price
 from .tool import ALL_TRAVEL, Gate, Objection, Order, Placed, Reply, Then, ToolContext, ToolInput, ToolOutput
-from .trips import Trip, data_of, keep, payable, recorded, seller, standing, travellers
+from .trips import Trip, aboard, data_of, keep, payable, recorded, seller, standing, travellers
 
 
 class BookInput(ToolInput):
@@ -84,6 +84,17 @@ class BookFlight(Order[BookInput]):
     async def driver(self, given: BookInput, bound: Mapping[str, Any], context: ToolContext) -> str:
         del given, context
         return str(bound["supplier"])
+
+    def repeats(
+        self,
+        given: BookInput,
+        bound: Mapping[str, Any],
+        earlier: Mapping[str, Any],
+        earlier_bound: Mapping[str, Any] | None,
+    ) -> bool:
+        """Somebody would be on a flight twice, whatever fare or hold it is bought by."""
+        del given, earlier
+        return earlier_bound is not None and aboard(bound) & aboard(earlier_bound) != frozenset()
 
     async def weigh(self, given: BookInput, context: ToolContext) -> Gate:
         trip = await self._trip(given, context, unchanged=True)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ....storage.operations import Command, Operation
 from ... import log
 from ...clock import Clock
+from ...domain.audit import canonical
 from ...domain.hotels import HotelOffer
 from ...domain.identity import Role
 from ...domain.settings import TenantSettings
@@ -142,6 +144,34 @@ class Tool(Generic[I]):
         except ValidationError as invalid:
             text = explained(invalid, frozenset(self.Input.model_fields))
             raise InputInvalid(f"Input validation failed for '{self.name}': {text}") from None
+
+    def likeness(self, given: I) -> bytes:
+        """What makes two calls of one answer the same: ids in any case, persons in any order, amounts by their value.
+
+        A reference of the buyer's own makes no other call.
+        """
+        parts = given.model_dump()
+        parts.pop("buyer_reference", None)
+        return canonical({"input": _alike(parts)})
+
+    def repeats(
+        self, given: I, bound: Mapping[str, Any], earlier: Mapping[str, Any], earlier_bound: Mapping[str, Any] | None
+    ) -> bool:
+        """Whether this call would do again what a call with those inputs has done."""
+        del bound, earlier_bound
+        try:
+            return self.likeness(given) == self.likeness(self.parse(earlier))
+        except InputInvalid:  # its input was of another version of the tool
+            return False
+
+    def done_already(self, output: Mapping[str, Any] | None) -> str:
+        """The beginning of a summary of a call that repeats another; without ``output`` its outcome is not known."""
+        done = self.verb or "done"
+        if output is None:
+            return f"Possibly {done} already, the outcome of an equal call is unknown: "
+        named = [output.get("locator"), *(value for name, value in output.items() if name.endswith("_id"))]
+        known = next((str(each) for each in named if each), "")
+        return f"Already {done} {known}".rstrip() + ": "
 
     def say(self, **values: Any) -> Reply:
         """The output, held against its model: what does not fit is not told."""
@@ -289,6 +319,22 @@ class Order(Tool[I]):
     @abstractmethod
     async def earlier(self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext) -> Placed | None:
         """The order an earlier attempt with this key has made, if any."""
+
+
+def _alike(value: Any, name: str = "") -> Any:
+    match value:
+        case dict():
+            return {key: _alike(each, key) for key, each in value.items()}
+        case list() | tuple():
+            parts = [_alike(each, name) for each in value]
+            return sorted(parts) if name.endswith("_ids") else parts
+        case str():
+            return value.lower() if name.endswith(("_id", "_ids")) else value
+        case Decimal():
+            return f"{value.normalize():f}"
+        case date():
+            return value.isoformat()
+    return value
 
 
 def _is_invalid(told: Reply) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -61,6 +61,15 @@ class Trip:
             f"{'offer' if self.hold is None else f'hold {self.hold.locator}'} ends {clock(self.expires_at)} UTC",
         ]
         return "; ".join(parts if buyer_reference is None else [*parts, f"reference {buyer_reference}"])
+
+
+def aboard(bound: Mapping[str, Any]) -> frozenset[tuple[str, str, str]]:
+    """Who is on which flight when, by what an approver was shown."""
+    return frozenset(
+        (person["passenger_id"], segment["flight"], segment["departs_at"])
+        for person in bound.get("persons", ())
+        for segment in bound.get("segments", ())
+    )
 
 
 def seller(context: ToolContext, name: str, method: Method) -> FlightSupplier:

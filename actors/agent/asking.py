@@ -1,0 +1,152 @@
+"""Asking the model: what it is given of a conversation, what is tried when it refuses that, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ...storage import turns
+from .. import ids, metrics
+from ..domain import transcript
+from . import accounting
+from .desks import DESKS, ORCHESTRATOR_TOOLS
+from .model import Answer, Delta, ModelCall, ModelFailed
+from .prompts import brief_for, system_prompt
+from .tools.catalogue import for_desk
+
+if TYPE_CHECKING:
+    from .loop import Pass, Task
+
+WINDOW = 200_000
+"""Tokens a model reads at once; those on offer read as many or more."""
+
+LEAST_RESULT = 512
+"""Bytes a result is given where there are too many of them for one request."""
+
+NUDGE = "[You have said nothing yet. Tell the user now what came of this, in words.]"
+"""Said to a model that ended without a word; it stays out of the transcript."""
+
+LAST_ROUND = "[No more tools can be called in this turn. Answer now with what you know, and say what is left to do.]"
+
+
+class Broken(Exception):
+    """The pass ends here with an ``error`` event; the text is the event's."""
+
+
+def room_of(task: Task) -> int:
+    """Tokens of a conversation a model is given, by our estimate: a third is left for what the estimate misses."""
+    return max(WINDOW - task.max_tokens, WINDOW // 10) * 2 // 3
+
+
+async def ask(work: Pass, *, last: bool) -> Answer:
+    """The model's answer, with ids of its calls that are new to the conversation. Raises `Broken`.
+
+    A request the model refuses as it is, or for its length, is sent once more: with half the history, in plain words.
+    In the ``last`` round no tool is offered, so that an answer comes.
+    """
+    loaded = await work.load()
+    call = _request(work, loaded, last=last)
+    spending = accounting.Spending(work.task, work.ports, call)
+    over_budget = spending.reserve()
+    if over_budget is not None:
+        raise Broken(over_budget)
+    work.partial, work.spending = [], spending
+    try:
+        with spending:
+            await spending.write_down(loaded.pass_no, work.state.desk)
+            answer = await _answer(work, spending, call, lambda share: _smaller(work, loaded, share, last=last))
+            spending.finish(answer.usage, "ok" if answer.usage.total else "usage_unknown")
+    except ModelFailed as failed:
+        raise Broken(str(failed)) from failed
+    return own_ids(answer, _taken(work, loaded))
+
+
+async def _answer(
+    work: Pass, spending: accounting.Spending, call: ModelCall, smaller: Callable[[float], ModelCall]
+) -> Answer:
+    """The answer to a request, or to a smaller one if this one is refused and that one is another."""
+    try:
+        return await _stream(work, spending, call)
+    except ModelFailed as failed:
+        instead = call if failed.share >= 1.0 else smaller(failed.share)
+        if instead.messages == call.messages:
+            raise
+    return await _stream(work, spending, instead)
+
+
+async def _stream(work: Pass, spending: accounting.Spending, call: ModelCall) -> Answer:
+    """One request, told as its answer comes."""
+    async with aclosing(work.ports.model.stream(replace(call, meter=spending.seen))) as pieces:
+        async for piece in pieces:
+            if not isinstance(piece, Delta):
+                return piece
+            if not work.spoken:
+                work.spoken = True
+                metrics.TURN_FIRST_DELTA_SECONDS.observe(work.ran_ms / 1000)
+            work.partial.append(piece.text)
+            await work.ports.recorder.say(piece.text)
+    raise ModelFailed("model_unavailable", text="the answer had no end")
+
+
+def _smaller(work: Pass, loaded: turns.PassContext, share: float, *, last: bool) -> ModelCall:
+    """What is sent to a model that has refused a request; it stays so for the rest of the pass."""
+    sent = sum(transcript.weight(each) for each in transcript.trimmed(loaded.messages, _room(work)))
+    work.room, work.plain = int(min(sent, _room(work)) * share), True
+    return _request(work, loaded, last=last)
+
+
+def _room(work: Pass) -> int:
+    return room_of(work.task) if work.room is None else work.room
+
+
+def _request(work: Pass, loaded: turns.PassContext, *, last: bool) -> ModelCall:
+    state, settings = work.state, work.task.settings
+    tools: Sequence[Mapping[str, Any]] = ORCHESTRATOR_TOOLS
+    if state.desk is not None:
+        tools = [tool.schema() for tool in for_desk(state.desk)]
+    messages = _messages(work, loaded, plain=work.plain or last)
+    if work.nudged or last:
+        messages[-1]["content"].append({"type": "text", "text": LAST_ROUND if last else NUDGE})
+    return ModelCall(
+        model=work.task.model_name,
+        system=system_prompt(DESKS[state.desk or "orchestrator"], settings, work.ports.clock.now()),
+        tools=[] if last else [dict(tool) for tool in tools],  # calls without tools on offer are refused: hence plain
+        messages=messages,
+        max_tokens=work.task.max_tokens,
+    )
+
+
+def _messages(work: Pass, loaded: turns.PassContext, *, plain: bool) -> list[dict[str, Any]]:
+    """The conversation as far as there is room for it; where one answer's results are too much, each is cut."""
+    room, state = _room(work), work.state
+    kept = transcript.trimmed(loaded.messages, room)
+    shown, limit = sum(transcript.weight(each) for each in kept), transcript.OUTPUT_LIMIT
+    while shown > room and limit > LEAST_RESULT:
+        limit //= 2
+        shown = sum(transcript.weight(each, limit) for each in kept)
+    return transcript.for_model(
+        kept,
+        pending=loaded.pending,
+        brief=None if state.brief is None else brief_for(state.brief.goal),
+        brief_after=state.brief_after,
+        result_limit=limit,
+        plain=plain,
+    )
+
+
+def _taken(work: Pass, loaded: turns.PassContext) -> set[str]:
+    """Ids of calls the model is shown, or that are not done with."""
+    shown = {block.get("id") for each in loaded.messages if each.role == "assistant" for block in each.content}
+    return {str(each) for each in shown} | {call.call_id for call in work.calls} | set(loaded.pending)
+
+
+def own_ids(answer: Answer, taken: set[str]) -> Answer:
+    """The answer with ids of our own for calls whose ids were there before: a result must find its call."""
+    blocks = list(answer.blocks)
+    for at in answer.calls:
+        if blocks[at]["id"] in taken:
+            blocks[at] = blocks[at] | {"id": f"call_{ids.uuid7()}"}
+        taken.add(blocks[at]["id"])
+    return replace(answer, blocks=blocks)

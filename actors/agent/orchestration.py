@@ -1,0 +1,100 @@
+"""What the orchestrator asks for: desks to hand over to, questions to the user, and calls that cannot be taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from ..domain import transcript
+from ..domain.turns import MESSAGE_LIMIT, Brief
+from .desks import SPECIALISTS
+from .model import Answer
+from .tools.schema import explained
+from .tools.tool import ToolInput
+
+DESK_NAMES = frozenset(desk.name for desk in SPECIALISTS)
+
+Words = Annotated[str, Field(min_length=1, max_length=MESSAGE_LIMIT, pattern=r"\S")]
+
+
+class Handoff(ToolInput):
+    """To a desk, and what it shall achieve."""
+
+    domain: Annotated[str, Field(min_length=1, max_length=64)]
+    goal: Words
+
+
+class Clarify(ToolInput):
+    """One question to the user."""
+
+    question: Words
+
+
+FORMS: Mapping[str, type[Handoff | Clarify]] = {"handoff": Handoff, "clarify": Clarify}
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCall:
+    """A call that carries itself out, or ``error``, why it cannot be taken."""
+
+    id: str
+    name: str
+    input: dict[str, Any]
+    taken: Handoff | Clarify | None = None
+    error: str | None = None
+
+    def result(self) -> Mapping[str, Any]:
+        """The result block the transcript keeps."""
+        output: dict[str, Any] = {"accepted": True} if self.error is None else {"error": self.error}
+        return transcript.tool_result(self.id, self.name, output)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """All calls of one answer."""
+
+    calls: tuple[OwnCall, ...]
+
+    @property
+    def handoffs(self) -> list[Brief]:
+        return [Brief(each.taken.domain, each.taken.goal) for each in self.calls if isinstance(each.taken, Handoff)]
+
+    @property
+    def questions(self) -> list[str]:
+        return [each.taken.question for each in self.calls if isinstance(each.taken, Clarify)]
+
+    @property
+    def unknown_desk(self) -> str | None:
+        return next((brief.domain for brief in self.handoffs if brief.domain not in DESK_NAMES), None)
+
+    @property
+    def refused(self) -> bool:
+        """The model has to hear of a call that could not be taken."""
+        return any(each.error is not None for each in self.calls)
+
+
+def read(answer: Answer) -> Asked:
+    """The calls of an answer, each held against its form. The same call twice is one."""
+    calls: list[OwnCall] = []
+    for at in answer.calls:
+        call = _read(answer.blocks[at], answer.flaws.get(at))
+        twice = call.taken is not None and any(each.taken == call.taken for each in calls)
+        again = "duplicate_call: this answer asks for the same already; it is done once"
+        calls.append(OwnCall(call.id, call.name, call.input, error=again) if twice else call)
+    return Asked(tuple(calls))
+
+
+def _read(block: Mapping[str, Any], flaw: str | None) -> OwnCall:
+    call_id, name, given = block["id"], block["name"], block["input"]
+    form = FORMS.get(name)
+    if form is None:
+        return OwnCall(call_id, name, given, error=f"unknown_tool: {name}")
+    if flaw is None:
+        try:
+            return OwnCall(call_id, name, given, form.model_validate(given))
+        except ValidationError as invalid:
+            flaw = explained(invalid, frozenset(form.model_fields))
+    return OwnCall(call_id, name, given, error=f"Input validation failed for '{name}': {flaw}")
