@@ -90,6 +90,7 @@ async def write(make: Any) -> Any:
 
 
 WORK = SimpleNamespace(
+    user_active=True,
     ports=SimpleNamespace(recorder=SimpleNamespace(write=write)),
     task=SimpleNamespace(tenant_id="a-1", session_id="s-1", user_id="u-1"),
 )
