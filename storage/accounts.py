@@ -11,7 +11,7 @@ from ..actors.domain import audit as audits
 from ..actors.domain.errors import Conflict, Unauthorized
 from ..actors.domain.identity import BIRTH_VERSION, Principal, Role, Standing
 from . import audit, one_time_tokens, outbox
-from .families import NewFamily, open_family
+from .families import NewFamily, end_oldest, open_family
 from .journals import seed_chart
 from .operations import Command, Query
 from .principals import read_principal
@@ -145,8 +145,10 @@ class SignUp(Command[None]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignIn(Command[Principal]):
+class SignIn(Command[tuple[Principal, list[str]]]):
     """Open a family for a person whose password was right a moment ago, if it still is and they may come in.
+
+    Answers with the ids of families that had to make room.
 
     Unauthorized with the code of ``Standing.refusal``. ``rehashed`` replaces a hash made with other figures.
     """
@@ -159,7 +161,7 @@ class SignIn(Command[Principal]):
     entries: Sequence[audits.Entry]
     now: datetime
 
-    async def run(self, db: Connection) -> Principal:
+    async def run(self, db: Connection) -> tuple[Principal, list[str]]:
         row = await db.fetchrow(JUDGE, self.tenant_id, self.user_id)
         if row is None or row["password_hash"] != self.judged_hash:
             raise Unauthorized("invalid_credentials")
@@ -173,8 +175,9 @@ class SignIn(Command[Principal]):
             raise Unauthorized(code)
         await db.execute(SIGNED_IN, self.tenant_id, self.user_id, self.now, self.rehashed)
         await open_family(db, self.family, row["tenant_id"], row["id"], self.now)
+        ended = await end_oldest(db, row["tenant_id"], row["id"], self.now)
         await audit.append(db, self.entries)
-        return read_principal(row, self.family.id)
+        return read_principal(row, self.family.id), ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

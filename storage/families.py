@@ -25,6 +25,17 @@ UPDATE auth_families SET revoked_at = $3, revoked_why = $4
  WHERE tenant_id = $1 AND user_id = $2 AND revoked_at IS NULL RETURNING id
 """
 
+LIMIT = 100
+"""Live login sessions of one person: beyond them the one unused for the longest time ends."""
+
+END_OLDEST = """
+UPDATE auth_families SET revoked_at = $3, revoked_why = 'too_many'
+ WHERE id IN (SELECT id FROM auth_families
+               WHERE tenant_id = $1 AND user_id = $2 AND revoked_at IS NULL AND least(expires_at, ends_at) > $3
+               ORDER BY last_used_at DESC, id DESC OFFSET $4)
+RETURNING id
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewFamily:
@@ -61,3 +72,8 @@ async def open_family(db: Connection, family: NewFamily, tenant_id: str, user_id
 async def end_families(db: Connection, tenant_id: str, user_id: str, why: str, now: datetime) -> list[str]:
     """End every live family of one person. Answers their ids; an earlier end is kept."""
     return sorted(row["id"] for row in await db.fetch(END_ALL, tenant_id, user_id, now, why))
+
+
+async def end_oldest(db: Connection, tenant_id: str, user_id: str, now: datetime) -> list[str]:
+    """End the person's live families beyond ``LIMIT``. Answers their ids. The caller holds the person's row."""
+    return sorted(row["id"] for row in await db.fetch(END_OLDEST, tenant_id, user_id, now, LIMIT))

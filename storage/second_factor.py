@@ -13,7 +13,7 @@ from ..actors.domain.identity import Principal, Standing
 from ..actors.ids import uuid7
 from . import audit, outbox
 from .accounts import JUDGE, SIGNED_IN
-from .families import NewFamily, open_family
+from .families import NewFamily, end_oldest, open_family
 from .operations import Command, Query
 from .principals import read_principal
 
@@ -186,10 +186,11 @@ class Disable(Command[None]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entered(Command[tuple[Principal, int | None]]):
+class Entered(Command[tuple[Principal, int | None, list[str]]]):
     """Open a family for a person whose password and code were right a moment ago, burning the code.
 
-    Answers with how many recovery codes are left, if one was used. Unauthorized with the code of
+    Answers with how many recovery codes are left, if one was used, and the ids of families that had to make room.
+    Unauthorized with the code of
     ``Standing.refusal``; BadRequest ``totp_not_enabled``; Unauthorized ``totp_invalid``, also without a ``proof``.
     """
 
@@ -206,7 +207,7 @@ class Entered(Command[tuple[Principal, int | None]]):
     """Posted with it."""
     now: datetime
 
-    async def run(self, db: Connection) -> tuple[Principal, int | None]:
+    async def run(self, db: Connection) -> tuple[Principal, int | None, list[str]]:
         who = (self.tenant_id, self.user_id)
         row = await db.fetchrow(JUDGE, *who)
         if row is None or row["password_hash"] != self.judged_hash:
@@ -224,12 +225,13 @@ class Entered(Command[tuple[Principal, int | None]]):
         left = await self._burn(db)
         await db.execute(SIGNED_IN, *who, self.now, self.rehashed)
         await open_family(db, self.family, row["tenant_id"], row["id"], self.now)
+        ended = await end_oldest(db, row["tenant_id"], row["id"], self.now)
         entries = [self.signed_in]
         if left is not None:
             await outbox.notify(db, self.code_used_notice, *who, self.now)
             entries.append(replace(self.code_used, inputs={**self.code_used.inputs, "left": left}))
         await audit.append(db, entries)
-        return read_principal(row, self.family.id), left
+        return read_principal(row, self.family.id), left, ended
 
     async def _burn(self, db: Connection) -> int | None:
         who = (self.tenant_id, self.user_id)

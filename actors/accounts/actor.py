@@ -207,10 +207,12 @@ class AccountsActor(Actor):
             refresh_ttl=settings.auth_refresh_ttl_seconds,
             max_age=settings.auth_family_max_age_seconds,
         )
-        self._second_factor = SecondFactor(storage, settings, clock, self._passwords, families, self._record, posted)
         self._principals = Principals(storage, clock, self.spawn)
         self._watches = Watches()
         endings = Endings(self._principals, self._watches)
+        self._second_factor = SecondFactor(
+            storage, settings, clock, self._passwords, families, endings, self._record, posted
+        )
         self._letters = Correspondence(
             storage, settings, clock, self._passwords, families, endings, posted, self._gate.forgive
         )
@@ -220,6 +222,7 @@ class AccountsActor(Actor):
             families,
             clock,
             verified_only=verified_only,
+            endings=endings,
             record=self._record,
             proof=self._letters.proof,
         )

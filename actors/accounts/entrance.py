@@ -18,6 +18,7 @@ from ..domain.identity import BIRTH_VERSION, Principal, Role, check_password
 from ..domain.settings import TenantSettings
 from ..ids import uuid7
 from ..runtime import Asks, Message
+from .endings import Endings
 from .families import Families, SignedIn
 from .hash_queue import Asker
 from .letters import Proof
@@ -60,6 +61,7 @@ class Entrance:
         clock: Clock,
         *,
         verified_only: bool,
+        endings: Endings,
         record: Callable[[Entry], None],
         proof: Callable[[str], Proof],
     ) -> None:
@@ -68,6 +70,7 @@ class Entrance:
         self._families = families
         self._clock = clock
         self._verified_only = verified_only
+        self._endings = endings
         self._record = record
         self._proof = proof
 
@@ -142,7 +145,7 @@ class Entrance:
             method="password",
             session_id=opening.family.id,
         )
-        principal = await self._storage.ask(
+        principal, ended = await self._storage.ask(
             Enter(
                 tenant_id=account.tenant_id,
                 user_id=account.user_id,
@@ -154,6 +157,7 @@ class Entrance:
                 now=now,
             )
         )
+        self._endings.ended(*ended)
         return self._families.welcome(principal, opening, now)
 
 

@@ -20,6 +20,7 @@ from ..domain.identity import Principal
 from ..domain.letters import Kind
 from ..ids import uuid7
 from ..runtime import Asks, Message
+from .endings import Endings
 from .entrance import counted
 from .families import Families, SignedIn
 from .hash_queue import Asker
@@ -105,6 +106,7 @@ class SecondFactor:
         clock: Clock,
         passwords: Passwords,
         families: Families,
+        endings: Endings,
         record: Callable[[Entry], None],
         posted: Callable[[], None],
     ) -> None:
@@ -112,6 +114,7 @@ class SecondFactor:
         self._clock = clock
         self._passwords = passwords
         self._families = families
+        self._endings = endings
         self._record = record
         self._posted = posted
         self._letters = Letters(settings)
@@ -225,7 +228,7 @@ class SecondFactor:
         method = "recovery_code" if isinstance(proof, rows.Recovery) else "totp"
         opening = self._families.open(message.origin, now)
         told = {"method": method, "session_id": opening.family.id}
-        principal, left = await self._storage.ask(
+        principal, left, ended = await self._storage.ask(
             rows.Entered(
                 tenant_id=tenant_id,
                 user_id=user_id,
@@ -240,6 +243,7 @@ class SecondFactor:
                 now=now,
             )
         )
+        self._endings.ended(*ended)
         if left is not None:
             self._posted()
         return Entered(self._families.welcome(principal, opening, now), left)

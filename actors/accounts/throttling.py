@@ -14,6 +14,7 @@ from ..guard import Attempt, Begin, End, Forgive
 from ..runtime import Asks
 from .entrance import SignIn, SignUp
 from .invites import AcceptInvite, CreateInvite, LookUpInvite
+from .keys import CreateKey
 from .proving import SendProof, UpdateProfile, VerifyEmail
 from .recovery import ChangePassword, RequestReset, ResetPassword
 from .renewal import Refresh
@@ -36,6 +37,7 @@ SLOWED: Final[Mapping[type, Operation]] = {
     LookUpInvite: throttles.LOOK_UP_INVITE,
     AcceptInvite: throttles.ACCEPT_INVITE,
     CreateInvite: throttles.CREATE_INVITE,
+    CreateKey: throttles.CREATE_KEY,
 }
 """Message -> what of it is counted. It has an ``origin``, and a ``principal`` or an ``email`` where it is about one."""
 

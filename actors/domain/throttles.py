@@ -84,6 +84,8 @@ CHANGE_ADDRESS: Final = _operation(
 LOOK_UP_INVITE: Final = _operation("invite_lookup", _THIRTY, *_NO_INVITE, afterwards=True)
 ACCEPT_INVITE: Final = _operation("accept_invite", _THIRTY, "password_too_weak", *_NO_INVITE, afterwards=True)
 CREATE_INVITE: Final = _operation("create_invite", {"tenant": 200}, OK)
+CREATE_KEY: Final = _operation("create_api_key", {"tenant": 200}, OK)
+"""However many are revoked again: each leaves a row."""
 
 PASSWORD_COUNTERS: Final = (SIGN_IN.counter, CHANGE_PASSWORD.counter)
 """What a password reset clears: guesses at a password that is no more."""

@@ -237,3 +237,23 @@ async def test_the_chain_of_a_day_of_signing_in_holds(house: House, refusal: Cod
     await until(lambda: house.events("auth.sign_in_failed"))
     verdict = await house.storage.ask(audit.Verify(tenant_id=me.tenant_id))
     assert (verdict.ok, verdict.checked) == (True, 10)
+
+
+async def test_beyond_a_hundred_sessions_the_one_unused_for_the_longest_time_makes_room(
+    house: House, refusal: Code, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voyagent.storage.families.LIMIT", 3)
+    ravi = await house.sign_up("ravi@example.com")
+    sessions = [await house.sign_up()]
+    for _ in range(2):
+        await house.clock.advance(60)
+        sessions.append(await house.sign_in())
+    watching = await house.ref.ask(accounts.Watch(sessions[1].principal))
+    await house.ref.ask(accounts.Refresh(refresh_token=sessions[0].refresh_token, origin=Origin("r-1")))
+    await house.clock.advance(60)
+    sessions.append(await house.sign_in())
+    assert watching.is_lost
+    assert await refusal(house.who(sessions[1].access_token)) == "unauthorized"
+    for kept in (ravi, sessions[0], sessions[2], sessions[3]):
+        assert await house.who(kept.access_token)
+    assert await house.db.fetchval("SELECT count(*) FROM auth_families WHERE revoked_why = 'too_many'") == 1

@@ -20,6 +20,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.accounts.test_letters import Desk, Postbox
+from tests.figures import counted
 from tests.post_office import PostOffice
 from voyagent.actors import mail
 from voyagent.actors.accounts.emails import Envelope, Misread, Smtp, Undelivered, envelope, wire_sender
@@ -186,14 +187,14 @@ async def test_r53_poisoned_rows_end_alone_and_all_others_reach_their_people(hou
         await house.db.execute(post + values, uuid7(), kind, poison, long_ago, f"<{number}@example>")
     await desk.change(who)
     dead = mail.metrics.MAIL_LETTERS_TOTAL.labels("password_changed", "dead")
-    before = dead.value
+    before = counted(dead)
     with structlog.testing.capture_logs() as lines:
         await desk.deliver()
     assert desk.postbox.subjects("asha@example.com") == ["Your password was changed"]
     assert desk.postbox.tried == 1
     rows = await house.db.fetch("SELECT state, cause FROM outbox WHERE state <> 'sent'")
     assert [tuple(row) for row in rows] == [("dead", mail.DEFECT)] * (len(poisons) + 1)
-    assert dead.value == before + len(poisons)
+    assert counted(dead) == before + len(poisons)
     told = [line for line in lines if line["event"] == "email_undeliverable"]
     assert len(told) == len(poisons) + 1
     assert not any("=?utf-8" in str({**line, "exc_info": None}) for line in told)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.accounts.test_second_factor import code, set_up, turned_on, verify
+from tests.figures import counted
 from voyagent.actors import mail
 from voyagent.actors.accounts import actor as accounts
 from voyagent.actors.accounts.emails import Envelope, Folder, Undelivered, transport
@@ -428,13 +429,13 @@ async def test_r53_a_letter_nobody_takes_for_three_days_is_dead_and_counted(desk
     who = (await house.sign_up()).principal
     await desk.change(who)
     dead = mail.metrics.MAIL_LETTERS_TOTAL.labels("password_changed", "dead")
-    before = dead.value
+    before = counted(dead)
     desk.postbox.away = True
     await desk.deliver()
     await house.db.execute("UPDATE outbox SET created_at = $1, due_at = $1", house.clock.now() - mail.PATIENCE)
     await desk.deliver()
     assert await house.db.fetchval("SELECT state FROM outbox") == "dead"
-    assert dead.value == before + 1
+    assert counted(dead) == before + 1
 
 
 async def test_a_letter_whose_token_has_lapsed_is_dropped(strict: Desk, house: House) -> None:

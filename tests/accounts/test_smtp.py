@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from tests.accounts.test_letters import OTHER, Desk
+from tests.figures import counted
 from tests.post_office import PostOffice
 from voyagent.actors import mail
 from voyagent.actors.accounts.emails import Smtp, Undelivered
@@ -54,7 +55,7 @@ async def test_r53_a_letter_refused_for_three_days_is_dead_counted_and_told_of(
     await desk.verify(await office.token("Confirm your e-mail address"))
     await desk.change(who)
     dead = mail.metrics.MAIL_LETTERS_TOTAL.labels("password_changed", "dead")
-    before, office.refuses = dead.value, True
+    before, office.refuses = counted(dead), True
     tried, began = 0, house.clock.now()
     pauses: list[timedelta] = []
     with structlog.testing.capture_logs() as lines:
@@ -69,7 +70,7 @@ async def test_r53_a_letter_refused_for_three_days_is_dead_counted_and_told_of(
     assert house.clock.now() - began >= timedelta(days=3)
     assert len(office.letters) == 1
     assert await house.db.fetchval("SELECT state FROM outbox WHERE kind = 'password_changed'") == "dead"
-    assert dead.value == before + 1
+    assert counted(dead) == before + 1
     (told,) = [line for line in lines if line["event"] == "email_undeliverable"]
     assert (told["log_level"], told["attempts"]) == ("error", tried)
     actor = mail.MailActor.start(house.storage, desk.settings, house.clock, desk.postbox)
