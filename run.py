@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -48,7 +49,7 @@ async def serve(settings: Settings) -> int:
         settings = await parts.enter_async_context(model(settings))
         await migrated(settings)
         doubted(settings)
-        service = await parts.enter_async_context(Service(settings))
+        service = await parts.enter_async_context(listening(settings))
         garbage.settle()
         started(service)
         on_purpose = await until_ended(service, asked)
@@ -57,6 +58,23 @@ async def serve(settings: Settings) -> int:
         await service.stop(settings.drain_seconds if on_purpose else 0.0)
     _log.info("service_stopped")
     return 0 if on_purpose else FAILED
+
+
+@asynccontextmanager
+async def listening(settings: Settings) -> AsyncIterator[Service]:
+    """The service, started. OSError in our words if somebody else has its place."""
+    service = Service(settings)
+    try:
+        await service.start()
+    except OSError as taken:
+        if taken.errno != errno.EADDRINUSE:
+            raise
+        where = f"{settings.host}:{settings.port}"
+        raise OSError(f"{variable('port')}: something listens on {where} already") from taken
+    try:
+        yield service
+    finally:
+        await service.stop()
 
 
 async def upgrade(settings: Settings) -> int:

@@ -227,10 +227,26 @@ def _surroundings() -> dict[str, str]:
 def _problems(failure: ValidationError) -> list[str]:
     """One line a variable. Defaults that could not be worked out because of another mistake say nothing new."""
     return [
-        f"{variable(str(error['loc'][0]))}: {error['msg'].removeprefix('Value error, ')}"
-        for error in failure.errors(include_input=False, include_context=False, include_url=False)
+        f"{variable(str(error['loc'][0]))}: {_asked_for(error['type'], error['msg'], error.get('ctx', {}))}"
+        for error in failure.errors(include_input=False, include_url=False)
         if error["type"] != "default_factory_not_called"
     ]
+
+
+ASKED_FOR = {
+    "int_parsing": "must be a whole number",
+    "float_parsing": "must be a number",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "string_too_short": "must have at least {min_length} characters",
+}
+"""What is asked for by the library's type of error: its own words are for programmers."""
+
+
+def _asked_for(kind: str, told: str, context: Mapping[str, Any]) -> str:
+    return ASKED_FOR[kind].format(**context) if kind in ASKED_FOR else told.removeprefix("Value error, ")
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:

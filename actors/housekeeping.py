@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -79,6 +79,8 @@ class HousekeepingActor(Actor):
         except Unavailable as away:
             _log.warning("housekeeping_postponed", refusal=away.code)
             pause = RETRY_SECONDS
+        except Refusal as broken:  # the next round is due all the same
+            _log.error("housekeeping_failed", refusal=broken.code)
         finally:
             self.looking = False
         if not ActorMeter.of(TurnActor.__name__).mailboxes:
@@ -110,27 +112,37 @@ class HousekeepingActor(Actor):
 
     async def _prune(self) -> None:
         """Hourly, piece by piece; what storage's absence left over is taken up a round later."""
-        now = self.clock.now()
-        prune = pruning.PruneDeltas(now=now)
+        pieces = [self._prune_keys, self._prune_deltas, *([] if self.upkeep is None else [self.upkeep.run])]
         try:
-            await self.store.ask(pruning.PruneKeys(now=now), within=60.0)
-            events = prune.limit
-            while events >= prune.limit:
-                gone = await self.store.ask(prune, within=60.0)
-                for each in gone:
-                    self.root.tell(
-                        session.Pruned(tenant_id=each.tenant_id, session_id=each.session_id, through=each.through)
-                    )
-                events = sum(each.events for each in gone)
-            if self.upkeep is not None:
-                await self.upkeep.run()
+            for piece in pieces:
+                await self._do(piece)
         except Unavailable as away:
             _log.warning("pruning_postponed", refusal=away.code)
-        except Refusal as broken:  # what is wrong with one piece in an hour is wrong a minute later, too
-            _log.error("pruning_failed", refusal=broken.code)
-            self.prune_at = self.clock.monotonic() + PRUNE_SECONDS
         else:
             self.prune_at = self.clock.monotonic() + PRUNE_SECONDS
+
+    async def _do(self, piece: Callable[[], Awaitable[None]]) -> None:
+        """A piece with a defect is left for an hour; the others are not its affair."""
+        try:
+            await piece()
+        except Unavailable:
+            raise
+        except Refusal as broken:
+            _log.error("pruning_failed", piece=piece.__name__, refusal=broken.code)
+
+    async def _prune_keys(self) -> None:
+        await self.store.ask(pruning.PruneKeys(now=self.clock.now()), within=60.0)
+
+    async def _prune_deltas(self) -> None:
+        prune = pruning.PruneDeltas(now=self.clock.now())
+        events = prune.limit
+        while events >= prune.limit:
+            gone = await self.store.ask(prune, within=60.0)
+            for each in gone:
+                self.root.tell(
+                    session.Pruned(tenant_id=each.tenant_id, session_id=each.session_id, through=each.through)
+                )
+            events = sum(each.events for each in gone)
 
     async def _feel_lag(self) -> None:
         """How late the loop is, ten times a second: what every stream and timer feels."""

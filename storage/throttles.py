@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
@@ -18,6 +20,9 @@ PATIENCE: Final = 0.5
 READING: Final = 2.0
 """Seconds a start waits for all that Redis remembers."""
 BATCH: Final = 500
+
+_COUNT: Final = re.compile("[0-9]{1,9}")
+"""More events than that nobody has counted."""
 
 _KINDS: Final[dict[str, Kind]] = {"pair": "pair", "account": "account", "network": "network", "tenant": "tenant"}
 
@@ -82,12 +87,14 @@ def _readable(names: Iterable[str], values: Iterable[str]) -> Iterator[tuple[Key
         kind, _, rest = name.removeprefix(PREFIX).partition(":")
         counter, _, who = rest.partition(":")
         events, _, last = value.partition(" ")
-        if kind not in _KINDS or not who or not events.isascii() or not events.isdigit():
+        if kind not in _KINDS or not who or not _COUNT.fullmatch(events):
             continue
         try:
-            yield Key(_KINDS[kind], counter, who), Saved(int(events), float(last))
+            saved = Saved(int(events), float(last))
         except ValueError:
             continue
+        if math.isfinite(saved.last):
+            yield Key(_KINDS[kind], counter, who), saved
 
 
 def _text(value: bytes | str | None) -> str:

@@ -8,6 +8,7 @@ import importlib.util
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -115,6 +116,14 @@ async def test_r1_r59_an_unsafe_production_does_not_start_and_shows_no_value(tmp
     assert code == 2
     assert "VOYAGENT_AUTH_DEBUG_TOKENS: is refused in production" in err
     assert secret not in err
+
+
+async def test_a_port_that_is_taken_is_said_in_our_words(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, out, err = await ran(tmp_path, VOYAGENT_ENV="development", VOYAGENT_PORT=str(port))
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1] == f"VOYAGENT_PORT: something listens on 127.0.0.1:{port} already"
 
 
 def production(database_url: str, **changes: str) -> dict[str, str]:

@@ -19,7 +19,8 @@ from voyagent.actors.domain.identity import Principal, Role
 from voyagent.actors.housekeeping import PRUNE_SECONDS, HousekeepingActor
 from voyagent.actors.ids import uuid7
 from voyagent.actors.upkeep import Upkeep
-from voyagent.storage import audit
+from voyagent.storage import audit, pruning, turns
+from voyagent.storage.errors import OperationFailed
 from voyagent.storage.unproven import EndUnproven, FindOverdue, Outcome, Overdue
 from voyagent.storage.upkeep import PIECES, PruneFamilies
 
@@ -315,6 +316,58 @@ async def test_r56_the_hourly_job_does_it_all(strict: Desk, house: House, until:
         return await house.count("auth_families") == 0
 
     await until(removed)
+    await keeper.stop_and_wait(5.0)
+
+
+class Defective:
+    """The way to storage, on which some operations meet a defect."""
+
+    def __init__(self, house: House, fails: Callable[[Any], bool]) -> None:
+        self._house = house
+        self._fails = fails
+
+    async def ask(self, message: Any, within: float = 10.0) -> Any:
+        if self._fails(message):
+            raise OperationFailed
+        return await self._house.storage.ask(message, within)
+
+    def tell(self, message: Any) -> None:
+        self._house.storage.tell(message)
+
+
+def is_about(user_id: str) -> Callable[[Any], bool]:
+    return lambda message: isinstance(message, EndUnproven) and message.overdue.user_id == user_id
+
+
+async def test_a_person_or_a_piece_with_a_defect_keeps_nobody_else_waiting(strict: Desk, house: House) -> None:
+    people = [(await house.sign_up(f"p{number}@example.com")).principal for number in range(3)]
+    leap(house, WEEK_SECONDS)
+    poisoned = min(person.user_id for person in people)
+    for fails, kept in ((is_about(poisoned), [poisoned]), (lambda message: isinstance(message, PIECES[0]), [])):
+        store = Defective(house, fails)
+        await Upkeep(store=store, accounts=strict.ref, clock=house.clock, settings=strict.settings).run()
+        rows = await house.db.fetch("SELECT id FROM users WHERE released_at IS NULL")
+        assert [str(row["id"]) for row in rows] == kept
+
+
+async def test_housekeeping_goes_on_after_a_defect_in_any_of_its_steps(strict: Desk, house: House) -> None:
+    """A round and the first of the hourly pieces fail twice: rounds and the other pieces come all the same."""
+    asked: list[type] = []
+
+    def fails(message: Any) -> bool:
+        asked.append(type(message))
+        return isinstance(message, turns.Unfinished | pruning.PruneKeys) and asked.count(type(message)) <= 2
+
+    store = Defective(house, fails)
+    upkeep = Upkeep(store=store, accounts=strict.ref, clock=house.clock, settings=strict.settings)
+    keeper = HousekeepingActor.start(
+        store=store, root=strict.ref, clock=house.clock, leading=lambda: True, upkeep=upkeep
+    )
+    async with asyncio.timeout(10):
+        while PIECES[-1] not in asked or asked.count(turns.Unfinished) < 4:
+            await house.clock.advance(60)
+            await asyncio.sleep(0.005)
+    assert keeper.is_alive()
     await keeper.stop_and_wait(5.0)
 
 

@@ -197,7 +197,25 @@ def test_r59_a_bad_value_is_named_and_never_shown(
     ],
 )
 def test_bounds_are_kept(name: str, value: str, development: dict[str, str]) -> None:
-    assert refusal(development | {name: value}).startswith(f"{name}: ")
+    assert refusal(development | {name: value}).startswith(f"{name}: must ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("VOYAGENT_PORT", "eighty", "must be a whole number"),
+        ("VOYAGENT_PORT", "65536", "must be at most 65535"),
+        ("VOYAGENT_PORT", "-1", "must be at least 0"),
+        ("VOYAGENT_ENV", "staging", "must be 'development' or 'production'"),
+        ("VOYAGENT_SSE_STALL_SECONDS", "soon", "must be a number"),
+        ("VOYAGENT_SSE_STALL_SECONDS", "0", "must be more than 0.0"),
+        ("VOYAGENT_METRICS_TOKEN", "short", "must have at least 16 characters"),
+        ("VOYAGENT_MAIL_FROM", "Rao Travels", "must be one address, or Name <address>"),
+        ("VOYAGENT_MAIL_FROM", "a@b.in, c@d.in", "must be one address, or Name <address>"),
+    ],
+)
+def test_what_is_asked_for_is_said_in_our_words(name: str, value: str, told: str, development: dict[str, str]) -> None:
+    assert refusal(development | {name: value}).splitlines()[0] == f"{name}: {told}"
 
 
 def test_the_mode_decides_what_is_not_said(development: dict[str, str]) -> None:

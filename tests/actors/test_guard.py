@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from voyagent.actors import guard
@@ -21,6 +23,7 @@ from voyagent.actors.domain.identity import Principal, Role
 from voyagent.actors.domain.throttles import Operation
 from voyagent.actors.guard import Attempt, Begin, End, GuardActor
 from voyagent.actors.runtime import Ref
+from voyagent.storage import throttles as throttle_store
 from voyagent.storage.accounts import Record
 from voyagent.storage.acquaintances import Acquainted, Networks
 
@@ -240,6 +243,27 @@ async def test_r11_a_process_that_was_killed_has_left_its_counts(kept: Post, red
         await redis.set("voyagent:guard:odd", "1 2")
         kept.start()
         assert await kept.attempt(throttles.OK) == 2
+
+
+NAMES = st.one_of(st.text(), st.text().map("pair:a:".__add__), st.text().map("network:a:".__add__))
+VALUES = st.one_of(
+    st.none(),
+    st.text(),
+    st.binary(),
+    st.tuples(st.integers(), st.floats()).map(lambda pair: f"{pair[0]} {pair[1]}"),
+    st.sampled_from(["1 nan", "1 inf", "1 -inf", f"{'9' * 5000} 1", "999999999999 1764590400"]),
+)
+
+
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=8))
+def test_whatever_is_found_in_redis_keeps_no_guard_from_starting_nor_anybody_waiting_for_ever(
+    found: list[tuple[str, str | bytes | None]],
+) -> None:
+    counts = throttles.Throttles(guard.rules(Settings(env="development")))
+    read = throttle_store._read([f"voyagent:guard:{name}" for name, _ in found], [value for _, value in found])
+    for key, saved in sorted(read.items(), key=lambda item: item[1].last):
+        counts.restore(key, saved, 1764590400.0)
+        assert 0 <= counts.wait(key, 5, 1764590400.0) <= counts.rules.max_delay
 
 
 async def test_r11_a_success_is_remembered_too(kept: Post, redis_url: str) -> None:
