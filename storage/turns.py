@@ -374,6 +374,16 @@ class LoadPass(Snapshot[PassContext]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MayAct(Query[bool]):
+    """Whether somebody may have things done now: active, and more than a viewer."""
+
+    user_id: str
+
+    async def run(self, db: Connection) -> bool:
+        return bool(await db.fetchval(USER_ACTIVE, self.tenant_id, self.user_id))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unfinished(Query[list[tuple[str, str]]]):
     """Sessions (tenant, session) with work of their own to do: unfinished turns, decided calls, lapsed approvals."""
 

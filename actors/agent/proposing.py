@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ...storage import carried_out
+from ...storage import carried_out, turns
 from .. import ids
 from ..domain.approvals import approval_id
 from ..domain.errors import Unavailable
@@ -41,6 +41,9 @@ class Proposal:
 
 async def propose(work: Pass, answer: Answer) -> list[Proposal]:
     """All calls of an answer, in its order. Of several that would do the same only the first is made."""
+    if answer.calls:
+        standing = turns.MayAct(tenant_id=work.task.tenant_id, user_id=work.task.user_id)
+        work.user_active = await work.ports.store.ask(standing)
     seen: set[bytes] = set()
     return [await _propose(work, answer, at, place, seen) for place, at in enumerate(answer.calls)]
 

@@ -64,10 +64,11 @@ class Trip:
 
 
 def aboard(bound: Mapping[str, Any]) -> frozenset[tuple[str, str, str]]:
-    """Who is on which flight when, by what an approver was shown."""
+    """Who is on which flight when, by what an approver was shown; a person taken down twice is known by the name."""
     return frozenset(
-        (person["passenger_id"], segment["flight"], segment["departs_at"])
+        (known, segment["flight"], segment["departs_at"])
         for person in bound.get("persons", ())
+        for known in (person["passenger_id"], " ".join(person["name"].casefold().split()))
         for segment in bound.get("segments", ())
     )
 
