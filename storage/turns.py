@@ -306,7 +306,7 @@ SELECT sequence, role, (2 * octet_length(said) - char_length(said)) / 3 AS token
          WHERE tenant_id = $1 AND session_id = $2 AND sequence < $3 ORDER BY sequence DESC LIMIT $4) newest
  ORDER BY sequence DESC
 """
-"""The estimate is `transcript.tokens`."""
+"""`transcript.tokens` of each row, with its ids and names: a little more than a model is given of it."""
 MESSAGES = """
 SELECT id, sequence, turn_id, role, content, user_id, created_at FROM messages
  WHERE tenant_id = $1 AND session_id = $2 AND sequence >= $3 ORDER BY sequence
