@@ -29,6 +29,8 @@ from voyagent.storage.embedded import EmbeddedError, EmbeddedServers, InUse
 from voyagent.storage.engine import Engine
 
 FAILED, MISCONFIGURED = 1, 2
+NOBODY_ELSE, NOBODY_ELSE_BUT_PASSING = 0o077, 0o066
+"""Masks of what we make. Started by root, the embedded Postgres is another user, who must come by to its own folder."""
 STOP_SECONDS = 9.0
 """Beyond the turns' grace: with the default of 20 s a stop that hangs ends within 30 s all the same."""
 
@@ -264,6 +266,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     """Read the settings and run the command; what is wrong is said in a line, without a traceback."""
+    os.umask(NOBODY_ELSE if os.geteuid() else NOBODY_ELSE_BUT_PASSING)
     asked = arguments()
     command: Command | None = asked.command
     if command is None:

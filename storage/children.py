@@ -144,7 +144,8 @@ class Child:
         """Start it. Only from the main thread: the kernel ends it with the *thread* that started it."""
         if threading.current_thread() is not threading.main_thread():
             raise EmbeddedError("embedded servers are started from the main thread, or they would end with another one")
-        with log.open("ab") as sink:
+        with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as sink:
+            os.fchmod(sink.fileno(), 0o600)
             process = await asyncio.create_subprocess_exec(
                 *command,
                 cwd="/",

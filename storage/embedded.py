@@ -361,8 +361,8 @@ def _private(folder: Path) -> None:
 
 
 def _fresh_logs(folder: Path) -> None:
-    """Start new log files and keep the last ones, so that they cannot grow for ever."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Start new log files and keep the last ones, so that they cannot grow for ever. They hold people's addresses."""
+    _private(folder)
     for name in (Postgres.name, Redis.name):
         with suppress(FileNotFoundError):
             (folder / f"{name}.log").replace(folder / f"{name}.log.1")

@@ -85,6 +85,17 @@ async def test_it_serves_with_servers_of_its_own_and_a_signal_ends_all_of_it(tmp
             os.kill(postmaster, 0)
 
 
+async def test_nobody_else_on_the_machine_reads_what_the_service_keeps(tmp_path: Path) -> None:
+    var = tmp_path / "made" / "var"
+    async with serving(tmp_path, "--embedded", VOYAGENT_DATA_DIR=str(var)):
+        own = os.geteuid()
+        kept = [path for path in (var, *var.rglob("*")) if path.lstat().st_uid == own and not path.is_socket()]
+        modes = {str(path.relative_to(tmp_path)): path.stat().st_mode & 0o777 for path in kept if not path.is_symlink()}
+    assert {f"made/var/{name}" for name in ("logs", "logs/postgres.log", "logs/redis.log", "secrets")} <= set(modes)
+    passing = 0o011 if own == 0 else 0
+    assert {name: oct(mode) for name, mode in modes.items() if mode & 0o077 & ~passing} == {}
+
+
 async def test_commands_share_the_servers_of_a_service_that_runs(tmp_path: Path) -> None:
     async with serving(tmp_path, "--embedded", VOYAGENT_AUTH_ARGON2_MEMORY_COST="8192"):
         code, people, _ = await ran(tmp_path, "seed", "--embedded", VOYAGENT_AUTH_ARGON2_MEMORY_COST="8192")
