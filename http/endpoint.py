@@ -10,12 +10,21 @@ from aiohttp import hdrs, web
 
 from ..actors import log, metrics
 from ..actors.accounts.actor import Denied
-from ..actors.domain.errors import Forbidden, Refusal, Unauthorized, Unprocessable
+from ..actors.accounts.throttling import Malformed
+from ..actors.domain.errors import (
+    Forbidden,
+    Refusal,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    Unprocessable,
+    Unsupported,
+)
 from ..actors.ids import parse_uuid
 from ..storage.idempotency import Key
 from . import decode
 from .call import Answer, Call, Services, encoded
-from .errors import JSON_HEADERS, status_of
+from .errors import JSON_HEADERS, Invalid, status_of
 from .guards import PUBLIC, door
 from .route import Route
 from .trace import TRACE
@@ -41,7 +50,11 @@ class Endpoint:
         try:
             if self._route.guard is not PUBLIC:
                 await self._route.guard.admit(call)
-            await self._decode(call)
+            try:
+                await self._decode(call)
+            except (Invalid, TooLarge, Unsupported):
+                await self._count_malformed(call)
+                raise
             answer = await self._route.handler(call)
         except (Unauthorized, Forbidden) as refusal:
             self._denied(call, refusal)
@@ -86,6 +99,15 @@ class Endpoint:
             key=given[0],
             body_hash=hashlib.sha256(call.raw_body).digest(),
         )
+
+    async def _count_malformed(self, call: Call) -> None:
+        """Slow whoever sends many of those without being known. Throttled takes the place of what was wrong."""
+        if self._route.guard is not PUBLIC or self._route.tag != "auth":
+            return
+        try:
+            await self._services.accounts.ask(Malformed(call.origin))
+        except Unavailable as overloaded:
+            _log.warning("malformed_not_counted", refusal=overloaded.code)
 
     def _denied(self, call: Call, refusal: Refusal) -> None:
         """Count a denial, and have it audited where it concerns somebody we know."""

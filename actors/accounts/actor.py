@@ -35,7 +35,7 @@ from .proving import SendProof, UpdateProfile, VerifyEmail
 from .recovery import ChangePassword, RequestReset, ResetPassword
 from .renewal import Refresh, Renewal, TokenPair
 from .second_factor import ByPerson, DisableTotp, SecondFactor, SetUpTotp, SignInTotp, VerifyTotp
-from .throttling import Gate
+from .throttling import Gate, Malformed
 from .tickets import IssueTicket, ShowTicket, Tickets
 from .tokens import AccessTokens, Claims, KeyRing, RefreshTokens
 from .watch import Watches, Watching
@@ -152,6 +152,7 @@ Accounts = (
     | IssueTicket
     | ShowTicket
     | Watch
+    | Malformed
     | Denied
     | ChangeMember
     | SwitchTenant
@@ -165,6 +166,10 @@ def _bounds(guard: str) -> Bounds:
         account=None if guard == "off" else PER_ACCOUNT,
         network=PER_NETWORK if guard == "on" else None,
     )
+
+
+async def _only_counted() -> None:
+    """What is malformed has nothing to judge."""
 
 
 class AccountsActor(Actor):
@@ -251,7 +256,7 @@ class AccountsActor(Actor):
                 return self._authenticate(known)
             case Watch() | IssueTicket() | ShowTicket():
                 return self.later(self._stream(known))
-            case SignUp() | SignIn() | SignInTotp() | Refresh() | SignOut():
+            case SignUp() | SignIn() | SignInTotp() | Refresh() | SignOut() | Malformed():
                 return self.later(self._gate.judged(known, self._pass_door))
             case RevokeSession() | CreateKey() | RevokeKey() | SetUpTotp() | VerifyTotp() | DisableTotp():
                 return self.later(self._gate.judged(known, self._own))
@@ -270,7 +275,9 @@ class AccountsActor(Actor):
             case _:
                 assert_never(known)
 
-    def _pass_door(self, message: SignUp | SignIn | SignInTotp | Refresh | SignOut) -> Coroutine[Any, Any, Any]:
+    def _pass_door(
+        self, message: SignUp | SignIn | SignInTotp | Refresh | SignOut | Malformed
+    ) -> Coroutine[Any, Any, Any]:
         """The ways in and out that need no bearer."""
         match message:
             case SignUp():
@@ -283,6 +290,8 @@ class AccountsActor(Actor):
                 return counted("refresh", self._renewal.refresh(message))
             case SignOut():
                 return self._sign_out(message)
+            case Malformed():
+                return _only_counted()
             case _:
                 assert_never(message)
 

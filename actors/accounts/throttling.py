@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from ...storage.proofs import Changed
 from .. import log
 from ..domain import throttles
+from ..domain.audit import Origin
 from ..domain.errors import Refusal
 from ..domain.throttles import OK, Operation
 from ..guard import Attempt, Begin, End, Forgive
-from ..runtime import Asks
+from ..runtime import Asks, Message
 from .entrance import SignIn, SignUp
 from .invites import AcceptInvite, CreateInvite, LookUpInvite
 from .keys import CreateKey
@@ -21,6 +23,14 @@ from .renewal import Refresh
 from .second_factor import DisableTotp, SignInTotp, VerifyTotp
 
 M = TypeVar("M")
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed(Message[None]):
+    """A public request was refused for its form. Throttled ``too_many_attempts`` if its network sends many."""
+
+    origin: Origin
+
 
 SLOWED: Final[Mapping[type, Operation]] = {
     SignUp: throttles.SIGN_UP,
@@ -38,6 +48,7 @@ SLOWED: Final[Mapping[type, Operation]] = {
     AcceptInvite: throttles.ACCEPT_INVITE,
     CreateInvite: throttles.CREATE_INVITE,
     CreateKey: throttles.CREATE_KEY,
+    Malformed: throttles.MALFORMED,
 }
 """Message -> what of it is counted. It has an ``origin``, and a ``principal`` or an ``email`` where it is about one."""
 

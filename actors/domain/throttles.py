@@ -83,6 +83,8 @@ CHANGE_ADDRESS: Final = _operation(
 """Claims an address as a sign-up does, and is counted with them: what tells a taken address from a free one."""
 LOOK_UP_INVITE: Final = _operation("invite_lookup", _THIRTY, *_NO_INVITE, afterwards=True)
 ACCEPT_INVITE: Final = _operation("accept_invite", _THIRTY, "password_too_weak", *_NO_INVITE, afterwards=True)
+MALFORMED: Final = _operation("malformed", {"network": 60}, every=True)
+"""Requests of nobody we know that were refused for their form: reading one costs more than making it."""
 CREATE_INVITE: Final = _operation("create_invite", {"tenant": 200}, OK)
 CREATE_KEY: Final = _operation("create_api_key", {"tenant": 200}, OK)
 """However many are revoked again: each leaves a row."""

@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from voyagent.actors.accounts.actor import Authenticate
+from voyagent.actors.accounts.throttling import Malformed
 from voyagent.actors.clock import ManualClock
 from voyagent.actors.config import Settings
 from voyagent.actors.domain.errors import Unauthorized
@@ -71,7 +72,7 @@ class People(Fake):
     bearers: dict[str, Principal]
 
     def __init__(self) -> None:
-        super().__init__({Authenticate: self._who})
+        super().__init__({Authenticate: self._who, Malformed: lambda _message: None})
         self.bearers = {role.value: principal(role) for role in Role}
         self.bearers["key"] = principal(Role.AGENCY_ADMIN, api_key_id="019712ab-0000-7000-8000-00000000000c")
         self.bearers["unproven"] = principal(Role.AGENCY_ADMIN, email_verified=False)

@@ -617,3 +617,14 @@ async def test_r11_without_redis_people_come_in_stay_and_leave_as_ever(desks: Ca
             assert [(await desk.sign_in(WRONG)).status for _ in range(7)] == [401] * 6 + [429]
     finally:
         await servers.redis.start()
+
+
+async def test_bodies_that_cannot_be_read_are_slowed_by_network_and_nobody_else_is(desks: Callable[..., Any]) -> None:
+    async with desks(VOYAGENT_GUARD_NETWORK_FREE_ATTEMPTS="3") as desk:
+        for body in ({"email": 1}, {"else": 2}, {"email": "a" * 20_000}, {}):
+            assert (await desk.send("/auth/sign-in", body)).status in {413, 422}
+        slowed = await desk.send("/auth/sign-up", {"email": 1})
+        assert slowed.short == (429, "too_many_attempts")
+        assert slowed.wait is not None
+        assert (await desk.send("/auth/sign-in", {"email": 1}, ip="203.0.113.9")).status == 422
+        assert (await desk.send("/auth/sign-in", {"email": EMAIL, "password": PASSWORD})).status in {200, 401}
