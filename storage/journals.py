@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from ..actors.domain.books import CHART, Account, Entry, Unfit, Wish, drawn_up
+from ..actors.domain.books import CHART, Account, Entry, Unfit, Wish, check_date, drawn_up
 from ..actors.domain.money import Money
 from ..actors.ids import uuid7
 from .operations import Command
@@ -118,6 +118,7 @@ class DrawUp(Command[Entry | Unfit]):
     async def run(self, db: Connection) -> Entry | Unfit:
         accounts = await chart(db, self.tenant_id, self.now)
         try:
+            check_date(self.entry_date, self.now.date())
             lines = drawn_up(self.wishes, lambda id_or_code: named(accounts, id_or_code))
         except Unfit as unfit:
             return unfit

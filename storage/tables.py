@@ -598,6 +598,7 @@ passengers = Table(
     *_owned(target=True),
     _col("full_name", Text),
     _col("name_key", Text, Computed("lower(full_name)", persisted=True)),
+    _col("match_key", Text, default="''"),
     _maybe("given_name", Text),
     _maybe("family_name", Text),
     _maybe("title", Text),
@@ -616,6 +617,7 @@ passengers = Table(
     UniqueConstraint("tenant_id", "email_key", "name_key"),
     UniqueConstraint("tenant_id", "passport_index"),
     Index(None, "tenant_id", "name_key"),
+    Index(None, "tenant_id", "email_key", "match_key"),
 )
 
 offers = Table(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Literal
 
@@ -14,6 +14,7 @@ AccountType = Literal["asset", "liability", "equity", "revenue", "expense"]
 FEWEST_LINES = 2
 LARGEST = Decimal(10) ** 14
 """What an amount stays below, so that it can be stored."""
+EARLIEST_ENTRY, LATEST_ENTRY = date(1970, 1, 1), timedelta(days=366)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,15 @@ def drawn_up(wishes: Sequence[Wish], find: Callable[[str], Account | None]) -> t
         debit, credit = debits.get(currency, nothing), credits_.get(currency, nothing)
         if debit.amount != credit.amount:
             raise Unfit("validation_failed", f"Debits of {debit.text} and credits of {credit.text} do not balance.")
+        if debit.amount >= LARGEST:
+            raise Unfit("validation_failed", f"A journal's total in one currency stays below {LARGEST:f}.")
     return lines
+
+
+def check_date(entry_date: date, today: date) -> None:
+    """``Unfit`` for a day no books are kept of: a slip of the pen in a year."""
+    if not EARLIEST_ENTRY <= entry_date <= today + LATEST_ENTRY:
+        raise Unfit("validation_failed", f"entry_date {entry_date} is before {EARLIEST_ENTRY} or over a year away.")
 
 
 def _line(place: int, wish: Wish, find: Callable[[str], Account | None]) -> Line:

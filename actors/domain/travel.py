@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
@@ -51,6 +51,8 @@ def tidy(text: object) -> object:
 
 Words = Annotated[str, BeforeValidator(tidy)]
 LOCATOR_LENGTH = 64
+DATE_LINE = timedelta(days=1)
+"""Who flies east across it lands on the day before: days of two calendars are compared no closer than that."""
 UtcTime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 
 
@@ -158,7 +160,7 @@ class FlightQuestion(Shape):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if self.return_date is not None and self.return_date < self.outbound_date:
+        if self.return_date is not None and self.outbound_date - self.return_date > DATE_LINE:
             raise ValueError("the return is before the outbound")
         if not self.party.total:
             raise ValueError("somebody must travel")
@@ -196,6 +198,16 @@ class Segment(Shape):
     def arrives_local(self) -> datetime:
         """The wall clock at the destination when it arrives."""
         return self.arrives_at.astimezone(zone(self.destination_zone))
+
+    @property
+    def departs_there(self) -> str:
+        """When it departs by the clock of its origin, with offset and zone (RFC 9557)."""
+        return f"{self.departs_local.isoformat(timespec='minutes')}[{self.origin_zone}]"
+
+    @property
+    def arrives_there(self) -> str:
+        """When it arrives by the clock of its destination, with offset and zone (RFC 9557)."""
+        return f"{self.arrives_local.isoformat(timespec='minutes')}[{self.destination_zone}]"
 
     @property
     def flight(self) -> str:

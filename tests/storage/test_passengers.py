@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import unicodedata
 from datetime import date
 from typing import Any, Protocol
 
@@ -141,6 +142,50 @@ async def test_persons_are_found_by_parts_of_name_address_and_number(agency: Age
     assert await names(agency, "12345678") == ["Émile Zola"]
     assert await names(agency, "émile") == ["Émile Zola"]
     assert await names(agency, "nobody") == []
+
+
+SPELLINGS = {
+    "Seán O'Brien": ["Sean", "sean obrien", "O\u2019Brien", "obrien", "O Brien", "SEÁN", "Sea\u0301n", "brien sean"],
+    "José María Núñez": ["nunez", "jose nunez", "Jose Maria", "josemaria", "NÚÑEZ", "Jose-Maria"],
+    "Søren Łukasz Ærø": ["soren", "lukasz", "aero"],
+    "İbrahim Y\u0131ld\u0131z": ["ibrahim", "yildiz"],
+    "Jean-Luc Mac Donald": ["jean luc", "jeanluc", "macdonald", "MacDonald"],
+    "Jürgen Groß": ["jurgen", "gross", "GROSS"],
+    "राम शर्मा": ["राम", "शर्मा"],
+    "\uff32\uff41\uff4f Asha": ["rao"],
+}
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+async def test_a_name_is_found_and_known_again_however_it_is_written(agency: AgencyLike, now: Any, name: str) -> None:
+    asha = await created(agency, now, "Asha Iyer", email="a@example.com")
+    person = await created(agency, now, name, email="someone@example.com")
+    for written in SPELLINGS[name]:
+        assert await names(agency, written) == [name], written
+    variants = {name.upper(), unicodedata.normalize("NFD", name), name.replace("'", "\u2019"), name.replace("-", " ")}
+    for variant in variants | {name.replace(" ", "  ").replace("'", "")}:
+        saved = await upsert(agency, now, variant, email="Someone@example.com")
+        assert saved == Saved(passenger_id=person, created=False), variant
+    assert await upsert(agency, now, name, asha, email="someone@example.com") == Taken(passenger_id=person)
+
+
+@pytest.mark.parametrize(("one", "other"), [("राम शर्मा", "रीमा शर्मा"), ("かき", "がき"), ("Asha Rao", "Usha Rao")])
+async def test_other_names_are_other_people(agency: AgencyLike, now: Any, one: str, other: str) -> None:
+    first = await created(agency, now, one, email="a@example.com")
+    assert await created(agency, now, other, email="a@example.com") != first
+
+
+async def test_sixteen_spellings_at_once_are_one_person(agency: AgencyLike, now: Any) -> None:
+    written = ["Maeve O'Neil", "Maeve O\u2019Neil", "MAEVE ONEIL", "Máeve O'Neil"] * 4
+    saved = await asyncio.gather(*(upsert(agency, now, each, email="m@example.com") for each in written))
+    assert len({each.passenger_id for each in saved if each is not None}) == 1
+
+
+async def test_a_number_is_found_by_its_digits(agency: AgencyLike, now: Any) -> None:
+    await created(agency, now, "Asha Rao", phone="+919820012345")
+    for written in ("+91 98200 12345", "98200-12345", "(98200) 12345"):
+        assert await names(agency, written) == ["Asha Rao"]
+    assert await names(agency, "12 Rao") == []
 
 
 async def test_b32_wildcards_are_letters_like_any_other(agency: AgencyLike, now: Any) -> None:

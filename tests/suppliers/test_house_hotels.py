@@ -99,10 +99,20 @@ async def test_more_nights_more_guests_and_better_rooms_cost_more(house: HouseHo
 async def test_rooms_are_sold_from_today_wherever_today_still_is(house: HouseHotels) -> None:
     today = date(2026, 11, 23)
     assert await house.search(question(check_in=today))
-    assert await house.search(question(check_in=today - timedelta(days=1))) == []
-    assert (
-        await house.search(question(check_in=today + timedelta(days=400), check_out=today + timedelta(days=401))) == []
-    )
+    later = today + timedelta(days=400)
+    cases = {
+        "check_in 2026-11-22 is past": {"check_in": today - timedelta(days=1)},
+        "check_in 0001-01-01 is past": {"check_in": date.min, "check_out": date.min + timedelta(days=1)},
+        f"check_in {later} is sold from {later - timedelta(days=355)} on": {
+            "check_in": later,
+            "check_out": later + timedelta(days=1),
+        },
+        "no hotel is sold in Atlantis (IN)": {"city": "Atlantis"},
+    }
+    for told, asked in cases.items():
+        with pytest.raises(SupplierError) as caught:
+            await house.search(question(**asked))
+        assert caught.value.line == f"validation_failed: {told}"
 
 
 @pytest.mark.parametrize("parts", [{"guests": 19}, {"check_out": FIRST + timedelta(days=31)}])

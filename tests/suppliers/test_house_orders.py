@@ -61,9 +61,62 @@ async def test_offers_live_twenty_minutes_and_have_names_of_their_own(house: Hou
     assert {offer.expires_at for offer in first} == {clock.now() + timedelta(minutes=20)}
 
 
-@pytest.mark.parametrize("day", [date(2026, 11, 22), date(2020, 1, 1), date(2027, 12, 5)])
-async def test_what_has_left_and_what_is_too_far_away_is_not_sold(house: House, day: date) -> None:
-    assert await house.search(question(outbound_date=day)) == []
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"outbound_date": date(2026, 11, 22)}, "outbound_date 2026-11-22 is past"),
+        ({"outbound_date": date(2020, 1, 1)}, "outbound_date 2020-01-01 is past"),
+        ({"outbound_date": date.min}, "outbound_date 0001-01-01 is past"),
+        ({"outbound_date": date.min, "return_date": date.min}, "outbound_date 0001-01-01 is past"),
+        ({"outbound_date": date(2027, 12, 5)}, "outbound_date 2027-12-05 is sold from 2026-12-15 on"),
+        ({"outbound_date": date.max}, "outbound_date 9999-12-31 is sold from 9999-01-10 on"),
+        ({"return_date": date(2027, 12, 5)}, "return_date 2027-12-05 is sold from 2026-12-15 on"),
+        (
+            {"return_date": date(2026, 12, 4)},
+            "return_date 2026-12-04 is before anybody who leaves on 2026-12-05 is there",
+        ),
+        ({"destination": "BOM"}, "origin and destination are the same"),
+        ({"origin": "LON", "destination": "LHR"}, "origin and destination are the same"),
+        ({"origin": "LHR", "destination": "LON"}, "origin and destination are the same"),
+        ({"origin": "LHR", "destination": "LGW"}, "origin and destination are the same"),
+        ({"origin": "LON", "destination": "LON"}, "origin and destination are the same"),
+        ({"party": Party(child=1)}, "children travel with an adult"),
+        ({"party": Party(infant=1)}, "each infant travels with an adult of their own"),
+    ],
+)
+async def test_what_cannot_be_sold_is_told_instead_of_nothing(house: House, asked: dict[str, Any], told: str) -> None:
+    with pytest.raises(SupplierError) as caught:
+        await house.search(question(**asked))
+    assert caught.value.line == f"validation_failed: {told}"
+
+
+@pytest.mark.parametrize(
+    ("at", "past"),
+    [("2026-11-23T18:29:00+00:00", date(2026, 11, 22)), ("2026-11-23T18:31:00+00:00", date(2026, 11, 23))],
+)
+async def test_today_is_that_of_the_origin_s_clock(house: House, clock: ManualClock, at: str, past: date) -> None:
+    await clock.advance((datetime.fromisoformat(at) - clock.now()).total_seconds())
+    with pytest.raises(SupplierError) as caught:
+        await house.search(question(outbound_date=past))
+    assert caught.value.text == f"outbound_date {past} is past"
+    assert await house.search(question(outbound_date=past + timedelta(days=2)))
+
+
+async def test_across_the_date_line_one_may_come_back_on_the_day_before(house: House) -> None:
+    across = question(origin="AKL", destination="LAX", outbound_date=date(2027, 3, 12), return_date=date(2027, 3, 11))
+    found = await house.search(across)
+    assert found
+    for offer in found:
+        assert offer.inbound[0].departs_at > offer.outbound[-1].arrives_at
+        assert offer.inbound[0].departs_local.date() < offer.outbound[0].departs_local.date()
+    with pytest.raises(SupplierError) as caught:  # who lands in the evening finds no flight back that day
+        await house.search(across.model_copy(update={"origin": "AKL", "destination": "LAX"}))
+    assert caught.value.line == "validation_failed: nothing flies back on 2027-03-11 for who leaves on 2027-03-12"
+
+
+async def test_the_last_day_on_sale_is_sold(house: House, clock: ManualClock) -> None:
+    last = (clock.now() + timedelta(days=355)).date()
+    assert await house.search(question(outbound_date=last))
 
 
 async def test_today_only_what_leaves_in_time_is_sold(house: House, clock: ManualClock) -> None:

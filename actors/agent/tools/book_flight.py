@@ -11,7 +11,7 @@ from ....storage import bookings, offers
 from ....storage.operations import Operation
 from ... import ids
 from ...domain.travel import FlightOrder
-from .schema import Id, PassengerIds, Price
+from .schema import Id, PassengerIds, Price, Reference
 from .tool import ALL_TRAVEL, Gate, Objection, Order, Placed, Reply, Then, ToolContext, ToolInput, ToolOutput
 from .trips import Trip, aboard, data_of, keep, payable, recorded, seller, standing, travellers
 
@@ -22,7 +22,7 @@ class BookInput(ToolInput):
     fare_id: Annotated[Id | None, Field(description="A fare that was found; then passenger_ids are needed")] = None
     passenger_ids: Annotated[PassengerIds | None, Field(description="Everybody the fare is for")] = None
     booking_id: Annotated[Id | None, Field(description="A hold that is to be bought, instead of a fare")] = None
-    buyer_reference: Annotated[str, Field(max_length=128)] | None = None
+    buyer_reference: Reference | None = None
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
@@ -124,7 +124,7 @@ class BookFlight(Order[BookInput]):
             return await self._held(given.booking_id or "", context, unchanged=unchanged)
         fare_id, passenger_ids = given.fare
         offer = await standing(context, fare_id, unchanged=unchanged)
-        persons = await travellers(context, passenger_ids, offer.party)
+        persons = await travellers(context, passenger_ids, offer)
         supplier = seller(context, offer.supplier, "book")
         return Trip(supplier=supplier, offer=offer, persons=persons, price=offer.price, expires_at=offer.expires_at)
 
@@ -148,7 +148,7 @@ class BookFlight(Order[BookInput]):
         return Trip(
             supplier=supplier,
             offer=offer,
-            persons=await travellers(context, hold.passengers, offer.party),
+            persons=await travellers(context, hold.passengers, offer),
             price=order.price,
             expires_at=hold.hold_expires_at,
             hold=hold,

@@ -11,7 +11,7 @@ from ....storage import bookings
 from ... import ids
 from ...domain.hotels import HotelOrder
 from ...suppliers.protocols import Driver
-from .schema import Id, PassengerIds
+from .schema import Id, PassengerIds, Reference
 from .stays import Visit, keep, named, seller, standing
 from .tool import ALL_TRAVEL, Gate, Objection, Order, Placed, Reply, Then, ToolContext, ToolInput, ToolOutput
 from .trips import payable
@@ -22,7 +22,7 @@ class StayInput(ToolInput):
 
     rate_key: Id
     passenger_ids: Annotated[PassengerIds, Field(description="The guests who are named")]
-    buyer_reference: Annotated[str, Field(max_length=128)] | None = None
+    buyer_reference: Reference | None = None
 
 
 class StayBooked(ToolOutput):

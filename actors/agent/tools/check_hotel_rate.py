@@ -39,12 +39,12 @@ class CheckHotelRate(Reading[RateInput]):
     Output = Checked
     desks = frozenset({"hotels_holidays"})
     verb = "checked"
-    reasons = frozenset({"capability_not_supported", "offer_not_found", "offer_expired", "supplier_refused"})
+    reasons = frozenset({"capability_not_supported", "offer_not_found", "offer_expired"})
 
     async def look(self, given: RateInput, context: ToolContext) -> Reply:
         try:
             _, offer = await standing(context, given.rate_key)
-            payable(offer.price)
+            payable(offer.price, "offer_not_found")
         except Objection as no:
             return self.refuse(no)
         except SupplierError as failure:

@@ -70,7 +70,7 @@ class HoldFlight(Order[HoldInput]):
         supplier = seller(context, offer.supplier, "hold")
         if not offer.hold_possible:
             raise Objection("hold_not_supported", "This fare cannot be held.")
-        persons = await travellers(context, given.passenger_ids, offer.party)
+        persons = await travellers(context, given.passenger_ids, offer)
         await keep(context, offer)
         return self._placed(given, await supplier.hold(offer, persons, key), key, context)
 

@@ -5,18 +5,28 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ....storage import passengers
+from .schema import Said
 from .tool import Reading, Reply, ToolContext, ToolInput, ToolOutput
 
 SHOWN = 20
+FEWEST_SIGNS = 2
+
+
+def _two_signs(query: str) -> str:
+    if len(query) < FEWEST_SIGNS:
+        raise ValueError(f"has at least {FEWEST_SIGNS} characters")
+    return query
 
 
 class LookupInput(ToolInput):
     """See the fields."""
 
-    query: Annotated[str, Field(min_length=2, max_length=120, description="Part of a name, e-mail address or number")]
+    query: Annotated[
+        Said, Field(max_length=120, description="Part of a name, e-mail address or number"), AfterValidator(_two_signs)
+    ]
 
 
 class Person(ToolOutput):
@@ -49,7 +59,7 @@ class LookupPassenger(Reading[LookupInput]):
     desks = frozenset({"ticketing_visa", "hotels_holidays"})
 
     async def look(self, given: LookupInput, context: ToolContext) -> Reply:
-        search = passengers.Search(tenant_id=context.tenant_id, text=given.query.strip(), limit=SHOWN)
+        search = passengers.Search(tenant_id=context.tenant_id, text=given.query, limit=SHOWN)
         found = await context.store.ask(search)
         persons = [
             Person(

@@ -9,7 +9,9 @@ from pydantic import Field
 from ....storage import journals
 from ....storage.operations import Operation
 from ...domain.books import Entry, Line, Unfit, Wish
-from .schema import Amount, Currency, Day, Id
+from .schema import Amount, Currency, Day, Id, Said
+from .summary import code
+from .summary import shown as words
 from .tool import ALL_ACCOUNTING, Gate, Objection, Plan, Reply, Then, ToolContext, ToolInput, ToolOutput
 
 MOST_LINES = 500
@@ -34,10 +36,10 @@ class LineInput(ToolInput):
 class EntryInput(ToolInput):
     """See the fields."""
 
-    narration: Annotated[str, Field(min_length=1, max_length=1000)]
+    narration: Annotated[Said, Field(max_length=1000)]
     lines: Annotated[list[LineInput], Field(min_length=2, max_length=MOST_LINES)]
     entry_date: Annotated[Day | None, Field(description="Today (UTC) if nothing is said")] = None
-    source_event: Annotated[str, Field(min_length=1, max_length=64)] = "manual.journal"
+    source_event: Annotated[Said, Field(max_length=64)] = "manual.journal"
 
 
 class JournalInput(ToolInput):
@@ -135,8 +137,7 @@ def _bound(entry: Entry) -> dict[str, Any]:
 def _summary(entry: Entry) -> str:
     """One line for who decides; of many lines as many as there is room for, and how many more there are."""
     total = ", ".join(money.text for _, money in sorted(entry.debits.items()))
-    said = " ".join(entry.narration.split())
-    said = said if len(said) <= NARRATION_SHOWN else f"{said[: NARRATION_SHOWN - 1]}…"
+    said = words(entry.narration, NARRATION_SHOWN)
     shown: list[str] = []
     for line in entry.lines:
         told = _line(line)
@@ -148,4 +149,4 @@ def _summary(entry: Entry) -> str:
 
 
 def _line(line: Line) -> str:
-    return f"{line.side} {line.account.code} {line.account.name} {line.money.text}"
+    return f"{line.side} {code(line.account.code)} {words(line.account.name)} {line.money.text}"

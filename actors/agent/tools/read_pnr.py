@@ -20,7 +20,7 @@ class PnrInput(ToolInput):
 
 
 class Leg(ToolOutput):
-    """One flight of a booking, in UTC."""
+    """One flight of a booking, in UTC and by the clocks of its airports."""
 
     carrier: str
     flight_number: str
@@ -28,6 +28,8 @@ class Leg(ToolOutput):
     destination: str
     departs_at: Moment
     arrives_at: Moment
+    departs_local: str
+    arrives_local: str
 
 
 class Document(ToolOutput):
@@ -58,7 +60,9 @@ class ReadPnr(Reading[PnrInput]):
     """Tells what we have written down; the supplier is not asked."""
 
     name = "read_pnr"
-    description = "Read a flight booking or hold of this agency by its locator (PNR). Times are UTC."
+    description = (
+        "Read a flight booking or hold of this agency by its locator (PNR). Times are UTC or local, as they say."
+    )
     Input = PnrInput
     Output = Pnr
     desks = frozenset({"ticketing_visa"})
@@ -94,4 +98,6 @@ def _leg(segment: Segment) -> Leg:
         destination=segment.destination,
         departs_at=wire_time(segment.departs_at),
         arrives_at=wire_time(segment.arrives_at),
+        departs_local=segment.departs_there,
+        arrives_local=segment.arrives_there,
     )

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema
 
 from ... import ids
-from ...domain.travel import AIRPORT, COUNTRY
+from ...domain.settings import currencies
+from ...domain.travel import AIRPORT, COUNTRY, tidy_name
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _AMOUNT = re.compile(r"^[0-9]{1,14}(\.[0-9]{1,4})?$", re.ASCII)
@@ -35,6 +36,19 @@ def _amount(value: Any) -> Any:
     return Decimal(value)
 
 
+def _currency(code: str) -> str:
+    if code not in currencies():
+        raise ValueError("is no currency of ISO 4217 that is in use")
+    return code
+
+
+def _said(text: str) -> str:
+    tidied = tidy_name(text)
+    if not tidied:
+        raise ValueError("has nothing in it that can be read")
+    return tidied
+
+
 def _persons(given: list[str]) -> list[str]:
     """The ids as they are stored: two spellings of one id are one person."""
     read = [ids.parse_uuid(each) or each for each in given]
@@ -47,7 +61,11 @@ Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "
 """``YYYY-MM-DD`` and a day there is."""
 AirportCode = Annotated[str, Field(pattern=AIRPORT, description="IATA code of an airport or a city, e.g. BOM")]
 CountryCode = Annotated[str, Field(pattern=COUNTRY, description="ISO 3166 code of two letters, e.g. IN")]
-Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217 code, e.g. INR")]
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217 code, e.g. INR"), AfterValidator(_currency)]
+Said = Annotated[str, Field(min_length=1), AfterValidator(_said)]
+"""Words: one line, in which something can be read."""
+Reference = Annotated[str, Field(max_length=128), AfterValidator(tidy_name)]
+"""A customer's own reference, on one line."""
 Amount = Annotated[Decimal, BeforeValidator(_amount), WithJsonSchema({"type": "string", "pattern": _AMOUNT.pattern})]
 """A decimal string such as ``"45200.00"``: never negative, at most four decimals, and small enough to be stored."""
 Id = Annotated[str, Field(min_length=1, max_length=128)]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from ...domain.audit import wire_time
-from ...domain.travel import Cabin, FlightOffer, FlightQuestion, Party
+from ...domain.travel import DATE_LINE, Cabin, FlightOffer, FlightQuestion, Party, Segment
 from ...suppliers.protocols import FlightSupplier, SupplierError
 from .schema import AirportCode, Day, Moment, Price
 from .tool import Reading, Reply, ToolContext, ToolInput, ToolOutput
@@ -17,7 +17,7 @@ from .tool import Reading, Reply, ToolContext, ToolInput, ToolOutput
 SHOWN = 20
 """Fares told to the model, and remembered so that they can be booked."""
 
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=999)]
 
 
 class Travellers(ToolInput):
@@ -42,7 +42,7 @@ class SearchInput(ToolInput):
 
     @model_validator(mode="after")
     def _back_after_out(self) -> Self:
-        if self.return_date is not None and self.return_date < self.outbound_date:
+        if self.return_date is not None and self.outbound_date - self.return_date > DATE_LINE:
             raise ValueError("return_date is before outbound_date")
         return self
 
@@ -61,6 +61,28 @@ class SearchInput(ToolInput):
         )
 
 
+class Flight(ToolOutput):
+    """One flight, with the times on the clocks of its two airports, their offsets from UTC and their zones."""
+
+    way: Literal["out", "back"]
+    flight: str
+    origin: str
+    destination: str
+    departs_local: str
+    arrives_local: str
+
+    @classmethod
+    def of(cls, segment: Segment, way: Literal["out", "back"]) -> Self:
+        return cls(
+            way=way,
+            flight=segment.flight,
+            origin=segment.origin,
+            destination=segment.destination,
+            departs_local=segment.departs_there,
+            arrives_local=segment.arrives_there,
+        )
+
+
 class Fare(ToolOutput):
     """One offer. Times are of the way out: when it leaves, and when it is there."""
 
@@ -70,11 +92,12 @@ class Fare(ToolOutput):
     price: Price
     valid_until: Moment
     carrier: str
-    stops: Count
+    stops: int
     departs_at: Moment
     arrives_at: Moment
     cabin: Cabin
     hold_possible: bool
+    segments: list[Flight]
 
     @classmethod
     def of(cls, offer: FlightOffer) -> Self:
@@ -90,13 +113,17 @@ class Fare(ToolOutput):
             arrives_at=wire_time(offer.outbound[-1].arrives_at),
             cabin=offer.cabin,
             hold_possible=offer.hold_possible,
+            segments=[
+                *(Flight.of(segment, "out") for segment in offer.outbound),
+                *(Flight.of(segment, "back") for segment in offer.inbound),
+            ],
         )
 
 
 class Fares(ToolOutput):
     """``count`` is of all that was found."""
 
-    count: Count
+    count: int
     fares: Annotated[list[Fare], Field(max_length=SHOWN)]
 
 
@@ -106,13 +133,16 @@ class SearchFlights(Reading[SearchInput]):
     name = "search_flights"
     description = (
         "Search flights. Answers at most 20 fares, cheapest first; each fare_id can be booked until its valid_until. "
-        "The price is for the whole party. Times are UTC."
+        "The price is for the whole party. departs_at and arrives_at are UTC; segments tell each flight with its "
+        "airports and the local times there, which are the ones to tell people."
     )
     Input = SearchInput
     Output = Fares
     desks = frozenset({"ticketing_visa"})
 
     async def look(self, given: SearchInput, context: ToolContext) -> Reply:
+        if given.origin == given.destination:
+            raise SupplierError("validation_failed", "origin and destination are the same")
         question = given.question(context.settings.default_currency)
         asked = [each for each in context.suppliers.flights if "search" in each.capabilities.methods]
         if not asked:

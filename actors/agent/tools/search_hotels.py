@@ -12,7 +12,7 @@ from ...domain.audit import wire_time
 from ...domain.hotels import HotelOffer, HotelQuestion, Stay
 from ...domain.money import Money
 from ...suppliers.protocols import HotelSupplier, SupplierError
-from .schema import Amount, CountryCode, Currency, Day, Moment, Price
+from .schema import Amount, CountryCode, Currency, Day, Moment, Price, Said
 from .tool import Reading, Reply, ToolContext, ToolInput, ToolOutput
 
 SHOWN = 20
@@ -25,7 +25,7 @@ class HotelsInput(ToolInput):
     """See the fields."""
 
     country: CountryCode
-    city: Annotated[str, Field(min_length=1, max_length=120)]
+    city: Annotated[Said, Field(max_length=120)]
     check_in: Day
     check_out: Day
     guests: Annotated[int, Field(ge=1, le=1000)]
@@ -38,6 +38,8 @@ class HotelsInput(ToolInput):
             raise ValueError("check_out is not after check_in")
         if self.budget_max is not None and self.currency is None:
             raise ValueError("budget_max needs currency")
+        if self.budget_max == 0:
+            raise ValueError("budget_max is above zero")
         return self
 
     def question(self, currency: str) -> HotelQuestion:
@@ -118,6 +120,10 @@ class SearchHotels(Reading[HotelsInput]):
             for offer in answer
             if offer.price.is_price
         ]
+        asked_in = {offer.price.currency for offer in found}
+        if given.budget_max is not None and found and given.currency not in asked_in:
+            told = f"rates are in {', '.join(sorted(asked_in))}, the budget in {given.currency}: not comparable"
+            raise SupplierError("validation_failed", told)
         places = _by_property(offer for offer in found if given.affords(offer.price))
         shown = places[:SHOWN]
         await context.offers.keep(context.tenant_id, [rate for rates in shown for rate in rates[:RATES_SHOWN]])

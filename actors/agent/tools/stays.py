@@ -12,8 +12,9 @@ from ...domain.audit import wire_time
 from ...domain.hotels import HotelOffer
 from ...domain.travel import Passenger
 from ...suppliers.protocols import HotelSupplier, Method, SupplierError
+from .summary import NAME_SHOWN, code, listed, shown
 from .tool import Objection, ToolContext
-from .trips import NAME_SHOWN, clock, details, short
+from .trips import clock, details
 
 NAMES_SHOWN = 540
 """Characters of all names together: with them and the longest property and reference a summary fits its 1,024."""
@@ -55,15 +56,15 @@ class Visit:
         offer, stay, house = self.offer, self.offer.stay, self.offer.property
         room = min(NAME_SHOWN, NAMES_SHOWN // len(self.guests))
         parts = [
-            f"Book {short(house.name)}, {short(house.city)} {house.country}",
-            f"{stay.check_in} to {stay.check_out} ({_count(stay.nights, 'night')})",
-            f"{_count(stay.guests, 'guest')}: {', '.join(short(each.full_name, room) for each in self.guests)}",
-            f"{short(offer.room)}, {offer.board}, {short(offer.cancellation or _terms(offer))}",
+            f"Book a stay {stay.check_in} to {stay.check_out} ({_count(stay.nights, 'night')})",
             offer.price.text,
-            f"supplier {offer.supplier}",
+            f"supplier {code(offer.supplier)}",
             f"offer ends {clock(offer.expires_at)} UTC",
+            f"{shown(house.name)}, {shown(house.city)} {house.country}",
+            f"{shown(offer.room)}, {offer.board}, {shown(offer.cancellation or _terms(offer))}",
+            f"{_count(stay.guests, 'guest')}: {listed((each.full_name for each in self.guests), room)}",
         ]
-        return "; ".join(parts if buyer_reference is None else [*parts, f"reference {buyer_reference}"])
+        return "; ".join(parts if buyer_reference is None else [*parts, f"reference {code(buyer_reference)}"])
 
 
 def seller(context: ToolContext, name: str, method: Method) -> HotelSupplier:

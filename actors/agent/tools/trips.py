@@ -12,12 +12,11 @@ from ....storage import bookings, offers, passengers
 from ... import ids
 from ...domain.audit import canonical, wire_time
 from ...domain.money import Money
-from ...domain.travel import FlightOffer, FlightOrder, Party, Passenger, Segment
+from ...domain.persons import Misfit, typed
+from ...domain.travel import FlightOffer, FlightOrder, Passenger, Segment
 from ...suppliers.protocols import FlightSupplier, Method, SupplierError
+from .summary import code, listed
 from .tool import Objection, ToolContext
-
-NAME_SHOWN = 60
-"""Characters of a name in a summary; nine such names, four flights and the price still fit its 1,024."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +54,16 @@ class Trip:
         parts = [
             f"Book {_legs(self.offer.outbound)}{back}",
             self.offer.cabin.replace("_", " "),
-            f"{self.offer.party.text}: {', '.join(short(person.full_name) for person in self.persons)}",
             self.price.text,
-            f"supplier {self.offer.supplier}",
-            f"{'offer' if self.hold is None else f'hold {self.hold.locator}'} ends {clock(self.expires_at)} UTC",
+            f"supplier {code(self.offer.supplier)}",
+            f"{'offer' if self.hold is None else f'hold {self._locator}'} ends {clock(self.expires_at)} UTC",
+            f"{self.offer.party.text}: {listed(person.full_name for person in self.persons)}",
         ]
-        return "; ".join(parts if buyer_reference is None else [*parts, f"reference {buyer_reference}"])
+        return "; ".join(parts if buyer_reference is None else [*parts, f"reference {code(buyer_reference)}"])
+
+    @property
+    def _locator(self) -> str:
+        return "" if self.hold is None or self.hold.locator is None else code(self.hold.locator)
 
 
 def aboard(bound: Mapping[str, Any]) -> frozenset[tuple[str, str, str]]:
@@ -107,27 +110,36 @@ async def standing(context: ToolContext, fare_id: str, *, unchanged: bool = Fals
     return offer
 
 
-def payable(price: Money) -> None:
+def payable(price: Money, reason: str = "supplier_refused") -> None:
     """Object to a price nobody can write down, before anything is bought for it."""
     if not price.is_price:
-        raise Objection("supplier_refused", f"The supplier's price of {price.text} is none that can be paid.")
+        raise Objection(reason, f"The supplier's price of {price.text} is none that can be paid.")
 
 
-async def travellers(context: ToolContext, passenger_ids: Sequence[str], party: Party) -> tuple[Passenger, ...]:
-    """The persons with these ids, if each has what an airline asks for and together they are who the fare is for."""
+async def travellers(context: ToolContext, passenger_ids: Sequence[str], offer: FlightOffer) -> tuple[Passenger, ...]:
+    """The persons with these ids, if each has what an airline asks for and together they are who the fare is for.
+
+    Each as what they travel as on the days of the flights.
+    """
     wanted = [ids.parse_uuid(each) for each in passenger_ids]
     known = [each for each in wanted if each is not None]
     persons = await context.store.ask(passengers.Load(tenant_id=context.tenant_id, ids=tuple(known)))
     if len(persons) != len(set(passenger_ids)):
         raise Objection("passenger_not_found", "A passenger_id is not that of anybody on file.")
-    for person in persons:
-        if person.missing:
-            fields = ", ".join(person.missing)
-            raise Objection("passenger_incomplete", f"Passenger {person.id} lacks: {fields}.")
-    if Party.of(persons) != party:
-        named = Party.of(persons).text
-        raise Objection("passenger_incomplete", f"The fare is for {party.text}; those named are {named}.")
-    return persons
+    lacking = [f"{each.full_name} ({each.id}) lacks: {_lacks(each)}." for each in persons if each.missing]
+    if lacking:
+        raise Objection("passenger_incomplete", " ".join(lacking))
+    try:
+        return typed(persons, offer.segments, offer.party)
+    except Misfit as misfit:
+        raise Objection("passenger_incomplete", str(misfit)) from misfit
+
+
+def _lacks(person: Passenger) -> str:
+    fields = ", ".join(person.missing)
+    if "given_name" not in person.missing:
+        return fields
+    return f"{fields} (for a single name airlines take FNU or the name itself: save it as given_name)"
 
 
 async def keep(context: ToolContext, offer: FlightOffer) -> None:
@@ -194,8 +206,3 @@ def _legs(segments: Sequence[Segment]) -> str:
 def clock(moment: datetime) -> str:
     """``"2026-12-05 08:30"``, by the clock the moment is of."""
     return f"{moment:%Y-%m-%d %H:%M}"
-
-
-def short(name: str, room: int = NAME_SHOWN) -> str:
-    """As much of ``name`` as there is room for."""
-    return name if len(name) <= room else f"{name[: room - 1]}…"

@@ -11,6 +11,7 @@ from ....storage import passengers
 from ....storage.operations import Operation
 from ... import ids
 from ...domain.identity import normal_email
+from ...domain.persons import could_be_born, match_key
 from ...domain.travel import PHONE, Gender, PassengerType, Title, tidy_name
 from .schema import CountryCode, Day, Id
 from .tool import Objection, Plan, Reply, Then, Told, ToolContext, ToolInput, ToolOutput
@@ -18,7 +19,7 @@ from .tool import Objection, Plan, Reply, Then, Told, ToolContext, ToolInput, To
 
 def _name(name: str) -> str:
     tidy = tidy_name(name)
-    if not tidy:
+    if not match_key(tidy):
         raise ValueError("has nothing in it that can be read")
     return tidy
 
@@ -64,7 +65,7 @@ class UpsertPassenger(Plan[PassengerInput]):
     Output = Saved
     desks = frozenset({"ticketing_visa", "hotels_holidays"})
     verb = "saved"
-    reasons = frozenset({"not_found", "invalid_phone", "invalid_email", "already_on_file"})
+    reasons = frozenset({"not_found", "invalid_phone", "invalid_email", "invalid_date_of_birth", "already_on_file"})
     effect = "reversible"
 
     def plan(self, given: PassengerInput, context: ToolContext, key: str) -> Operation[Reply]:
@@ -83,6 +84,8 @@ class UpsertPassenger(Plan[PassengerInput]):
             said["email"] = _email(given.email)
         if given.phone is not None and not re.fullmatch(PHONE, given.phone):
             raise Objection("invalid_phone", "The number must be in E.164 form: +, country code, number, digits only.")
+        if given.date_of_birth is not None and not could_be_born(given.date_of_birth, context.now):
+            raise Objection("invalid_date_of_birth", "The day is still to come, or before 1900.")
         upsert = passengers.Upsert(
             tenant_id=context.tenant_id,
             new_id=ids.uuid7(),

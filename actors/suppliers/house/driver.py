@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from ....storage import house_orders
@@ -12,12 +12,12 @@ from ... import ids
 from ...clock import Clock
 from ...domain.audit import canonical
 from ...domain.errors import Conflict
-from ...domain.travel import FlightOffer, FlightOrder, FlightQuestion, Party, Passenger, Segment
+from ...domain.travel import FlightOffer, FlightOrder, FlightQuestion, Party, Passenger, Segment, zone
 from ...runtime import Asks
 from ..protocols import Capabilities, SupplierError
 from .fares import Itinerary, again, itineraries
-from .places import airports, served
-from .timetable import Flight
+from .places import Airport, airports, distance, served
+from .timetable import Flight, flying_time
 
 NAME = "house"
 OFFER_LIFE = timedelta(minutes=20)
@@ -50,11 +50,13 @@ class House:
         """Offers for 20 minutes. The fares are a function of the question; what leaves too soon is not sold."""
         self._check(question)
         now = self._clock.now()
-        return [
-            self._offer(found, question, now)
-            for found in itineraries(question)
-            if now + SALES_END < found.out.flights[0].departs_at < now + SALES_BEGIN
-        ]
+        flown = itineraries(question)
+        sold = [found for found in flown if now + SALES_END < found.out.flights[0].departs_at]
+        if not flown and itineraries(question.model_copy(update={"return_date": None})):
+            raise _invalid(f"nothing flies back on {question.return_date} for who leaves on {question.outbound_date}")
+        if flown and not sold:
+            raise _invalid(f"what leaves on {question.outbound_date} is gone, or too soon to be sold")
+        return [self._offer(found, question, now) for found in sold]
 
     async def price(self, offer: FlightOffer) -> FlightOffer:
         """The fare read again from the timetable; a price never moves while the offer lives."""
@@ -88,14 +90,32 @@ class House:
         return None if order is None else self._told(order)
 
     def _check(self, question: FlightQuestion) -> None:
-        for code in (question.origin, question.destination):
-            if not served(code):
-                raise SupplierError("validation_failed", f"{code} is not an airport or city that is served")
+        start, end = served(question.origin), served(question.destination)
+        for code, airports_there in ((question.origin, start), (question.destination, end)):
+            if not airports_there:
+                raise _invalid(f"{code} is not an airport or city that is served")
+        if {place.city_code for place in start} & {place.city_code for place in end}:
+            raise _invalid("origin and destination are the same")
+        self._check_days(question, start, end)
         party = question.party
         if party.total > LARGEST_PARTY:
-            raise SupplierError("validation_failed", f"at most {LARGEST_PARTY} persons travel on one booking")
+            raise _invalid(f"at most {LARGEST_PARTY} persons travel on one booking")
         if party.infant > party.adult + party.senior:
-            raise SupplierError("validation_failed", "each infant travels with an adult of their own")
+            raise _invalid("each infant travels with an adult of their own")
+        if not party.adult + party.senior:
+            raise _invalid("children travel with an adult")
+
+    def _check_days(self, question: FlightQuestion, start: Sequence[Airport], end: Sequence[Airport]) -> None:
+        """What is over at the origin, not sold yet, or back before anybody can be there is told instead of nothing."""
+        now = self._clock.now()
+        out, back = question.outbound_date, question.return_date
+        if all(out < now.astimezone(zone(place.zone)).date() for place in start):
+            raise _invalid(f"outbound_date {out} is past")
+        for name, day in (("outbound_date", out), ("return_date", back)):
+            if day is not None and day > (now + SALES_BEGIN).date():
+                raise _invalid(f"{name} {day} is sold from {day - SALES_BEGIN} on")
+        if back is not None and all(back < _soonest(out, one, other) for one in start for other in end):
+            raise _invalid(f"return_date {back} is before anybody who leaves on {out} is there")
 
     def _offer(self, found: Itinerary, question: FlightQuestion, now: datetime) -> FlightOffer:
         flights = found.out.flights + (found.back.flights if found.back else ())
@@ -201,6 +221,17 @@ class House:
             hold_expires_at=expires_at if order.state == "held" else None,
             segments=tuple(Segment.model_validate(each) for each in order.data["segments"]),
         )
+
+
+def _invalid(why: str) -> SupplierError:
+    return SupplierError("validation_failed", why)
+
+
+def _soonest(day: date, origin: Airport, destination: Airport) -> date:
+    """The first day, by the clock there, on which somebody can be there who leaves on ``day`` by the clock here."""
+    midnight = datetime.combine(day, time(), zone(origin.zone)).astimezone(UTC)
+    lasts = flying_time(distance(origin.code, destination.code))
+    return (midnight + lasts).astimezone(zone(destination.zone)).date()
 
 
 def _hold_until(departs_at: datetime, now: datetime) -> datetime:

@@ -25,6 +25,11 @@ class Airport:
     latitude: float
     longitude: float
 
+    @property
+    def city_code(self) -> str:
+        """The code of its city, which is its own where it is alone."""
+        return self.metro or self.code
+
 
 @dataclass(frozen=True, slots=True)
 class Airline:

@@ -40,13 +40,20 @@ class HouseHotels:
         self._clock = clock
 
     async def search(self, question: HotelQuestion) -> list[HotelOffer]:
-        """Offers for 20 minutes; none for a first day that is over everywhere, or too far away."""
+        """Offers for 20 minutes. A first day that is over everywhere or too far away is refused, and a city without."""
         stay, now = question.stay, self._clock.now()
         if stay.guests > LARGEST_PARTY:
             raise SupplierError("validation_failed", f"at most {LARGEST_PARTY} guests stay on one booking")
         if stay.nights > LONGEST_STAY:
             raise SupplierError("validation_failed", f"a stay has at most {LONGEST_STAY} nights")
-        return [_offer(rate, now) for rate in rates(question)] if _is_sold(stay, now) else []
+        if not _is_sold(stay, now):
+            over = stay.check_in < now.date()
+            when = "is past" if over else f"is sold from {stay.check_in - SALES_BEGIN} on"
+            raise SupplierError("validation_failed", f"check_in {stay.check_in} {when}")
+        found = rates(question)
+        if not found:
+            raise SupplierError("validation_failed", f"no hotel is sold in {question.city} ({question.country})")
+        return [_offer(rate, now) for rate in found]
 
     async def check_rate(self, offer: HotelOffer) -> HotelOffer:
         """The rate read again; a price never moves while the offer lives."""

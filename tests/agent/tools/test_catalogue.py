@@ -197,7 +197,7 @@ def test_a_date_is_read() -> None:
         ("search_flights", {"origin": "B"}),
         ("search_flights", {"origin": "BOMX"}),
         ("search_flights", {"destination": "DXB\n"}),
-        ("search_flights", {"return_date": "2026-12-04"}),
+        ("search_flights", {"return_date": "2026-12-03"}),
         ("search_flights", {"passengers": {"adult": -1}}),
         ("search_flights", {"passengers": {"adult": 1.0}}),
         ("search_flights", {"passengers": {"adult": "1"}}),

@@ -65,11 +65,13 @@ async def test_a_search_tells_properties_cheapest_first_and_rates_that_can_be_bo
     assert checked[0]["price"] == place["from_price"]
 
 
-async def test_a_city_is_found_however_it_is_typed_and_an_unknown_one_has_nothing(desk: Any) -> None:
+async def test_a_city_is_found_however_it_is_typed_and_an_unknown_one_is_refused(desk: Any) -> None:
     shown = (await desk.read("search_hotels", **SEARCH))["count"]
     assert (await desk.read("search_hotels", **SEARCH | {"city": " DUBAI"}))["count"] == shown
-    assert await desk.read("search_hotels", **SEARCH | {"city": "Atlantis"}) == {"count": 0, "results": []}
-    assert await desk.read("search_hotels", **SEARCH | {"country": "IN"}) == {"count": 0, "results": []}
+    told = await desk.read("search_hotels", **SEARCH | {"city": "Atlantis"})
+    assert told == {"error": "validation_failed: no hotel is sold in Atlantis (AE)"}
+    told = await desk.read("search_hotels", **SEARCH | {"country": "IN"})
+    assert told == {"error": "validation_failed: no hotel is sold in Dubai (IN)"}
 
 
 async def test_a_budget_is_held_against_prices_of_its_own_currency_alone(desk: Any) -> None:
@@ -79,8 +81,9 @@ async def test_a_budget_is_held_against_prices_of_its_own_currency_alone(desk: A
     found = await desk.read("search_hotels", **SEARCH, currency="AED", budget_max=f"{limit.amount:f}")
     assert [(place["name"], place["rate_count"]) for place in found["results"]] == [(first["name"], 1)]
     # the house does not count in this one and answers in dollars: nothing is compared across currencies
-    assert (await desk.read("search_hotels", **SEARCH, currency="XAU", budget_max="100000"))["count"] == 0
-    assert (await desk.read("search_hotels", **SEARCH, currency="XAU"))["results"][0]["from_price"].startswith("USD ")
+    told = await desk.read("search_hotels", **SEARCH, currency="AMD", budget_max="100000")
+    assert told["error"].startswith("validation_failed: rates are in USD, the budget in AMD")
+    assert (await desk.read("search_hotels", **SEARCH, currency="AMD"))["results"][0]["from_price"].startswith("USD ")
 
 
 async def test_a_checked_rate_is_told_with_its_terms_and_kept(desk: Any) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
 
 from voyagent.actors.counters import AgencySuppliers
 from voyagent.actors.domain.money import Money
+from voyagent.actors.domain.transcript import OUTPUT_LIMIT
 from voyagent.storage.ledger import verdict
 
 SEARCH = {"origin": "BOM", "destination": "DXB", "outbound_date": "2026-12-05"}
@@ -41,6 +43,7 @@ async def test_a_search_tells_at_most_twenty_fares_cheapest_first_and_counts_all
         "arrives_at",
         "cabin",
         "hold_possible",
+        "segments",
     ]
     assert fare["source"] == "house"
     assert fare["price"].startswith("INR ")
@@ -61,8 +64,38 @@ async def test_a_supplier_that_cannot_search_says_why(desk: Any) -> None:
     assert refused["error"].startswith("capability_not_supported: ")
 
 
-async def test_a_search_without_result_is_a_result(desk: Any) -> None:
-    assert await desk.read("search_flights", **SEARCH | {"outbound_date": "2020-01-01"}) == {"count": 0, "fares": []}
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"outbound_date": "2020-01-01"}, "outbound_date 2020-01-01 is past"),
+        ({"outbound_date": "2028-02-01"}, "outbound_date 2028-02-01 is sold from 2027-02-11 on"),
+        ({"origin": "BOM", "destination": "BOM"}, "origin and destination are the same"),
+        ({"origin": "LON", "destination": "LHR"}, "origin and destination are the same"),
+    ],
+)
+async def test_a_search_that_cannot_find_anything_says_why(change: Any, told: str, desk: Any) -> None:
+    assert await desk.read("search_flights", **SEARCH | change) == {"error": f"validation_failed: {told}"}
+
+
+async def test_a_fare_tells_each_flight_with_its_airports_and_the_times_there(desk: Any) -> None:
+    asked = {"origin": "LON", "destination": "NYC", "outbound_date": "2026-12-05", "return_date": "2026-12-12"}
+    for fare in (await desk.read("search_flights", **asked))["fares"]:
+        out = [each for each in fare["segments"] if each["way"] == "out"]
+        back = [each for each in fare["segments"] if each["way"] == "back"]
+        assert [*out, *back] == fare["segments"]
+        assert out[0]["departs_local"].startswith("2026-12-05T")
+        assert back[0]["departs_local"].startswith("2026-12-12T")
+        assert out[0]["departs_local"].endswith("+00:00[Europe/London]")
+        assert out[-1]["arrives_local"].endswith("-05:00[America/New_York]")
+        assert out[0]["origin"] in {"LHR", "LGW", "STN", "LTN", "LCY"}
+        moment = datetime.fromisoformat(out[0]["departs_local"].partition("[")[0])
+        assert fare["departs_at"] == f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+        assert {each["flight"].partition(" ")[0] for each in out[:1]} == {fare["carrier"]}
+
+
+async def test_the_longest_list_of_fares_can_be_read_by_a_model(desk: Any) -> None:
+    asked = {"origin": "LON", "destination": "SYD", "outbound_date": "2026-12-05", "return_date": "2026-12-12"}
+    assert len(json.dumps(await desk.read("search_flights", **asked))) < OUTPUT_LIMIT
 
 
 async def test_a_person_is_saved_and_looked_up(desk: Any) -> None:

@@ -1,0 +1,111 @@
+"""Who somebody is by age on a day, and by name however it is written."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+
+from .travel import Party, Passenger, PassengerType, Segment
+
+CHILD_FROM, ADULT_FROM, SENIOR_FROM = 2, 12, 60
+"""Years: an infant is under two and a child under twelve on the day of a flight (IATA resolution 735d, and every
+airline's conditions of carriage); senior fares begin at sixty with the airlines that have any."""
+EARLIEST_BIRTH = date(1900, 1, 1)
+FURTHEST_EAST = timedelta(hours=14)
+"""Where a day begins first: nobody is born after today anywhere."""
+
+
+def age_on(day: date, birth: date) -> int:
+    """Whole years; who was born on 29 February is a year older on 1 March of other years."""
+    return day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))
+
+
+def could_be_born(birth: date, now: datetime) -> bool:
+    """Whether somebody alive may have been born on that day."""
+    return EARLIEST_BIRTH <= birth <= (now + FURTHEST_EAST).date()
+
+
+def type_on(day: date, person: Passenger) -> PassengerType:
+    """What somebody travels as on a day: by their age if their birth is known, else as they are on file."""
+    if person.date_of_birth is None:
+        return person.type
+    age = age_on(day, person.date_of_birth)
+    if age < CHILD_FROM:
+        return "infant"
+    if age < ADULT_FROM:
+        return "child"
+    return "senior" if person.type == "senior" and age >= SENIOR_FROM else "adult"
+
+
+def typed(persons: Sequence[Passenger], segments: Sequence[Segment], party: Party) -> tuple[Passenger, ...]:
+    """The persons as what they travel as on each flight's local day, if together they are who the fare is for.
+
+    ``Misfit`` names everybody who is in the way of that.
+    """
+    days = sorted({segment.departs_local.date() for segment in segments})
+    faults = [fault for person in persons if (fault := _fault(person, days)) is not None]
+    if faults:
+        raise Misfit(" ".join(faults))
+    named = tuple(person.model_copy(update={"type": type_on(days[0], person)}) for person in persons)
+    found = Party.of(named)
+    if found != party:
+        told = [f"{_told(person)} is {_a(person.type)} on {days[0]}." for person in named if _is_dated(person)]
+        raise Misfit(" ".join([f"The fare is for {party.text}; those named are {found.text}.", *told]))
+    if not found.adult + found.senior:
+        raise Misfit("Children and infants travel with an adult; nobody named is one.")
+    return named
+
+
+class Misfit(Exception):
+    """Why these persons cannot travel on this fare, in sentences that name them."""
+
+
+def _fault(person: Passenger, days: Sequence[date]) -> str | None:
+    birth = person.date_of_birth
+    if birth is not None and (birth > days[0] or birth < EARLIEST_BIRTH):
+        return f"{_told(person)} cannot have been born on {birth} and travel on {days[0]}."
+    first, last = type_on(days[0], person), type_on(days[-1], person)
+    if first != last:
+        return f"{_told(person)} is {_a(first)} on {days[0]} and {_a(last)} on {days[-1]}: book each way by itself."
+    return None
+
+
+def _is_dated(person: Passenger) -> bool:
+    return person.date_of_birth is not None
+
+
+def _told(person: Passenger) -> str:
+    return f"{person.full_name} ({person.id})"
+
+
+def _a(kind: PassengerType) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
+_LETTERS = str.maketrans(
+    {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "\u0131": "i", "æ": "ae", "œ": "oe", "þ": "th"}
+)
+"""Letters of the Latin script that no normalisation takes apart."""
+_ABOVE_AND_BELOW = range(200, 256)
+"""Combining classes of accents; vowel signs and viramas of other scripts make other names and are no accents."""
+
+
+def match_key(name: str) -> str:
+    """A name by which it is found again: without case, accents, apostrophes, hyphens and blanks.
+
+    Empty if there is neither letter nor digit in it.
+    """
+    taken_apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold()).translate(_LETTERS)
+    return "".join(sign for sign in taken_apart if _counts(sign))
+
+
+def match_words(text: str) -> list[str]:
+    """What all has to be in a name's key for the name to be meant by ``text``."""
+    return [key for word in text.split() if (key := match_key(word))]
+
+
+def _counts(sign: str) -> bool:
+    if unicodedata.category(sign)[0] == "M":
+        return unicodedata.combining(sign) not in _ABOVE_AND_BELOW
+    return unicodedata.category(sign)[0] in "LN"
