@@ -84,13 +84,3 @@ INSERT INTO model_calls (id, tenant_id, session_id, turn_id, pass_no, desk, mode
                          input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, duration_ms, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, 'started', 'started', $8, 0, 0, 0, 0, 0, $9)
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settle(Command[None]):
-    """Write down a model call that led to no answer."""
-
-    spent: Spent
-
-    async def run(self, db: Connection) -> None:
-        await settle(db, self.tenant_id, self.spent)
