@@ -362,7 +362,9 @@ class Settle(Command[Mapping[str, Any] | None]):
         if await db.fetchval(LOCK_LOST, self.tenant_id, self.call.id) not in ("unknown", "executing"):
             return None
         output = await self.record.run(db)
-        error = output.get("error") or output.get("reason")
-        await db.execute(SETTLE, self.tenant_id, self.call.id, verdict(output), output, error, self.now)
+        state, error = verdict(output), output.get("error") or output.get("reason")
+        if state == "unknown":  # entered, and yet no output that was agreed on: nothing new to be told
+            return None
+        await db.execute(SETTLE, self.tenant_id, self.call.id, state, output, error, self.now)
         await audit.append(db, self.account(output))
         return output

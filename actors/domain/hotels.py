@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from .money import Money
-from .travel import COUNTRY, Shape, UtcTime, Words
+from .travel import COUNTRY, Shape, UtcTime, Words, is_storable
 
 Board = Literal["RO", "BB", "HB", "FB", "AI"]
 """Room only, breakfast, half board, full board, all inclusive."""
@@ -71,6 +71,11 @@ class HotelOffer(Shape):
     def alive(self, now: datetime) -> bool:
         """Whether it can still be had; at its expiry it cannot."""
         return now < self.expires_at
+
+    def can_be_kept(self) -> bool:
+        """Whether what would be booked can be written down."""
+        kept = (self.id, self.supplier_ref, self.property.id)
+        return self.price.is_price and all(is_storable(text) for text in kept)
 
 
 class HotelOrder(Shape):

@@ -49,6 +49,11 @@ def tidy(text: object) -> object:
     return tidy_name(whole) or "\ufffd"
 
 
+def is_storable(text: str) -> bool:
+    """Whether a database can hold it as it is: for references that have to be given back unchanged."""
+    return text.isprintable()
+
+
 Words = Annotated[str, BeforeValidator(tidy)]
 LOCATOR_LENGTH = 64
 DATE_LINE = timedelta(days=1)
@@ -255,6 +260,10 @@ class FlightOffer(Shape):
     def alive(self, now: datetime) -> bool:
         """Whether it can still be had; at its expiry it cannot."""
         return now < self.expires_at
+
+    def can_be_kept(self) -> bool:
+        """Whether what would be bought can be written down."""
+        return self.price.is_price and is_storable(self.id) and is_storable(self.supplier_ref)
 
 
 class FlightOrder(Shape):

@@ -7,6 +7,8 @@ from typing import Any
 
 import asyncpg
 import pytest
+from alembic import command
+from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -86,6 +88,39 @@ async def stranger(servers: EmbeddedServers) -> AsyncIterator[Any]:
     await cluster.execute("DROP DATABASE strange WITH (FORCE)")
     await cluster.execute("DROP ROLE stranger")
     await cluster.close()
+
+
+async def test_people_on_file_are_found_by_their_names_after_the_migration_as_well(empty_database: Any) -> None:
+    """As the owner of the tables, whom row-level security binds like anybody else."""
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(plain_url(empty_database.url))
+    )
+
+    def to_the_release_before(connection: Any) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(migrate.MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0006")
+
+    async with engine.begin() as connection:
+        await connection.run_sync(to_the_release_before)
+    await engine.dispose()
+    db = await asyncpg.connect(empty_database.admin_url)
+    tenants = ["01a20b55-82b8-7224-a4f3-8780048d6e8" + each for each in "12"]
+    for place, tenant in enumerate(tenants):
+        await db.execute("INSERT INTO tenants (id, display_name, created_at) VALUES ($1, 'Rao', now())", tenant)
+        await db.execute(
+            "INSERT INTO passengers (id, tenant_id, full_name, created_at)"
+            " SELECT gen_random_uuid(), $1, $2 || ' ' || n, now() FROM generate_series(1, 600) n",
+            tenant,
+            ("Seán O'Brien", "José Núñez")[place],
+        )
+    await migrate.upgrade(empty_database.url)
+    keys = "SELECT count(DISTINCT match_key) FROM passengers WHERE match_key ~ $1"
+    assert await db.fetchval(keys, "^seanobrien[0-9]+$") == await db.fetchval(keys, "^josenunez[0-9]+$") == 600
+    forced = "SELECT relforcerowsecurity FROM pg_class WHERE relname = 'passengers'"
+    assert await db.fetchval(forced) is True
+    await db.close()
 
 
 @pytest.mark.parametrize("grant", [None, "WITH INHERIT TRUE, SET TRUE"])

@@ -153,7 +153,7 @@ class SearchFlights(Reading[SearchInput]):
             for answer in answers
             if not isinstance(answer, SupplierError)
             for offer in answer
-            if offer.price.is_price
+            if offer.can_be_kept()
         ]
         failures = [answer for answer in answers if isinstance(answer, SupplierError)]
         if len(failures) == len(answers):

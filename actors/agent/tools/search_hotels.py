@@ -118,7 +118,7 @@ class SearchHotels(Reading[HotelsInput]):
             for answer in answers
             if not isinstance(answer, SupplierError)
             for offer in answer
-            if offer.price.is_price
+            if offer.can_be_kept()
         ]
         asked_in = {offer.price.currency for offer in found}
         if given.budget_max is not None and found and given.currency not in asked_in:
