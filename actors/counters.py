@@ -64,6 +64,8 @@ class _Way:
         except DeadlineExceeded as late:
             raise SupplierError("timeout", "no answer in time", unclear=writes) from late
         except Unavailable as away:
+            if away.code == "not_ready":  # another process may serve this agency: nothing of this pass is told
+                raise
             raise SupplierError("transient", "the supplier cannot be asked now") from away
         except ActorFailed as failed:
             _log.error("supplier_failed", supplier=self.name, exc_info=failed)

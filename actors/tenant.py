@@ -28,6 +28,8 @@ from .world import World
 R = TypeVar("R")
 
 IDLE_SECONDS = 900.0
+GONE = "00000000-0000-0000-0000-000000000000"
+"""The session of a call whose session has been deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +135,7 @@ class TenantActor(Supervisor):
         own = self.allowance.settings
         task = Task(
             tenant_id=self.tenant_id,
-            session_id=session_id or call.turn_id,
+            session_id=session_id or GONE,
             turn_id=call.turn_id,
             user_id=call.user_id,
             settings=own,

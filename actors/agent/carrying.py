@@ -179,7 +179,13 @@ async def _order(work: Pass, tool: Order[Any], call: Call, given: Any) -> Output
         if begun.refused is not None:
             return await _conclude(work, call, begun.refused)
         again = begun.again
-    placed = await tool.place(given, call.bound or {}, call.id, work.tools, again=again)
+    try:
+        placed = await tool.place(given, call.bound or {}, call.id, work.tools, again=again)
+    except Unavailable:
+        raise
+    except (Refusal, ActorFailed) as broken:  # ours, and nobody knows before or behind the supplier's answer
+        _log.error("order_not_placed", tool=call.tool, call_id=call.id, exc_info=broken)
+        raise Unavailable("storage_unavailable") from broken
     if isinstance(placed, Mapping):
         return await _conclude(work, call, placed)
     return await _enter(work, call, tool.record(given, placed, call, work.tools))

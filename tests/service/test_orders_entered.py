@@ -18,7 +18,7 @@ from voyagent.actors.metrics import ActorMeter
 from voyagent.actors.root import StopAgencies
 from voyagent.actors.suppliers.house.driver import House
 from voyagent.actors.suppliers.protocols import SupplierError
-from voyagent.storage import ledger
+from voyagent.storage import ledger, passengers
 from voyagent.storage.operations import Query
 
 from .test_approvals import HANDOFF, SEARCH, ask_for_booking, book, kinds, resolve, results
@@ -243,6 +243,51 @@ async def test_an_order_whose_answer_is_lost_for_good_is_entered_when_the_suppli
     await look(running)
     assert await admin.value("SELECT count(*) FROM bookings") == 1
     assert kinds(await asha.replay(session))[-1] == "final"
+
+
+async def test_a_lost_order_is_entered_though_its_conversation_is_deleted(
+    asha: Any, running: Any, admin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "RETRY_SECONDS", 0.05)
+    made = House.book
+
+    async def lost(*arguments: Any) -> Any:
+        await made(*arguments)
+        raise SupplierError("transient", "the line went dead")
+
+    async def dead(*_: Any) -> Any:
+        raise SupplierError("authentication", "not now")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(House, "book", lost)
+        patch.setattr(House, "find", dead)
+        session, _ = await ordered(asha, running, admin, "a flight")
+    assert (await asha.call("DELETE", f"/chat/sessions/{session}"))[0] == 204
+    await look(running)
+    await eventually(lambda: admin.value(f"SELECT ({OPEN}) = 0"))
+    assert await admin.value("SELECT status FROM bookings WHERE session_id IS NULL") == "confirmed"
+
+
+async def test_a_defect_of_ours_before_the_supplier_is_asked_takes_no_grant_back(
+    asha: Any, running: Any, admin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "RETRY_SECONDS", 0.05)
+    _, events = await ask_for_booking(asha, running)
+    approval = next(event.data["approval_id"] for event in events if event.kind == "approval_request")
+    running.rehearsal.play(Turn("Done."))
+    load, broken = passengers.Load.run, [data_error()]
+
+    async def run(operation: Any, db: Any) -> Any:
+        if broken:
+            raise broken.pop()
+        return await load(operation, db)
+
+    monkeypatch.setattr(passengers.Load, "run", run)
+    assert (await resolve(asha, approval))[0] == 200
+    await eventually(lambda: admin.value("SELECT state = 'completed' FROM turns"))
+    assert not broken
+    assert await admin.value(LAST) == "confirmed"
+    assert await admin.value("SELECT count(*) FROM house_orders") == 1
 
 
 async def test_stopping_an_agency_leaves_a_write_under_way_to_be_looked_up(

@@ -481,6 +481,19 @@ async def test_an_actor_that_is_gone_has_done_nothing(make: Make) -> None:
     assert (str(caught.value), caught.value.unclear) == ("transient", False)
 
 
+async def test_a_process_that_may_not_serve_any_more_makes_up_no_outcome(make: Make) -> None:
+    class NotReady:
+        """The root, when the lock of the one process is lost."""
+
+        async def ask(self, _message: Any, within: float = 10.0) -> Any:
+            raise Unavailable("not_ready")
+
+    counter = Counter("t-1", "fake", make().driver.capabilities, NotReady())  # type: ignore[arg-type]
+    for asked in (counter.book(OFFER, [ASHA], "k-1"), counter.find("k-1"), counter.price(OFFER)):
+        with pytest.raises(Unavailable, match="not_ready"):
+            await asked
+
+
 async def test_requests_are_counted_by_outcome(make: Make) -> None:
     before = {outcome: requests(outcome) for outcome in ("ok", "transient", "conflict")}
     stand = make(trouble(), None, trouble("conflict"))
