@@ -485,7 +485,7 @@ async def test_a_process_that_may_not_serve_any_more_makes_up_no_outcome(make: M
     class NotReady:
         """The root, when the lock of the one process is lost."""
 
-        async def ask(self, _message: Any, within: float = 10.0) -> Any:
+        async def ask(self, *_: Any, **__: Any) -> Any:
             raise Unavailable("not_ready")
 
     counter = Counter("t-1", "fake", make().driver.capabilities, NotReady())  # type: ignore[arg-type]
