@@ -67,6 +67,8 @@ class _Intake:
     id: int
     posted: NewMessage
     replies: list[asyncio.Future[Feed]]
+    stored_before: int = 0
+    """How many messages had been stored when the table was asked about it."""
     admitted: bool = False
     """It is counted against the agency's limits; given back if nothing is accepted."""
     storing: bool = False
@@ -130,6 +132,7 @@ class MessageIntake:
         self._world = world
         self._intakes: dict[int, _Intake] = {}
         self._number = 0
+        self._stored = 0
 
     @property
     def busy(self) -> bool:
@@ -156,6 +159,7 @@ class MessageIntake:
 
     def _look_up(self, intake: _Intake) -> None:
         posted = intake.posted
+        intake.stored_before = self._stored
         look_up = turns.LookUp(
             tenant_id=self.tenant_id,
             session_id=self.session_id,
@@ -170,6 +174,8 @@ class MessageIntake:
     def _looked_up(self, intake: _Intake, outcome: Outcome[turns.LookedUp]) -> None:
         if outcome.error is not None:
             self._refuse(intake, outcome.error)
+        elif outcome.value.kept is None and intake.posted.key is not None and intake.stored_before != self._stored:
+            self._look_up(intake)  # its key may have been used since the table was read
         elif outcome.value.kept is not None:
             self._answer(intake, self._kept(outcome.value.kept, outcome.value.first_event_id))
         else:
@@ -285,6 +291,7 @@ class MessageIntake:
             self._look_up(intake)
             return
         intake.admitted = False  # it stays counted
+        self._stored += 1
         waits = accept.place != "now"
         taken = Turn(
             id=turn_id,
@@ -334,6 +341,7 @@ class MessageIntake:
         if decided.replayed is not None:  # the key was used meanwhile
             self._look_up(intake)
             return
+        self._stored += 1
         intake.ends = self._decisions.note(decided.made)
         if any(isinstance(refusal, approvals.Lapsed) for refusal in decided.refused.values()):
             self._owner.expire()
