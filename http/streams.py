@@ -181,11 +181,11 @@ async def serve(
         viewer = Viewer(streams, feed, watching, response, writer, request)
         streams.open.add(viewer)
         metrics.SSE_VIEWERS.inc()
-        lost = asyncio.get_running_loop().create_task(_ring_when_lost(watching, feed))
+        watching.when_lost = feed.bell.set
         try:
             await _pump(streams, viewer, watching, session_id, handed, lifetime)
         finally:
-            lost.cancel()
+            watching.when_lost = None
             metrics.SSE_VIEWERS.dec()
             metrics.SSE_STREAMS_TOTAL.labels(end=viewer.end).inc()
         async with _patience(streams, viewer):
@@ -207,11 +207,6 @@ def _narrow(request: web.Request) -> None:
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     transport.set_write_buffer_limits(high=HIGH_WATER)
-
-
-async def _ring_when_lost(watching: Watching, feed: Feed) -> None:
-    await watching.lost()
-    feed.bell.set()
 
 
 async def _pump(

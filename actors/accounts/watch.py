@@ -12,10 +12,12 @@ from ..domain.identity import Principal
 class Watching:
     """One stream's watch over its principal. It ends with the last reference to it."""
 
-    __slots__ = ("__weakref__", "_lost", "principal")
+    __slots__ = ("__weakref__", "_lost", "principal", "when_lost")
 
     def __init__(self, principal: Principal) -> None:
         self.principal = principal
+        self.when_lost: Callable[[], None] | None = None
+        """Called once it has, where a task that waits for it would be one too many: there are thousands of streams."""
         self._lost = asyncio.Event()
 
     @property
@@ -30,6 +32,8 @@ class Watching:
     def lose(self) -> None:
         """For the owner of the cache alone."""
         self._lost.set()
+        if self.when_lost is not None:
+            self.when_lost()
 
 
 class Watches:
