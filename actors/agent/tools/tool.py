@@ -28,6 +28,7 @@ from ...domain.turns import Call, Effect
 from ...runtime import Asks
 from ...suppliers.protocols import Driver, SupplierError, Suppliers
 from .schema import explained, plain_schema
+from .summary import code
 
 if TYPE_CHECKING:
     from ....storage.engine import Connection
@@ -170,7 +171,7 @@ class Tool(Generic[I]):
         if output is None:
             return f"Possibly {done} already, the outcome of an equal call is unknown: "
         named = [output.get("locator"), *(value for name, value in output.items() if name.endswith("_id"))]
-        known = next((str(each) for each in named if each), "")
+        known = next((code(str(each)) for each in named if each), "")
         return f"Already {done} {known}".rstrip() + ": "
 
     def say(self, **values: Any) -> Reply:

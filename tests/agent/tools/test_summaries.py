@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from voyagent.actors.agent.tools.catalogue import CATALOGUE
 from voyagent.actors.agent.tools.summary import code, shown
 
 FORGED = (
@@ -87,6 +88,16 @@ async def test_no_narration_looks_like_a_field_of_a_journal(said: str, desk: Any
     assert fields[0] == "Post journal of 2026-11-20: INR 5.00"
     assert len(fields) == 3
     assert fields[2] == "debit 1000 Cash and bank INR 5.00, credit 3000 Equity INR 5.00"
+
+
+@pytest.mark.parametrize("locator", FORGED, ids=ascii)
+def test_no_locator_of_a_supplier_looks_like_a_field(locator: str) -> None:
+    told = CATALOGUE["book_flight"].done_already({"booked": True, "locator": locator})
+    held(told)
+    assert len(FIELDS.split(told)) == 1
+    assert told.startswith("Already booked ")
+    assert told.endswith(": ")
+    assert CATALOGUE["book_flight"].done_already({"locator": "WQ82U4"}) == "Already booked WQ82U4: "
 
 
 @given(st.text(max_size=300), st.integers(8, 80))
