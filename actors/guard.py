@@ -21,6 +21,7 @@ from .domain.identity import Principal, network_of, site_of
 from .domain.throttles import OK, PASSWORD_COUNTERS, Charge, Key, Operation, Rules, Throttles
 from .ids import uuid7
 from .keeping import Keeping
+from .periodic import PeriodicTasks
 from .recording import record
 from .runtime import Actor, Asks, Message
 
@@ -92,7 +93,14 @@ def rules(settings: Settings) -> Rules:
 class GuardActor(Actor):
     """Decides from memory. It looks into the database only for who is at home in a network, and seldom."""
 
-    def __init__(self, storage: Asks, settings: Settings, clock: Clock, throttles: Throttles | None = None) -> None:
+    def __init__(
+        self,
+        storage: Asks,
+        settings: Settings,
+        clock: Clock,
+        throttles: Throttles | None = None,
+        tasks: PeriodicTasks | None = None,
+    ) -> None:
         """``throttles`` are those of the incarnation before: a defect of ours forgives nobody."""
         super().__init__()
         self._storage = storage
@@ -102,7 +110,7 @@ class GuardActor(Actor):
         self._secret = hashlib.sha256("".join(list(settings.signing_keys.values())[:1]).encode()).digest()
         self._acquaintances = Acquaintances(storage, clock, self.spawn)
         url = settings.redis_url if settings.guard != "off" else None
-        self._keeping = None if url is None else Keeping(url, self._throttles, clock)
+        self._keeping = None if url is None else Keeping(url, self._throttles, clock, tasks or PeriodicTasks(clock))
 
     async def on_start(self) -> None:  # type: ignore[override]  # see Actor.on_start
         if self._keeping is not None:

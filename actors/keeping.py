@@ -9,7 +9,9 @@ from typing import Final
 from ..storage.throttles import RedisAway, ThrottleStore
 from . import log
 from .clock import Clock
+from .domain.errors import Unavailable
 from .domain.throttles import Key, Saved, Throttles
+from .periodic import ON_CALL, PeriodicTasks
 
 PAUSE: Final = 5.0
 """Seconds Redis is left alone after it failed."""
@@ -17,18 +19,17 @@ MAX_GONE: Final = 20_000
 """Names of buckets that are no more and still to be deleted. Beyond it Redis forgets them by their own lapse."""
 
 _log = log.get(__name__)
-_away = log.Quiet(first=3)
 
 
 class Keeping:
     """Knows what is to be written. One write is under way at most; what changes meanwhile goes with the next."""
 
-    def __init__(self, url: str, throttles: Throttles, clock: Clock) -> None:
+    def __init__(self, url: str, throttles: Throttles, clock: Clock, tasks: PeriodicTasks) -> None:
         self._store = ThrottleStore(url)
         self._throttles = throttles
         self._clock = clock
         self._waiting: dict[Key, None] = {}
-        self._called = asyncio.Event()
+        self._task = tasks.task("throttles", self._round, every=ON_CALL, retry=PAUSE)
 
     async def read(self) -> None:
         """Take up the counts of the process before. Without Redis there are none."""
@@ -43,23 +44,24 @@ class Keeping:
 
     def changed(self, keys: Iterable[Key]) -> None:
         """These are to be written as they are by then."""
+        self._remember(keys)
+        self._task.call()
+
+    def _remember(self, keys: Iterable[Key]) -> None:
         for key in keys:
             if key in self._waiting or len(self._waiting) < len(self._throttles) + MAX_GONE:
                 self._waiting[key] = None
-        self._called.set()
 
     async def run(self) -> None:
-        """Write for ever. After a failure all is written anew: Redis may have lost what it had."""
-        while True:
-            await self._called.wait()
-            self._called.clear()
-            try:
-                await self._write()
-            except RedisAway as away:
-                if _away.allows():
-                    _log.warning("throttles_not_written", reason=str(away))
-                self.changed(list(self._throttles.keys()))
-                await self._clock.sleep(PAUSE)
+        """Write for ever. After a failure all is written again: Redis may have lost what it had."""
+        await self._task.run()
+
+    async def _round(self) -> None:
+        try:
+            await self._write()
+        except RedisAway as away:
+            self._remember(self._throttles.keys())
+            raise Unavailable("redis_unavailable") from away
 
     async def close(self, seconds: float) -> None:
         """Write what is left, if Redis takes it in time."""
@@ -68,7 +70,8 @@ class Keeping:
                 await self._write()
         except (RedisAway, TimeoutError) as away:
             _log.warning("throttles_not_written", reason=type(away).__name__)
-        await self._store.close()
+        finally:
+            await self._store.close()
 
     async def _write(self) -> None:
         now = self._clock.now().timestamp()

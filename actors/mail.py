@@ -16,6 +16,7 @@ from .accounts.resets import Resets
 from .clock import Clock
 from .config import Settings
 from .domain.errors import Refusal, Unavailable
+from .periodic import PeriodicTasks
 from .runtime import Actor, Asks, Message
 
 BATCH = 10
@@ -31,6 +32,9 @@ POLL_SECONDS = 5.0
 
 UNTRIED = timedelta(minutes=2)
 """An e-mail that nobody has taken up so long after it was due says that none goes out."""
+
+GRACE_SECONDS = 120.0
+"""A batch may take as long as the slowest of its conversations."""
 
 COUNTED = ("due", "held", "dead")
 
@@ -52,7 +56,14 @@ class Look(Message[None]):
 class MailActor(Actor):
     """Nobody waits for it: an act is done when its e-mail is in the outbox."""
 
-    def __init__(self, storage: Asks, settings: Settings, clock: Clock, way: Transport | None = None) -> None:
+    def __init__(
+        self,
+        storage: Asks,
+        settings: Settings,
+        clock: Clock,
+        way: Transport | None = None,
+        tasks: PeriodicTasks | None = None,
+    ) -> None:
         super().__init__()
         self._storage = storage
         self._settings = settings
@@ -60,38 +71,35 @@ class MailActor(Actor):
         self._way = way or transport(settings)
         self._letters = Letters(settings)
         self._resets = Resets(storage, self._letters, clock, ttl=settings.auth_password_reset_ttl_seconds)
-        self._called = asyncio.Event()
+        self._emptying = (tasks or PeriodicTasks(clock)).task(
+            "mail", self._empty_outbox, every=POLL_SECONDS, retry=POLL_SECONDS, grace=GRACE_SECONDS
+        )
 
     async def on_start(self) -> None:  # type: ignore[override]  # see Actor.on_start
-        self.spawn(self._empty_outbox(), name="work")
+        self.spawn(self._emptying.run(), name="work")
 
     async def receive(self, message: Any) -> Any:
         known: Look = message
         match known:
             case Look():
-                return self._called.set()
+                return self._emptying.call()
             case _:
                 assert_never(known)
 
     async def _empty_outbox(self) -> None:
-        """Empty the outbox, then wait for a call or the next poll."""
-        while True:
-            self._called.clear()
-            timer = self._clock.call_later(POLL_SECONDS, self._called.set)
-            try:
-                while await self._round():
-                    pass
-                await self._count()
-            except Refusal as unread:
-                _log.warning("outbox_not_read", refusal=unread.code)
-            await self._called.wait()
-            timer.cancel()
+        """Empty the outbox; the next round comes with a call or the next poll."""
+        while await self._round():
+            self._emptying.succeeded()
+        await self._count()
 
     async def _round(self) -> bool:
         """Hand over what is due; answers whether there may be more."""
         now = self._clock.now()
         claimed = await self._storage.ask(outbox.Claim(now=now, until=now + LEASE, limit=BATCH))
-        await asyncio.gather(*map(self._handle, claimed))
+        ends = await asyncio.gather(*map(self._handle, claimed), return_exceptions=True)
+        for row, end in zip(claimed, ends, strict=True):
+            if end is not None:  # a stray cancellation, or what could not even be given up: due again after its lease
+                _log.error("email_not_settled", email=row.id, reason=type(end).__name__, exc_info=end)
         return len(claimed) == BATCH
 
     async def _handle(self, row: outbox.Claimed) -> None:
@@ -123,7 +131,7 @@ class MailActor(Actor):
             return await self._postpone(row, NOT_OPENED)
         if row.kind == RESET_REQUEST:
             posted = await self._resets.resolve(row.id, row.recipient, facts)
-            self._called.set()
+            self._emptying.call()
             return "dropped" if posted is None else "sent"
         return await self._send(row, facts)
 

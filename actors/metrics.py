@@ -102,6 +102,10 @@ SSE_DELIVERY_LAG_SECONDS = _histogram(
     "sse_delivery_lag_seconds", "Seconds from an event's append to its write.", buckets=_FROM_1_MS
 )
 SSE_REPLAYS_TOTAL = _counter("sse_replays_total", "Replays, by where the events came from.", "source")
+PERIODIC_TASK_AGE_SECONDS = _gauge(
+    "periodic_task_age_seconds", "Seconds since the last good round of a periodic task.", "task"
+)
+PERIODIC_TASK_FAILURES_TOTAL = _counter("periodic_task_failures_total", "Rounds of periodic tasks that failed.", "task")
 LOOP_LAG_SECONDS = _histogram("loop_lag_seconds", "Seconds the event loop was late.", buckets=_FROM_1_MS)
 
 AUTH_ATTEMPTS_TOTAL = _counter("auth_attempts_total", "Attempts to sign in and the like.", "operation", "outcome")

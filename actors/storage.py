@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from functools import partial
 from time import perf_counter
 from typing import Any, TypeVar
 
-from ..storage import canary, engine
+from ..storage import canary, engine, group_commit
 from ..storage.errors import Away, OperationFailed
 from ..storage.group_commit import EventWriter
 from ..storage.idempotency import Once
@@ -18,7 +19,9 @@ from ..storage.lock import OneProcess
 from ..storage.operations import Operation, Query
 from ..storage.steps import EventRow
 from . import log, metrics
+from .clock import Clock
 from .domain.errors import Refusal, Unavailable
+from .periodic import ON_CALL, PeriodicTasks
 from .runtime import Actor, HandedOver, Message
 
 R = TypeVar("R")
@@ -28,6 +31,8 @@ WAITING = 1_000
 """Operations that may wait for a connection; more are refused as ``overloaded``."""
 PATIENCE = 10.0
 """Seconds an operation waits for a connection: then whoever asked has left."""
+FIRST_OPEN_SECONDS, OPEN_SECONDS = 0.1, 2.0
+"""Between two attempts to open a database that cannot be reached or served, at first and at last."""
 PROBE_LIMIT = 2.0
 PROBE_SHARED = 1.0
 """Seconds one probe's result serves all who ask."""
@@ -78,11 +83,14 @@ class StorageActor(Actor):
         one_process: bool = True,
         lock_lost: Callable[[], Awaitable[None]] | None = None,
         lock_taken: Callable[[], None] | None = None,
+        lock_had: bool = False,
         sealing_keys: Mapping[str, bytes] | None = None,
+        tasks: PeriodicTasks | None = None,
     ) -> None:
         """Without ``url`` all is refused. ``lock_lost`` is awaited before a lost process lock is taken again.
 
-        A database that ``sealing_keys`` cannot open is not served; without them that is not asked.
+        That may have been an earlier incarnation's (``lock_had``). A database that ``sealing_keys`` cannot open is not
+        served; without them that is not asked.
         """
         super().__init__()
         self._url = url
@@ -91,9 +99,13 @@ class StorageActor(Actor):
         self._engine: engine.Engine | None = None
         self._faults: tuple[str, ...] = ("No database is configured.",)
         self._events: EventWriter | None = None
-        self._lock = OneProcess(url, lock_lost, lock_taken) if url is not None and one_process else None
+        self._tasks = tasks or PeriodicTasks(Clock())
+        self._lock: OneProcess | None = None
+        if url is not None and one_process:
+            self._lock = OneProcess(url, self._tasks, lock_lost, lock_taken, had=lock_had)
         self._waiting = _Waiting()
         self._lanes = {"tenant": asyncio.Semaphore(size), "system": asyncio.Semaphore(system_size)}
+        self._open_pause = FIRST_OPEN_SECONDS
         self._probing = asyncio.Lock()
         self._probed = (-PROBE_SHARED, False)
 
@@ -101,13 +113,22 @@ class StorageActor(Actor):
         """Connect if the database is there; if it is not, serve refusals and go on trying."""
         if self._url is None:
             return
-        self._events = EventWriter(self._url)
+        record = self._tasks.record("event_writer", group_commit.GRACE)
+        record.called_off()
+        self._events = EventWriter(self._url, record=record)
         self.spawn(self._events.run(), name="events")
         if self._lock is not None:
             self.spawn(self._lock.run(), name="lock")
         await self._open(self._url)
         if self._engine is None:
-            self.spawn(self._keep_opening(self._url), name="opening")
+            opening = self._tasks.task(
+                "database_opening",
+                partial(self._keep_opening, self._url),
+                every=OPEN_SECONDS,
+                grace=math.inf,
+                clock=Clock(),
+            )
+            self.spawn(opening.run(), name="opening")
 
     async def receive(self, message: Any) -> Any:
         match message:
@@ -163,12 +184,11 @@ class StorageActor(Actor):
                 await canary.keep(db, self._sealing_keys)
         return faults
 
-    async def _keep_opening(self, url: str) -> None:
-        pause = 0.1
-        while self._engine is None:
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 2.0)
-            await self._open(url)
+    async def _keep_opening(self, url: str) -> float | None:
+        """Until it is open. How long that takes is told by the part ``database``."""
+        await self._open(url)
+        self._open_pause = min(2 * self._open_pause, OPEN_SECONDS)
+        return self._open_pause if self._engine is None else ON_CALL
 
     def _append(self, rows: tuple[EventRow, ...]) -> HandedOver:
         """Every word of every model comes this way, so no task is made for it."""

@@ -21,7 +21,8 @@ from .counters import AgencySuppliers
 from .domain.throttles import Throttles
 from .housekeeping import CutOff, HousekeepingActor
 from .metrics import ActorMeter
-from .runtime import Asks, Ref
+from .periodic import PeriodicTasks
+from .runtime import Asks, MailboxFull, Message, Ref
 from .storage import Held, StorageActor
 from .supervisor import Address, Child
 from .turn import TurnActor
@@ -51,6 +52,7 @@ class System:
             raise config.ConfigurationError([f"{config.variable('suppliers')}: no driver for {', '.join(unknown)}"])
         self.settings = settings
         self.clock = clock or Clock()
+        self.tasks = PeriodicTasks(self.clock)
         metrics.API_BUILD_INFO.labels(version=settings.version, commit=settings.git_sha).set(1)
         self.stopping = False
         self.leading = settings.db_url is None
@@ -106,16 +108,18 @@ class System:
     def _plan(self, address: Callable[[str], Address], to: Asks) -> tuple[list[Child], World]:
         self.storage, self.accounts, post = address("storage"), address("accounts"), address("mail")
         gate = None if self.settings.guard == "off" else address("guard")
-        self._cut_off = lambda: address("housekeeping").tell(CutOff())
-        settings, clock = self.settings, self.clock
+        self._cut_off = lambda: _hint(address("housekeeping"), CutOff())
+        settings, clock, tasks = self.settings, self.clock, self.tasks
         counts = Throttles(guard.rules(settings))
         singletons = [
             Child("storage", lambda: self._storage(to), shutdown=8.0, escalate=True),
-            Child("mail", lambda: mail.MailActor.start(self.storage, settings, clock), escalate=True),
-            Child("guard", lambda: guard.GuardActor.start(self.storage, settings, clock, counts), escalate=True),
+            Child("mail", lambda: mail.MailActor.start(self.storage, settings, clock, tasks=tasks), escalate=True),
+            Child("guard", lambda: guard.GuardActor.start(self.storage, settings, clock, counts, tasks), escalate=True),
             Child(
                 "accounts",
-                lambda: AccountsActor.start(self.storage, settings, clock, lambda: post.tell(mail.Look()), gate),
+                lambda: AccountsActor.start(
+                    self.storage, settings, clock, lambda: _hint(post, mail.Look()), gate, tasks
+                ),
                 escalate=True,
             ),
             Child("housekeeping", lambda: self._housekeeping(to), escalate=True),
@@ -137,14 +141,21 @@ class System:
             self.settings.db_url,
             lock_lost=lambda: self._yield(to),
             lock_taken=self._lead,
+            lock_had=self.leading,
             sealing_keys=self.settings.sealing_keys,
+            tasks=self.tasks,
         )
 
     def _housekeeping(self, to: Asks) -> Ref:
         clock = self.clock
         upkeep = Upkeep(store=self.storage, accounts=self.accounts, clock=clock, settings=self.settings)
         return HousekeepingActor.start(
-            store=self.storage, root=to, clock=clock, leading=lambda: self.leading, upkeep=upkeep
+            store=self.storage,
+            root=to,
+            clock=clock,
+            leading=lambda: self.leading,
+            upkeep=upkeep,
+            tasks=self.tasks,
         )
 
     def _lead(self) -> None:
@@ -180,3 +191,9 @@ class System:
             offers=self._offers,
             suppliers=AgencySuppliers(task.tenant_id, self.settings.suppliers, to),
         )
+
+
+def _hint(to: Address, message: Message[None]) -> None:
+    """Tell what a periodic task would find by itself; whoever has too much mail to hear of it is no reason to fail."""
+    with suppress(MailboxFull):
+        to.tell(message)

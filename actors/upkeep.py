@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import timedelta
 
 from ..storage.unproven import EndUnproven, FindOverdue, Outcome, Overdue
-from ..storage.upkeep import PIECES, Prune
+from ..storage.upkeep import PIECES
 from . import ids, log
 from .accounts.actor import Invalidate
 from .accounts.letters import Letters
 from .clock import Clock
 from .config import Settings
 from .domain.audit import Origin
-from .domain.errors import Refusal, Unavailable
+from .domain.errors import Unavailable
+from .periodic import Items
 from .runtime import Asks
 
 WITHIN = 60.0
@@ -33,35 +33,29 @@ class Upkeep:
         gated = not settings.auth_skip_email_verification
         self._unproven = timedelta(seconds=settings.auth_unverified_ttl_seconds) if gated else None
 
-    async def run(self) -> None:
-        """Do all that is due, in small transactions. Unavailable if storage goes away meanwhile.
+    async def run(self, items: Items | None = None) -> None:
+        """Do all that is due, in small transactions, each one of ``items``: none that fails keeps the others waiting.
 
-        A piece or a person that meets a defect is left for the next time, and the others are done.
+        Unavailable if storage is.
         """
+        own = items or Items("upkeep")
         for piece in PIECES:
-            await self._apart(piece.__name__, self._remove(piece(now=self._clock.now())))
+            with own.one(piece=piece.__name__):
+                prune = piece(now=self._clock.now())
+                while await self._store.ask(prune, within=WITHIN) >= prune.limit:
+                    pass
         if self._unproven is not None:
-            await self._sweep(self._unproven)
+            with own.one(piece=FindOverdue.__name__):
+                await self._sweep(self._unproven, own)
 
-    async def _remove(self, prune: Prune) -> None:
-        while await self._store.ask(prune, within=WITHIN) >= prune.limit:
-            pass
-
-    async def _sweep(self, allowed: timedelta) -> None:
+    async def _sweep(self, allowed: timedelta, items: Items) -> None:
         origin = Origin(request_id=ids.uuid7())
         find = FindOverdue(now=self._clock.now(), allowed=allowed)
         while overdue := await self._store.ask(find, within=WITHIN):
             for each in overdue:
-                await self._apart(each.user_id, self._end(each, allowed, origin))
+                with items.one(user=each.user_id):
+                    await self._end(each, allowed, origin)
             find = replace(find, after=overdue[-1].user_id)
-
-    async def _apart(self, item: str, work: Awaitable[None]) -> None:
-        try:
-            await work
-        except Unavailable:
-            raise
-        except Refusal as broken:
-            _log.error("upkeep_failed", item=item, refusal=broken.code)
 
     async def _end(self, overdue: Overdue, allowed: timedelta, origin: Origin) -> None:
         now = self._clock.now()

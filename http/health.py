@@ -28,6 +28,7 @@ Notes = Callable[[], Mapping[str, object]]
 DATABASE = "database"
 REDIS = "redis"
 MAIL = "mail"
+TASKS = "tasks"
 
 _log = log.get(__name__)
 
@@ -88,7 +89,6 @@ class Health:
         notes: Notes = dict,
     ) -> None:
         self._standing = standing
-        self._clock = clock
         self.notes = notes
         self._vital = {name: Probe(name, look, clock) for name, look in (vital or {}).items()}
         self._useful = {name: Probe(name, look, clock) for name, look in (useful or {}).items()}
@@ -109,7 +109,5 @@ class Health:
         return checks
 
     async def watch(self) -> None:
-        """Look at every part from time to time, for the log's sake."""
-        while True:
-            await self.words()
-            await self._clock.sleep(WATCH_SECONDS)
+        """Look at every part, which is done from time to time for the log's sake."""
+        await self.words()

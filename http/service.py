@@ -19,7 +19,7 @@ from ..actors.system import System
 from ..storage.outbox import OldestUndelivered
 from .app import Runner, make_app
 from .call import Services
-from .health import DATABASE, MAIL, REDIS, Health, Look, Word
+from .health import DATABASE, MAIL, REDIS, TASKS, WATCH_SECONDS, Health, Look, Word
 from .quotas import NewSessions, OpenStreams
 from .streams import Streams
 
@@ -48,7 +48,8 @@ class Service:
             services = self._services()
             runner = Runner(make_app(services))
             await runner.setup()
-            watching = asyncio.create_task(services.health.watch())
+            watch = self.system.tasks.task("health_watch", services.health.watch, every=WATCH_SECONDS)
+            watching = asyncio.create_task(watch.run())
             self._parts.callback(watching.cancel)
             self._parts.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, self.settings.host, self.settings.port, backlog=BACKLOG).start()
@@ -108,7 +109,12 @@ class Service:
 
     def _useful(self) -> dict[str, Look]:
         looks: dict[str, Look] = {} if self.system.redis is None else {REDIS: self.system.redis.works}
+        looks[TASKS] = self._tasks_succeed
         return looks if self.settings.db_url is None else {**looks, MAIL: self._mail_goes_out}
+
+    async def _tasks_succeed(self) -> bool:
+        """Whether no periodic task is overdue."""
+        return not any(standing.overdue for standing in self.system.tasks.standings().values())
 
     async def _mail_goes_out(self) -> bool:
         self._undelivered = None
@@ -119,9 +125,13 @@ class Service:
         return oldest is None
 
     def _notes(self) -> dict[str, object]:
-        if self._undelivered is None:
-            return {}
-        return {"mail": {"oldest_undelivered_seconds": self._undelivered}}
+        standings = self.system.tasks.standings().items()
+        notes: dict[str, object] = {
+            TASKS: {name: {"last_success_seconds": int(at.age), "overdue": at.overdue} for name, at in standings}
+        }
+        if self._undelivered is not None:
+            notes[MAIL] = {"oldest_undelivered_seconds": self._undelivered}
+        return notes
 
 
 async def until_ended(service: Service, asked: asyncio.Event) -> bool:

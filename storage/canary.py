@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from .engine import WRITABLE
 from .sealing import NotOpened, Sealing
 
 if TYPE_CHECKING:
@@ -69,7 +70,12 @@ _MISSING: Final = "{0}: key {1!r} is missing, which has sealed what stands in {2
 
 
 async def keep(db: Connection, keys: Mapping[str, bytes]) -> None:
-    """Have each key leave its canary, and forget the keys that are gone. To be called when there are no ``faults``."""
+    """Have each key leave its canary, and forget the keys that are gone. To be called when there are no ``faults``.
+
+    A database that takes no writes gets none: nothing is sealed in it either, and the next start tries again.
+    """
+    if not await db.fetchval(WRITABLE):
+        return
     ring = Sealing(keys)
     for kid in keys:
         await db.execute(KEEP, kid, Sealing({kid: keys[kid]}).seal(PLAIN, **_place(kid)))

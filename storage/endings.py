@@ -75,7 +75,9 @@ class RideAlong:
 KEPT_THROUGH = "kept_through"
 """In a turn's ``step``: the event up to which all words told are in the transcript."""
 
-STATE = "SELECT state, input, step FROM turns WHERE tenant_id = $1 AND session_id = $2 AND id = $3 FOR UPDATE"
+STATE = """
+SELECT state, input, step FROM turns WHERE tenant_id = $1 AND session_id = $2 AND id = $3 FOR NO KEY UPDATE
+"""
 
 TOLD = """
 SELECT string_agg(frame::jsonb ->> 'text', '' ORDER BY seq) FROM session_events

@@ -78,9 +78,14 @@ def plain_url(url: str) -> str:
     return f"{scheme.partition('+')[0]}{colon}{rest}"
 
 
-async def connect(url: str, *, role: str | None = None, command_timeout: float = COMMAND_TIMEOUT) -> Connection:
+async def connect(
+    url: str, *, role: str | None = None, command_timeout: float = COMMAND_TIMEOUT, lock_timeout: float | None = None
+) -> Connection:
     """One connection outside the pools, prepared like theirs."""
-    connection = await asyncpg.connect(plain_url(url), connection_class=Connection, **_options(role, command_timeout))
+    options = _options(role, command_timeout)
+    if lock_timeout is not None:
+        options["server_settings"]["lock_timeout"] = f"{int(lock_timeout * 1000)}ms"
+    connection = await asyncpg.connect(plain_url(url), connection_class=Connection, **options)
     try:
         await _prepare(connection)
     except BaseException:
@@ -201,10 +206,13 @@ class Engine:
             except Refusal:
                 raise
             except Exception as error:
+                name = type(operation).__name__
+                if errors.is_held(error) and not _is_closed(db):
+                    _log.warning("operation_locked_out", operation=name)
+                    raise errors.Away from error
                 if not _is_broken(db, error):
                     raise
                 _terminate(db)
-                name = type(operation).__name__
                 _log.warning("operation_interrupted", operation=name, reason=f"{type(error).__name__}: {error}")
                 raise (errors.Away if errors.gave_up(error) else _Broken) from error
 
@@ -341,7 +349,9 @@ async def _roll_back(db: Connection) -> None:
 
 
 def _is_broken(db: Connection, error: BaseException) -> bool:
-    return errors.is_trouble(error) or errors.gave_up(error) or _is_closed(db)
+    if _is_closed(db):
+        return True
+    return errors.is_trouble(error) or (errors.gave_up(error) and not errors.is_held(error))
 
 
 def _is_closed(db: Connection) -> bool:

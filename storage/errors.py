@@ -58,7 +58,8 @@ def is_trouble(error: BaseException) -> bool:
     A killed backend shows in many ways, so callers add: or the connection is closed.
     """
     if isinstance(error, asyncpg.PostgresError):
-        return (error.sqlstate or "")[:2] in _TROUBLE
+        state = error.sqlstate or ""
+        return state[:2] in _TROUBLE or state in _TROUBLES
     return isinstance(error, OSError | asyncpg.InternalClientError)
 
 
@@ -69,8 +70,15 @@ def gave_up(error: BaseException) -> bool:
 
 _TROUBLE = frozenset({"08", "53", "57", "58"})
 """Classes: connection exception, insufficient resources, operator intervention, system error."""
+_TROUBLES = frozenset({"25006"})
+"""Read-only: a failover has left us at a standby, or the disk is full. Another connection may do better."""
 _GAVE_UP = frozenset({"57014", "55P03", "25P03", "25P04"})
 """The limits on statements, locks, idling in a transaction and transactions."""
+
+
+def is_held(error: BaseException) -> bool:
+    """Whether somebody else holds what a statement needs; the connection is as good as before."""
+    return isinstance(error, asyncpg.LockNotAvailableError)
 
 
 def again(error: BaseException) -> Literal["serialization", "deadlock"] | None:

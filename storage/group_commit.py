@@ -1,7 +1,9 @@
 """Group commit of session events: while one INSERT is on its way the next batch gathers by itself.
 
-One writer on one connection of its own serves all sessions. It only inserts. What it acknowledges is stored as it was
-given; a session of which something was refused writes again only where its log really ends, so no log ever has a gap.
+One writer on one connection of its own serves all sessions. It only inserts, and waits for nobody's lock: a session
+whose row somebody else holds is set apart and tried again, while the others go on. What it acknowledges is stored as
+it was given; a session of which something was refused writes again only where its log really ends, so no log ever has
+a gap.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Final
 
@@ -17,6 +19,7 @@ import asyncpg
 
 from ..actors import log, metrics
 from ..actors.domain.errors import Unavailable
+from ..actors.periodic import ON_CALL, Record, is_being_cancelled
 from .engine import SYSTEM_ROLE, Connection, connect
 from .errors import Away, OperationFailed
 from .steps import INSERT_EVENTS, EventRow, columns
@@ -29,6 +32,13 @@ ROW: Final = 1_000
 MOST_AT_ONCE: Final = 2_000_000
 """Characters of one INSERT, counted likewise, unless a single append brings more."""
 LONGEST_PAUSE: Final = 0.25
+LOCK_TIMEOUT: Final = 0.1
+"""Seconds an INSERT waits for a lock: as long, all sessions wait with it."""
+FIRST_LOCKED_PAUSE: Final = 0.1
+LONGEST_LOCKED_PAUSE: Final = 1.0
+"""Seconds between two tries of the sessions that were locked, at first and at last."""
+GRACE: Final = 15.0
+"""Seconds without a good write, with something to write, after which the writer counts as overdue."""
 
 INSERT: Final = INSERT_EVENTS + "ON CONFLICT (session_id, seq) DO NOTHING"
 TAKEN: Final = """
@@ -36,10 +46,14 @@ SELECT DISTINCT given.session_id
   FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS given (session_id, seq, frame)
   JOIN session_events AS e USING (session_id, seq) WHERE e.frame <> given.frame
 """
+UNLOCKED: Final = "SELECT id FROM sessions WHERE id = ANY($1::uuid[]) FOR KEY SHARE SKIP LOCKED"
+"""What their events' foreign key asks for, without waiting for it."""
+EXISTING: Final = "SELECT id FROM sessions WHERE id = ANY($1::uuid[])"
 NEWEST: Final = "SELECT coalesce(max(seq), 0) FROM session_events WHERE session_id = $1"
 
 _log = log.get(__name__)
 _away = log.Quiet(first=3, pause=30.0)
+_locked_out = log.Quiet(first=3, pause=30.0)
 
 
 class Poisoned(OperationFailed):
@@ -49,11 +63,17 @@ class Poisoned(OperationFailed):
 class EventWriter:
     """The one writer. ``run`` is to be somebody's task; when it ends, whoever still waits is refused."""
 
-    def __init__(self, url: str, *, patience: float = PATIENCE) -> None:
+    def __init__(self, url: str, *, patience: float = PATIENCE, record: Record | None = None) -> None:
         self._url = url
+        self._record = record
         self._patience = patience
         self._queue: deque[_Append] = deque()
         self._batch: list[_Append] = []
+        self._locked: dict[str, list[_Append]] = {}
+        """By session, what waits for a lock of somebody else's, and whatever has come behind it."""
+        self._locked_until = 0.0
+        self._locked_pause = FIRST_LOCKED_PAUSE
+        self._alarm_of_locked: asyncio.TimerHandle | None = None
         self._waiting = 0
         self._more = asyncio.Event()
         self._ended = False
@@ -82,6 +102,8 @@ class EventWriter:
         if self._waiting + append.size > MOST_WAITING:
             self._broken.add(append.session)
             raise Unavailable("overloaded")
+        if self._record is not None and not self._waiting:
+            self._record.wanted(0.0)
         self._queue.append(append)
         self._waiting += append.size
         self._more.set()
@@ -89,63 +111,155 @@ class EventWriter:
             self._alarm = loop.call_at(append.due, self._expire)
 
     def _expire(self) -> None:
-        """Refuse those who have waited long enough. One alarm for all of them: each has come after the one before."""
+        """Refuse those who have waited long enough. One alarm for all of them."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for append in (*self._batch, *self._queue):
+        for append in self._all():
             if append.due <= now:
                 self._refuse(append, Away)
         while self._queue and self._queue[0].stored.done():
             self._waiting -= self._queue.popleft().size
-        due = next((append.due for append in (*self._batch, *self._queue) if not append.stored.done()), None)
+        due = min((append.due for append in self._all() if not append.stored.done()), default=None)
         self._alarm = None if due is None else loop.call_at(due, self._expire)
+
+    def _all(self) -> Iterator[_Append]:
+        return chain(self._batch, *self._locked.values(), self._queue)
 
     async def run(self) -> None:
         """Write, for ever. Nothing that happens to the connection ends it."""
         try:
             while True:
                 await self._more.wait()
-                self._batch = self._gather()
+                self._gather()
                 await self._store()
         finally:
             self._ended = True
-            if self._alarm is not None:
-                self._alarm.cancel()
+            for alarm in (self._alarm, self._alarm_of_locked):
+                if alarm is not None:
+                    alarm.cancel()
             self._drop_connection()
-            for append in (*self._batch, *self._queue):
+            for append in self._all():
                 self._refuse(append, Away)
 
-    def _gather(self) -> list[_Append]:
-        """The oldest appends that fit into one INSERT."""
-        batch: list[_Append] = []
+    def _gather(self) -> None:
+        """Take the oldest appends that fit into one INSERT. Of a session that waits for a lock they wait behind it."""
         size = 0
         while self._queue:
-            size += self._queue[0].size
-            if batch and size > MOST_AT_ONCE:
-                return batch
-            batch.append(self._queue.popleft())
+            append = self._queue[0]
+            locked = self._locked.get(append.session)
+            if locked is not None:
+                locked.append(self._queue.popleft())
+                continue
+            size += append.size
+            if self._batch and size > MOST_AT_ONCE:
+                return
+            self._batch.append(self._queue.popleft())
         self._more.clear()
-        return batch
 
     async def _store(self) -> None:
         """Try until each append of the batch is stored or refused. The same rows again do no harm."""
         pause = 0.02
-        while self._batch:
+        while self._batch or self._is_locked_due():
             try:
-                await self._write(await self._connected(), self._batch)
-            except Exception as error:  # noqa: BLE001  # a lost connection shows in any way; its commit is unknown
+                db = await self._connected()
+                await self._take_unlocked(db)
+                await self._write(db, self._batch)
+            except BaseException as error:  # a lost connection shows in any way; its commit is unknown
+                if is_being_cancelled():
+                    raise
                 self._drop_connection()
                 metrics.STORAGE_RETRIES_TOTAL.labels("connection").inc()
                 if _away.allows():
                     _log.warning("events_not_written", reason=f"{type(error).__name__}: {error}")
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # only to spread attempts
                 pause = min(2 * pause, LONGEST_PAUSE)
-            for append in self._batch:
-                if append.stored.done():
-                    self._waiting -= append.size
-            self._batch = [append for append in self._batch if not append.stored.done()]
+            else:
+                if self._record is not None:
+                    self._record.succeeded(0.0)
+            self._put_away()
+        if self._record is not None and not self._waiting:
+            self._record.succeeded(ON_CALL)
+
+    def _put_away(self) -> None:
+        """Keep in the batch what is neither stored nor refused, nor waits for a lock."""
+        locked = {id(append) for append in chain(*self._locked.values())}
+        for append in self._batch:
+            if append.stored.done() and id(append) not in locked:
+                self._waiting -= append.size
+        self._batch = [append for append in self._batch if not append.stored.done() and id(append) not in locked]
+
+    def _is_locked_due(self) -> bool:
+        return bool(self._locked) and asyncio.get_running_loop().time() >= self._locked_until
+
+    async def _take_unlocked(self, db: Connection) -> None:
+        """Put those into the batch, ahead of what has come since, for whom the lock is free again."""
+        if not self._is_locked_due():
+            return
+        held = await self._held(db, list(self._locked))
+        for session in list(self._locked):
+            waiting = self._locked.pop(session)
+            if session not in held:
+                self._batch[:0] = waiting
+            elif left := self._without_done(waiting):
+                self._locked[session] = left
+        if self._locked:
+            self._try_locked_later()
+        else:
+            self._locked_pause = FIRST_LOCKED_PAUSE
+
+    def _without_done(self, appends: list[_Append]) -> list[_Append]:
+        """Those somebody still waits for; the others take no room any more."""
+        for append in appends:
+            if append.stored.done():
+                self._waiting -= append.size
+                self._broken.add(append.session)
+        return [append for append in appends if not append.stored.done()]
+
+    def _set_apart(self, batch: Sequence[_Append], sessions: Iterable[str]) -> list[_Append]:
+        """Have ``sessions`` wait; answers what is left of ``batch``."""
+        apart = set(sessions)
+        for append in batch:
+            if append.session in apart:
+                self._locked.setdefault(append.session, []).append(append)
+        metrics.STORAGE_RETRIES_TOTAL.labels("lock").inc(len(apart))
+        if _locked_out.allows():
+            _log.warning("events_locked_out", sessions=sorted(apart)[:10])
+        self._try_locked_later()
+        return [append for append in batch if append.session not in apart]
+
+    def _try_locked_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._locked_until = loop.time() + self._locked_pause
+        self._locked_pause = min(2 * self._locked_pause, LONGEST_LOCKED_PAUSE)
+        if self._alarm_of_locked is not None:
+            self._alarm_of_locked.cancel()
+        self._alarm_of_locked = loop.call_at(self._locked_until, self._try_locked)
+
+    def _try_locked(self) -> None:
+        self._locked_until = 0.0
+        self._more.set()
+
+    async def _held(self, db: Connection, sessions: Sequence[str]) -> set[str]:
+        """Those of ``sessions`` whose row somebody holds in a way that keeps events out, if that can be told."""
+        try:
+            free = {row["id"] for row in await db.fetch(UNLOCKED, sessions)}
+        except (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError):  # of the whole table, or by hand
+            return set()
+        if len(free) == len(sessions):
+            return set()
+        return {row["id"] for row in await db.fetch(EXISTING, sessions)} - free
+
+    def _behind_the_locked(self, batch: Sequence[_Append]) -> Sequence[_Append]:
+        """What is left when those of sessions set apart have joined their like: none may overtake another."""
+        if not self._locked:
+            return batch
+        for append in batch:
+            if append.session in self._locked:
+                self._locked[append.session].append(append)
+        return [append for append in batch if append.session not in self._locked]
 
     async def _write(self, db: Connection, batch: Sequence[_Append]) -> None:
+        batch = self._behind_the_locked(batch)
         self._broken.update(append.session for append in batch if append.stored.done())  # its asker has left
         batch = [
             append
@@ -165,11 +279,27 @@ class EventWriter:
                 await self._write(db, batch[:half])
                 await self._write(db, batch[half:])
             return
+        except (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError):
+            await self._part(db, batch)
+            return
         metrics.STORAGE_GROUP_COMMIT_EVENTS.observe(len(rows))
         if outcome != f"INSERT 0 {len(rows)}":
             await self._compare(db, batch, rows)
         for append in batch:
             append.accept()
+
+    async def _part(self, db: Connection, batch: list[_Append]) -> None:
+        """Find the sessions that cannot be written for somebody else's lock, have them wait, and write the others."""
+        sessions = list(dict.fromkeys(append.session for append in batch))
+        if len(sessions) == 1:
+            self._set_apart(batch, sessions)
+            return
+        if held := await self._held(db, sessions):
+            await self._write(db, self._set_apart(batch, held))
+            return
+        first = set(sessions[: len(sessions) // 2])
+        await self._write(db, [append for append in batch if append.session in first])
+        await self._write(db, [append for append in batch if append.session not in first])
 
     async def _follows(self, db: Connection, append: _Append) -> bool:
         """Whether ``append`` leaves no gap, after something of its session was refused."""
@@ -199,7 +329,9 @@ class EventWriter:
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(self._url, role=SYSTEM_ROLE, command_timeout=self._patience)
+            self._connection = await connect(
+                self._url, role=SYSTEM_ROLE, command_timeout=self._patience, lock_timeout=LOCK_TIMEOUT
+            )
         return self._connection
 
     def _drop_connection(self) -> None:

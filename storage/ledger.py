@@ -209,7 +209,7 @@ SELECT c.state, c.approval_id, c.decided_at, c.input_hash, p.status, p.input_has
        (SELECT u.is_active AND u.role <> 'viewer' FROM users u WHERE u.tenant_id = c.tenant_id AND u.id = c.user_id)
            AS user_active
   FROM tool_calls c LEFT JOIN pending_approvals p ON p.tenant_id = c.tenant_id AND p.id = c.approval_id
- WHERE c.tenant_id = $1 AND c.id = $2 FOR UPDATE OF c
+ WHERE c.tenant_id = $1 AND c.id = $2 FOR NO KEY UPDATE OF c
 """
 
 

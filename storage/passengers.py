@@ -33,11 +33,12 @@ FEWEST_DIGITS = 3
 
 COLUMNS = "id, full_name, " + ", ".join(FIELDS)
 
-LOCK = f"SELECT {COLUMNS} FROM passengers WHERE tenant_id = $1 AND id = $2 FOR UPDATE"  # noqa: S608  # our own columns
+LOCK = f"SELECT {COLUMNS} FROM passengers WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE"  # noqa: S608  # our own columns
 ALONE = "SELECT pg_advisory_xact_lock(hashtextextended($1 || lower($2) || ' ' || $3, 5))"
 NAMESAKE = f"""
 SELECT {COLUMNS} FROM passengers
- WHERE tenant_id = $1 AND email_key = lower($2) AND match_key = $3 ORDER BY name_key <> lower($4), id LIMIT 1 FOR UPDATE
+ WHERE tenant_id = $1 AND email_key = lower($2) AND match_key = $3 ORDER BY name_key <> lower($4), id LIMIT 1
+   FOR NO KEY UPDATE
 """  # noqa: S608  # our own columns
 INSERT = f"""
 INSERT INTO passengers (tenant_id, created_at, match_key, {COLUMNS})

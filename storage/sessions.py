@@ -135,7 +135,9 @@ class Read(Snapshot[Summary]):
         return await summary(db, self.tenant_id, self.session_id, self.now)
 
 
-TITLE = "SELECT title FROM sessions WHERE tenant_id = $1 AND id = $2 FOR UPDATE"
+TITLE = "SELECT title FROM sessions WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE"
+"""Events are written meanwhile: their foreign key waits for a deletion alone."""
+LAST_TITLE = "SELECT title FROM sessions WHERE tenant_id = $1 AND id = $2 FOR UPDATE"
 RENAME = "UPDATE sessions SET title = $3 WHERE tenant_id = $1 AND id = $2"
 
 
@@ -183,7 +185,7 @@ class Delete(Command[None]):
     now: datetime
 
     async def run(self, db: Connection) -> None:
-        row = await db.fetchrow(TITLE, self.tenant_id, self.session_id)
+        row = await db.fetchrow(LAST_TITLE, self.tenant_id, self.session_id)
         if row is None:
             raise NotFound("session_not_found")
         messages = await db.fetchval(MESSAGE_COUNT, self.tenant_id, self.session_id)

@@ -19,6 +19,7 @@ ROWS = {
     "actors/refs.py": 2,
     "actors/supervisor.py": 2,
     "actors/clock.py": 2,
+    "actors/periodic.py": 2,
     "actors/ids.py": 2,
     "actors/metrics.py": 2,
     "actors/garbage.py": 2,

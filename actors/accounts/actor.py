@@ -11,12 +11,12 @@ from ...storage.members import Change, Member, SwitchAgency
 from ...storage.principals import Lost, Person
 from ...storage.renewals import Rules
 from ...storage.sealing import Sealing
-from .. import log
 from ..clock import Clock
 from ..config import Settings
 from ..domain.audit import Entry, Origin
-from ..domain.errors import Refusal, Unauthorized
+from ..domain.errors import Unauthorized
 from ..domain.identity import Principal, Role
+from ..periodic import PeriodicTasks
 from ..recording import record
 from ..runtime import Actor, Asks, Message
 from .correspondence import ByLetter, Correspondence
@@ -72,8 +72,6 @@ __all__ = [
     "Watch",
     "Watching",
 ]
-
-_log = log.get("accounts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +180,7 @@ class AccountsActor(Actor):
         clock: Clock,
         posted: Callable[[], None] = lambda: None,
         guard: Asks | None = None,
+        tasks: PeriodicTasks | None = None,
     ) -> None:
         """``posted`` is called when there may be a letter to deliver; without ``guard`` nobody is slowed."""
         super().__init__()
@@ -240,9 +239,11 @@ class AccountsActor(Actor):
         self._departure = Departure(storage, clock, leeway=settings.auth_leeway_seconds, endings=endings)
         self._keys = Keys(storage, clock, Sealing(settings.sealing_keys), endings)
         self._denials = Denials(clock)
+        tasks = tasks or PeriodicTasks(clock)
+        self._watching = tasks.task("watches", self._check_watches, every=FRESH_SECONDS, retry=FRESH_SECONDS)
 
     async def on_start(self) -> None:  # type: ignore[override]  # see Actor.on_start
-        self.spawn(self._keep_watch(), name="keep_watch")
+        self.spawn(self._watching.run(), name="watches")
 
     async def on_end(self, failure: BaseException | None) -> None:  # noqa: ARG002  # the same whatever the reason
         """Whoever restarts this actor cannot know who watched: their streams end and come back."""
@@ -410,21 +411,14 @@ class AccountsActor(Actor):
             watching.lose()
         return watching
 
-    async def _keep_watch(self) -> None:
+    async def _check_watches(self) -> None:
         """Find what nobody told this actor of: rows changed by hand, families that grew too old."""
-        while True:
-            await self._clock.sleep(FRESH_SECONDS)
-            held = self._watches.held()
-            if not held:
-                continue
-            principals = [watching.principal for watching in held]
-            try:
-                lost = await self._storage.ask(Lost(principals=principals, now=self._clock.now()))
-            except Refusal as away:
-                _log.warning("watches not checked", refusal=away.code)
-                continue
-            for place in lost:
-                held[place].lose()
+        held = self._watches.held()
+        if not held:
+            return
+        principals = [watching.principal for watching in held]
+        for place in await self._storage.ask(Lost(principals=principals, now=self._clock.now())):
+            held[place].lose()
 
     async def _change_member(self, message: ChangeMember) -> Member:
         change = Change(

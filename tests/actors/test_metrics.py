@@ -56,6 +56,8 @@ CONTRACT: dict[str, tuple[type, tuple[str, ...]]] = {
     "auth_refresh_reuse_total": (Counter, ()),
     "sse_delivery_lag_seconds": (Histogram, ()),
     "loop_lag_seconds": (Histogram, ()),
+    "periodic_task_age_seconds": (Gauge, ("task",)),
+    "periodic_task_failures_total": (Counter, ("task",)),
     "sse_replays_total": (Counter, ("source",)),
     "auth_attempts_total": (Counter, ("operation", "outcome")),
     "auth_denied_total": (Counter, ("status", "code")),

@@ -16,6 +16,7 @@ from voyagent.actors.clock import ManualClock
 from voyagent.actors.config import ConfigurationError, Settings
 from voyagent.actors.ids import uuid7
 from voyagent.actors.metrics import ActorMeter
+from voyagent.actors.periodic import PeriodicTasks
 from voyagent.http.health import REDIS, WATCH_SECONDS, Health
 from voyagent.http.service import Service, until_ended
 
@@ -41,12 +42,12 @@ async def test_it_answers_while_it_drains_and_is_gone_after_the_stop(settings: S
     async with Service(settings) as service:
         assert await ready(service.url) == (
             200,
-            dict.fromkeys(("service", "database", "redis", "mail", "process"), "ok"),
+            dict.fromkeys(("service", "database", "redis", "mail", "process", "tasks"), "ok"),
         )
         service.system.stopping = True
         assert await ready(service.url) == (
             503,
-            {"service": "stopping", "database": "ok", "redis": "ok", "mail": "ok", "process": "ok"},
+            {"service": "stopping", "database": "ok", "redis": "ok", "mail": "ok", "process": "ok", "tasks": "ok"},
         )
         await service.stop()
         with pytest.raises(aiohttp.ClientConnectorError):
@@ -106,10 +107,12 @@ async def test_the_loss_of_a_part_is_logged_once_although_nobody_asks(clock: Man
 
     health = Health(clock, standing=lambda: "ok", useful={REDIS: look})
     with structlog.testing.capture_logs() as lines:
-        watching = asyncio.create_task(health.watch())
-        while answers:
+        watch = PeriodicTasks(clock).task("health_watch", health.watch, every=WATCH_SECONDS)
+        watching = asyncio.create_task(watch.run())
+        for _ in range(4):
             await clock.advance(WATCH_SECONDS)
         watching.cancel()
+    assert not answers
     told = [(line["event"], line["part"]) for line in lines]
     assert told == [("part_unavailable", "redis"), ("part_available", "redis")]
     assert "internal" not in str(lines)

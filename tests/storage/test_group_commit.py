@@ -242,3 +242,102 @@ async def test_an_append_of_two_sessions_or_of_nothing(writer: EventWriter) -> N
     with pytest.raises(ValueError, match="one session"):
         await writer.append([*rows(SESSIONS[0], 1, "x"), *rows(SESSIONS[1], 1, "x")])
     await writer.append([])
+
+
+HOLDS = {
+    "its row": "SELECT FROM sessions WHERE id = $1 FOR UPDATE",
+    "its next event": """
+        INSERT INTO session_events (tenant_id, session_id, seq, turn_id, kind, frame, created_at)
+        SELECT tenant_id, id, 2, 't', 'text_delta', 'another', now() FROM sessions WHERE id = $1
+    """,
+}
+"""Ways of another transaction to keep the events of one session out."""
+
+
+@pytest.fixture
+async def other(database: Any) -> AsyncIterator[Connection]:
+    connection = await group_commit.connect(database.admin_url)
+    yield connection
+    connection.terminate()
+
+
+async def backend(admin: Connection) -> int:
+    pid: int = await admin.fetchval(
+        "SELECT pid FROM pg_stat_activity WHERE query LIKE '%session_events%' AND pid <> pg_backend_pid() LIMIT 1"
+    )
+    return pid
+
+
+@pytest.mark.parametrize("hold", HOLDS, ids=lambda name: name.replace(" ", "-"))
+@pytest.mark.parametrize("guilty", [1, 3, len(SESSIONS)])
+async def test_a_session_somebody_else_holds_waits_alone_and_in_order(
+    hold: str, guilty: int, start: Start, admin: Connection, other: Connection
+) -> None:
+    writer, _ = start()
+    await asyncio.gather(*(writer.append(rows(session, 1, "a")) for session in SESSIONS))
+    pid = await backend(admin)
+    held, free = SESSIONS[:guilty], SESSIONS[guilty:]
+    await other.execute("BEGIN")
+    for session in held:
+        await other.execute(HOLDS[hold], session)
+    waiting = [
+        asyncio.ensure_future(writer.append(rows(session, place, f"{place}")))
+        for place in (2, 3)
+        for session in SESSIONS
+    ]
+    async with asyncio.timeout(8):
+        await asyncio.gather(*(waiting[SESSIONS.index(session) + at] for session in free for at in (0, len(SESSIONS))))
+    later = [asyncio.ensure_future(writer.append(rows(session, 4, "4"))) for session in SESSIONS]
+    async with asyncio.timeout(8):
+        await asyncio.gather(*later[guilty:])
+    assert not any(each.done() for each in (*waiting[:guilty], *later[:guilty]))
+    await other.execute("ROLLBACK")
+    async with asyncio.timeout(8):
+        await asyncio.gather(*waiting, *later)
+    for session in SESSIONS:
+        assert await log_of(admin, session) == [(1, "a"), (2, "2"), (3, "3"), (4, "4")]
+    assert await backend(admin) == pid, "the connection was dropped for a lock"
+
+
+async def test_a_statement_that_is_cancelled_is_written_again(
+    start: Start, admin: Connection, other: Connection
+) -> None:
+    writer, _ = start()
+    await writer.append(rows(SESSIONS[0], 1, "a"))
+    pid = await backend(admin)
+    await other.execute("BEGIN; LOCK TABLE session_events IN SHARE MODE")
+    appends = [asyncio.ensure_future(writer.append(rows(SESSIONS[0], 2, "b")))]
+    appends += [asyncio.ensure_future(writer.append(rows(session, 1, "b"))) for session in SESSIONS[1:6]]
+    for _ in range(20):
+        await admin.execute("SELECT pg_cancel_backend($1)", pid)
+    await other.execute("ROLLBACK")
+    async with asyncio.timeout(8):
+        await asyncio.gather(*appends)
+    assert await log_of(admin, SESSIONS[0]) == [(1, "a"), (2, "b")]
+    assert await backend(admin) == pid
+
+
+async def test_who_waits_too_long_for_a_lock_is_refused_and_takes_no_room(
+    start: Start, admin: Connection, other: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "MOST_WAITING", 5_000)
+    writer, _ = start(patience=1.0)
+    await other.execute("BEGIN")
+    await other.execute(HOLDS["its row"], SESSIONS[0])
+    for _ in range(4):
+        with pytest.raises(Away):
+            await writer.append(rows(SESSIONS[0], 1, "x" * 2_000))
+        await writer.append(rows(SESSIONS[1], 1, "fine"))
+    await other.execute("ROLLBACK")
+
+    async def has_room() -> bool:
+        try:
+            await writer.append(rows(SESSIONS[0], 1, "y" * 4_000))
+        except Unavailable:
+            return False
+        return True
+
+    async with asyncio.timeout(8):
+        while not await has_room():  # noqa: ASYNC110 -- nobody tells
+            await asyncio.sleep(0.01)
+    assert await log_of(admin, SESSIONS[0]) == [(1, "y" * 4_000)]
