@@ -274,6 +274,36 @@ class Goon(Step[None]):
         return await self.write(db, None, ())
 
 
+VOID_FROM = """
+SELECT min(seq) FROM session_events
+ WHERE tenant_id = $1 AND session_id = $2 AND turn_id = $3 AND kind = 'text_delta'
+   AND seq > greatest($4, (SELECT max(seq) FROM session_events
+                            WHERE tenant_id = $1 AND session_id = $2 AND kind <> 'text_delta'))
+"""
+LOOP_STATE = "SELECT step FROM turns WHERE tenant_id = $1 AND id = $2"
+KEEP_PLACE = "UPDATE turns SET step = coalesce(step, '{}'::jsonb) || $3 WHERE tenant_id = $1 AND id = $2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartAnswer(Step[None]):
+    """Tell viewers that an answer which broke off is given again: ``error`` ``answer_restarted`` (business 3.4).
+
+    It names the event from which on the words of this turn are void. They belong to no message of the transcript.
+    """
+
+    turn_id: str
+
+    async def run(self, db: Connection) -> Written[None]:
+        step = await db.fetchval(LOOP_STATE, self.tenant_id, self.turn_id) or {}
+        scope = (self.tenant_id, self.session_id, self.turn_id, step.get(KEPT_THROUGH, 0))
+        void_from = await db.fetchval(VOID_FROM, *scope)
+        if void_from is None:
+            return Written(None, ())
+        why = f"answer_restarted: {void_from} the words from this event on are void, the answer is given again"
+        await db.execute(KEEP_PLACE, self.tenant_id, self.turn_id, {KEPT_THROUGH: self.after + 1})
+        return await self.write(db, None, [Event(kind="error", turn_id=self.turn_id, error_message=why)])
+
+
 class Spoken(NamedTuple):
     """That somebody spoke: the message's role and its place."""
 

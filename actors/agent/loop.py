@@ -158,7 +158,7 @@ class Pass:
                 return await self._end("completed")
             await self._next_desk()
         if loaded.cut and self.task.again:
-            await self.ports.recorder.say("\n\n")
+            await self._restart_answer()
         return await self._converse()
 
     def _lapsed(self) -> bool:
@@ -189,6 +189,16 @@ class Pass:
                 message_id=message_id,
             )
         )
+
+    async def _restart_answer(self) -> None:
+        """Words of an answer that broke off were told: they are void, and said to be."""
+        task = self.task
+        await self.ports.recorder.write(
+            lambda after, now: turns.RestartAnswer(
+                tenant_id=task.tenant_id, session_id=task.session_id, after=after, now=now, turn_id=task.turn_id
+            )
+        )
+        await self.ports.recorder.say("\n\n")
 
     async def _converse(self) -> str:
         rounds = self.task.max_rounds

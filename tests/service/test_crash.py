@@ -279,7 +279,8 @@ async def test_b13_b21_what_a_client_had_when_the_plug_was_pulled_is_there_again
     events = client.seen[session]
     assert sorted(events) == list(range(1, len(events) + 1))
     assert [kind_of(frame) for frame in events.values()].count("final") == 1
-    assert b'"text":"\\n\\n' in events[2]
+    assert b"answer_restarted: 1 " in events[2], "the words from event 1 on are void"
+    assert b'"text":"\\n\\n' in events[3]
     await client.say(session, "thanks")
     assert sorted(events) == list(range(1, len(events) + 1))
     assert [kind_of(frame) for frame in events.values()].count("final") == 2
