@@ -290,6 +290,13 @@ async def impatient(
         yield running_class(service, rehearsal[0], http, settings)
 
 
+async def tells(person: Any, path: str, status: int) -> None:
+    """Wait until a health page answers so: one look serves everybody for a second."""
+    async with asyncio.timeout(DEADLINE):
+        while (await person.call("GET", path))[0] != status:  # noqa: ASYNC110  # nothing tells
+            await asyncio.sleep(0.05)
+
+
 async def refused(person: Any, method: str, path: str, **more: Any) -> tuple[int, Any]:
     async with asyncio.timeout(DEADLINE):
         result: tuple[int, Any] = await person.call(method, path, **more)
@@ -321,8 +328,8 @@ async def test_b24_without_postgres_everything_is_a_503_and_what_was_cut_is_carr
         ]
         answers = await asyncio.gather(*(refused(asha, method, path, **more) for method, path, more in requests))
         assert dict(zip([each[:2] for each in requests], answers, strict=True)) == {each[:2]: away for each in requests}
-        assert (await refused(asha, "GET", "/health/db"))[0] == 503
-        assert (await refused(asha, "GET", "/health/ready"))[0] == 503
+        await tells(asha, "/health/db", 503)
+        await tells(asha, "/health/ready", 503)
         assert (await refused(asha, "GET", "/health/live"))[0] == 200
         for stream, gate in open_:
             await gate.open()
@@ -339,7 +346,7 @@ async def test_b24_without_postgres_everything_is_a_503_and_what_was_cut_is_carr
         events = await asha.replay(name)
         whole(events)
         assert kinds(events).count("final") == 1
-        assert "error" not in kinds(events)
+        assert [text.partition(":")[0] for text in errors(events)] == ["answer_restarted"]
         had = [event.raw for event in stream.events if event.id is not None]
         assert [event.raw for event in events][: len(had)] == had
         assert "\n\n" in words(events)
@@ -350,7 +357,7 @@ async def test_without_redis_the_main_job_goes_on(asha: Any, running: Any, serve
     session = await asha.session()
     await servers.redis.stop()
     try:
-        assert (await refused(asha, "GET", "/health/redis"))[0] == 503
+        await tells(asha, "/health/redis", 503)
         assert (await refused(asha, "GET", "/health/ready"))[0] == 200
         search = {
             "origin": "BOM",
