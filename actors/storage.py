@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -17,20 +16,17 @@ from ..storage.group_commit import EventWriter
 from ..storage.idempotency import Once
 from ..storage.lock import OneProcess
 from ..storage.operations import Operation, Query
-from ..storage.steps import EventRow
+from ..storage.steps import EventRow, Step
 from . import log, metrics
 from .clock import Clock
 from .domain.errors import Refusal, Unavailable
+from .lanes import Lanes
 from .periodic import ON_CALL, PeriodicTasks
 from .runtime import Actor, HandedOver, Message
 
 R = TypeVar("R")
 T = TypeVar("T")
 
-WAITING = 1_000
-"""Operations that may wait for a connection; more are refused as ``overloaded``."""
-PATIENCE = 10.0
-"""Seconds an operation waits for a connection: then whoever asked has left."""
 FIRST_OPEN_SECONDS, OPEN_SECONDS = 0.1, 2.0
 """Between two attempts to open a database that cannot be reached or served, at first and at last."""
 PROBE_LIMIT = 2.0
@@ -103,8 +99,8 @@ class StorageActor(Actor):
         self._lock: OneProcess | None = None
         if url is not None and one_process:
             self._lock = OneProcess(url, self._tasks, lock_lost, lock_taken, had=lock_had)
-        self._waiting = _Waiting()
-        self._lanes = {"tenant": asyncio.Semaphore(size), "system": asyncio.Semaphore(system_size)}
+        self._lanes = Lanes(size)
+        self._system_lanes = Lanes(system_size)
         self._open_pause = FIRST_OPEN_SECONDS
         self._probing = asyncio.Lock()
         self._probed = (-PROBE_SHARED, False)
@@ -214,7 +210,9 @@ class StorageActor(Actor):
     async def _operate(self, wanted: Callable[[], bool], operation: Operation[R]) -> R:
         if self._engine is None:
             raise Away
-        async with self._waiting.turn(self._lanes["system" if operation.tenant_id is None else "tenant"]):
+        lanes = self._system_lanes if operation.tenant_id is None else self._lanes
+        work = operation.command if isinstance(operation, Once) else operation
+        async with lanes.turn(operation.tenant_id, step=isinstance(work, Step)):
             return await self._engine.run(operation, wanted)
 
     async def _probe(self) -> bool:
@@ -272,36 +270,3 @@ def _outcome(error: BaseException) -> str:
 
 def _failed(done: asyncio.Future[Any]) -> bool:
     return done.cancelled() or done.exception() is not None
-
-
-class _Waiting:
-    """Those who wait for a connection: bounded in number and in time."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    @asynccontextmanager
-    async def turn(self, lane: asyncio.Semaphore) -> AsyncIterator[None]:
-        """Hold one place of ``lane``. Refusal: ``overloaded``."""
-        if lane.locked():
-            await self._wait(lane)
-        else:
-            await lane.acquire()
-        try:
-            yield
-        finally:
-            lane.release()
-
-    async def _wait(self, lane: asyncio.Semaphore) -> None:
-        if self._count >= WAITING:
-            raise Unavailable("overloaded")
-        self._count += 1
-        metrics.STORAGE_OPERATIONS_WAITING.inc()
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await lane.acquire()
-        except TimeoutError:
-            raise Unavailable("overloaded") from None
-        finally:
-            self._count -= 1
-            metrics.STORAGE_OPERATIONS_WAITING.dec()

@@ -342,7 +342,7 @@ class Lost(Query[list[tuple[Call, str | None]]]):
         return [(Call(**row), session) for row, session in zip(rows, sessions, strict=True)]
 
 
-LOCK_LOST = "SELECT state FROM tool_calls WHERE tenant_id = $1 AND id = $2 FOR UPDATE"
+LOCK_LOST = "SELECT state FROM tool_calls WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE"
 SETTLE = "UPDATE tool_calls SET state = $3, output = $4, error = $5, ended_at = $6 WHERE tenant_id = $1 AND id = $2"
 
 

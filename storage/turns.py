@@ -165,7 +165,7 @@ class Start(Step[None]):
 
 WAITING_TURN = """
 SELECT state, input FROM turns
- WHERE tenant_id = $1 AND session_id = $2 AND id = $3 AND state IN ('queued', 'waiting') FOR UPDATE
+ WHERE tenant_id = $1 AND session_id = $2 AND id = $3 AND state IN ('queued', 'waiting') FOR NO KEY UPDATE
 """
 
 

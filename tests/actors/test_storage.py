@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors import metrics, storage
+from voyagent.actors import lanes, metrics
 from voyagent.actors.domain.errors import Conflict, Refusal, Unavailable
 from voyagent.actors.runtime import Ref
 from voyagent.actors.storage import Append, Faults, Held, Probe, StorageActor
@@ -139,7 +139,7 @@ async def test_operations_are_counted_by_class(store: Ref) -> None:
 async def test_waiting_is_bounded_and_one_kind_of_work_never_waits_for_the_other(
     store: Ref, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "WAITING", 3)
+    monkeypatch.setattr(lanes, "WAITING", 6)
     inside = asyncio.Semaphore(0)
     go_on = asyncio.Event()
 
@@ -159,7 +159,7 @@ async def test_waiting_is_bounded_and_one_kind_of_work_never_waits_for_the_other
 
 
 async def test_waiting_is_bounded_in_time(store: Ref, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "PATIENCE", 0.05)
+    monkeypatch.setattr(lanes, "PATIENCE", 0.05)
     go_on = asyncio.Event()
     asked = [asyncio.ensure_future(store.ask(Work(tenant_id=None, work=go_on.wait))) for _ in range(2)]
     done, _ = await asyncio.wait(asked, timeout=5, return_when=asyncio.FIRST_COMPLETED)

@@ -1,0 +1,129 @@
+"""Who may use a connection next: agencies in turn, none more than its share, and the steps of turns before all else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, Literal, NamedTuple
+
+from . import metrics
+from .domain.errors import Unavailable
+
+WAITING: Final = 1_000
+"""Operations that may wait for a connection, of one agency half as many; more are refused as ``overloaded``."""
+PATIENCE: Final = 10.0
+"""Seconds an operation waits for a connection: then whoever asked has left."""
+
+
+_Kind = Literal["step", "other"]
+
+
+class _Bounds(NamedTuple):
+    """What operations of one kind may hold: together, and of one agency."""
+
+    together: int
+    of_one: int
+
+
+class Lanes:
+    """The places of one pool.
+
+    A step (a stage of a turn that somebody watches) may hold any of ``size`` places, everything else leaves a fifth of
+    them to steps. Of either kind an agency holds at most half: its slow readings keep nobody else waiting, nor its own
+    steps.
+    """
+
+    def __init__(self, size: int) -> None:
+        share = min(size, max(2, (size + 1) // 2))
+        self._bounds: dict[_Kind, _Bounds] = {
+            "step": _Bounds(size, share),
+            "other": _Bounds(max(1, size - size // 5), share),
+        }
+        self._size = size
+        self._held: Counter[tuple[_Kind, str | None]] = Counter()
+        self._together: Counter[_Kind] = Counter()
+        self._queues: dict[_Kind, OrderedDict[str | None, deque[asyncio.Future[None]]]] = {
+            "step": OrderedDict(),
+            "other": OrderedDict(),
+        }
+        self._waiting: Counter[str | None] = Counter()
+
+    @asynccontextmanager
+    async def turn(self, agency: str | None, *, step: bool = False) -> AsyncIterator[None]:
+        """Hold one place for ``agency``. Refusal: ``overloaded``, at once or after ``PATIENCE`` seconds."""
+        kind: _Kind = "step" if step else "other"
+        if self._may(kind, agency) and agency not in self._queues[kind]:
+            self._take(kind, agency)
+        else:
+            await self._wait(kind, agency)
+        try:
+            yield
+        finally:
+            self._give_back(kind, agency)
+
+    async def _wait(self, kind: _Kind, agency: str | None) -> None:
+        most_of_one = WAITING if agency is None else WAITING // 2
+        if self._waiting.total() >= WAITING or self._waiting[agency] >= most_of_one:
+            raise Unavailable("overloaded")
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue = self._queues[kind].setdefault(agency, deque())
+        queue.append(granted)
+        self._waiting[agency] += 1
+        metrics.STORAGE_OPERATIONS_WAITING.inc()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await granted
+        except BaseException as error:
+            if granted.done() and not granted.cancelled():  # in the very moment its asker left
+                self._give_back(kind, agency)
+            elif granted in queue:
+                queue.remove(granted)
+                self._forget_empty(kind, agency)
+            if isinstance(error, TimeoutError):
+                raise Unavailable("overloaded") from None
+            raise
+        finally:
+            self._waiting[agency] -= 1
+            if not self._waiting[agency]:
+                del self._waiting[agency]
+            metrics.STORAGE_OPERATIONS_WAITING.dec()
+
+    def _may(self, kind: _Kind, agency: str | None) -> bool:
+        bounds = self._bounds[kind]
+        return (
+            self._together.total() < self._size
+            and self._together[kind] < bounds.together
+            and (agency is None or self._held[kind, agency] < bounds.of_one)
+        )
+
+    def _take(self, kind: _Kind, agency: str | None) -> None:
+        self._held[kind, agency] += 1
+        self._together[kind] += 1
+
+    def _give_back(self, kind: _Kind, agency: str | None) -> None:
+        self._together[kind] -= 1
+        self._held[kind, agency] -= 1
+        if not self._held[kind, agency]:
+            del self._held[kind, agency]
+        while self._grant("step") or self._grant("other"):
+            pass
+
+    def _grant(self, kind: _Kind) -> bool:
+        """Give a place to the first agency in turn that may have one; it is the last in turn then."""
+        queues = self._queues[kind]
+        for agency, queue in queues.items():
+            while queue and queue[0].done():
+                queue.popleft()
+            if queue and self._may(kind, agency):
+                queue.popleft().set_result(None)
+                self._take(kind, agency)
+                queues.move_to_end(agency)
+                self._forget_empty(kind, agency)
+                return True
+        return False
+
+    def _forget_empty(self, kind: _Kind, agency: str | None) -> None:
+        if not self._queues[kind].get(agency, True):
+            del self._queues[kind][agency]
