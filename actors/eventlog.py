@@ -72,7 +72,7 @@ class EventLog:
     ) -> None:
         self.last = last
         self.pruned_through = pruned_through
-        self.busy = False
+        self._busy = False
         self.over = False
         self.parting: bytes = b""
         self.feeds: set[Feed] = set()
@@ -81,6 +81,27 @@ class EventLog:
         self._cap = cap
         self._ring: deque[Frame] = deque()
         self._size = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether the session has something to do: only then, or while somebody watches, is the ring worth its room."""
+        return self._busy
+
+    @busy.setter
+    def busy(self, busy: bool) -> None:
+        self._busy = busy
+        self._drop_unwatched()
+
+    def left(self, feed: Feed) -> None:
+        """Somebody watches no more."""
+        self.feeds.discard(feed)
+        self._drop_unwatched()
+
+    def _drop_unwatched(self) -> None:
+        """Nobody watches and nothing runs: the table has it all, and a session that is awake costs little."""
+        if not self._busy and not self.feeds:
+            self._ring = deque()
+            self._size = 0
 
     @property
     def first(self) -> int:
@@ -207,7 +228,7 @@ class Feed:
 
     def close(self) -> None:
         """Stop watching."""
-        self.log.feeds.discard(self)
+        self.log.left(self)
 
     def fork(self) -> Feed:
         """Another viewer of the same, before anything of it was taken."""

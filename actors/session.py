@@ -118,6 +118,11 @@ class Delivered(ToSession[None]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MakeRoom(ToSession[None]):
+    """Passivate now if nothing is due and nobody watches: the agency has many sessions awake."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sleep(ToSession[None]):
     """Sleep as soon as nothing is going on, without waiting for two idle minutes."""
 
@@ -284,6 +289,8 @@ class SessionActor(Supervisor):
                 return self.lent(partial(self._delete, message.who))
             case Pruned():
                 return self.log.pruned(message.through)
+            case MakeRoom():
+                return self._check_idle()
             case Sleep():
                 return self.ref.stop_soon()
             case Wake():

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import islice
 from typing import Any, TypeVar
 
 from ..storage import approvals, settings, usage
@@ -28,6 +31,10 @@ from .world import World
 R = TypeVar("R")
 
 IDLE_SECONDS = 900.0
+AWAKE_SESSIONS = 500
+"""Sessions of one agency that are awake before those idle for longest passivate, each time another is activated."""
+ASKED_AT_ONCE = 16
+"""How many of the oldest are asked to: some of them may have a viewer, or something to do."""
 GONE = "00000000-0000-0000-0000-000000000000"
 """The session of a call whose session has been deleted."""
 
@@ -85,6 +92,7 @@ class TenantActor(Supervisor):
         self.tenant_id = tenant_id
         self.world = world
         self.idle_timer: Timer | None = None
+        self.awake: OrderedDict[str, None] = OrderedDict()
         self.settling: asyncio.Task[None] | None = None
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
@@ -104,6 +112,7 @@ class TenantActor(Supervisor):
             case session.Pruned():
                 return self._if_awake(message)
             case session.ToSession():
+                self._note_awake(message.session_id)
                 return self.route(self._session(message.session_id), message)
             case supplier.ToSupplier():
                 child = supplier.child(self.tenant_id, message.supplier, self.world.store, self.clock)
@@ -119,6 +128,23 @@ class TenantActor(Supervisor):
                 return Budget(own.settings.daily_token_budget, own.settled, own.reserved)
             case _:
                 return await super().receive(message)
+
+    async def child_ended(self, name: str, failure: BaseException | None) -> None:  # noqa: ARG002 -- the hook's own
+        self.awake.pop(name, None)
+
+    def _note_awake(self, session_id: str) -> None:
+        """The session is the youngest of those awake; if it comes on top of enough, the oldest are asked to go."""
+        known = session_id in self.awake
+        self.awake[session_id] = None
+        self.awake.move_to_end(session_id)
+        if known or len(self.awake) <= AWAKE_SESSIONS:
+            return
+        for oldest in list(islice(self.awake, ASKED_AT_ONCE)):
+            self.awake.move_to_end(oldest)  # one that cannot go is not asked again before all others
+            with suppress(Unavailable):
+                child = self.child(oldest)
+                if child is not None:
+                    child.tell(session.MakeRoom(tenant_id=self.tenant_id, session_id=oldest))
 
     def _if_awake(self, message: session.Pruned) -> None:
         awake = self.child(message.session_id)

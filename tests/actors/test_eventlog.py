@@ -272,3 +272,42 @@ async def test_events_published_together_are_taken_as_one_piece() -> None:
     log.publish([made[0]._replace(seq=3), made[1]._replace(seq=4)])
     assert not only.took
     assert table.reads == 0
+
+
+async def test_the_ring_is_kept_only_while_somebody_watches_or_something_runs() -> None:
+    table, log = fresh(cap=200)
+    log.busy = True
+    viewer = Feed(log, after=0, until=Until(live=True))
+    for _ in range(200):
+        table.add(log)
+    assert await drain(viewer) == b"".join(each.encoded for each in table.frames)
+    assert (log.first, table.reads) == (1, 0)
+    log.busy = False
+    assert log.first == 1, "somebody watches"
+    viewer.close()
+    assert log.first == 201, "nobody does, and nothing runs"
+    log.busy = True
+    table.add(log)
+    assert log.first == 201, "something runs"
+    log.busy = False
+    assert log.first == 202
+
+
+async def test_a_viewer_that_comes_when_the_ring_was_dropped_misses_nothing() -> None:
+    table, log = fresh(cap=200)
+    log.busy = True
+    early = Feed(log, after=20, until=Until(live=True))
+    for _ in range(120):
+        table.add(log)
+    log.busy = False
+    late = Feed(log, after=0, until=Until(live=True))
+    got = b""
+    while late.after < 120:
+        got += await drain(late)
+    table.add(log)
+    got += await drain(late)
+    assert got == b"".join(each.encoded for each in table.frames)
+    got = b""
+    while early.after < 121:
+        got += await drain(early)
+    assert got == b"".join(each.encoded for each in table.frames[20:])

@@ -1,0 +1,61 @@
+"""How many sessions of an agency are awake, and what one costs that nobody watches."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from voyagent.actors import tenant
+from voyagent.actors.agent.rehearsal import Text, Turn
+from voyagent.actors.eventlog import EventLog
+from voyagent.actors.metrics import ActorMeter
+
+PATIENCE = 20.0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 -- nobody tells
+            await asyncio.sleep(0.02)
+
+
+def awake() -> int:
+    return len(ActorMeter.of("SessionActor").mailboxes)
+
+
+async def test_the_oldest_idle_sessions_passivate_when_an_agency_has_many(
+    asha: Any, running: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tenant, "AWAKE_SESSIONS", 5)
+    sessions = [await asha.session() for _ in range(12)]
+    watched = await asha.watch(sessions[0])
+    for session in sessions:
+        running.rehearsal.play(Turn("hello"))
+        assert (await asha.say(session, "hello"))[-1].kind == "final"
+    await until(lambda: awake() <= 6)
+    running.rehearsal.play(Turn("still here"))
+    await asha.say(sessions[0], "are you there?")
+    words = ""
+    while not words.endswith("still here"):
+        words += (await watched.until("text_delta")).data["text"]
+    running.rehearsal.play(Turn("again"))
+    assert (await asha.say(sessions[1], "and you?"))[-1].kind == "final"
+    watched.response.close()
+
+
+async def test_a_session_that_has_talked_keeps_no_frames_once_nobody_watches(asha: Any, running: Any) -> None:
+    session = await asha.session()
+    running.rehearsal.play(Turn(Text.split(*[f"word {number} " for number in range(200)])))
+    told = await asha.say(session, "count")
+    logs = [each for each in _logs() if each.last == told[-1].id]
+    await until(lambda: all(each.first == each.last + 1 for each in logs))
+    assert logs
+    assert [event.id for event in await asha.replay(session)] == [event.id for event in told]
+
+
+def _logs() -> list[Any]:
+    return [each for each in gc.get_objects() if isinstance(each, EventLog) and not each.over]
