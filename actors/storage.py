@@ -161,6 +161,9 @@ class StorageActor(Actor):
             faults = tuple(await opened.check()) or tuple(await self._sealed_otherwise(opened))
         except Exception as error:  # noqa: BLE001  # it went away again, or is no database of ours
             faults = (f"The database could not be checked: {type(error).__name__}.",)
+        except BaseException:  # nobody owns these pools yet
+            opened.terminate()
+            raise
         if faults and faults != self._faults:
             _log.error("database_unfit", faults=faults)
         self._faults = faults

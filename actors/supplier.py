@@ -297,11 +297,12 @@ class SupplierActor(Actor):
         self.idle_timer = self.clock.call_later(IDLE_SECONDS, self._maybe_sleep)
 
     def _maybe_sleep(self) -> None:
+        if self.actor_stopped.is_set():
+            return
+        self._look_later()
         is_idle = self.clock.monotonic() - self.asked_at >= IDLE_SECONDS
         if is_idle and not self.writes and not self.limits.breaker.is_open:
             self.ask_to_sleep()
-        if not self.actor_stopped.is_set():
-            self._look_later()
 
 
 def child(tenant_id: str, name: str, store: Asks, clock: Clock) -> Child:

@@ -97,7 +97,11 @@ class System:
         await self.root.ended()
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:  # a start that is given up leaves no actor behind
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(

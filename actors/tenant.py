@@ -215,6 +215,7 @@ class TenantActor(Supervisor):
     def _maybe_sleep(self) -> None:
         if self.actor_stopped.is_set():
             return
-        if not self.tree()["children_total"] and not self.allowance.reserved:
-            self.ask_to_sleep()
         self._idle_later()
+        settles = self.settling is not None and not self.settling.done()
+        if not self.tree()["children_total"] and not self.allowance.reserved and not settles:
+            self.ask_to_sleep()

@@ -307,8 +307,8 @@ class EmbeddedServers:
             try:
                 await server.stop()
                 await server.start()
-            except (EmbeddedError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
-                log.warning("embedded_server_stays_down", server=name, error=str(failure))
+            except Exception as failure:  # noqa: BLE001 -- whatever it is, the next attempt comes
+                log.warning("embedded_server_stays_down", server=name, error=f"{type(failure).__name__}: {failure}")
             else:
                 log.info("embedded_server_is_back", server=name)
                 self.revived.set()

@@ -154,6 +154,11 @@ class Engine:
             metrics.STORAGE_CONNECTIONS.labels(state).set_function(count_of)
         return engine
 
+    def terminate(self) -> None:
+        """Drop all connections, here and now."""
+        for pool in (self._tenants, self._system):
+            pool.terminate()
+
     async def close(self) -> None:
         """Close all connections; those that are in use a little later."""
         for pool in (self._tenants, self._system):
