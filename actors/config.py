@@ -261,7 +261,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
 
 
 def _dangers(settings: Settings) -> Iterator[str]:
-    """Why this may not serve strangers (contract, identity 14)."""
+    """Why this may not serve strangers (identity 14)."""
     if settings.production:
         told = {(field, why): None for field, holds, why in DANGERS if holds(settings)}
         yield from (f"{variable(field)}: {why}" for field, why in told)

@@ -1,4 +1,4 @@
-"""Why a configuration may not serve strangers (contract, identity 14): one row for each danger, refused in production.
+"""Why a configuration may not serve strangers (identity 14): one row for each danger, refused in production.
 
 ``config`` hands its settings in; a row knows only the fields it is about.
 """

@@ -1,4 +1,4 @@
-"""Every series this process shows to Prometheus (contract, identity 12), and the meter of one class of actors.
+"""Every series this process shows to Prometheus (identity 12), and the meter of one class of actors.
 
 Labels come from closed sets: no tenant, user, session or raw path ever becomes one.
 """

@@ -294,7 +294,7 @@ class Supervisor(Actor):
             self._again(place, failure, started=started)
 
     def _again(self, place: _Place, failure: BaseException | None, *, started: bool) -> None:
-        """Restart after a pause, or not at once if it has failed too often (RULINGS: a singleton, only to start)."""
+        """Restart after a pause, or later if it has failed too often; a singleton escalates only if it cannot start."""
         failures = self._recent(place.failures, add=True)
         false_starts = self._recent(place.false_starts, add=not started)
         if place.child.escalate:

@@ -28,7 +28,7 @@ STATUS: dict[type[Refusal], int] = {
 }
 
 ROUTER = {404: "Not Found", 405: "Method Not Allowed"}
-"""What is told of a path or method there is none of (contract, identity 2)."""
+"""What is told of a path or method there is none of (identity 2)."""
 
 JSON_HEADERS: dict[str, str] = {hdrs.CONTENT_TYPE: "application/json"}
 

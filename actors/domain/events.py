@@ -1,4 +1,4 @@
-"""The events of a conversation and their bytes on the wire (contract, business 3.1 and 3.3)."""
+"""The events of a conversation and their bytes on the wire (business 3.1 and 3.3)."""
 
 from __future__ import annotations
 

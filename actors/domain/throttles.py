@@ -1,4 +1,4 @@
-"""How guessing is slowed (contract, identity 7): what is counted, how often for free, and the waits that follow.
+"""How guessing is slowed (identity 7): what is counted, how often for free, and the waits that follow.
 
 Times are seconds of the wall clock, so that a count outlives the process that made it.
 """

@@ -135,7 +135,7 @@ async def test_r51_a_failed_sign_in_is_the_agencys_to_know_and_an_unknown_addres
     assert json.loads(event["entity_refs"]) == {"user_id": me.user_id}
 
 
-async def test_r02_a_password_alone_does_not_pass_two_factors(house: House, refusal: Code, until: Until) -> None:
+async def test_r2_a_password_alone_does_not_pass_two_factors(house: House, refusal: Code, until: Until) -> None:
     await house.sign_up()
     await house.db.execute("UPDATE users SET totp_enabled_at = now()")
     families = await house.count("auth_families")

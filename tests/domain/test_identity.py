@@ -159,7 +159,7 @@ def test_a_password_is_measured_in_its_one_form() -> None:
         ({}, True, None),
     ],
 )
-def test_r02_the_first_reason_against_a_sign_in_is_told(
+def test_r2_the_first_reason_against_a_sign_in_is_told(
     standing: dict[str, bool], required: bool, code: str | None
 ) -> None:
     facts = {"user_active": True, "tenant_active": True, "email_verified": True, "totp_enabled": False} | standing

@@ -60,10 +60,10 @@ NO_NULL = {
         "default_currency",
     }
 }
-"""Request fields published as nullable that cannot be cleared (RULINGS 6)."""
+"""Request fields published as nullable that cannot be cleared (identity 11)."""
 
 OWN_CHOICE = {"TenantSettingsPatchRequest": {"model", "locale", "daily_token_budget"}}
-"""Request fields whose list of values or upper bound is ours (identity 11, RULINGS 6)."""
+"""Request fields whose list of values or upper bound is ours (identity 11)."""
 
 OTHER_MEDIA = {
     ("/chat/sessions/{session_id}/messages", "post"): EVENT_STREAM,
@@ -72,7 +72,7 @@ OTHER_MEDIA = {
 """What is declared as what it is, where ``application/json`` was published."""
 
 OPEN_422 = {"HTTPValidationError", "ValidationError"}
-"""422 never has ``input``, and may be a code (RULINGS 6)."""
+"""422 never has ``input``, and may be a code (business 1.1)."""
 
 
 def plain(schema: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Messages that are sent twice, ride along with decisions, or meet a pass that is only just beginning (RULINGS 4)."""
+"""Messages that are sent twice, ride along with decisions, or meet a pass that is just beginning (business 4.3)."""
 
 from __future__ import annotations
 

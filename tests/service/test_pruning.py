@@ -1,4 +1,4 @@
-"""What is kept for a time only, and how a replay says that something is gone (RULINGS 4.3, business 3.2, 3.5)."""
+"""What is kept for a time only, and how a replay says that something is gone (business 3.2, 3.5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What two things at once do to one conversation, with the database's locks taken by somebody else (RULINGS 4)."""
+"""What two things at once do to one conversation, with the database's locks taken by somebody else (business 4)."""
 
 from __future__ import annotations
 
