@@ -1,0 +1,142 @@
+"""What keeps an agency's actor awake keeps it awake as long as it lasts, and not a moment longer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from voyagent.actors import tenant
+from voyagent.actors.clock import ManualClock
+from voyagent.actors.domain.settings import TenantSettings
+from voyagent.actors.metrics import ActorMeter
+from voyagent.actors.runtime import Actor
+from voyagent.actors.supervisor import Child, Restart, Supervisor
+from voyagent.actors.tenant import IDLE_SECONDS, ReadBudget, TenantActor
+from voyagent.storage import settings as stored
+from voyagent.storage import usage
+
+AGENCY = "0193f5a0-0000-7000-8000-00000000000a"
+
+
+class Store:
+    """Answers what an agency reads at its start."""
+
+    async def ask(self, message: Any, within: float = 10.0) -> Any:  # noqa: ARG002
+        if isinstance(message, stored.Load):
+            return TenantSettings(tenant_id=AGENCY)
+        assert isinstance(message, usage.Read)
+        return usage.Used([], 0)
+
+
+class World:
+    def __init__(self, clock: ManualClock) -> None:
+        self.store = Store()
+        self.clock = clock
+
+    def cut_off(self) -> None: ...
+
+
+class Idle(Actor):
+    """A child that does nothing."""
+
+
+class Root(Supervisor):
+    """The parent of one agency."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock=clock)
+        self.actors: list[TenantActor] = []
+
+    def make(self) -> Any:
+        actor = TenantActor(tenant_id=AGENCY, world=World(self.clock))  # type: ignore[arg-type]
+        actor._start_actor_loop()
+        self.actors.append(actor)
+        return actor.ref
+
+    async def receive(self, message: Any) -> Any:
+        return self.route(Child(AGENCY, self.make, restart=Restart.TRANSIENT), message)
+
+
+class Agency:
+    def __init__(self, root: Root, clock: ManualClock) -> None:
+        self.root = root
+        self.clock = clock
+        self.gate = asyncio.Event()
+
+    @property
+    def actor(self) -> TenantActor:
+        return self.root.actors[-1]
+
+    def awake(self) -> bool:
+        return bool(ActorMeter.of("TenantActor").mailboxes)
+
+    async def child(self) -> None:
+        await self.actor.start_child(Child("session", Idle.start, restart=Restart.TEMPORARY))
+
+    async def child_ends(self) -> None:
+        await self.actor.stop_child("session")
+
+    async def child_fails(self) -> None:
+        child = self.actor.child("session")
+        assert child is not None
+        child.tell(ReadBudget(tenant_id=AGENCY))
+        await child.ended()
+
+    async def reserve(self) -> None:
+        assert self.actor.allowance.reserve(100) is None
+
+    async def settle(self) -> None:
+        self.actor.allowance.settle(100, 0)
+
+    async def settle_writes(self) -> None:
+        self.actor.settling = self.actor.spawn(self._wait(), name="settling")
+
+    async def _wait(self) -> None:
+        await self.gate.wait()
+
+    async def writes_settled(self) -> None:
+        self.gate.set()
+
+    async def nothing(self) -> None: ...
+
+
+@pytest.fixture
+async def agency() -> AsyncIterator[Agency]:
+    clock = ManualClock()
+    root = Root(clock)
+    root._start_actor_loop()
+    await root.ref.ask(ReadBudget(tenant_id=AGENCY))
+    yield Agency(root, clock)
+    await root.ref.stop_and_wait(5.0)
+
+
+Act = Callable[[Agency], Any]
+WAYS: dict[str, tuple[Act, Act]] = {
+    "a session that passivates": (Agency.child, Agency.child_ends),
+    "a session that fails": (Agency.child, Agency.child_fails),
+    "tokens set aside": (Agency.reserve, Agency.settle),
+    "writes being settled": (Agency.settle_writes, Agency.writes_settled),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_an_agency_is_awake_while_something_needs_it_and_passivates_afterwards(way: str, agency: Agency) -> None:
+    way_in, way_out = WAYS[way]
+    await way_in(agency)
+    await agency.clock.advance(3 * IDLE_SECONDS)
+    assert agency.awake()
+    await way_out(agency)
+    await agency.clock.advance(IDLE_SECONDS)
+    await agency.clock.advance(1.0)
+    assert not agency.awake()
+    await agency.root.ref.ask(ReadBudget(tenant_id=AGENCY))
+    assert agency.awake()
+
+
+async def test_an_agency_that_nothing_needs_passivates(agency: Agency) -> None:
+    await agency.clock.advance(IDLE_SECONDS + 1.0)
+    assert not agency.awake()
+    assert tenant.AWAKE_SESSIONS > tenant.ASKED_AT_ONCE
