@@ -1,4 +1,4 @@
-"""Writes the table of OWASP ASVS items into ARCHITECTURE.md: ``python tests/security/asvs.py``."""
+"""Writes the table of OWASP ASVS items into docs/security.md: ``python tests/security/asvs.py``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 DATA = Path(__file__).with_suffix(".toml")
-BOOK = Path(__file__).parents[2] / "ARCHITECTURE.md"
+PAGE = Path(__file__).parents[2] / "docs/security.md"
 BEGIN, END = "<!-- asvs: made by tests/security/asvs.py -->", "<!-- asvs: end -->"
 
 
@@ -26,11 +26,11 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def written(book: str) -> str:
-    """The book with the table as it is now."""
-    before, _, rest = book.partition(BEGIN)
+def written(page: str) -> str:
+    """The page with the table as it is now."""
+    before, _, rest = page.partition(BEGIN)
     return f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}"
 
 
 if __name__ == "__main__":
-    BOOK.write_text(written(BOOK.read_text("utf-8")), "utf-8")
+    PAGE.write_text(written(PAGE.read_text("utf-8")), "utf-8")

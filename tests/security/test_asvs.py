@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
-from tests.security.asvs import BEGIN, BOOK, END, items, written
+from tests.security.asvs import BEGIN, END, PAGE, items, written
 from tests.test_rows import names
 
 
-def test_the_table_in_the_architecture_is_current() -> None:
-    book = BOOK.read_text("utf-8")
-    assert book.count(BEGIN) == book.count(END) == 1
-    assert written(book) == book
+def test_the_table_on_the_page_is_current() -> None:
+    page = PAGE.read_text("utf-8")
+    assert page.count(BEGIN) == page.count(END) == 1
+    assert written(page) == page
 
 
 def test_every_test_that_is_named_exists() -> None:
