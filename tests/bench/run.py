@@ -40,6 +40,7 @@ CONNECTIONS = 16
 VIEWERS = (1, 100, 1000)
 TURNS = (1, 50, 200)
 SESSIONS = 400
+TALKED = 200
 REPLAYS = 200
 SIGN_INS = (20, 50)
 GUESSES = 40
@@ -328,6 +329,34 @@ async def memory(bench: Bench) -> None:
         )
 
 
+async def talked(bench: Bench) -> None:
+    """What an awake session costs that has had a turn of 200 events, and what is given back when all passivate."""
+    async with bench.service() as (running, agency):
+        await bench.model.do("pace", deltas=200, rate=0.0)
+        first = await agency.sessions(20)
+        await _talk(agency, first)
+        before = await running.do("memory")
+        own = await agency.sessions(TALKED)
+        await _talk(agency, own)
+        awake = await running.do("memory")
+        await running.do("sleep", tenant_id=agency.tenant_id, session_ids=[*first, *own])
+        after = await running.do("memory")
+        report(
+            "session that has talked",
+            sessions=awake["sessions"],
+            awake_kib=(awake["rss"] - before["rss"]) / TALKED / 1024,
+            left_of_the_process=after["rss"] / before["rss"],
+            goal="<= 48 KiB; within 30 % of the size before",
+        )
+
+
+async def _talk(agency: Agency, sessions: list[str]) -> None:
+    for first in range(0, len(sessions), 10):
+        async with crowd() as senders:
+            await senders.add(agency.at, map(agency.message, sessions[first : first + 10]), keep=True)
+            await senders.ended()
+
+
 async def _wake(agency: Agency, sessions: list[str]) -> None:
     for first in range(0, len(sessions), 8):
         paths = [f"/chat/sessions/{each}/events?follow=0" for each in sessions[first : first + 8]]
@@ -474,6 +503,7 @@ FIGURES: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "fan_out": fan_out,
     "replay": replay,
     "memory": memory,
+    "talked": talked,
     "passwords": passwords,
     "guesses": guesses,
     "stalls": stalls,
