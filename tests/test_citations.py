@@ -10,7 +10,9 @@ import pytest
 
 from tests.test_rows import names
 from voyagent.actors import metrics
+from voyagent.actors.agent.tools.catalogue import CATALOGUE
 from voyagent.actors.config import Settings, variable
+from voyagent.http.openapi import document
 from voyagent.http.routes import ROUTES
 
 HOME = Path(__file__).parents[1]
@@ -117,3 +119,31 @@ def test_every_series_of_the_metrics_is_in_the_table_and_no_other() -> None:
         if each.name.startswith("voyagent_")
     }
     assert listed == declared
+
+
+def test_every_parameter_and_field_of_the_document_is_on_a_page() -> None:
+    told, text = document(ROUTES, "1"), "".join(PAGES.values())
+    operations = [operation for path in told["paths"].values() for operation in path.values()]
+    wanted = {each["name"] for operation in operations for each in operation["parameters"] if each["in"] == "query"}
+    for schema in told["components"]["schemas"].values():
+        wanted |= schema.get("properties", {}).keys()
+    assert {name for name in wanted if re.search(rf"\b{name}\b", text) is None} == set()
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_tools_fields_and_reasons_are_in_its_row(name: str) -> None:
+    rows = PAGES["business"].partition("### 10.2")[2].splitlines()
+    [row] = [row for row in rows if row.startswith(f"| {name} |")]
+    tool = CATALOGUE[name]
+    reasons = tool.reasons - {"changed_since_approval"}
+    if "reasons as hold" in row:
+        reasons -= CATALOGUE["hold_flight"].reasons
+    fields = {*tool.Input.model_fields, *tool.Output.model_fields}
+    assert {word for word in fields | reasons if re.search(rf"\b{word}\b", row) is None} == set()
+
+
+def test_a_tool_is_not_served_yet_exactly_if_it_is_not_built() -> None:
+    rows = PAGES["business"].partition("### 10.2")[2].partition("### 10.3")[0]
+    later = set(re.findall(r"^\| ([a-z_]+) \(not served yet\) \|", rows, re.MULTILINE))
+    listed = set(re.findall(r"^\| ([a-z_]+) (?:\(not served yet\) )?\|", rows, re.MULTILINE))
+    assert listed - later == {*CATALOGUE, "handoff", "clarify"}
