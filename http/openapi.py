@@ -154,7 +154,7 @@ def refusals(route: Route) -> dict[int, tuple[str, ...]]:
     answers_for_itself = not (route.guard.needs_bearer or route.tag)
     sources: list[Mapping[int, Sequence[str]]] = [route.guard.refusals, route.refusals]
     if route.body is not None:
-        sources.append({413: ("body_too_large",)})
+        sources.append({413: ("body_too_large",), 415: ("unsupported_content_encoding",)})
     if route.guard.needs_bearer or route.body or route.query or route.parameters:
         sources.append({422: ()})
     if route.idempotent:
