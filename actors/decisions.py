@@ -121,11 +121,9 @@ class Decisions:
             then(outcome)
 
         self._writer.step(
-            lambda after, now: approvals.Decide(
+            approvals.Decide(
                 tenant_id=self.tenant_id,
                 session_id=self.session_id,
-                after=after,
-                now=now,
                 decisions=decisions,
                 user_id=who.user_id,
                 role=who.role,

@@ -260,11 +260,9 @@ class MessageIntake:
         intake.pass_number = self._scheduler.number() if starts else None
         message_id = ids.uuid7()
         self._writer.step(
-            lambda after, now: turns.Accept(
+            turns.Accept(
                 tenant_id=self.tenant_id,
                 session_id=self.session_id,
-                after=after,
-                now=now,
                 turn_id=turn_id,
                 user_id=posted.who.user_id,
                 text=posted.text,

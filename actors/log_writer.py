@@ -6,7 +6,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from ..storage.operations import Operation
@@ -16,13 +15,12 @@ from .clock import Clock, Timer
 from .domain.errors import Refusal, Unavailable
 from .domain.events import frame, words
 from .eventlog import Frame
-from .runtime import ActorDead, Asks, DeadlineExceeded, Outcome
+from .refs import resolve
+from .runtime import ActorDead, Asks, DeadlineExceeded, Message, Outcome
 from .storage import Append
 
 R = TypeVar("R")
 
-Make: TypeAlias = Callable[[int, datetime], Step[Any]]
-"""A step, given the newest event id and the time."""
 Then: TypeAlias = Callable[[Outcome[Any]], None]
 """What goes on when a write is over; it runs as a message of the session's own."""
 
@@ -30,6 +28,26 @@ RETRY_FOR = 10.0
 """Seconds a write is tried again while storage has no room for it."""
 WRITE_TIMEOUT = RETRY_FOR + 5
 """Seconds after which text that is neither stored nor refused ends the session."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppendText(Message[None]):
+    """Append words of the model to the session's log; answered when they are durable."""
+
+    turn_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStep(Message[R]):
+    """Store a step behind all that was asked for before; answered with its reply, or its refusal."""
+
+    step: Step[R]
+
+
+@dataclass(frozen=True, slots=True)
+class Flush(Message[None]):
+    """Answered when all that was asked for before is durable."""
 
 
 class Owner(Protocol):
@@ -48,12 +66,12 @@ class Owner(Protocol):
 class _Text:
     turn_id: str
     text: str
-    stored: Callable[[], None]
+    stored: asyncio.Future[None]
 
 
 @dataclass(slots=True)
 class _Stage:
-    make: Make | Operation[Any] | None
+    operation: Operation[Any] | None
     then: Then
 
 
@@ -96,13 +114,13 @@ class LogWriter:
     def idle(self) -> bool:
         return not self._queue
 
-    def text(self, turn_id: str, text: str, stored: Callable[[], None]) -> None:
-        """Queue words of the model; ``stored`` is called when they are durable."""
+    def text(self, turn_id: str, text: str, stored: asyncio.Future[None]) -> None:
+        """Queue words of the model; ``stored`` is resolved when they are durable."""
         self._enqueue(_Text(turn_id, text, stored))
 
-    def step(self, make: Make, then: Then) -> None:
-        """Queue a step; ``then`` is given its reply, or its refusal."""
-        self._enqueue(_Stage(make, then))
+    def step(self, step: Step[Any], then: Then) -> None:
+        """Queue a step, which is stamped when its turn comes; ``then`` is given its reply, or its refusal."""
+        self._enqueue(_Stage(step, then))
 
     def operation(self, operation: Operation[Any], then: Then) -> None:
         """Queue an operation that writes no event of this log, behind all that is queued already."""
@@ -139,17 +157,18 @@ class LogWriter:
             head = self._queue[0]
             if isinstance(head, _Text):
                 self._send_text()
-            elif head.make is None:
+            elif head.operation is None:
                 self._queue.popleft()
                 head.then(Outcome())
             else:
-                self._send_stage(head, head.make)
+                self._send_stage(head, head.operation)
 
-    def _send_stage(self, stage: _Stage, make: Make | Operation[Any]) -> None:
+    def _send_stage(self, stage: _Stage, operation: Operation[Any]) -> None:
         self._sending = True
         self.writes += 1
         began = self._clock.monotonic()
-        operation = make if isinstance(make, Operation) else make(self.last, self._clock.now())
+        if isinstance(operation, Step):
+            operation = operation.stamped(self.last, self._clock.now())
         self._owner.pipe(self._stored(operation), lambda outcome: self._stage_over(stage, outcome, began), name="write")
 
     async def _stored(self, operation: Operation[R]) -> R:
@@ -213,7 +232,7 @@ class LogWriter:
         for _ in rows:
             stored = self._queue.popleft()
             if isinstance(stored, _Text):
-                stored.stored()
+                resolve(stored.stored, None)
         self._next()
 
     def _check(self) -> None:

@@ -77,11 +77,9 @@ class Passes:
         run = self._scheduler.begin(begun)
         attempts, message_id = begun.attempts, ids.uuid7()
         self._writer.step(
-            lambda after, now: turns.Start(
+            turns.Start(
                 tenant_id=self.tenant_id,
                 session_id=self.session_id,
-                after=after,
-                now=now,
                 turn_id=begun.id,
                 user_id=begun.user_id,
                 attempts=attempts,
@@ -207,11 +205,9 @@ class Passes:
         error = f"internal_error: {ids.uuid7()}"
         _log.error("turn_not_started", session_id=self.session_id, turn_id=run.turn.id, error=error)
         self._writer.step(
-            lambda after, now: turns.AbandonStart(
+            turns.AbandonStart(
                 tenant_id=self.tenant_id,
                 session_id=self.session_id,
-                after=after,
-                now=now,
                 turn_id=run.turn.id,
                 user_id=run.turn.user_id,
                 message_id=ids.uuid7(),

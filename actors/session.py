@@ -25,7 +25,7 @@ from .domain.errors import Conflict, Unavailable
 from .domain.events import aside
 from .eventlog import EventLog, Feed, Frame, frames_of
 from .intake import Accepted, MessageIntake, NewMessage
-from .log_writer import LogWriter
+from .log_writer import AppendText, Flush, LogWriter, StoreStep
 from .passes import Passes
 from .refs import refuse, resolve
 from .runtime import ActorDead, HandedOver, Message, Outcome, Ref
@@ -265,10 +265,12 @@ class SessionActor(Supervisor):
 
     def _handle(self, message: Any) -> Any:  # noqa: C901 -- one match, one line a case
         match message:
-            case turn.Said():
-                return self.writer.text(message.turn_id, message.text, message.landed)
-            case turn.Wanted():
-                return self._want(message)
+            case AppendText():
+                return self.lent(partial(self.writer.text, message.turn_id, message.text))
+            case StoreStep():
+                return self.lent(lambda reply: self.writer.step(message.step, partial(_settle, reply)))
+            case Flush():
+                return self.lent(lambda reply: self.writer.barrier(partial(_settle, reply)))
             case turn.Ended():
                 return self.passes.ended(message)
             case Post():
@@ -318,13 +320,6 @@ class SessionActor(Supervisor):
             self.log.busy, self.shown = busy, run
             self.log.ring()
 
-    def _want(self, wanted: turn.Wanted) -> None:
-        done = wanted.done
-        if wanted.make is None:
-            self.writer.barrier(partial(_settle, done))
-        else:
-            self.writer.step(wanted.make, partial(_settle, done))
-
     async def child_ended(self, name: str, failure: BaseException | None) -> None:
         """A pass that ended without its ``final`` gets one. One that only lacked storage is carried on instead."""
         if failure is not None:
@@ -353,9 +348,7 @@ class SessionActor(Supervisor):
             return
         self.expiring = True
         self.writer.step(
-            lambda after, now: approvals.Lapse(
-                tenant_id=self.tenant_id, session_id=self.session_id, after=after, now=now, new_id=ids.uuid7
-            ),
+            approvals.Lapse(tenant_id=self.tenant_id, session_id=self.session_id, new_id=ids.uuid7),
             self._expired,
         )
 

@@ -1,44 +1,26 @@
 """One pass of a turn as an actor: it runs the loop, tells its session what comes of it, and dies.
 
-What it wants written goes up as messages; that they are written is told back through the future each carries.
+What it wants written goes up as messages, which are answered when it is durable.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TypeVar, assert_never
 
 from ..storage.steps import Step
 from .agent.loop import Pass, Ports, Task, run_within
 from .domain.audit import Author
+from .log_writer import AppendText, Flush, StoreStep
+from .refs import refuse
 from .runtime import Actor, ActorDead, Asks, MailboxFull, Message
 
 R = TypeVar("R")
 
 UNSAID_LIMIT = 16 * 1024
 """Characters of the model's words that may wait for the log before the turn stops reading the model."""
-
-
-@dataclass(frozen=True, slots=True)
-class Said(Message[None]):
-    """Event: words of the model. ``landed`` is called when they are stored."""
-
-    turn_id: str
-    text: str
-    landed: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted(Message[None]):
-    """Event: a step this turn has come to; ``done`` has its reply when it is stored. None only waits its turn."""
-
-    turn_id: str
-    make: Callable[[int, datetime], Step[Any]] | None
-    done: asyncio.Future[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,79 +52,75 @@ class Upwards:
     def __init__(self, session: Asks, turn_id: str) -> None:
         self._session = session
         self._turn_id = turn_id
-        self._unsaid: list[str] = []
+        self._gathered: list[str] = []
         self._size = 0
-        self._flying = False
-        self._waiting: asyncio.Future[None] | None = None
-        self._wanted: set[asyncio.Future[Any]] = set()
+        self._pending: set[asyncio.Future[Any]] = set()
+        self._append: asyncio.Future[None] | None = None
+        """The append under way."""
+        self._failure: BaseException | None = None
         self._closed = False
 
     async def say(self, text: str) -> None:
-        self._unsaid.append(text)
+        self._gathered.append(text)
         self._size += len(text)
-        if not self._flying:
-            self._fly()
-        while self._size > UNSAID_LIMIT and not self._closed:
-            await self._flown()
+        if self._append is None:
+            self._send()
+        while self._size > UNSAID_LIMIT:
+            await self._stored()
 
-    def _fly(self) -> None:
-        said, self._unsaid, self._size, self._flying = self._unsaid, [], 0, True
-        try:
-            self._session.tell(Said(self._turn_id, said[0] if len(said) == 1 else "".join(said), self._landed))
-        except MailboxFull:
-            self._unsaid, self._size, self._flying = said, sum(map(len, said)), False
-            raise
+    def _send(self) -> None:
+        """Have all that has gathered appended. Raises ``MailboxFull`` and keeps it; ``ActorDead`` at the end."""
+        if self._failure is not None:
+            raise self._failure
+        append = AppendText(self._turn_id, "".join(self._gathered))
+        reply = self._request(append)
+        if reply.done() and (refused := reply.exception()) is not None:
+            raise refused
+        self._gathered, self._size, self._append = [], 0, reply
+        reply.add_done_callback(self._appended)
 
-    def _landed(self) -> None:
-        self._flying = False
-        if self._unsaid and not self._closed:
-            with suppress(MailboxFull):  # whoever comes next tries again, and hears of it
-                self._fly()
-        self._wake()
+    def _appended(self, reply: asyncio.Future[None]) -> None:
+        self._append = None
+        self._failure = reply.exception()
+        if self._gathered and self._failure is None:
+            with suppress(MailboxFull):  # the next words try again, and are told of it
+                self._send()
 
-    def _wake(self) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
-        self._waiting = None
+    async def _stored(self) -> None:
+        """Have what has gathered sent, and wait for what is under way."""
+        if self._append is None:
+            self._send()
+        if self._append is not None and self._append.done():
+            await asyncio.sleep(0)  # its callback is on its way
+        elif self._append is not None:
+            await asyncio.shield(self._append)
 
-    async def _flown(self) -> None:
-        """Have what is unsaid fly, and wait for what flies to land."""
-        if not self._flying:
-            self._fly()
-        if self._flying:
-            self._waiting = self._waiting or asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._waiting)
-
-    async def write(self, make: Callable[[int, datetime], Step[R]]) -> R:
-        await self._all_landed()
-        reply: R = await self._want(make)
+    async def write(self, step: Step[R]) -> R:
+        await self._all_stored()
+        reply: R = await self._request(StoreStep(step))
         return reply
 
     async def landed(self) -> None:
-        await self._all_landed()
-        await self._want(None)
+        await self._all_stored()
+        await self._request(Flush())
 
-    async def _all_landed(self) -> None:
-        while (self._flying or self._unsaid) and not self._closed:
-            await self._flown()
+    async def _all_stored(self) -> None:
+        while self._append is not None or self._gathered:
+            await self._stored()
 
-    async def _want(self, make: Callable[[int, datetime], Step[R]] | None) -> Any:
+    def _request(self, message: Message[R]) -> asyncio.Future[R]:
         if self._closed:
             raise ActorDead
-        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._wanted.add(done)
-        done.add_done_callback(self._wanted.discard)
-        self._session.tell(Wanted(self._turn_id, make, done))
-        return await done
+        reply = self._session.post(message)
+        self._pending.add(reply)
+        reply.add_done_callback(self._pending.discard)
+        return reply
 
     def close(self) -> None:
         """The pass is over, or its session is: whoever still waits would wait for ever."""
         self._closed = True
-        self._wake()
-        for done in list(self._wanted):
-            if not done.done():
-                done.set_exception(ActorDead())
-                done.exception()  # seen: the asker may be gone
+        for reply in list(self._pending):
+            refuse(reply, ActorDead())
 
 
 class TurnActor(Actor):

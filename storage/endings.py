@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..actors import ids
-from ..actors.domain import audit as audits
+from ..actors.domain import tool_calls
 from ..actors.domain.events import Event
+from ..actors.domain.transcript import tool_result
 from ..actors.domain.turns import Call, TurnState
 from . import ledger
 from .model_calls import Spent, settle
@@ -40,23 +40,6 @@ async def end_turn(db: Connection, step: Step[Any], turn_id: str, ending: Ending
     await db.execute(
         END_TURN, step.tenant_id, step.session_id, turn_id, ending.state, ending.error, ending.ran_ms, step.now
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Closing:
-    """What becomes of a call nothing was told of when its turn is over for good.
-
-    ``unanswered`` is the result block the transcript lacks, under its message's id. ``lost`` is the output of a call
-    that ran to an unknown outcome.
-    """
-
-    events: Sequence[Event] = ()
-    unanswered: tuple[str, Mapping[str, Any]]
-    lost: Mapping[str, Any] | None = None
-    entries: Sequence[audits.Entry] = ()
-
-
-Close = Callable[[Call, datetime], Closing]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +78,7 @@ class End(Step[str]):
 
     Answers the turn's state. A pass that has come to its ``final`` already is left as it is: it has only one.
     ``partial`` are words already told of an answer that broke off; they are kept. ``close`` ends each call nothing was
-    told of, as the transaction finds it; approvals nobody has decided are withdrawn by ``user_id`` for ``reason``.
+    told of, as the transaction finds it; approvals nobody has decided are withdrawn.
     With ``spare`` a turn that has such calls waits instead of failing: what a human decides of them still counts.
     Where the turn is over for good, words the log has and the transcript lacks are kept, and so are words of a person
     that came with a decision and wait to be said.
@@ -106,11 +89,8 @@ class End(Step[str]):
     events: tuple[Event, ...]
     partial: str | None = None
     partial_id: str | None = None
-    close: Close | None = None
+    close: tool_calls.Closing | None = None
     spare: bool = False
-    user_id: str | None = None
-    reason: str = "cancelled"
-    entries: tuple[audits.Entry, ...] = ()
     spent: Spent | None = None
 
     async def run(self, db: Connection) -> Written[str]:
@@ -118,21 +98,24 @@ class End(Step[str]):
         if turn is None or turn["state"] != "running":
             return Written("None" if turn is None else str(turn["state"]), ())
         await self._keep_words(db, turn)
-        ending, closings = self.ending, []
+        ending, closed = self.ending, list[tool_calls.Closed]()
         calls = [] if self.close is None else await ledger.calls_of(db, self.tenant_id, self.turn_id)
         untold = [call for call in calls if not call.told]
         if self.spare and untold:
             ending = replace(ending, state="waiting")
         elif self.close is not None:
-            closings = [await self._close(db, call, self.close(call, self.now)) for call in untold]
+            closed = [await self._close(db, call, self.close) for call in untold]
         waits = ending.state == "waiting"
         await self._keep_place(db, turn, None if waits else RideAlong.of(turn["input"] or {}))
         if self.spent is not None:
             await settle(db, self.tenant_id, self.spent)
         await end_turn(db, self, self.turn_id, ending)
-        events = [event for closing in closings for event in closing.events]
-        entries = [entry for closing in closings for entry in closing.entries]
-        return await self.write(db, str(ending.state), [*events, *self.events], [*entries, *self.entries])
+        events = [event for each in closed for event in each.events]
+        entries = [entry for each in closed for entry in each.entries]
+        if ending.state == "cancelled":
+            by = None if self.close is None else self.close.by
+            entries.append(tool_calls.audit_of_act("turn.cancelled", by, {"turn_id": self.turn_id}, {}, self.at))
+        return await self.write(db, str(ending.state), [*events, *self.events], entries)
 
     async def _keep_words(self, db: Connection, turn: Mapping[str, Any]) -> None:
         """Words of an answer that broke off: those of this pass, else those the log has of one that is lost."""
@@ -153,13 +136,14 @@ class End(Step[str]):
             left = {}
         await db.execute(KEPT, self.tenant_id, self.turn_id, {KEPT_THROUGH: self.after}, left)
 
-    async def _close(self, db: Connection, call: Call, closing: Closing) -> Closing:
-        message_id, block = closing.unanswered
-        await add_message(db, self, message_id, self.turn_id, Line("tool", [block]))
-        if closing.lost is not None:
-            await ledger.lose(db, self, call, closing.lost)
+    async def _close(self, db: Connection, call: Call, closing: tool_calls.Closing) -> tool_calls.Closed:
+        closed = tool_calls.close(call, closing, self.at)
+        block = tool_result(call.call_id, call.tool, closed.output)
+        await add_message(db, self, ids.uuid7(), self.turn_id, Line("tool", [block]))
+        if call.state == "executing":
+            await ledger.lose(db, self, call, closed.output)
         elif call.undecided:
-            await ledger.withdraw(db, self, call, self.user_id, self.reason)
+            await ledger.withdraw(db, self, call, closing.by, closing.reason)
         else:
             await ledger.drop(db, self, call, "withdrawn")
-        return closing
+        return closed

@@ -5,13 +5,14 @@ A call's row is locked before anything is done for it, so whatever happens happe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from ..actors import ids
 from ..actors.domain import audit as audits
-from ..actors.domain.events import Event
+from ..actors.domain import tool_calls
 from ..actors.domain.transcript import tool_result
 from ..actors.domain.turns import GRANT_LIFE, Ask, Call
 from . import audit
@@ -103,9 +104,9 @@ UPDATE tool_calls SET state = 'failed', error = $3, ended_at = $4
 """
 
 
-async def withdraw(db: Connection, step: Step[Any], call: Call, user_id: str | None, reason: str) -> None:
+async def withdraw(db: Connection, step: Step[Any], call: Call, by: audits.Author | None, reason: str) -> None:
     """Take back a call nobody has decided, with its approval."""
-    await db.execute(WITHDRAW, step.tenant_id, call.approval_id, step.now, user_id, reason)
+    await db.execute(WITHDRAW, step.tenant_id, call.approval_id, step.now, by and by.user_id, reason)
     await drop(db, step, call, "withdrawn")
 
 
@@ -132,39 +133,6 @@ UPDATE tool_calls SET state = $3, output = $4, error = $5, driver = $6, started_
 """
 
 
-def verdict(output: Mapping[str, Any]) -> str:
-    """The ledger's word for an output: a refusal or an error is ``failed``, an unclear outcome ``unknown``."""
-    error = output.get("error")
-    if isinstance(error, str):
-        return "unknown" if error.startswith("outcome_unknown") else "failed"
-    said_no = any(value is False for name, value in output.items() if name in REFUSING_KEYS) and "reason" in output
-    return "failed" if said_no or "error_code" in output else "succeeded"
-
-
-# fmt: off
-REFUSING_KEYS = frozenset(
-    {
-        "held", "booked", "issued", "cancelled", "saved", "opened", "updated", "checked",
-        "read", "posted", "reversed", "drafted", "created", "recorded", "voided", "paid",
-        "fetched", "reconciled",
-    }
-)
-# fmt: on
-"""``{<verb>: false, reason}`` is how a tool refuses (business 10)."""
-
-
-class Tell(Protocol):
-    """Makes the events of a result from its output."""
-
-    def __call__(self, output: Mapping[str, Any], /) -> Sequence[Event]: ...
-
-
-class Account(Protocol):
-    """Makes the audit entries of a result from its output."""
-
-    def __call__(self, output: Mapping[str, Any], /) -> Sequence[audits.Entry]: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result(Step[Mapping[str, Any]]):
     """The outcome of a call: ledger, transcript, audit and events. Answers the output.
@@ -175,33 +143,32 @@ class Result(Step[Mapping[str, Any]]):
     call: Call
     message_id: str
     output: Mapping[str, Any]
-    tell: Tell
-    account: Account
     record: Operation[dict[str, Any]] | None = None
 
     async def run(self, db: Connection) -> Written[Mapping[str, Any]]:
         output = self.output if self.record is None else await self.record.run(db)
-        return await conclude(db, self, output)
+        return await conclude(db, self, output, starts=False)
 
 
-async def conclude(db: Connection, step: Result | Perform, output: Mapping[str, Any]) -> Written[Mapping[str, Any]]:
+async def conclude(
+    db: Connection, step: Result | Perform, output: Mapping[str, Any], *, starts: bool
+) -> Written[Mapping[str, Any]]:
     """Write a call's end in every place that keeps it."""
     call = step.call
-    error = output.get("error") or output.get("reason") or output.get("error_code")
-    state = verdict(output)
     await db.execute(
         FINISH,
         step.tenant_id,
         call.id,
-        state,
+        tool_calls.verdict(output),
         dict(output),
-        str(error) if state != "succeeded" and error else None,
+        tool_calls.failure(output),
         call.driver,
         step.now,
     )
     block = tool_result(call.call_id, call.tool, output)
     await add_message(db, step, step.message_id, call.turn_id, Line("tool", [block], tool_call_id=call.id))
-    return await step.write(db, output, step.tell(output), step.account(output))
+    events = tool_calls.result_events(call, output)
+    return await step.write(db, output, events, tool_calls.audit_of_result(call, output, step.at, starts=starts))
 
 
 LOCK_CALL = """
@@ -243,8 +210,6 @@ class Perform(Step[Mapping[str, Any]]):
     call: Call
     message_id: str
     plan: Operation[dict[str, Any]]
-    tell: Tell
-    account: Account
     bind: Operation[Any] | None = None
 
     async def run(self, db: Connection) -> Written[Mapping[str, Any]]:
@@ -254,7 +219,7 @@ class Perform(Step[Mapping[str, Any]]):
             if getattr(gate, "bound", None) != self.call.bound:
                 refused = {"error": "changed_since_approval: what was approved has changed; ask anew"}
         output = refused if refused is not None else await self.plan.run(db)
-        return await conclude(db, self, output)
+        return await conclude(db, self, output, starts=True)
 
 
 EXECUTING = """
@@ -280,7 +245,6 @@ class Begin(Step[Begun]):
 
     call: Call
     driver: str
-    account: Callable[[], Sequence[audits.Entry]]
 
     async def run(self, db: Connection) -> Written[Begun]:
         refused = await objection(db, self.call, self.tenant_id, self.now)
@@ -289,7 +253,7 @@ class Begin(Step[Begun]):
         if refused is not None:
             return Written(Begun(refused), ())
         await db.execute(EXECUTING, self.tenant_id, self.call.id, self.driver, self.now)
-        return await self.write(db, Begun(), (), self.account())
+        return await self.write(db, Begun(), (), [tool_calls.audit_event(self.call, "started", {}, self.at)])
 
 
 IS_EXECUTING = "SELECT state = 'executing' FROM tool_calls WHERE tenant_id = $1 AND id = $2"
@@ -355,16 +319,17 @@ class Settle(Command[Mapping[str, Any] | None]):
 
     call: Call
     record: Operation[dict[str, Any]]
+    session_id: str | None
     now: datetime
-    account: Account
 
     async def run(self, db: Connection) -> Mapping[str, Any] | None:
         if await db.fetchval(LOCK_LOST, self.tenant_id, self.call.id) not in ("unknown", "executing"):
             return None
         output = await self.record.run(db)
-        state, error = verdict(output), output.get("error") or output.get("reason")
+        state = tool_calls.verdict(output)
         if state == "unknown":  # entered, and yet no output that was agreed on: nothing new to be told
             return None
-        await db.execute(SETTLE, self.tenant_id, self.call.id, state, output, error, self.now)
-        await audit.append(db, self.account(output))
+        await db.execute(SETTLE, self.tenant_id, self.call.id, state, output, tool_calls.failure(output), self.now)
+        at = tool_calls.Context(self.tenant_id or "", self.session_id, self.now, ids.uuid7)
+        await audit.append(db, [tool_calls.audit_of_outcome(self.call, output, at)])
         return output

@@ -7,12 +7,14 @@ told, so recovery never has to ask which of the two happened.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Self, TypeVar
 
+from ..actors import ids
 from ..actors.domain import audit as audits
+from ..actors.domain import tool_calls
 from ..actors.domain.events import Event
 from . import audit
 from .operations import Command
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from .engine import Connection
 
 R = TypeVar("R")
+
+UNSTAMPED: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class EventRow(NamedTuple):
@@ -45,11 +49,24 @@ class Written(Generic[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step(Command[Written[R]]):
-    """A command on one session's turn. ``after`` is the newest event id so far; its own are numbered from there."""
+    """A command on one session's turn: data, until it is stamped with its place in the log.
+
+    ``after`` is the newest event id so far; its own events are numbered from there.
+    """
 
     session_id: str
-    after: int
-    now: datetime
+    after: int = 0
+    now: datetime = UNSTAMPED
+
+    def stamped(self, after: int, now: datetime) -> Self:
+        """The same step at its place."""
+        return replace(self, after=after, now=now)
+
+    @property
+    def at(self) -> tool_calls.Context:
+        """The session and the moment, for what is told of its tool calls."""
+        assert self.tenant_id is not None
+        return tool_calls.Context(self.tenant_id, self.session_id, self.now, ids.uuid7)
 
     @property
     def fence(self) -> int | None:

@@ -3,48 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ...storage import ledger
 from ...storage.operations import Operation
 from .. import ids, log, metrics
-from ..domain.audit import Entry
 from ..domain.errors import Refusal, Unavailable
-from ..domain.events import Event
-from ..domain.masking import masked
-from ..domain.turns import Ask, Call
+from ..domain.tool_calls import NOT_PERMITTED, Output, denial, verdict
+from ..domain.turns import Call
 from ..runtime import ActorFailed
 from .tools.catalogue import CATALOGUE
 from .tools.tool import InputInvalid, Order, Plan, Reading, Tool, lost
 
 if TYPE_CHECKING:
-    from .loop import Pass, Task
+    from .loop import Pass
 
 _log = log.get(__name__)
 
-Output = Mapping[str, Any]
-
-NOT_PERMITTED: Output = {
-    "error": "permission_denied",
-    "detail": "The person who asked for this may not act any more.",
-}
-
 RECORDING_PAUSES = (0.1, 0.5, 2.0)
 """Seconds between the attempts at writing down what a supplier has done."""
-
-
-class Whose(Protocol):
-    """Whom an audit entry is about."""
-
-    @property
-    def tenant_id(self) -> str: ...
-    @property
-    def session_id(self) -> str: ...
-    @property
-    def user_id(self) -> str: ...
 
 
 async def settle(work: Pass, call: Call, outcome: Output | None) -> Output:
@@ -68,19 +47,8 @@ async def settle(work: Pass, call: Call, outcome: Output | None) -> Output:
     finally:
         took = work.ports.clock.monotonic() - began
         metrics.TOOL_CALL_DURATION_SECONDS.labels(tool=call.tool if tool else "unknown").observe(took)
-    metrics.TOOL_CALLS_TOTAL.labels(tool=call.tool if tool else "unknown", outcome=ledger.verdict(output)).inc()
+    metrics.TOOL_CALLS_TOTAL.labels(tool=call.tool if tool else "unknown", outcome=verdict(output)).inc()
     return output
-
-
-def denial(call: Call) -> Output | None:
-    """What the model reads of a call a human refused, nobody decided in time, or was taken back."""
-    if call.state != "failed":
-        return None
-    if call.error == "expired":
-        return {"error": f"approval_expired: nobody decided '{call.tool}' in time"}
-    if call.error == "rejected":
-        return {"error": f"Approval denied for tool '{call.tool}'.", "reason": call.reason}
-    return {"error": f"{call.error or 'withdrawn'}: the call will not run"}
 
 
 def _unfit(tool: Tool[Any] | None, call: Call) -> Output | None:
@@ -144,17 +112,13 @@ async def _perform(work: Pass, tool: Plan[Any], call: Call, given: Any) -> Outpu
     plan = tool.plan(given, work.tools, call.id)
     bind = tool.gate(given, work.tools) if tool.gated else None
     return await work.ports.recorder.write(
-        lambda after, now: ledger.Perform(
+        ledger.Perform(
             tenant_id=task.tenant_id,
             session_id=task.session_id,
-            after=after,
-            now=now,
             call=call,
             message_id=message_id,
             plan=plan,
             bind=bind,
-            tell=teller(call),
-            account=_accountant(task, call, now, start=True),
         )
     )
 
@@ -166,14 +130,11 @@ async def _order(work: Pass, tool: Order[Any], call: Call, given: Any) -> Output
         call = replace(call, driver=await tool.driver(given, call.bound or {}, work.tools))
     if not again:
         begun = await work.ports.recorder.write(
-            lambda after, now: ledger.Begin(
+            ledger.Begin(
                 tenant_id=task.tenant_id,
                 session_id=task.session_id,
-                after=after,
-                now=now,
                 call=call,
                 driver=call.driver or "none",
-                account=lambda: [entry(task, call, now, "started", {}, None)],
             )
         )
         if begun.refused is not None:
@@ -215,108 +176,12 @@ async def _enter(work: Pass, call: Call, record: Operation[dict[str, Any]]) -> O
 async def _conclude(work: Pass, call: Call, output: Output, record: Any = None) -> Output:
     task, message_id = work.task, ids.uuid7()
     return await work.ports.recorder.write(
-        lambda after, now: ledger.Result(
+        ledger.Result(
             tenant_id=task.tenant_id,
             session_id=task.session_id,
-            after=after,
-            now=now,
             call=call,
             message_id=message_id,
             output=output,
             record=record,
-            tell=teller(call),
-            account=_accountant(task, call, now, start=False),
         )
-    )
-
-
-def teller(call: Call) -> Callable[[Output], Sequence[Event]]:
-    """Makes the events of a result: the verdict first if a human was asked, then what came of it."""
-
-    def tell(output: Output) -> Sequence[Event]:
-        about: dict[str, Any] = {"turn_id": call.turn_id, "tool_name": call.tool, "tool_call_id": call.call_id}
-        events = []
-        if call.approval_id is not None and call.state != "failed":
-            events.append(Event(kind="approval_granted", approval_id=call.approval_id, **about))
-        elif call.approval_id is not None:
-            why = call.error if call.error in ("rejected", "expired") else "withdrawn"
-            denied = Event(
-                kind="approval_denied", approval_id=call.approval_id, error_message=why, text=call.reason, **about
-            )
-            events.append(denied)
-        return [*events, Event(kind="tool_result", tool_output=dict(output), **about)]
-
-    return tell
-
-
-def _accountant(task: Task, call: Call, now: datetime, *, start: bool) -> Callable[[Output], Sequence[Entry]]:
-    """The audit of a call with an effect; readings, and calls that were never valid, leave none."""
-
-    def account(output: Output) -> Sequence[Entry]:
-        if call.effect == "read":
-            return []
-        if call.state == "failed":
-            return [entry(task, call, now, "rejected", output, call.error)]
-        if output.get("error") == NOT_PERMITTED["error"]:
-            return [entry(task, call, now, "rejected", output, "permission_denied")]
-        if call.driver is None and not start:
-            return []
-        end = outcome(task, call, now, output)
-        return [entry(task, call, now, "started", {}, None), end] if start else [end]
-
-    return account
-
-
-def outcome(task: Whose, call: Call, now: datetime, output: Output) -> Entry:
-    """The audit entry of what came of a call."""
-    ok = ledger.verdict(output) == "succeeded"
-    error = None if ok else str(output.get("error") or output.get("reason") or output.get("error_code"))
-    return entry(task, call, now, "succeeded" if ok else "failed", output, error)
-
-
-def entry(task: Whose, call: Call, now: datetime, status: Any, output: Output, error: str | None) -> Entry:
-    """The audit entry of a tool's call."""
-    return Entry(
-        id=ids.uuid7(),
-        tenant_id=task.tenant_id,
-        created_at=now,
-        kind=call.tool,
-        status=status,
-        actor_kind="agent",
-        actor_id=task.user_id,
-        driver=call.driver,
-        inputs=masked(call.input),
-        outputs=masked(output),
-        entity_refs={
-            "tool_call_id": call.id,
-            "turn_id": call.turn_id,
-            "session_id": task.session_id,
-            **{name: value for name, value in output.items() if name.endswith("_id") and isinstance(value, str)},
-        },
-        error=error,
-        approval_required=call.approval_id is not None,
-        approved_by=call.decided_by if call.state != "failed" else None,
-        approved_at=call.decided_at if call.state != "failed" else None,
-        completed_at=None if status == "started" else now,
-    )
-
-
-def requested(task: Task, ask: Ask, now: datetime) -> Entry:
-    """``approval.requested``: the agent asks a human."""
-    return Entry(
-        id=ids.uuid7(),
-        tenant_id=task.tenant_id,
-        created_at=now,
-        kind="approval.requested",
-        status="succeeded",
-        actor_kind="agent",
-        actor_id=task.user_id,
-        inputs={
-            "approval_id": ask.id,
-            "session_id": task.session_id,
-            "tool_name": ask.call.tool,
-            "expires_at": ask.expires_at.isoformat(),
-        },
-        entity_refs={"approval_id": ask.id, "tool_call_id": ask.call.id},
-        approval_required=True,
     )

@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
 from ...storage import endings, turns
@@ -38,8 +38,8 @@ class Recorder(Protocol):
     async def say(self, text: str) -> None:
         """Tell words of the model. Waits only while the log is far behind."""
 
-    async def write(self, make: Callable[[int, datetime], Step[R]]) -> R:
-        """Have a step stored and told; ``make`` is given the newest event id and the time."""
+    async def write(self, step: Step[R]) -> R:
+        """Have a step stored and told."""
 
     async def landed(self) -> None:
         """Return when all that was said and written before is stored."""
@@ -178,11 +178,9 @@ class Pass:
         task = self.task
         message_id = ids.uuid7()
         await self.ports.recorder.write(
-            lambda after, now: turns.Ride(
+            turns.Ride(
                 tenant_id=task.tenant_id,
                 session_id=task.session_id,
-                after=after,
-                now=now,
                 turn_id=task.turn_id,
                 user_id=along.user_id,
                 text=along.text,
@@ -194,9 +192,7 @@ class Pass:
         """Words of an answer that broke off were told: they are void, and said to be."""
         task = self.task
         await self.ports.recorder.write(
-            lambda after, now: turns.RestartAnswer(
-                tenant_id=task.tenant_id, session_id=task.session_id, after=after, now=now, turn_id=task.turn_id
-            )
+            turns.RestartAnswer(tenant_id=task.tenant_id, session_id=task.session_id, turn_id=task.turn_id)
         )
         await self.ports.recorder.say("\n\n")
 
@@ -275,11 +271,9 @@ class Pass:
         message_id = ids.uuid7()
         self.partial, self.spending = [], None
         place = await self.ports.recorder.write(
-            lambda after, now: turns.Answer(
+            turns.Answer(
                 tenant_id=task.tenant_id,
                 session_id=task.session_id,
-                after=after,
-                now=now,
                 turn_id=task.turn_id,
                 message_id=message_id,
                 content=[_shown(block) for block in answer.blocks],
@@ -288,7 +282,6 @@ class Pass:
                 calls=tuple(each.call for each in proposals),
                 asks=tuple(each.ask for each in proposals if each.ask is not None),
                 own=tuple(own),
-                entries=tuple(carrying.requested(task, each.ask, now) for each in proposals if each.ask is not None),
                 spent=spent,
                 ending=ending,
             )
@@ -306,11 +299,9 @@ class Pass:
             desk=brief.domain, brief=brief, brief_after=messages[-1].sequence, handoffs=self.state.handoffs[1:]
         )
         await self.ports.recorder.write(
-            lambda after, now: turns.Goon(
+            turns.Goon(
                 tenant_id=task.tenant_id,
                 session_id=task.session_id,
-                after=after,
-                now=now,
                 turn_id=task.turn_id,
                 state=self.state,
             )

@@ -13,8 +13,8 @@ from ..domain.approvals import approval_id
 from ..domain.errors import Unavailable
 from ..domain.events import Event
 from ..domain.masking import hidden
+from ..domain.tool_calls import NOT_PERMITTED
 from ..domain.turns import Ask, Call
-from . import carrying
 from .model import Answer
 from .tools.catalogue import for_desk
 from .tools.tool import Gate, InputInvalid, Order, Plan, Tool
@@ -66,7 +66,7 @@ async def _propose(work: Pass, answer: Answer, at: int, place: int, seen: set[by
     if tool is None:
         return Proposal(call, (asking,), outcome={"error": f"unknown_tool: {call.tool}"})
     if not work.user_active:
-        return Proposal(call, (asking,), outcome=carrying.NOT_PERMITTED)
+        return Proposal(call, (asking,), outcome=NOT_PERMITTED)
     try:
         given = _given(tool, call.input, answer.flaws.get(at))
     except InputInvalid as invalid:

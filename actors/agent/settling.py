@@ -10,7 +10,6 @@ from ..clock import Clock
 from ..domain.errors import Refusal
 from ..domain.turns import Call
 from ..runtime import ActorFailed, Asks
-from . import carrying
 from .tools.catalogue import CATALOGUE
 from .tools.tool import InputInvalid, Order, ToolContext
 
@@ -42,13 +41,12 @@ async def _settle(call: Call, context: ToolContext, store: Asks) -> None:
     found = await tool.earlier(given, call.bound or {}, call.id, context)
     if found is None:
         return
-    now = context.now
     settle = ledger.Settle(
         tenant_id=context.tenant_id,
         call=call,
         record=tool.record(given, found, call, context),
-        now=now,
-        account=lambda output: [carrying.outcome(context, call, now, output)],
+        session_id=context.session_id,
+        now=context.now,
     )
     if await store.ask(settle) is not None:
         _log.info("lost_write_settled", tool=call.tool, call_id=call.id)

@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
+from voyagent.actors.domain.turns import LoopState
+from voyagent.actors.log_writer import AppendText, StoreStep
+from voyagent.actors.refs import refuse
 from voyagent.actors.runtime import ActorDead, MailboxFull
-from voyagent.actors.turn import Said, Upwards, Wanted
+from voyagent.actors.turn import Upwards
+from voyagent.storage import turns
 
 
 class Session:
@@ -18,18 +22,17 @@ class Session:
         self.words: list[str] = []
 
     def tell(self, message: Any) -> None:
-        match message:
-            case Said():
-                self.words.append(message.text)
-                message.landed()
-            case Wanted():
-                message.done.set_result("stored")
+        raise AssertionError(message)
 
     async def ask(self, message: Any, within: float = 10.0) -> Any:
         raise AssertionError(message, within)
 
-    def post(self, message: Any) -> Any:
-        raise AssertionError(message)
+    def post(self, message: Any) -> asyncio.Future[Any]:
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if isinstance(message, AppendText):
+            self.words.append(message.text)
+        reply.set_result("stored" if isinstance(message, StoreStep) else None)
+        return reply
 
 
 class Full(Session):
@@ -38,16 +41,27 @@ class Full(Session):
     def __init__(self) -> None:
         super().__init__()
         self.full = False
-        self.landed: list[Any] = []
+        self.stored: list[asyncio.Future[None]] = []
 
-    def tell(self, message: Any) -> None:
+    def post(self, message: Any) -> asyncio.Future[Any]:
+        if not self.full and not isinstance(message, AppendText):
+            return super().post(message)
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if self.full:
-            raise MailboxFull
-        if isinstance(message, Said):
-            self.words.append(message.text)
-            self.landed.append(message.landed)
+            refuse(reply, MailboxFull())
         else:
-            super().tell(message)
+            self.words.append(message.text)
+            self.stored.append(reply)
+        return reply
+
+    async def store(self, place: int) -> None:
+        """Have an append be durable, and the turn notice."""
+        self.stored[place].set_result(None)
+        await asyncio.sleep(0)
+
+
+def step() -> Any:
+    return turns.Goon(tenant_id="a", session_id="s", turn_id="t-1", state=LoopState())
 
 
 async def test_a_step_behind_words_that_are_stored_already_does_not_hold_the_loop() -> None:
@@ -55,7 +69,7 @@ async def test_a_step_behind_words_that_are_stored_already_does_not_hold_the_loo
     upwards = Upwards(session, "t-1")
     async with asyncio.timeout(5):
         await upwards.say("first")
-        assert await upwards.write(lambda _after, _now: None) == "stored"  # type: ignore[arg-type, return-value]
+        assert await upwards.write(step()) == "stored"
         await upwards.say("x" * 40_000)
         await upwards.say("y" * 40_000)
         await upwards.landed()
@@ -68,14 +82,14 @@ async def test_words_said_while_earlier_ones_fly_go_together_behind_them_and_bef
     for word in ("a", "b", "c"):
         await upwards.say(word)
     assert session.words == ["a"]
-    step = asyncio.ensure_future(upwards.write(lambda _after, _now: None))  # type: ignore[arg-type, return-value]
+    writing = asyncio.ensure_future(upwards.write(step()))
     await asyncio.sleep(0)
-    assert not step.done()
-    session.landed[0]()
+    assert not writing.done()
+    await session.store(0)
     assert session.words == ["a", "bc"]
-    session.landed[1]()
+    await session.store(1)
     async with asyncio.timeout(5):
-        assert await step == "stored"
+        assert await writing == "stored"
 
 
 async def test_words_a_full_mailbox_did_not_take_are_not_lost() -> None:
@@ -84,13 +98,13 @@ async def test_words_a_full_mailbox_did_not_take_are_not_lost() -> None:
     await upwards.say("a")
     await upwards.say("b")
     session.full = True
-    session.landed[0]()
+    await session.store(0)
     with pytest.raises(MailboxFull):
         await upwards.landed()
     session.full = False
     landed = asyncio.ensure_future(upwards.landed())
     await asyncio.sleep(0)
-    session.landed[1]()
+    await session.store(1)
     async with asyncio.timeout(5):
         await landed
     assert session.words == ["a", "b"]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from voyagent.actors.agent.carrying import _unbroken, settle
+from voyagent.actors.domain.tool_calls import verdict
 from voyagent.actors.domain.turns import Call
-from voyagent.storage.ledger import verdict
 
 
 async def begun(work: Any) -> tuple[asyncio.Task[Any], asyncio.Event, list[str]]:
@@ -84,9 +83,9 @@ async def test_a_call_under_way_that_this_release_cannot_read_is_unknown_and_not
             assert verdict(output) == expected, (state, odd)
 
 
-async def write(make: Any) -> Any:
+async def write(step: Any) -> Any:
     """Take a step and answer the output it would store."""
-    return make(0, datetime(2026, 11, 23, tzinfo=UTC)).output
+    return step.output
 
 
 WORK = SimpleNamespace(

@@ -349,9 +349,7 @@ async def test_a_write_begins_once_in_the_ledger(asha: Any, running: Any, admin:
 
     def begin() -> ledger.Begin:
         now = datetime.now(UTC)
-        return ledger.Begin(
-            tenant_id=row["t"], session_id=row["s"], after=last, now=now, call=call, driver="house", account=list
-        )
+        return ledger.Begin(tenant_id=row["t"], session_id=row["s"], after=last, now=now, call=call, driver="house")
 
     begun = await asyncio.gather(*(store.ask(begin()) for _ in range(4)))
     assert sorted(each.reply.again for each in begun) == [False, True, True, True]

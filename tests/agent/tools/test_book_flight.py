@@ -16,9 +16,9 @@ from voyagent.actors.agent.tools.catalogue import CATALOGUE
 from voyagent.actors.agent.tools.tool import InputInvalid, Order, Placed
 from voyagent.actors.domain.audit import canonical
 from voyagent.actors.domain.money import Money
+from voyagent.actors.domain.tool_calls import verdict
 from voyagent.actors.suppliers.house.driver import House
 from voyagent.actors.suppliers.protocols import SupplierError
-from voyagent.storage.ledger import verdict
 from voyagent.storage.offer_cache import OfferCache
 
 

@@ -11,7 +11,7 @@ import pytest
 from voyagent.actors.agent.tools.tool import Gate
 from voyagent.actors.domain.audit import canonical
 from voyagent.actors.domain.books import CHART
-from voyagent.storage.ledger import verdict
+from voyagent.actors.domain.tool_calls import verdict
 
 LINES = [
     {"account_id": "1000", "currency": "INR", "debit_amount": "1200.50"},

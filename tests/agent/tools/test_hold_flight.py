@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from voyagent.actors import ids
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
-from voyagent.storage.ledger import verdict
+from voyagent.actors.domain.tool_calls import verdict
 
 SEARCH = {"origin": "BOM", "destination": "DXB", "outbound_date": "2026-12-05"}
 

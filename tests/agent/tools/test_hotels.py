@@ -16,8 +16,8 @@ from voyagent.actors.agent.tools.tool import Order, Placed
 from voyagent.actors.counters import AgencySuppliers
 from voyagent.actors.domain.audit import canonical
 from voyagent.actors.domain.money import Money
+from voyagent.actors.domain.tool_calls import verdict
 from voyagent.actors.suppliers.protocols import SupplierError
-from voyagent.storage.ledger import verdict
 from voyagent.storage.offer_cache import OfferCache
 
 SEARCH = {"country": "AE", "city": "Dubai", "check_in": "2026-12-05", "check_out": "2026-12-07", "guests": 2}

@@ -11,8 +11,8 @@ import pytest
 
 from voyagent.actors.counters import AgencySuppliers
 from voyagent.actors.domain.money import Money
+from voyagent.actors.domain.tool_calls import verdict
 from voyagent.actors.domain.transcript import OUTPUT_LIMIT
-from voyagent.storage.ledger import verdict
 
 SEARCH = {"origin": "BOM", "destination": "DXB", "outbound_date": "2026-12-05"}
 

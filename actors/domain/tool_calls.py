@@ -1,0 +1,231 @@
+"""What is told of a tool call and what the audit keeps of it: its events, its words for the model, its audit events.
+
+Every function here is handed the call as the table has it; ``Context`` says whose it is and when this happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from .audit import Author, Entry, Status
+from .events import Event
+from .masking import masked
+from .turns import Ask, Call
+
+Output = Mapping[str, Any]
+
+NOT_PERMITTED: Output = {
+    "error": "permission_denied",
+    "detail": "The person who asked for this may not act any more.",
+}
+
+# fmt: off
+REFUSING_KEYS = frozenset(
+    {
+        "held", "booked", "issued", "cancelled", "saved", "opened", "updated", "checked",
+        "read", "posted", "reversed", "drafted", "created", "recorded", "voided", "paid",
+        "fetched", "reconciled",
+    }
+)
+# fmt: on
+"""``{<verb>: false, reason}`` is how a tool refuses (business 10)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The session an act belongs to, and its moment. ``new_id`` makes the ids of audit events."""
+
+    tenant_id: str
+    session_id: str | None
+    now: datetime
+    new_id: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """Why the calls of a turn that is over for good are closed, and by whom; ``error`` is for the model."""
+
+    error: str
+    reason: str
+    by: Author | None
+
+
+def verdict(output: Output) -> str:
+    """The state an output leaves a call in: a refusal or an error is ``failed``, an unclear outcome ``unknown``."""
+    error = output.get("error")
+    if isinstance(error, str):
+        return "unknown" if error.startswith("outcome_unknown") else "failed"
+    said_no = any(value is False for name, value in output.items() if name in REFUSING_KEYS) and "reason" in output
+    return "failed" if said_no or "error_code" in output else "succeeded"
+
+
+def failure(output: Output) -> str | None:
+    """Why a call did not succeed, as the table keeps it."""
+    why = output.get("error") or output.get("reason") or output.get("error_code")
+    return str(why) if why and verdict(output) != "succeeded" else None
+
+
+def denial(call: Call) -> Output | None:
+    """What the model reads of a call a human refused, nobody decided in time, or was taken back."""
+    if call.state != "failed":
+        return None
+    if call.error == "expired":
+        return {"error": f"approval_expired: nobody decided '{call.tool}' in time"}
+    if call.error == "rejected":
+        return {"error": f"Approval denied for tool '{call.tool}'.", "reason": call.reason}
+    return {"error": f"{call.error or 'withdrawn'}: the call will not run"}
+
+
+def result_events(call: Call, output: Output) -> Sequence[Event]:
+    """The events of a result: the verdict first if a human was asked, then what came of it."""
+    about: dict[str, Any] = {"turn_id": call.turn_id, "tool_name": call.tool, "tool_call_id": call.call_id}
+    events = []
+    if call.approval_id is not None and call.state != "failed":
+        events.append(Event(kind="approval_granted", approval_id=call.approval_id, **about))
+    elif call.approval_id is not None:
+        why = call.error if call.error in ("rejected", "expired") else "withdrawn"
+        denied = Event(
+            kind="approval_denied", approval_id=call.approval_id, error_message=why, text=call.reason, **about
+        )
+        events.append(denied)
+    return [*events, Event(kind="tool_result", tool_output=dict(output), **about)]
+
+
+def audit_of_result(call: Call, output: Output, at: Context, *, starts: bool) -> Sequence[Entry]:
+    """The audit of a call with an effect; readings, and calls that were never valid, leave none.
+
+    ``starts``: effect and outcome are one transaction, so that the intent is written beside its end.
+    """
+    if call.effect == "read":
+        return []
+    if call.state == "failed":
+        return [audit_event(call, "rejected", output, at, call.error)]
+    if output.get("error") == NOT_PERMITTED["error"]:
+        return [audit_event(call, "rejected", output, at, "permission_denied")]
+    if call.driver is None and not starts:
+        return []
+    end = audit_of_outcome(call, output, at)
+    return [audit_event(call, "started", {}, at), end] if starts else [end]
+
+
+def audit_of_outcome(call: Call, output: Output, at: Context) -> Entry:
+    """The audit event of what came of a call."""
+    succeeded = verdict(output) == "succeeded"
+    return audit_event(call, "succeeded" if succeeded else "failed", output, at, failure(output))
+
+
+def audit_event(call: Call, status: Status, output: Output, at: Context, error: str | None = None) -> Entry:
+    """An audit event of a tool's call."""
+    named = {name: value for name, value in output.items() if name.endswith("_id") and isinstance(value, str)}
+    denied = call.state == "failed"
+    return Entry(
+        id=at.new_id(),
+        tenant_id=at.tenant_id,
+        created_at=at.now,
+        kind=call.tool,
+        status=status,
+        actor_kind="agent",
+        actor_id=call.user_id,
+        driver=call.driver,
+        inputs=masked(call.input),
+        outputs=masked(output),
+        entity_refs={"tool_call_id": call.id, "turn_id": call.turn_id, "session_id": at.session_id, **named},
+        error=error,
+        approval_required=call.approval_id is not None,
+        approved_by=None if denied else call.decided_by,
+        approved_at=None if denied else call.decided_at,
+        completed_at=None if status == "started" else at.now,
+    )
+
+
+def audit_of_request(ask: Ask, at: Context) -> Entry:
+    """``approval.requested``: the agent asks a human."""
+    return Entry(
+        id=at.new_id(),
+        tenant_id=at.tenant_id,
+        created_at=at.now,
+        kind="approval.requested",
+        status="succeeded",
+        actor_kind="agent",
+        actor_id=ask.call.user_id,
+        inputs={
+            "approval_id": ask.id,
+            "session_id": at.session_id,
+            "tool_name": ask.call.tool,
+            "expires_at": ask.expires_at.isoformat(),
+        },
+        entity_refs={"approval_id": ask.id, "tool_call_id": ask.call.id},
+        approval_required=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What is told and kept of a call its turn leaves behind; ``output`` is for the transcript."""
+
+    output: Output
+    events: Sequence[Event] = ()
+    entries: Sequence[Entry] = ()
+
+
+def close(call: Call, closing: Closing, at: Context) -> Closed:
+    """One call nothing was told of: lost under way, refused or expired unread, granted or not even decided."""
+    output = _last_word(call, closing.error)
+    if call.state == "executing":
+        lost = audit_event(call, "failed", output, at, "outcome_unknown")
+        return Closed(output, result_events(call, output), (lost,))
+    if call.approval_id is None:
+        return Closed(output)
+    entries = [audit_event(call, "rejected", output, at, call.error or "withdrawn")]
+    if call.undecided:
+        entries.insert(0, _audit_of_withdrawal(call, closing, at))
+    return Closed(output, (_denied(call, closing.reason),), entries)
+
+
+def _last_word(call: Call, error: str) -> Output:
+    """What the model reads of the call, should the conversation go on."""
+    if call.state == "executing":
+        return {"error": f"outcome_unknown: {call.tool} was under way when its turn ended; look it up by hand"}
+    return denial(call) or {"error": error}
+
+
+def _denied(call: Call, why: str) -> Event:
+    taken_back = call.error not in ("rejected", "expired")
+    return Event(
+        kind="approval_denied",
+        turn_id=call.turn_id,
+        tool_name=call.tool,
+        tool_call_id=call.call_id,
+        approval_id=call.approval_id,
+        error_message="withdrawn" if taken_back else call.error,
+        text=why if taken_back else call.reason,
+    )
+
+
+def _audit_of_withdrawal(call: Call, closing: Closing, at: Context) -> Entry:
+    about = {
+        "approval_id": call.approval_id,
+        "session_id": at.session_id,
+        "tool_name": call.tool,
+        "reason": closing.reason,
+    }
+    refs = {"approval_id": call.approval_id, "tool_call_id": call.id}
+    return audit_of_act("approval.rejected", closing.by, about, refs, at)
+
+
+def audit_of_act(kind: str, by: Author | None, about: Mapping[str, Any], refs: Mapping[str, Any], at: Context) -> Entry:
+    """The audit event of what a person did to a turn, or of what its limits did."""
+    return Entry(
+        id=at.new_id(),
+        tenant_id=at.tenant_id,
+        created_at=at.now,
+        kind=kind,
+        status="succeeded",
+        actor_kind="human" if by else "system",
+        actor_id=by.user_id if by else None,
+        inputs={**(by.origin.inputs() if by else {}), **about},
+        entity_refs=refs,
+    )
