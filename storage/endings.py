@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..actors import ids
-from ..actors.domain import tool_calls
+from ..actors.domain import tool_calls as rules
 from ..actors.domain.events import Event
 from ..actors.domain.transcript import tool_result
 from ..actors.domain.turns import Call, TurnState
@@ -89,7 +89,7 @@ class End(Step[str]):
     events: tuple[Event, ...]
     partial: str | None = None
     partial_id: str | None = None
-    close: tool_calls.Closing | None = None
+    close: rules.Closing | None = None
     spare: bool = False
     spent: Spent | None = None
 
@@ -98,7 +98,7 @@ class End(Step[str]):
         if turn is None or turn["state"] != "running":
             return Written("None" if turn is None else str(turn["state"]), ())
         await self._keep_words(db, turn)
-        ending, closed = self.ending, list[tool_calls.Closed]()
+        ending, closed = self.ending, list[rules.Closed]()
         calls = [] if self.close is None else await ledger.calls_of(db, self.tenant_id, self.turn_id)
         untold = [call for call in calls if not call.told]
         if self.spare and untold:
@@ -114,7 +114,7 @@ class End(Step[str]):
         entries = [entry for each in closed for entry in each.entries]
         if ending.state == "cancelled":
             by = None if self.close is None else self.close.by
-            entries.append(tool_calls.audit_of_act("turn.cancelled", by, {"turn_id": self.turn_id}, {}, self.at))
+            entries.append(rules.audit_of_act("turn.cancelled", by, {"turn_id": self.turn_id}, {}, self.at))
         return await self.write(db, str(ending.state), [*events, *self.events], entries)
 
     async def _keep_words(self, db: Connection, turn: Mapping[str, Any]) -> None:
@@ -136,8 +136,8 @@ class End(Step[str]):
             left = {}
         await db.execute(KEPT, self.tenant_id, self.turn_id, {KEPT_THROUGH: self.after}, left)
 
-    async def _close(self, db: Connection, call: Call, closing: tool_calls.Closing) -> tool_calls.Closed:
-        closed = tool_calls.close(call, closing, self.at)
+    async def _close(self, db: Connection, call: Call, closing: rules.Closing) -> rules.Closed:
+        closed = rules.close(call, closing, self.at)
         block = tool_result(call.call_id, call.tool, closed.output)
         await add_message(db, self, ids.uuid7(), self.turn_id, Line("tool", [block]))
         if call.state == "executing":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..actors import ids
 from ..actors.domain import audit as audits
-from ..actors.domain import tool_calls
+from ..actors.domain import tool_calls as rules
 from ..actors.domain.transcript import tool_result
 from ..actors.domain.turns import GRANT_LIFE, Ask, Call
 from . import audit
@@ -159,16 +159,16 @@ async def conclude(
         FINISH,
         step.tenant_id,
         call.id,
-        tool_calls.verdict(output),
+        rules.verdict(output),
         dict(output),
-        tool_calls.failure(output),
+        rules.failure(output),
         call.driver,
         step.now,
     )
     block = tool_result(call.call_id, call.tool, output)
     await add_message(db, step, step.message_id, call.turn_id, Line("tool", [block], tool_call_id=call.id))
-    events = tool_calls.result_events(call, output)
-    return await step.write(db, output, events, tool_calls.audit_of_result(call, output, step.at, starts=starts))
+    events = rules.result_events(call, output)
+    return await step.write(db, output, events, rules.audit_of_result(call, output, step.at, starts=starts))
 
 
 LOCK_CALL = """
@@ -253,7 +253,7 @@ class Begin(Step[Begun]):
         if refused is not None:
             return Written(Begun(refused), ())
         await db.execute(EXECUTING, self.tenant_id, self.call.id, self.driver, self.now)
-        return await self.write(db, Begun(), (), [tool_calls.audit_event(self.call, "started", {}, self.at)])
+        return await self.write(db, Begun(), (), [rules.audit_event(self.call, "started", {}, self.at)])
 
 
 IS_EXECUTING = "SELECT state = 'executing' FROM tool_calls WHERE tenant_id = $1 AND id = $2"
@@ -326,10 +326,10 @@ class Settle(Command[Mapping[str, Any] | None]):
         if await db.fetchval(LOCK_LOST, self.tenant_id, self.call.id) not in ("unknown", "executing"):
             return None
         output = await self.record.run(db)
-        state = tool_calls.verdict(output)
+        state = rules.verdict(output)
         if state == "unknown":  # entered, and yet no output that was agreed on: nothing new to be told
             return None
-        await db.execute(SETTLE, self.tenant_id, self.call.id, state, output, tool_calls.failure(output), self.now)
-        at = tool_calls.Context(self.tenant_id or "", self.session_id, self.now, ids.uuid7)
-        await audit.append(db, [tool_calls.audit_of_outcome(self.call, output, at)])
+        await db.execute(SETTLE, self.tenant_id, self.call.id, state, output, rules.failure(output), self.now)
+        at = rules.Context(self.tenant_id or "", self.session_id, self.now, ids.uuid7)
+        await audit.append(db, [rules.audit_of_outcome(self.call, output, at)])
         return output

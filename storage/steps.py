@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Self, TypeVar
 
 from ..actors import ids
 from ..actors.domain import audit as audits
-from ..actors.domain import tool_calls
+from ..actors.domain import tool_calls as rules
 from ..actors.domain.events import Event
 from . import audit
 from .operations import Command
@@ -63,10 +63,10 @@ class Step(Command[Written[R]]):
         return replace(self, after=after, now=now)
 
     @property
-    def at(self) -> tool_calls.Context:
+    def at(self) -> rules.Context:
         """The session and the moment, for what is told of its tool calls."""
         assert self.tenant_id is not None
-        return tool_calls.Context(self.tenant_id, self.session_id, self.now, ids.uuid7)
+        return rules.Context(self.tenant_id, self.session_id, self.now, ids.uuid7)
 
     @property
     def fence(self) -> int | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..actors.domain import tool_calls
+from ..actors.domain import tool_calls as rules
 from ..actors.domain.events import Event
 from ..actors.domain.transcript import OUTPUT_LIMIT
 from ..actors.domain.turns import Ask, Call, LoopState, Message
@@ -258,7 +258,7 @@ class Answer(Step[int]):
             await settle(db, self.tenant_id, self.spent)
         if self.ending is not None:
             await end_turn(db, self, self.turn_id, self.ending)
-        entries = [tool_calls.audit_of_request(ask, self.at) for ask in self.asks]
+        entries = [rules.audit_of_request(ask, self.at) for ask in self.asks]
         return await self.write(db, place, self.events, entries)
 
 
