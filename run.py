@@ -15,18 +15,22 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from voyagent.actors import doctor, garbage, log
-from voyagent.actors.agent.rehearsal import KEY, Rehearsal
-from voyagent.actors.config import ConfigurationError, Settings, variable
-from voyagent.actors.config_doubts import doubts
+from voyagent.actors import doctor
+from voyagent.actors.agent.rehearsed.server import KEY, Rehearsal
 from voyagent.actors.domain.errors import Refusal
+from voyagent.actors.foundation import gc_policy, log
+from voyagent.actors.foundation.config import ConfigurationError, Settings, variable
+from voyagent.actors.foundation.config_doubts import doubts
 from voyagent.actors.seed import seed
 from voyagent.http import openapi
 from voyagent.http.routes import ROUTES
 from voyagent.http.service import Service, until_ended
-from voyagent.storage import agencies, audit, fitness, migrate
-from voyagent.storage.embedded import EmbeddedError, EmbeddedServers, InUse
-from voyagent.storage.engine import Engine
+from voyagent.storage import audit
+from voyagent.storage.accounts import agencies
+from voyagent.storage.embedded.servers import EmbeddedError, EmbeddedServers, InUse
+from voyagent.storage.engine import fitness
+from voyagent.storage.engine.pool import Engine
+from voyagent.storage.migrations import migrate
 
 FAILED, MISCONFIGURED = 1, 2
 NOBODY_ELSE, NOBODY_ELSE_BUT_PASSING = 0o077, 0o066
@@ -52,7 +56,7 @@ async def serve(settings: Settings) -> int:
         await migrated(settings)
         doubted(settings)
         service = await parts.enter_async_context(listening(settings))
-        garbage.settle()
+        gc_policy.freeze()
         started(service)
         on_purpose = await until_ended(service, asked)
         _log.info("service_stopping", on_purpose=on_purpose, drain_seconds=settings.drain_seconds)

@@ -16,15 +16,15 @@ from pathlib import Path
 
 import aiohttp
 
-from ..storage import fitness
-from ..storage.migrate import MissingRole, NotAdmitted, Unreachable
-from ..storage.reach import TooOld
-from ..storage.redis_probe import RedisProbe
-from . import supplier
+from ..storage.engine import fitness
+from ..storage.engine.reach import TooOld
+from ..storage.engine.redis_probe import RedisProbe
+from ..storage.migrations.migrate import MissingRole, NotAdmitted, Unreachable
 from .accounts.emails import Envelope, Smtp, Undelivered, wire_sender
-from .clock import Clock
-from .config import Settings, unknown_variables, variable
-from .config_doubts import doubts
+from .foundation.clock import Clock
+from .foundation.config import Settings, unknown_variables, variable
+from .foundation.config_doubts import doubts
+from .suppliers import supplier
 
 PATIENCE = 10.0
 VERSION = "2023-06-01"

@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from ..storage import approvals, ledger, pruning, turns, usage
-from . import garbage, log, metrics, session, tenant
-from .clock import Clock
-from .metrics import ActorMeter
-from .periodic import Items, PeriodicTasks
-from .runtime import Actor, Asks, MailboxFull, Message
-from .turn import TurnActor
-from .upkeep import Upkeep
+from ..storage.conversation import approvals, pruning, tool_calls, turns, usage
+from . import tenant
+from .accounts.retention import AccountRetention
+from .conversation import session
+from .conversation.turn import TurnActor
+from .foundation import gc_policy, log, metrics
+from .foundation.clock import Clock
+from .foundation.metrics import ActorMeter
+from .runtime.actor import Actor, MailboxFull, Message, Recipient
+from .runtime.periodic import Items, PeriodicTasks
 
 _log = log.get(__name__)
 
@@ -32,7 +34,7 @@ FULL_PAUSE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class CutOff(Message[None]):
+class StorageLost(Message[None]):
     """Event: storage's absence has ended something that was at work; it is due when storage is back."""
 
 
@@ -42,18 +44,18 @@ class HousekeepingActor(Actor):
     def __init__(
         self,
         *,
-        store: Asks,
-        root: Asks,
+        store: Recipient,
+        root: Recipient,
         clock: Clock,
-        leading: Callable[[], bool],
-        upkeep: Upkeep | None = None,
+        is_leader: Callable[[], bool],
+        upkeep: AccountRetention | None = None,
         tasks: PeriodicTasks | None = None,
     ) -> None:
         super().__init__()
         self.store = store
         self.root = root
         self.clock = clock
-        self.leading = leading
+        self.is_leader = is_leader
         self.upkeep = upkeep
         self.settled = False
         tasks = tasks or PeriodicTasks(clock)
@@ -68,20 +70,20 @@ class HousekeepingActor(Actor):
 
     async def receive(self, message: Any) -> Any:
         match message:
-            case CutOff():
+            case StorageLost():
                 return self.rounds.call(RETRY_SECONDS)
             case _:
                 assert_never(message)
 
     async def _round(self) -> float | None:
         try:
-            if not self.leading():
+            if not self.is_leader():
                 return RETRY_SECONDS
             await self._look()
             return None
         finally:
             if not ActorMeter.of(TurnActor.__name__).mailboxes:
-                garbage.sweep()
+                gc_policy.collect_if_idle()
 
     async def _look(self) -> None:
         await self.store.ask(usage.SettleAbandoned(tenant_id=None, at_start=not self.settled))
@@ -89,7 +91,7 @@ class HousekeepingActor(Actor):
         due = await self.store.ask(turns.Unfinished(tenant_id=None, now=self.clock.now()))
         metrics.APPROVALS_PENDING.set(await self.store.ask(approvals.Pending(tenant_id=None)))
         await self._tell(session.Wake(tenant_id=tenant_id, session_id=session_id) for tenant_id, session_id in due)
-        lost = await self.store.ask(ledger.WithLost(tenant_id=None, now=self.clock.now()))
+        lost = await self.store.ask(tool_calls.WithLost(tenant_id=None, now=self.clock.now()))
         await self._tell(tenant.SettleWrites(tenant_id=tenant_id) for tenant_id in lost)
 
     async def _tell(self, messages: Iterable[Message[None]]) -> None:
@@ -110,7 +112,7 @@ class HousekeepingActor(Actor):
 
         A piece that fails is its own affair: the others are removed all the same, and the failure is raised at the end.
         """
-        if not self.leading():
+        if not self.is_leader():
             return RETRY_SECONDS
         items = Items("pruning")
         with items.one(piece="keys"):

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, Literal, NamedTuple
 
-from . import metrics
 from .domain.errors import Unavailable
+from .foundation import metrics
 
 WAITING: Final = 1_000
 """Operations that may wait for a connection, of one agency half as many; more are refused as ``overloaded``."""

@@ -8,16 +8,16 @@ from datetime import timedelta
 from typing import Any, assert_never
 
 from ..storage import outbox
-from ..storage.sealing import NotOpened
-from . import log, metrics
+from ..storage.engine.sealing import NotOpened
 from .accounts.emails import Transport, Undelivered, envelope, transport
-from .accounts.letters import RESET_REQUEST, Letters
-from .accounts.resets import Resets
-from .clock import Clock
-from .config import Settings
+from .accounts.outgoing import RESET_REQUEST, OutgoingEmails
+from .accounts.reset_requests import ResetRequests
 from .domain.errors import Refusal, Unavailable
-from .periodic import PeriodicTasks
-from .runtime import Actor, Asks, Message
+from .foundation import log, metrics
+from .foundation.clock import Clock
+from .foundation.config import Settings
+from .runtime.actor import Actor, Message, Recipient
+from .runtime.periodic import PeriodicTasks
 
 BATCH = 10
 """E-mails handed over side by side."""
@@ -45,11 +45,11 @@ NOT_OPENED = "not_opened"
 """The cause of a delay that the key ring ends, not the mail server."""
 
 _log = log.get("mail")
-_defects = log.Quiet()
+_defects = log.LogThrottle()
 
 
 @dataclass(frozen=True, slots=True)
-class Look(Message[None]):
+class Poll(Message[None]):
     """There may be something in the outbox."""
 
 
@@ -58,7 +58,7 @@ class MailActor(Actor):
 
     def __init__(
         self,
-        storage: Asks,
+        storage: Recipient,
         settings: Settings,
         clock: Clock,
         way: Transport | None = None,
@@ -69,8 +69,8 @@ class MailActor(Actor):
         self._settings = settings
         self._clock = clock
         self._way = way or transport(settings)
-        self._letters = Letters(settings)
-        self._resets = Resets(storage, self._letters, clock, ttl=settings.auth_password_reset_ttl_seconds)
+        self._letters = OutgoingEmails(settings)
+        self._resets = ResetRequests(storage, self._letters, clock, ttl=settings.auth_password_reset_ttl_seconds)
         self._emptying = (tasks or PeriodicTasks(clock)).task(
             "mail", self._empty_outbox, every=POLL_SECONDS, retry=POLL_SECONDS, grace=GRACE_SECONDS
         )
@@ -79,9 +79,9 @@ class MailActor(Actor):
         self.spawn(self._emptying.run(), name="work")
 
     async def receive(self, message: Any) -> Any:
-        known: Look = message
+        known: Poll = message
         match known:
-            case Look():
+            case Poll():
                 return self._emptying.call()
             case _:
                 assert_never(known)

@@ -7,14 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import session, supplier, tenant
-from .clock import Clock
+from . import tenant
+from .conversation import session
+from .conversation.context import SessionServices
 from .domain.errors import Unavailable
-from .runtime import Asks, Message
-from .supervisor import Address, Child, Restart, Supervisor
-from .world import World
+from .foundation.clock import Clock
+from .runtime.actor import Message, Recipient
+from .runtime.supervisor import Child, NamedRef, Restart, Supervisor
+from .suppliers import supplier
 
-Plan = Callable[[Callable[[str], Address], Asks], tuple[list[Child], World]]
+Plan = Callable[[Callable[[str], NamedRef], Recipient], tuple[list[Child], SessionServices]]
 """Given addresses by name, and the root itself: the singletons in their order, and what sessions share."""
 
 
@@ -33,7 +35,7 @@ class RootActor(Supervisor):
 
     def __init__(self, *, plan: Plan, clock: Clock) -> None:
         super().__init__(clock=clock)
-        self.singletons, self.world = plan(self.address, self.ref)
+        self.singletons, self.services = plan(self.address, self.ref)
         self.agencies: set[str] = set()
 
     async def child_ended(self, name: str, failure: BaseException | None) -> None:  # noqa: ARG002
@@ -51,12 +53,12 @@ class RootActor(Supervisor):
             case session.Pruned():
                 return self._if_awake(message)
             case session.ToSession() | tenant.ToTenant() | supplier.ToSupplier():
-                if not self.world.leading():
+                if not self.services.is_leader():
                     raise Unavailable("not_ready")
                 self.agencies.add(message.tenant_id)
                 return self.route(self._tenant(message.tenant_id), message)
             case StopAgencies():
-                return self.later(self._stop_agencies())
+                return self.reply_later(self._stop_agencies())
             case Tree():
                 return self.tree("root")
             case _:
@@ -70,7 +72,7 @@ class RootActor(Supervisor):
     def _tenant(self, tenant_id: str) -> Child:
         return Child(
             name=tenant_id,
-            factory=lambda: tenant.TenantActor.start(tenant_id=tenant_id, world=self.world),
+            factory=lambda: tenant.TenantActor.start(tenant_id=tenant_id, services=self.services),
             restart=Restart.TRANSIENT,
             shutdown=12.0,
         )

@@ -5,15 +5,15 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-from ..storage.accounts import AddMember
-from . import ids
+from ..storage.accounts.users import AddMember
 from .accounts.actor import AccountsActor, SignUp
 from .accounts.passwords import Passwords
-from .clock import Clock
-from .config import Settings
+from .database import StorageActor
+from .domain import ids
 from .domain.audit import Origin
 from .domain.identity import Role
-from .storage import StorageActor
+from .foundation.clock import Clock
+from .foundation.config import Settings
 
 AGENCY = "Demo Travels"
 DOMAIN = "demo.example"

@@ -8,26 +8,29 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from ..storage.offer_cache import OfferCache
-from ..storage.redis_probe import RedisProbe
-from . import config, guard, log, mail, metrics, root, supplier
+from ..storage.engine.redis_probe import RedisProbe
+from ..storage.travel.offer_cache import OfferCache
+from . import mail, root
 from .accounts.actor import AccountsActor
-from .agent.late import LateModel
-from .agent.loop import Ports, Recorder, Task
+from .accounts.retention import AccountRetention
+from .agent.llm.lazy import LazyModel
+from .agent.run import PassLog, Ports, Task
 from .agent.tools.tool import ToolContext
-from .clock import Clock
-from .config import Settings
-from .counters import AgencySuppliers
+from .conversation.context import AgencyQuota, SessionServices
+from .conversation.turn import TurnActor
+from .database import IsLeader, StorageActor
 from .domain.throttles import Throttles
-from .housekeeping import CutOff, HousekeepingActor
-from .metrics import ActorMeter
-from .periodic import PeriodicTasks
-from .runtime import Asks, MailboxFull, Message, Ref
-from .storage import Held, StorageActor
-from .supervisor import Address, Child
-from .turn import TurnActor
-from .upkeep import Upkeep
-from .world import Agency, World
+from .foundation import config, log, metrics
+from .foundation.clock import Clock
+from .foundation.config import Settings
+from .foundation.metrics import ActorMeter
+from .housekeeping import HousekeepingActor, StorageLost
+from .runtime.actor import MailboxFull, Message, Recipient, Ref
+from .runtime.periodic import PeriodicTasks
+from .runtime.supervisor import Child, NamedRef
+from .suppliers import supplier
+from .suppliers.clients import AgencySuppliers
+from .throttling import throttle
 
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
@@ -43,8 +46,8 @@ class System:
     """Everything behind the HTTP layer."""
 
     _cut_off: Callable[[], None]
-    storage: Address
-    accounts: Address
+    storage: NamedRef
+    accounts: NamedRef
     root: Ref
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
@@ -55,11 +58,11 @@ class System:
         self.tasks = PeriodicTasks(self.clock)
         metrics.API_BUILD_INFO.labels(version=settings.version, commit=settings.git_sha).set(1)
         self.stopping = False
-        self.leading = settings.db_url is None
+        self.is_leader = settings.db_url is None
         """Whether this process is the one that serves the database; without a database there is nothing to lead."""
 
         self.redis = None if settings.redis_url is None else RedisProbe(settings.redis_url)
-        self._model = LateModel(settings.anthropic_api_key, settings.anthropic_base_url, self.clock)
+        self._model = LazyModel(settings.anthropic_api_key, settings.anthropic_base_url, self.clock)
         self._offers = OfferCache.open(settings.redis_url, self.clock)
 
     async def start(self) -> None:
@@ -70,7 +73,7 @@ class System:
         if self.settings.db_url is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOCK_SECONDS):
-                    while not await self.storage.ask(Held()):  # noqa: ASYNC110 - the lock is told of to who asks
+                    while not await self.storage.ask(IsLeader()):  # noqa: ASYNC110 - the lock is told of to who asks
                         await asyncio.sleep(LOOK_SECONDS / 5)
 
     async def drain(self, seconds: float) -> None:
@@ -109,81 +112,85 @@ class System:
     ) -> None:
         await self.stop()
 
-    def _plan(self, address: Callable[[str], Address], to: Asks) -> tuple[list[Child], World]:
+    def _plan(self, address: Callable[[str], NamedRef], to: Recipient) -> tuple[list[Child], SessionServices]:
         self.storage, self.accounts, post = address("storage"), address("accounts"), address("mail")
         gate = None if self.settings.guard == "off" else address("guard")
-        self._cut_off = lambda: _hint(address("housekeeping"), CutOff())
+        self._cut_off = lambda: _hint(address("housekeeping"), StorageLost())
         settings, clock, tasks = self.settings, self.clock, self.tasks
-        counts = Throttles(guard.rules(settings))
+        counts = Throttles(throttle.rules(settings))
         singletons = [
             Child("storage", lambda: self._storage(to), shutdown=8.0, escalate=True),
             Child("mail", lambda: mail.MailActor.start(self.storage, settings, clock, tasks=tasks), escalate=True),
-            Child("guard", lambda: guard.GuardActor.start(self.storage, settings, clock, counts, tasks), escalate=True),
+            Child(
+                "guard",
+                lambda: throttle.ThrottleActor.start(self.storage, settings, clock, counts, tasks),
+                escalate=True,
+            ),
             Child(
                 "accounts",
                 lambda: AccountsActor.start(
-                    self.storage, settings, clock, lambda: _hint(post, mail.Look()), gate, tasks
+                    self.storage, settings, clock, lambda: _hint(post, mail.Poll()), gate, tasks
                 ),
                 escalate=True,
             ),
             Child("housekeeping", lambda: self._housekeeping(to), escalate=True),
         ]
-        world = World(
+        services = SessionServices(
             store=self.storage,
             clock=clock,
             settings=settings,
             ports=lambda recorder, agency: self._ports(to, recorder, agency),
             tools=lambda task: self._context(to, task),
             stopping=lambda: self.stopping,
-            leading=lambda: self.leading,
-            cut_off=self._cut_off,
+            is_leader=lambda: self.is_leader,
+            on_storage_lost=self._cut_off,
         )
-        return singletons, world
+        return singletons, services
 
-    def _storage(self, to: Asks) -> Ref:
+    def _storage(self, to: Recipient) -> Ref:
         return StorageActor.start(
             self.settings.db_url,
             lock_lost=lambda: self._yield(to),
             lock_taken=self._lead,
-            lock_had=self.leading,
+            lock_had=self.is_leader,
             sealing_keys=self.settings.sealing_keys,
             tasks=self.tasks,
         )
 
-    def _housekeeping(self, to: Asks) -> Ref:
+    def _housekeeping(self, to: Recipient) -> Ref:
         clock = self.clock
-        upkeep = Upkeep(store=self.storage, accounts=self.accounts, clock=clock, settings=self.settings)
+        upkeep = AccountRetention(store=self.storage, accounts=self.accounts, clock=clock, settings=self.settings)
         return HousekeepingActor.start(
             store=self.storage,
             root=to,
             clock=clock,
-            leading=lambda: self.leading,
+            is_leader=lambda: self.is_leader,
             upkeep=upkeep,
             tasks=self.tasks,
         )
 
     def _lead(self) -> None:
         """Ours to serve, for the first time or anew: what was cut off is due."""
-        self.leading = True
+        self.is_leader = True
         self._cut_off()
 
-    async def _yield(self, to: Asks) -> None:
+    async def _yield(self, to: Recipient) -> None:
         """Another process may serve the database from now on: nothing of ours may go on writing."""
-        self.leading = False
+        self.is_leader = False
         await to.ask(root.StopAgencies(), within=STOP_SECONDS)
 
-    def _ports(self, to: Asks, recorder: Recorder, agency: Agency) -> Ports:
+    def _ports(self, to: Recipient, recorder: PassLog, agency: AgencyQuota) -> Ports:
         return Ports(
             model=self._model,
             recorder=recorder,
             store=self.storage,
-            allowance=agency,
+            budget=agency,
             clock=self.clock,
             prices=self.settings.model_prices,
             context=lambda task: self._context(to, task),
         )
 
-    def _context(self, to: Asks, task: Task) -> ToolContext:
+    def _context(self, to: Recipient, task: Task) -> ToolContext:
         return ToolContext(
             tenant_id=task.tenant_id,
             session_id=task.session_id,
@@ -197,7 +204,7 @@ class System:
         )
 
 
-def _hint(to: Address, message: Message[None]) -> None:
+def _hint(to: NamedRef, message: Message[None]) -> None:
     """Tell what a periodic task would find by itself; whoever has too much mail to hear of it is no reason to fail."""
     with suppress(MailboxFull):
         to.tell(message)

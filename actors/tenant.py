@@ -11,22 +11,24 @@ from datetime import timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
-from ..storage import approvals, settings, usage
-from ..storage.idempotency import Encode, Key, Stored
-from . import session, supplier
+from ..storage.accounts import settings
+from ..storage.conversation import approvals, usage
+from ..storage.engine.idempotency import Encode, IdempotencyKey, Stored
 from .agent import settling
-from .agent.loop import Task
+from .agent.run import Task
 from .agent.tools.tool import ToolContext
-from .allowance import Allowance
-from .clock import Timer
+from .conversation import session
+from .conversation.context import SessionServices
 from .domain.approvals import Approval, Decision
 from .domain.audit import Origin
 from .domain.errors import Unavailable
 from .domain.settings import TenantSettings
-from .domain.turns import Call
-from .runtime import Message
-from .supervisor import Child, Restart, Supervisor
-from .world import World
+from .domain.turns import ToolCall
+from .foundation.clock import Timer
+from .quota import Quota
+from .runtime.actor import Message
+from .runtime.supervisor import Child, Restart, Supervisor
+from .suppliers import supplier
 
 R = TypeVar("R")
 
@@ -52,7 +54,7 @@ class Resolve(ToTenant[Approval | Stored]):
 
     who: session.Who
     decision: Decision
-    key: Key | None = None
+    key: IdempotencyKey | None = None
     reply: Encode[Approval] | None = None
 
 
@@ -87,25 +89,25 @@ class SettleWrites(ToTenant[None]):
 class TenantActor(Supervisor):
     """One agency."""
 
-    def __init__(self, *, tenant_id: str, world: World) -> None:
-        super().__init__(clock=world.clock)
+    def __init__(self, *, tenant_id: str, services: SessionServices) -> None:
+        super().__init__(clock=services.clock)
         self.tenant_id = tenant_id
-        self.world = world
+        self.services = services
         self.idle_timer: Timer | None = None
         self.awake: OrderedDict[str, None] = OrderedDict()
         self.settling: asyncio.Task[None] | None = None
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
         now = self.clock.now()
-        own = await self.world.store.ask(settings.Load(tenant_id=self.tenant_id, now=now))
-        self.allowance = Allowance(own, self.clock)
-        used = await self.world.store.ask(usage.Read(tenant_id=self.tenant_id, now=now))
-        self.allowance.restore(used.turn_ages, used.tokens)
+        own = await self.services.store.ask(settings.Load(tenant_id=self.tenant_id, now=now))
+        self.quota = Quota(own, self.clock)
+        used = await self.services.store.ask(usage.Read(tenant_id=self.tenant_id, now=now))
+        self.quota.restore(used.turn_ages, used.tokens)
         self._idle_later()
 
-    async def on_end(self, failure: BaseException | None) -> None:
+    async def terminate(self, failure: BaseException | None) -> None:
         if isinstance(failure, Unavailable):
-            self.world.cut_off()
+            self.services.on_storage_lost()
 
     async def receive(self, message: Any) -> Any:
         match message:
@@ -115,16 +117,16 @@ class TenantActor(Supervisor):
                 self._note_awake(message.session_id)
                 return self.route(self._session(message.session_id), message)
             case supplier.ToSupplier():
-                child = supplier.child(self.tenant_id, message.supplier, self.world.store, self.clock)
+                child = supplier.child(self.tenant_id, message.supplier, self.services.store, self.clock)
                 return self.route(child, message)
             case Resolve():
-                return self.later(self._resolve(message))
+                return self.reply_later(self._resolve(message))
             case Change():
-                return self.later(self._change(message))
+                return self.reply_later(self._change(message))
             case SettleWrites():
                 return self._settle_writes()
             case ReadBudget():
-                own = self.allowance
+                own = self.quota
                 return Budget(own.settings.daily_token_budget, own.settled, own.reserved)
             case _:
                 return await super().receive(message)
@@ -154,11 +156,11 @@ class TenantActor(Supervisor):
     def _settle_writes(self) -> None:
         if self.settling is None or self.settling.done():
             self.settling = self.spawn(
-                settling.settle_writes(self.tenant_id, self.world.store, self.clock, self._tools), name="settling"
+                settling.settle_writes(self.tenant_id, self.services.store, self.clock, self._tools), name="settling"
             )
 
-    def _tools(self, call: Call, session_id: str | None) -> ToolContext:
-        own = self.allowance.settings
+    def _tools(self, call: ToolCall, session_id: str | None) -> ToolContext:
+        own = self.quota.settings
         task = Task(
             tenant_id=self.tenant_id,
             session_id=session_id or GONE,
@@ -169,13 +171,13 @@ class TenantActor(Supervisor):
             max_tokens=0,
             approval_ttl=timedelta(0),
         )
-        return self.world.tools(task)
+        return self.services.tools(task)
 
     def _session(self, session_id: str) -> Child:
         return Child(
             name=session_id,
             factory=lambda: session.SessionActor.start(
-                tenant_id=self.tenant_id, session_id=session_id, agency=self.allowance, world=self.world
+                tenant_id=self.tenant_id, session_id=session_id, agency=self.quota, services=self.services
             ),
             restart=Restart.TRANSIENT,
             shutdown=10.0,
@@ -184,7 +186,7 @@ class TenantActor(Supervisor):
     async def _resolve(self, wanted: Resolve) -> Approval | Stored:
         now = self.clock.now()
         get = approvals.Get(tenant_id=self.tenant_id, approval_id=wanted.decision.approval_id, now=now)
-        found = await self.world.store.ask(get)
+        found = await self.services.store.ask(get)
         return await self.ref.ask(
             session.Resolve(
                 tenant_id=self.tenant_id,
@@ -197,7 +199,7 @@ class TenantActor(Supervisor):
         )
 
     async def _change(self, wanted: Change) -> TenantSettings:
-        changed = await self.world.store.ask(
+        changed = await self.services.store.ask(
             settings.Change(
                 tenant_id=self.tenant_id,
                 changes=wanted.changes,
@@ -206,7 +208,7 @@ class TenantActor(Supervisor):
                 now=self.clock.now(),
             )
         )
-        self.allowance.settings = replace(changed)
+        self.quota.settings = replace(changed)
         return changed
 
     def _idle_later(self) -> None:
@@ -217,5 +219,5 @@ class TenantActor(Supervisor):
             return
         self._idle_later()
         settles = self.settling is not None and not self.settling.done()
-        if not self.tree()["children_total"] and not self.allowance.reserved and not settles:
-            self.ask_to_sleep()
+        if not self.tree()["children_total"] and not self.quota.reserved and not settles:
+            self.request_passivation()

@@ -10,14 +10,14 @@ from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong, PayloadEncodingError
 from aiohttp.web_protocol import RequestHandler
 
-from ..actors import log
+from ..actors.foundation import log
 from . import decode
-from .call import Services
 from .docs import Documents
 from .endpoint import Endpoint
 from .errors import code_of, problem
-from .middleware import REQUEST_ID, SECURITY, Frame, request_id
+from .middleware import REQUEST_ID, SECURITY, Middleware, request_id
 from .pages import Pages
+from .request_context import Services
 from .route import Route
 from .routes import ROUTES
 
@@ -33,7 +33,7 @@ _log = log.get(__name__)
 
 def make_app(services: Services, routes: Sequence[Route] = ROUTES) -> web.Application:
     """An application that answers ``routes``, the OpenAPI document of them as JSON and page, and letters' pages."""
-    frame = Frame(services.settings)
+    frame = Middleware(services.settings)
 
     async def end_streams(_app: web.Application) -> None:
         services.streams.stop()

@@ -14,7 +14,7 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import PayloadEncodingError
 from pydantic import BaseModel, ValidationError
 
-from ..actors.domain.errors import TooLarge, TooSlow, Unsupported
+from ..actors.domain.errors import PayloadTooLarge, RequestTimeout, Unsupported
 from .errors import Invalid
 
 LIMIT = 1024 * 1024
@@ -103,16 +103,16 @@ async def read(request: web.Request, limit: int = LIMIT) -> bytes:
     if is_encoded(request):
         raise Unsupported("unsupported_content_encoding")
     if (request.content_length or 0) > limit:
-        raise TooLarge("body_too_large")
+        raise PayloadTooLarge("body_too_large")
     body = bytearray()
     try:
         async with asyncio.timeout(SECONDS):
             while piece := await request.content.readany():
                 body += piece
                 if len(body) > limit:
-                    raise TooLarge("body_too_large")
+                    raise PayloadTooLarge("body_too_large")
     except TimeoutError:
-        raise TooSlow("request_timeout") from None
+        raise RequestTimeout("request_timeout") from None
     except (web.RequestPayloadError, PayloadEncodingError):
         _malformed(0)
     return bytes(body)

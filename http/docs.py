@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
-from .call import Answer, Call
+from .examples import UUID, sample
 from .guards import PUBLIC
 from .middleware import CSP
 from .openapi import document, guard_words
+from .request_context import Answer, RequestContext
 from .route import EVENT_STREAM, JSON, Route
-from .samples import UUID, sample
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1c2330 }
@@ -63,10 +63,10 @@ class Documents:
             Route("GET", "/docs", self.docs, PUBLIC, hidden=True),
         )
 
-    async def openapi(self, _call: Call) -> Answer:
+    async def openapi(self, _call: RequestContext) -> Answer:
         return Answer(self._json)
 
-    async def docs(self, _call: Call) -> Answer:
+    async def docs(self, _call: RequestContext) -> Answer:
         return Answer(self._page, headers={"Content-Type": "text/html; charset=utf-8", CSP: PAGE_CSP})
 
 

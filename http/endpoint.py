@@ -8,26 +8,26 @@ from collections.abc import Mapping
 
 from aiohttp import hdrs, web
 
-from ..actors import log, metrics
 from ..actors.accounts.actor import Denied
 from ..actors.accounts.throttling import Malformed
 from ..actors.domain.errors import (
     Forbidden,
+    PayloadTooLarge,
     Refusal,
-    TooLarge,
     Unauthorized,
     Unavailable,
     Unprocessable,
     Unsupported,
 )
-from ..actors.ids import parse_uuid
-from ..storage.idempotency import Key
+from ..actors.domain.ids import parse_uuid
+from ..actors.foundation import log, metrics
+from ..storage.engine.idempotency import IdempotencyKey
 from . import decode
-from .call import Answer, Call, Services, encoded
 from .errors import JSON_HEADERS, Invalid, status_of
 from .guards import PUBLIC, door
+from .request_context import Answer, RequestContext, Services, encoded
+from .request_info import TRACE
 from .route import Route
-from .trace import TRACE
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 
@@ -46,13 +46,13 @@ class Endpoint:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer ``request``, or raise a refusal."""
         path = {name: decode.storable(value) for name, value in request.match_info.items()}
-        call = Call(request=request, services=self._services, trace=request[TRACE], path=path)
+        call = RequestContext(request=request, services=self._services, trace=request[TRACE], path=path)
         try:
             if self._route.guard is not PUBLIC:
                 await self._route.guard.admit(call)
             try:
                 await self._decode(call)
-            except (Invalid, TooLarge, Unsupported):
+            except (Invalid, PayloadTooLarge, Unsupported):
                 await self._count_malformed(call)
                 raise
             answer = await self._route.handler(call)
@@ -69,7 +69,7 @@ class Endpoint:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
 
-    async def _decode(self, call: Call) -> None:
+    async def _decode(self, call: RequestContext) -> None:
         route = self._route
         if call.request.body_exists:
             call.raw_body = await decode.read(call.request, route.body_limit)
@@ -85,14 +85,14 @@ class Endpoint:
         if route.idempotent:
             call.idempotency = self._key(call)
 
-    def _key(self, call: Call) -> Key | None:
+    def _key(self, call: RequestContext) -> IdempotencyKey | None:
         """The key the caller gave this act, in its scope. Unprocessable ``invalid_idempotency_key``."""
         given = call.request.headers.getall(IDEMPOTENCY_KEY, [])
         if not given:
             return None
         if len(given) > 1 or not _KEY.fullmatch(given[0]):
             raise Unprocessable("invalid_idempotency_key")
-        return Key(
+        return IdempotencyKey(
             tenant_id=call.person.tenant_id,
             user_id=call.person.user_id,
             route=f"{self._route.method} {_filled(self._route.path, call.path)}",
@@ -100,7 +100,7 @@ class Endpoint:
             body_hash=hashlib.sha256(call.raw_body).digest(),
         )
 
-    async def _count_malformed(self, call: Call) -> None:
+    async def _count_malformed(self, call: RequestContext) -> None:
         """Slow whoever sends many of those without being known. Throttled takes the place of what was wrong."""
         if self._route.guard is not PUBLIC or self._route.tag != "auth":
             return
@@ -109,7 +109,7 @@ class Endpoint:
         except Unavailable as overloaded:
             _log.warning("malformed_not_counted", refusal=overloaded.code)
 
-    def _denied(self, call: Call, refusal: Refusal) -> None:
+    def _denied(self, call: RequestContext, refusal: Refusal) -> None:
         """Count a denial, and have it audited where it concerns somebody we know."""
         status = status_of(refusal)
         metrics.AUTH_DENIED_TOTAL.labels(str(status), refusal.code).inc()

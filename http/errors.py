@@ -17,13 +17,13 @@ STATUS: dict[type[Refusal], int] = {
     errors.Unauthorized: 401,
     errors.Forbidden: 403,
     errors.NotFound: 404,
-    errors.TooSlow: 408,
+    errors.RequestTimeout: 408,
     errors.Conflict: 409,
-    errors.TooLarge: 413,
+    errors.PayloadTooLarge: 413,
     errors.Unsupported: 415,
     errors.Unprocessable: 422,
     errors.Throttled: 429,
-    errors.Broken: 500,
+    errors.InternalError: 500,
     errors.Unavailable: 503,
 }
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from hmac import compare_digest
 from typing import ClassVar
 
-from ..actors import log
-from ..actors.accounts.actor import Authenticate, Door, ShowTicket
+from ..actors.accounts.actor import Authenticate, DeniedRequest, ShowTicket
+from ..actors.database import Probe
 from ..actors.domain.errors import Forbidden, NotFound, Unauthorized, Unavailable
 from ..actors.domain.identity import Principal, Role
-from ..actors.ids import parse_uuid
-from ..actors.storage import Probe
-from .call import Call
-from .peers import is_direct_loopback
+from ..actors.domain.ids import parse_uuid
+from ..actors.foundation import log
+from .client_address import is_direct_loopback
+from .request_context import RequestContext
 
 EVERYONE = frozenset(Role)
 WRITERS = EVERYONE - {Role.VIEWER}
@@ -26,7 +26,7 @@ METRICS_TOKEN = "X-Voyagent-Metrics-Token"  # noqa: S105 -- the header's name
 BEARER_WORDS = 2
 """The scheme and the token."""
 
-Identify = Callable[[Call], Awaitable[Principal]]
+Identify = Callable[[RequestContext], Awaitable[Principal]]
 
 
 class Guard:
@@ -40,7 +40,7 @@ class Guard:
         """What it refuses with, for the document."""
         return {}
 
-    async def admit(self, call: Call) -> None:
+    async def admit(self, call: RequestContext) -> None:
         """Return if the caller may go on, with ``call.principal`` set where there is one; else raise a refusal."""
 
 
@@ -53,7 +53,7 @@ class Internal(Guard):
     def refusals(self) -> dict[int, tuple[str, ...]]:
         return {404: ("not found",)}
 
-    async def admit(self, call: Call) -> None:
+    async def admit(self, call: RequestContext) -> None:
         """NotFound ``not found`` for strangers: the route does not betray that it exists."""
         expected = (call.services.settings.metrics_token or "").strip()
         if not expected:
@@ -65,7 +65,7 @@ class Internal(Guard):
             raise NotFound("not found")
 
 
-def bearer(call: Call) -> str | None:
+def bearer(call: RequestContext) -> str | None:
     """What ``Authorization: Bearer`` carries; None if the header is missing or of another form."""
     words = call.request.headers.get("Authorization", "").split(maxsplit=1)
     if len(words) != BEARER_WORDS or words[0].lower() != "bearer" or not words[1].isascii():
@@ -73,7 +73,7 @@ def bearer(call: Call) -> str | None:
     return words[1].rstrip()
 
 
-async def by_bearer(call: Call) -> Principal:
+async def by_bearer(call: RequestContext) -> Principal:
     """Whose ``Authorization: Bearer`` this is. Unauthorized ``unauthorized`` if nobody's."""
     token = bearer(call)
     if token is None:
@@ -81,7 +81,7 @@ async def by_bearer(call: Call) -> Principal:
     return await call.services.accounts.ask(Authenticate(token, door(call)))
 
 
-async def by_ticket(call: Call) -> Principal:
+async def by_ticket(call: RequestContext) -> Principal:
     """Whose ticket stands in the address of this session's stream; without one, whose bearer this is."""
     tickets = call.request.query.getall("ticket", [])
     if not tickets:
@@ -90,13 +90,13 @@ async def by_ticket(call: Call) -> Principal:
     return await call.services.accounts.ask(shown)
 
 
-def door(call: Call) -> Door:
+def door(call: RequestContext) -> DeniedRequest:
     """The place a denial is audited under."""
-    return Door(method=call.request.method, path=call.trace.template, origin=call.origin)
+    return DeniedRequest(method=call.request.method, path=call.trace.template, origin=call.origin)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bearer(Guard):
+class BearerGuard(Guard):
     """Lets known people in, in this order of refusals: nobody we know, a key, an unproven address, the wrong role."""
 
     roles: frozenset[Role] = EVERYONE
@@ -115,7 +115,7 @@ class Bearer(Guard):
         codes = tuple(code for code, possible in forbidden.items() if possible)
         return {401: ("unauthorized",), **({403: codes} if codes else {})}
 
-    async def admit(self, call: Call) -> None:
+    async def admit(self, call: RequestContext) -> None:
         """Unauthorized; Forbidden ``api_key_not_allowed``, ``email_not_verified``, ``forbidden_role``."""
         principal = await self.identify(call)
         call.principal = call.trace.principal = principal
@@ -124,7 +124,7 @@ class Bearer(Guard):
             raise Forbidden("api_key_not_allowed")
         if self.verified and not principal.email_verified and not call.services.settings.auth_skip_email_verification:
             raise Forbidden("email_not_verified")
-        if self.verified and not call.services.leading():
+        if self.verified and not call.services.is_leader():
             raise Unavailable("not_ready" if await call.services.storage.ask(Probe()) else "storage_unavailable")
         if principal.role not in self.roles:
             raise Forbidden("forbidden_role")
@@ -133,22 +133,22 @@ class Bearer(Guard):
 PUBLIC = Guard()
 INTERNAL = Internal()
 
-MYSELF = Bearer(verified=False)
+MYSELF = BearerGuard(verified=False)
 """Any member, unproven too, API keys too: ``GET /auth/me``."""
 
-PERSON = Bearer(keys=False, verified=False)
+PERSON = BearerGuard(keys=False, verified=False)
 """Any person about their own account, under ``/auth``; no API keys."""
 
-PERSON_WRITER = Bearer(keys=False, verified=False, roles=WRITERS)
-PERSON_ADMIN = Bearer(keys=False, verified=False, roles=ADMINS)
+PERSON_WRITER = BearerGuard(keys=False, verified=False, roles=WRITERS)
+PERSON_ADMIN = BearerGuard(keys=False, verified=False, roles=ADMINS)
 
-READER = Bearer()
-STREAM = Bearer(identify=by_ticket)
+READER = BearerGuard()
+STREAM = BearerGuard(identify=by_ticket)
 """Any member; a ticket in the address will do."""
 
-WRITER = Bearer(roles=WRITERS)
-ADMIN = Bearer(roles=ADMINS)
-LEAD = Bearer(roles=LEADS)
+WRITER = BearerGuard(roles=WRITERS)
+ADMIN = BearerGuard(roles=ADMINS)
+LEAD = BearerGuard(roles=LEADS)
 
-DECIDER = Bearer(keys=False, roles=WRITERS)
+DECIDER = BearerGuard(keys=False, roles=WRITERS)
 """A person who may decide approvals of some tool; of which, the approval itself knows."""

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
-from ..actors import log
-from ..actors.clock import Clock
+from ..actors.foundation import log
+from ..actors.foundation.clock import Clock
 
 SHARED_SECONDS = 1.0
 """How long one result answers everybody."""

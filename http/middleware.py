@@ -11,13 +11,13 @@ from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 from aiohttp.typedefs import Handler
 from multidict import istr
 
-from ..actors import log, metrics
-from ..actors.config import Settings
-from ..actors.domain.errors import BadRequest, Broken, Refusal
-from ..actors.ids import uuid7
+from ..actors.domain.errors import BadRequest, InternalError, Refusal
+from ..actors.domain.ids import uuid7
+from ..actors.foundation import log, metrics
+from ..actors.foundation.config import Settings
+from .client_address import client
 from .errors import crashed, from_aiohttp, problem, refused
-from .peers import client
-from .trace import TRACE, UNMATCHED, Trace
+from .request_info import TRACE, UNMATCHED, RequestInfo
 
 REQUEST_ID = istr("X-Request-ID")
 CLIENT_LEFT = 499
@@ -51,7 +51,7 @@ _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _log = log.get(__name__)
 
 
-class Frame:
+class Middleware:
     """The one middleware, and the signal that puts the common headers on whatever is about to be sent."""
 
     def __init__(self, settings: Settings) -> None:
@@ -67,7 +67,7 @@ class Frame:
     @web.middleware
     async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Turn whatever becomes of the request into an answer, count it and log it."""
-        trace = Trace(request_id(request.headers), _template(request), perf_counter())
+        trace = RequestInfo(request_id(request.headers), _template(request), perf_counter())
         request[TRACE] = trace
         trace.client = self._client(request)
         log.SCOPE.set(log.Scope(trace.request_id))
@@ -81,14 +81,14 @@ class Frame:
             self._note(request.method, trace, trace.prepared.status if trace.prepared else status)
         return response
 
-    async def _answer(self, request: web.Request, handler: Handler, trace: Trace) -> web.StreamResponse:
+    async def _answer(self, request: web.Request, handler: Handler, trace: RequestInfo) -> web.StreamResponse:
         try:
             if request.version not in VERSIONS:
                 return problem(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "http_version_not_supported")
             if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
                 return self._preflight(request)
             return await handler(request)
-        except Broken as broken:
+        except InternalError as broken:
             trace.code = broken.code
             return _cut_off(request, trace) or crashed(trace.request_id)
         except Refusal as refusal:
@@ -140,7 +140,7 @@ class Frame:
         if response.status == HTTPStatus.NO_CONTENT:
             headers.popall(hdrs.CONTENT_TYPE, None)
 
-    def _note(self, method: str, trace: Trace, status: int) -> None:
+    def _note(self, method: str, trace: RequestInfo, status: int) -> None:
         """Count the request and write its line; of a stream only the wait for its first byte is time of ours."""
         seconds = (trace.first_byte or perf_counter()) - trace.began
         self._figures_of(method, trace.template, status).add(seconds)
@@ -187,7 +187,7 @@ def _template(request: web.Request) -> str:
     return UNMATCHED if resource is None else resource.canonical
 
 
-def _cut_off(request: web.Request, trace: Trace) -> web.StreamResponse | None:
+def _cut_off(request: web.Request, trace: RequestInfo) -> web.StreamResponse | None:
     """End a stream whose head is sent already: no status can change, but the caller must see that it is not whole."""
     if trace.prepared is not None:
         _log.warning("stream_cut_off", path=trace.template)

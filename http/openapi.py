@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from .guards import Guard
 from .route import EVENT_STREAM, JSON, Route
-from .wire.shared import Refused
+from .schemas.shared import Refused
 
 TITLE = "Voyagent API"
 REF = "#/components/schemas/{model}"

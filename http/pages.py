@@ -10,10 +10,10 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
-from ..actors.domain.letters import PAGES, Kind
-from .call import Answer, Call
+from ..actors.domain.email_texts import PAGES, Kind
 from .guards import PUBLIC
 from .middleware import CSP
+from .request_context import Answer, RequestContext
 from .route import Route
 
 STYLE: Final = """
@@ -92,8 +92,8 @@ class Pages:
         """Where they are served: where the links of letters lead."""
         return tuple(Route("GET", path, self._serve(body), PUBLIC, hidden=True) for path, body in self._html.items())
 
-    def _serve(self, body: bytes) -> Callable[[Call], Awaitable[Answer]]:
-        async def page(_call: Call) -> Answer:
+    def _serve(self, body: bytes) -> Callable[[RequestContext], Awaitable[Answer]]:
+        async def page(_call: RequestContext) -> Answer:
             return Answer(body, headers=self._headers)
 
         return page

@@ -9,9 +9,9 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..actors.clock import Clock
 from ..actors.domain.errors import Throttled
 from ..actors.domain.identity import Principal
+from ..actors.foundation.clock import Clock
 
 MINUTE = 60.0
 AGAIN = 5.0

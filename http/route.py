@@ -10,10 +10,10 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from . import decode
-from .call import Answer, Call
 from .guards import Guard
+from .request_context import Answer, RequestContext
 
-Handler = Callable[[Call], Awaitable[Answer | web.StreamResponse]]
+Handler = Callable[[RequestContext], Awaitable[Answer | web.StreamResponse]]
 
 SMALL, MESSAGE = 16 * 1024, 256 * 1024
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from .examples import UUID
 from .guards import (
     ADMIN,
     DECIDER,
@@ -36,8 +37,7 @@ from .handlers import (
     usage,
 )
 from .route import EVENT_STREAM, Route
-from .samples import UUID
-from .wire.accounts import (
+from .schemas.accounts import (
     AuthResponse,
     PublicUser,
     RefreshRequest,
@@ -46,9 +46,9 @@ from .wire.accounts import (
     SignUpRequest,
     TokenPairResponse,
 )
-from .wire.api_keys import CreateApiKeyRequest, CreateApiKeyResponse, ListApiKeysResponse
-from .wire.approvals import ApprovalItem, ApprovalListQuery, ApprovalListResponse, ResolveApprovalRequest
-from .wire.invites import (
+from .schemas.api_keys import CreateApiKeyRequest, CreateApiKeyResponse, ListApiKeysResponse
+from .schemas.approvals import ApprovalItem, ApprovalListQuery, ApprovalListResponse, ResolveApprovalRequest
+from .schemas.invites import (
     AcceptInviteRequest,
     CreateInviteRequest,
     CreateInviteResponse,
@@ -57,8 +57,8 @@ from .wire.invites import (
     InvitesQuery,
     ListInvitesResponse,
 )
-from .wire.members import MemberItem, MemberPatchRequest, MembersQuery, MembersResponse, SignedInSessionsResponse
-from .wire.proofs import (
+from .schemas.members import MemberItem, MemberPatchRequest, MembersQuery, MembersResponse, SignedInSessionsResponse
+from .schemas.proofs import (
     ChangePasswordRequest,
     RequestPasswordResetRequest,
     RequestPasswordResetResponse,
@@ -70,14 +70,14 @@ from .wire.proofs import (
     VerifyEmailRequest,
     VerifyEmailResponse,
 )
-from .wire.second_factor import (
+from .schemas.second_factor import (
     SignInTotpRequest,
     TotpDisableRequest,
     TotpSetupResponse,
     TotpStatusResponse,
     TotpVerifyRequest,
 )
-from .wire.sessions import (
+from .schemas.sessions import (
     CancelRequest,
     CancelResponse,
     EventsQuery,
@@ -92,8 +92,8 @@ from .wire.sessions import (
     TranscriptQuery,
     TranscriptResponse,
 )
-from .wire.tenant_settings import TenantSettingsPatchRequest, TenantSettingsResponse
-from .wire.usage import UsageQuery, UsageResponse
+from .schemas.tenant_settings import TenantSettingsPatchRequest, TenantSettingsResponse
+from .schemas.usage import UsageQuery, UsageResponse
 
 OBJECT: Final[dict[str, Any]] = {"type": "object", "additionalProperties": True}
 TEXTS: Final[dict[str, Any]] = {"type": "object", "additionalProperties": {"type": "string"}}

@@ -10,17 +10,17 @@ from typing import Self
 
 from aiohttp import web
 
-from ..actors import log
-from ..actors.clock import Clock
-from ..actors.config import Settings
+from ..actors.database import IsLeader, Probe
+from ..actors.foundation import log
+from ..actors.foundation.clock import Clock
+from ..actors.foundation.config import Settings
 from ..actors.mail import UNTRIED
-from ..actors.storage import Held, Probe
 from ..actors.system import System
 from ..storage.outbox import OldestUndelivered
 from .app import Runner, make_app
-from .call import Services
 from .health import DATABASE, MAIL, REDIS, TASKS, WATCH_SECONDS, Health, Look, Word
 from .quotas import NewSessions, OpenStreams
+from .request_context import Services
 from .streams import Streams
 
 PROCESS = "process"
@@ -90,7 +90,7 @@ class Service:
                 useful=self._useful(),
                 notes=self._notes,
             ),
-            leading=lambda: system.leading,
+            is_leader=lambda: system.is_leader,
             streams=Streams(self.settings.sse_stall_seconds),
             open_streams=OpenStreams(
                 per_person=self.settings.sse_streams_per_person, per_agency=self.settings.sse_streams_per_agency
@@ -105,7 +105,7 @@ class Service:
         if self.settings.db_url is None:
             return {}
         storage = self.system.storage
-        return {DATABASE: lambda: storage.ask(Probe()), PROCESS: lambda: storage.ask(Held())}
+        return {DATABASE: lambda: storage.ask(Probe()), PROCESS: lambda: storage.ask(IsLeader())}
 
     def _useful(self) -> dict[str, Look]:
         looks: dict[str, Look] = {} if self.system.redis is None else {REDIS: self.system.redis.works}

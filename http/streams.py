@@ -23,11 +23,11 @@ from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp_sse import EventSourceResponse
 
-from ..actors import log, metrics
-from ..actors.accounts.watch import Watching
+from ..actors.accounts.access_watch import AccessWatch
+from ..actors.conversation.event_log import SseFrame, Subscription
 from ..actors.domain.errors import Refusal
-from ..actors.domain.events import HEARTBEAT, aside, retry
-from ..actors.eventlog import Feed, Frame
+from ..actors.domain.events import HEARTBEAT, retry, transient_frame
+from ..actors.foundation import log, metrics
 
 _log = log.get(__name__)
 
@@ -81,7 +81,7 @@ class Streams:
         """Have every stream send what it has and close."""
         self.stopping = True
         for viewer in list(self.open):
-            viewer.feed.bell.set()
+            viewer.feed.wakeup.set()
 
 
 class Viewer:
@@ -90,8 +90,8 @@ class Viewer:
     def __init__(
         self,
         streams: Streams,
-        feed: Feed,
-        watching: Watching,
+        feed: Subscription,
+        watching: AccessWatch,
         response: EventStream,
         writer: AbstractStreamWriter,
         request: web.Request,
@@ -107,7 +107,7 @@ class Viewer:
         self.sent_at = monotonic()
         self.due = False
         self.waits = False
-        feed.taker = self._take
+        feed.sink = self._take
         self._timer = asyncio.get_running_loop().call_later(HEARTBEAT_SECONDS, self._beat)
 
     def _beat(self) -> None:
@@ -118,7 +118,7 @@ class Viewer:
         left = self.sent_at + HEARTBEAT_SECONDS - monotonic()
         if left <= 0:
             left, self.due = HEARTBEAT_SECONDS, True
-        self.feed.bell.set()
+        self.feed.wakeup.set()
         self._timer = asyncio.get_running_loop().call_later(left, self._beat)
 
     def _take(self, data: bytes, events: int) -> bool:
@@ -152,7 +152,7 @@ class Viewer:
 
     def close(self) -> None:
         """No beat any more."""
-        self.feed.taker = None
+        self.feed.sink = None
         self._timer.cancel()
 
 
@@ -163,8 +163,8 @@ Handed = Callable[[str, int], None]
 async def serve(
     streams: Streams,
     request: web.Request,
-    feed: Feed,
-    watching: Watching,
+    feed: Subscription,
+    watching: AccessWatch,
     *,
     session_id: str,
     handed: Handed | None = None,
@@ -181,7 +181,7 @@ async def serve(
         viewer = Viewer(streams, feed, watching, response, writer, request)
         streams.open.add(viewer)
         metrics.SSE_VIEWERS.inc()
-        watching.when_lost = feed.bell.set
+        watching.when_lost = feed.wakeup.set
         try:
             await _pump(streams, viewer, watching, session_id, handed, lifetime)
         finally:
@@ -212,25 +212,25 @@ def _narrow(request: web.Request) -> None:
 async def _pump(
     streams: Streams,
     viewer: Viewer,
-    watching: Watching,
+    watching: AccessWatch,
     session_id: str,
     handed: Handed | None,
     lifetime: float | None,
 ) -> None:
     feed = viewer.feed
     ends_at = None if lifetime is None else monotonic() + lifetime
-    told: Frame | None = None
+    told: SseFrame | None = None
     await _send(streams, viewer, retry(2000))
     while True:
         try:
-            chunk = await feed.take()
+            chunk = await feed.next_chunk()
         except Refusal as away:
             viewer.end = "error"
-            await _send(streams, viewer, aside("error", session_id, _now(), "error", away.code))
+            await _send(streams, viewer, transient_frame("error", session_id, _now(), "error", away.code))
             return
         if watching.is_lost:
             viewer.end = "error"
-            await _send(streams, viewer, aside("error", session_id, _now(), "error", "unauthorized"))
+            await _send(streams, viewer, transient_frame("error", session_id, _now(), "error", "unauthorized"))
             return
         if chunk:
             await _send(streams, viewer, chunk)
@@ -251,7 +251,7 @@ async def _pump(
             await _wait(streams, viewer)
 
 
-def _count(feed: Feed, chunk: bytes) -> None:
+def _count(feed: Subscription, chunk: bytes) -> None:
     metrics.SSE_EVENTS_WRITTEN_TOTAL.inc(feed.events)
     metrics.SSE_WRITTEN_BYTES_TOTAL.inc(len(chunk))
     feed.events = 0
@@ -261,7 +261,7 @@ async def _wait(streams: Streams, viewer: Viewer) -> None:
     """Wait for something new, or beat."""
     if not viewer.due:
         viewer.waits = True
-        await viewer.feed.bell.wait()
+        await viewer.feed.wakeup.wait()
         viewer.waits = False
     if viewer.due:
         await _send(streams, viewer, HEARTBEAT)

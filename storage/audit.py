@@ -8,12 +8,12 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from ..actors import metrics
-from ..actors.domain.audit import GENESIS, HASH_VERSION, Entry, chained
-from .operations import Snapshot
+from ..actors.domain.audit import GENESIS, HASH_VERSION, AuditEvent, chained
+from ..actors.foundation import metrics
+from .engine.operations import Snapshot
 
 if TYPE_CHECKING:
-    from .engine import Connection
+    from .engine.pool import Connection
 
 LOCK_HEAD = "SELECT seq, hash FROM audit_heads WHERE tenant_id = $1 FOR UPDATE"
 FIRST_HEAD = "INSERT INTO audit_heads (tenant_id, seq, hash) VALUES ($1, 0, $2) ON CONFLICT (tenant_id) DO NOTHING"
@@ -34,7 +34,7 @@ UPDATE audit_heads SET seq = $21, hash = $22 WHERE tenant_id = $1
 """
 
 
-async def append(db: Connection, entries: Sequence[Entry]) -> None:
+async def append(db: Connection, entries: Sequence[AuditEvent]) -> None:
     """Add ``entries`` to the chains of their agencies, in their order. The last statement before COMMIT.
 
     Each chain's head stays locked until then: whoever appends next waits, so that no place is taken twice or left out.
@@ -50,7 +50,7 @@ async def append(db: Connection, entries: Sequence[Entry]) -> None:
         metrics.AUDIT_EVENTS_TOTAL.labels(entry.kind).inc()
 
 
-async def _append(db: Connection, tenant_id: str, entries: Sequence[Entry]) -> None:
+async def _append(db: Connection, tenant_id: str, entries: Sequence[AuditEvent]) -> None:
     seq, newest = await _lock_head(db, tenant_id)
     rows: list[tuple[object, ...]] = []
     for entry in entries:
@@ -112,7 +112,7 @@ SELECT id, tenant_id, created_at, kind, status, actor_kind, actor_id, driver, in
   FROM audit_events WHERE tenant_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
 """
 HEAD = "SELECT seq, hash FROM audit_heads WHERE tenant_id = $1"
-ENTRY = tuple(Entry.__slots__)
+ENTRY = tuple(AuditEvent.__slots__)
 BATCH = 1_000
 
 
@@ -126,7 +126,7 @@ class Verify(Snapshot[Verdict]):
         while rows := await db.fetch(CHAIN, self.tenant_id, seq, BATCH):
             for row in rows:
                 seq += 1
-                entry = Entry(**{name: row[name] for name in ENTRY})
+                entry = AuditEvent(**{name: row[name] for name in ENTRY})
                 links = (row["seq"], row["prev_hash"], row["hash_v"]) == (seq, newest, HASH_VERSION)
                 if not links or row["hash"] != chained(entry, seq, newest):
                     return Verdict(seq - 1, broken_at=seq)

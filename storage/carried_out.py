@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from .operations import Query
+from .engine.operations import Query
 
 if TYPE_CHECKING:
-    from .engine import Connection
+    from .engine.pool import Connection
 
 RECENT = """
 SELECT c.input, c.bound, c.output, c.state = 'succeeded' AS certain

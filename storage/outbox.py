@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from .operations import Command, Query
+from .engine.operations import Command, Query
 
 if TYPE_CHECKING:
-    from .engine import Connection
+    from .engine.pool import Connection
 
 TABLE, COLUMN = "outbox", "payload_sealed"
 """The place a payload is sealed to, beside the letter's id."""
@@ -65,7 +65,7 @@ CAPPED = frozenset({"verification", "password_reset", "invite"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
+class QueuedEmail:
     """A letter about to be posted. What of it is secret is sealed already, to its own row."""
 
     id: str
@@ -77,8 +77,8 @@ class Letter:
     message_id: str
 
 
-async def post(
-    db: Connection, letter: Letter, tenant_id: str | None, now: datetime, due_at: datetime, *, held: bool = False
+async def enqueue(
+    db: Connection, letter: QueuedEmail, tenant_id: str | None, now: datetime, due_at: datetime, *, held: bool = False
 ) -> None:
     """Put ``letter`` into the outbox: it goes out if, and only if, this transaction is committed.
 
@@ -90,7 +90,7 @@ async def post(
     await db.execute(POST, *told, due_at, letter.expires_at, letter.message_id, now, "held" if held else "due")
 
 
-async def notify(db: Connection, notice: Letter, tenant_id: str | None, user_id: str, now: datetime) -> None:
+async def notify(db: Connection, notice: QueuedEmail, tenant_id: str | None, user_id: str, now: datetime) -> None:
     """Post ``notice`` to the address the person has now; nobody is told whose account is closed.
 
     One that nobody has verified may be anybody's: it gets no more notices of a kind than of other e-mails.
@@ -99,7 +99,7 @@ async def notify(db: Connection, notice: Letter, tenant_id: str | None, user_id:
     if address is not None:
         addressed = replace(notice, recipient=address["email"])
         if address["email_verified"] or not await enough(db, addressed, now):
-            await post(db, addressed, tenant_id, now, now)
+            await enqueue(db, addressed, tenant_id, now, now)
 
 
 async def drop(db: Connection, ids: Sequence[str]) -> None:
@@ -108,7 +108,7 @@ async def drop(db: Connection, ids: Sequence[str]) -> None:
         await db.execute(DROP, ids)
 
 
-async def enough(db: Connection, letter: Letter, now: datetime) -> bool:
+async def enough(db: Connection, letter: QueuedEmail, now: datetime) -> bool:
     """Whether the address has had its e-mails of this kind for now, from any agency; askers wait for each other.
 
     On an agency's connection row-level security hides what others sent: only notices are counted there.
@@ -117,11 +117,13 @@ async def enough(db: Connection, letter: Letter, now: datetime) -> bool:
     return int(await db.fetchval(LATELY, letter.kind, letter.recipient, now - CAP_SPAN)) >= CAP
 
 
-async def offer(db: Connection, letter: Letter, tenant_id: str | None, now: datetime, *, held: bool = False) -> bool:
-    """``post`` the e-mail unless its address had ``enough``. Answers whether it was posted."""
+async def offer(
+    db: Connection, letter: QueuedEmail, tenant_id: str | None, now: datetime, *, held: bool = False
+) -> bool:
+    """``enqueue`` the e-mail unless its address had ``enough``. Answers whether it was posted."""
     if await enough(db, letter, now):
         return False
-    await post(db, letter, tenant_id, now, now, held=held)
+    await enqueue(db, letter, tenant_id, now, now, held=held)
     return True
 
 

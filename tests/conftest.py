@@ -15,12 +15,12 @@ import pytest
 import redis.asyncio
 from hypothesis import HealthCheck, settings
 
-from voyagent.actors import ids
-from voyagent.actors.clock import ManualClock
-from voyagent.actors.refs import Ref
-from voyagent.actors.storage import StorageActor
-from voyagent.storage import migrate
-from voyagent.storage.embedded import OWNER, SUPERUSER, EmbeddedServers
+from voyagent.actors.database import StorageActor
+from voyagent.actors.domain import ids
+from voyagent.actors.foundation.clock import ManualClock
+from voyagent.actors.runtime.ref import Ref
+from voyagent.storage.embedded.servers import OWNER, SUPERUSER, EmbeddedServers
+from voyagent.storage.migrations import migrate
 
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared machine")  # how long it takes says nothing here: time belongs into the bench

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from voyagent.actors.config import Settings
+from voyagent.actors.foundation.config import Settings
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 

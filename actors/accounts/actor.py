@@ -7,41 +7,42 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, assert_never
 
-from ...storage.members import Change, Member, SwitchAgency
-from ...storage.principals import Lost, Person
-from ...storage.renewals import Rules
-from ...storage.sealing import Sealing
-from ..clock import Clock
-from ..config import Settings
-from ..domain.audit import Entry, Origin
+from ...storage.accounts.members import Change, Member, SwitchAgency
+from ...storage.accounts.principals import FindRevoked, Person
+from ...storage.accounts.refresh_tokens import Rules
+from ...storage.engine.sealing import Sealing
+from ..audit_refusals import record
+from ..domain.audit import AuditEvent, Origin
 from ..domain.errors import Unauthorized
 from ..domain.identity import Principal, Role
-from ..periodic import PeriodicTasks
-from ..recording import record
-from ..runtime import Actor, Asks, Message
-from .correspondence import ByLetter, Correspondence
-from .denials import Denials, Door
-from .departure import Departure, RevokeSession, Shown, SignOut
-from .endings import Endings
-from .entrance import Entrance, SignIn, SignUp, counted
-from .families import Families, SignedIn
+from ..foundation.clock import Clock
+from ..foundation.config import Settings
+from ..runtime.actor import Actor, Message, Recipient
+from ..runtime.periodic import PeriodicTasks
+from .access_watch import AccessWatch, AccessWatches
+from .api_keys import PREFIX, CreateKey, Keys, RevokeKey, hashed, well_formed
+from .denial_audit import DenialAudit, DeniedRequest
+from .email_flows import ByLetter, EmailFlows
+from .email_verification import ResendVerification, UpdateProfile, VerifyEmail
 from .hash_queue import PER_ACCOUNT, PER_NETWORK, Bounds
 from .invites import AcceptInvite, CreateInvite, LookUpInvite, RevokeInvite
-from .keys import PREFIX, CreateKey, Keys, RevokeKey, hashed, well_formed
-from .letters import Letters
+from .login_sessions import LoginSessions, SignedIn
+from .outgoing import OutgoingEmails
+from .password_reset import ChangePassword, RequestReset, ResetPassword
 from .passwords import Passwords
-from .principals import FRESH_SECONDS, Principals, admitted, welcome
-from .proving import SendProof, UpdateProfile, VerifyEmail
-from .recovery import ChangePassword, RequestReset, ResetPassword
-from .renewal import Refresh, Renewal, TokenPair
+from .principals import FRESH_SECONDS, Principals, authorize, is_active
+from .refresh_tokens import Refresh, RefreshFlow, TokenPair
+from .revocation import Revocation
 from .second_factor import ByPerson, DisableTotp, SecondFactor, SetUpTotp, SignInTotp, VerifyTotp
-from .throttling import Gate, Malformed
+from .sign_in import SignIn, SignInFlows, SignUp, counted
+from .sign_out import PresentedToken, RevokeSession, SignOut, SignOutFlows
+from .throttling import Malformed, ThrottleGate
 from .tickets import IssueTicket, ShowTicket, Tickets
 from .tokens import AccessTokens, Claims, KeyRing, RefreshTokens
-from .watch import Watches, Watching
 
 __all__ = [
     "AcceptInvite",
+    "AccessWatch",
     "AccountsActor",
     "Authenticate",
     "ChangeMember",
@@ -49,17 +50,17 @@ __all__ = [
     "CreateInvite",
     "CreateKey",
     "Denied",
-    "Door",
+    "DeniedRequest",
     "Invalidate",
     "IssueTicket",
     "LookUpInvite",
     "Refresh",
     "RequestReset",
+    "ResendVerification",
     "ResetPassword",
     "RevokeInvite",
     "RevokeKey",
     "RevokeSession",
-    "SendProof",
     "ShowTicket",
     "SignIn",
     "SignOut",
@@ -70,7 +71,6 @@ __all__ = [
     "UpdateProfile",
     "VerifyEmail",
     "Watch",
-    "Watching",
 ]
 
 
@@ -82,11 +82,11 @@ class Authenticate(Message[Principal]):
     """
 
     bearer: str
-    door: Door | None = None
+    door: DeniedRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Watch(Message[Watching]):
+class Watch(Message[AccessWatch]):
     """Tell me when ``principal`` is no longer welcome. If that is so already, the watch begins lost."""
 
     principal: Principal
@@ -97,7 +97,7 @@ class Denied(Message[None]):
     """A guard refused ``principal`` with 401 or 403. Told; the event is written in its own time."""
 
     principal: Principal
-    door: Door
+    door: DeniedRequest
     status: int
     code: str
 
@@ -175,16 +175,16 @@ class AccountsActor(Actor):
 
     def __init__(
         self,
-        storage: Asks,
+        storage: Recipient,
         settings: Settings,
         clock: Clock,
         posted: Callable[[], None] = lambda: None,
-        guard: Asks | None = None,
+        guard: Recipient | None = None,
         tasks: PeriodicTasks | None = None,
     ) -> None:
         """``posted`` is called when there may be a letter to deliver; without ``guard`` nobody is slowed."""
         super().__init__()
-        self._gate = Gate(guard)
+        self._gate = ThrottleGate(guard)
         self._storage = storage
         self._clock = clock
         ring = KeyRing(settings.signing_keys, settings.auth_secret)
@@ -205,22 +205,22 @@ class AccountsActor(Actor):
         )
         refresh = RefreshTokens(ring)
         verified_only = not settings.auth_skip_email_verification
-        families = Families(
+        families = LoginSessions(
             self._access,
             refresh,
             refresh_ttl=settings.auth_refresh_ttl_seconds,
             max_age=settings.auth_family_max_age_seconds,
         )
         self._principals = Principals(storage, clock, self.spawn)
-        self._watches = Watches()
-        endings = Endings(self._principals, self._watches)
+        self._watches = AccessWatches()
+        endings = Revocation(self._principals, self._watches)
         self._second_factor = SecondFactor(
             storage, settings, clock, self._passwords, families, endings, self._record, posted
         )
-        self._letters = Correspondence(
+        self._letters = EmailFlows(
             storage, settings, clock, self._passwords, families, endings, posted, self._gate.forgive
         )
-        self._entrance = Entrance(
+        self._entrance = SignInFlows(
             storage,
             self._passwords,
             families,
@@ -233,19 +233,21 @@ class AccountsActor(Actor):
         rules = Rules(
             lifetime=timedelta(seconds=settings.auth_refresh_ttl_seconds),
             grace=timedelta(seconds=settings.auth_refresh_grace_seconds),
-            unproven=timedelta(seconds=settings.auth_unverified_ttl_seconds) if verified_only else None,
+            unverified=timedelta(seconds=settings.auth_unverified_ttl_seconds) if verified_only else None,
         )
-        self._renewal = Renewal(storage, self._access, refresh, rules, clock, endings, Letters(settings), posted)
-        self._departure = Departure(storage, clock, leeway=settings.auth_leeway_seconds, endings=endings)
+        self._renewal = RefreshFlow(
+            storage, self._access, refresh, rules, clock, endings, OutgoingEmails(settings), posted
+        )
+        self._departure = SignOutFlows(storage, clock, leeway=settings.auth_leeway_seconds, endings=endings)
         self._keys = Keys(storage, clock, Sealing(settings.sealing_keys), endings)
-        self._denials = Denials(clock)
+        self._denials = DenialAudit(clock)
         tasks = tasks or PeriodicTasks(clock)
         self._watching = tasks.task("watches", self._check_watches, every=FRESH_SECONDS, retry=FRESH_SECONDS)
 
     async def on_start(self) -> None:  # type: ignore[override]  # see Actor.on_start
         self.spawn(self._watching.run(), name="watches")
 
-    async def on_end(self, failure: BaseException | None) -> None:  # noqa: ARG002  # the same whatever the reason
+    async def terminate(self, failure: BaseException | None) -> None:  # noqa: ARG002  # the same whatever the reason
         """Whoever restarts this actor cannot know who watched: their streams end and come back."""
         self._watches.lose(lambda _principal: True)
         self._passwords.close()
@@ -256,21 +258,26 @@ class AccountsActor(Actor):
             case Authenticate():
                 return self._authenticate(known)
             case Watch() | IssueTicket() | ShowTicket():
-                return self.later(self._stream(known))
+                return self.reply_later(self._stream(known))
             case SignUp() | SignIn() | SignInTotp() | Refresh() | SignOut() | Malformed():
-                return self.later(self._gate.judged(known, self._pass_door))
+                return self.reply_later(self._gate.judged(known, self._pass_door))
             case RevokeSession() | CreateKey() | RevokeKey() | SetUpTotp() | VerifyTotp() | DisableTotp():
-                return self.later(self._gate.judged(known, self._own))
+                return self.reply_later(self._gate.judged(known, self._own))
             case (
-                SendProof() | VerifyEmail() | UpdateProfile() | RequestReset() | ResetPassword() | ChangePassword()
+                ResendVerification()
+                | VerifyEmail()
+                | UpdateProfile()
+                | RequestReset()
+                | ResetPassword()
+                | ChangePassword()
             ) | (CreateInvite() | RevokeInvite() | LookUpInvite() | AcceptInvite()):
-                return self.later(self._gate.judged(known, self._letters.carry_out))
+                return self.reply_later(self._gate.judged(known, self._letters.carry_out))
             case Denied():
                 return self._deny(known.principal, known.door, known.status, known.code)
             case ChangeMember():
-                return self.later(self._change_member(known))
+                return self.reply_later(self._change_member(known))
             case SwitchTenant():
-                return self.later(self._switch_tenant(known))
+                return self.reply_later(self._switch_tenant(known))
             case Invalidate():
                 return self._invalidate(known)
             case _:
@@ -319,13 +326,13 @@ class AccountsActor(Actor):
         shown = None if message.bearer is None else await self._shown(message.bearer)
         await self._departure.sign_out(shown, message.refresh_token, message.origin)
 
-    async def _shown(self, bearer: str) -> Shown | None:
+    async def _shown(self, bearer: str) -> PresentedToken | None:
         """Who shows this access token, if it is still good; an API key is nobody's to sign out with."""
         try:
             claims = self._access.read(bearer, self._clock.now())
             entry = self._principals.known(claims)
             person = entry.person if entry is not None else await self._principals.read(claims)
-            return Shown(self._judge(claims, person, None), claims)
+            return PresentedToken(self._judge(claims, person, None), claims)
         except Unauthorized:
             return None
 
@@ -335,7 +342,7 @@ class AccountsActor(Actor):
         claims = self._access.read(message.bearer, self._clock.now())
         entry = self._principals.known(claims)
         if entry is None:
-            return self.later(self._read_and_judge(claims, message.door))
+            return self.reply_later(self._read_and_judge(claims, message.door))
         return self._judge(claims, entry.person, message.door)
 
     def _authenticate_key(self, message: Authenticate) -> Any:
@@ -346,19 +353,19 @@ class AccountsActor(Actor):
         bearer = self._keys.known(key_hash)
         entry = None if bearer is None else self._principals.known(bearer)
         if entry is None:
-            return self.later(self._read_and_judge_key(key_hash, message.door))
+            return self.reply_later(self._read_and_judge_key(key_hash, message.door))
         return self._judge_key(entry.person, message.door)
 
-    async def _read_and_judge_key(self, key_hash: bytes, door: Door | None) -> Principal:
+    async def _read_and_judge_key(self, key_hash: bytes, door: DeniedRequest | None) -> Principal:
         bearer = self._keys.known(key_hash) or await self._keys.find(key_hash)
         return self._judge_key(None if bearer is None else await self._principals.read(bearer), door)
 
-    def _judge_key(self, person: Person | None, door: Door | None) -> Principal:
+    def _judge_key(self, person: Person | None, door: DeniedRequest | None) -> Principal:
         """Keys outlive passwords, so a token version is nothing to them: person and key have to be alive."""
         if person is None:
             raise Unauthorized("unauthorized")
         principal, key_id = person.principal, person.principal.api_key_id
-        if not welcome(person, self._clock.now().timestamp()):
+        if not is_active(person, self._clock.now().timestamp()):
             if door is not None:
                 by_key = replace(door.origin, via="api_key", api_key_id=key_id)
                 self._deny(principal, replace(door, origin=by_key), 401, "unauthorized")
@@ -367,12 +374,12 @@ class AccountsActor(Actor):
             self.spawn(self._keys.use(principal.tenant_id, key_id), name="key_used")
         return principal
 
-    async def _read_and_judge(self, claims: Claims, door: Door | None) -> Principal:
+    async def _read_and_judge(self, claims: Claims, door: DeniedRequest | None) -> Principal:
         return self._judge(claims, await self._principals.read(claims), door)
 
-    def _judge(self, claims: Claims, person: Person | None, door: Door | None) -> Principal:
+    def _judge(self, claims: Claims, person: Person | None, door: DeniedRequest | None) -> Principal:
         if person is not None:
-            principal = admitted(claims, person, self._clock.now().timestamp())
+            principal = authorize(claims, person, self._clock.now().timestamp())
             if principal is not None:
                 return principal
             if door is not None:
@@ -402,12 +409,12 @@ class AccountsActor(Actor):
             self._deny(person.principal, shown.door, 401, "unauthorized")
         raise Unauthorized("unauthorized")
 
-    async def _watch(self, principal: Principal) -> Watching:
+    async def _watch(self, principal: Principal) -> AccessWatch:
         """Watch first, look then: whatever happens between the two is not missed."""
         watching = self._watches.add(principal)
         entry = self._principals.known(principal)
         person = entry.person if entry is not None else await self._principals.read(principal)
-        if not welcome(person, self._clock.now().timestamp()):
+        if not is_active(person, self._clock.now().timestamp()):
             watching.lose()
         return watching
 
@@ -417,7 +424,7 @@ class AccountsActor(Actor):
         if not held:
             return
         principals = [watching.principal for watching in held]
-        for place in await self._storage.ask(Lost(principals=principals, now=self._clock.now())):
+        for place in await self._storage.ask(FindRevoked(principals=principals, now=self._clock.now())):
             held[place].lose()
 
     async def _change_member(self, message: ChangeMember) -> Member:
@@ -455,10 +462,10 @@ class AccountsActor(Actor):
         if message.ended:
             self._watches.lose(lambda p: meant(p.tenant_id, p.user_id, p.family_id, p.token_id, p.api_key_id))
 
-    def _deny(self, principal: Principal, door: Door, status: int, code: str) -> None:
+    def _deny(self, principal: Principal, door: DeniedRequest, status: int, code: str) -> None:
         event = self._denials.event(principal, door, status, code)
         if event is not None:
             self._record(event)
 
-    def _record(self, entry: Entry) -> None:
+    def _record(self, entry: AuditEvent) -> None:
         self.spawn(record(self._storage, entry), name="record")

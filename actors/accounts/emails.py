@@ -20,9 +20,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import aiosmtplib
 
 from ...storage import outbox
-from ..config import Settings
+from ..domain.email_texts import Kind, compose, link
 from ..domain.identity import mailbox, wire_email
-from ..domain.letters import Kind, compose, link
+from ..foundation.config import Settings
 
 SMTP_SECONDS = 30.0
 """For one dialogue with the mail server."""

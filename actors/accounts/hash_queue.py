@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from .. import metrics
 from ..domain.audit import Origin
 from ..domain.errors import Throttled, Unavailable
 from ..domain.identity import network_of, site_of
+from ..foundation import metrics
 
 MAX_WAITING: Final = 64
 """Hashes queued behind the running ones. More would only be answered after their askers have left."""

@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, assert_never
 
-from ...storage.accounts import Taken
-from ...storage.idempotency import Encode, Key, Once, Replayed, Stored
-from ...storage.invites import Accept, Create, Find, Found, Invite, NewInvite, Revoke
-from ...storage.sealing import Sealing
-from ..clock import Clock
-from ..config import Settings
+from ...storage.accounts.invites import Accept, Create, Find, Found, Invite, NewInvite, Revoke
+from ...storage.accounts.users import IsEmailTaken
+from ...storage.engine.idempotency import Encode, IdempotencyKey, Once, Replayed, Stored
+from ...storage.engine.sealing import Sealing
 from ..domain.audit import Origin
+from ..domain.email_texts import Kind, link
 from ..domain.errors import Conflict
 from ..domain.identity import BIRTH_VERSION, Principal, Role, check_password
-from ..domain.letters import Kind, link
-from ..ids import uuid7
-from ..runtime import Asks, Message
-from .entrance import counted
-from .families import Families, SignedIn
+from ..domain.ids import uuid7
+from ..foundation.clock import Clock
+from ..foundation.config import Settings
+from ..runtime.actor import Message, Recipient
 from .hash_queue import Asker
-from .letters import Letters, Proof
+from .login_sessions import LoginSessions, SignedIn
+from .outgoing import OutgoingEmails, VerificationToken
 from .passwords import Passwords
+from .sign_in import counted
 from .tokens import digest
 
 
@@ -47,7 +47,7 @@ class CreateInvite(Message[Invited | Stored]):
     email: str
     role: Role
     origin: Origin
-    key: Key | None = None
+    key: IdempotencyKey | None = None
     reply: Encode[Invited] | None = None
 
 
@@ -58,7 +58,7 @@ class RevokeInvite(Message[Invite | Stored]):
     principal: Principal
     invite_id: str
     origin: Origin
-    key: Key | None = None
+    key: IdempotencyKey | None = None
     reply: Encode[Invite] | None = None
 
 
@@ -88,14 +88,14 @@ class Invites:
 
     def __init__(
         self,
-        storage: Asks,
+        storage: Recipient,
         settings: Settings,
         clock: Clock,
-        letters: Letters,
+        letters: OutgoingEmails,
         passwords: Passwords,
-        families: Families,
+        families: LoginSessions,
         *,
-        proof: Callable[[str], Proof],
+        proof: Callable[[str], VerificationToken],
     ) -> None:
         self._storage = storage
         self._clock = clock
@@ -166,7 +166,9 @@ class Invites:
         )
         return await self._once(command, wanted.key, wanted.reply)
 
-    async def _once(self, command: Create | Revoke, key: Key | None, reply: Encode[Invite] | None) -> Invite | Stored:
+    async def _once(
+        self, command: Create | Revoke, key: IdempotencyKey | None, reply: Encode[Invite] | None
+    ) -> Invite | Stored:
         """Under an idempotency key the answer is kept sealed: there may be a link in it."""
         if key is None or reply is None:
             return await self._storage.ask(command)
@@ -190,7 +192,7 @@ class Invites:
         check_password(message.password)
         token_hash = digest(message.token)
         found = await self._storage.ask(Find(token_hash=token_hash, now=self._clock.now()))
-        if await self._storage.ask(Taken(email=found.email, now=self._clock.now())):
+        if await self._storage.ask(IsEmailTaken(email=found.email, now=self._clock.now())):
             raise Conflict("email_already_registered")
         password_hash = await self._passwords.hash(message.password, Asker.of(message.origin))
         now = self._clock.now()

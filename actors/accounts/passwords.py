@@ -17,8 +17,8 @@ from typing import TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
-from .. import log, metrics
 from ..domain.identity import opaque
+from ..foundation import log, metrics
 from .hash_queue import Asker, Bounds, HashQueue
 
 R = TypeVar("R")

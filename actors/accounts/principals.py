@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
-from ...storage.principals import Look, Person
-from ..clock import Clock
+from ...storage.accounts.principals import FindPrincipal, Person
 from ..domain.errors import Refusal
 from ..domain.identity import Principal
-from ..refs import Asks, fresh
+from ..foundation.clock import Clock
+from ..runtime.ref import Recipient, fresh
 from .tokens import Claims
 
 FRESH_SECONDS = 30.0
@@ -20,7 +20,7 @@ FRESH_SECONDS = 30.0
 MAX_ENTRIES = 10_000
 
 
-class Bearer(Protocol):
+class CredentialRef(Protocol):
     """A token's claims, an API key's owner, or the principal these led to: all name what is looked up."""
 
     @property
@@ -35,7 +35,7 @@ class Bearer(Protocol):
     def api_key_id(self) -> str | None: ...
 
 
-class Key(NamedTuple):
+class CacheKey(NamedTuple):
     """A person, and what of their bearer can be ended: its family, the key, or the single token of foreign tooling."""
 
     tenant_id: str
@@ -43,13 +43,13 @@ class Key(NamedTuple):
     proof: str | None
 
     @classmethod
-    def of(cls, bearer: Bearer) -> Key:
+    def of(cls, bearer: CredentialRef) -> CacheKey:
         """Where the bearer's entry stands."""
         return cls(bearer.tenant_id, bearer.user_id, bearer.api_key_id or bearer.family_id or bearer.token_id)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CachedPrincipal:
     """What a reading found; ``None`` is remembered as well, so that a ghost costs one query in thirty seconds."""
 
     person: Person | None
@@ -62,24 +62,24 @@ Spawn = Callable[..., "asyncio.Task[Any]"]
 class Principals:
     """Answers from memory for thirty seconds, then reads again. Waiters for the same person share one reading."""
 
-    def __init__(self, storage: Asks, clock: Clock, spawn: Spawn) -> None:
+    def __init__(self, storage: Recipient, clock: Clock, spawn: Spawn) -> None:
         """``spawn`` starts a task that belongs to the cache's owner."""
         self._storage = storage
         self._clock = clock
         self._spawn = spawn
-        self._entries: dict[Key, Entry] = {}
-        self._readings: dict[Key, asyncio.Task[Person | Refusal | None]] = {}
+        self._entries: dict[CacheKey, CachedPrincipal] = {}
+        self._readings: dict[CacheKey, asyncio.Task[Person | Refusal | None]] = {}
 
-    def known(self, bearer: Bearer) -> Entry | None:
+    def known(self, bearer: CredentialRef) -> CachedPrincipal | None:
         """What is known of the bearer, if it is fresh."""
-        entry = self._entries.get(Key.of(bearer))
+        entry = self._entries.get(CacheKey.of(bearer))
         if entry is None or self._clock.monotonic() - entry.read_at >= FRESH_SECONDS:
             return None
         return entry
 
-    async def read(self, bearer: Bearer) -> Person | None:
+    async def read(self, bearer: CredentialRef) -> Person | None:
         """Ask the database, or wait with those who have. Unavailable if it cannot answer: never a guess."""
-        key = Key.of(bearer)
+        key = CacheKey.of(bearer)
         reading = self._readings.get(key)
         if reading is None:
             reading = self._readings[key] = self._spawn(self._read(key, bearer), name="reading")
@@ -88,16 +88,16 @@ class Principals:
             raise fresh(outcome)
         return outcome
 
-    def forget(self, gone: Callable[[Key], bool]) -> None:
+    def forget(self, gone: Callable[[CacheKey], bool]) -> None:
         """Read anew of all of whom ``gone`` holds; a reading under way may be of yesterday already."""
         for found in (self._entries, self._readings):
             for key in [key for key in found if gone(key)]:
                 del found[key]
 
-    async def _read(self, key: Key, bearer: Bearer) -> Person | Refusal | None:
+    async def _read(self, key: CacheKey, bearer: CredentialRef) -> Person | Refusal | None:
         mine = asyncio.current_task()
         read_at = self._clock.monotonic()
-        look = Look(
+        look = FindPrincipal(
             tenant_id=key.tenant_id,
             user_id=key.user_id,
             family_id=bearer.family_id,
@@ -110,29 +110,29 @@ class Principals:
             return away
         else:
             if self._readings.get(key) is mine:
-                self._keep(key, Entry(person, read_at))
+                self._keep(key, CachedPrincipal(person, read_at))
             return person
         finally:
             if self._readings.get(key) is mine:
                 del self._readings[key]
 
-    def _keep(self, key: Key, entry: Entry) -> None:
+    def _keep(self, key: CacheKey, entry: CachedPrincipal) -> None:
         self._entries.pop(key, None)
         if len(self._entries) >= MAX_ENTRIES:
             del self._entries[next(iter(self._entries))]
         self._entries[key] = entry
 
 
-def welcome(person: Person | None, now: float) -> bool:
+def is_active(person: Person | None, now: float) -> bool:
     """Whether the person and what they came with still stand, at ``now`` in Unix seconds."""
     if person is None or not (person.active and person.proof_alive):
         return False
     return person.proof_until is None or person.proof_until.timestamp() > now
 
 
-def admitted(claims: Claims, person: Person, now: float) -> Principal | None:
+def authorize(claims: Claims, person: Person, now: float) -> Principal | None:
     """The principal behind genuine claims, or None if the present no longer bears them out. ``now`` in Unix seconds."""
-    if not welcome(person, now):
+    if not is_active(person, now):
         return None
     if claims.version is not None:
         if claims.version != person.principal.token_version:

@@ -7,25 +7,25 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, assert_never
 
-from ...storage import second_factor as rows
-from ...storage.accounts import Account, Find
-from ...storage.sealing import NotOpened, Sealing
-from ...storage.second_factor import WRONG, Factor, Proof, Read
-from .. import log
-from ..clock import Clock
-from ..config import Settings
-from ..domain.audit import Entry, Origin
-from ..domain.errors import BadRequest, Broken, Forbidden, Refusal, Unauthorized
+from ...storage.accounts import second_factor as rows
+from ...storage.accounts.second_factor import WRONG, Factor, Proof, Read
+from ...storage.accounts.users import Find, UserCredentials
+from ...storage.engine.sealing import NotOpened, Sealing
+from ..domain.audit import AuditEvent, Origin
+from ..domain.email_texts import Kind
+from ..domain.errors import BadRequest, Forbidden, InternalError, Refusal, Unauthorized
 from ..domain.identity import Principal
-from ..domain.letters import Kind
-from ..ids import uuid7
-from ..runtime import Asks, Message
-from .endings import Endings
-from .entrance import counted
-from .families import Families, SignedIn
+from ..domain.ids import uuid7
+from ..foundation import log
+from ..foundation.clock import Clock
+from ..foundation.config import Settings
+from ..runtime.actor import Message, Recipient
 from .hash_queue import Asker
-from .letters import Letters
+from .login_sessions import LoginSessions, SignedIn
+from .outgoing import OutgoingEmails
 from .passwords import Passwords
+from .revocation import Revocation
+from .sign_in import counted
 from .totp import RecoveryMacs, new_recovery_codes, new_seed, otpauth_url, read_code, step_of
 
 _log = log.get("accounts.second_factor")
@@ -101,13 +101,13 @@ class SecondFactor:
 
     def __init__(
         self,
-        storage: Asks,
+        storage: Recipient,
         settings: Settings,
         clock: Clock,
         passwords: Passwords,
-        families: Families,
-        endings: Endings,
-        record: Callable[[Entry], None],
+        families: LoginSessions,
+        endings: Revocation,
+        record: Callable[[AuditEvent], None],
         posted: Callable[[], None],
     ) -> None:
         self._storage = storage
@@ -117,7 +117,7 @@ class SecondFactor:
         self._endings = endings
         self._record = record
         self._posted = posted
-        self._letters = Letters(settings)
+        self._letters = OutgoingEmails(settings)
         self._verified_only = not settings.auth_skip_email_verification
         self._sealing = Sealing(settings.sealing_keys)
         self._macs = RecoveryMacs(settings.sealing_keys)
@@ -211,7 +211,7 @@ class SecondFactor:
                 self._record(_failure(account, refusal.code, message.origin, self._clock.now()))
             raise
 
-    async def _admit(self, account: Account, judged_hash: str | None, message: SignInTotp) -> Entered:
+    async def _admit(self, account: UserCredentials, judged_hash: str | None, message: SignInTotp) -> Entered:
         """``judged_hash`` is what the password was right for; None if it was wrong."""
         if judged_hash is None:
             raise Unauthorized("invalid_credentials")
@@ -270,11 +270,11 @@ class SecondFactor:
             return self._sealing.open(sealed, table="users", column=column, row=user_id).decode()
         except NotOpened as altered:
             _log.exception("seed not opened", column=column)
-            raise Broken("internal_error") from altered
+            raise InternalError("internal_error") from altered
 
 
-def _event(kind: str, tenant_id: str, user_id: str, origin: Origin, now: datetime, **inputs: Any) -> Entry:
-    return Entry(
+def _event(kind: str, tenant_id: str, user_id: str, origin: Origin, now: datetime, **inputs: Any) -> AuditEvent:
+    return AuditEvent(
         id=uuid7(),
         tenant_id=tenant_id,
         created_at=now,
@@ -286,7 +286,7 @@ def _event(kind: str, tenant_id: str, user_id: str, origin: Origin, now: datetim
     )
 
 
-def _failure(account: Account, code: str, origin: Origin, now: datetime) -> Entry:
+def _failure(account: UserCredentials, code: str, origin: Origin, now: datetime) -> AuditEvent:
     """The system's word about a person: whoever tried may have been somebody else."""
     event = _event("auth.sign_in_failed", account.tenant_id, account.user_id, origin, now, code=code)
     about = {"user_id": account.user_id}

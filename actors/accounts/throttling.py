@@ -6,21 +6,21 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from ...storage.proofs import Changed
-from .. import log
+from ...storage.accounts.email_verification import Changed
 from ..domain import throttles
 from ..domain.audit import Origin
 from ..domain.errors import Refusal
 from ..domain.throttles import OK, Operation
-from ..guard import Attempt, Begin, End, Forgive
-from ..runtime import Asks, Message
-from .entrance import SignIn, SignUp
+from ..foundation import log
+from ..runtime.actor import Message, Recipient
+from ..throttling.throttle import Attempt, Begin, End, Forgive
+from .api_keys import CreateKey
+from .email_verification import ResendVerification, UpdateProfile, VerifyEmail
 from .invites import AcceptInvite, CreateInvite, LookUpInvite
-from .keys import CreateKey
-from .proving import SendProof, UpdateProfile, VerifyEmail
-from .recovery import ChangePassword, RequestReset, ResetPassword
-from .renewal import Refresh
+from .password_reset import ChangePassword, RequestReset, ResetPassword
+from .refresh_tokens import Refresh
 from .second_factor import DisableTotp, SignInTotp, VerifyTotp
+from .sign_in import SignIn, SignUp
 
 M = TypeVar("M")
 
@@ -43,7 +43,7 @@ SLOWED: Final[Mapping[type, Operation]] = {
     ResetPassword: throttles.RESET_PASSWORD,
     VerifyEmail: throttles.VERIFY_EMAIL,
     RequestReset: throttles.REQUEST_RESET,
-    SendProof: throttles.SEND_PROOF,
+    ResendVerification: throttles.SEND_PROOF,
     LookUpInvite: throttles.LOOK_UP_INVITE,
     AcceptInvite: throttles.ACCEPT_INVITE,
     CreateInvite: throttles.CREATE_INVITE,
@@ -61,10 +61,10 @@ UNCHANGED: Final = "unchanged"
 _log = log.get("accounts.throttling")
 
 
-class Gate:
+class ThrottleGate:
     """Has the guard asked before an attempt is judged, and told how it ended. Without a guard it stands open."""
 
-    def __init__(self, guard: Asks | None) -> None:
+    def __init__(self, guard: Recipient | None) -> None:
         self._guard = guard
 
     async def judged(self, message: M, judge: Callable[[M], Coroutine[Any, Any, Any]]) -> Any:
@@ -89,7 +89,7 @@ class Gate:
         if self._guard is not None:
             self._tell(self._guard, Forgive(email, user_id))
 
-    def _tell(self, guard: Asks, message: End | Forgive) -> None:
+    def _tell(self, guard: Recipient, message: End | Forgive) -> None:
         """Too late to refuse anything: if the guard cannot be told, the attempt stays charged."""
         try:
             guard.tell(message)

@@ -9,13 +9,13 @@ from typing import Any
 
 import jwt
 
-from ...storage.principals import Person
+from ...storage.accounts.principals import Person
 from ..domain.errors import Unauthorized
 from ..domain.identity import Principal
-from ..ids import parse_uuid
-from ..refs import Message
-from .denials import Door
-from .principals import welcome
+from ..domain.ids import parse_uuid
+from ..runtime.ref import Message
+from .denial_audit import DeniedRequest
+from .principals import is_active
 from .tokens import ALGORITHM, KeyRing
 
 AUDIENCE = "voyagent-stream"
@@ -47,7 +47,7 @@ class ShowTicket(Message[Principal]):
 
     ticket: str
     session_id: str | None
-    door: Door
+    door: DeniedRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class TicketClaims:
 
     def borne_out_by(self, person: Person, now: float) -> bool:
         """Whether person and credential still stand. A key outlives its owner's passwords, a sign-in does not."""
-        return welcome(person, now) and self.version in {None, person.principal.token_version}
+        return is_active(person, now) and self.version in {None, person.principal.token_version}
 
 
 class Tickets:

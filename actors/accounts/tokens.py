@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ..domain.errors import Unauthorized
 from ..domain.identity import Principal
-from ..ids import parse_uuid
+from ..domain.ids import parse_uuid
 
 ALGORITHM = "HS256"
 MAX_REMEMBERED = 10_000
@@ -68,7 +68,7 @@ class Claims:
         """An access token is no API key."""
 
 
-class Lapsed(Unauthorized):
+class TokenExpired(Unauthorized):
     """A genuine token at the wrong time. Every client meets it once an hour; it is no event of anybody's audit."""
 
 
@@ -111,7 +111,7 @@ class AccessTokens:
             self._remember(fingerprint, claims)
         moment = now.timestamp()
         if not claims.not_before - self._leeway <= moment < claims.expires_at + self._leeway:
-            raise Lapsed("unauthorized")
+            raise TokenExpired("unauthorized")
         return claims
 
     def _remember(self, fingerprint: bytes, claims: Claims) -> None:

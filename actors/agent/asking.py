@@ -7,17 +7,17 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ...storage import turns
-from .. import ids, metrics
-from ..domain import transcript
-from . import accounting
+from ...storage.conversation import turns
+from ..domain import ids, transcript
+from ..foundation import metrics
+from . import usage
 from .desks import DESKS, ORCHESTRATOR_TOOLS
-from .model import Answer, Delta, ModelCall, ModelFailed
+from .llm.model import Answer, Delta, ModelCall, ModelFailed
 from .prompts import brief_for, system_prompt
 from .tools.catalogue import for_desk
 
 if TYPE_CHECKING:
-    from .loop import Pass, Task
+    from .run import Pass, Task
 
 WINDOW = 200_000
 """Tokens a model reads at once; those on offer read as many or more."""
@@ -31,7 +31,7 @@ NUDGE = "[You have said nothing yet. Tell the user now what came of this, in wor
 LAST_ROUND = "[No more tools can be called in this turn. Answer now with what you know, and say what is left to do.]"
 
 
-class Broken(Exception):
+class PassAborted(Exception):
     """The pass ends here with an ``error`` event; the text is the event's."""
 
 
@@ -48,10 +48,10 @@ async def ask(work: Pass, *, last: bool) -> Answer:
     """
     loaded = await work.load()
     call = _request(work, loaded, last=last)
-    spending = accounting.Spending(work.task, work.ports, call)
+    spending = usage.UsageReservation(work.task, work.ports, call)
     over_budget = spending.reserve()
     if over_budget is not None:
-        raise Broken(over_budget)
+        raise PassAborted(over_budget)
     work.partial, work.spending = [], spending
     try:
         with spending:
@@ -59,12 +59,12 @@ async def ask(work: Pass, *, last: bool) -> Answer:
             answer = await _answer(work, spending, call, lambda share: _smaller(work, loaded, share, last=last))
             spending.finish(answer.usage, "ok" if answer.usage.total else "usage_unknown")
     except ModelFailed as failed:
-        raise Broken(str(failed)) from failed
+        raise PassAborted(str(failed)) from failed
     return own_ids(answer, _taken(work, loaded))
 
 
 async def _answer(
-    work: Pass, spending: accounting.Spending, call: ModelCall, smaller: Callable[[float], ModelCall]
+    work: Pass, spending: usage.UsageReservation, call: ModelCall, smaller: Callable[[float], ModelCall]
 ) -> Answer:
     """The answer to a request, or to a smaller one if this one is refused and that one is another."""
     try:
@@ -76,7 +76,7 @@ async def _answer(
     return await _stream(work, spending, instead)
 
 
-async def _stream(work: Pass, spending: accounting.Spending, call: ModelCall) -> Answer:
+async def _stream(work: Pass, spending: usage.UsageReservation, call: ModelCall) -> Answer:
     """One request, told as its answer comes."""
     async with aclosing(work.ports.model.stream(replace(call, meter=spending.seen))) as pieces:
         async for piece in pieces:

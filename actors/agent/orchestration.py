@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from ..domain import transcript
 from ..domain.turns import MESSAGE_LIMIT, Brief
 from .desks import SPECIALISTS
-from .model import Answer
+from .llm.model import Answer
 from .tools.schema import explained
 from .tools.tool import ToolInput
 

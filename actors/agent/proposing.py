@@ -7,20 +7,21 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ...storage import carried_out, turns
-from .. import ids
+from ...storage import carried_out
+from ...storage.conversation import turns
+from ..domain import ids
 from ..domain.approvals import approval_id
 from ..domain.errors import Unavailable
 from ..domain.events import Event
 from ..domain.masking import hidden
 from ..domain.tool_calls import NOT_PERMITTED
-from ..domain.turns import Ask, Call
-from .model import Answer
+from ..domain.turns import ApprovalAsk, ToolCall
+from .llm.model import Answer
 from .tools.catalogue import for_desk
-from .tools.tool import Gate, InputInvalid, Order, Plan, Tool
+from .tools.tool import ApprovalProposal, DatabaseTool, InputInvalid, SupplierTool, Tool
 
 if TYPE_CHECKING:
-    from .loop import Pass
+    from .run import Pass
 
 SUMMARY_LIMIT = 1024
 """Characters of what a human reads of a call."""
@@ -33,9 +34,9 @@ RECENT = timedelta(hours=24)
 class Proposal:
     """A call a model asks for, the events that tell of it, and what a human is asked or what is known already."""
 
-    call: Call
+    call: ToolCall
     events: tuple[Event, ...]
-    ask: Ask | None = None
+    ask: ApprovalAsk | None = None
     outcome: Mapping[str, Any] | None = None
 
 
@@ -51,7 +52,7 @@ async def propose(work: Pass, answer: Answer) -> list[Proposal]:
 async def _propose(work: Pass, answer: Answer, at: int, place: int, seen: set[bytes]) -> Proposal:
     block, task = answer.blocks[at], work.task
     tool = {each.name: each for each in for_desk(work.state.desk or "")}.get(block["name"])
-    call = Call(
+    call = ToolCall(
         id=ids.uuid7(),
         turn_id=task.turn_id,
         call_id=block["id"],
@@ -79,7 +80,7 @@ async def _propose(work: Pass, answer: Answer, at: int, place: int, seen: set[by
     if not tool.gated:
         return Proposal(call, (asking,))
     gate = await _gate(work, tool, given)
-    if not isinstance(gate, Gate):
+    if not isinstance(gate, ApprovalProposal):
         return Proposal(call, (asking,), outcome=gate)
     return await _ask(work, tool, given, replace(call, bound=dict(gate.bound)), gate, asking)
 
@@ -91,24 +92,26 @@ def _given(tool: Tool[Any], stored: Mapping[str, Any], flaw: str | None) -> Any:
     return tool.parse(stored)
 
 
-async def _gate(work: Pass, tool: Tool[Any], given: Any) -> Gate | dict[str, Any]:
+async def _gate(work: Pass, tool: Tool[Any], given: Any) -> ApprovalProposal | dict[str, Any]:
     """What a human is to be asked, or why it cannot be done; looking at it changes nothing, so it may fail softly."""
     try:
-        if isinstance(tool, Order):
+        if isinstance(tool, SupplierTool):
             return await tool.check(given, work.tools)
-        assert isinstance(tool, Plan)
+        assert isinstance(tool, DatabaseTool)
         return await work.ports.store.ask(tool.gate(given, work.tools))
     except Unavailable as refused:
         return {"error": f"transient: {refused.code}"}
 
 
-async def _ask(work: Pass, tool: Tool[Any], given: Any, call: Call, gate: Gate, asking: Event) -> Proposal:
+async def _ask(
+    work: Pass, tool: Tool[Any], given: Any, call: ToolCall, gate: ApprovalProposal, asking: Event
+) -> Proposal:
     earlier = await _earlier(work, tool, given, gate.bound)
     work.uses[tool.name] += 1
     asked_as = approval_id(work.task.turn_id, tool.name, work.uses[tool.name])
     call = replace(call, approval_id=asked_as)
     until = work.ports.clock.now() + work.task.approval_ttl
-    ask = Ask(
+    ask = ApprovalAsk(
         id=asked_as,
         call=call,
         summary=(earlier + gate.summary)[:SUMMARY_LIMIT],

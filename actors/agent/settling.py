@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...storage import ledger
-from .. import log
-from ..clock import Clock
+from ...storage.conversation import tool_calls
 from ..domain.errors import Refusal
-from ..domain.turns import Call
-from ..runtime import ActorFailed, Asks
+from ..domain.turns import ToolCall
+from ..foundation import log
+from ..foundation.clock import Clock
+from ..runtime.actor import ActorFailed, Recipient
 from .tools.catalogue import CATALOGUE
-from .tools.tool import InputInvalid, Order, ToolContext
+from .tools.tool import InputInvalid, SupplierTool, ToolContext
 
 _log = log.get(__name__)
 
-Tools = Callable[[Call, str | None], ToolContext]
+Tools = Callable[[ToolCall, str | None], ToolContext]
 """The tools' way to the world, for a call of a session that may be gone."""
 
 
-async def settle_writes(tenant_id: str, store: Asks, clock: Clock, tools: Tools) -> None:
+async def settle_writes(tenant_id: str, store: Recipient, clock: Clock, tools: Tools) -> None:
     """Settle what can be settled of one agency; one that cannot is no reason to leave out the others."""
     try:
-        lost = await store.ask(ledger.Lost(tenant_id=tenant_id, now=clock.now()))
+        lost = await store.ask(tool_calls.Lost(tenant_id=tenant_id, now=clock.now()))
     except Refusal as refusal:
         _log.warning("lost_writes_not_read", refusal=refusal.code)
         return
@@ -33,15 +33,15 @@ async def settle_writes(tenant_id: str, store: Asks, clock: Clock, tools: Tools)
             _log.warning("lost_write_not_settled", tool=call.tool, call_id=call.id, reason=type(failure).__name__)
 
 
-async def _settle(call: Call, context: ToolContext, store: Asks) -> None:
+async def _settle(call: ToolCall, context: ToolContext, store: Recipient) -> None:
     tool = CATALOGUE.get(call.tool)
-    if not isinstance(tool, Order):
+    if not isinstance(tool, SupplierTool):
         return
     given = tool.parse(call.input)
-    found = await tool.earlier(given, call.bound or {}, call.id, context)
+    found = await tool.find_previous(given, call.bound or {}, call.id, context)
     if found is None:
         return
-    settle = ledger.Settle(
+    settle = tool_calls.Settle(
         tenant_id=context.tenant_id,
         call=call,
         record=tool.record(given, found, call, context),

@@ -44,7 +44,7 @@ class Author:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class AuditEvent:
     """One audit event before it has a place in the chain. JSON values hold strings, ints, bools and nulls only."""
 
     id: str
@@ -82,7 +82,7 @@ def wire_time(moment: datetime) -> str:
     return utc.isoformat(timespec="microseconds")[:26] + "Z"
 
 
-def chained(entry: Entry, seq: int, prev_hash: str) -> str:
+def chained(entry: AuditEvent, seq: int, prev_hash: str) -> str:
     """SHA-256 (64 hex) over the canonical JSON of every stored column but the hash itself, version 1."""
-    columns = {name: getattr(entry, name) for name in Entry.__slots__}
+    columns = {name: getattr(entry, name) for name in AuditEvent.__slots__}
     return hashlib.sha256(canonical(columns | {"seq": seq, "prev_hash": prev_hash, "hash_v": HASH_VERSION})).hexdigest()

@@ -44,7 +44,7 @@ CHART = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class LedgerAccount:
     """An account of one agency. Its id and its code mean the same for ever."""
 
     id: str
@@ -56,7 +56,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class DraftLine:
     """A line as somebody asks for it: the account by id or code, each side as far as it was named."""
 
     account: str
@@ -71,14 +71,14 @@ class Wish:
 class Line:
     """A line that may stand: one side of one account."""
 
-    account: Account
+    account: LedgerAccount
     side: Literal["debit", "credit"]
     money: Money
     memo: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class JournalEntry:
     """A journal that balances."""
 
     entry_date: date
@@ -92,7 +92,7 @@ class Entry:
         return totals(line.money for line in self.lines if line.side == "debit")
 
 
-class Unfit(Exception):
+class InvalidJournal(Exception):
     """Why a journal cannot be posted: a reason of the contract, and words for the model."""
 
     def __init__(self, reason: Literal["invalid_line", "validation_failed", "control_account"], detail: str) -> None:
@@ -101,45 +101,55 @@ class Unfit(Exception):
         self.detail = detail
 
 
-def drawn_up(wishes: Sequence[Wish], find: Callable[[str], Account | None]) -> tuple[Line, ...]:
-    """The lines somebody wants to post by hand; ``Unfit`` unless each can stand and they balance together."""
+def drawn_up(wishes: Sequence[DraftLine], find: Callable[[str], LedgerAccount | None]) -> tuple[Line, ...]:
+    """The lines somebody wants to post by hand; ``InvalidJournal`` unless each can stand and they balance together."""
     lines = tuple(_line(place, wish, find) for place, wish in enumerate(wishes, start=1))
     for place, line in enumerate(lines, start=1):
         if line.account.is_control:
-            raise Unfit("control_account", f"Line {place}: {line.account.code} takes postings from documents only.")
+            raise InvalidJournal(
+                "control_account", f"Line {place}: {line.account.code} takes postings from documents only."
+            )
     if len(lines) < FEWEST_LINES:
-        raise Unfit("validation_failed", "A journal has at least two lines.")
+        raise InvalidJournal("validation_failed", "A journal has at least two lines.")
     debits = totals(line.money for line in lines if line.side == "debit")
     credits_ = totals(line.money for line in lines if line.side == "credit")
     for currency in sorted({*debits, *credits_}):
         nothing = Money.of(0, currency)
         debit, credit = debits.get(currency, nothing), credits_.get(currency, nothing)
         if debit.amount != credit.amount:
-            raise Unfit("validation_failed", f"Debits of {debit.text} and credits of {credit.text} do not balance.")
+            raise InvalidJournal(
+                "validation_failed", f"Debits of {debit.text} and credits of {credit.text} do not balance."
+            )
         if debit.amount >= LARGEST:
-            raise Unfit("validation_failed", f"A journal's total in one currency stays below {LARGEST:f}.")
+            raise InvalidJournal("validation_failed", f"A journal's total in one currency stays below {LARGEST:f}.")
     return lines
 
 
 def check_date(entry_date: date, today: date) -> None:
-    """``Unfit`` for a day no books are kept of: a slip of the pen in a year."""
+    """``InvalidJournal`` for a day no books are kept of: a slip of the pen in a year."""
     if not EARLIEST_ENTRY <= entry_date <= today + LATEST_ENTRY:
-        raise Unfit("validation_failed", f"entry_date {entry_date} is before {EARLIEST_ENTRY} or over a year away.")
+        raise InvalidJournal(
+            "validation_failed", f"entry_date {entry_date} is before {EARLIEST_ENTRY} or over a year away."
+        )
 
 
-def _line(place: int, wish: Wish, find: Callable[[str], Account | None]) -> Line:
+def _line(place: int, wish: DraftLine, find: Callable[[str], LedgerAccount | None]) -> Line:
     account = find(wish.account)
     if account is None or not account.is_active:
-        raise Unfit("invalid_line", f"Line {place}: there is no such account in use.")
+        raise InvalidJournal("invalid_line", f"Line {place}: there is no such account in use.")
     if wish.code is not None and wish.code != account.code:
-        raise Unfit("invalid_line", f"Line {place}: account_id and account_code name two accounts.")
+        raise InvalidJournal("invalid_line", f"Line {place}: account_id and account_code name two accounts.")
     debit, credit = wish.debit or Decimal(0), wish.credit or Decimal(0)
     if (debit > 0) == (credit > 0) or debit < 0 or credit < 0:
-        raise Unfit("invalid_line", f"Line {place}: exactly one of debit_amount and credit_amount is above zero.")
+        raise InvalidJournal(
+            "invalid_line", f"Line {place}: exactly one of debit_amount and credit_amount is above zero."
+        )
     money = Money.of(debit or credit, wish.currency)
     if not money.in_minor_units or money.amount >= LARGEST:
         digits = minor_digits(wish.currency)
-        raise Unfit("invalid_line", f"Line {place}: {wish.currency} has {digits} decimals, and amounts have a limit.")
+        raise InvalidJournal(
+            "invalid_line", f"Line {place}: {wish.currency} has {digits} decimals, and amounts have a limit."
+        )
     return Line(account=account, side="debit" if debit else "credit", money=money, memo=wish.memo)
 
 

@@ -42,11 +42,11 @@ class Conflict(Refusal):
     """409: the thing's state does not allow it."""
 
 
-class TooSlow(Refusal):
+class RequestTimeout(Refusal):
     """408: the request did not arrive in time (RFC 9110, 15.5.9)."""
 
 
-class TooLarge(Refusal):
+class PayloadTooLarge(Refusal):
     """413: more bytes than are read."""
 
 
@@ -69,7 +69,7 @@ class Unavailable(Refusal):
         super().__init__(code, retry_after=retry_after)
 
 
-class Broken(Refusal):
+class InternalError(Refusal):
     """500: what was asked met a defect. Its cause is in the log; the actor that answers this goes on."""
 
 

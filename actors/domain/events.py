@@ -95,7 +95,7 @@ def frame(data: str, seq: int | None = None) -> bytes:
     return f"{place}event: agent_event\ndata: {data}\n\n".encode()
 
 
-def aside(kind: Kind, session_id: str, at: datetime, turn_id: str, error_message: str | None = None) -> bytes:
+def transient_frame(kind: Kind, session_id: str, at: datetime, turn_id: str, error_message: str | None = None) -> bytes:
     """A frame outside the log: an ``error`` to one viewer, or the ``final`` after it."""
     return frame(Event(kind=kind, turn_id=turn_id, error_message=error_message).data(session_id, at))
 

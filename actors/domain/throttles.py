@@ -127,7 +127,7 @@ class Rules:
         return min(2.0 ** min(beyond, MAX_DOUBLINGS), self.max_delay, self.window)
 
 
-class Key(NamedTuple):
+class BucketKey(NamedTuple):
     """A bucket's name. ``who`` begins with the account's hash where the bucket is an account's."""
 
     kind: Kind
@@ -146,7 +146,7 @@ class Saved(NamedTuple):
 class Charge:
     """One event in one bucket, and what it takes to give it back."""
 
-    key: Key
+    key: BucketKey
     number: int
     born: int
     before: tuple[int, float]
@@ -169,7 +169,7 @@ class Throttles:
     def __init__(self, rules: Rules, *, capacity: int = CAPACITY) -> None:
         self.rules = rules
         self._capacity = capacity
-        self._shelves: dict[Kind, OrderedDict[Key, _Bucket]] = {
+        self._shelves: dict[Kind, OrderedDict[BucketKey, _Bucket]] = {
             kind: OrderedDict() for kind in ("pair", "account", "network", "tenant")
         }
         self._numbers = count(1)
@@ -177,7 +177,7 @@ class Throttles:
     def __len__(self) -> int:
         return sum(map(len, self._shelves.values()))
 
-    def wait(self, key: Key, free: int, now: float) -> float:
+    def wait(self, key: BucketKey, free: int, now: float) -> float:
         """Seconds until another attempt is judged; 0 if it is now. A clock put back makes no wait longer."""
         bucket = self._alive(key, now)
         if bucket is None:
@@ -185,7 +185,7 @@ class Throttles:
         delay = self.rules.delay(bucket.count - free)
         return max(0.0, min(bucket.last + delay - now, delay))
 
-    def charge(self, key: Key, now: float) -> Charge:
+    def charge(self, key: BucketKey, now: float) -> Charge:
         """Count an event before it is known how it ends."""
         number = next(self._numbers)
         shelf = self._shelves[key.kind]
@@ -210,11 +210,11 @@ class Throttles:
         elif bucket.newest == charge.number:
             bucket.newest, bucket.last = charge.before
 
-    def clear(self, key: Key) -> None:
+    def clear(self, key: BucketKey) -> None:
         """Forget all its events."""
         self._shelves[key.kind].pop(key, None)
 
-    def clear_account(self, counter: str, account: str) -> list[Key]:
+    def clear_account(self, counter: str, account: str) -> list[BucketKey]:
         """Forget the account's events, wherever they came from. Answers what was cleared."""
         found = [
             key
@@ -226,7 +226,7 @@ class Throttles:
             self.clear(key)
         return found
 
-    def first_refusal(self, key: Key) -> bool:
+    def first_refusal(self, key: BucketKey) -> bool:
         """Whether nobody was refused yet in the wait that stands; from now on somebody was."""
         bucket = self._shelves[key.kind].get(key)
         if bucket is None or bucket.told:
@@ -234,12 +234,12 @@ class Throttles:
         bucket.told = True
         return True
 
-    def saved(self, key: Key) -> Saved | None:
+    def saved(self, key: BucketKey) -> Saved | None:
         """What to keep of a bucket; None if there is nothing."""
         bucket = self._shelves[key.kind].get(key)
         return None if bucket is None else Saved(bucket.count, bucket.last)
 
-    def restore(self, key: Key, saved: Saved, now: float) -> None:
+    def restore(self, key: BucketKey, saved: Saved, now: float) -> None:
         """Take up a bucket where another process left it, if there is room, it has not lapsed and is not known here."""
         shelf = self._shelves[key.kind]
         room = len(shelf) < self._capacity and key not in shelf
@@ -247,19 +247,19 @@ class Throttles:
             number = next(self._numbers)
             shelf[key] = _Bucket(count=saved.events, last=min(saved.last, now), newest=number, born=number)
 
-    def keys(self) -> Iterator[Key]:
+    def keys(self) -> Iterator[BucketKey]:
         """The names of all buckets."""
         for shelf in self._shelves.values():
             yield from shelf
 
-    def _alive(self, key: Key, now: float) -> _Bucket | None:
+    def _alive(self, key: BucketKey, now: float) -> _Bucket | None:
         bucket = self._shelves[key.kind].get(key)
         if bucket is not None and now - bucket.last >= self.rules.kept(key.kind):
             self.clear(key)
             return None
         return bucket
 
-    def _make_room(self, shelf: OrderedDict[Key, _Bucket], now: float) -> None:
+    def _make_room(self, shelf: OrderedDict[BucketKey, _Bucket], now: float) -> None:
         """The front of a shelf has been without events for the longest time."""
         while shelf:
             key, bucket = next(iter(shelf.items()))

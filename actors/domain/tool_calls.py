@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from .audit import Author, Entry, Status
+from .audit import AuditEvent, Author, Status
 from .events import Event
 from .masking import masked
-from .turns import Ask, Call
+from .turns import ApprovalAsk, ToolCall
 
 Output = Mapping[str, Any]
 
@@ -68,7 +68,7 @@ def failure(output: Output) -> str | None:
     return str(why) if why and verdict(output) != "succeeded" else None
 
 
-def denial(call: Call) -> Output | None:
+def denial(call: ToolCall) -> Output | None:
     """What the model reads of a call a human refused, nobody decided in time, or was taken back."""
     if call.state != "failed":
         return None
@@ -79,7 +79,7 @@ def denial(call: Call) -> Output | None:
     return {"error": f"{call.error or 'withdrawn'}: the call will not run"}
 
 
-def result_events(call: Call, output: Output) -> Sequence[Event]:
+def result_events(call: ToolCall, output: Output) -> Sequence[Event]:
     """The events of a result: the verdict first if a human was asked, then what came of it."""
     about: dict[str, Any] = {"turn_id": call.turn_id, "tool_name": call.tool, "tool_call_id": call.call_id}
     events = []
@@ -94,7 +94,7 @@ def result_events(call: Call, output: Output) -> Sequence[Event]:
     return [*events, Event(kind="tool_result", tool_output=dict(output), **about)]
 
 
-def audit_of_result(call: Call, output: Output, at: Context, *, starts: bool) -> Sequence[Entry]:
+def audit_of_result(call: ToolCall, output: Output, at: Context, *, starts: bool) -> Sequence[AuditEvent]:
     """The audit of a call with an effect; readings, and calls that were never valid, leave none.
 
     ``starts``: effect and outcome are one transaction, so that the intent is written beside its end.
@@ -111,17 +111,17 @@ def audit_of_result(call: Call, output: Output, at: Context, *, starts: bool) ->
     return [audit_event(call, "started", {}, at), end] if starts else [end]
 
 
-def audit_of_outcome(call: Call, output: Output, at: Context) -> Entry:
+def audit_of_outcome(call: ToolCall, output: Output, at: Context) -> AuditEvent:
     """The audit event of what came of a call."""
     succeeded = verdict(output) == "succeeded"
     return audit_event(call, "succeeded" if succeeded else "failed", output, at, failure(output))
 
 
-def audit_event(call: Call, status: Status, output: Output, at: Context, error: str | None = None) -> Entry:
+def audit_event(call: ToolCall, status: Status, output: Output, at: Context, error: str | None = None) -> AuditEvent:
     """An audit event of a tool's call."""
     named = {name: value for name, value in output.items() if name.endswith("_id") and isinstance(value, str)}
     denied = call.state == "failed"
-    return Entry(
+    return AuditEvent(
         id=at.new_id(),
         tenant_id=at.tenant_id,
         created_at=at.now,
@@ -141,9 +141,9 @@ def audit_event(call: Call, status: Status, output: Output, at: Context, error: 
     )
 
 
-def audit_of_request(ask: Ask, at: Context) -> Entry:
+def audit_of_request(ask: ApprovalAsk, at: Context) -> AuditEvent:
     """``approval.requested``: the agent asks a human."""
-    return Entry(
+    return AuditEvent(
         id=at.new_id(),
         tenant_id=at.tenant_id,
         created_at=at.now,
@@ -168,10 +168,10 @@ class Closed:
 
     output: Output
     events: Sequence[Event] = ()
-    entries: Sequence[Entry] = ()
+    entries: Sequence[AuditEvent] = ()
 
 
-def close(call: Call, closing: Closing, at: Context) -> Closed:
+def close(call: ToolCall, closing: Closing, at: Context) -> Closed:
     """One call nothing was told of: lost under way, refused or expired unread, granted or not even decided."""
     output = _last_word(call, closing.error)
     if call.state == "executing":
@@ -185,14 +185,14 @@ def close(call: Call, closing: Closing, at: Context) -> Closed:
     return Closed(output, (_denied(call, closing.reason),), entries)
 
 
-def _last_word(call: Call, error: str) -> Output:
+def _last_word(call: ToolCall, error: str) -> Output:
     """What the model reads of the call, should the conversation go on."""
     if call.state == "executing":
         return {"error": f"outcome_unknown: {call.tool} was under way when its turn ended; look it up by hand"}
     return denial(call) or {"error": error}
 
 
-def _denied(call: Call, why: str) -> Event:
+def _denied(call: ToolCall, why: str) -> Event:
     taken_back = call.error not in ("rejected", "expired")
     return Event(
         kind="approval_denied",
@@ -205,7 +205,7 @@ def _denied(call: Call, why: str) -> Event:
     )
 
 
-def _audit_of_withdrawal(call: Call, closing: Closing, at: Context) -> Entry:
+def _audit_of_withdrawal(call: ToolCall, closing: Closing, at: Context) -> AuditEvent:
     about = {
         "approval_id": call.approval_id,
         "session_id": at.session_id,
@@ -216,9 +216,11 @@ def _audit_of_withdrawal(call: Call, closing: Closing, at: Context) -> Entry:
     return audit_of_act("approval.rejected", closing.by, about, refs, at)
 
 
-def audit_of_act(kind: str, by: Author | None, about: Mapping[str, Any], refs: Mapping[str, Any], at: Context) -> Entry:
+def audit_of_act(
+    kind: str, by: Author | None, about: Mapping[str, Any], refs: Mapping[str, Any], at: Context
+) -> AuditEvent:
     """The audit event of what a person did to a turn, or of what its limits did."""
-    return Entry(
+    return AuditEvent(
         id=at.new_id(),
         tenant_id=at.tenant_id,
         created_at=at.now,

@@ -47,7 +47,7 @@ def fingerprint(tool: str, call_input: Mapping[str, Any], bound: Mapping[str, An
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class ToolCall:
     """A row of the side-effect ledger: one tool call of one turn. Its ``id`` is the key suppliers and journals see."""
 
     id: str
@@ -81,11 +81,11 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class ApprovalAsk:
     """An approval about to be stored: what a human will read, and until when it can be decided."""
 
     id: str
-    call: Call
+    call: ToolCall
     summary: str
     approver_roles: tuple[str, ...]
     expires_at: datetime

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-from .. import metrics
-from ..clock import Clock
+from ..foundation import metrics
+from ..foundation.clock import Clock
 from .protocols import SupplierError
 
 FAILURES = 5

@@ -7,9 +7,9 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from .. import metrics
-from ..clock import Clock
 from ..domain.errors import Unavailable
+from ..foundation import metrics
+from ..foundation.clock import Clock
 from .breaker import Breaker, RateLimit
 from .protocols import TROUBLE, SupplierError
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ...actors.accounts.actor import Refresh, SignIn, SignOut, SignUp
-from ..call import Answer, Call
 from ..guards import bearer
-from ..wire.accounts import (
+from ..request_context import Answer, RequestContext
+from ..schemas.accounts import (
     AuthResponse,
     PublicUser,
     RefreshRequest,
@@ -16,7 +16,7 @@ from ..wire.accounts import (
 )
 
 
-async def sign_up(call: Call) -> Answer:
+async def sign_up(call: RequestContext) -> Answer:
     """Found an agency and become its first admin; tokens at once."""
     body: SignUpRequest = call.body
     signed_in = await call.services.accounts.ask(
@@ -31,14 +31,14 @@ async def sign_up(call: Call) -> Answer:
     return Answer(AuthResponse.of(signed_in))
 
 
-async def sign_in(call: Call) -> Answer:
+async def sign_in(call: RequestContext) -> Answer:
     """Come in with address and password."""
     body: SignInRequest = call.body
     signed_in = await call.services.accounts.ask(SignIn(email=body.email, password=body.password, origin=call.origin))
     return Answer(AuthResponse.of(signed_in))
 
 
-async def refresh(call: Call) -> Answer:
+async def refresh(call: RequestContext) -> Answer:
     """Exchange a refresh token for the next pair.
 
     The same token within half a minute answers the same successor; shown later it ends the session it belongs to.
@@ -48,7 +48,7 @@ async def refresh(call: Call) -> Answer:
     return Answer(TokenPairResponse.of(await call.services.accounts.ask(message)))
 
 
-async def sign_out(call: Call) -> Answer:
+async def sign_out(call: RequestContext) -> Answer:
     """End the session of the bearer, of the refresh token, or of both. What is unknown or lapsed is ignored."""
     body: SignOutRequest | None = call.body
     shown = None if body is None else body.refresh_token
@@ -56,6 +56,6 @@ async def sign_out(call: Call) -> Answer:
     return Answer()
 
 
-async def me(call: Call) -> Answer:
+async def me(call: RequestContext) -> Answer:
     """Who one is, read from the row and not from the token."""
     return Answer(PublicUser.of(call.person))

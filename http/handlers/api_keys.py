@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from ...actors.accounts.actor import CreateKey, RevokeKey
 from ...actors.domain.identity import Role
-from ...storage.api_keys import All, Minted
-from ...storage.idempotency import Stored
-from ..call import Answer, Call
-from ..wire.api_keys import ApiKeySummary, CreateApiKeyRequest, CreateApiKeyResponse, ListApiKeysResponse
+from ...storage.accounts.api_keys import All, Minted
+from ...storage.engine.idempotency import Stored
+from ..request_context import Answer, RequestContext
+from ..schemas.api_keys import ApiKeySummary, CreateApiKeyRequest, CreateApiKeyResponse, ListApiKeysResponse
 from .sessions import again, stored
 
 
-async def create(call: Call) -> Answer:
+async def create(call: RequestContext) -> Answer:
     """Mint a key that acts as oneself. It is shown in this answer and never again."""
     body: CreateApiKeyRequest = call.body
     minted = await call.services.accounts.ask(
@@ -31,7 +31,7 @@ def _stored(minted: Minted) -> Stored:
     return stored(201, Answer(CreateApiKeyResponse.of(minted)))
 
 
-async def page(call: Call) -> Answer:
+async def page(call: RequestContext) -> Answer:
     """One's own keys; for an admin, all of the agency's."""
     who = call.person
     created_by = None if who.role is Role.AGENCY_ADMIN else who.user_id
@@ -39,7 +39,7 @@ async def page(call: Call) -> Answer:
     return Answer(ListApiKeysResponse(items=[ApiKeySummary.of(key) for key in found]))
 
 
-async def revoke(call: Call) -> Answer:
+async def revoke(call: RequestContext) -> Answer:
     """End a key, at once and for good. A second time changes nothing."""
     done = await call.services.accounts.ask(
         RevokeKey(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from ...actors import session, tenant
+from ...actors import tenant
+from ...actors.conversation import session
 from ...actors.domain.approvals import Approval, Decision
 from ...actors.domain.errors import Unprocessable
-from ...actors.ids import parse_uuid
-from ...storage import approvals
-from ...storage.idempotency import Stored
-from ..call import Answer, Call
-from ..wire.approvals import ApprovalItem, ApprovalListQuery, ApprovalListResponse, ResolveApprovalRequest
+from ...actors.domain.ids import parse_uuid
+from ...storage.conversation import approvals
+from ...storage.engine.idempotency import Stored
+from ..request_context import Answer, RequestContext
+from ..schemas.approvals import ApprovalItem, ApprovalListQuery, ApprovalListResponse, ResolveApprovalRequest
 from .sessions import again, stored, who
 
 
-async def page(call: Call) -> Answer:
+async def page(call: RequestContext) -> Answer:
     """What waits for a decision, or was decided. Sessions with overdue approvals are told to write the lapses down."""
     query: ApprovalListQuery = call.query
     session_id = None if query.session_id is None else parse_uuid(query.session_id)
@@ -35,7 +36,7 @@ async def page(call: Call) -> Answer:
     return Answer(ApprovalListResponse(items=items, total=found.total, limit=query.limit, offset=query.offset))
 
 
-async def read(call: Call) -> Answer:
+async def read(call: RequestContext) -> Answer:
     """One approval, with the exact input that will run."""
     found = await call.services.storage.ask(
         approvals.Get(
@@ -47,7 +48,7 @@ async def read(call: Call) -> Answer:
     return Answer(ApprovalItem.of(found))
 
 
-async def resolve(call: Call) -> Answer:
+async def resolve(call: RequestContext) -> Answer:
     """Grant or reject what waits. Of any number of decisions at once exactly one wins."""
     body: ResolveApprovalRequest = call.body
     decided = await call.services.root.ask(

@@ -5,24 +5,24 @@ from __future__ import annotations
 import json
 
 from ...actors.domain.errors import Unavailable
-from ..call import Answer, Call
 from ..health import DATABASE, REDIS
+from ..request_context import Answer, RequestContext
 
 OK = Answer(b'{"status":"ok"}')
 NOT_READY = frozenset({"down", "stopping"})
 
 
-async def health(_call: Call) -> Answer:
+async def health(_call: RequestContext) -> Answer:
     """Whether the service answers at all; nothing behind it is asked."""
     return OK
 
 
-async def live(_call: Call) -> Answer:
+async def live(_call: RequestContext) -> Answer:
     """Whether the process turns its loop."""
     return OK
 
 
-async def ready(call: Call) -> Answer:
+async def ready(call: RequestContext) -> Answer:
     """Whether requests should be sent here, with a word for each part.
 
     503 ``not_ready`` before the start is complete, while stopping, and while the database is unavailable.
@@ -34,19 +34,19 @@ async def ready(call: Call) -> Answer:
     return Answer(_json({"detail": "not_ready", **told}), 503, {"Retry-After": "1"})
 
 
-async def health_db(call: Call) -> Answer:
+async def health_db(call: RequestContext) -> Answer:
     """Whether the database answers ``SELECT 1``."""
     await _works(call, DATABASE, "VOYAGENT_DB_URL is not configured.", "db unreachable")
     return Answer(b'{"status":"ok","select_1":1}')
 
 
-async def health_redis(call: Call) -> Answer:
+async def health_redis(call: RequestContext) -> Answer:
     """Whether Redis answers a ping."""
     await _works(call, REDIS, "VOYAGENT_REDIS_URL is not configured.", "redis unreachable")
     return Answer(b'{"status":"ok","ping":true}')
 
 
-async def _works(call: Call, part: str, not_configured: str, unreachable: str) -> None:
+async def _works(call: RequestContext, part: str, not_configured: str, unreachable: str) -> None:
     works = await call.services.health.works(part)
     if not works:
         raise Unavailable(not_configured if works is None else unreachable)

@@ -6,11 +6,11 @@ from ...actors.accounts.actor import AcceptInvite, CreateInvite, LookUpInvite, R
 from ...actors.accounts.invites import Invited
 from ...actors.domain.errors import BadRequest
 from ...actors.domain.identity import Role
-from ...storage.idempotency import Stored
-from ...storage.invites import All, Invite
-from ..call import Answer, Call
-from ..wire.accounts import AuthResponse
-from ..wire.invites import (
+from ...storage.accounts.invites import All, Invite
+from ...storage.engine.idempotency import Stored
+from ..request_context import Answer, RequestContext
+from ..schemas.accounts import AuthResponse
+from ..schemas.invites import (
     AcceptInviteRequest,
     CreateInviteRequest,
     CreateInviteResponse,
@@ -26,7 +26,7 @@ from .sessions import again, stored
 STATUSES = frozenset({"pending", "accepted", "revoked", "expired"})
 
 
-async def create(call: Call) -> Answer:
+async def create(call: RequestContext) -> Answer:
     """Invite somebody to the agency: a letter goes out, and a link comes back to hand over.
 
     The letter proves the invitee's address, the link does not. Either works for seven days.
@@ -49,7 +49,7 @@ def _created(invited: Invited) -> Stored:
     return stored(201, Answer(CreateInviteResponse.of(invited)))
 
 
-async def page(call: Call) -> Answer:
+async def page(call: RequestContext) -> Answer:
     """The agency's invites, newest first; with ``status`` only those."""
     query: InvitesQuery = call.query
     if query.status is not None and query.status not in STATUSES:
@@ -59,7 +59,7 @@ async def page(call: Call) -> Answer:
     return Answer(ListInvitesResponse(items=[InviteSummary.of(invite) for invite in found]))
 
 
-async def revoke(call: Call) -> Answer:
+async def revoke(call: RequestContext) -> Answer:
     """Take a pending invite back: neither its letter nor its link works any more."""
     done = await call.services.accounts.ask(
         RevokeInvite(
@@ -81,14 +81,14 @@ def _revoked(invite: Invite) -> Stored:
     return stored(200, _told(invite))
 
 
-async def lookup(call: Call) -> Answer:
+async def lookup(call: RequestContext) -> Answer:
     """Who invites, whom, and as what. Looking changes nothing."""
     query: InviteLookupQuery = call.query
     found = await call.services.accounts.ask(LookUpInvite(token=query.token, origin=call.origin))
     return Answer(InviteLookupResponse.of(found))
 
 
-async def accept(call: Call) -> Answer:
+async def accept(call: RequestContext) -> Answer:
     """Join the agency that invites; tokens at once. The letter's token proves the address."""
     body: AcceptInviteRequest = call.body
     signed_in = await call.services.accounts.ask(

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from ...actors.accounts.actor import ChangeMember
 from ...actors.domain.identity import Role
-from ...storage.members import Page
-from ..call import Answer, Call
-from ..wire.members import MemberItem, MemberPatchRequest, MembersQuery, MembersResponse
+from ...storage.accounts.members import Page
+from ..request_context import Answer, RequestContext
+from ..schemas.members import MemberItem, MemberPatchRequest, MembersQuery, MembersResponse
 
 
-async def page(call: Call) -> Answer:
+async def page(call: RequestContext) -> Answer:
     """The agency's members, oldest first."""
     query: MembersQuery = call.query
     wanted = Page(tenant_id=call.person.tenant_id, limit=query.limit, offset=query.offset)
     return Answer(MembersResponse.of(await call.services.storage.ask(wanted), query))
 
 
-async def change(call: Call) -> Answer:
+async def change(call: RequestContext) -> Answer:
     """Give a member another role, or switch them off or on; it bites on their next request.
 
     Who is switched off loses sessions, API keys and pending invites for good.

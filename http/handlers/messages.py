@@ -7,28 +7,28 @@ from functools import wraps
 
 from aiohttp import web
 
-from ...actors import session
 from ...actors.accounts import actor as accounts
-from ...actors.accounts.watch import Watching
+from ...actors.accounts.access_watch import AccessWatch
+from ...actors.conversation import session
+from ...actors.conversation.event_log import Subscription
 from ...actors.domain.errors import Forbidden, Unprocessable
 from ...actors.domain.turns import MESSAGE_LIMIT
-from ...actors.eventlog import Feed
 from .. import streams
-from ..call import Answer, Call
-from ..wire.sessions import EventsQuery, SendMessageRequest
+from ..request_context import Answer, RequestContext
+from ..schemas.sessions import EventsQuery, SendMessageRequest
 from .sessions import session_id, who
 
 GET_STREAM_SECONDS = 3600.0
 
 
-Handler = Callable[[Call], Awaitable[web.StreamResponse | Answer]]
+Handler = Callable[[RequestContext], Awaitable[web.StreamResponse | Answer]]
 
 
 def _bounded(handler: Handler) -> Handler:
     """Count the caller's stream before anything is done; what is refused has had no effect."""
 
     @wraps(handler)
-    async def hold(call: Call) -> web.StreamResponse | Answer:
+    async def hold(call: RequestContext) -> web.StreamResponse | Answer:
         with call.services.open_streams.hold(call.person):
             return await handler(call)
 
@@ -36,7 +36,7 @@ def _bounded(handler: Handler) -> Handler:
 
 
 @_bounded
-async def send(call: Call) -> web.StreamResponse:
+async def send(call: RequestContext) -> web.StreamResponse:
     """Say something, decide approvals, or follow what goes on; the answer is a stream of events up to ``final``.
 
     A lost connection changes nothing: the turn goes on, and ``Last-Event-ID`` replays what was missed.
@@ -48,7 +48,7 @@ async def send(call: Call) -> web.StreamResponse:
         raise Unprocessable("message_too_long")
     watching = await _watch(call)
     cursor = call.request.headers.get("Last-Event-ID", "").strip()
-    feed: Feed | None
+    feed: Subscription | None
     if cursor:
         feed = await call.services.root.ask(
             session.Follow(tenant_id=call.person.tenant_id, session_id=session_id(call), cursor=cursor)
@@ -73,7 +73,7 @@ async def send(call: Call) -> web.StreamResponse:
 
 
 @_bounded
-async def events(call: Call) -> web.StreamResponse | Answer:
+async def events(call: RequestContext) -> web.StreamResponse | Answer:
     """Watch a conversation: replay from a cursor, then live, across turns."""
     query: EventsQuery = call.query
     watching = await _watch(call)
@@ -92,12 +92,14 @@ async def events(call: Call) -> web.StreamResponse | Answer:
     return await _stream(call, feed, watching, lifetime=GET_STREAM_SECONDS)
 
 
-async def _watch(call: Call) -> Watching:
+async def _watch(call: RequestContext) -> AccessWatch:
     """A watch over the caller, asked for before anything is done: what fails here has had no effect."""
     return await call.services.accounts.ask(accounts.Watch(call.person))
 
 
-async def _stream(call: Call, feed: Feed, watching: Watching, *, lifetime: float | None = None) -> web.StreamResponse:
+async def _stream(
+    call: RequestContext, feed: Subscription, watching: AccessWatch, *, lifetime: float | None = None
+) -> web.StreamResponse:
     services, person, own = call.services, call.person, session_id(call)
 
     def delivered(turn_id: str, event: int) -> None:

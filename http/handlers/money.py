@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from ..call import Answer, Call
+from ..request_context import Answer, RequestContext
 
 MONEY: Final[dict[str, Any]] = {
     "title": "Money",
@@ -33,6 +33,6 @@ MONEY: Final[dict[str, Any]] = {
 _SCHEMA = json.dumps(MONEY, separators=(",", ":")).encode()
 
 
-async def money_schema(_call: Call) -> Answer:
+async def money_schema(_call: RequestContext) -> Answer:
     """The JSON Schema of an amount of money, for clients that check what they send."""
     return Answer(_SCHEMA)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ...actors.accounts.second_factor import DisableTotp, SetUpTotp, SignInTotp, VerifyTotp
-from ..call import Answer, Call
-from ..wire.accounts import AuthResponse
-from ..wire.second_factor import (
+from ..request_context import Answer, RequestContext
+from ..schemas.accounts import AuthResponse
+from ..schemas.second_factor import (
     RecoveredAuthResponse,
     SignInTotpRequest,
     TotpDisableRequest,
@@ -16,7 +16,7 @@ from ..wire.second_factor import (
 )
 
 
-async def sign_in_totp(call: Call) -> Answer:
+async def sign_in_totp(call: RequestContext) -> Answer:
     """Come in with address, password and a code of the device, or one of the recovery codes.
 
     Each code signs in once. After a recovery code the answer also has ``recovery_codes_left``.
@@ -31,13 +31,13 @@ async def sign_in_totp(call: Call) -> Answer:
     return Answer(RecoveredAuthResponse(**dict(told), recovery_codes_left=entered.recovery_codes_left))
 
 
-async def totp_setup(call: Call) -> Answer:
+async def totp_setup(call: RequestContext) -> Answer:
     """A new secret for a device. It asks for nothing until its first code is verified."""
     seed = await call.services.accounts.ask(SetUpTotp(principal=call.person))
     return Answer(TotpSetupResponse(secret=seed.secret, otpauth_url=seed.otpauth_url))
 
 
-async def totp_verify(call: Call) -> Answer:
+async def totp_verify(call: RequestContext) -> Answer:
     """Show that the device works, which turns the factor on and gives ten recovery codes, once."""
     body: TotpVerifyRequest = call.body
     message = VerifyTotp(principal=call.person, code=body.code, origin=call.origin)
@@ -45,7 +45,7 @@ async def totp_verify(call: Call) -> Answer:
     return Answer(TotpVerifiedResponse(totp_enabled=True, recovery_codes=codes))
 
 
-async def totp_disable(call: Call) -> Answer:
+async def totp_disable(call: RequestContext) -> Answer:
     """Turn the factor off, by password and code. Its secret and recovery codes are gone."""
     body: TotpDisableRequest = call.body
     await call.services.accounts.ask(

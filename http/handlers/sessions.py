@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from ...actors import session
 from ...actors.accounts.actor import IssueTicket
-from ...actors.ids import parse_uuid, uuid7
-from ...storage import sessions
-from ...storage.idempotency import Once, Replayed, Stored
-from ..call import Answer, Call
-from ..wire.sessions import (
+from ...actors.conversation import session
+from ...actors.domain.ids import parse_uuid, uuid7
+from ...storage.conversation import sessions
+from ...storage.engine.idempotency import Once, Replayed, Stored
+from ..request_context import Answer, RequestContext
+from ..schemas.sessions import (
     CancelRequest,
     CancelResponse,
     SessionCreateResponse,
@@ -23,18 +23,18 @@ from ..wire.sessions import (
 )
 
 
-def session_id(call: Call) -> str:
+def session_id(call: RequestContext) -> str:
     """The session named in the path. Refusal: ``session_not_found`` for what is no id."""
     return call.id("session_id", missing="session_not_found")
 
 
-def who(call: Call) -> session.Who:
+def who(call: RequestContext) -> session.Who:
     """The person behind the call, as a session asks."""
     principal = call.person
     return session.Who(user_id=principal.user_id, role=str(principal.role), origin=call.origin)
 
 
-async def create(call: Call) -> Answer:
+async def create(call: RequestContext) -> Answer:
     """Open a conversation."""
     call.services.new_sessions.count(call.person)
     new, now, store = uuid7(), call.services.clock.now(), call.services.storage
@@ -66,7 +66,7 @@ def again(kept: Stored) -> Answer:
     return Answer(kept.body, kept.status, headers)
 
 
-async def page(call: Call) -> Answer:
+async def page(call: RequestContext) -> Answer:
     """The agency's conversations, newest first."""
     query: SessionListQuery = call.query
     found = await call.services.storage.ask(
@@ -75,7 +75,7 @@ async def page(call: Call) -> Answer:
     return Answer(SessionListResponse.of(found, query))
 
 
-async def read(call: Call) -> Answer:
+async def read(call: RequestContext) -> Answer:
     """A conversation at a glance, with the approvals that wait in it."""
     found = await call.services.storage.ask(
         sessions.Read(tenant_id=call.person.tenant_id, session_id=session_id(call), now=call.services.clock.now())
@@ -83,7 +83,7 @@ async def read(call: Call) -> Answer:
     return Answer(SessionSummaryResponse.of(found))
 
 
-async def rename(call: Call) -> Answer:
+async def rename(call: RequestContext) -> Answer:
     """Give a conversation another title."""
     renamed = await call.services.root.ask(
         session.Rename(
@@ -96,7 +96,7 @@ async def rename(call: Call) -> Answer:
     return Answer(SessionSummaryResponse.of(renamed))
 
 
-async def delete(call: Call) -> Answer:
+async def delete(call: RequestContext) -> Answer:
     """Remove a conversation. What was booked in it stays.
 
     A running turn is cancelled first and awaited for 8 s.
@@ -108,7 +108,7 @@ async def delete(call: Call) -> Answer:
     return Answer()
 
 
-async def cancel(call: Call) -> Answer:
+async def cancel(call: RequestContext) -> Answer:
     """Cancel the running turn. Completed work is kept.
 
     With ``turn_id`` in the body only that turn is cancelled: 409 ``no_turn_running`` if another one runs by then.
@@ -125,7 +125,7 @@ async def cancel(call: Call) -> Answer:
     return Answer(CancelResponse(turn_id=turn_id))
 
 
-async def ticket(call: Call) -> Answer:
+async def ticket(call: RequestContext) -> Answer:
     """A ticket for this conversation's stream, for browsers: it goes in the address, as ``ticket``.
 
     It is good for an hour and dies with the sign-in or key it was asked for with.
@@ -138,7 +138,7 @@ async def ticket(call: Call) -> Answer:
     return Answer(body, headers={"Cache-Control": "no-store"})
 
 
-async def transcript(call: Call) -> Answer:
+async def transcript(call: RequestContext) -> Answer:
     """The transcript: the newest messages older than ``before``, oldest first."""
     query: TranscriptQuery = call.query
     before = None if query.before is None else parse_uuid(query.before) or NO_MESSAGE

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from ...actors.accounts.actor import RevokeSession
-from ...storage.departures import Mine
-from ..call import Answer, Call
-from ..wire.members import SignedInSession, SignedInSessionsResponse
+from ...storage.accounts.sign_outs import ListLoginSessions
+from ..request_context import Answer, RequestContext
+from ..schemas.members import SignedInSession, SignedInSessionsResponse
 from .api_keys import emptied
 from .sessions import again
 
 
-async def page(call: Call) -> Answer:
+async def page(call: RequestContext) -> Answer:
     """One's own live sessions, newest use first."""
     who = call.person
     mine = await call.services.storage.ask(
-        Mine(tenant_id=who.tenant_id, user_id=who.user_id, now=call.services.clock.now())
+        ListLoginSessions(tenant_id=who.tenant_id, user_id=who.user_id, now=call.services.clock.now())
     )
     items = [SignedInSession.of(session, who.family_id) for session in mine]
     return Answer(SignedInSessionsResponse(items=items))
 
 
-async def revoke(call: Call) -> Answer:
+async def revoke(call: RequestContext) -> Answer:
     """End one of one's own sessions, with its tokens, at once. A second time changes nothing."""
     done = await call.services.accounts.ask(
         RevokeSession(

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from ...actors import tenant
-from ...storage.settings import Load
-from ..call import Answer, Call
-from ..wire.tenant_settings import TenantSettingsPatchRequest, TenantSettingsResponse
+from ...storage.accounts.settings import Load
+from ..request_context import Answer, RequestContext
+from ..schemas.tenant_settings import TenantSettingsPatchRequest, TenantSettingsResponse
 
 
-async def read(call: Call) -> Answer:
+async def read(call: RequestContext) -> Answer:
     """The agency's settings."""
     load = Load(tenant_id=call.person.tenant_id, now=call.services.clock.now())
     return Answer(TenantSettingsResponse.of(await call.services.storage.ask(load)))
 
 
-async def change(call: Call) -> Answer:
+async def change(call: RequestContext) -> Answer:
     """Change what is sent and keep the rest. The next turn of any conversation obeys."""
     body: TenantSettingsPatchRequest = call.body
     changed = await call.services.root.ask(

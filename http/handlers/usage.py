@@ -6,15 +6,15 @@ from datetime import date
 
 from ...actors.domain.errors import Unprocessable
 from ...actors.tenant import ReadBudget
-from ...storage.usage import ByDay
-from ..call import Answer, Call
-from ..wire.usage import Period, UsageQuery, UsageResponse
+from ...storage.conversation.usage import ByDay
+from ..request_context import Answer, RequestContext
+from ..schemas.usage import Period, UsageQuery, UsageResponse
 
 USUAL_DAYS = 30
 MOST_DAYS = 366
 
 
-async def report(call: Call) -> Answer:
+async def report(call: RequestContext) -> Answer:
     """Model calls by UTC day and model, with their tokens and cost. Failed and cancelled calls count."""
     period = _period(call.query, call.services.clock.now().date())
     tenant_id = call.person.tenant_id

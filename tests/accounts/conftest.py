@@ -11,17 +11,17 @@ import asyncpg
 import pytest
 
 from voyagent.actors.accounts import actor as accounts
-from voyagent.actors.accounts.denials import Door
-from voyagent.actors.accounts.families import SignedIn
-from voyagent.actors.clock import ManualClock
-from voyagent.actors.config import Settings
+from voyagent.actors.accounts.denial_audit import DeniedRequest
+from voyagent.actors.accounts.login_sessions import SignedIn
+from voyagent.actors.database import StorageActor
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Refusal, Unavailable
 from voyagent.actors.domain.identity import Principal, Role
-from voyagent.actors.ids import uuid7
-from voyagent.actors.runtime import Asks, Ref
-from voyagent.actors.storage import StorageActor
-from voyagent.storage.accounts import AddMember
+from voyagent.actors.domain.ids import uuid7
+from voyagent.actors.foundation.clock import ManualClock
+from voyagent.actors.foundation.config import Settings
+from voyagent.actors.runtime.actor import Recipient, Ref
+from voyagent.storage.accounts.users import AddMember
 
 if TYPE_CHECKING:
     from tests.conftest import Database
@@ -34,7 +34,7 @@ ORIGIN = Origin(request_id="r-1", ip="192.0.2.7", user_agent="tests")
 class Storage:
     """The way to the storage actor. Operations can be counted, held back, or lost on it."""
 
-    def __init__(self, actor: Asks) -> None:
+    def __init__(self, actor: Recipient) -> None:
         self._actor = actor
         self._held: dict[type, tuple[asyncio.Event, bool]] = {}
         self.asked: list[type] = []
@@ -105,7 +105,7 @@ class House:
     async def sign_in(self, email: str = "asha@example.com", password: str = PASSWORD) -> SignedIn:
         return await self.ref.ask(accounts.SignIn(email=email, password=password, origin=ORIGIN))
 
-    async def who(self, token: str, door: Door | None = None) -> Principal:
+    async def who(self, token: str, door: DeniedRequest | None = None) -> Principal:
         return await self.ref.ask(accounts.Authenticate(token, door))
 
     async def add(self, tenant_id: str, role: Role, email: str | None = None) -> str:

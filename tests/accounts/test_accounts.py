@@ -12,13 +12,13 @@ import jwt
 import pytest
 
 from tests.figures import counted
-from voyagent.actors import metrics
 from voyagent.actors.accounts import actor as accounts
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Conflict, Refusal
 from voyagent.actors.domain.identity import Role
+from voyagent.actors.foundation import metrics
 from voyagent.storage import audit
-from voyagent.storage.accounts import Find, SignIn
+from voyagent.storage.accounts.users import Find, SignIn
 
 if TYPE_CHECKING:
     from tests.accounts.conftest import House
@@ -242,7 +242,7 @@ async def test_the_chain_of_a_day_of_signing_in_holds(house: House, refusal: Cod
 async def test_beyond_a_hundred_sessions_the_one_unused_for_the_longest_time_makes_room(
     house: House, refusal: Code, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("voyagent.storage.families.LIMIT", 3)
+    monkeypatch.setattr("voyagent.storage.accounts.login_sessions.LIMIT", 3)
     ravi = await house.sign_up("ravi@example.com")
     sessions = [await house.sign_up()]
     for _ in range(2):

@@ -61,7 +61,7 @@ class Senders:
         if row is not None:
             holder = next(p for p in self.people if p.user_id == row["id"]) if self._ours(row["id"]) else None
             if holder is not None:
-                asking = accounts.SendProof(principal=_at(holder, self.victim), origin=ORIGIN)
+                asking = accounts.ResendVerification(principal=_at(holder, self.victim), origin=ORIGIN)
                 await self.tell(asking)
 
     def _ours(self, user_id: str) -> bool:

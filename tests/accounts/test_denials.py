@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from voyagent.actors.accounts.denials import EVENTS_PER_WINDOW, MAX_DOORS, WINDOW_SECONDS, Denials, Door
-from voyagent.actors.clock import ManualClock
+from voyagent.actors.accounts.denial_audit import (
+    EVENTS_PER_WINDOW,
+    MAX_DOORS,
+    WINDOW_SECONDS,
+    DenialAudit,
+    DeniedRequest,
+)
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.identity import Principal, Role
-from voyagent.actors.ids import uuid7
+from voyagent.actors.domain.ids import uuid7
+from voyagent.actors.foundation.clock import ManualClock
 
 WHO = Principal(
     user_id=uuid7(),
@@ -24,12 +30,12 @@ WHO = Principal(
 )
 
 
-def door(number: int = 0) -> Door:
-    return Door(method="GET", path="/auth/me", origin=Origin(request_id="r", ip=f"192.0.2.{number}"))
+def door(number: int = 0) -> DeniedRequest:
+    return DeniedRequest(method="GET", path="/auth/me", origin=Origin(request_id="r", ip=f"192.0.2.{number}"))
 
 
 async def test_r52_ten_thousand_denials_are_five_events_and_an_exact_number(clock: ManualClock) -> None:
-    denials = Denials(clock)
+    denials = DenialAudit(clock)
     events = [denials.event(WHO, door(), 403, "forbidden_role") for _ in range(10_000)]
     written = [event for event in events if event is not None]
     assert len(written) == EVENTS_PER_WINDOW
@@ -40,7 +46,7 @@ async def test_r52_ten_thousand_denials_are_five_events_and_an_exact_number(cloc
 
 
 def test_r52_a_stranger_of_many_addresses_does_not_grow_the_memory(clock: ManualClock) -> None:
-    denials = Denials(clock)
+    denials = DenialAudit(clock)
     for number in range(MAX_DOORS + 5_000):
         denials.event(WHO, door(number), 401, "unauthorized")
     assert len(denials._tallies) == MAX_DOORS

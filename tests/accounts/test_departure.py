@@ -13,8 +13,8 @@ import pytest
 
 from voyagent.actors.accounts import actor as accounts
 from voyagent.actors.domain.audit import Origin
-from voyagent.actors.ids import uuid7
-from voyagent.storage.departures import Mine
+from voyagent.actors.domain.ids import uuid7
+from voyagent.storage.accounts.sign_outs import ListLoginSessions
 
 if TYPE_CHECKING:
     from tests.accounts.conftest import House
@@ -158,12 +158,15 @@ async def test_ones_own_live_sessions_are_listed_newest_use_first(house: House) 
     await house.clock.advance(5)
     await refresh(house, one.refresh_token)
     me = one.principal
-    mine = await house.storage.ask(Mine(tenant_id=me.tenant_id, user_id=me.user_id, now=house.clock.now()))
+    mine = await house.storage.ask(ListLoginSessions(tenant_id=me.tenant_id, user_id=me.user_id, now=house.clock.now()))
     assert [session.id for session in mine] == [one.principal.family_id, two.principal.family_id]
     assert (mine[0].ip, mine[0].user_agent) == ("192.0.2.7", "tests")
     assert mine[0].last_used_at == house.clock.now()
     leap(house, 30 * 86_400)
-    assert await house.storage.ask(Mine(tenant_id=me.tenant_id, user_id=me.user_id, now=house.clock.now())) == []
+    assert (
+        await house.storage.ask(ListLoginSessions(tenant_id=me.tenant_id, user_id=me.user_id, now=house.clock.now()))
+        == []
+    )
 
 
 async def test_r15_a_revoked_session_ends_at_once_and_once(house: House, refusal: Code) -> None:

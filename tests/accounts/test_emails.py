@@ -24,9 +24,9 @@ from tests.figures import counted
 from tests.post_office import PostOffice
 from voyagent.actors import mail
 from voyagent.actors.accounts.emails import Envelope, Misread, Smtp, Undelivered, envelope, wire_sender
+from voyagent.actors.domain.email_texts import PAGES, Kind
 from voyagent.actors.domain.identity import MAX_EMAIL, normal_email, wire_email
-from voyagent.actors.domain.letters import PAGES, Kind
-from voyagent.actors.ids import uuid7
+from voyagent.actors.domain.ids import uuid7
 from voyagent.storage import outbox
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from tests.accounts.test_upkeep import leap, sweep
 from tests.accounts.thief import ACTS, NEW, NUMBERS, ORIGIN, STOLEN, SWITCHES, Thief, mailbox
 from voyagent.actors.accounts import actor as accounts
 from voyagent.actors.domain.identity import Principal
-from voyagent.storage import api_keys, invites, proofs
+from voyagent.storage.accounts import api_keys, email_verification, invites
 
 if TYPE_CHECKING:
     from tests.accounts.conftest import House
@@ -173,7 +173,7 @@ async def test_what_was_admitted_before_an_undo_and_arrives_behind_it_is_refused
     late = {
         api_keys.Create: new(house, who),
         invites.Create: invite(house, who, "accomplice@example.com"),
-        proofs.ChangeProfile: thief.house.ref.ask(
+        email_verification.ChangeProfile: thief.house.ref.ask(
             accounts.UpdateProfile(principal=who, full_name=None, email="den@example.com", origin=ORIGIN)
         ),
     }

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from voyagent.actors.accounts import actor as accounts
-from voyagent.actors.accounts.families import SignedIn
 from voyagent.actors.accounts.invites import Invited
+from voyagent.actors.accounts.login_sessions import SignedIn
 from voyagent.actors.accounts.tokens import digest
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Refusal, WeakPassword
 from voyagent.actors.domain.identity import Principal, Role
-from voyagent.actors.ids import uuid7
-from voyagent.storage import engine, invites
-from voyagent.storage.families import NewFamily
-from voyagent.storage.invites import Accept, All, Find, Invite, Revoke
-from voyagent.storage.sealing import Sealing
+from voyagent.actors.domain.ids import uuid7
+from voyagent.storage.accounts import invites
+from voyagent.storage.accounts.invites import Accept, All, Find, Invite, Revoke
+from voyagent.storage.accounts.login_sessions import NewFamily
+from voyagent.storage.engine import pool
+from voyagent.storage.engine.sealing import Sealing
 
 if TYPE_CHECKING:
     from tests.accounts.conftest import House
@@ -249,7 +250,7 @@ async def test_r33_of_accept_and_revoke_one_wins_in_every_race(house: House, rac
 class Faulty:
     """A real connection that breaks off before or behind its statement number ``place``."""
 
-    def __init__(self, db: engine.Connection, place: int, *, behind: bool) -> None:
+    def __init__(self, db: pool.Connection, place: int, *, behind: bool) -> None:
         self._db = db
         self._place = place
         self._behind = behind
@@ -277,7 +278,7 @@ async def test_r33_a_fault_at_any_statement_leaves_no_user_and_a_pending_invite(
     made = await invite(house, (await house.sign_up()).principal)
     token = await brought(house, made)
     found = await house.storage.ask(Find(token_hash=digest(token), now=house.clock.now()))
-    db = await engine.connect(database.url, role=engine.SYSTEM_ROLE)
+    db = await pool.connect(database.url, role=pool.SYSTEM_ROLE)
     counting = ("users", "auth_families", "audit_events", "outbox WHERE state = 'due'", "one_time_tokens")
     before = [await house.count(table) for table in counting]
     place = 0

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from voyagent.actors.accounts import actor as accounts
-from voyagent.actors.accounts.denials import Door
-from voyagent.actors.accounts.keys import ALPHABET, checksum, mint, well_formed
+from voyagent.actors.accounts.api_keys import ALPHABET, checksum, mint, well_formed
+from voyagent.actors.accounts.denial_audit import DeniedRequest
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Refusal
 from voyagent.actors.domain.identity import Principal, Role
-from voyagent.actors.ids import uuid7
-from voyagent.storage.api_keys import All, Create, Find, Minted, Secret, Used
-from voyagent.storage.principals import Look
+from voyagent.actors.domain.ids import uuid7
+from voyagent.storage.accounts.api_keys import All, Create, Find, Minted, Secret, Used
+from voyagent.storage.accounts.principals import FindPrincipal
 
 if TYPE_CHECKING:
     from tests.accounts.conftest import House
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Code = Callable[[Awaitable[Any]], Awaitable[str]]
 Until = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 ORIGIN = Origin(request_id="r-1", ip="192.0.2.7", user_agent="tests")
-DOOR = Door(method="GET", path="/chat/sessions", origin=ORIGIN)
+DOOR = DeniedRequest(method="GET", path="/chat/sessions", origin=ORIGIN)
 
 
 async def new(house: House, who: Principal, name: str = "till", days: int | None = None) -> Minted:
@@ -169,7 +169,7 @@ async def test_r39_a_thousand_uses_are_one_write_a_minute(house: House, until: U
         await house.who(minted.key)
     assert await until(written) == house.clock.now()
     assert house.storage.asked.count(Used) == 1
-    assert house.storage.asked.count(Find) == house.storage.asked.count(Look) == 1
+    assert house.storage.asked.count(Find) == house.storage.asked.count(FindPrincipal) == 1
     await house.clock.advance(59)
     await house.who(minted.key)
     assert house.storage.asked.count(Used) == 1

@@ -19,14 +19,14 @@ from tests.figures import counted
 from voyagent.actors import mail
 from voyagent.actors.accounts import actor as accounts
 from voyagent.actors.accounts.emails import Envelope, Folder, Undelivered, transport
-from voyagent.actors.accounts.letters import Letters
-from voyagent.actors.config import ConfigurationError, Settings
+from voyagent.actors.accounts.outgoing import OutgoingEmails
 from voyagent.actors.domain.audit import Origin
+from voyagent.actors.domain.email_texts import PAGES, WORDS, Kind, compose, link
 from voyagent.actors.domain.errors import BadRequest, WeakPassword
 from voyagent.actors.domain.identity import Principal
-from voyagent.actors.domain.letters import PAGES, WORDS, Kind, compose, link
+from voyagent.actors.foundation.config import ConfigurationError, Settings
 from voyagent.storage import outbox
-from voyagent.storage.sealing import NotOpened
+from voyagent.storage.engine.sealing import NotOpened
 
 if TYPE_CHECKING:
     from tests.accounts.conftest import House
@@ -156,7 +156,7 @@ async def test_r18_a_token_is_nowhere_in_the_database_in_clear(desk: Desk, house
 
 
 async def test_r6_a_sealed_payload_opens_in_its_own_row_alone(house: House) -> None:
-    letters = Letters(Settings(auth_secret=SECRET, kms_key=RING))
+    letters = OutgoingEmails(Settings(auth_secret=SECRET, kms_key=RING))
     now = house.clock.now()
     one = letters.proof(Kind.VERIFICATION, "verification", "a@example.com", now).letter
     two = letters.proof(Kind.VERIFICATION, "verification", "a@example.com", now).letter
@@ -259,7 +259,7 @@ async def test_r26_the_letter_of_a_sign_up_opens_the_gate_for_the_same_token(str
     await strict.deliver()
     await strict.verify(strict.postbox.token("asha@example.com"))
     assert (await house.who(signed_in.access_token)).email_verified
-    await strict.ask(accounts.SendProof(principal=await house.who(signed_in.access_token), origin=ORIGIN))
+    await strict.ask(accounts.ResendVerification(principal=await house.who(signed_in.access_token), origin=ORIGIN))
     await strict.deliver()
     assert len(strict.postbox.letters) == 1
 
@@ -372,7 +372,7 @@ async def test_r30_twenty_wishes_bring_five_letters_and_the_last_stays_good(desk
 
 async def test_r30_five_proofs_an_hour_and_no_more(strict: Desk, house: House) -> None:
     who = (await house.sign_up()).principal
-    await asyncio.gather(*(strict.ask(accounts.SendProof(principal=who, origin=ORIGIN)) for _ in range(20)))
+    await asyncio.gather(*(strict.ask(accounts.ResendVerification(principal=who, origin=ORIGIN)) for _ in range(20)))
     await strict.deliver()
     assert len(strict.postbox.letters) == 5
 

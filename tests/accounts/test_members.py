@@ -11,7 +11,7 @@ from voyagent.actors.accounts import actor as accounts
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Refusal
 from voyagent.actors.domain.identity import Principal, Role
-from voyagent.actors.ids import uuid7
+from voyagent.actors.domain.ids import uuid7
 
 if TYPE_CHECKING:
     from tests.accounts.conftest import House

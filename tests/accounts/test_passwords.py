@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voyagent.actors import metrics
 from voyagent.actors.accounts.hash_queue import MAX_WAITING, Asker, Bounds, HashQueue
 from voyagent.actors.accounts.passwords import Passwords
 from voyagent.actors.domain.errors import Throttled, Unavailable
+from voyagent.actors.foundation import metrics
 
 CHEAP = {"time_cost": 1, "memory_cost": 8192, "parallelism": 1}
 

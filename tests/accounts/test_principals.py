@@ -11,20 +11,20 @@ import jwt
 import pytest
 
 from voyagent.actors.accounts import actor as accounts
-from voyagent.actors.accounts.denials import Door
+from voyagent.actors.accounts.denial_audit import DeniedRequest
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.identity import Principal, Role
-from voyagent.actors.ids import uuid7
-from voyagent.storage.principals import Look, Lost
+from voyagent.actors.domain.ids import uuid7
+from voyagent.storage.accounts.principals import FindPrincipal, FindRevoked
 
 if TYPE_CHECKING:
     from tests.accounts.conftest import House
-    from voyagent.actors.accounts.watch import Watching
+    from voyagent.actors.accounts.access_watch import AccessWatch
 
 Code = Callable[[Awaitable[Any]], Awaitable[str]]
 Until = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 SECRET = "the secret these tests sign with, and nobody else"
-DOOR = Door(method="GET", path="/auth/me", origin=Origin(request_id="r-9", ip="192.0.2.9", user_agent="tests"))
+DOOR = DeniedRequest(method="GET", path="/auth/me", origin=Origin(request_id="r-9", ip="192.0.2.9", user_agent="tests"))
 
 
 def foreign(house: House, user_id: str, tenant_id: str, **changes: Any) -> str:
@@ -81,7 +81,7 @@ async def test_r40_genuine_tokens_of_nobody_are_refused_and_asked_about_once(
     house.storage.asked.clear()
     for _ in range(3):
         assert await refusal(house.who(token)) == "unauthorized"
-    assert house.storage.asked.count(Look) == 1
+    assert house.storage.asked.count(FindPrincipal) == 1
     assert (await house.who(foreign(house, me.user_id, me.tenant_id))).user_id == me.user_id
 
 
@@ -165,14 +165,14 @@ async def test_fifty_requests_of_one_person_share_one_reading(house: House) -> N
     found = await asyncio.gather(*(house.who(token) for _ in range(50)))
     assert len({principal.user_id for principal in found}) == 1
     await house.who(token)
-    assert house.storage.asked == [Look]
+    assert house.storage.asked == [FindPrincipal]
 
 
 async def test_a_reading_under_way_stalls_nobody_else(house: House) -> None:
     known = (await house.sign_up()).access_token
     slow = (await house.sign_up("ravi@example.com")).access_token
     await house.who(known)
-    with house.storage.hold(Look):
+    with house.storage.hold(FindPrincipal):
         waiting = asyncio.ensure_future(house.who(slow))
         await house.storage.arrived.wait()
         assert (await house.who(known)).email == "asha@example.com"
@@ -182,7 +182,7 @@ async def test_a_reading_under_way_stalls_nobody_else(house: House) -> None:
 
 async def test_one_waiter_who_leaves_leaves_the_reading_to_the_others(house: House) -> None:
     token = (await house.sign_up()).access_token
-    with house.storage.hold(Look):
+    with house.storage.hold(FindPrincipal):
         leaver, stayer = asyncio.ensure_future(house.who(token)), asyncio.ensure_future(house.who(token))
         await house.storage.arrived.wait()
         leaver.cancel()
@@ -194,7 +194,7 @@ async def test_r15_what_was_read_before_a_change_is_not_remembered_after_it(hous
     admin = (await house.sign_up()).principal
     user_id = await house.add(admin.tenant_id, Role.AGENT)
     token = foreign(house, user_id, admin.tenant_id)
-    with house.storage.hold(Look):
+    with house.storage.hold(FindPrincipal):
         early = asyncio.ensure_future(house.who(token))
         await house.storage.arrived.wait()
         await house.ref.ask(
@@ -221,7 +221,7 @@ async def test_r17_neither_cache_nor_database_is_503_and_never_allowed(house: Ho
     assert await house.who(token)
 
 
-async def watch(house: House, principal: Principal) -> Watching:
+async def watch(house: House, principal: Principal) -> AccessWatch:
     return await house.ref.ask(accounts.Watch(principal))
 
 
@@ -267,7 +267,7 @@ async def test_a_change_between_looking_and_watching_is_not_missed(house: House)
     token = foreign(house, user_id, admin.tenant_id)
     member = await house.who(token)
     await house.clock.advance(30)
-    with house.storage.hold(Look):
+    with house.storage.hold(FindPrincipal):
         watching = asyncio.ensure_future(watch(house, member))
         await house.storage.arrived.wait()
         await house.change(member, is_active=False)
@@ -310,7 +310,7 @@ async def test_storage_away_ends_no_watch(house: House, until: Until) -> None:
     await house.clock.advance(30)
 
     async def swept() -> bool:
-        return Lost in house.storage.asked
+        return FindRevoked in house.storage.asked
 
     await until(swept)
     assert not watching.is_lost
@@ -322,7 +322,7 @@ async def test_nobody_watching_means_nobody_is_asked_about(house: House) -> None
     await watch(house, answer.principal)
     await house.who(answer.access_token)  # an idle actor still has its last letter in hand
     await house.clock.advance(120)
-    assert Lost not in house.storage.asked
+    assert FindRevoked not in house.storage.asked
 
 
 async def test_watches_end_with_the_actor_that_kept_them(house: House) -> None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pyotp
 
 from tests.accounts.test_second_factor import enter, set_up, verify
-from voyagent.actors.accounts.renewal import Refresh
+from voyagent.actors.accounts.refresh_tokens import Refresh
 from voyagent.actors.accounts.second_factor import SignInTotp
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Conflict, Refusal
-from voyagent.storage.settings import Load
+from voyagent.storage.accounts.settings import Load
 
 if TYPE_CHECKING:
     from tests.accounts.conftest import House

@@ -12,15 +12,15 @@ import jwt
 import pytest
 
 from tests.figures import counted
-from voyagent.actors import metrics
 from voyagent.actors.accounts import actor as accounts
-from voyagent.actors.accounts.families import SignedIn
-from voyagent.actors.accounts.renewal import TokenPair
+from voyagent.actors.accounts.login_sessions import SignedIn
+from voyagent.actors.accounts.refresh_tokens import TokenPair
+from voyagent.actors.database import StorageActor
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Refusal
 from voyagent.actors.domain.identity import Role
-from voyagent.actors.storage import StorageActor
-from voyagent.storage.renewals import Renew
+from voyagent.actors.foundation import metrics
+from voyagent.storage.accounts.refresh_tokens import Renew
 
 if TYPE_CHECKING:
     from tests.accounts.conftest import House

@@ -16,7 +16,7 @@ from voyagent.actors.accounts.totp import Code, new_recovery_codes, otpauth_url,
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Refusal, Unauthorized
 from voyagent.actors.domain.identity import Principal
-from voyagent.storage.sealing import NotOpened, Sealing
+from voyagent.storage.engine.sealing import NotOpened, Sealing
 
 if TYPE_CHECKING:
     from tests.accounts.conftest import House

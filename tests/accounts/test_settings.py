@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from voyagent.actors.domain.audit import Origin
+from voyagent.actors.domain.ids import uuid7
 from voyagent.actors.domain.settings import TenantSettings
-from voyagent.actors.ids import uuid7
-from voyagent.storage.settings import Change, Load
+from voyagent.storage.accounts.settings import Change, Load
 
 if TYPE_CHECKING:
     from tests.accounts.conftest import House

@@ -15,7 +15,7 @@ from tests.figures import counted
 from tests.post_office import PostOffice
 from voyagent.actors import mail
 from voyagent.actors.accounts.emails import Smtp, Undelivered
-from voyagent.actors.ids import uuid7
+from voyagent.actors.domain.ids import uuid7
 from voyagent.storage import outbox
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ async def test_r53_no_act_waits_for_a_mail_server_that_keeps_silent(house: House
     desk = desk_at(house, office.url)
     actor = mail.MailActor.start(house.storage, desk.settings, house.clock, desk.postbox)
     who = (await house.sign_up()).principal
-    actor.tell(mail.Look())
+    actor.tell(mail.Poll())
     await office.had(callers=1)
     async with asyncio.timeout(5):
         await house.sign_up("ravi@example.com")

@@ -8,13 +8,13 @@ from typing import Any
 import jwt
 import pytest
 
-from voyagent.actors.accounts.denials import Door
+from voyagent.actors.accounts.denial_audit import DeniedRequest
 from voyagent.actors.accounts.tickets import AUDIENCE, IssueTicket, ShowTicket, Tickets
 from voyagent.actors.accounts.tokens import AccessTokens, KeyRing
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Unauthorized
 from voyagent.actors.domain.identity import Principal, Role
-from voyagent.actors.ids import uuid7
+from voyagent.actors.domain.ids import uuid7
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SECRET, OLD = "new-" * 16, "old-" * 16
@@ -37,7 +37,7 @@ SESSION = uuid7()
 
 def shown(ticket: str, session_id: str | None = SESSION) -> ShowTicket:
     return ShowTicket(
-        ticket=ticket, session_id=session_id, door=Door(method="GET", path="/", origin=Origin(request_id="r"))
+        ticket=ticket, session_id=session_id, door=DeniedRequest(method="GET", path="/", origin=Origin(request_id="r"))
     )
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import jwt
 import pytest
 
-from voyagent.actors.accounts.tokens import MAX_REMEMBERED, AccessTokens, KeyRing, Lapsed, RefreshTokens, digest
-from voyagent.actors.config import Settings
+from voyagent.actors.accounts.tokens import MAX_REMEMBERED, AccessTokens, KeyRing, RefreshTokens, TokenExpired, digest
 from voyagent.actors.domain.errors import Unauthorized
 from voyagent.actors.domain.identity import Principal, Role
-from voyagent.actors.ids import uuid7
+from voyagent.actors.domain.ids import uuid7
+from voyagent.actors.foundation.config import Settings
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 OLD, NEW, PLAIN = "old-" * 10, "new-" * 10, "plain-" * 12
@@ -198,7 +198,7 @@ FORGED = {
 def test_r23_forged_and_broken_tokens_are_refused(token: str) -> None:
     with pytest.raises(Unauthorized) as refused:
         tokens().read(token, NOW)
-    assert not isinstance(refused.value, Lapsed)
+    assert not isinstance(refused.value, TokenExpired)
 
 
 def test_r23_an_audience_list_that_holds_ours_is_fine() -> None:
@@ -208,7 +208,7 @@ def test_r23_an_audience_list_that_holds_ours_is_fine() -> None:
 @pytest.mark.parametrize("claim", ["iat", "nbf"])
 def test_r23_clocks_may_differ_by_ten_seconds(claim: str) -> None:
     tokens().read(foreign(**{claim: int(NOW.timestamp()) + 9}), NOW)
-    with pytest.raises(Lapsed):
+    with pytest.raises(TokenExpired):
         tokens().read(foreign(**{claim: int(NOW.timestamp()) + 11}), NOW)
 
 
@@ -216,9 +216,9 @@ def test_r23_a_remembered_token_lapses_all_the_same() -> None:
     reader = tokens()
     token = reader.issue(principal(), NOW)
     reader.read(token, NOW + timedelta(seconds=3609))
-    with pytest.raises(Lapsed):
+    with pytest.raises(TokenExpired):
         reader.read(token, NOW + timedelta(seconds=3610))
-    with pytest.raises(Lapsed):
+    with pytest.raises(TokenExpired):
         reader.read(token, NOW - timedelta(seconds=11))
 
 

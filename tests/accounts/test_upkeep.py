@@ -12,17 +12,18 @@ import pytest
 
 from tests.accounts.test_letters import OTHER, RING, SECRET, Desk
 from voyagent.actors.accounts import actor as accounts
-from voyagent.actors.accounts.letters import Letters
-from voyagent.actors.config import Settings
+from voyagent.actors.accounts.outgoing import OutgoingEmails
+from voyagent.actors.accounts.retention import AccountRetention
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.identity import Principal, Role
+from voyagent.actors.domain.ids import uuid7
+from voyagent.actors.foundation.config import Settings
 from voyagent.actors.housekeeping import PRUNE_SECONDS, HousekeepingActor
-from voyagent.actors.ids import uuid7
-from voyagent.actors.upkeep import Upkeep
-from voyagent.storage import audit, pruning, turns
-from voyagent.storage.errors import OperationFailed
-from voyagent.storage.unproven import EndUnproven, FindOverdue, Outcome, Overdue
-from voyagent.storage.upkeep import PIECES, PruneFamilies
+from voyagent.storage import audit
+from voyagent.storage.accounts.retention import PIECES, PruneFamilies
+from voyagent.storage.accounts.unverified import CloseUnverified, FindOverdue, Outcome, Overdue
+from voyagent.storage.conversation import pruning, turns
+from voyagent.storage.engine.errors import OperationFailed
 
 if TYPE_CHECKING:
     from tests.accounts.conftest import House
@@ -46,7 +47,7 @@ def leap(house: House, seconds: float) -> None:
 
 async def sweep(desk: Desk) -> None:
     house = desk.house
-    await Upkeep(store=house.storage, accounts=desk.ref, clock=house.clock, settings=desk.settings).run()
+    await AccountRetention(store=house.storage, accounts=desk.ref, clock=house.clock, settings=desk.settings).run()
     await desk.ref.ask(accounts.SwitchTenant(tenant_id=await some_tenant(house), is_active=True))
 
 
@@ -62,8 +63,10 @@ async def some_tenant(house: House) -> str:
 async def end(house: House, who: Principal, email: str | None = None) -> Outcome:
     overdue = Overdue(tenant_id=who.tenant_id, user_id=who.user_id, email=email or who.email)
     now = house.clock.now()
-    reset = Letters(Settings(auth_secret=SECRET, kms_key=RING)).undo_reset(overdue.email, now + timedelta(hours=1))
-    return await house.storage.ask(EndUnproven(overdue=overdue, allowed=WEEK, reset=reset, origin=ORIGIN, now=now))
+    reset = OutgoingEmails(Settings(auth_secret=SECRET, kms_key=RING)).undo_reset(
+        overdue.email, now + timedelta(hours=1)
+    )
+    return await house.storage.ask(CloseUnverified(overdue=overdue, allowed=WEEK, reset=reset, origin=ORIGIN, now=now))
 
 
 async def chain_holds(house: House, who: Principal) -> bool:
@@ -300,13 +303,13 @@ async def test_r56_updated_at_moves_with_every_change(house: House) -> None:
 async def test_r56_the_hourly_job_does_it_all(strict: Desk, house: House, until: Any) -> None:
     await house.sign_up()
     leap(house, WEEK_SECONDS)
-    upkeep = Upkeep(store=house.storage, accounts=strict.ref, clock=house.clock, settings=strict.settings)
+    upkeep = AccountRetention(store=house.storage, accounts=strict.ref, clock=house.clock, settings=strict.settings)
 
     async def closed() -> Any:
         return await house.db.fetchval("SELECT count(*) FROM users WHERE released_at IS NOT NULL")
 
     keeper = HousekeepingActor.start(
-        store=house.storage, root=strict.ref, clock=house.clock, leading=lambda: True, upkeep=upkeep
+        store=house.storage, root=strict.ref, clock=house.clock, is_leader=lambda: True, upkeep=upkeep
     )
     await until(closed)
     await house.db.execute("UPDATE auth_families SET expires_at = $1", house.clock.now() - timedelta(days=90))
@@ -336,7 +339,7 @@ class Defective:
 
 
 def is_about(user_id: str) -> Callable[[Any], bool]:
-    return lambda message: isinstance(message, EndUnproven) and message.overdue.user_id == user_id
+    return lambda message: isinstance(message, CloseUnverified) and message.overdue.user_id == user_id
 
 
 async def test_a_person_or_a_piece_with_a_defect_keeps_nobody_else_waiting(strict: Desk, house: House) -> None:
@@ -345,7 +348,7 @@ async def test_a_person_or_a_piece_with_a_defect_keeps_nobody_else_waiting(stric
     poisoned = min(person.user_id for person in people)
     for fails, kept in ((is_about(poisoned), [poisoned]), (lambda message: isinstance(message, PIECES[0]), [])):
         store = Defective(house, fails)
-        await Upkeep(store=store, accounts=strict.ref, clock=house.clock, settings=strict.settings).run()
+        await AccountRetention(store=store, accounts=strict.ref, clock=house.clock, settings=strict.settings).run()
         rows = await house.db.fetch("SELECT id FROM users WHERE released_at IS NULL")
         assert [str(row["id"]) for row in rows] == kept
 
@@ -359,9 +362,9 @@ async def test_housekeeping_goes_on_after_a_defect_in_any_of_its_steps(strict: D
         return isinstance(message, turns.Unfinished | pruning.PruneKeys) and asked.count(type(message)) <= 2
 
     store = Defective(house, fails)
-    upkeep = Upkeep(store=store, accounts=strict.ref, clock=house.clock, settings=strict.settings)
+    upkeep = AccountRetention(store=store, accounts=strict.ref, clock=house.clock, settings=strict.settings)
     keeper = HousekeepingActor.start(
-        store=store, root=strict.ref, clock=house.clock, leading=lambda: True, upkeep=upkeep
+        store=store, root=strict.ref, clock=house.clock, is_leader=lambda: True, upkeep=upkeep
     )
     async with asyncio.timeout(10):
         while PIECES[-1] not in asked or asked.count(turns.Unfinished) < 4:

@@ -16,7 +16,7 @@ from voyagent.actors.accounts.second_factor import SetUpTotp, SignInTotp, Verify
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Refusal
 from voyagent.actors.domain.identity import Principal, Role
-from voyagent.storage.sealing import Sealing
+from voyagent.storage.engine.sealing import Sealing
 
 if TYPE_CHECKING:
     from tests.accounts.conftest import House

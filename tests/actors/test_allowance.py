@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from voyagent.actors.allowance import Allowance
-from voyagent.actors.clock import ManualClock
 from voyagent.actors.domain.settings import TenantSettings
+from voyagent.actors.foundation.clock import ManualClock
+from voyagent.actors.quota import Quota
 
 
-def allowance(clock: ManualClock, **limits: int) -> Allowance:
-    return Allowance(TenantSettings(tenant_id="a", **limits), clock)
+def quota(clock: ManualClock, **limits: int) -> Quota:
+    return Quota(TenantSettings(tenant_id="a", **limits), clock)
 
 
 async def test_b43_the_windows_slide_and_refused_turns_do_not_count(clock: ManualClock) -> None:
-    own = allowance(clock, rate_limit_per_minute=2, rate_limit_per_hour=3)
+    own = quota(clock, rate_limit_per_minute=2, rate_limit_per_hour=3)
     assert [own.admit() for _ in range(3)] == [None, None, "rate_limited: minute"]
     await clock.advance(61)
     assert [own.admit(), own.admit()] == [None, "rate_limited: hour"]
@@ -21,7 +21,7 @@ async def test_b43_the_windows_slide_and_refused_turns_do_not_count(clock: Manua
 
 
 def test_b43_reservations_count_until_they_are_settled(clock: ManualClock) -> None:
-    own = allowance(clock, daily_token_budget=100)
+    own = quota(clock, daily_token_budget=100)
     assert own.reserve(60) is None
     assert own.reserve(60) == "daily_budget_exceeded: limit=100 used=60"
     own.settle(60, 10)
@@ -30,7 +30,7 @@ def test_b43_reservations_count_until_they_are_settled(clock: ManualClock) -> No
 
 
 async def test_a_new_day_begins_with_nothing_used(clock: ManualClock) -> None:
-    own = allowance(clock, daily_token_budget=100)
+    own = quota(clock, daily_token_budget=100)
     own.restore([30.0], 100)
     assert own.admit() is not None
     await clock.advance(12 * 3600)
@@ -38,7 +38,7 @@ async def test_a_new_day_begins_with_nothing_used(clock: ManualClock) -> None:
 
 
 async def test_b43_a_turn_refused_for_its_tokens_does_not_count_as_a_turn(clock: ManualClock) -> None:
-    own = allowance(clock, daily_token_budget=100, rate_limit_per_minute=1)
+    own = quota(clock, daily_token_budget=100, rate_limit_per_minute=1)
     own.restore([], 100)
     assert own.admit() == own.admit() == "daily_budget_exceeded: limit=100 used=100"
     own.settle(0, -100)
@@ -46,6 +46,6 @@ async def test_b43_a_turn_refused_for_its_tokens_does_not_count_as_a_turn(clock:
 
 
 def test_b43_a_restart_remembers_the_last_hours_turns(clock: ManualClock) -> None:
-    own = allowance(clock, rate_limit_per_minute=1)
+    own = quota(clock, rate_limit_per_minute=1)
     own.restore([59.0], 0)
     assert own.admit() == "rate_limited: minute"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from voyagent.actors.config import ConfigurationError, Settings, unknown_variables, variable
-from voyagent.actors.config_dangers import DANGERS
+from voyagent.actors.foundation.config import ConfigurationError, Settings, unknown_variables, variable
+from voyagent.actors.foundation.config_dangers import DANGERS
 
 ROOT = Path(__file__).parents[2]
 SECRET = "kJ8s2Lq0vXw5Zr7tYb3nMc6pDf9gHa1e"

@@ -15,15 +15,15 @@ from redis.asyncio import Redis
 
 from tests.post_office import PostOffice
 from voyagent.actors import doctor
-from voyagent.actors.config import Settings
-from voyagent.actors.config_doubts import doubts
 from voyagent.actors.doctor import Finding
-from voyagent.storage import canary
-from voyagent.storage.engine import SYSTEM_ROLE, connect
+from voyagent.actors.foundation.config import Settings
+from voyagent.actors.foundation.config_doubts import doubts
+from voyagent.storage.engine import canary
+from voyagent.storage.engine.pool import SYSTEM_ROLE, connect
 
 if TYPE_CHECKING:
     from tests.conftest import Database
-    from voyagent.storage.embedded import EmbeddedServers
+    from voyagent.storage.embedded.servers import EmbeddedServers
 
 SETTINGS = {"VOYAGENT_ENV": "development", "VOYAGENT_MAIL_FROM": "Rao <desk@rao-travels.in>"}
 SAFE = {

@@ -6,23 +6,23 @@ import random
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from voyagent.actors.conversation.event_log import EndCondition, EventLog, PassEnd, SseFrame, Subscription
 from voyagent.actors.domain.events import Event, frame
-from voyagent.actors.eventlog import EventLog, Feed, Frame, PassEnd, Until
 
 
 class Table:
     """All events ever published, as the table keeps them."""
 
     def __init__(self) -> None:
-        self.frames: list[Frame] = []
+        self.frames: list[SseFrame] = []
         self.reads = 0
 
-    async def older(self, after: int, through: int) -> Sequence[Frame]:
+    async def older(self, after: int, through: int) -> Sequence[SseFrame]:
         self.reads += 1
         return [each for each in self.frames if after < each.seq <= through][:50]
 
-    def add(self, log: EventLog, kind: str = "text_delta", turn: str = "t-1") -> Frame:
-        made = Frame(log.last + 1, turn, kind, frame(f'{{"n":{log.last + 1}}}', log.last + 1))
+    def add(self, log: EventLog, kind: str = "text_delta", turn: str = "t-1") -> SseFrame:
+        made = SseFrame(log.last + 1, turn, kind, frame(f'{{"n":{log.last + 1}}}', log.last + 1))
         self.frames.append(made)
         log.publish([made])
         return made
@@ -33,13 +33,13 @@ def fresh(cap: int = 20) -> tuple[Table, EventLog]:
     return table, EventLog(0, 0, table.older, cap=cap)
 
 
-async def drain(feed: Feed) -> bytes:
-    return await feed.take()
+async def drain(feed: Subscription) -> bytes:
+    return await feed.next_chunk()
 
 
 async def test_two_viewers_get_the_same_bytes() -> None:
     table, log = fresh()
-    one, other = (Feed(log, after=0, until=Until(live=True)) for _ in range(2))
+    one, other = (Subscription(log, after=0, until=EndCondition(live=True)) for _ in range(2))
     for _ in range(5):
         table.add(log)
     assert await drain(one) == await drain(other) == b"".join(each.encoded for each in table.frames)
@@ -49,7 +49,7 @@ async def test_what_has_left_the_ring_is_read_from_the_table() -> None:
     table, log = fresh(cap=10)
     for _ in range(130):
         table.add(log)
-    got = await drain(Feed(log, after=3, until=Until(replay=True)))
+    got = await drain(Subscription(log, after=3, until=EndCondition(replay=True)))
     assert got == b"".join(each.encoded for each in table.frames[3:])
     assert table.reads == 3
 
@@ -57,7 +57,7 @@ async def test_what_has_left_the_ring_is_read_from_the_table() -> None:
 async def test_a_stream_for_a_turn_carries_that_turn_alone_and_ends_with_its_final() -> None:
     table, log = fresh()
     end = PassEnd()
-    feed = Feed(log, after=0, until=Until(ends=(end,)), only="t-2")
+    feed = Subscription(log, after=0, until=EndCondition(ends=(end,)), only="t-2")
     table.add(log, "final", "t-1")
     assert await drain(feed) == b""
     assert not feed.ended
@@ -71,7 +71,7 @@ async def test_a_stream_for_a_turn_carries_that_turn_alone_and_ends_with_its_fin
 async def test_a_stream_for_several_passes_ends_with_the_last_of_them() -> None:
     table, log = fresh()
     first, second = PassEnd(), PassEnd()
-    feed = Feed(log, after=0, until=Until(ends=(first, second)))
+    feed = Subscription(log, after=0, until=EndCondition(ends=(first, second)))
     second.event = table.add(log, "final", "t-2").seq
     await drain(feed)
     assert not feed.ended
@@ -85,7 +85,7 @@ async def test_a_stream_for_several_passes_ends_with_the_last_of_them() -> None:
 async def test_an_end_that_is_known_only_after_its_final_was_taken_ends_the_stream_there() -> None:
     table, log = fresh()
     end = PassEnd()
-    feed = Feed(log, after=0, until=Until(ends=(end,)))
+    feed = Subscription(log, after=0, until=EndCondition(ends=(end,)))
     last = table.add(log, "final")
     assert await drain(feed) == last.encoded
     assert not feed.ended
@@ -97,7 +97,7 @@ async def test_an_end_that_is_known_only_after_its_final_was_taken_ends_the_stre
 async def test_a_cursor_follows_until_the_session_has_nothing_to_do() -> None:
     table, log = fresh()
     log.busy = True
-    feed = Feed(log, after=0, until=Until(settled=True))
+    feed = Subscription(log, after=0, until=EndCondition(settled=True))
     table.add(log, "final")
     await drain(feed)
     assert not feed.ended
@@ -109,15 +109,15 @@ async def test_a_cursor_follows_until_the_session_has_nothing_to_do() -> None:
 
 async def test_a_bell_rung_between_reading_and_waiting_is_heard() -> None:
     table, log = fresh()
-    feed = Feed(log, after=0, until=Until(live=True))
+    feed = Subscription(log, after=0, until=EndCondition(live=True))
     await drain(feed)
     table.add(log)
-    assert feed.bell.is_set()
+    assert feed.wakeup.is_set()
 
 
 async def test_the_end_of_the_log_ends_every_stream_with_its_parting_words() -> None:
     _, log = fresh()
-    feed = Feed(log, after=0, until=Until(live=True))
+    feed = Subscription(log, after=0, until=EndCondition(live=True))
     log.end(b"bye")
     assert await drain(feed) == b"bye"
     assert feed.ended
@@ -130,7 +130,7 @@ async def test_b20_random_disconnects_lose_and_repeat_nothing() -> None:
     for _ in range(500):
         for _ in range(chance.randrange(6)):
             table.add(log)
-        feed = Feed(log, after=cursor, until=Until(live=True))
+        feed = Subscription(log, after=cursor, until=EndCondition(live=True))
         got += await drain(feed)
         cursor = feed.after
         feed.close()
@@ -154,8 +154,8 @@ async def test_a_gap_that_was_pruned_behind_the_cursor_is_passed_over() -> None:
     for _ in range(8):
         table.add(log)
     table.frames.clear()
-    feed = Feed(log, after=1, until=Until(replay=True))
-    sent = await feed.take()
+    feed = Subscription(log, after=1, until=EndCondition(replay=True))
+    sent = await feed.next_chunk()
     assert [line for line in sent.split(b"\n") if line.startswith(b"id:")] == [b"id: 6", b"id: 7", b"id: 8"]
     assert feed.ended
 
@@ -165,8 +165,8 @@ async def test_b15_what_was_pruned_while_a_viewer_reads_is_told_to_it_in_its_pla
     log.gap = lambda through: b"gap %d;" % through
     for _ in range(130):
         table.add(log)
-    feed = Feed(log, after=0, until=Until(live=True))
-    live = Feed(log, after=130, until=Until(live=True))
+    feed = Subscription(log, after=0, until=EndCondition(live=True))
+    live = Subscription(log, after=130, until=EndCondition(live=True))
     table.frames = [each for each in table.frames if each.seq not in {60, 61, 90}]
     got = await drain(feed)
     kept = {each.seq: each.encoded for each in table.frames}
@@ -184,7 +184,9 @@ async def test_pruned_frames_leave_the_ring_but_the_newest_stays() -> None:
     log.pruned(3)
     table.frames = table.frames[3:]
     assert log.first == 4
-    assert await drain(Feed(log, after=0, until=Until(replay=True))) == b"".join(f.encoded for f in table.frames)
+    assert await drain(Subscription(log, after=0, until=EndCondition(replay=True))) == b"".join(
+        f.encoded for f in table.frames
+    )
     log.pruned(5)
     assert (log.first, log.last, log.pruned_through) == (5, 5, 5)
 
@@ -192,13 +194,13 @@ async def test_pruned_frames_leave_the_ring_but_the_newest_stays() -> None:
 class Eager:
     """A viewer that takes events on the spot, as long as it likes to."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Subscription) -> None:
         self.feed = feed
         self.took: list[bytes] = []
         self.willing = True
-        feed.taker = self.take
+        feed.sink = self.next_chunk
 
-    def take(self, data: bytes, events: int) -> bool:
+    def next_chunk(self, data: bytes, events: int) -> bool:
         if self.willing:
             self.took.append(data)
             assert data.count(b"data: ") == events
@@ -208,24 +210,24 @@ class Eager:
 async def test_a_viewer_that_has_all_before_takes_new_events_on_the_spot() -> None:
     table, log = fresh()
     table.add(log)
-    feed = Feed(log, after=0, until=Until(live=True))
+    feed = Subscription(log, after=0, until=EndCondition(live=True))
     viewer = Eager(feed)
     table.add(log)
     assert not viewer.took  # it has not begun to watch
     assert await drain(feed) == b"".join(each.encoded for each in table.frames)
     third = table.add(log)
     assert viewer.took == [third.encoded]
-    assert (feed.after, feed.bell.is_set()) == (3, False)
+    assert (feed.after, feed.wakeup.is_set()) == (3, False)
     viewer.willing = False
     fourth = table.add(log)
-    assert feed.bell.is_set()
+    assert feed.wakeup.is_set()
     assert await drain(feed) == fourth.encoded
 
 
 async def test_an_end_is_left_to_whoever_ends_the_stream() -> None:
     table, log = fresh()
     end = PassEnd(2)
-    feed = Feed(log, after=0, until=Until(ends=(end,)))
+    feed = Subscription(log, after=0, until=EndCondition(ends=(end,)))
     viewer = Eager(feed)
     assert await drain(feed) == b""
     table.add(log)
@@ -237,7 +239,7 @@ async def test_an_end_is_left_to_whoever_ends_the_stream() -> None:
 
 async def test_a_viewer_of_one_turn_takes_nothing_of_another() -> None:
     table, log = fresh()
-    viewer = Eager(Feed(log, after=0, until=Until(ends=(PassEnd(),)), only="t-2"))
+    viewer = Eager(Subscription(log, after=0, until=EndCondition(ends=(PassEnd(),)), only="t-2"))
     assert await drain(viewer.feed) == b""
     table.add(log, turn="t-1")
     assert not viewer.took
@@ -251,7 +253,7 @@ async def test_a_gap_is_told_before_anything_new() -> None:
     log = EventLog(0, 0, table.older, cap=20, gap=lambda through: b"gap %d\n" % through)
     first = table.add(log)
     table.add(log)
-    feed = Feed(log, after=0, until=Until(live=True))
+    feed = Subscription(log, after=0, until=EndCondition(live=True))
     viewer = Eager(feed)
     log.pruned(1)
     table.frames.remove(first)
@@ -262,12 +264,12 @@ async def test_a_gap_is_told_before_anything_new() -> None:
 
 async def test_events_published_together_are_taken_as_one_piece() -> None:
     table, log = fresh()
-    viewer = Eager(Feed(log, after=0, until=Until(live=True)))
+    viewer = Eager(Subscription(log, after=0, until=EndCondition(live=True)))
     assert await drain(viewer.feed) == b""
-    made = [Frame(seq, turn, "text_delta", frame("{}", seq)) for seq, turn in ((1, "t-1"), (2, "t-2"))]
+    made = [SseFrame(seq, turn, "text_delta", frame("{}", seq)) for seq, turn in ((1, "t-1"), (2, "t-2"))]
     log.publish(made)
     assert viewer.took == [made[0].encoded + made[1].encoded]
-    only = Eager(Feed(log, after=2, until=Until(live=True), only="t-1"))
+    only = Eager(Subscription(log, after=2, until=EndCondition(live=True), only="t-1"))
     assert await drain(only.feed) == b""
     log.publish([made[0]._replace(seq=3), made[1]._replace(seq=4)])
     assert not only.took
@@ -277,7 +279,7 @@ async def test_events_published_together_are_taken_as_one_piece() -> None:
 async def test_the_ring_is_kept_only_while_somebody_watches_or_something_runs() -> None:
     table, log = fresh(cap=200)
     log.busy = True
-    viewer = Feed(log, after=0, until=Until(live=True))
+    viewer = Subscription(log, after=0, until=EndCondition(live=True))
     for _ in range(200):
         table.add(log)
     assert await drain(viewer) == b"".join(each.encoded for each in table.frames)
@@ -296,11 +298,11 @@ async def test_the_ring_is_kept_only_while_somebody_watches_or_something_runs() 
 async def test_a_viewer_that_comes_when_the_ring_was_dropped_misses_nothing() -> None:
     table, log = fresh(cap=200)
     log.busy = True
-    early = Feed(log, after=20, until=Until(live=True))
+    early = Subscription(log, after=20, until=EndCondition(live=True))
     for _ in range(120):
         table.add(log)
     log.busy = False
-    late = Feed(log, after=0, until=Until(live=True))
+    late = Subscription(log, after=0, until=EndCondition(live=True))
     got = b""
     while late.after < 120:
         got += await drain(late)

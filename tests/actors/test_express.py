@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.figures import counted
-from voyagent.actors import metrics
 from voyagent.actors.domain.errors import NotFound
-from voyagent.actors.runtime import Actor, ActorDead, ActorFailed, HandedOver, Message
+from voyagent.actors.foundation import metrics
+from voyagent.actors.runtime.actor import Actor, ActorDead, ActorFailed, Message, NoReply
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Lend(Message[str]):
 
 
 class Desk(Actor):
-    express = frozenset({Note, Lend})
+    inline = frozenset({Note, Lend})
 
     def __init__(self, *, opens: asyncio.Event | None = None) -> None:
         super().__init__()
@@ -50,15 +50,15 @@ class Desk(Actor):
         if isinstance(message, Slow):
             self.slow.set()
             await self.gate.wait()
-            return self.later(self.done())
-        return self.at_once(message)
+            return self.reply_later(self.done())
+        return self.receive_inline(message)
 
     async def done(self) -> str:
         return "done"
 
-    def at_once(self, message: Note | Lend) -> int | HandedOver:
+    def receive_inline(self, message: Note | Lend) -> int | NoReply:
         if isinstance(message, Lend):
-            return self.lent(self.lent_out.append)
+            return self.delegate_reply(self.lent_out.append)
         if message.text == "unknown":
             raise NotFound("note_not_found")
         if message.text == "defect":
@@ -94,7 +94,7 @@ async def test_it_is_handled_before_tell_returns_and_counted() -> None:
 async def test_it_does_not_overtake_other_mail() -> None:
     ref = await running()
     desk = desk_of(ref)
-    first, second = ref.post(Slow()), ref.post(Note("behind"))
+    first, second = ref.request(Slow()), ref.request(Note("behind"))
     assert not desk.notes
     desk.gate.set()
     assert await first == "done"
@@ -105,21 +105,21 @@ async def test_it_does_not_overtake_other_mail() -> None:
 async def test_a_message_being_handled_keeps_its_own_reply() -> None:
     ref = await running()
     desk = desk_of(ref)
-    slow = ref.post(Slow())
+    slow = ref.request(Slow())
     await desk.slow.wait()
-    lent = ref.post(Lend())
+    delegate_reply = ref.request(Lend())
     assert len(desk.lent_out) == 1
     desk.gate.set()
     assert await slow == "done"
-    desk.lent_out[0].set_result("lent")
-    assert await lent == "lent"
+    desk.lent_out[0].set_result("delegate_reply")
+    assert await delegate_reply == "delegate_reply"
     await ref.stop_and_wait(5.0)
 
 
 async def test_before_the_start_and_after_the_end_it_is_like_any_other() -> None:
     opens = asyncio.Event()
     ref = await running(opens=opens)
-    early = ref.post(Note("early"))
+    early = ref.request(Note("early"))
     assert not desk_of(ref).notes
     opens.set()
     assert await early == 1

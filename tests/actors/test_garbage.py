@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from voyagent.actors import garbage
+from voyagent.actors.foundation import gc_policy
 
 
 @dataclass(slots=True)
@@ -37,32 +37,32 @@ class Collector:
 
 @pytest.fixture
 def collector(monkeypatch: pytest.MonkeyPatch) -> Collector:
-    stand_in = Collector(middle=garbage.WORTH_IT)
-    monkeypatch.setattr(garbage, "gc", stand_in)
+    stand_in = Collector(middle=gc_policy.WORTH_IT)
+    monkeypatch.setattr(gc_policy, "gc", stand_in)
     return stand_in
 
 
 def test_a_process_that_only_uses_the_service_is_left_as_it_is(collector: Collector) -> None:
-    garbage.spare()
-    garbage.sweep()
+    gc_policy.postpone()
+    gc_policy.collect_if_idle()
     assert not collector.done
-    assert not garbage.settled()
+    assert not gc_policy.frozen()
 
 
 def test_a_settled_one_spares_what_is_there_and_puts_full_collections_off(collector: Collector) -> None:
-    garbage.settle()
-    assert (collector.done, garbage.settled()) == (["collect", "freeze"], True)
+    gc_policy.freeze()
+    assert (collector.done, gc_policy.frozen()) == (["collect", "freeze"], True)
     assert collector.threshold[2] > 10
-    garbage.spare()
+    gc_policy.postpone()
     assert collector.done == ["collect", "freeze", "freeze"]
 
 
 def test_a_quiet_moment_is_used_if_enough_has_happened_since_the_last(collector: Collector) -> None:
-    garbage.settle()
+    gc_policy.freeze()
     collector.done.clear()
-    garbage.sweep()
+    gc_policy.collect_if_idle()
     assert not collector.done
-    collector.middle = garbage.WORTH_IT
-    garbage.sweep()
-    garbage.sweep()
+    collector.middle = gc_policy.WORTH_IT
+    gc_policy.collect_if_idle()
+    gc_policy.collect_if_idle()
     assert collector.done == ["collect"]

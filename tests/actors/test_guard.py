@@ -13,19 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from voyagent.actors import guard
-from voyagent.actors.clock import ManualClock
-from voyagent.actors.config import Settings
 from voyagent.actors.domain import throttles
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Throttled, Unavailable
 from voyagent.actors.domain.identity import Principal, Role
 from voyagent.actors.domain.throttles import Operation
-from voyagent.actors.guard import Attempt, Begin, End, GuardActor
-from voyagent.actors.runtime import Ref
-from voyagent.storage import throttles as throttle_store
-from voyagent.storage.accounts import Record
-from voyagent.storage.acquaintances import Acquainted, Networks
+from voyagent.actors.foundation.clock import ManualClock
+from voyagent.actors.foundation.config import Settings
+from voyagent.actors.runtime.actor import Ref
+from voyagent.actors.throttling import throttle
+from voyagent.actors.throttling.throttle import Attempt, Begin, End, ThrottleActor
+from voyagent.storage.accounts import throttles as throttle_store
+from voyagent.storage.accounts.known_networks import IsKnownNetwork, Networks
+from voyagent.storage.accounts.users import Record
 
 if TYPE_CHECKING:
     from tests.conftest import Agency
@@ -52,7 +52,7 @@ class Books:
             raise Unavailable("storage_unavailable")
         if isinstance(message, Networks):
             name = message.email or message.user_id or ""
-            return Acquainted("t", "u", self.homes[name]) if name in self.homes else None
+            return IsKnownNetwork("t", "u", self.homes[name]) if name in self.homes else None
         assert isinstance(message, Record)
         return None
 
@@ -80,7 +80,7 @@ class Post:
             redis_url=self.redis_url,  # type: ignore[arg-type]  # as the environment gives it
             **changes,
         )
-        self.started.append(GuardActor.start(self.books, settings, self.clock))
+        self.started.append(ThrottleActor.start(self.books, settings, self.clock))
         return self.started[-1]
 
     async def attempt(
@@ -103,7 +103,7 @@ class Post:
 
 
 @pytest.fixture
-async def post(clock: ManualClock) -> AsyncIterator[Post]:
+async def request(clock: ManualClock) -> AsyncIterator[Post]:
     made = Post(clock, Books())
     made.start()
     yield made
@@ -142,91 +142,93 @@ async def until(look: Callable[[], Awaitable[Any]]) -> Any:
 
 @pytest.mark.parametrize("operation", [throttles.LOOK_UP_INVITE, throttles.ACCEPT_INVITE], ids=lambda one: one.name)
 @pytest.mark.parametrize("code", ["invite_not_found", "invite_not_pending", "invite_expired"])
-async def test_r8_tokens_of_invites_are_thirty_guesses_a_network(operation: Operation, code: str, post: Post) -> None:
-    assert [await post.attempt(code, operation=operation) for _ in range(31)] == [0.0] * 31
-    assert await post.attempt(throttles.OK, operation=operation) == 2
-    assert await post.attempt(code, AWAY, operation=operation) == 0
+async def test_r8_tokens_of_invites_are_thirty_guesses_a_network(
+    operation: Operation, code: str, request: Post
+) -> None:
+    assert [await request.attempt(code, operation=operation) for _ in range(31)] == [0.0] * 31
+    assert await request.attempt(throttles.OK, operation=operation) == 2
+    assert await request.attempt(code, AWAY, operation=operation) == 0
 
 
-async def test_r8_an_agency_makes_two_hundred_invites_a_day(post: Post) -> None:
+async def test_r8_an_agency_makes_two_hundred_invites_a_day(request: Post) -> None:
     async def invite(tenant_id: str = "tenant-1") -> float:
-        return await post.attempt(throttles.OK, operation=throttles.CREATE_INVITE, principal=admin(tenant_id))
+        return await request.attempt(throttles.OK, operation=throttles.CREATE_INVITE, principal=admin(tenant_id))
 
     for _ in range(5):
-        await post.attempt("invite_already_exists", operation=throttles.CREATE_INVITE, principal=admin())
+        await request.attempt("invite_already_exists", operation=throttles.CREATE_INVITE, principal=admin())
     assert [await invite() for _ in range(100)] == [0.0] * 100
-    post.clock._passed += 2 * 3600
+    request.clock._passed += 2 * 3600
     assert [await invite() for _ in range(101)] == [0.0] * 101
     assert await invite() == 2
     assert await invite("tenant-2") == 0
-    post.clock._passed += 11 * 3600
+    request.clock._passed += 11 * 3600
     assert await invite() == 0
 
 
-async def test_a_right_attempt_costs_no_look_up_and_leaves_nothing(post: Post) -> None:
+async def test_a_right_attempt_costs_no_look_up_and_leaves_nothing(request: Post) -> None:
     for _ in range(300):
-        assert await post.attempt(throttles.OK) == 0
-    assert post.books.asked == []
+        assert await request.attempt(throttles.OK) == 0
+    assert request.books.asked == []
 
 
-async def test_who_is_at_home_is_read_once_for_an_account_and_again_after_a_success(post: Post) -> None:
-    post.books.homes["asha@example.com"] = frozenset({HOME})
+async def test_who_is_at_home_is_read_once_for_an_account_and_again_after_a_success(request: Post) -> None:
+    request.books.homes["asha@example.com"] = frozenset({HOME})
     for number in range(21):
-        assert await post.attempt(ip=f"203.0.113.{number}") == 0
+        assert await request.attempt(ip=f"203.0.113.{number}") == 0
     for number in range(50):
-        assert await post.attempt(ip=f"192.0.2.{number}") > 0
-    assert post.books.looks() == 1
-    assert await post.attempt(throttles.OK) == 0
-    assert await post.attempt(ip=AWAY) > 0
-    assert post.books.looks() == 2
+        assert await request.attempt(ip=f"192.0.2.{number}") > 0
+    assert request.books.looks() == 1
+    assert await request.attempt(throttles.OK) == 0
+    assert await request.attempt(ip=AWAY) > 0
+    assert request.books.looks() == 2
 
 
-async def test_a_hundred_who_ask_at_once_share_one_look_up(post: Post) -> None:
+async def test_a_hundred_who_ask_at_once_share_one_look_up(request: Post) -> None:
     for number in range(51):
-        await post.attempt(email=f"nobody-{number}@example.com")
-    post.books.door = asyncio.Event()
-    asking = asyncio.gather(*(post.attempt(email="asha@example.com") for _ in range(100)))
-    await until(lambda: asyncio.sleep(0, post.books.looks()))
-    post.books.door.set()
+        await request.attempt(email=f"nobody-{number}@example.com")
+    request.books.door = asyncio.Event()
+    asking = asyncio.gather(*(request.attempt(email="asha@example.com") for _ in range(100)))
+    await until(lambda: asyncio.sleep(0, request.books.looks()))
+    request.books.door.set()
     assert all(await asking)
-    assert post.books.looks() == 1
+    assert request.books.looks() == 1
 
 
-async def test_if_it_cannot_be_known_who_asks_they_wait_like_a_stranger(post: Post) -> None:
-    post.books.homes["asha@example.com"] = frozenset({HOME})
+async def test_if_it_cannot_be_known_who_asks_they_wait_like_a_stranger(request: Post) -> None:
+    request.books.homes["asha@example.com"] = frozenset({HOME})
     for number in range(51):
-        await post.attempt(email=f"nobody-{number}@example.com")
-    post.books.away = True
-    assert await post.attempt() == 2
-    post.books.away = False
-    assert await post.attempt() == 0
+        await request.attempt(email=f"nobody-{number}@example.com")
+    request.books.away = True
+    assert await request.attempt() == 2
+    request.books.away = False
+    assert await request.attempt() == 0
 
 
-async def test_callers_without_an_address_share_a_network(post: Post) -> None:
+async def test_callers_without_an_address_share_a_network(request: Post) -> None:
     for _ in range(51):
-        assert await post.attempt("invalid_refresh_token", None, operation=throttles.REFRESH) == 0
-    assert await post.attempt(ip=None, operation=throttles.REFRESH) == 2
-    assert await post.attempt(operation=throttles.REFRESH) == 0
+        assert await request.attempt("invalid_refresh_token", None, operation=throttles.REFRESH) == 0
+    assert await request.attempt(ip=None, operation=throttles.REFRESH) == 2
+    assert await request.attempt(operation=throttles.REFRESH) == 0
 
 
-async def test_an_attempt_that_never_ended_stays_charged(post: Post) -> None:
+async def test_an_attempt_that_never_ended_stays_charged(request: Post) -> None:
     attempt = Attempt(operation=throttles.SIGN_IN, origin=Origin(request_id="r", ip=HOME), email="asha@example.com")
     for _ in range(6):
-        await post.started[0].ask(Begin(attempt))
-    assert await post.attempt() == 2
+        await request.started[0].ask(Begin(attempt))
+    assert await request.attempt() == 2
 
 
-async def test_r11_a_guard_that_is_started_again_forgives_nobody(post: Post) -> None:
+async def test_r11_a_guard_that_is_started_again_forgives_nobody(request: Post) -> None:
     """Without Redis, too: the counts are not its own but lent to it."""
     counts = throttles.Throttles(throttles.Rules())
     settings = Settings(guard="on")
     for _ in range(2):
-        post.started.append(GuardActor.start(post.books, settings, post.clock, counts))
+        request.started.append(ThrottleActor.start(request.books, settings, request.clock, counts))
         for _ in range(3):
-            await post.attempt()
-    post.started[-1].cancel()
-    post.started.append(GuardActor.start(post.books, settings, post.clock, counts))
-    assert await post.attempt(throttles.OK) == 2
+            await request.attempt()
+    request.started[-1].cancel()
+    request.started.append(ThrottleActor.start(request.books, settings, request.clock, counts))
+    assert await request.attempt(throttles.OK) == 2
 
 
 async def test_r11_a_process_that_was_killed_has_left_its_counts(kept: Post, redis_url: str) -> None:
@@ -259,7 +261,7 @@ VALUES = st.one_of(
 def test_whatever_is_found_in_redis_keeps_no_guard_from_starting_nor_anybody_waiting_for_ever(
     found: list[tuple[str, str | bytes | None]],
 ) -> None:
-    counts = throttles.Throttles(guard.rules(Settings(env="development")))
+    counts = throttles.Throttles(throttle.rules(Settings(env="development")))
     read = throttle_store._read([f"voyagent:guard:{name}" for name, _ in found], [value for _, value in found])
     for key, saved in sorted(read.items(), key=lambda item: item[1].last):
         counts.restore(key, saved, 1764590400.0)
@@ -288,7 +290,7 @@ async def test_r11_a_redis_that_comes_back_empty_is_told_everything(kept: Post, 
         await servers.redis.start()
     async with Redis.from_url(redis_url) as redis:
         await redis.flushall()
-        await kept.clock.advance(guard.FAREWELL + 5)
+        await kept.clock.advance(throttle.FAREWELL + 5)
 
         async def whole() -> bool:
             return len(await redis.keys("voyagent:guard:pair:*")) == 4
@@ -310,7 +312,7 @@ async def test_where_an_account_was_at_home_is_read_from_its_families(agency: Ag
             network,
             days,
         )
-    expected = Acquainted(agency.tenant_id, agency.user_id, frozenset({HOME, "2001:db8::/64"}))
+    expected = IsKnownNetwork(agency.tenant_id, agency.user_id, frozenset({HOME, "2001:db8::/64"}))
     email = f"{agency.user_id}@example.com"
     assert await agency.store.ask(Networks(email=email, now=now)) == expected
     assert await agency.store.ask(Networks(user_id=agency.user_id, now=now)) == expected

@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from voyagent.actors.ids import parse_uuid, turn_id, uuid7
+from voyagent.actors.domain.ids import parse_uuid, turn_id, uuid7
 
 SOME = uuid.UUID("0197f3c2-5a7e-4d11-9b42-6c1d2e3f4a5b")
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from voyagent.actors.domain.errors import NotFound
-from voyagent.actors.runtime import Actor, ActorDead, DeadlineExceeded, HandedOver, MailboxFull, Message, Ref
-from voyagent.actors.supervisor import Address
+from voyagent.actors.runtime.actor import Actor, ActorDead, DeadlineExceeded, MailboxFull, Message, NoReply, Ref
+from voyagent.actors.runtime.supervisor import NamedRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Lender(Actor):
         self.replies: list[asyncio.Future[int]] = []
         self.held = asyncio.Semaphore(0)
 
-    async def receive(self, message: Promise | Reject) -> HandedOver:
-        return self.lent(self.hold if isinstance(message, Promise) else self.reject, self.counted.append)
+    async def receive(self, message: Promise | Reject) -> NoReply:
+        return self.delegate_reply(self.hold if isinstance(message, Promise) else self.reject, self.counted.append)
 
     def hold(self, reply: asyncio.Future[int]) -> None:
         self.replies.append(reply)
@@ -44,7 +44,7 @@ class Lender(Actor):
 
 
 class Hasty(Lender):
-    farewell = 0.01
+    shutdown_timeout = 0.01
 
 
 def actor_of(ref: Ref) -> Lender:
@@ -56,23 +56,23 @@ def actor_of(ref: Ref) -> Lender:
 async def asked(kind: type[Lender] = Lender) -> tuple[Ref, asyncio.Future[int], asyncio.Future[int]]:
     """A lender, the reply as it was lent, and as it was asked for."""
     ref = kind.start()
-    reply = ref.post(Promise())
+    reply = ref.request(Promise())
     await actor_of(ref).held.acquire()
     return ref, actor_of(ref).replies[0], reply
 
 
 async def test_the_asker_gets_what_is_set_and_it_is_counted() -> None:
-    ref, lent, reply = await asked()
+    ref, delegate_reply, reply = await asked()
     counted = actor_of(ref).counted
-    lent.set_result(7)
+    delegate_reply.set_result(7)
     assert await reply == 7
     await ref.stop_and_wait(5.0)
     assert counted == [reply]
 
 
 async def test_an_error_is_the_askers_affair() -> None:
-    ref, lent, reply = await asked()
-    lent.set_exception(NotFound("gone"))
+    ref, delegate_reply, reply = await asked()
+    delegate_reply.set_exception(NotFound("gone"))
     with pytest.raises(NotFound, match="gone"):
         await reply
     assert ref.is_alive()
@@ -98,11 +98,11 @@ async def test_nobody_has_to_wait_for_the_reply() -> None:
 
 
 async def test_a_stop_waits_for_what_is_owed() -> None:
-    ref, lent, reply = await asked()
+    ref, delegate_reply, reply = await asked()
     ref.stop_soon()
     with pytest.raises(ActorDead):
         await ref.ask(Promise())
-    lent.set_result(7)
+    delegate_reply.set_result(7)
     assert await reply == 7
     await ref.ended()
 
@@ -116,11 +116,11 @@ async def test_what_outlives_the_farewell_is_refused() -> None:
 
 async def test_a_post_that_is_not_taken_is_refused_in_its_reply() -> None:
     ref = Lender.start()
-    address = Address("lender")
+    address = NamedRef("lender")
     with pytest.raises(ActorDead):
-        await address.post(Promise())
+        await address.request(Promise())
     address.points_to(ref)
-    posted = [address.post(Promise()) for _ in range(3)]
+    posted = [address.request(Promise()) for _ in range(3)]
     with pytest.raises(MailboxFull):
         await posted[2]
     for _ in range(2):
@@ -130,4 +130,4 @@ async def test_a_post_that_is_not_taken_is_refused_in_its_reply() -> None:
     assert await asyncio.gather(*posted[:2]) == [7, 7]
     await ref.stop_and_wait(5.0)
     with pytest.raises(ActorDead):
-        await ref.post(Promise())
+        await ref.request(Promise())

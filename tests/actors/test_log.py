@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
-from voyagent.actors import log
+from voyagent.actors.foundation import log
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 
@@ -235,7 +235,7 @@ def test_a_list_that_holds_itself_is_cut(production: Written) -> None:
 
 
 def test_a_flood_is_quiet_after_ten_lines_for_five_minutes() -> None:
-    quiet = log.Quiet(first=10, pause=300.0)
+    quiet = log.LogThrottle(first=10, pause=300.0)
     assert [quiet.allows(now=float(second)) for second in range(20)] == [True] * 10 + [False] * 10
     assert not quiet.allows(now=308.0)
     assert quiet.allows(now=309.0)

@@ -6,7 +6,7 @@ from math import inf
 
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
 
-from voyagent.actors import metrics
+from voyagent.actors.foundation import metrics
 
 SECONDS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0]
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from voyagent.actors import tenant
-from voyagent.actors.clock import ManualClock
 from voyagent.actors.domain.settings import TenantSettings
-from voyagent.actors.metrics import ActorMeter
-from voyagent.actors.runtime import Actor
-from voyagent.actors.supervisor import Child, Restart, Supervisor
+from voyagent.actors.foundation.clock import ManualClock
+from voyagent.actors.foundation.metrics import ActorMeter
+from voyagent.actors.runtime.actor import Actor
+from voyagent.actors.runtime.supervisor import Child, Restart, Supervisor
 from voyagent.actors.tenant import IDLE_SECONDS, ReadBudget, TenantActor
-from voyagent.storage import settings as stored
-from voyagent.storage import usage
+from voyagent.storage.accounts import settings as stored
+from voyagent.storage.conversation import usage
 
 AGENCY = "0193f5a0-0000-7000-8000-00000000000a"
 
@@ -36,7 +36,7 @@ class World:
         self.store = Store()
         self.clock = clock
 
-    def cut_off(self) -> None: ...
+    def on_storage_lost(self) -> None: ...
 
 
 class Idle(Actor):
@@ -86,10 +86,10 @@ class Agency:
         await child.ended()
 
     async def reserve(self) -> None:
-        assert self.actor.allowance.reserve(100) is None
+        assert self.actor.quota.reserve(100) is None
 
     async def settle(self) -> None:
-        self.actor.allowance.settle(100, 0)
+        self.actor.quota.settle(100, 0)
 
     async def settle_writes(self) -> None:
         self.actor.settling = self.actor.spawn(self._wait(), name="settling")

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voyagent.actors.clock import ManualClock
-from voyagent.actors.domain.errors import Broken, Conflict, Unavailable
-from voyagent.actors.periodic import GRACE_SECONDS, ON_CALL, Items, PeriodicTask, PeriodicTasks
-from voyagent.actors.runtime import Actor
+from voyagent.actors.domain.errors import Conflict, InternalError, Unavailable
+from voyagent.actors.foundation.clock import ManualClock
+from voyagent.actors.runtime.actor import Actor
+from voyagent.actors.runtime.periodic import GRACE_SECONDS, ON_CALL, Items, PeriodicTask, PeriodicTasks
 
 END: dict[str, Callable[[], BaseException]] = {
     "unavailable": lambda: Unavailable("storage_unavailable"),
     "refusal": lambda: Conflict("turn_in_progress"),
-    "broken": lambda: Broken("internal_error"),
+    "broken": lambda: InternalError("internal_error"),
     "defect": lambda: ValueError("nobody thought of this"),
     "assertion": AssertionError,
     "stray-cancellation": asyncio.CancelledError,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pykka
 
-from voyagent.actors.refs import Inbox, Reply
-from voyagent.actors.runtime import Actor
+from voyagent.actors.runtime.actor import Actor
+from voyagent.actors.runtime.ref import Inbox, Reply
 
 
 class Shelf:

@@ -16,18 +16,18 @@ import pytest
 from pykka.messages import _ActorStop
 from structlog.testing import capture_logs
 
-from voyagent.actors import log
 from voyagent.actors.domain.errors import NotFound, Refusal, Unavailable, WeakPassword
-from voyagent.actors.log import Quiet
-from voyagent.actors.metrics import REGISTRY
-from voyagent.actors.runtime import (
+from voyagent.actors.foundation import log
+from voyagent.actors.foundation.log import LogThrottle
+from voyagent.actors.foundation.metrics import REGISTRY
+from voyagent.actors.runtime.actor import (
     Actor,
     ActorDead,
     ActorFailed,
     DeadlineExceeded,
-    HandedOver,
     MailboxFull,
     Message,
+    NoReply,
     Ref,
 )
 
@@ -98,7 +98,7 @@ class Adder(Actor):
             case Hold():
                 return await self._hold()
             case Slowly():
-                return self.later(self._slowly(message))
+                return self.reply_later(self._slowly(message))
             case PassOn(amount):
                 assert self.behind is not None
                 return self.forward(self.behind, Add(amount))
@@ -132,7 +132,7 @@ class Adder(Actor):
         self.idler = self.spawn(idle(), name="idle")
         self.spawn(work(), name="work")
 
-    async def on_end(self, failure: BaseException | None) -> None:
+    async def terminate(self, failure: BaseException | None) -> None:
         self.end.append(failure)
 
 
@@ -326,7 +326,7 @@ async def test_a_failing_start_tells_every_asker_and_the_watcher() -> None:
     error = SystemExit(1)
     ref = Unstartable.start(error)
     heard: list[BaseException | None] = []
-    ref.life.watcher = heard.append
+    ref.life.on_terminated = heard.append
     outcomes = await asyncio.gather(*(ref.ask(Add(1)) for _ in range(10)), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [ActorFailed] * 10
     assert len({id(outcome) for outcome in outcomes}) == 10
@@ -453,7 +453,7 @@ async def test_a_stop_lets_later_work_finish(start: Any) -> None:
 
 async def test_later_work_that_outlives_the_farewell_is_cancelled_and_its_asker_told(start: Any) -> None:
     class Hasty(Adder):
-        farewell = 0.01
+        shutdown_timeout = 0.01
 
     actor, ref = start(Hasty)
     slow = asyncio.ensure_future(ref.ask(Slowly(7)))
@@ -476,8 +476,8 @@ async def test_a_failure_cancels_later_work_and_its_asker_learns_the_cause(start
 
 async def test_later_work_that_never_began_is_resolved_too(start: Any) -> None:
     class Brisk(Adder):
-        async def receive(self, message: Any) -> HandedOver:
-            answer = self.later(self._slowly(message))
+        async def receive(self, message: Any) -> NoReply:
+            answer = self.reply_later(self._slowly(message))
             self.fail(ValueError("x"))
             self.ref.cancel()
             return answer
@@ -490,7 +490,7 @@ async def test_later_work_that_never_began_is_resolved_too(start: Any) -> None:
 async def test_later_is_for_handlers_only(start: Any) -> None:
     actor, _ = start()
     with pytest.raises(RuntimeError, match="handler"):
-        actor.later(actor._slowly(Slowly(1)))
+        actor.reply_later(actor._slowly(Slowly(1)))
 
 
 async def test_a_forwarded_envelope_is_answered_by_the_last_and_nobody_waits_in_between(start: Any) -> None:
@@ -499,7 +499,7 @@ async def test_a_forwarded_envelope_is_answered_by_the_last_and_nobody_waits_in_
     first, first_ref = start(behind=middle_ref)
 
     class Router(Adder):
-        async def receive(self, message: Any) -> HandedOver:
+        async def receive(self, message: Any) -> NoReply:
             return self.forward(middle_ref, message)
 
     _, router = start(Router)
@@ -549,7 +549,7 @@ async def test_a_stop_cancels_own_tasks_before_the_farewell(start: Any) -> None:
         async def on_start(self) -> None:  # type: ignore[override]
             self.idler = self.spawn(asyncio.Event().wait(), name="idle")
 
-        async def on_end(self, failure: BaseException | None) -> None:
+        async def terminate(self, failure: BaseException | None) -> None:
             assert self.idler is not None
             self.end.append(failure)
             self.was_cancelled = self.idler.cancelled()
@@ -572,15 +572,15 @@ async def test_an_own_task_that_is_cancelled_by_its_actor_is_no_failure(start: A
 
 async def test_a_farewell_that_fails_or_hangs_does_not_keep_the_actor() -> None:
     class Clinging(Adder):
-        farewell = 0.01
+        shutdown_timeout = 0.01
 
-        async def on_end(self, _failure: BaseException | None) -> None:
+        async def terminate(self, _failure: BaseException | None) -> None:
             await asyncio.Event().wait()
 
     ref = Clinging.start()
     with capture_logs() as lines:
         await asyncio.wait_for(ref.stop_and_wait(5.0), 5.0)
-    assert [(line["event"], line["part"]) for line in lines] == [("actor_end_failed", "on_end")]
+    assert [(line["event"], line["part"]) for line in lines] == [("actor_end_failed", "terminate")]
     assert ref.life.state == "ended"
 
 
@@ -615,7 +615,7 @@ async def test_an_idle_actor_nobody_holds_lives_on() -> None:
     ended = asyncio.Event()
 
     class Lonely(Adder):
-        async def on_end(self, _failure: BaseException | None) -> None:
+        async def terminate(self, _failure: BaseException | None) -> None:
             ended.set()
 
     ref = Lonely.start()
@@ -689,7 +689,7 @@ async def test_late_mail_is_counted_and_the_first_ten_are_logged(start: Any, mon
     class Departed(Adder):
         pass
 
-    monkeypatch.setattr("voyagent.actors.refs._late", Quiet(first=10, pause=300.0))
+    monkeypatch.setattr("voyagent.actors.runtime.ref._late", LogThrottle(first=10, pause=300.0))
     actor, ref = start(Departed)
     held = asyncio.ensure_future(ref.ask(Hold()))
     await actor.holding.wait()
@@ -708,7 +708,7 @@ async def test_late_mail_is_counted_and_the_first_ten_are_logged(start: Any, mon
     assert letters[0] == {
         "event": "dead_letter",
         "log_level": "warning",
-        "source": "voyagent.actors.refs",
+        "source": "voyagent.actors.runtime.ref",
         "actor": "Departed",
         "message": "Add",
     }

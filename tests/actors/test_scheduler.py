@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors.scheduler import Turn, TurnScheduler
-from voyagent.actors.turn import Ended
-from voyagent.storage.sessions import OpenTurn
+from voyagent.actors.conversation.scheduler import Turn, TurnScheduler
+from voyagent.actors.conversation.turn import PassEnded
+from voyagent.storage.conversation.sessions import OpenTurn
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
 
@@ -19,7 +19,7 @@ def turn(name: str, state: str = "queued") -> Turn:
     return Turn(id=name, user_id="asha", state=state)
 
 
-def stored(name: str, state: str, *, undecided: int = 0, untold: int = 0, text: str | None = None) -> OpenTurn:
+def stored(name: str, state: str, *, undecided: int = 0, unreported: int = 0, text: str | None = None) -> OpenTurn:
     return OpenTurn(
         id=name,
         user_id="asha",
@@ -32,7 +32,7 @@ def stored(name: str, state: str, *, undecided: int = 0, untold: int = 0, text: 
         ran_ms=0,
         queued_at=NOW,
         undecided=undecided,
-        untold=untold,
+        unreported=unreported,
     )
 
 
@@ -48,7 +48,7 @@ def names(scheduler: TurnScheduler) -> list[str]:
     while (upcoming := scheduler.next()) is not None:
         scheduler.begin(upcoming[0])
         order.append(upcoming[0].id)
-        scheduler.ended(Ended(upcoming[0].id, "completed"), NOW, 1)
+        scheduler.ended(PassEnded(upcoming[0].id, "completed"), NOW, 1)
     return order
 
 
@@ -77,7 +77,7 @@ def test_a_decision_the_running_pass_has_read_causes_no_further_one() -> None:
     scheduler.due.clear()
     [end] = scheduler.decided([("asked", "b")])
     scheduler.final_stored("asked", 9)
-    scheduler.ended(Ended("asked", "waiting", frozenset({"a", "b"})), NOW, 9)
+    scheduler.ended(PassEnded("asked", "waiting", frozenset({"a", "b"})), NOW, 9)
     assert (run.end.event, end.event, scheduler.due) == (9, 9, [])
 
 
@@ -87,14 +87,14 @@ def test_a_stream_of_a_decision_the_running_pass_has_not_read_ends_with_the_next
     scheduler.begin(asked)
     [end] = scheduler.decided([("asked", "b")])
     scheduler.final_stored("asked", 9)
-    scheduler.ended(Ended("asked", "waiting", frozenset({"a"})), NOW, 9)
+    scheduler.ended(PassEnded("asked", "waiting", frozenset({"a"})), NOW, 9)
     assert end.event is None
     assert scheduler.due == ["asked"]
     upcoming = scheduler.next()
     assert upcoming is not None
     scheduler.begin(upcoming[0])
     scheduler.final_stored("asked", 14)
-    scheduler.ended(Ended("asked", "completed", frozenset({"a", "b"})), NOW, 14)
+    scheduler.ended(PassEnded("asked", "completed", frozenset({"a", "b"})), NOW, 14)
     assert end.event == 14
 
 
@@ -103,7 +103,7 @@ def test_a_turn_that_is_over_leaves_no_stream_waiting() -> None:
     asked = waiting(scheduler, "asked")
     scheduler.begin(asked)
     [end] = scheduler.decided([("asked", "b")])
-    scheduler.ended(Ended("asked", "cancelled"), NOW, 11)
+    scheduler.ended(PassEnded("asked", "cancelled"), NOW, 11)
     assert end.event == 11
     assert not scheduler.busy
 
@@ -111,14 +111,14 @@ def test_a_turn_that_is_over_leaves_no_stream_waiting() -> None:
 def test_the_end_of_another_turn_changes_nothing() -> None:
     scheduler = TurnScheduler()
     run = scheduler.begin(turn("one", "running"))
-    assert scheduler.ended(Ended("two", "completed"), NOW, 5) is None
+    assert scheduler.ended(PassEnded("two", "completed"), NOW, 5) is None
     assert scheduler.current is run
 
 
 def test_each_pass_has_a_number_of_its_own() -> None:
     scheduler = TurnScheduler()
     first = scheduler.begin(turn("one", "running"))
-    scheduler.ended(Ended("one", "waiting"), NOW, 1)
+    scheduler.ended(PassEnded("one", "waiting"), NOW, 1)
     second = scheduler.begin(turn("one", "waiting"))
     assert first.number != second.number
 
@@ -129,7 +129,7 @@ def test_each_pass_has_a_number_of_its_own() -> None:
         (stored("t", "running"), ["t"], []),
         (stored("t", "queued", text="hello"), [], ["t"]),
         (stored("t", "waiting", undecided=1), [], []),
-        (stored("t", "waiting", undecided=1, untold=1), ["t"], []),
+        (stored("t", "waiting", undecided=1, unreported=1), ["t"], []),
         (stored("t", "waiting"), ["t"], []),
     ],
     ids=["running", "queued", "undecided", "decided and untold", "nothing undecided"],

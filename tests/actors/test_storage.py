@@ -10,16 +10,17 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors import lanes, metrics
+from voyagent.actors import lanes
+from voyagent.actors.database import Append, Faults, IsLeader, Probe, StorageActor
 from voyagent.actors.domain.errors import Conflict, Refusal, Unavailable
-from voyagent.actors.runtime import Ref
-from voyagent.actors.storage import Append, Faults, Held, Probe, StorageActor
-from voyagent.storage import migrate
-from voyagent.storage.embedded import EmbeddedServers
-from voyagent.storage.engine import Connection, connect
-from voyagent.storage.errors import OperationFailed
-from voyagent.storage.operations import Command, Query
-from voyagent.storage.steps import EventRow
+from voyagent.actors.foundation import metrics
+from voyagent.actors.runtime.actor import Ref
+from voyagent.storage.conversation.steps import EventRow
+from voyagent.storage.embedded.servers import EmbeddedServers
+from voyagent.storage.engine.errors import OperationFailed
+from voyagent.storage.engine.operations import Command, Query
+from voyagent.storage.engine.pool import Connection, connect
+from voyagent.storage.migrations import migrate
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 TENANT = "0193f5a0-0000-7000-8000-00000000000a"
@@ -80,7 +81,7 @@ async def until_it_works(store: Ref) -> None:
 
 
 async def held(store: Ref) -> bool:
-    return await store.ask(Held())
+    return await store.ask(IsLeader())
 
 
 async def test_without_a_database_everything_is_refused(start: Start) -> None:

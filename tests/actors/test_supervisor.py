@@ -9,11 +9,11 @@ from typing import Any, assert_never
 
 import pytest
 
-from voyagent.actors.clock import ManualClock
 from voyagent.actors.domain.errors import Unavailable
-from voyagent.actors.metrics import REGISTRY
-from voyagent.actors.runtime import Actor, ActorDead, ActorFailed, DeadlineExceeded, MailboxFull, Message, Ref
-from voyagent.actors.supervisor import Child, Escalated, Restart, Supervisor
+from voyagent.actors.foundation.clock import ManualClock
+from voyagent.actors.foundation.metrics import REGISTRY
+from voyagent.actors.runtime.actor import Actor, ActorDead, ActorFailed, DeadlineExceeded, MailboxFull, Message, Ref
+from voyagent.actors.runtime.supervisor import Child, Escalated, Restart, Supervisor
 
 
 @dataclass
@@ -72,11 +72,11 @@ class Worker(Actor):
                 await self.diary.gate.wait()
                 return self.number
             case Tire():
-                return self.ask_to_sleep()
+                return self.request_passivation()
             case _:
                 assert_never(message)
 
-    async def on_end(self, _failure: BaseException | None) -> None:
+    async def terminate(self, _failure: BaseException | None) -> None:
         await asyncio.sleep(0)
         self.diary.lines.append(f"{self.name} down")
 
@@ -427,7 +427,7 @@ async def test_mail_that_comes_between_the_last_failure_and_its_verdict_is_refus
     parent: Ref, diary: Diary, clock: ManualClock
 ) -> None:
     class Lingering(Worker):
-        async def on_end(self, _failure: BaseException | None) -> None:
+        async def terminate(self, _failure: BaseException | None) -> None:
             if self.number == 6:
                 self.diary.holding.set()
                 await self.diary.gate.wait()

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from voyagent.actors.conversation.log_writer import AppendText, StoreStep
+from voyagent.actors.conversation.turn import TurnLog
 from voyagent.actors.domain.turns import LoopState
-from voyagent.actors.log_writer import AppendText, StoreStep
-from voyagent.actors.refs import refuse
-from voyagent.actors.runtime import ActorDead, MailboxFull
-from voyagent.actors.turn import Upwards
-from voyagent.storage import turns
+from voyagent.actors.runtime.actor import ActorDead, MailboxFull
+from voyagent.actors.runtime.ref import refuse
+from voyagent.storage.conversation import turns
 
 
 class Session:
@@ -27,7 +27,7 @@ class Session:
     async def ask(self, message: Any, within: float = 10.0) -> Any:
         raise AssertionError(message, within)
 
-    def post(self, message: Any) -> asyncio.Future[Any]:
+    def request(self, message: Any) -> asyncio.Future[Any]:
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if isinstance(message, AppendText):
             self.words.append(message.text)
@@ -43,9 +43,9 @@ class Full(Session):
         self.full = False
         self.stored: list[asyncio.Future[None]] = []
 
-    def post(self, message: Any) -> asyncio.Future[Any]:
+    def request(self, message: Any) -> asyncio.Future[Any]:
         if not self.full and not isinstance(message, AppendText):
-            return super().post(message)
+            return super().request(message)
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if self.full:
             refuse(reply, MailboxFull())
@@ -61,12 +61,12 @@ class Full(Session):
 
 
 def step() -> Any:
-    return turns.Goon(tenant_id="a", session_id="s", turn_id="t-1", state=LoopState())
+    return turns.NextDesk(tenant_id="a", session_id="s", turn_id="t-1", state=LoopState())
 
 
 async def test_a_step_behind_words_that_are_stored_already_does_not_hold_the_loop() -> None:
     session = Session()
-    upwards = Upwards(session, "t-1")
+    upwards = TurnLog(session, "t-1")
     async with asyncio.timeout(5):
         await upwards.say("first")
         assert await upwards.write(step()) == "stored"
@@ -78,7 +78,7 @@ async def test_a_step_behind_words_that_are_stored_already_does_not_hold_the_loo
 
 async def test_words_said_while_earlier_ones_fly_go_together_behind_them_and_before_a_step() -> None:
     session = Full()
-    upwards = Upwards(session, "t-1")
+    upwards = TurnLog(session, "t-1")
     for word in ("a", "b", "c"):
         await upwards.say(word)
     assert session.words == ["a"]
@@ -94,7 +94,7 @@ async def test_words_said_while_earlier_ones_fly_go_together_behind_them_and_bef
 
 async def test_words_a_full_mailbox_did_not_take_are_not_lost() -> None:
     session = Full()
-    upwards = Upwards(session, "t-1")
+    upwards = TurnLog(session, "t-1")
     await upwards.say("a")
     await upwards.say("b")
     session.full = True
@@ -112,7 +112,7 @@ async def test_words_a_full_mailbox_did_not_take_are_not_lost() -> None:
 
 async def test_who_waits_for_words_is_let_go_when_the_turn_is_over() -> None:
     session = Full()
-    upwards = Upwards(session, "t-1")
+    upwards = TurnLog(session, "t-1")
     await upwards.say("a")
     landed = asyncio.ensure_future(upwards.landed())
     await asyncio.sleep(0)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors.agent.messages_api import AnthropicModel
-from voyagent.actors.agent.model import Answer, Delta, ModelCall, ModelFailed
-from voyagent.actors.agent.rehearsal import KEY, Rehearsal
-from voyagent.actors.clock import Clock
+from voyagent.actors.agent.llm.messages_api import AnthropicModel
+from voyagent.actors.agent.llm.model import Answer, Delta, ModelCall, ModelFailed
+from voyagent.actors.agent.rehearsed.server import KEY, Rehearsal
+from voyagent.actors.foundation.clock import Clock
 
 TOOL = {"name": "search_flights", "description": "Search.", "input_schema": {"type": "object", "properties": {}}}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+from voyagent.actors.agent.llm.request import marked_messages
 from voyagent.actors.agent.rehearsed.wire import check
-from voyagent.actors.agent.request import marked_messages
 
 TOOLS = [{"name": "search_flights", "description": "Search.", "input_schema": {"type": "object"}}]
 

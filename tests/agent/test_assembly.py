@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voyagent.actors.agent.assembly import Assembly, Broken
+from voyagent.actors.agent.llm.accumulator import Accumulator, MalformedStream
 from voyagent.actors.agent.rehearsed.turns import Text, Thinking, ToolUse, Turn, pieces
 from voyagent.actors.agent.rehearsed.wire import frames
 
@@ -26,8 +26,8 @@ JSON = st.recursive(
 )
 
 
-def fed(turn: Turn) -> tuple[list[str], Assembly]:
-    assembly, told = Assembly(), []
+def fed(turn: Turn) -> tuple[list[str], Accumulator]:
+    assembly, told = Accumulator(), []
     for data, _ in frames(turn, "model", {"input_tokens": 1}):
         name, line = data.decode().removesuffix("\n\n").split("\n", 1)
         if text := assembly.take(name.removeprefix("event: "), line.removeprefix("data: ")):
@@ -98,8 +98,8 @@ TOOL = {"type": "content_block_start", "index": 1, "content_block": {"type": "to
 
 @given(st.lists(st.sampled_from([START, TEXT, TOOL]), max_size=3, unique_by=str), st.lists(EVENTS | JSON | st.text()))
 def test_no_event_whatever_fails_but_as_a_broken_stream(first: list[Any], then: list[Any]) -> None:
-    assembly, events = Assembly(), [*first, *then]
-    with contextlib.suppress(Broken):
+    assembly, events = Accumulator(), [*first, *then]
+    with contextlib.suppress(MalformedStream):
         for event in events:
             data = event if isinstance(event, str) else json.dumps(event)
             assert isinstance(assembly.take("event", data), str)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors.agent.carrying import _unbroken, settle
+from voyagent.actors.agent.tool_execution import _unbroken, settle
 from voyagent.actors.domain.tool_calls import verdict
-from voyagent.actors.domain.turns import Call
+from voyagent.actors.domain.turns import ToolCall
 
 
 async def begun(work: Any) -> tuple[asyncio.Task[Any], asyncio.Event, list[str]]:
@@ -64,7 +64,7 @@ async def test_an_undisturbed_write_answers_and_its_failure_is_the_pass_s() -> N
 
 
 async def test_a_call_under_way_that_this_release_cannot_read_is_unknown_and_not_failed() -> None:
-    call = Call(
+    call = ToolCall(
         id="c-1",
         turn_id="t-1",
         call_id="toolu_1",

@@ -8,18 +8,9 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors.agent.assembly import Usage
-from voyagent.actors.agent.model import ModelCall
-from voyagent.actors.agent.rehearsal import (
-    Block,
-    Break,
-    Raw,
-    Rehearsal,
-    Text,
-    Thinking,
-    ToolUse,
-    Turn,
-)
+from voyagent.actors.agent.llm.accumulator import Usage
+from voyagent.actors.agent.llm.model import ModelCall
+from voyagent.actors.agent.rehearsed.server import Block, Break, Raw, Rehearsal, Text, Thinking, ToolUse, Turn
 
 Listen = Callable[..., Coroutine[Any, Any, Any]]
 MakeCall = Callable[..., ModelCall]

@@ -9,15 +9,10 @@ from typing import Any
 import pytest
 
 from tests.figures import counted
-from voyagent.actors import metrics
-from voyagent.actors.agent.messages_api import AnthropicModel
-from voyagent.actors.agent.model import Delta, ModelCall, ModelFailed
-from voyagent.actors.agent.rehearsal import (
-    Failure,
-    Hang,
-    Rehearsal,
-    Turn,
-)
+from voyagent.actors.agent.llm.messages_api import AnthropicModel
+from voyagent.actors.agent.llm.model import Delta, ModelCall, ModelFailed
+from voyagent.actors.agent.rehearsed.server import Failure, Hang, Rehearsal, Turn
+from voyagent.actors.foundation import metrics
 
 Listen = Callable[..., Coroutine[Any, Any, Any]]
 MakeCall = Callable[..., ModelCall]
@@ -58,7 +53,7 @@ async def test_a_rate_limit_says_rate_limit_and_to_try_later(rehearsal: Rehearsa
     text = str((await listen()).failure)
     assert text.startswith("model_rate_limited: ")
     assert "rate limit" in text
-    assert "later" in text
+    assert "reply_later" in text
 
 
 @pytest.mark.parametrize(

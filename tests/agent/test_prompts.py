@@ -10,7 +10,7 @@ import pytest
 
 from voyagent.actors.agent.desks import DESKS, ORCHESTRATOR_TOOLS, Desk
 from voyagent.actors.agent.prompts import LANGUAGES, brief_for, system_prompt
-from voyagent.actors.agent.rehearsal import Turn, script
+from voyagent.actors.agent.rehearsed.server import Turn, script
 from voyagent.actors.agent.rehearsed.talk import Talk
 from voyagent.actors.domain.settings import LOCALES, TenantSettings
 

@@ -15,7 +15,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from voyagent.actors.agent.rehearsal import (
+from voyagent.actors.agent.rehearsed.pace import STAMP
+from voyagent.actors.agent.rehearsed.server import (
     Break,
     Failure,
     Gate,
@@ -30,8 +31,7 @@ from voyagent.actors.agent.rehearsal import (
     ToolUse,
     Turn,
 )
-from voyagent.actors.agent.rehearsed.pace import STAMP
-from voyagent.actors.clock import Clock
+from voyagent.actors.foundation.clock import Clock
 
 HEADERS = {"x-api-key": "any", "anthropic-version": "2023-06-01"}
 CALL = {"type": "tool_use", "id": "toolu_1", "name": "one", "input": {}}
@@ -331,7 +331,7 @@ async def test_it_runs_as_a_process_of_its_own(http: aiohttp.ClientSession, tmp_
         "-W",
         "error",
         "-m",
-        "voyagent.actors.agent.rehearsal",
+        "voyagent.actors.agent.rehearsed.server",
         "--deltas",
         "10",
         "--rate",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from voyagent.actors.agent.desks import DESKS
-from voyagent.actors.agent.rehearsal import Text, ToolUse, Turn, script
+from voyagent.actors.agent.rehearsed.server import Text, ToolUse, Turn, script
 from voyagent.actors.agent.rehearsed.talk import Talk
 from voyagent.actors.agent.rehearsed.wire import check
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voyagent.actors.agent.asking import own_ids, room_of
-from voyagent.actors.agent.assembly import Assembly
-from voyagent.actors.agent.loop import Task
-from voyagent.actors.agent.model import Answer
+from voyagent.actors.agent.llm.accumulator import Accumulator
+from voyagent.actors.agent.llm.model import Answer
 from voyagent.actors.agent.rehearsed.wire import InvalidRequest
+from voyagent.actors.agent.run import Task
 from voyagent.actors.domain.settings import TenantSettings
 from voyagent.actors.domain.transcript import for_model, tokens, tool_result, trimmed
 from voyagent.actors.domain.turns import Message
@@ -67,7 +67,7 @@ ANSWERS = st.lists(st.lists(TEXTS | THOUGHTS | OTHERS | CALLS, max_size=5), min_
 
 def heard(blocks: list[Any]) -> Answer:
     """An answer of these blocks, as it comes out of its stream."""
-    assembly = Assembly()
+    assembly = Accumulator()
     events: list[dict[str, Any]] = [{"type": "message_start", "message": {}}]
     for index, (start, deltas) in enumerate(blocks):
         events.append({"type": "content_block_start", "index": index, "content_block": start})
@@ -89,7 +89,7 @@ def stored(answers: list[list[Any]], answered: list[bool]) -> list[Message]:
     messages: list[Message] = []
     late: list[dict[str, Any]] = []
     taken: set[str] = set()
-    for blocks, at_once in zip(answers, answered, strict=False):
+    for blocks, receive_inline in zip(answers, answered, strict=False):
         line(messages, "user", [{"type": "text", "text": "and?"}])
         answer = own_ids(heard(blocks), taken)
         if answer.blocks:
@@ -97,7 +97,7 @@ def stored(answers: list[list[Any]], answered: list[bool]) -> list[Message]:
         for at in answer.calls:
             call = answer.blocks[at]
             result = tool_result(call["id"], call["name"], {"n": len(messages)})
-            if at_once:
+            if receive_inline:
                 line(messages, "tool", [result])
             else:
                 late.append(result)
@@ -124,8 +124,10 @@ def test_whatever_a_model_said_is_accepted_in_the_next_turn(
 def test_every_result_is_shown_behind_the_call_it_belongs_to(answers: list[list[Any]], answered: list[bool]) -> None:
     messages = stored(answers, answered)
     rendered = for_model(messages, pending={})
-    at_once = [json.loads(b["content"])["n"] for m in rendered for b in m["content"] if b.get("content", "")[:1] == "{"]
-    assert at_once == sorted(at_once)
+    receive_inline = [
+        json.loads(b["content"])["n"] for m in rendered for b in m["content"] if b.get("content", "")[:1] == "{"
+    ]
+    assert receive_inline == sorted(receive_inline)
     results = [block["output"]["n"] for each in messages if each.role == "tool" for block in each.content]
     shown = json.dumps(rendered)
     assert all(f'n\\":{n}}}' in shown for n in results)

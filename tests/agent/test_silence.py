@@ -10,10 +10,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from voyagent.actors.agent import messages_api
-from voyagent.actors.agent.model import ModelCall
-from voyagent.actors.agent.rehearsal import Gate, Hang, Rehearsal, Text, Turn
-from voyagent.actors.agent.silence import Silence, chunks
+from voyagent.actors.agent.llm import messages_api
+from voyagent.actors.agent.llm.idle_timeout import IdleTimeout, chunks
+from voyagent.actors.agent.llm.model import ModelCall
+from voyagent.actors.agent.rehearsed.server import Gate, Hang, Rehearsal, Text, Turn
 
 Listen = Callable[..., Coroutine[Any, Any, Any]]
 MakeCall = Callable[..., ModelCall]
@@ -60,7 +60,7 @@ async def test_whoever_is_heard_now_and_then_is_left_alone() -> None:
     async def close() -> None:
         closed.set()
 
-    silence = Silence(close, BRIEF)
+    silence = IdleTimeout(close, BRIEF)
     for _ in range(4):
         await asyncio.sleep(BRIEF / 2)
         silence.heard()
@@ -76,7 +76,7 @@ async def test_what_is_waited_for_no_more_is_not_closed() -> None:
     async def close() -> None:
         closed.append(True)
 
-    Silence(close, 0.02).end()
+    IdleTimeout(close, 0.02).end()
     await asyncio.sleep(0.06)
     assert not closed
 

@@ -10,8 +10,8 @@ from anthropic._streaming import SSEDecoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voyagent.actors.agent import sse
-from voyagent.actors.agent.assembly import LARGEST_ANSWER, Broken
+from voyagent.actors.agent.llm import sse
+from voyagent.actors.agent.llm.accumulator import LARGEST_ANSWER, MalformedStream
 
 FIELDS = st.sampled_from(["event", "data", ""])
 VALUES = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=8)
@@ -46,5 +46,5 @@ def test_what_was_whole_before_the_garbage_is_heard() -> None:
 def test_an_event_without_end_is_not_waited_for() -> None:
     decoder = sse.Decoder()
     assert list(decoder.feed(b"x" * LARGEST_ANSWER)) == []
-    with pytest.raises(Broken, match="without end"):
+    with pytest.raises(MalformedStream, match="without end"):
         list(decoder.feed(b"x"))

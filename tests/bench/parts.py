@@ -20,18 +20,19 @@ from typing import Any
 
 from aiohttp import web
 
-from voyagent.actors import garbage, log, session
-from voyagent.actors.agent.rehearsal import Rehearsal
 from voyagent.actors.agent.rehearsed.pace import Pace
-from voyagent.actors.config import Settings
+from voyagent.actors.agent.rehearsed.server import Rehearsal
+from voyagent.actors.conversation import session
+from voyagent.actors.conversation.event_log import EventLog, SseFrame, frames_of
+from voyagent.actors.conversation.session import SessionActor
+from voyagent.actors.database import Append
 from voyagent.actors.domain.events import Event
-from voyagent.actors.eventlog import EventLog, Frame, frames_of
-from voyagent.actors.ids import turn_id
-from voyagent.actors.metrics import ActorMeter
-from voyagent.actors.session import SessionActor
-from voyagent.actors.storage import Append
+from voyagent.actors.domain.ids import turn_id
+from voyagent.actors.foundation import gc_policy, log
+from voyagent.actors.foundation.config import Settings
+from voyagent.actors.foundation.metrics import ActorMeter
 from voyagent.http.service import Service
-from voyagent.storage.steps import EventRow
+from voyagent.storage.conversation.steps import EventRow
 
 PATIENCE = 30.0
 PROBE_SECONDS = 0.005
@@ -87,7 +88,7 @@ class Served:
     async def start(self) -> str:
         await self.service.start()
         await self.service.system._model.load()  # what it loads is set aside as it is there, with sessions made before
-        garbage.settle()
+        gc_policy.freeze()
         return self.service.url
 
     async def cpu(self) -> float:
@@ -183,7 +184,7 @@ def _data(session_id: str, turn: str) -> str:
     return event.data(session_id, datetime.now(UTC))
 
 
-def _frames(session_id: str, turn: str, last: int, count: int) -> list[Frame]:
+def _frames(session_id: str, turn: str, last: int, count: int) -> list[SseFrame]:
     return frames_of((seq, turn, "text_delta", _data(session_id, turn)) for seq in range(last + 1, last + 1 + count))
 
 

@@ -27,9 +27,9 @@ from clients import Target, crowd, hammer, percentile, rounded
 from processes import Part, allow_many_connections, part, whole_service
 from shapes import BODIES, heads, post
 
-from voyagent.actors.agent.rehearsal import KEY
-from voyagent.storage import migrate
-from voyagent.storage.embedded import EmbeddedServers
+from voyagent.actors.agent.rehearsed.server import KEY
+from voyagent.storage.embedded.servers import EmbeddedServers
+from voyagent.storage.migrations import migrate
 
 PASSWORD = "a long password 1"
 RATE = 20.0

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voyagent.actors.domain.books import CHART, Account, Unfit, Wish, drawn_up, grouped
+from voyagent.actors.domain.books import CHART, DraftLine, InvalidJournal, LedgerAccount, drawn_up, grouped
 from voyagent.actors.domain.money import Money, totals
 
 ACCOUNTS = {
-    each.code: Account(
+    each.code: LedgerAccount(
         id=f"id-{each.code}",
         code=each.code,
         name=each.name,
@@ -25,8 +25,8 @@ ACCOUNTS = {
 }
 
 
-def wish(account: str, debit: str | None = None, credit: str | None = None, **more: Any) -> Wish:
-    return Wish(
+def wish(account: str, debit: str | None = None, credit: str | None = None, **more: Any) -> DraftLine:
+    return DraftLine(
         account=account,
         code=more.get("code"),
         currency=more.get("currency", "INR"),
@@ -36,8 +36,8 @@ def wish(account: str, debit: str | None = None, credit: str | None = None, **mo
     )
 
 
-def reason(*wishes: Wish) -> str:
-    with pytest.raises(Unfit) as caught:
+def reason(*wishes: DraftLine) -> str:
+    with pytest.raises(InvalidJournal) as caught:
         drawn_up(wishes, ACCOUNTS.get)
     assert caught.value.detail
     return str(caught.value)
@@ -84,7 +84,7 @@ def test_b49_a_journal_balances_in_each_currency_by_itself() -> None:
         wish("1000", "100000000000000"),
     ],
 )
-def test_b49_a_line_has_one_account_and_one_side_in_its_minor_unit(bad: Wish) -> None:
+def test_b49_a_line_has_one_account_and_one_side_in_its_minor_unit(bad: DraftLine) -> None:
     assert reason(bad, wish("4200", credit="3")) == "invalid_line"
 
 
@@ -95,7 +95,7 @@ def test_b54_a_control_account_is_not_posted_to_by_hand(code: str) -> None:
 
 AMOUNTS = st.one_of(st.none(), st.decimals("-1", "5", places=2), st.decimals("0", "2", places=0))
 WISHES = st.builds(
-    Wish,
+    DraftLine,
     account=st.sampled_from([*ACCOUNTS, "9999"]),
     code=st.none(),
     currency=st.sampled_from(["INR", "JPY"]),
@@ -106,10 +106,10 @@ WISHES = st.builds(
 
 
 @given(st.lists(WISHES, max_size=5))
-def test_b49_whatever_is_wished_what_is_drawn_up_balances(wishes: list[Wish]) -> None:
+def test_b49_whatever_is_wished_what_is_drawn_up_balances(wishes: list[DraftLine]) -> None:
     try:
         lines = drawn_up(wishes, ACCOUNTS.get)
-    except Unfit:
+    except InvalidJournal:
         return
     sides = [totals(line.money for line in lines if line.side == side) for side in ("debit", "credit")]
     assert sides[0] == sides[1]

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voyagent.actors.domain import throttles
-from voyagent.actors.domain.throttles import Charge, Key, Operation, Rules, Saved, Throttles
+from voyagent.actors.domain.throttles import BucketKey, Charge, Operation, Rules, Saved, Throttles
 
-KEY = Key("pair", "sign_in", "a.n")
+KEY = BucketKey("pair", "sign_in", "a.n")
 FREE = 5
 NOON = 1_800_000_000.0
 TABLE = {
@@ -82,7 +82,7 @@ def test_an_hour_without_events_clears_a_bucket_and_less_does_not() -> None:
 
 
 def test_an_agencys_bucket_lasts_its_day() -> None:
-    table, key = Throttles(Rules()), Key("tenant", "create_invite", "t.20261123")
+    table, key = Throttles(Rules()), BucketKey("tenant", "create_invite", "t.20261123")
     table.charge(key, NOON)
     table.charge(key, NOON + 80_000)
     assert table.saved(key) == Saved(2, NOON + 80_000)
@@ -122,29 +122,37 @@ def test_a_clock_put_back_makes_no_wait_longer() -> None:
 
 def test_memory_is_bounded_and_the_longest_quiet_go_first() -> None:
     table = Throttles(Rules(), capacity=100)
-    account = Key("account", "sign_in", "a")
+    account = BucketKey("account", "sign_in", "a")
     table.charge(account, NOON)
     for number in range(1_000):
-        table.charge(Key("pair", "sign_in", f"a.{number}"), NOON + number / 1000)
-        table.charge(Key("pair", "sign_in", "a.busy"), NOON + number / 1000)
+        table.charge(BucketKey("pair", "sign_in", f"a.{number}"), NOON + number / 1000)
+        table.charge(BucketKey("pair", "sign_in", "a.busy"), NOON + number / 1000)
     assert len(table) == 101
-    assert table.saved(Key("pair", "sign_in", "a.busy")) == Saved(1_000, NOON + 0.999)
-    assert table.saved(Key("pair", "sign_in", "a.0")) is None
+    assert table.saved(BucketKey("pair", "sign_in", "a.busy")) == Saved(1_000, NOON + 0.999)
+    assert table.saved(BucketKey("pair", "sign_in", "a.0")) is None
     assert table.saved(account) == Saved(1, NOON)
 
 
 def test_lapsed_buckets_make_room_by_themselves() -> None:
     table = Throttles(Rules())
     for number in range(50):
-        table.charge(Key("network", "refresh", str(number)), NOON)
-    table.charge(Key("network", "refresh", "new"), NOON + 3600)
+        table.charge(BucketKey("network", "refresh", str(number)), NOON)
+    table.charge(BucketKey("network", "refresh", "new"), NOON + 3600)
     assert len(table) == 1
 
 
 def test_an_account_is_cleared_in_all_networks_and_nobody_else_is() -> None:
     table = Throttles(Rules())
-    keys = [Key("pair", "sign_in", "a.1"), Key("pair", "sign_in", "a.2"), Key("account", "sign_in", "a")]
-    others = [Key("pair", "sign_in", "b.1"), Key("network", "sign_in", "1"), Key("pair", "totp_verify", "a.1")]
+    keys = [
+        BucketKey("pair", "sign_in", "a.1"),
+        BucketKey("pair", "sign_in", "a.2"),
+        BucketKey("account", "sign_in", "a"),
+    ]
+    others = [
+        BucketKey("pair", "sign_in", "b.1"),
+        BucketKey("network", "sign_in", "1"),
+        BucketKey("pair", "totp_verify", "a.1"),
+    ]
     for key in (*keys, *others):
         table.charge(key, NOON)
     assert set(table.clear_account("sign_in", "a")) == set(keys)
@@ -177,7 +185,7 @@ def test_what_is_known_here_is_not_taken_from_there() -> None:
 def test_no_more_is_taken_up_than_there_is_room_for() -> None:
     table = Throttles(Rules(), capacity=10)
     for number in range(20):
-        table.restore(Key("pair", "sign_in", str(number)), Saved(1, NOON), NOON)
+        table.restore(BucketKey("pair", "sign_in", str(number)), Saved(1, NOON), NOON)
     assert len(table) == 10
 
 

@@ -16,15 +16,15 @@ from aiohttp import web
 
 from voyagent.actors.accounts.actor import Authenticate
 from voyagent.actors.accounts.throttling import Malformed
-from voyagent.actors.clock import ManualClock
-from voyagent.actors.config import Settings
 from voyagent.actors.domain.errors import Unauthorized
 from voyagent.actors.domain.identity import Principal, Role
-from voyagent.actors.runtime import Message
+from voyagent.actors.foundation.clock import ManualClock
+from voyagent.actors.foundation.config import Settings
+from voyagent.actors.runtime.actor import Message
 from voyagent.http.app import Runner, make_app
-from voyagent.http.call import Services
 from voyagent.http.health import Health
 from voyagent.http.quotas import NewSessions, OpenStreams
+from voyagent.http.request_context import Services
 from voyagent.http.route import Route
 from voyagent.http.routes import ROUTES
 from voyagent.http.streams import Streams
@@ -75,7 +75,7 @@ class People(Fake):
         super().__init__({Authenticate: self._who, Malformed: lambda _message: None})
         self.bearers = {role.value: principal(role) for role in Role}
         self.bearers["key"] = principal(Role.AGENCY_ADMIN, api_key_id="019712ab-0000-7000-8000-00000000000c")
-        self.bearers["unproven"] = principal(Role.AGENCY_ADMIN, email_verified=False)
+        self.bearers["unverified"] = principal(Role.AGENCY_ADMIN, email_verified=False)
 
     def _who(self, message: Authenticate) -> Principal:
         try:

@@ -20,19 +20,19 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from voyagent.actors.accounts.actor import AccountsActor, ChangeMember
-from voyagent.actors.clock import Clock
-from voyagent.actors.config import Settings
+from voyagent.actors.database import StorageActor
 from voyagent.actors.domain.audit import Origin, wire_time
 from voyagent.actors.domain.identity import Role
-from voyagent.actors.ids import parse_uuid, uuid7
-from voyagent.actors.storage import StorageActor
+from voyagent.actors.domain.ids import parse_uuid, uuid7
+from voyagent.actors.foundation.clock import Clock
+from voyagent.actors.foundation.config import Settings
 from voyagent.http.app import make_app
-from voyagent.http.call import Services
 from voyagent.http.health import Health
 from voyagent.http.quotas import NewSessions, OpenStreams
+from voyagent.http.request_context import Services
+from voyagent.http.schemas import shared
 from voyagent.http.streams import Streams
-from voyagent.http.wire import shared
-from voyagent.storage.accounts import AddMember
+from voyagent.storage.accounts.users import AddMember
 
 if TYPE_CHECKING:
     from tests.conftest import Database

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from voyagent.http.call import Answer, Call
 from voyagent.http.decode import LIMIT
 from voyagent.http.guards import PUBLIC
+from voyagent.http.request_context import Answer, RequestContext
 from voyagent.http.route import Route
 from voyagent.http.routes import ROUTES
-from voyagent.http.wire.shared import LooseBody
+from voyagent.http.schemas.shared import LooseBody
 
 if TYPE_CHECKING:
     from tests.http.conftest import Client, Serve
@@ -28,21 +28,21 @@ class Said(LooseBody):
     text: str = ""
 
 
-async def length(call: Call) -> Answer:
+async def length(call: RequestContext) -> Answer:
     body: Said = call.body
     return Answer(json.dumps({"length": len(body.text)}).encode())
 
 
-async def ignores(call: Call) -> Answer:
+async def ignores(call: RequestContext) -> Answer:
     assert call.body is None
     return Answer(b"{}")
 
 
-async def named(call: Call) -> Answer:
+async def named(call: RequestContext) -> Answer:
     return Answer(json.dumps({"id": call.id("id", missing="thing_not_found"), "as sent": call.path["id"]}).encode())
 
 
-async def nothing(_call: Call) -> Answer:
+async def nothing(_call: RequestContext) -> Answer:
     return Answer()
 
 

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field
 from voyagent.http import decode
 from voyagent.http.errors import Invalid
 from voyagent.http.routes import ROUTES
-from voyagent.http.wire.shared import Body, LooseBody, Offset, Paging, Query, QueryInt, coded
+from voyagent.http.schemas.shared import Body, LooseBody, Offset, Paging, Query, QueryInt, coded
 
 JSON = "application/json"
 BODIES = sorted({route.body for route in ROUTES if route.body is not None}, key=lambda model: model.__name__)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from voyagent.actors.runtime import MailboxFull
-from voyagent.http.call import Answer, Call
+from voyagent.actors.runtime.actor import MailboxFull
 from voyagent.http.decode import LIMIT
 from voyagent.http.guards import WRITER
+from voyagent.http.request_context import Answer, RequestContext
 from voyagent.http.route import Route
 from voyagent.http.routes import ROUTES
-from voyagent.http.wire.shared import Body, Paging
-from voyagent.storage.idempotency import Key
+from voyagent.http.schemas.shared import Body, Paging
+from voyagent.storage.engine.idempotency import IdempotencyKey
 
 if TYPE_CHECKING:
     from tests.http.conftest import Client, Serve
@@ -34,16 +34,16 @@ class Keeper:
     """A handler that keeps its calls."""
 
     def __init__(self) -> None:
-        self.calls: list[Call] = []
+        self.calls: list[RequestContext] = []
 
-    async def act(self, call: Call) -> Answer:
+    async def act(self, call: RequestContext) -> Answer:
         """Do it."""
         self.calls.append(call)
         call.id("id", missing="thing_not_found")
         return Answer(b"{}")
 
     @property
-    def key(self) -> Key | None:
+    def key(self) -> IdempotencyKey | None:
         return self.calls[-1].idempotency
 
 
@@ -119,7 +119,7 @@ async def test_a_key_is_scoped_to_agency_person_route_and_body(acting: Client, k
     assert (await send(acting, key)).status == 200
 
     known = acting.accounts.bearers["agent"]
-    assert keeper.key == Key(
+    assert keeper.key == IdempotencyKey(
         tenant_id=known.tenant_id,
         user_id=known.user_id,
         route=f"POST /things/{SESSION}/act",

@@ -6,7 +6,7 @@ import pytest
 
 from voyagent.actors.domain import errors
 from voyagent.actors.domain.errors import Refusal
-from voyagent.actors.runtime import ActorDead, DeadlineExceeded, MailboxFull
+from voyagent.actors.runtime.actor import ActorDead, DeadlineExceeded, MailboxFull
 from voyagent.http.errors import Invalid, status_of
 
 REFUSALS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Refusal)]

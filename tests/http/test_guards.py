@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from voyagent.actors.accounts.actor import Authenticate, Denied
-from voyagent.http.call import Answer, Call
 from voyagent.http.guards import ADMIN, DECIDER, MYSELF, PERSON, PERSON_ADMIN, PERSON_WRITER, PUBLIC, READER, WRITER
+from voyagent.http.request_context import Answer, RequestContext
 from voyagent.http.route import Route
 from voyagent.http.routes import ROUTES
 
@@ -30,7 +30,7 @@ def name(route: Route) -> str:
     return f"{route.method} {route.path}"
 
 
-async def fine(_call: Call) -> Answer:
+async def fine(_call: RequestContext) -> Answer:
     return Answer(b"{}")
 
 
@@ -59,20 +59,20 @@ async def test_r38_b59_where_a_person_is_asked_for_an_api_key_is_refused(client:
 
 @pytest.mark.parametrize("route", BUSINESS, ids=name)
 async def test_r26_an_unproven_person_reaches_auth_only(client: Client, route: Route) -> None:
-    answer = await client.send(route.method, route.path, who="unproven")
+    answer = await client.send(route.method, route.path, who="unverified")
 
     assert (answer.status, answer.detail) == (403, "email_not_verified")
 
 
 async def test_r26_an_unproven_person_and_a_key_read_who_they_are(client: Client) -> None:
-    for who in ("unproven", "key", "viewer"):
+    for who in ("unverified", "key", "viewer"):
         assert (await client.send("GET", "/auth/me", who=who)).status == 200
 
 
 async def test_no_gate_exists_where_verification_is_skipped(serve: Serve) -> None:
     client = await serve([Route("GET", "/x", fine, READER)], auth_skip_email_verification=True)
 
-    assert (await client.send("GET", "/x", who="unproven")).status == 200
+    assert (await client.send("GET", "/x", who="unverified")).status == 200
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ async def test_no_gate_exists_where_verification_is_skipped(serve: Serve) -> Non
 )
 async def test_each_guard_lets_in_whom_it_names_and_nobody_else(serve: Serve, guard: object, welcome: str) -> None:
     client = await serve([Route("POST", "/x", fine, guard)])
-    everybody = ["viewer", "agent", "ticketing_lead", "accounting_lead", "agency_admin", "key", "unproven", "nobody"]
+    everybody = ["viewer", "agent", "ticketing_lead", "accounting_lead", "agency_admin", "key", "unverified", "nobody"]
 
     let_in = [who for who in everybody if (await client.send("POST", "/x", who=who)).status == 200]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from voyagent.actors.root import Tree
-from voyagent.http.peers import PROXY_HEADERS
+from voyagent.http.client_address import PROXY_HEADERS
 from voyagent.http.routes import ROUTES
 
 if TYPE_CHECKING:

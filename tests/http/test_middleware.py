@@ -9,14 +9,14 @@ import pytest
 import structlog
 from aiohttp import web
 
-from voyagent.actors import log, metrics
 from voyagent.actors.domain import errors
 from voyagent.actors.domain.errors import Refusal
-from voyagent.actors.ids import parse_uuid
-from voyagent.http.call import Answer, Call
+from voyagent.actors.domain.ids import parse_uuid
+from voyagent.actors.foundation import log, metrics
 from voyagent.http.guards import PUBLIC, READER
+from voyagent.http.request_context import Answer, RequestContext
 from voyagent.http.route import Route
-from voyagent.http.wire.shared import LooseBody
+from voyagent.http.schemas.shared import LooseBody
 
 if TYPE_CHECKING:
     from tests.http.conftest import Client, Serve
@@ -30,14 +30,14 @@ REFUSALS: dict[str, Refusal | Exception] = {
     "401": errors.Unauthorized("invalid_credentials"),
     "403": errors.Forbidden("forbidden_role"),
     "404": errors.NotFound("thing_not_found"),
-    "408": errors.TooSlow("request_timeout"),
+    "408": errors.RequestTimeout("request_timeout"),
     "409": errors.Conflict("taken"),
-    "413": errors.TooLarge("body_too_large"),
+    "413": errors.PayloadTooLarge("body_too_large"),
     "422": errors.Unprocessable("title_empty"),
     "429": errors.Throttled("too_many_attempts", retry_after=2.1),
     "500": RuntimeError("password is hunter2, at db.internal:5432"),
     "503": errors.Unavailable("storage_unavailable"),
-    "broken": errors.Broken("internal_error"),
+    "broken": errors.InternalError("internal_error"),
     "wait": errors.Throttled("too_many_attempts"),
 }
 
@@ -46,15 +46,15 @@ class Named(LooseBody):
     name: str
 
 
-async def refuse(call: Call) -> Answer:
+async def refuse(call: RequestContext) -> Answer:
     raise REFUSALS[call.path["what"]]
 
 
-async def hello(_call: Call) -> Answer:
+async def hello(_call: RequestContext) -> Answer:
     return Answer(b'{"hello": "you"}')
 
 
-async def half_a_stream(call: Call) -> web.StreamResponse:
+async def half_a_stream(call: RequestContext) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     response.enable_chunked_encoding()
     await response.prepare(call.request)
@@ -69,7 +69,7 @@ class Slow:
         self.called = asyncio.Event()
         self.left = asyncio.Event()
 
-    async def wait(self, _call: Call) -> Answer:
+    async def wait(self, _call: RequestContext) -> Answer:
         self.called.set()
         try:
             await asyncio.Event().wait()
@@ -81,7 +81,7 @@ class Slow:
 class Streaming(Slow):
     """A stream that is long after its first byte."""
 
-    async def stream(self, call: Call) -> web.StreamResponse:
+    async def stream(self, call: RequestContext) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(call.request)
         await response.write(b"first")

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import BaseModel
 
-from voyagent.http.call import Answer, Call
 from voyagent.http.docs import page
+from voyagent.http.examples import sample
 from voyagent.http.guards import PUBLIC
 from voyagent.http.openapi import document
+from voyagent.http.request_context import Answer, RequestContext
 from voyagent.http.route import EVENT_STREAM, Route
 from voyagent.http.routes import ROUTES
-from voyagent.http.samples import sample
-from voyagent.http.wire.shared import Body
+from voyagent.http.schemas.shared import Body
 
 if TYPE_CHECKING:
     from tests.http.conftest import Client
@@ -274,7 +274,7 @@ def test_the_page_shows_every_operation_with_its_answers() -> None:
     assert "script" not in text.tags
 
 
-async def hostile(_call: Call) -> Answer:
+async def hostile(_call: RequestContext) -> Answer:
     """<script>alert(1)</script> and ``<b>code</b>`` & more."""
     return Answer()
 

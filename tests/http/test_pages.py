@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from voyagent.actors.domain.letters import PAGES
+from voyagent.actors.domain.email_texts import PAGES
 from voyagent.http.routes import ROUTES
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from voyagent.http import peers
+from voyagent.http import client_address
 
 if TYPE_CHECKING:
     from tests.http.conftest import Client
@@ -52,7 +52,7 @@ def request(peer: Any, *headers: tuple[str, str]) -> web.Request:
     ],
 )
 def test_an_address_is_read_in_every_form_proxies_write(text: str, expected: str | None) -> None:
-    assert peers.address(text) == (None if expected is None else ip_address(expected))
+    assert client_address.address(text) == (None if expected is None else ip_address(expected))
 
 
 @pytest.mark.parametrize(
@@ -79,34 +79,34 @@ def test_an_address_is_read_in_every_form_proxies_write(text: str, expected: str
 def test_r46_headers_count_from_trusted_proxies_alone_and_are_read_from_the_right(
     peer: str, headers: dict[str, str], expected: str
 ) -> None:
-    assert peers.client(request((peer, 1234), *headers.items()), PROXIES) == ip_address(expected)
+    assert client_address.client(request((peer, 1234), *headers.items()), PROXIES) == ip_address(expected)
 
 
 def test_several_lines_are_one_list() -> None:
     lines = (("X-Forwarded-For", "6.6.6.6"), ("X-Forwarded-For", "1.1.1.1, 10.0.0.2"))
 
-    assert peers.client(request(("10.0.0.1", 1), *lines), PROXIES) == ip_address("1.1.1.1")
+    assert client_address.client(request(("10.0.0.1", 1), *lines), PROXIES) == ip_address("1.1.1.1")
 
 
 def test_without_trusted_proxies_the_socket_is_the_client() -> None:
-    assert peers.client(request(("10.0.0.1", 1), ("X-Forwarded-For", "1.1.1.1")), ()) == ip_address("10.0.0.1")
+    assert client_address.client(request(("10.0.0.1", 1), ("X-Forwarded-For", "1.1.1.1")), ()) == ip_address("10.0.0.1")
 
 
 @pytest.mark.parametrize("peer", ["", None, "/run/voyagent.sock"])
 def test_a_unix_socket_has_no_address(peer: Any) -> None:
-    assert peers.client(request(peer), PROXIES) is None
-    assert not peers.is_direct_loopback(request(peer))
+    assert client_address.client(request(peer), PROXIES) is None
+    assert not client_address.is_direct_loopback(request(peer))
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"])
 def test_somebody_on_this_machine_is_known_by_the_socket(peer: str) -> None:
-    assert peers.is_direct_loopback(request((peer, 1), ("Host", "localhost")))
-    for name in peers.PROXY_HEADERS:
-        assert not peers.is_direct_loopback(request((peer, 1), ("Host", "localhost"), (name, "")))
+    assert client_address.is_direct_loopback(request((peer, 1), ("Host", "localhost")))
+    for name in client_address.PROXY_HEADERS:
+        assert not client_address.is_direct_loopback(request((peer, 1), ("Host", "localhost"), (name, "")))
 
 
 def test_a_proxy_nobody_trusts_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
-    peers._say_untrusted.cache_clear()
+    client_address._say_untrusted.cache_clear()
     for peer, name, trusted in (
         ("127.0.0.1", "X-Forwarded-For", PROXIES),
         ("127.0.0.1", "Forwarded", PROXIES),
@@ -115,7 +115,9 @@ def test_a_proxy_nobody_trusts_is_named_once(capsys: pytest.CaptureFixture[str])
         ("127.0.0.2", "X-Request-ID", ()),
         ("8.8.8.8", "X-Forwarded-For", ()),
     ):
-        peers.origin(request((peer, 1), (name, "for=1.1.1.1" if name == "Forwarded" else "1.1.1.1")), "r", trusted)
+        client_address.origin(
+            request((peer, 1), (name, "for=1.1.1.1" if name == "Forwarded" else "1.1.1.1")), "r", trusted
+        )
     told = [line for line in capsys.readouterr().out.splitlines() if "proxy_not_trusted" in line]
     assert ["127.0.0.1" in told[0], "192.168.0.7" in told[1], len(told)] == [True, True, 2]
 
@@ -128,11 +130,11 @@ async def test_the_origin_of_an_act_can_be_stored(client: Client) -> None:
     )
 
     [asked] = client.accounts.asked
-    assert asked.door.origin.user_agent == ("a?b" + "x" * 300)[: peers.MAX_USER_AGENT]
+    assert asked.door.origin.user_agent == ("a?b" + "x" * 300)[: client_address.MAX_USER_AGENT]
     assert asked.door.origin.ip == "127.0.0.1"
 
 
 @given(text=st.text(max_size=60))
 def test_no_header_crashes_the_reading(text: str) -> None:
     for name in ("Forwarded", "X-Forwarded-For"):
-        assert peers.client(request(("10.0.0.1", 1), (name, text)), PROXIES) is not None
+        assert client_address.client(request(("10.0.0.1", 1), (name, text)), PROXIES) is not None

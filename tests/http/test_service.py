@@ -12,11 +12,11 @@ import asyncpg
 import pytest
 import structlog
 
-from voyagent.actors.clock import ManualClock
-from voyagent.actors.config import ConfigurationError, Settings
-from voyagent.actors.ids import uuid7
-from voyagent.actors.metrics import ActorMeter
-from voyagent.actors.periodic import PeriodicTasks
+from voyagent.actors.domain.ids import uuid7
+from voyagent.actors.foundation.clock import ManualClock
+from voyagent.actors.foundation.config import ConfigurationError, Settings
+from voyagent.actors.foundation.metrics import ActorMeter
+from voyagent.actors.runtime.periodic import PeriodicTasks
 from voyagent.http.health import REDIS, WATCH_SECONDS, Health
 from voyagent.http.service import Service, until_ended
 
@@ -70,10 +70,10 @@ async def test_mail_is_degraded_with_the_age_of_the_oldest_email_that_does_not_g
 
     async with Service(settings, clock) as service:
         assert await found() == (200, "ok", None)
-        later = now + timedelta(hours=1)
-        await db.execute(put, uuid7(), later, now - timedelta(hours=3), "recipient_refused 550")
+        reply_later = now + timedelta(hours=1)
+        await db.execute(put, uuid7(), reply_later, now - timedelta(hours=3), "recipient_refused 550")
         assert await found() == (200, "ok", None)  # one address says nothing about the way out
-        await db.execute(put, uuid7(), later, now - timedelta(seconds=90), "starttls_not_offered")
+        await db.execute(put, uuid7(), reply_later, now - timedelta(seconds=90), "starttls_not_offered")
         assert await found() == (200, "degraded", {"oldest_undelivered_seconds": 93})
     await db.close()
 

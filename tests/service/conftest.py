@@ -14,13 +14,13 @@ import asyncpg
 import pytest
 from argon2 import PasswordHasher
 
-from voyagent.actors.agent.rehearsal import KEY, Rehearsal
-from voyagent.actors.config import Settings
+from voyagent.actors.agent.rehearsed.server import KEY, Rehearsal
+from voyagent.actors.conversation.session import Sleep
 from voyagent.actors.domain.identity import Role
-from voyagent.actors.ids import uuid7
-from voyagent.actors.session import Sleep
+from voyagent.actors.domain.ids import uuid7
+from voyagent.actors.foundation.config import Settings
 from voyagent.http.service import Service
-from voyagent.storage.accounts import AddMember
+from voyagent.storage.accounts.users import AddMember
 
 NUMBERS = itertools.count(1)
 PATIENCE = 20.0

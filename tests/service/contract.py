@@ -145,13 +145,13 @@ class Contract:
     def _resume(self, turn: Turn) -> None:
         turn.state, turn.found = "running", 0
         turn.passes += 1
-        untold = [each for each in turn.asked if not each.told and each.status != "pending"]
-        for each in untold:
+        unreported = [each for each in turn.asked if not each.told and each.status != "pending"]
+        for each in unreported:
             each.told = True
             if each.status == "granted":
                 turn.ran += 1
                 self.effects[each.tool] += 1
-        lapsed = any(each.status == "expired" for each in untold) and not turn.ran
+        lapsed = any(each.status == "expired" for each in unreported) and not turn.ran
         if turn.ridden < len(turn.rides):
             turn.ridden = len(turn.rides)
         elif any(each.status == "pending" for each in turn.asked):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from voyagent.actors.session import Sleep
+from voyagent.actors.conversation.session import Sleep
 
 from .contract import Contract, Turn
 from .model_player import Player, pieces_of
@@ -207,8 +207,8 @@ class Conversation:
     async def delete(self, _: int) -> None:
         """The session goes with all it holds; what it did elsewhere stays."""
         assert (await self.person.call("DELETE", self.path))[0] == 204
-        await self.viewer.until(lambda: bool(self.viewer.parting), self.known)
-        assert [each.data["error_message"] for each in self.viewer.parting] == ["session_deleted"]
+        await self.viewer.until(lambda: bool(self.viewer.closing_frame), self.known)
+        assert [each.data["error_message"] for each in self.viewer.closing_frame] == ["session_deleted"]
         await self.viewer.leave()
         for _, stream in self.streams:
             stream.response.close()
@@ -246,7 +246,7 @@ class Conversation:
 
     def _report(self) -> str:
         seen = [(each.id, each.kind, each.data["text"] or each.data["error_message"]) for each in self.viewer.log]
-        return f"expected {self.known()}, due {self.model.due}, seen {seen}, parting {self.viewer.parting}"
+        return f"expected {self.known()}, due {self.model.due}, seen {seen}, parting {self.viewer.closing_frame}"
 
     async def _transcript(self) -> list[Any]:
         return (await self.person.get(f"{self.path}/messages?limit=200"))["items"]

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from voyagent.actors.clock import Clock, Timer
+from voyagent.actors.foundation.clock import Clock, Timer
 
 
 class ShiftedClock(Clock):

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from voyagent.actors import tenant
-from voyagent.actors.agent.rehearsal import Text, Turn
-from voyagent.actors.eventlog import EventLog
-from voyagent.actors.metrics import ActorMeter
+from voyagent.actors.agent.rehearsed.server import Text, Turn
+from voyagent.actors.conversation.event_log import EventLog
+from voyagent.actors.foundation.metrics import ActorMeter
 
 PATIENCE = 20.0
 

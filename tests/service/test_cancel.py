@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from voyagent.actors.agent.rehearsal import Turn
-from voyagent.actors.suppliers.house.driver import House
+from voyagent.actors.agent.rehearsed.server import Turn
+from voyagent.actors.suppliers.house.driver import EmbeddedInventory
 
 from .test_approvals import ask_for_booking, kinds, resolve
 
@@ -20,14 +20,14 @@ async def test_b26_a_cancel_waits_for_a_suppliers_write_and_keeps_what_it_did(
     asha: Person, running: Running, admin: Admin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, goes_on = asyncio.Event(), asyncio.Event()
-    original = House.book
+    original = EmbeddedInventory.book
 
     async def slow(*arguments: Any, **more: Any) -> Any:
         begun.set()
         await goes_on.wait()
         return await original(*arguments, **more)
 
-    monkeypatch.setattr(House, "book", slow)
+    monkeypatch.setattr(EmbeddedInventory, "book", slow)
     session, events = await ask_for_booking(asha, running, times=2, then=(Turn("Never said."),))
     first, second = (event.data["approval_id"] for event in events if event.kind == "approval_request")
     assert (await resolve(asha, first))[0] == 200

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from voyagent.actors.agent.rehearsal import Text, Turn
-from voyagent.actors.eventlog import EventLog
-from voyagent.actors.session import SessionActor
+from voyagent.actors.agent.rehearsed.server import Text, Turn
+from voyagent.actors.conversation.event_log import EventLog
+from voyagent.actors.conversation.session import SessionActor
 from voyagent.http.route import EVENT_STREAM, Route
 from voyagent.http.routes import ROUTES
 

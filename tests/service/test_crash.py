@@ -18,8 +18,8 @@ import aiohttp
 import asyncpg
 import pytest
 
-from voyagent.actors.agent.rehearsal import KEY, Gate, Rehearsal, Text, Turn
-from voyagent.actors.ids import uuid7
+from voyagent.actors.agent.rehearsed.server import KEY, Gate, Rehearsal, Text, Turn
+from voyagent.actors.domain.ids import uuid7
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
@@ -321,11 +321,11 @@ class Killer:
     service: Service
     chance: random.Random
     heard: int = 0
-    bell: asyncio.Event = field(default_factory=asyncio.Event)
+    wakeup: asyncio.Event = field(default_factory=asyncio.Event)
 
     def told(self) -> None:
         self.heard += 1
-        self.bell.set()
+        self.wakeup.set()
 
     async def run(self, times: int) -> None:
         for _ in range(times):
@@ -339,8 +339,8 @@ class Killer:
         target = self.heard + count
         async with asyncio.timeout(STEP_SECONDS):
             while self.heard < target:
-                self.bell.clear()
-                await self.bell.wait()
+                self.wakeup.clear()
+                await self.wakeup.wait()
 
     async def _moment(self, seconds: float) -> None:
         over = asyncio.Event()

@@ -10,16 +10,27 @@ from typing import Any
 import aiohttp
 import pytest
 
-from voyagent.actors import passes
-from voyagent.actors import session as sessions
-from voyagent.actors.agent import loop, proposing
-from voyagent.actors.agent.messages_api import AnthropicModel
-from voyagent.actors.agent.rehearsal import Break, Failure, Gate, Hang, Raw, Rehearsal, Reply, Text, ToolUse, Turn
+from voyagent.actors.agent import proposing, run
+from voyagent.actors.agent.llm.messages_api import AnthropicModel
+from voyagent.actors.agent.rehearsed.server import (
+    Break,
+    Failure,
+    Gate,
+    Hang,
+    Raw,
+    Rehearsal,
+    Reply,
+    Text,
+    ToolUse,
+    Turn,
+)
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
+from voyagent.actors.conversation import passes
+from voyagent.actors.conversation import session as sessions
 from voyagent.actors.root import Tree
 from voyagent.http.service import Service
-from voyagent.storage import ledger, model_calls, turns
-from voyagent.storage.group_commit import EventWriter
+from voyagent.storage.conversation import model_calls, tool_calls, turns
+from voyagent.storage.conversation.group_commit import EventWriter
 
 DESK = Turn(ToolUse("handoff", {"domain": "ticketing_visa", "goal": "book"}))
 SAVE = Turn("I save.", ToolUse("upsert_passenger", {"full_name": "Asha Rao", "date_of_birth": "1990-01-02"}))
@@ -134,10 +145,10 @@ PLACES = [
     (turns.LoadPass, "run"),
     (model_calls.Begin, "run"),
     (turns.Answer, "run"),
-    (ledger.Perform, "run"),
-    (ledger.Result, "run"),
-    (turns.Goon, "run"),
-    (loop.Pass, "_take"),
+    (tool_calls.Perform, "run"),
+    (tool_calls.Result, "run"),
+    (turns.NextDesk, "run"),
+    (run.Pass, "_take"),
     (proposing, "propose"),
     (type(CATALOGUE["lookup_passenger"]), "read"),
 ]
@@ -167,12 +178,12 @@ async def test_b18_a_defect_at_any_step_ends_the_pass_with_an_error_and_one_fina
     whole(await asha.replay(session))
     open_turns = await admin.value("SELECT count(*) FROM turns WHERE state IN ('queued', 'running', 'waiting')")
     assert open_turns == 0
-    untold = await admin.value(
+    unreported = await admin.value(
         "SELECT count(*) FROM messages m, jsonb_array_elements(m.content) b WHERE b->>'type' = 'tool_use'"
         " AND NOT EXISTS (SELECT FROM messages r, jsonb_array_elements(r.content) t"
         "                  WHERE t->>'type' = 'tool_result' AND t->>'tool_use_id' = b->>'id')"
     )
-    assert untold == 0
+    assert unreported == 0
     assert tree_of(await running.service.system.root.ask(Tree()), "TurnActor") == []
 
 
@@ -411,14 +422,14 @@ async def test_b13_a_session_that_falls_asleep_answers_the_message_that_found_it
     asha: Any, running: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asleep = asyncio.Event()
-    end = sessions.SessionActor.on_end
+    end = sessions.SessionActor.terminate
 
-    async def on_end(self: Any, failure: BaseException | None) -> None:
+    async def terminate(self: Any, failure: BaseException | None) -> None:
         await end(self, failure)
         asleep.set()
 
     monkeypatch.setattr(sessions, "IDLE_SECONDS", 0.01)
-    monkeypatch.setattr(sessions.SessionActor, "on_end", on_end)
+    monkeypatch.setattr(sessions.SessionActor, "terminate", terminate)
     session = await asha.session()
     for number in range(40):
         running.rehearsal.play(Turn(f"answer {number}"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from voyagent.actors.ids import uuid7
+from voyagent.actors.domain.ids import uuid7
 from voyagent.http.route import Route
 from voyagent.http.routes import ROUTES
 from voyagent.http.service import Service

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 import structlog
 
-from voyagent.actors.ids import uuid7
+from voyagent.actors.domain.ids import uuid7
 from voyagent.http.service import Service
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 from voyagent.actors.accounts import actor as accounts
-from voyagent.actors.agent.rehearsal import Gate, Text, ToolUse, Turn
+from voyagent.actors.agent.rehearsed.server import Gate, Text, ToolUse, Turn
 
 
 def text_of(events: list[Any]) -> str:

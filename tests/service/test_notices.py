@@ -11,7 +11,7 @@ import pyotp
 import pytest
 
 from tests.post_office import PostOffice
-from voyagent.actors.domain.letters import WORDS, Kind
+from voyagent.actors.domain.email_texts import WORDS, Kind
 from voyagent.http.service import Service
 
 if TYPE_CHECKING:

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors.agent.rehearsal import Gate, Turn
-from voyagent.actors.decisions import Decisions
-from voyagent.actors.eventlog import EventLog, PassEnd
-from voyagent.actors.intake import MessageIntake, _Intake
-from voyagent.actors.log_writer import LogWriter
-from voyagent.actors.passes import Passes
-from voyagent.actors.scheduler import Run, TurnScheduler
-from voyagent.actors.scheduler import Turn as ScheduledTurn
-from voyagent.actors.session import SessionActor
+from voyagent.actors.agent.rehearsed.server import Gate, Turn
+from voyagent.actors.conversation.decisions import Decisions
+from voyagent.actors.conversation.event_log import EventLog, PassEnd
+from voyagent.actors.conversation.intake import MessageIntake, _Intake
+from voyagent.actors.conversation.log_writer import LogWriter
+from voyagent.actors.conversation.passes import PassRunner
+from voyagent.actors.conversation.scheduler import Run, TurnScheduler
+from voyagent.actors.conversation.scheduler import Turn as ScheduledTurn
+from voyagent.actors.conversation.session import SessionActor
 
 from .test_approvals import ask_for_booking, resolve
 
@@ -28,7 +28,7 @@ STATE = [
     MessageIntake,
     _Intake,
     Decisions,
-    Passes,
+    PassRunner,
     LogWriter,
     EventLog,
 ]
@@ -61,7 +61,7 @@ async def test_no_state_of_a_session_is_written_outside_its_receive(
     running.rehearsal.play(Turn("slow", gate=gate), *[Turn("fine")] * 8)
     chat = await asha.post(session, {"message": "meanwhile"})
     await gate.waiting()
-    queued = await asha.post(session, {"message": "later", "on_busy": "queue"}, **{"Idempotency-Key": "k"})
+    queued = await asha.post(session, {"message": "reply_later", "on_busy": "queue"}, **{"Idempotency-Key": "k"})
     urgent = await asha.post(session, {"message": "no", "on_busy": "interrupt", "approvals": {first: True}})
     await gate.open()
     for stream in (chat, queued, urgent):

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors import passes
-from voyagent.actors.agent.rehearsal import Failure, Gate, Reply, Text, Turn
+from voyagent.actors.agent.rehearsed.server import Failure, Gate, Reply, Text, Turn
+from voyagent.actors.conversation import passes
 
 from .test_approvals import ask_for_booking, kinds, resolve
 

@@ -12,14 +12,15 @@ import asyncpg
 import pytest
 
 from voyagent.actors import housekeeping
-from voyagent.actors.agent import carrying
-from voyagent.actors.agent.rehearsal import ToolUse, Turn
-from voyagent.actors.metrics import ActorMeter
+from voyagent.actors.agent import tool_execution
+from voyagent.actors.agent.rehearsed.server import ToolUse, Turn
+from voyagent.actors.foundation.metrics import ActorMeter
 from voyagent.actors.root import StopAgencies
-from voyagent.actors.suppliers.house.driver import House
+from voyagent.actors.suppliers.house.driver import EmbeddedInventory
 from voyagent.actors.suppliers.protocols import SupplierError
-from voyagent.storage import ledger, passengers
-from voyagent.storage.operations import Query
+from voyagent.storage.conversation import tool_calls
+from voyagent.storage.engine.operations import Query
+from voyagent.storage.travel import passengers
 
 from .test_approvals import HANDOFF, SEARCH, ask_for_booking, book, kinds, resolve, results
 
@@ -96,7 +97,7 @@ class Faults:
         self.at, self.times, self.fault = 0, 0, RuntimeError
         self.seen = 0
         self.spared: tuple[str, ...] = ()
-        original = ledger.Result.run
+        original = tool_calls.Result.run
 
         async def run(step: Any, db: Any) -> Any:
             if step.record is None or not self.times or step.call.tool in self.spared:
@@ -108,12 +109,12 @@ class Faults:
             finally:
                 self.seen = max(self.seen, faulty.count)
 
-        monkeypatch.setattr(ledger.Result, "run", run)
+        monkeypatch.setattr(tool_calls.Result, "run", run)
 
 
 @pytest.fixture
 def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
-    monkeypatch.setattr(carrying, "RECORDING_PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(tool_execution, "RECORDING_PAUSES", (0.0, 0.0, 0.0))
     monkeypatch.setattr(housekeeping, "RETRY_SECONDS", 0.05)
     return Faults(monkeypatch)
 
@@ -220,7 +221,7 @@ async def test_an_order_that_cannot_be_told_is_entered_and_settled_when_it_can(
 async def test_an_order_whose_answer_is_lost_for_good_is_entered_when_the_supplier_is_back(
     asha: Any, running: Any, admin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = House.book
+    made = EmbeddedInventory.book
 
     async def lost(*arguments: Any) -> Any:
         await made(*arguments)
@@ -231,8 +232,8 @@ async def test_an_order_whose_answer_is_lost_for_good_is_entered_when_the_suppli
 
     monkeypatch.setattr(housekeeping, "RETRY_SECONDS", 0.05)
     with monkeypatch.context() as patch:
-        patch.setattr(House, "book", lost)
-        patch.setattr(House, "find", dead)
+        patch.setattr(EmbeddedInventory, "book", lost)
+        patch.setattr(EmbeddedInventory, "find", dead)
         session, events = await ordered(asha, running, admin, "a flight")
     told = next(event.data["tool_output"] for event in reversed(events) if event.kind == "tool_result")
     assert told["error"].startswith("outcome_unknown: ")
@@ -249,7 +250,7 @@ async def test_a_lost_order_is_entered_though_its_conversation_is_deleted(
     asha: Any, running: Any, admin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeping, "RETRY_SECONDS", 0.05)
-    made = House.book
+    made = EmbeddedInventory.book
 
     async def lost(*arguments: Any) -> Any:
         await made(*arguments)
@@ -259,8 +260,8 @@ async def test_a_lost_order_is_entered_though_its_conversation_is_deleted(
         raise SupplierError("authentication", "not now")
 
     with monkeypatch.context() as patch:
-        patch.setattr(House, "book", lost)
-        patch.setattr(House, "find", dead)
+        patch.setattr(EmbeddedInventory, "book", lost)
+        patch.setattr(EmbeddedInventory, "find", dead)
         session, _ = await ordered(asha, running, admin, "a flight")
     assert (await asha.call("DELETE", f"/chat/sessions/{session}"))[0] == 204
     await look(running)
@@ -295,21 +296,21 @@ async def test_stopping_an_agency_leaves_a_write_under_way_to_be_looked_up(
 ) -> None:
     """The lock of the one process is lost while a supplier works: no turn goes on, and no outcome is made up."""
     monkeypatch.setattr(housekeeping, "RETRY_SECONDS", 0.05)
-    made, begun, answer = House.book, asyncio.Event(), asyncio.Event()
+    made, begun, answer = EmbeddedInventory.book, asyncio.Event(), asyncio.Event()
 
     async def slow(*arguments: Any) -> Any:
         begun.set()
         await answer.wait()
         return await made(*arguments)
 
-    monkeypatch.setattr(House, "book", slow)
+    monkeypatch.setattr(EmbeddedInventory, "book", slow)
     session, events = await ask_for_booking(asha, running)
     approval = next(event.data["approval_id"] for event in events if event.kind == "approval_request")
     assert (await resolve(asha, approval))[0] == 200
     await begun.wait()
     asked = running.rehearsal.count
     system = running.service.system
-    system.leading = False
+    system.is_leader = False
     stopping = asyncio.create_task(system.root.ask(StopAgencies(), within=30.0))
     async with asyncio.timeout(2):  # before anything is waited for
         while ActorMeter.of("TurnActor").mailboxes:  # noqa: ASYNC110 - actors tell nobody else of their end
@@ -320,7 +321,7 @@ async def test_stopping_an_agency_leaves_a_write_under_way_to_be_looked_up(
     assert await admin.value("SELECT state FROM tool_calls WHERE driver IS NOT NULL") == "executing"
     assert running.rehearsal.count == asked
     running.rehearsal.play(Turn("It is booked."))
-    system.leading = True
+    system.is_leader = True
     system._cut_off()
     await eventually(lambda: admin.value("SELECT state = 'completed' FROM turns"))
     assert await admin.value(LAST) == "confirmed"
@@ -347,9 +348,9 @@ async def test_a_write_begins_once_in_the_ledger(asha: Any, running: Any, admin:
     ]
     last = await admin.value("SELECT max(seq) FROM session_events")
 
-    def begin() -> ledger.Begin:
+    def begin() -> tool_calls.Begin:
         now = datetime.now(UTC)
-        return ledger.Begin(tenant_id=row["t"], session_id=row["s"], after=last, now=now, call=call, driver="house")
+        return tool_calls.Begin(tenant_id=row["t"], session_id=row["s"], after=last, now=now, call=call, driver="house")
 
     begun = await asyncio.gather(*(store.ask(begin()) for _ in range(4)))
     assert sorted(each.reply.again for each in begun) == [False, True, True, True]
@@ -363,4 +364,4 @@ class CallsOf(Query[Any]):
     turn_id: str
 
     async def run(self, db: Any) -> Any:
-        return await ledger.calls_of(db, self.tenant_id, self.turn_id)
+        return await tool_calls.calls_of(db, self.tenant_id, self.turn_id)

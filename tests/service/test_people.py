@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 
 from voyagent.actors.accounts.actor import Invalidate
-from voyagent.actors.accounts.keys import mint
-from voyagent.actors.ids import uuid7
+from voyagent.actors.accounts.api_keys import mint
+from voyagent.actors.domain.ids import uuid7
 from voyagent.http.routes import ROUTES
 from voyagent.http.service import Service
 

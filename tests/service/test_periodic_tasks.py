@@ -10,12 +10,12 @@ import aiohttp
 import pytest
 
 from tests.service.shifted_clock import ShiftedClock
-from voyagent.actors.config import Settings
 from voyagent.actors.domain.errors import Conflict, Unavailable
-from voyagent.actors.refs import Address
+from voyagent.actors.foundation.config import Settings
+from voyagent.actors.runtime.ref import NamedRef
 from voyagent.http.service import Service
-from voyagent.storage.engine import connect
-from voyagent.storage.throttles import ThrottleStore
+from voyagent.storage.accounts.throttles import ThrottleStore
+from voyagent.storage.engine.pool import connect
 
 ERRORS: dict[str, Callable[[], BaseException]] = {
     "unavailable": lambda: Unavailable("storage_unavailable"),
@@ -38,15 +38,15 @@ class Faults:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.failing: dict[str, Callable[[], BaseException]] = {}
         self.failed: set[str] = set()
-        ask = Address.ask
+        ask = NamedRef.ask
 
-        def faulty(address: Address, message: Any, within: float = 10.0) -> Any:
+        def faulty(address: NamedRef, message: Any, within: float = 10.0) -> Any:
             name = type(message).__name__
             if name in self.failing:
                 return self._fail(name)
             return ask(address, message, within)
 
-        monkeypatch.setattr(Address, "ask", faulty)
+        monkeypatch.setattr(NamedRef, "ask", faulty)
 
     async def _fail(self, name: str) -> None:
         self.failed.add(name)
@@ -142,12 +142,12 @@ async def test_a_failure_to_stop_agencies_does_not_end_the_lock_nor_give_it_back
     service: Service, monkeypatch: pytest.MonkeyPatch, database: Any
 ) -> None:
     system = service.system
-    await until(lambda: system.leading)
+    await until(lambda: system.is_leader)
     stops = 0
 
     async def fails_twice(address: Any) -> None:
         nonlocal stops
-        system.leading = False
+        system.is_leader = False
         stops += 1
         if stops < 3:
             raise ValueError("a defect while stopping")
@@ -156,4 +156,4 @@ async def test_a_failure_to_stop_agencies_does_not_end_the_lock_nor_give_it_back
     db = await connect(database.admin_url)
     await db.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1987")
     await db.close()
-    await until(lambda: stops == 3 and system.leading)
+    await until(lambda: stops == 3 and system.is_leader)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors.agent.rehearsal import Gate, Received, Text, ToolUse, Turn
+from voyagent.actors.agent.rehearsed.server import Gate, Received, Text, ToolUse, Turn
+from voyagent.actors.conversation.session import Cancel, NewMessage, Post, Who
 from voyagent.actors.domain.audit import Origin
-from voyagent.actors.session import Cancel, NewMessage, Post, Who
 
 from .test_approvals import HANDOFF, ask_for_booking, book, kinds, resolve
 

@@ -6,11 +6,11 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
-from voyagent.actors.agent.rehearsal import Text, Turn
+from voyagent.actors.agent.rehearsed.server import Text, Turn
+from voyagent.actors.conversation.session import Pruned
 from voyagent.actors.housekeeping import HousekeepingActor
 from voyagent.actors.root import Tree
-from voyagent.actors.session import Pruned
-from voyagent.storage.pruning import PruneDeltas, PruneKeys
+from voyagent.storage.conversation.pruning import PruneDeltas, PruneKeys
 
 if TYPE_CHECKING:
     from tests.service.conftest import Admin, Person, Running
@@ -95,7 +95,7 @@ async def test_sessions_that_are_awake_hear_of_it_and_no_other_is_woken_for_it(
     await admin.close_actor(asleep)
     system = running.service.system
     root = Listening(system.root)
-    keeper = HousekeepingActor.start(store=system.storage, root=root, clock=system.clock, leading=lambda: True)
+    keeper = HousekeepingActor.start(store=system.storage, root=root, clock=system.clock, is_leader=lambda: True)
     async with asyncio.timeout(10):
         heard = {(await root.pruned.get()).session_id for _ in range(2)}
     assert heard == {awake, asleep}

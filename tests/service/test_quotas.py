@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from voyagent.actors.agent.rehearsal import Turn
+from voyagent.actors.agent.rehearsed.server import Turn
 from voyagent.http.service import Service
 
 if TYPE_CHECKING:
     from tests.service.conftest import Make, Person, Running, Stream
-    from voyagent.actors.clock import ManualClock
+    from voyagent.actors.foundation.clock import ManualClock
 
 TOO_MANY = (429, {"detail": "too_many_streams"})
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from voyagent.actors import housekeeping
-from voyagent.actors.agent.rehearsal import Gate, Text, Turn
-from voyagent.storage.engine import Connection, connect
+from voyagent.actors.agent.rehearsed.server import Gate, Text, Turn
+from voyagent.storage.engine.pool import Connection, connect
 
 END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()"
 PATIENCE = 20.0

@@ -13,7 +13,7 @@ import aiohttp
 import pyotp
 import pytest
 
-from voyagent.actors.ids import uuid7
+from voyagent.actors.domain.ids import uuid7
 from voyagent.http.openapi import refusals
 from voyagent.http.routes import ROUTES
 from voyagent.http.service import Service

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors import session as sessions
-from voyagent.actors.agent.rehearsal import Gate, Text, Turn
+from voyagent.actors.agent.rehearsed.server import Gate, Text, Turn
+from voyagent.actors.conversation import session as sessions
 
 from .test_approvals import ask_for_booking, kinds, resolve
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors.agent import accounting
-from voyagent.actors.agent.rehearsal import Block, Failure, Gate, Received, Text, Thinking, ToolUse, Turn
+from voyagent.actors.agent import usage
+from voyagent.actors.agent.rehearsed.server import Block, Failure, Gate, Received, Text, Thinking, ToolUse, Turn
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
 from voyagent.actors.domain.errors import Unavailable
-from voyagent.storage import model_calls
+from voyagent.storage.conversation import model_calls
 
 from ..agent import strict
 from .test_approvals import HANDOFF, SEARCH, ask_for_booking, kinds, resolve, results
@@ -185,8 +185,8 @@ async def test_a_booking_that_was_made_lately_is_named_first_when_it_is_asked_fo
     third = next(event.data for event in others if event.kind == "approval_request")
     assert third["approval_summary"].startswith("Book ")
     await admin.execute("UPDATE tool_calls SET ended_at = ended_at - interval '25 hours', started_at = NULL")
-    _, later = await ask_for_booking(asha, running)
-    assert [each.data["approval_summary"][:5] for each in later if each.kind == "approval_request"] == ["Book "]
+    _, reply_later = await ask_for_booking(asha, running)
+    assert [each.data["approval_summary"][:5] for each in reply_later if each.kind == "approval_request"] == ["Book "]
 
 
 async def test_somebody_who_may_not_act_any_more_has_nothing_done_and_it_is_audited_once(
@@ -281,7 +281,7 @@ async def test_words_told_before_a_pass_is_given_up_are_in_the_transcript(
     def defect(*_: Any) -> None:
         raise RuntimeError("a secret cause")
 
-    monkeypatch.setattr(accounting.Spending, "spent", defect)
+    monkeypatch.setattr(usage.UsageReservation, "spent", defect)
     running.rehearsal.play(Turn(Text.split("These ", "words."), ToolUse("handoff", {})))
     session = await asha.session()
     events = await asha.say(session, "hello")

@@ -11,13 +11,13 @@ from typing import Any
 import asyncpg
 import pytest
 
-from voyagent.actors import session as session_actor
-from voyagent.actors.agent.rehearsal import Gate, Text, Turn
+from voyagent.actors.agent.rehearsed.server import Gate, Text, Turn
+from voyagent.actors.conversation import session as session_actor
+from voyagent.actors.conversation.session import Cancel, SessionActor, Wake, Who
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Unavailable
-from voyagent.actors.session import Cancel, SessionActor, Wake, Who
-from voyagent.storage import turns
-from voyagent.storage.steps import session_fence
+from voyagent.storage.conversation import turns
+from voyagent.storage.conversation.steps import session_fence
 
 from .test_approvals import ask_for_booking, kinds, resolve
 

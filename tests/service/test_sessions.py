@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors.agent.rehearsal import Gate, Text, ToolUse, Turn
+from voyagent.actors.agent.rehearsed.server import Gate, Text, ToolUse, Turn
 
 NOBODY = "01a20b51-0000-7000-8000-000000000000"
 
@@ -36,7 +36,7 @@ async def test_b22_the_summary_is_one_object_wherever_it_is_answered(asha: Any) 
 async def test_the_first_message_names_a_session_and_no_later_one_does(asha: Any) -> None:
     session = await asha.session()
     await asha.say(session, "  " + "é" * 70)
-    await asha.say(session, "later")
+    await asha.say(session, "reply_later")
     assert (await asha.get(f"/chat/sessions/{session}"))["title"] == "é" * 60
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors.metrics import ActorMeter
+from voyagent.actors.foundation.metrics import ActorMeter
 from voyagent.http.service import Service
-from voyagent.storage.engine import connect
+from voyagent.storage.engine.pool import connect
 
 OURS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 ACTORS = ("RootActor", "StorageActor", "MailActor", "AccountsActor", "HousekeepingActor", "GuardActor")

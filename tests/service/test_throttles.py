@@ -17,13 +17,13 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.figures import counted
-from voyagent.actors import metrics
-from voyagent.actors.ids import uuid7
+from voyagent.actors.domain.ids import uuid7
+from voyagent.actors.foundation import metrics
 from voyagent.http.service import Service
 
 if TYPE_CHECKING:
     from tests.service.conftest import Make
-    from voyagent.actors.clock import ManualClock
+    from voyagent.actors.foundation.clock import ManualClock
 
 HOME = "198.51.100.1"
 EMAIL, PASSWORD, WRONG, OTHER = "asha@example.com", "a long password 1", "a wrong password 1", "another password 2"

@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from voyagent.actors.ids import uuid7
+from voyagent.actors.domain.ids import uuid7
 
 if TYPE_CHECKING:
     from tests.service.conftest import Person, Running

@@ -16,11 +16,11 @@ import redis.asyncio
 import structlog
 
 from tests.post_office import PostOffice
+from voyagent.actors.accounts.retention import AccountRetention
 from voyagent.actors.domain.identity import Role
-from voyagent.actors.ids import uuid7
-from voyagent.actors.upkeep import Upkeep
+from voyagent.actors.domain.ids import uuid7
 from voyagent.http.service import Service
-from voyagent.storage.accounts import AddMember
+from voyagent.storage.accounts.users import AddMember
 from voyagent.storage.audit import Verify
 
 if TYPE_CHECKING:
@@ -184,7 +184,9 @@ class Life:
         age = "UPDATE users SET email_verified = false, created_at = $2 WHERE id = $1"
         await self.db.execute(age, ghost, datetime.now(UTC) - timedelta(days=8))
         accounts = self.service.system.accounts
-        await Upkeep(store=storage, accounts=accounts, clock=clock, settings=self.service.system.settings).run()
+        await AccountRetention(
+            store=storage, accounts=accounts, clock=clock, settings=self.service.system.settings
+        ).run()
 
 
 @pytest.fixture

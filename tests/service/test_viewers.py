@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from voyagent.actors.agent.rehearsal import Gate, Text, Turn
-from voyagent.actors.eventlog import RING_BYTES, WRITE_BYTES, EventLog
-from voyagent.actors.session import SessionActor
+from voyagent.actors.agent.rehearsed.server import Gate, Text, Turn
+from voyagent.actors.conversation.event_log import RING_BYTES, WRITE_BYTES, EventLog
+from voyagent.actors.conversation.session import SessionActor
 from voyagent.http.service import Service
 from voyagent.http.streams import HIGH_WATER, Viewer
 
@@ -128,7 +128,7 @@ async def test_a_viewer_that_takes_little_at_a_time_is_not_dropped(
     asha_of: Person, hasty: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # all of it is one write, which takes many times as long as a viewer may take nothing
-    monkeypatch.setattr("voyagent.actors.eventlog.WRITE_BYTES", len(PIECE) * PIECES)
+    monkeypatch.setattr("voyagent.actors.conversation.event_log.WRITE_BYTES", len(PIECE) * PIECES)
     asha, loop = asha_of, asyncio.get_running_loop()
     session = await asha.session()
     [line] = await watched(asha, session, 1, buffer=32 * 1024)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from voyagent.actors.agent.rehearsal import Break, Failure, Gate, Hang, Raw, Text, ToolUse, Turn
-from voyagent.actors.suppliers.house.driver import House
-from voyagent.storage import ledger, sessions, turns
+from voyagent.actors.agent.rehearsed.server import Break, Failure, Gate, Hang, Raw, Text, ToolUse, Turn
+from voyagent.actors.suppliers.house.driver import EmbeddedInventory
+from voyagent.storage.conversation import sessions, tool_calls, turns
 
 from .test_approvals import HANDOFF, SEARCH
 
@@ -62,9 +62,9 @@ async def test_b28_no_failure_of_the_model_tells_its_cause(place: int, asha: Per
     [
         (turns.LoadPass, "run"),
         (turns.Answer, "run"),
-        (ledger.Result, "run"),
-        (House, "search"),
-        (ledger.Perform, "run"),
+        (tool_calls.Result, "run"),
+        (EmbeddedInventory, "search"),
+        (tool_calls.Perform, "run"),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )

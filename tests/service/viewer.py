@@ -16,10 +16,10 @@ class Viewer:
         self.person = person
         self.session = session
         self.log: list[Any] = []
-        self.parting: list[Any] = []
+        self.closing_frame: list[Any] = []
         self.stream: Any = None
         self.reading: asyncio.Task[None] | None = None
-        self.bell = asyncio.Event()
+        self.wakeup = asyncio.Event()
 
     async def come(self, *, header: bool = False) -> None:
         """Come back with the newest id that was seen."""
@@ -33,12 +33,12 @@ class Viewer:
     async def _read(self) -> None:
         while (seen := await self.stream.next()) is not None:
             if seen.id is None:
-                self.parting.append(seen)
+                self.closing_frame.append(seen)
             else:
                 assert seen.id == len(self.log) + 1, (seen.id, len(self.log))
                 self.log.append(seen)
-            self.bell.set()
-        self.bell.set()
+            self.wakeup.set()
+        self.wakeup.set()
 
     async def leave(self) -> None:
         """Lose the line."""
@@ -53,8 +53,8 @@ class Viewer:
         try:
             async with asyncio.timeout(PATIENCE):
                 while not true():
-                    self.bell.clear()
+                    self.wakeup.clear()
                     assert not self.reading.done() or self.reading.exception() is None, self.reading.exception()
-                    await self.bell.wait()
+                    await self.wakeup.wait()
         except TimeoutError:
             raise AssertionError(told()) from None

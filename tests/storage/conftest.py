@@ -14,8 +14,8 @@ from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Table
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.types import Boolean, Date, DateTime, Integer, LargeBinary, Numeric, SmallInteger
 
-from voyagent.storage.embedded import EmbeddedServers
-from voyagent.storage.engine import Connection, Engine, connect
+from voyagent.storage.embedded.servers import EmbeddedServers
+from voyagent.storage.engine.pool import Connection, Engine, connect
 from voyagent.storage.tables import metadata
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -12,11 +12,11 @@ from typing import Any
 import asyncpg
 import pytest
 
-from voyagent.actors.domain.audit import Entry
+from voyagent.actors.domain.audit import AuditEvent
 from voyagent.actors.domain.errors import Conflict
 from voyagent.storage import audit
-from voyagent.storage.engine import SYSTEM_ROLE, Connection, Engine, connect
-from voyagent.storage.operations import Command
+from voyagent.storage.engine.operations import Command
+from voyagent.storage.engine.pool import SYSTEM_ROLE, Connection, Engine, connect
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
 US = "0193f5a0-0000-7000-8000-00000000000a"
@@ -25,7 +25,7 @@ THEM = "0193f5a0-0000-7000-8000-00000000000b"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act(Command[None]):
-    entries: Sequence[Entry]
+    entries: Sequence[AuditEvent]
     refused: bool = False
 
     async def run(self, db: Connection) -> None:
@@ -34,14 +34,14 @@ class Act(Command[None]):
             raise Conflict("no")
 
 
-def entry(tenant_id: str = US, **more: Any) -> Entry:
+def entry(tenant_id: str = US, **more: Any) -> AuditEvent:
     given = {
         "kind": "session.renamed",
         "status": "succeeded",
         "actor_kind": "human",
         "inputs": {"from": None, "to": "Goa"},
     }
-    return Entry(**{"id": str(uuid.uuid4()), "tenant_id": tenant_id, "created_at": NOW, **given, **more})
+    return AuditEvent(**{"id": str(uuid.uuid4()), "tenant_id": tenant_id, "created_at": NOW, **given, **more})
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 import pytest
 
-from voyagent.actors import ids
-from voyagent.actors.clock import ManualClock
+from voyagent.actors.domain import ids
 from voyagent.actors.domain.money import Money
-from voyagent.storage import bookings, passengers
+from voyagent.actors.foundation.clock import ManualClock
+from voyagent.storage.travel import bookings, passengers
 
 
 class AgencyLike(Protocol):

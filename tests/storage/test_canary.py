@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from voyagent.actors.database import Faults, Probe, StorageActor
 from voyagent.actors.domain.errors import Unavailable
-from voyagent.actors.ids import uuid7
-from voyagent.actors.storage import Faults, Probe, StorageActor
-from voyagent.storage import canary, outbox
-from voyagent.storage.engine import SYSTEM_ROLE, Connection, connect
-from voyagent.storage.sealing import Sealing
+from voyagent.actors.domain.ids import uuid7
+from voyagent.storage import outbox
+from voyagent.storage.engine import canary
+from voyagent.storage.engine.pool import SYSTEM_ROLE, Connection, connect
+from voyagent.storage.engine.sealing import Sealing
 
 if TYPE_CHECKING:
     from tests.conftest import Agency, Database

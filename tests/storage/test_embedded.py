@@ -17,8 +17,9 @@ import asyncpg
 import pytest
 import redis.asyncio
 
-from voyagent.storage import children, embedded
-from voyagent.storage.embedded import OWNER, SOCKET_FOLDER_BYTES, SYSTEM, EmbeddedError, EmbeddedServers
+from voyagent.storage.embedded import processes
+from voyagent.storage.embedded import servers as embedded
+from voyagent.storage.embedded.servers import OWNER, SOCKET_FOLDER_BYTES, SYSTEM, EmbeddedError, EmbeddedServers
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends our children with us on Linux only")
 
@@ -227,7 +228,7 @@ async def test_where_namespaces_are_forbidden_root_hands_postgres_to_an_account(
     nobody = pwd.getpwnam("nobody").pw_uid
     async with EmbeddedServers(folder, fast=True) as servers:
         pass
-    monkeypatch.setattr(children.OwnNamespace, "assume", forbidden)
+    monkeypatch.setattr(processes.OwnNamespace, "assume", forbidden)
     async with servers:
         assert await asked(servers.url, "SELECT 1") == 1
         assert (folder / "postgres").stat().st_uid == nobody

@@ -16,10 +16,10 @@ import pytest
 from sqlalchemy import bindparam, select, update
 
 from voyagent.actors.domain.errors import Conflict, NotFound, Refusal
-from voyagent.storage.embedded import EmbeddedServers
-from voyagent.storage.engine import Connection, Engine, connect, plain_url, statement
-from voyagent.storage.errors import Away, CommitLost
-from voyagent.storage.operations import Command, Query, Snapshot
+from voyagent.storage.embedded.servers import EmbeddedServers
+from voyagent.storage.engine.errors import CommitLost, StorageUnavailable
+from voyagent.storage.engine.operations import Command, Query, Snapshot
+from voyagent.storage.engine.pool import Connection, Engine, connect, plain_url, statement
 from voyagent.storage.tables import tenants, users
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -224,7 +224,7 @@ async def test_work_whose_connection_died_before_commit_is_done_once_more(engine
 
 async def test_work_that_kills_each_connection_is_given_up(engine: Engine) -> None:
     command = Do(tenant_id=TENANT, work=kill_me)
-    with pytest.raises(Away, match="storage_unavailable"):
+    with pytest.raises(StorageUnavailable, match="storage_unavailable"):
         await engine.run(command)
     assert len(command.runs) == 3
     assert await engine.run(Read(tenant_id=TENANT, work=value("SELECT 1"))) == 1
@@ -296,7 +296,7 @@ async def test_a_lost_commit_is_never_run_again(cut: str, engine: Engine) -> Non
 async def test_a_statement_that_takes_too_long_is_unavailable_and_not_tried_again(database: Any) -> None:
     engine = await Engine.open(database.url, size=1, system_size=1, command_timeout=0.7)
     command = Do(tenant_id=TENANT, work=value("SELECT pg_sleep(60)"))
-    with pytest.raises(Away):
+    with pytest.raises(StorageUnavailable):
         await engine.run(command)
     assert len(command.runs) == 1
     assert await engine.run(Read(tenant_id=TENANT, work=value("SELECT 1"))) == 1

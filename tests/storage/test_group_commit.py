@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from voyagent.actors.domain.errors import Unavailable
-from voyagent.storage import group_commit
-from voyagent.storage.embedded import EmbeddedServers
-from voyagent.storage.engine import Connection
-from voyagent.storage.errors import Away
-from voyagent.storage.group_commit import EventWriter, Poisoned
-from voyagent.storage.steps import EventRow
+from voyagent.storage.conversation import group_commit
+from voyagent.storage.conversation.group_commit import AppendRejected, EventWriter
+from voyagent.storage.conversation.steps import EventRow
+from voyagent.storage.embedded.servers import EmbeddedServers
+from voyagent.storage.engine.errors import StorageUnavailable
+from voyagent.storage.engine.pool import Connection
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 TENANT = "0193f5a0-0000-7000-8000-00000000000a"
@@ -124,7 +124,7 @@ async def test_b21_killed_backends_and_poison_lose_nothing_and_leave_no_gap(
             texts = [f"{session} {turn}", "\0poison" if turn == 20 and session in SESSIONS[:5] else "fine"]
             try:
                 await writer.append(rows(session, seq, *texts))
-            except Poisoned:
+            except AppendRejected:
                 refused += 1
                 async with reading:
                     seq = await newest(admin, session) + 1
@@ -155,7 +155,7 @@ async def test_only_the_guilty_append_is_refused(poison: str, writer: EventWrite
         *(writer.append(rows(session, 1, "first", text)) for session, text in texts.items()), return_exceptions=True
     )
     assert [place for place, outcome in enumerate(outcomes) if outcome is not None] == [17]
-    assert isinstance(outcomes[17], Poisoned)
+    assert isinstance(outcomes[17], AppendRejected)
     assert await log_of(admin, SESSIONS[17]) == []
     assert await admin.fetchval("SELECT count(*) FROM session_events") == 78
 
@@ -164,8 +164,8 @@ async def test_after_a_refusal_a_session_writes_only_where_its_log_ends(writer: 
     session = SESSIONS[0]
     await writer.append(rows(session, 1, "a"))
     both = (writer.append(rows(session, 2, "\0")), writer.append(rows(session, 3, "behind the gap")))
-    assert [type(outcome) for outcome in await asyncio.gather(*both, return_exceptions=True)] == [Poisoned] * 2
-    with pytest.raises(Poisoned):
+    assert [type(outcome) for outcome in await asyncio.gather(*both, return_exceptions=True)] == [AppendRejected] * 2
+    with pytest.raises(AppendRejected):
         await writer.append(rows(session, 3, "still behind it"))
     await writer.append(rows(session, 2, "b"))
     await writer.append(rows(session, 3, "c"))
@@ -177,7 +177,7 @@ async def test_a_deleted_session_is_refused_and_hinders_nobody(writer: EventWrit
     outcomes = await asyncio.gather(
         writer.append(rows(gone, 1, "x")), writer.append(rows(SESSIONS[0], 1, "x")), return_exceptions=True
     )
-    assert [type(outcome) for outcome in outcomes] == [Poisoned, type(None)]
+    assert [type(outcome) for outcome in outcomes] == [AppendRejected, type(None)]
     assert await log_of(admin, SESSIONS[0]) == [(1, "x")]
 
 
@@ -187,7 +187,7 @@ async def test_the_same_rows_again_are_fine_and_other_rows_under_their_numbers_a
     session = SESSIONS[0]
     await writer.append(rows(session, 1, "a", "b"))
     await writer.append(rows(session, 1, "a", "b"))
-    with pytest.raises(Poisoned):
+    with pytest.raises(AppendRejected):
         await writer.append(rows(session, 2, "another b", "c"))
     assert (await log_of(admin, session))[:2] == [(1, "a"), (2, "b")]
 
@@ -202,7 +202,7 @@ async def test_postgres_away_refuses_in_time_and_goes_on_when_it_is_back(
     try:
         waiting = asyncio.ensure_future(patient.append(rows(SESSIONS[1], 1, "kept")))
         async with asyncio.timeout(5):
-            with pytest.raises(Away, match="storage_unavailable"):
+            with pytest.raises(StorageUnavailable, match="storage_unavailable"):
                 await brief.append(rows(SESSIONS[0], 2, "b"))
         assert not waiting.done()
     finally:
@@ -223,8 +223,8 @@ async def test_when_the_writer_ends_whoever_waits_is_told(start: Start, servers:
     await asyncio.wait(waiting, timeout=0)
     task.cancel()
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
-    assert {type(outcome) for outcome in outcomes} == {Away}
-    with pytest.raises(Away):
+    assert {type(outcome) for outcome in outcomes} == {StorageUnavailable}
+    with pytest.raises(StorageUnavailable):
         await writer.append(rows(SESSIONS[0], 2, "b"))
 
 
@@ -235,7 +235,7 @@ async def test_more_than_fits_is_refused_at_once(database: Any, monkeypatch: pyt
     await asyncio.wait(waiting, timeout=0)
     with pytest.raises(Unavailable, match="overloaded"):
         await idle.append(rows(SESSIONS[3], 1, "x" * 3_000))
-    assert {type(each) for each in await asyncio.gather(*waiting, return_exceptions=True)} == {Away}
+    assert {type(each) for each in await asyncio.gather(*waiting, return_exceptions=True)} == {StorageUnavailable}
 
 
 async def test_an_append_of_two_sessions_or_of_nothing(writer: EventWriter) -> None:
@@ -287,13 +287,13 @@ async def test_a_session_somebody_else_holds_waits_alone_and_in_order(
     ]
     async with asyncio.timeout(8):
         await asyncio.gather(*(waiting[SESSIONS.index(session) + at] for session in free for at in (0, len(SESSIONS))))
-    later = [asyncio.ensure_future(writer.append(rows(session, 4, "4"))) for session in SESSIONS]
+    reply_later = [asyncio.ensure_future(writer.append(rows(session, 4, "4"))) for session in SESSIONS]
     async with asyncio.timeout(8):
-        await asyncio.gather(*later[guilty:])
-    assert not any(each.done() for each in (*waiting[:guilty], *later[:guilty]))
+        await asyncio.gather(*reply_later[guilty:])
+    assert not any(each.done() for each in (*waiting[:guilty], *reply_later[:guilty]))
     await other.execute("ROLLBACK")
     async with asyncio.timeout(8):
-        await asyncio.gather(*waiting, *later)
+        await asyncio.gather(*waiting, *reply_later)
     for session in SESSIONS:
         assert await log_of(admin, session) == [(1, "a"), (2, "2"), (3, "3"), (4, "4")]
     assert await backend(admin) == pid, "the connection was dropped for a lock"
@@ -325,7 +325,7 @@ async def test_who_waits_too_long_for_a_lock_is_refused_and_takes_no_room(
     await other.execute("BEGIN")
     await other.execute(HOLDS["its row"], SESSIONS[0])
     for _ in range(4):
-        with pytest.raises(Away):
+        with pytest.raises(StorageUnavailable):
             await writer.append(rows(SESSIONS[0], 1, "x" * 2_000))
         await writer.append(rows(SESSIONS[1], 1, "fine"))
     await other.execute("ROLLBACK")

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from voyagent.actors.domain.errors import Conflict, NotFound, Unprocessable
-from voyagent.storage.engine import Connection, Engine
-from voyagent.storage.idempotency import Fresh, Key, Once, Replayed, Stored
-from voyagent.storage.operations import Command
+from voyagent.storage.engine.idempotency import Fresh, IdempotencyKey, Once, Replayed, Stored
+from voyagent.storage.engine.operations import Command
+from voyagent.storage.engine.pool import Connection, Engine
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -36,8 +36,8 @@ class Number(Command[int]):
 
 
 @pytest.fixture
-def key(world: Any) -> Key:
-    return Key(
+def key(world: Any) -> IdempotencyKey:
+    return IdempotencyKey(
         tenant_id=world["tenants"]["id"],
         user_id=world["users"]["id"],
         route="POST /chat/sessions",
@@ -48,7 +48,7 @@ def key(world: Any) -> Key:
 
 @pytest.fixture
 def once() -> Callable[..., Once[int]]:
-    def make(key: Key, now: datetime = NOW, *, refused: bool = False) -> Once[int]:
+    def make(key: IdempotencyKey, now: datetime = NOW, *, refused: bool = False) -> Once[int]:
         return Once(
             tenant_id=key.tenant_id,
             key=key,
@@ -63,7 +63,9 @@ def once() -> Callable[..., Once[int]]:
 Make = Callable[..., Once[int]]
 
 
-async def test_the_second_answer_is_the_first_and_nothing_is_done_again(engine: Engine, key: Key, once: Make) -> None:
+async def test_the_second_answer_is_the_first_and_nothing_is_done_again(
+    engine: Engine, key: IdempotencyKey, once: Make
+) -> None:
     first = await engine.run(once(key))
     assert isinstance(first, Fresh)
     again = await engine.run(once(key, NOW + timedelta(hours=23)))
@@ -73,13 +75,15 @@ async def test_the_second_answer_is_the_first_and_nothing_is_done_again(engine: 
     assert other.value == first.value + 1
 
 
-async def test_another_body_under_the_key_is_refused(engine: Engine, key: Key, once: Make) -> None:
+async def test_another_body_under_the_key_is_refused(engine: Engine, key: IdempotencyKey, once: Make) -> None:
     await engine.run(once(key))
     with pytest.raises(Unprocessable, match="idempotency_key_reused"):
         await engine.run(once(replace(key, body_hash=b"\0" * 32)))
 
 
-async def test_a_key_is_one_persons_on_one_route(engine: Engine, key: Key, once: Make, admin: Connection) -> None:
+async def test_a_key_is_one_persons_on_one_route(
+    engine: Engine, key: IdempotencyKey, once: Make, admin: Connection
+) -> None:
     colleague = "0193f5a0-0000-7000-8000-0000000000cc"
     await admin.execute(
         "INSERT INTO users (id, tenant_id, email, created_at) VALUES ($1, $2, 'c@example.com', $3)",
@@ -91,23 +95,23 @@ async def test_a_key_is_one_persons_on_one_route(engine: Engine, key: Key, once:
     assert [type(await engine.run(once(scope))) for scope in scopes] == [Fresh] * 3
 
 
-async def test_a_refusal_frees_the_key(engine: Engine, key: Key, once: Make) -> None:
+async def test_a_refusal_frees_the_key(engine: Engine, key: IdempotencyKey, once: Make) -> None:
     with pytest.raises(NotFound):
         await engine.run(once(key, refused=True))
     assert isinstance(await engine.run(once(key)), Fresh)
 
 
-async def test_after_a_day_the_key_is_free_again(engine: Engine, key: Key, once: Make) -> None:
+async def test_after_a_day_the_key_is_free_again(engine: Engine, key: IdempotencyKey, once: Make) -> None:
     first = await engine.run(once(key))
-    later = await engine.run(once(replace(key, body_hash=b"\1" * 32), NOW + timedelta(hours=24)))
+    reply_later = await engine.run(once(replace(key, body_hash=b"\1" * 32), NOW + timedelta(hours=24)))
     assert isinstance(first, Fresh)
-    assert isinstance(later, Fresh)
-    assert later.value == first.value + 1
+    assert isinstance(reply_later, Fresh)
+    assert reply_later.value == first.value + 1
     with pytest.raises(Unprocessable):
         await engine.run(once(key, NOW + timedelta(hours=25)))
 
 
-async def test_of_many_at_once_one_acts(engine: Engine, key: Key, once: Make) -> None:
+async def test_of_many_at_once_one_acts(engine: Engine, key: IdempotencyKey, once: Make) -> None:
     outcomes = await asyncio.gather(*(engine.run(once(key)) for _ in range(30)), return_exceptions=True)
     kinds = Counter(type(outcome) for outcome in outcomes)
     assert kinds[Fresh] == 1
@@ -115,7 +119,9 @@ async def test_of_many_at_once_one_acts(engine: Engine, key: Key, once: Make) ->
     assert {str(o) for o in outcomes if isinstance(o, Conflict)} <= {"idempotency_key_in_flight"}
 
 
-async def test_while_the_first_is_under_way_the_second_is_told_so(engine: Engine, key: Key, once: Make) -> None:
+async def test_while_the_first_is_under_way_the_second_is_told_so(
+    engine: Engine, key: IdempotencyKey, once: Make
+) -> None:
     inside, go_on = asyncio.Event(), asyncio.Event()
 
     class Slow(Number):

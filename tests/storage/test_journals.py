@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from voyagent.actors import ids
-from voyagent.actors.domain.books import CHART, Unfit, Wish
-from voyagent.storage import journals
-from voyagent.storage.engine import Connection, connect
+from voyagent.actors.domain import ids
+from voyagent.actors.domain.books import CHART, DraftLine, InvalidJournal
+from voyagent.storage import general_ledger
+from voyagent.storage.engine.pool import Connection, connect
 
 DAY = date(2026, 11, 23)
 
@@ -31,14 +31,14 @@ async def db(agency: Any, database: Any) -> AsyncIterator[Connection]:
     await connection.close()
 
 
-def draft(agency: Any, *lines: tuple[str, str | None, str | None, str], clock: Any) -> journals.DrawUp:
-    return journals.DrawUp(
+def draft(agency: Any, *lines: tuple[str, str | None, str | None, str], clock: Any) -> general_ledger.DraftJournal:
+    return general_ledger.DraftJournal(
         tenant_id=agency.tenant_id,
         entry_date=DAY,
         narration="Capital",
         source_event="manual.journal",
         wishes=tuple(
-            Wish(
+            DraftLine(
                 account=account,
                 code=None,
                 currency=currency,
@@ -52,16 +52,16 @@ def draft(agency: Any, *lines: tuple[str, str | None, str | None, str], clock: A
     )
 
 
-def capital(agency: Any, clock: Any) -> journals.DrawUp:
+def capital(agency: Any, clock: Any) -> general_ledger.DraftJournal:
     return draft(agency, ("1000", "500", None, "INR"), ("3000", None, "500", "INR"), clock=clock)
 
 
-def posting(wanted: journals.DrawUp, agency: Any, key: str = "call:1") -> journals.Post:
-    return journals.Post(tenant_id=agency.tenant_id, draft=wanted, key=key, by=agency.user_id)
+def posting(wanted: general_ledger.DraftJournal, agency: Any, key: str = "call:1") -> general_ledger.Post:
+    return general_ledger.Post(tenant_id=agency.tenant_id, draft=wanted, key=key, by=agency.user_id)
 
 
 async def test_b54_every_agency_has_the_chart_and_its_ids_stay(agency: Any, other_agency: Any, clock: Any) -> None:
-    wanted = journals.Chart(tenant_id=agency.tenant_id, now=clock.now())
+    wanted = general_ledger.Chart(tenant_id=agency.tenant_id, now=clock.now())
     first, *rest = await asyncio.gather(*(agency.store.ask(wanted) for _ in range(8)))
     assert all(each == first for each in rest), "first readers agree"
     assert [(each.code, each.name, each.is_control) for each in first] == [
@@ -69,8 +69,8 @@ async def test_b54_every_agency_has_the_chart_and_its_ids_stay(agency: Any, othe
     ]
     theirs = await agency.store.ask(replace(wanted, tenant_id=other_agency.tenant_id))
     assert not {each.id for each in theirs} & {each.id for each in first}
-    assert journals.named(first, first[0].id.upper()) == journals.named(first, "1000") == first[0]
-    assert journals.named(first, theirs[0].id) is None
+    assert general_ledger.named(first, first[0].id.upper()) == general_ledger.named(first, "1000") == first[0]
+    assert general_ledger.named(first, theirs[0].id) is None
 
 
 async def test_b52_a_journal_is_posted_once_per_key(agency: Any, clock: Any) -> None:
@@ -88,7 +88,7 @@ async def test_b49_balances_are_of_each_currency_and_of_a_day(agency: Any, clock
     await agency.store.ask(posting(replace(dollars, entry_date=date(2026, 11, 24)), agency, "call:2"))
 
     async def balances(account: str, day: date) -> list[str] | None:
-        asked = journals.Balances(tenant_id=agency.tenant_id, account=account, as_of=day, now=clock.now())
+        asked = general_ledger.Balances(tenant_id=agency.tenant_id, account=account, as_of=day, now=clock.now())
         found = await agency.store.ask(asked)
         return None if found is None else [each.text for each in found]
 
@@ -101,7 +101,7 @@ async def test_b49_balances_are_of_each_currency_and_of_a_day(agency: Any, clock
 async def test_b54_an_unfit_journal_is_answered_and_leaves_nothing(agency: Any, clock: Any) -> None:
     control = draft(agency, ("1100", "3", None, "INR"), ("3000", None, "3", "INR"), clock=clock)
     answer = await agency.store.ask(posting(control, agency))
-    assert isinstance(answer, Unfit)
+    assert isinstance(answer, InvalidJournal)
     assert answer.reason == "control_account"
     assert await agency.db.fetchval("SELECT count(*) FROM journals") == 0
 
@@ -138,7 +138,7 @@ async def write(db: Connection, agency: Any, account: str, lines: list[Raw], cou
 async def test_b49_the_database_commits_exactly_what_balances(
     lines: list[Raw], missing: int, db: Connection, agency: Any, clock: Any
 ) -> None:
-    chart = await agency.store.ask(journals.Chart(tenant_id=agency.tenant_id, now=clock.now()))
+    chart = await agency.store.ask(general_ledger.Chart(tenant_id=agency.tenant_id, now=clock.now()))
     fits = (
         len(lines) >= 2
         and not missing
@@ -173,7 +173,7 @@ BALANCED: list[Raw] = [("INR", Decimal(1), None), ("INR", None, Decimal(1))]
 async def test_a_line_without_one_side_above_zero_is_refused_at_once(
     line: Raw, db: Connection, agency: Any, clock: Any
 ) -> None:
-    chart = await agency.store.ask(journals.Chart(tenant_id=agency.tenant_id, now=clock.now()))
+    chart = await agency.store.ask(general_ledger.Chart(tenant_id=agency.tenant_id, now=clock.now()))
     with pytest.raises(asyncpg.CheckViolationError):
         await write(db, agency, chart[0].id, [line, *BALANCED])
 
@@ -181,7 +181,7 @@ async def test_a_line_without_one_side_above_zero_is_refused_at_once(
 async def test_nothing_is_added_to_a_posted_journal_even_if_it_balances(
     db: Connection, agency: Any, clock: Any
 ) -> None:
-    chart = await agency.store.ask(journals.Chart(tenant_id=agency.tenant_id, now=clock.now()))
+    chart = await agency.store.ask(general_ledger.Chart(tenant_id=agency.tenant_id, now=clock.now()))
     journal = await write(db, agency, chart[0].id, BALANCED)
 
     async def add() -> None:
@@ -207,7 +207,7 @@ DEEDS = [
 
 @pytest.mark.parametrize("deed", DEEDS)
 async def test_b52_what_is_posted_stays(deed: str, db: Connection, agency: Any, clock: Any) -> None:
-    chart = await agency.store.ask(journals.Chart(tenant_id=agency.tenant_id, now=clock.now()))
+    chart = await agency.store.ask(general_ledger.Chart(tenant_id=agency.tenant_id, now=clock.now()))
     await write(db, agency, chart[0].id, BALANCED)
     for held in (db, agency.db):  # by the grant; and by the trigger, which holds a superuser, too
         with pytest.raises(asyncpg.InsufficientPrivilegeError):

@@ -12,9 +12,9 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from voyagent.storage import migrate
-from voyagent.storage.embedded import EmbeddedServers
-from voyagent.storage.engine import Connection, Engine, connect, newest_migration, plain_url
+from voyagent.storage.embedded.servers import EmbeddedServers
+from voyagent.storage.engine.pool import Connection, Engine, connect, newest_migration, plain_url
+from voyagent.storage.migrations import migrate
 from voyagent.storage.tables import metadata
 
 COLUMNS = """

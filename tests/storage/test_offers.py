@@ -9,13 +9,13 @@ from typing import Any, Protocol
 import pytest
 from redis.asyncio import Redis
 
-from voyagent.actors import ids
-from voyagent.actors.clock import ManualClock
+from voyagent.actors.domain import ids
 from voyagent.actors.domain.hotels import HotelOffer, Property, Stay
 from voyagent.actors.domain.money import Money
 from voyagent.actors.domain.travel import FlightOffer, Party, Segment
-from voyagent.storage import offers
-from voyagent.storage.offer_cache import OfferCache
+from voyagent.actors.foundation.clock import ManualClock
+from voyagent.storage.travel import offers
+from voyagent.storage.travel.offer_cache import OfferCache
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 OURS, THEIRS = ids.uuid7(), ids.uuid7()

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from voyagent.storage.engine import Connection, Engine
-from voyagent.storage.errors import Away
-from voyagent.storage.operations import Command, Query
+from voyagent.storage.engine.errors import StorageUnavailable
+from voyagent.storage.engine.operations import Command, Query
+from voyagent.storage.engine.pool import Connection, Engine
 from voyagent.storage.tables import metadata
 
 TENANT = "0193f5a0-0000-7000-8000-00000000000a"
@@ -49,7 +49,7 @@ async def test_a_server_that_cannot_work_is_unavailable_and_left_unless_only_a_l
     state: str, narrow: Engine
 ) -> None:
     before = await narrow.run(Backend(tenant_id=TENANT))
-    with pytest.raises(Away):
+    with pytest.raises(StorageUnavailable):
         await narrow.run(Says(tenant_id=TENANT, state=state))
     after = await narrow.run(Backend(tenant_id=TENANT))
     assert (before == after) is (state == "55P03")
@@ -60,14 +60,14 @@ async def test_a_defect_stays_a_defect_and_costs_no_connection(state: str, narro
     before = await narrow.run(Backend(tenant_id=TENANT))
     with pytest.raises(Exception) as told:  # noqa: PT011 -- as it is, whatever it is
         await narrow.run(Says(tenant_id=TENANT, state=state))
-    assert not isinstance(told.value, Away)
+    assert not isinstance(told.value, StorageUnavailable)
     assert await narrow.run(Backend(tenant_id=TENANT)) == before
 
 
 def test_no_lock_of_a_row_that_others_refer_to_keeps_their_inserts_waiting() -> None:
     referred = {key.column.table.name for table in metadata.tables.values() for key in table.foreign_keys}
     found: dict[str, str] = {}
-    for path in (Path(__file__).parents[2] / "storage").glob("*.py"):
+    for path in (Path(__file__).parents[2] / "storage").rglob("*.py"):
         text = path.read_text()
         for lock in re.finditer(r"FOR UPDATE", text):
             before = text[: lock.start()]

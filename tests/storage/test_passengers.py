@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 import pytest
 
-from voyagent.actors import ids
-from voyagent.actors.clock import ManualClock
+from voyagent.actors.domain import ids
 from voyagent.actors.domain.travel import Passenger
-from voyagent.storage import passengers
-from voyagent.storage.passengers import Load, Saved, Search, Taken, Upsert
+from voyagent.actors.foundation.clock import ManualClock
+from voyagent.storage.travel import passengers
+from voyagent.storage.travel.passengers import Load, Saved, Search, Taken, Upsert
 
 
 class AgencyLike(Protocol):

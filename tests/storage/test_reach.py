@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
-from voyagent.storage import fitness, migrate, reach
+from voyagent.storage.engine import fitness, reach
+from voyagent.storage.migrations import migrate
 
 if TYPE_CHECKING:
     from tests.conftest import Database
-    from voyagent.storage.embedded import EmbeddedServers
+    from voyagent.storage.embedded.servers import EmbeddedServers
 
 URL = "postgresql://ravi:s3cret-word@db.internal:5432/desk"
 PASSWORD = 'password authentication failed for user "ravi"'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from voyagent.storage.sealing import NotOpened, Sealing, key_id
+from voyagent.storage.engine.sealing import NotOpened, Sealing, key_id
 
 OLD, NEW = bytes(range(32)), bytes(range(1, 33))
 PLACE = {"table": "users", "column": "totp_sealed", "row": "r-1"}

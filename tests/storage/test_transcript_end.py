@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 import pytest
 
-from voyagent.actors import ids
+from voyagent.actors.domain import ids
 from voyagent.actors.domain.transcript import tool_result, trimmed, weight
 from voyagent.actors.domain.turns import Message
-from voyagent.storage import model_calls, turns, usage
+from voyagent.storage.conversation import model_calls, turns, usage
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voyagent.actors import ids
-from voyagent.actors.clock import ManualClock
+from voyagent.actors.domain import ids
 from voyagent.actors.domain.hotels import HotelOffer, HotelQuestion, Stay
 from voyagent.actors.domain.money import Money
 from voyagent.actors.domain.travel import Passenger
-from voyagent.actors.suppliers.house.driver import House
+from voyagent.actors.foundation.clock import ManualClock
+from voyagent.actors.suppliers.house.driver import EmbeddedInventory
 from voyagent.actors.suppliers.house.places import hotels, per_usd
 from voyagent.actors.suppliers.house.rates import again, rates
 from voyagent.actors.suppliers.house.stays import HouseHotels
@@ -99,13 +99,13 @@ async def test_more_nights_more_guests_and_better_rooms_cost_more(house: HouseHo
 async def test_rooms_are_sold_from_today_wherever_today_still_is(house: HouseHotels) -> None:
     today = date(2026, 11, 23)
     assert await house.search(question(check_in=today))
-    later = today + timedelta(days=400)
+    reply_later = today + timedelta(days=400)
     cases = {
         "check_in 2026-11-22 is past": {"check_in": today - timedelta(days=1)},
         "check_in 0001-01-01 is past": {"check_in": date.min, "check_out": date.min + timedelta(days=1)},
-        f"check_in {later} is sold from {later - timedelta(days=355)} on": {
-            "check_in": later,
-            "check_out": later + timedelta(days=1),
+        f"check_in {reply_later} is sold from {reply_later - timedelta(days=355)} on": {
+            "check_in": reply_later,
+            "check_out": reply_later + timedelta(days=1),
         },
         "no hotel is sold in Atlantis (IN)": {"city": "Atlantis"},
     }
@@ -153,7 +153,7 @@ async def test_flights_and_rooms_do_not_read_each_others_orders(
     house: HouseHotels, agency: AgencyLike, clock: ManualClock
 ) -> None:
     order = await house.book(await offer_of(house), [ASHA], "k-1")
-    flights = House(agency.tenant_id, agency.store, clock)
+    flights = EmbeddedInventory(agency.tenant_id, agency.store, clock)
     assert await flights.find("k-1") is None
     with refused("not_found"):
         await flights.read(order.supplier_ref)

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 import pytest
 
-from voyagent.actors import ids
-from voyagent.actors.clock import ManualClock
+from voyagent.actors.domain import ids
 from voyagent.actors.domain.money import Money
 from voyagent.actors.domain.travel import FlightOffer, FlightQuestion, Party, Passenger
-from voyagent.actors.suppliers.house.driver import House
+from voyagent.actors.foundation.clock import ManualClock
+from voyagent.actors.suppliers.house.driver import EmbeddedInventory
 from voyagent.actors.suppliers.protocols import SupplierError
 
 ASHA = Passenger(id=ids.uuid7(), full_name="Asha Rao", given_name="Asha", family_name="Rao")
@@ -27,8 +27,8 @@ class AgencyLike(Protocol):
 
 
 @pytest.fixture
-def house(agency: AgencyLike, clock: ManualClock) -> House:
-    return House(agency.tenant_id, agency.store, clock)
+def house(agency: AgencyLike, clock: ManualClock) -> EmbeddedInventory:
+    return EmbeddedInventory(agency.tenant_id, agency.store, clock)
 
 
 def question(**parts: Any) -> FlightQuestion:
@@ -41,7 +41,7 @@ def question(**parts: Any) -> FlightQuestion:
     return FlightQuestion(**usual | {"party": Party(adult=1)} | parts)
 
 
-async def holdable(house: House) -> FlightOffer:
+async def holdable(house: EmbeddedInventory) -> FlightOffer:
     return next(offer for offer in await house.search(question()) if offer.hold_possible)
 
 
@@ -53,7 +53,9 @@ async def orders(agency: AgencyLike) -> int:
     return int(await agency.db.fetchval("SELECT count(*) FROM house_orders WHERE tenant_id = $1", agency.tenant_id))
 
 
-async def test_offers_live_twenty_minutes_and_have_names_of_their_own(house: House, clock: ManualClock) -> None:
+async def test_offers_live_twenty_minutes_and_have_names_of_their_own(
+    house: EmbeddedInventory, clock: ManualClock
+) -> None:
     first, second = await house.search(question()), await house.search(question())
     assert [offer.supplier_ref for offer in first] == [offer.supplier_ref for offer in second]
     assert [offer.price for offer in first] == [offer.price for offer in second]
@@ -84,7 +86,9 @@ async def test_offers_live_twenty_minutes_and_have_names_of_their_own(house: Hou
         ({"party": Party(infant=1)}, "each infant travels with an adult of their own"),
     ],
 )
-async def test_what_cannot_be_sold_is_told_instead_of_nothing(house: House, asked: dict[str, Any], told: str) -> None:
+async def test_what_cannot_be_sold_is_told_instead_of_nothing(
+    house: EmbeddedInventory, asked: dict[str, Any], told: str
+) -> None:
     with pytest.raises(SupplierError) as caught:
         await house.search(question(**asked))
     assert caught.value.line == f"validation_failed: {told}"
@@ -94,7 +98,9 @@ async def test_what_cannot_be_sold_is_told_instead_of_nothing(house: House, aske
     ("at", "past"),
     [("2026-11-23T18:29:00+00:00", date(2026, 11, 22)), ("2026-11-23T18:31:00+00:00", date(2026, 11, 23))],
 )
-async def test_today_is_that_of_the_origin_s_clock(house: House, clock: ManualClock, at: str, past: date) -> None:
+async def test_today_is_that_of_the_origin_s_clock(
+    house: EmbeddedInventory, clock: ManualClock, at: str, past: date
+) -> None:
     await clock.advance((datetime.fromisoformat(at) - clock.now()).total_seconds())
     with pytest.raises(SupplierError) as caught:
         await house.search(question(outbound_date=past))
@@ -102,7 +108,7 @@ async def test_today_is_that_of_the_origin_s_clock(house: House, clock: ManualCl
     assert await house.search(question(outbound_date=past + timedelta(days=2)))
 
 
-async def test_across_the_date_line_one_may_come_back_on_the_day_before(house: House) -> None:
+async def test_across_the_date_line_one_may_come_back_on_the_day_before(house: EmbeddedInventory) -> None:
     across = question(origin="AKL", destination="LAX", outbound_date=date(2027, 3, 12), return_date=date(2027, 3, 11))
     found = await house.search(across)
     assert found
@@ -114,12 +120,12 @@ async def test_across_the_date_line_one_may_come_back_on_the_day_before(house: H
     assert caught.value.line == "validation_failed: nothing flies back on 2027-03-11 for who leaves on 2027-03-12"
 
 
-async def test_the_last_day_on_sale_is_sold(house: House, clock: ManualClock) -> None:
+async def test_the_last_day_on_sale_is_sold(house: EmbeddedInventory, clock: ManualClock) -> None:
     last = (clock.now() + timedelta(days=355)).date()
     assert await house.search(question(outbound_date=last))
 
 
-async def test_today_only_what_leaves_in_time_is_sold(house: House, clock: ManualClock) -> None:
+async def test_today_only_what_leaves_in_time_is_sold(house: EmbeddedInventory, clock: ManualClock) -> None:
     for offer in await house.search(question(outbound_date=clock.now().date())):
         assert offer.segments[0].departs_at > clock.now() + timedelta(hours=2)
 
@@ -135,17 +141,17 @@ async def test_today_only_what_leaves_in_time_is_sold(house: House, clock: Manua
         {"party": Party(child=1, infant=1)},
     ],
 )
-async def test_a_question_nobody_can_answer_is_refused(house: House, parts: dict[str, Any]) -> None:
+async def test_a_question_nobody_can_answer_is_refused(house: EmbeddedInventory, parts: dict[str, Any]) -> None:
     with refused("validation_failed"):
         await house.search(question(**parts))
 
 
-async def test_prices_come_in_the_agencys_currency_or_in_dollars(house: House) -> None:
+async def test_prices_come_in_the_agencys_currency_or_in_dollars(house: EmbeddedInventory) -> None:
     assert {offer.price.currency for offer in await house.search(question(currency="AED"))} == {"AED"}
     assert {offer.price.currency for offer in await house.search(question(currency="XAF"))} == {"USD"}
 
 
-async def test_a_booking_is_confirmed_with_a_locator_and_can_be_read(house: House) -> None:
+async def test_a_booking_is_confirmed_with_a_locator_and_can_be_read(house: EmbeddedInventory) -> None:
     [offer, *_] = await house.search(question())
     order = await house.book(offer, [ASHA], ids.uuid7())
     assert order.status == "confirmed"
@@ -156,7 +162,7 @@ async def test_a_booking_is_confirmed_with_a_locator_and_can_be_read(house: Hous
     assert await house.read(order.supplier_ref) == order
 
 
-async def test_sixteen_calls_with_one_key_make_one_order(house: House, agency: AgencyLike) -> None:
+async def test_sixteen_calls_with_one_key_make_one_order(house: EmbeddedInventory, agency: AgencyLike) -> None:
     [offer, *_] = await house.search(question())
     key = ids.uuid7()
     made = await asyncio.gather(*(house.book(offer, [ASHA], key) for _ in range(16)))
@@ -166,7 +172,7 @@ async def test_sixteen_calls_with_one_key_make_one_order(house: House, agency: A
     assert await house.find(key) == made[0]
 
 
-async def test_two_keys_make_two_orders(house: House, agency: AgencyLike) -> None:
+async def test_two_keys_make_two_orders(house: EmbeddedInventory, agency: AgencyLike) -> None:
     [offer, *_] = await house.search(question())
     first, second = await house.book(offer, [ASHA], ids.uuid7()), await house.book(offer, [ASHA], ids.uuid7())
     assert first.supplier_ref != second.supplier_ref
@@ -174,7 +180,9 @@ async def test_two_keys_make_two_orders(house: House, agency: AgencyLike) -> Non
     assert await orders(agency) == 2
 
 
-async def test_a_key_answers_with_its_order_even_when_the_offer_is_gone(house: House, clock: ManualClock) -> None:
+async def test_a_key_answers_with_its_order_even_when_the_offer_is_gone(
+    house: EmbeddedInventory, clock: ManualClock
+) -> None:
     [offer, *_] = await house.search(question())
     key = ids.uuid7()
     order = await house.book(offer, [ASHA], key)
@@ -182,7 +190,7 @@ async def test_a_key_answers_with_its_order_even_when_the_offer_is_gone(house: H
     assert await house.book(offer, [ASHA], key) == order
 
 
-async def test_a_key_is_not_taken_for_another_order(house: House) -> None:
+async def test_a_key_is_not_taken_for_another_order(house: EmbeddedInventory) -> None:
     offers = await house.search(question())
     key = ids.uuid7()
     await house.book(offers[0], [ASHA], key)
@@ -191,29 +199,31 @@ async def test_a_key_is_not_taken_for_another_order(house: House) -> None:
             await house.book(other, [person], key)
 
 
-async def test_a_key_nobody_used_leads_to_nothing(house: House) -> None:
+async def test_a_key_nobody_used_leads_to_nothing(house: EmbeddedInventory) -> None:
     assert await house.find(ids.uuid7()) is None
 
 
 async def test_another_agency_knows_neither_order_nor_key(
-    house: House, other_agency: AgencyLike, clock: ManualClock
+    house: EmbeddedInventory, other_agency: AgencyLike, clock: ManualClock
 ) -> None:
     [offer, *_] = await house.search(question())
     key = ids.uuid7()
     order = await house.book(offer, [ASHA], key)
-    elsewhere = House(other_agency.tenant_id, other_agency.store, clock)
+    elsewhere = EmbeddedInventory(other_agency.tenant_id, other_agency.store, clock)
     assert await elsewhere.find(key) is None
     with refused("not_found"):
         await elsewhere.read(order.supplier_ref)
 
 
 @pytest.mark.parametrize("ref", ["", "nonsense", "../../etc", "0" * 200])
-async def test_an_order_nobody_made_is_not_found(house: House, ref: str) -> None:
+async def test_an_order_nobody_made_is_not_found(house: EmbeddedInventory, ref: str) -> None:
     with refused("not_found"):
         await house.read(ref)
 
 
-async def test_an_expired_offer_is_neither_priced_nor_booked_nor_held(house: House, clock: ManualClock) -> None:
+async def test_an_expired_offer_is_neither_priced_nor_booked_nor_held(
+    house: EmbeddedInventory, clock: ManualClock
+) -> None:
     offer = await holdable(house)
     await clock.advance(20 * 60)
     for act in (house.price(offer), house.book(offer, [ASHA], ids.uuid7()), house.hold(offer, [ASHA], ids.uuid7())):
@@ -231,7 +241,7 @@ def elsewhere(offer: FlightOffer) -> FlightOffer:
 
 @pytest.mark.parametrize(("change", "code"), [(cheaper, "conflict"), (elsewhere, "not_found")])
 async def test_nobody_writes_their_own_offer(
-    house: House, agency: AgencyLike, change: Callable[[FlightOffer], FlightOffer], code: str
+    house: EmbeddedInventory, agency: AgencyLike, change: Callable[[FlightOffer], FlightOffer], code: str
 ) -> None:
     [offer, *_] = await house.search(question())
     with refused(code):
@@ -240,7 +250,7 @@ async def test_nobody_writes_their_own_offer(
     assert await orders(agency) == 0
 
 
-async def test_a_fare_is_for_the_persons_it_was_found_for(house: House, agency: AgencyLike) -> None:
+async def test_a_fare_is_for_the_persons_it_was_found_for(house: EmbeddedInventory, agency: AgencyLike) -> None:
     [offer, *_] = await house.search(question())
     child = ASHA.model_copy(update={"type": "child", "date_of_birth": date(2020, 1, 1)})
     nameless = ASHA.model_copy(update={"given_name": ""})
@@ -250,7 +260,9 @@ async def test_a_fare_is_for_the_persons_it_was_found_for(house: House, agency: 
     assert await orders(agency) == 0
 
 
-async def test_a_hold_lives_twenty_four_hours_and_lapses_by_itself(house: House, clock: ManualClock) -> None:
+async def test_a_hold_lives_twenty_four_hours_and_lapses_by_itself(
+    house: EmbeddedInventory, clock: ManualClock
+) -> None:
     offer = await holdable(house)
     held = await house.hold(offer, [ASHA], ids.uuid7())
     assert (held.status, held.hold_expires_at) == ("tentative", clock.now() + timedelta(hours=24))
@@ -260,14 +272,16 @@ async def test_a_hold_lives_twenty_four_hours_and_lapses_by_itself(house: House,
     assert (await house.read(held.supplier_ref)).status == "cancelled"
 
 
-async def test_a_low_cost_fare_cannot_be_held(house: House) -> None:
+async def test_a_low_cost_fare_cannot_be_held(house: EmbeddedInventory) -> None:
     offer = next(offer for offer in await house.search(question()) if not offer.hold_possible)
     assert offer.hold_until is None
     with refused("capability_not_supported"):
         await house.hold(offer, [ASHA], ids.uuid7())
 
 
-async def test_a_hold_is_bought_at_its_price_long_after_the_offer_is_gone(house: House, clock: ManualClock) -> None:
+async def test_a_hold_is_bought_at_its_price_long_after_the_offer_is_gone(
+    house: EmbeddedInventory, clock: ManualClock
+) -> None:
     offer = await holdable(house)
     held = await house.hold(offer, [ASHA], ids.uuid7())
     await clock.advance(3 * 3600)
@@ -278,7 +292,7 @@ async def test_a_hold_is_bought_at_its_price_long_after_the_offer_is_gone(house:
     assert await house.book(offer, [ASHA], key, held.supplier_ref) == bought
 
 
-async def test_a_hold_is_bought_once(house: House, agency: AgencyLike) -> None:
+async def test_a_hold_is_bought_once(house: EmbeddedInventory, agency: AgencyLike) -> None:
     offer = await holdable(house)
     held = await house.hold(offer, [ASHA], ids.uuid7())
     buying = (house.book(offer, [ASHA], ids.uuid7(), held.supplier_ref) for _ in range(8))
@@ -289,7 +303,7 @@ async def test_a_hold_is_bought_once(house: House, agency: AgencyLike) -> None:
     assert await orders(agency) == 2
 
 
-async def test_a_lapsed_hold_is_not_bought(house: House, clock: ManualClock, agency: AgencyLike) -> None:
+async def test_a_lapsed_hold_is_not_bought(house: EmbeddedInventory, clock: ManualClock, agency: AgencyLike) -> None:
     offer = await holdable(house)
     held = await house.hold(offer, [ASHA], ids.uuid7())
     await clock.advance(24 * 3600)
@@ -299,7 +313,7 @@ async def test_a_lapsed_hold_is_not_bought(house: House, clock: ManualClock, age
 
 
 async def test_a_hold_ends_before_its_flight(agency: AgencyLike, clock: ManualClock) -> None:
-    house = House(agency.tenant_id, agency.store, clock)
+    house = EmbeddedInventory(agency.tenant_id, agency.store, clock)
     soon: datetime = clock.now() + timedelta(days=1)
     for offer in await house.search(question(outbound_date=soon.date())):
         if offer.hold_until is not None:

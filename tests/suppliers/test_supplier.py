@@ -11,16 +11,17 @@ from typing import Any
 import pytest
 
 from tests.figures import counted
-from voyagent.actors import metrics, supplier
-from voyagent.actors.clock import ManualClock
-from voyagent.actors.counters import AgencySuppliers, Counter, FrontDesk
 from voyagent.actors.domain.errors import Unavailable
 from voyagent.actors.domain.hotels import HotelQuestion, Stay
 from voyagent.actors.domain.money import Money
 from voyagent.actors.domain.travel import FlightOffer, FlightOrder, FlightQuestion, Party, Passenger, Segment
-from voyagent.actors.refs import Ref
-from voyagent.actors.supplier import SupplierActor, WriteCut
+from voyagent.actors.foundation import metrics
+from voyagent.actors.foundation.clock import ManualClock
+from voyagent.actors.runtime.ref import Ref
+from voyagent.actors.suppliers import supplier
+from voyagent.actors.suppliers.clients import AgencySuppliers, FlightClient, HotelClient
 from voyagent.actors.suppliers.protocols import Capabilities, SupplierError
+from voyagent.actors.suppliers.supplier import SupplierActor, WriteCut
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 QUESTION = FlightQuestion(
@@ -113,7 +114,7 @@ class Stand:
 
     driver: Fake
     ref: Ref
-    counter: Counter
+    counter: FlightClient
     clock: ManualClock
 
     async def settle(self, work: Awaitable[Any]) -> Any:
@@ -143,7 +144,7 @@ async def make(clock: ManualClock) -> AsyncIterator[Make]:
         driver = Fake(script=list(script), **parts)
         ref = SupplierActor.start(driver=driver, clock=clock)  # type: ignore[arg-type]
         started.append(ref)
-        return Stand(driver, ref, Counter("t-1", "fake", driver.capabilities, ref), clock)
+        return Stand(driver, ref, FlightClient("t-1", "fake", driver.capabilities, ref), clock)
 
     yield starting
     for ref in started:
@@ -233,17 +234,17 @@ LATER_NOES = (
 )
 
 
-@pytest.mark.parametrize("later", LATER_NOES)
+@pytest.mark.parametrize("reply_later", LATER_NOES)
 @pytest.mark.parametrize("acted", [True, False])
 async def test_no_later_answer_denies_what_an_earlier_attempt_may_have_done(
-    later: str, acted: bool, make: Make
+    reply_later: str, acted: bool, make: Make
 ) -> None:
     def act() -> None:
         if acted:
             stand.driver.made["k-1"] = ORDER
         raise trouble()
 
-    stand = make(act, *[trouble(later)] * (2 if later == "rate_limited" else 1))
+    stand = make(act, *[trouble(reply_later)] * (2 if reply_later == "rate_limited" else 1))
     if acted:
         assert await stand.settle(stand.counter.book(OFFER, [ASHA], "k-1")) == ORDER
     else:
@@ -488,7 +489,7 @@ async def test_a_process_that_may_not_serve_any_more_makes_up_no_outcome(make: M
         async def ask(self, *_: Any, **__: Any) -> Any:
             raise Unavailable("not_ready")
 
-    counter = Counter("t-1", "fake", make().driver.capabilities, NotReady())  # type: ignore[arg-type]
+    counter = FlightClient("t-1", "fake", make().driver.capabilities, NotReady())  # type: ignore[arg-type]
     for asked in (counter.book(OFFER, [ASHA], "k-1"), counter.find("k-1"), counter.price(OFFER)):
         with pytest.raises(Unavailable, match="not_ready"):
             await asked
@@ -518,7 +519,7 @@ async def test_b45_an_agency_has_the_suppliers_that_are_on_for_it(make: Make) ->
 
 async def test_a_supplier_without_rooms_says_so(make: Make) -> None:
     stand = make()
-    desk = FrontDesk("t-1", "fake", stand.driver.capabilities, stand.ref)
+    desk = HotelClient("t-1", "fake", stand.driver.capabilities, stand.ref)
     stay = Stay(check_in=date(2026, 12, 5), check_out=date(2026, 12, 6), guests=1)
     question = HotelQuestion(country="AE", city="Dubai", stay=stay, currency="INR")
     assert await stand.code(desk.search(question)) == "capability_not_supported"
@@ -531,7 +532,7 @@ async def test_a_supplier_without_rooms_says_so(make: Make) -> None:
 async def test_a_supplier_nobody_asks_goes_to_sleep(make: Make) -> None:
     stand = make()
     tired: list[int] = []
-    stand.ref.life.sleeper = tired.append
+    stand.ref.life.on_idle = tired.append
     await stand.counter.search(QUESTION)
     await stand.clock.advance(899)
     assert tired == []

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from math import modf
 
-from ...clock import Clock
+from ...foundation.clock import Clock
 from .wire import frame, message_end, message_start
 
 GOLDEN = 0.6180339887498949

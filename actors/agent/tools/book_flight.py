@@ -7,12 +7,23 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ....storage import bookings, offers
-from ....storage.operations import Operation
-from ... import ids
+from ....storage.engine.operations import Operation
+from ....storage.travel import bookings, offers
+from ...domain import ids
 from ...domain.travel import FlightOrder
 from .schema import Id, PassengerIds, Price, Reference
-from .tool import ALL_TRAVEL, Gate, Objection, Order, Placed, Reply, Then, ToolContext, ToolInput, ToolOutput
+from .tool import (
+    ALL_TRAVEL,
+    ApprovalProposal,
+    Executed,
+    Objection,
+    Reply,
+    SupplierTool,
+    Then,
+    ToolContext,
+    ToolInput,
+    ToolOutput,
+)
 from .trips import Trip, aboard, data_of, keep, payable, recorded, seller, standing, travellers
 
 
@@ -50,7 +61,7 @@ class Booked(ToolOutput):
     price: Price
 
 
-class BookFlight(Order[BookInput]):
+class BookFlight(SupplierTool[BookInput]):
     """Gated: see the module."""
 
     name = "book_flight"
@@ -89,20 +100,20 @@ class BookFlight(Order[BookInput]):
         self,
         given: BookInput,
         bound: Mapping[str, Any],
-        earlier: Mapping[str, Any],
+        find_previous: Mapping[str, Any],
         earlier_bound: Mapping[str, Any] | None,
     ) -> bool:
         """Somebody would be on a flight twice, whatever fare or hold it is bought by."""
-        del given, earlier
+        del given, find_previous
         return earlier_bound is not None and aboard(bound) & aboard(earlier_bound) != frozenset()
 
-    async def weigh(self, given: BookInput, context: ToolContext) -> Gate:
+    async def precheck(self, given: BookInput, context: ToolContext) -> ApprovalProposal:
         trip = await self._trip(given, context, unchanged=True)
         await keep(context, trip.offer)
         reference = given.buyer_reference
-        return Gate(trip.summary(reference), trip.bound(reference), trip.expires_at)
+        return ApprovalProposal(trip.summary(reference), trip.bound(reference), trip.expires_at)
 
-    async def act(self, given: BookInput, bound: Mapping[str, Any], key: str, context: ToolContext) -> Placed:
+    async def execute(self, given: BookInput, bound: Mapping[str, Any], key: str, context: ToolContext) -> Executed:
         trip = await self._trip(given, context)
         if trip.bound(given.buyer_reference) != bound:
             raise Objection("changed_since_approval", "What was approved has changed; it has to be asked for anew.")
@@ -110,9 +121,9 @@ class BookFlight(Order[BookInput]):
         order = await trip.supplier.book(trip.offer, trip.persons, key, held)
         return self._placed(given, order, key, context)
 
-    async def earlier(
+    async def find_previous(
         self, given: BookInput, bound: Mapping[str, Any], key: str, context: ToolContext
-    ) -> Placed | None:
+    ) -> Executed | None:
         supplier = context.suppliers.named(str(bound["supplier"]))
         if supplier is None or not supplier.capabilities.looks_up:
             return None
@@ -154,7 +165,7 @@ class BookFlight(Order[BookInput]):
             hold=hold,
         )
 
-    def _placed(self, given: BookInput, order: FlightOrder, key: str, context: ToolContext) -> Placed:
+    def _placed(self, given: BookInput, order: FlightOrder, key: str, context: ToolContext) -> Executed:
         entered: Operation[bookings.Booking]
         if given.fare is not None:
             entered = recorded(context, order, key, *given.fare, given.buyer_reference)
@@ -172,7 +183,7 @@ class BookFlight(Order[BookInput]):
                 data=data_of(order, given.buyer_reference),
                 now=context.now,
             )
-        return Placed(Then(tenant_id=context.tenant_id, first=entered, say=self._told))
+        return Executed(Then(tenant_id=context.tenant_id, first=entered, say=self._told))
 
     def _told(self, booking: bookings.Booking) -> Reply:
         if booking.status in ("cancelled", "failed"):

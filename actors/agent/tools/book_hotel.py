@@ -7,13 +7,24 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ....storage import bookings
-from ... import ids
+from ....storage.travel import bookings
+from ...domain import ids
 from ...domain.hotels import HotelOrder
 from ...suppliers.protocols import Driver
 from .schema import Id, PassengerIds, Reference
 from .stays import Visit, keep, named, seller, standing
-from .tool import ALL_TRAVEL, Gate, Objection, Order, Placed, Reply, Then, ToolContext, ToolInput, ToolOutput
+from .tool import (
+    ALL_TRAVEL,
+    ApprovalProposal,
+    Executed,
+    Objection,
+    Reply,
+    SupplierTool,
+    Then,
+    ToolContext,
+    ToolInput,
+    ToolOutput,
+)
 from .trips import payable
 
 
@@ -35,7 +46,7 @@ class StayBooked(ToolOutput):
     status: Literal["pending", "requested", "confirmed"]
 
 
-class BookHotel(Order[StayInput]):
+class BookHotel(SupplierTool[StayInput]):
     """Gated: see the module."""
 
     name = "book_hotel"
@@ -69,22 +80,22 @@ class BookHotel(Order[StayInput]):
         del given, context
         return str(bound["supplier"])
 
-    async def weigh(self, given: StayInput, context: ToolContext) -> Gate:
+    async def precheck(self, given: StayInput, context: ToolContext) -> ApprovalProposal:
         visit = await self._visit(given, context, unchanged=True)
         await keep(context, visit.offer)
         reference = given.buyer_reference
-        return Gate(visit.summary(reference), visit.bound(reference), visit.offer.expires_at)
+        return ApprovalProposal(visit.summary(reference), visit.bound(reference), visit.offer.expires_at)
 
-    async def act(self, given: StayInput, bound: Mapping[str, Any], key: str, context: ToolContext) -> Placed:
+    async def execute(self, given: StayInput, bound: Mapping[str, Any], key: str, context: ToolContext) -> Executed:
         visit = await self._visit(given, context)
         if visit.bound(given.buyer_reference) != bound:
             raise Objection("changed_since_approval", "What was approved has changed; it has to be asked for anew.")
         order = await visit.supplier.book(visit.offer, visit.guests, key)
         return self._placed(given, bound, order, key, context)
 
-    async def earlier(
+    async def find_previous(
         self, given: StayInput, bound: Mapping[str, Any], key: str, context: ToolContext
-    ) -> Placed | None:
+    ) -> Executed | None:
         supplier = context.suppliers.hotel(str(bound["supplier"]))
         if supplier is None or not supplier.capabilities.looks_up:
             return None
@@ -101,7 +112,7 @@ class BookHotel(Order[StayInput]):
 
     def _placed(
         self, given: StayInput, bound: Mapping[str, Any], order: HotelOrder, key: str, context: ToolContext
-    ) -> Placed:
+    ) -> Executed:
         """What is entered of the stay is what was approved: it is still known when the offer is not."""
         shown = ("property", "room", "board", "is_refundable", "cancellation", "check_in", "check_out", "guests")
         entered = bookings.Record(
@@ -122,7 +133,7 @@ class BookHotel(Order[StayInput]):
             passengers=given.passenger_ids,
             now=context.now,
         )
-        return Placed(Then(tenant_id=context.tenant_id, first=entered, say=self._told))
+        return Executed(Then(tenant_id=context.tenant_id, first=entered, say=self._told))
 
     def _told(self, booking: bookings.Booking) -> Reply:
         if booking.status in ("cancelled", "failed"):

@@ -9,7 +9,7 @@ from ...domain.hotels import Board
 from ...suppliers.protocols import SupplierError
 from .schema import Id, Moment, Price
 from .stays import keep, standing
-from .tool import Objection, Reading, Reply, ToolContext, ToolInput, ToolOutput
+from .tool import Objection, ReadTool, Reply, ToolContext, ToolInput, ToolOutput
 from .trips import payable
 
 
@@ -30,7 +30,7 @@ class Checked(ToolOutput):
     valid_until: Moment
 
 
-class CheckHotelRate(Reading[RateInput]):
+class CheckHotelRate(ReadTool[RateInput]):
     """Asks the rate's supplier; what it says is kept, so that it can be booked at that price."""
 
     name = "check_hotel_rate"

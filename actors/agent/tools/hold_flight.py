@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ....storage import bookings
+from ....storage.travel import bookings
 from ...domain.audit import wire_time
 from ...domain.travel import FlightOrder
 from .schema import Id, Moment, PassengerIds, Price
-from .tool import Objection, Order, Placed, Reply, Then, ToolContext, ToolInput, ToolOutput
+from .tool import Executed, Objection, Reply, SupplierTool, Then, ToolContext, ToolInput, ToolOutput
 from .trips import keep, recorded, remembered, seller, standing, travellers
 
 
@@ -33,7 +33,7 @@ class Held(ToolOutput):
     hold_expires_at: Moment | None
 
 
-class HoldFlight(Order[HoldInput]):
+class HoldFlight(SupplierTool[HoldInput]):
     """Ungated: see the module."""
 
     name = "hold_flight"
@@ -64,7 +64,7 @@ class HoldFlight(Order[HoldInput]):
         offer = await remembered(context, given.fare_id)
         return "none" if offer is None else offer.supplier
 
-    async def act(self, given: HoldInput, bound: Mapping[str, Any], key: str, context: ToolContext) -> Placed:
+    async def execute(self, given: HoldInput, bound: Mapping[str, Any], key: str, context: ToolContext) -> Executed:
         del bound
         offer = await standing(context, given.fare_id, unchanged=True)
         supplier = seller(context, offer.supplier, "hold")
@@ -74,18 +74,18 @@ class HoldFlight(Order[HoldInput]):
         await keep(context, offer)
         return self._placed(given, await supplier.hold(offer, persons, key), key, context)
 
-    async def earlier(
+    async def find_previous(
         self, given: HoldInput, bound: Mapping[str, Any], key: str, context: ToolContext
-    ) -> Placed | None:
+    ) -> Executed | None:
         supplier = context.suppliers.named(await self.driver(given, bound, context))
         if supplier is None or not supplier.capabilities.looks_up:
             return None
         order = await supplier.find(key)
         return None if order is None else self._placed(given, order, key, context)
 
-    def _placed(self, given: HoldInput, order: FlightOrder, key: str, context: ToolContext) -> Placed:
+    def _placed(self, given: HoldInput, order: FlightOrder, key: str, context: ToolContext) -> Executed:
         entered = recorded(context, order, key, given.fare_id, given.passenger_ids, None)
-        return Placed(Then(tenant_id=context.tenant_id, first=entered, say=self._told))
+        return Executed(Then(tenant_id=context.tenant_id, first=entered, say=self._told))
 
     def _told(self, booking: bookings.Booking) -> Reply:
         if booking.status in ("cancelled", "failed"):

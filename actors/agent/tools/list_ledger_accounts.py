@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ....storage import journals
+from ....storage import general_ledger
 from ...domain.books import AccountType
-from .tool import Reading, Reply, ToolContext, ToolInput, ToolOutput
+from .tool import ReadTool, Reply, ToolContext, ToolInput, ToolOutput
 
 SHOWN = 200
 
@@ -34,7 +34,7 @@ class LedgerAccounts(ToolOutput):
     accounts: Annotated[list[LedgerAccount], Field(max_length=SHOWN)]
 
 
-class ListLedgerAccounts(Reading[AccountsInput]):
+class ListLedgerAccounts(ReadTool[AccountsInput]):
     """Tells the accounts that are in use."""
 
     name = "list_ledger_accounts"
@@ -48,7 +48,7 @@ class ListLedgerAccounts(Reading[AccountsInput]):
 
     async def look(self, given: AccountsInput, context: ToolContext) -> Reply:
         del given
-        chart = await context.store.ask(journals.Chart(tenant_id=context.tenant_id, now=context.now))
+        chart = await context.store.ask(general_ledger.Chart(tenant_id=context.tenant_id, now=context.now))
         accounts = [
             LedgerAccount(id=each.id, code=each.code, name=each.name, type=each.type, is_control=each.is_control)
             for each in chart

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from ....storage import passengers
+from ....storage.travel import passengers
 from .schema import Said
-from .tool import Reading, Reply, ToolContext, ToolInput, ToolOutput
+from .tool import ReadTool, Reply, ToolContext, ToolInput, ToolOutput
 
 SHOWN = 20
 FEWEST_SIGNS = 2
@@ -49,7 +49,7 @@ class Persons(ToolOutput):
     passengers: Annotated[list[Person], Field(max_length=SHOWN)]
 
 
-class LookupPassenger(Reading[LookupInput]):
+class LookupPassenger(ReadTool[LookupInput]):
     """Looks only at what the agency has on file."""
 
     name = "lookup_passenger"

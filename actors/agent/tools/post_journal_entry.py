@@ -6,13 +6,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ....storage import journals
-from ....storage.operations import Operation
-from ...domain.books import Entry, Line, Unfit, Wish
+from ....storage import general_ledger
+from ....storage.engine.operations import Operation
+from ...domain.books import DraftLine, InvalidJournal, JournalEntry, Line
 from .schema import Amount, Currency, Day, Id, Said
 from .summary import code
 from .summary import shown as words
-from .tool import ALL_ACCOUNTING, Gate, Objection, Plan, Reply, Then, ToolContext, ToolInput, ToolOutput
+from .tool import (
+    ALL_ACCOUNTING,
+    ApprovalProposal,
+    DatabaseTool,
+    Objection,
+    Reply,
+    Then,
+    ToolContext,
+    ToolInput,
+    ToolOutput,
+)
 
 MOST_LINES = 500
 NARRATION_SHOWN = 240
@@ -55,7 +65,7 @@ class Posted(ToolOutput):
     journal_id: str
 
 
-class PostJournalEntry(Plan[JournalInput]):
+class PostJournalEntry(DatabaseTool[JournalInput]):
     """Gated: see the module."""
 
     name = "post_journal_entry"
@@ -72,34 +82,34 @@ class PostJournalEntry(Plan[JournalInput]):
     gated = True
     approvers = ALL_ACCOUNTING
 
-    def gate(self, given: JournalInput, context: ToolContext) -> Operation[Gate | Reply]:
+    def gate(self, given: JournalInput, context: ToolContext) -> Operation[ApprovalProposal | Reply]:
         return Then(tenant_id=context.tenant_id, first=_draft(given.entry, context), say=self._asked)
 
     def plan(self, given: JournalInput, context: ToolContext, key: str) -> Operation[Reply]:
-        post = journals.Post(
+        post = general_ledger.Post(
             tenant_id=context.tenant_id, draft=_draft(given.entry, context), key=f"call:{key}", by=context.user_id
         )
         return Then(tenant_id=context.tenant_id, first=post, say=self._told)
 
-    def _asked(self, entry: Entry | Unfit) -> Gate | Reply:
-        if isinstance(entry, Unfit):
+    def _asked(self, entry: JournalEntry | InvalidJournal) -> ApprovalProposal | Reply:
+        if isinstance(entry, InvalidJournal):
             return self.refuse(Objection(entry.reason, entry.detail))
-        return Gate(_summary(entry), _bound(entry), None)
+        return ApprovalProposal(_summary(entry), _bound(entry), None)
 
-    def _told(self, outcome: str | Unfit) -> Reply:
-        if isinstance(outcome, Unfit):
+    def _told(self, outcome: str | InvalidJournal) -> Reply:
+        if isinstance(outcome, InvalidJournal):
             return self.refuse(Objection(outcome.reason, outcome.detail))
         return self.say(journal_id=outcome)
 
 
-def _draft(entry: EntryInput, context: ToolContext) -> journals.DrawUp:
-    return journals.DrawUp(
+def _draft(entry: EntryInput, context: ToolContext) -> general_ledger.DraftJournal:
+    return general_ledger.DraftJournal(
         tenant_id=context.tenant_id,
         entry_date=entry.entry_date or context.now.date(),
         narration=entry.narration,
         source_event=entry.source_event,
         wishes=tuple(
-            Wish(
+            DraftLine(
                 account=line.account_id,
                 code=line.account_code,
                 currency=line.currency,
@@ -113,7 +123,7 @@ def _draft(entry: EntryInput, context: ToolContext) -> journals.DrawUp:
     )
 
 
-def _bound(entry: Entry) -> dict[str, Any]:
+def _bound(entry: JournalEntry) -> dict[str, Any]:
     """All of the journal, and so all a human is shown."""
     return {
         "entry_date": entry.entry_date.isoformat(),
@@ -134,7 +144,7 @@ def _bound(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _summary(entry: Entry) -> str:
+def _summary(entry: JournalEntry) -> str:
     """One line for who decides; of many lines as many as there is room for, and how many more there are."""
     total = ", ".join(money.text for _, money in sorted(entry.debits.items()))
     said = words(entry.narration, NARRATION_SHOWN)

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ....storage import journals
+from ....storage import general_ledger
 from ...domain.books import grouped
 from ...domain.money import Money
 from .schema import Currency, Day, Id
-from .tool import Objection, Reading, Reply, ToolContext, ToolInput, ToolOutput
+from .tool import Objection, ReadTool, Reply, ToolContext, ToolInput, ToolOutput
 
 Balance = Annotated[str, Field(pattern=r"^[A-Z]{3} -?[0-9]{1,3}(,[0-9]{3})*(\.[0-9]+)?$")]
 """``"INR 1,234.56"``."""
@@ -32,7 +32,7 @@ class AccountBalance(ToolOutput):
     other_balances: list[Balance]
 
 
-class ReadAccountBalance(Reading[BalanceInput]):
+class ReadAccountBalance(ReadTool[BalanceInput]):
     """Adds up what is posted, that day included."""
 
     name = "read_account_balance"
@@ -44,7 +44,7 @@ class ReadAccountBalance(Reading[BalanceInput]):
     reasons = frozenset({"account_not_found", "capability_not_supported"})
 
     async def look(self, given: BalanceInput, context: ToolContext) -> Reply:
-        asked = journals.Balances(
+        asked = general_ledger.Balances(
             tenant_id=context.tenant_id, account=given.account_id, as_of=given.as_of, now=context.now
         )
         found = await context.store.ask(asked)

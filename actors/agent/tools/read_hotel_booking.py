@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import date
 from typing import Literal
 
-from ....storage import bookings
-from ... import ids
+from ....storage.travel import bookings
+from ...domain import ids
 from .schema import Id, Price
-from .tool import Objection, Reading, Reply, ToolContext, ToolInput, ToolOutput
+from .tool import Objection, ReadTool, Reply, ToolContext, ToolInput, ToolOutput
 
 
 class BookingInput(ToolInput):
@@ -30,7 +30,7 @@ class StayRead(ToolOutput):
     price: Price
 
 
-class ReadHotelBooking(Reading[BookingInput]):
+class ReadHotelBooking(ReadTool[BookingInput]):
     """Tells what we have written down; the supplier is not asked."""
 
     name = "read_hotel_booking"

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ....storage import bookings
+from ....storage.travel import bookings
 from ...domain.audit import wire_time
 from ...domain.travel import Segment
 from .schema import Moment, Price
-from .tool import Reading, Reply, ToolContext, ToolInput, ToolOutput
+from .tool import ReadTool, Reply, ToolContext, ToolInput, ToolOutput
 
 
 class PnrInput(ToolInput):
@@ -56,7 +56,7 @@ class Pnr(ToolOutput):
     tickets: list[Document]
 
 
-class ReadPnr(Reading[PnrInput]):
+class ReadPnr(ReadTool[PnrInput]):
     """Tells what we have written down; the supplier is not asked."""
 
     name = "read_pnr"

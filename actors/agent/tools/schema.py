@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema
 
-from ... import ids
+from ...domain import ids
 from ...domain.settings import currencies
 from ...domain.travel import AIRPORT, COUNTRY, tidy_name
 

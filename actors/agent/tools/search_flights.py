@@ -12,7 +12,7 @@ from ...domain.audit import wire_time
 from ...domain.travel import DATE_LINE, Cabin, FlightOffer, FlightQuestion, Party, Segment
 from ...suppliers.protocols import FlightSupplier, SupplierError
 from .schema import AirportCode, Day, Moment, Price
-from .tool import Reading, Reply, ToolContext, ToolInput, ToolOutput
+from .tool import ReadTool, Reply, ToolContext, ToolInput, ToolOutput
 
 SHOWN = 20
 """Fares told to the model, and remembered so that they can be booked."""
@@ -127,7 +127,7 @@ class Fares(ToolOutput):
     fares: Annotated[list[Fare], Field(max_length=SHOWN)]
 
 
-class SearchFlights(Reading[SearchInput]):
+class SearchFlights(ReadTool[SearchInput]):
     """Asks every supplier of flights at once."""
 
     name = "search_flights"

@@ -13,7 +13,7 @@ from ...domain.hotels import HotelOffer, HotelQuestion, Stay
 from ...domain.money import Money
 from ...suppliers.protocols import HotelSupplier, SupplierError
 from .schema import Amount, CountryCode, Currency, Day, Moment, Price, Said
-from .tool import Reading, Reply, ToolContext, ToolInput, ToolOutput
+from .tool import ReadTool, Reply, ToolContext, ToolInput, ToolOutput
 
 SHOWN = 20
 """Properties told to the model."""
@@ -92,7 +92,7 @@ class Places(ToolOutput):
     results: Annotated[list[Place], Field(max_length=SHOWN)]
 
 
-class SearchHotels(Reading[HotelsInput]):
+class SearchHotels(ReadTool[HotelsInput]):
     """Asks every supplier of rooms at once."""
 
     name = "search_hotels"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ....storage import offers, passengers
-from ... import ids
+from ....storage.travel import offers, passengers
+from ...domain import ids
 from ...domain.audit import wire_time
 from ...domain.hotels import HotelOffer
 from ...domain.travel import Passenger

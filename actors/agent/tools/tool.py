@@ -1,7 +1,8 @@
 """What a tool is: a name, what it takes and gives, who may grant it, and how it acts.
 
-Three kinds act differently. A ``Reading`` only looks. A ``Plan`` writes our own tables: it answers with a storage
-command that is run with the ledger in one transaction. An ``Order`` writes at a supplier, in two steps around the call.
+Three kinds act differently. A ``ReadTool`` only looks. A ``DatabaseTool`` writes our own tables: it answers with a
+storage command that is run with the tool call's row in one transaction. A ``SupplierTool`` writes at a supplier, in two
+steps around the call.
 No tool sees a connection.
 """
 
@@ -16,22 +17,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ....storage.operations import Command, Operation
-from ... import log
-from ...clock import Clock
+from ....storage.engine.operations import Command, Operation
 from ...domain.audit import canonical
 from ...domain.hotels import HotelOffer
 from ...domain.identity import Role
 from ...domain.settings import TenantSettings
 from ...domain.travel import FlightOffer
-from ...domain.turns import Call, Effect
-from ...runtime import Asks
+from ...domain.turns import Effect, ToolCall
+from ...foundation import log
+from ...foundation.clock import Clock
+from ...runtime.actor import Recipient
 from ...suppliers.protocols import Driver, SupplierError, Suppliers
 from .schema import explained, plain_schema
 from .summary import code
 
 if TYPE_CHECKING:
-    from ....storage.engine import Connection
+    from ....storage.engine.pool import Connection
 
 I = TypeVar("I", bound="ToolInput")  # noqa: E741  # as in input
 R = TypeVar("R")
@@ -73,7 +74,7 @@ class ToolContext:
     user_id: str
     settings: TenantSettings
     clock: Clock
-    store: Asks
+    store: Recipient
     offers: Offers
     suppliers: Suppliers
 
@@ -83,7 +84,7 @@ class ToolContext:
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class ApprovalProposal:
     """A call that could succeed now, as a human is asked about it.
 
     ``bound`` is all the summary shows, as JSON; it is computed again before the call runs. An approval ends with
@@ -156,12 +157,16 @@ class Tool(Generic[I]):
         return canonical({"input": _alike(parts)})
 
     def repeats(
-        self, given: I, bound: Mapping[str, Any], earlier: Mapping[str, Any], earlier_bound: Mapping[str, Any] | None
+        self,
+        given: I,
+        bound: Mapping[str, Any],
+        find_previous: Mapping[str, Any],
+        earlier_bound: Mapping[str, Any] | None,
     ) -> bool:
         """Whether this call would do again what a call with those inputs has done."""
         del bound, earlier_bound
         try:
-            return self.likeness(given) == self.likeness(self.parse(earlier))
+            return self.likeness(given) == self.likeness(self.parse(find_previous))
         except InputInvalid:  # its input was of another version of the tool
             return False
 
@@ -189,7 +194,7 @@ class Tool(Generic[I]):
         return {self.verb: False, "reason": no.reason, "detail": no.detail}
 
 
-class Reading(Tool[I]):
+class ReadTool(Tool[I]):
     """Looks something up; leaves no trace."""
 
     async def read(self, given: I, context: ToolContext) -> Reply:
@@ -205,35 +210,35 @@ class Reading(Tool[I]):
         """The output, or a ``SupplierError``."""
 
 
-class Plan(Tool[I]):
+class DatabaseTool(Tool[I]):
     """Writes our own tables. A plan is made without looking; what depends on stored rows is decided in the command."""
 
     @abstractmethod
     def plan(self, given: I, context: ToolContext, key: str) -> Operation[Reply]:
         """The command that does it and answers the output. ``key`` is the id of the call's row in the ledger."""
 
-    def gate(self, given: I, context: ToolContext) -> Operation[Gate | Reply]:
+    def gate(self, given: I, context: ToolContext) -> Operation[ApprovalProposal | Reply]:
         """For a gated one: the operation that tells what a human is to be asked, or why it cannot be done."""
         raise NotImplementedError(f"{self.name} is not gated")
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class Executed:
     """A supplier has done it; ``record`` writes that down and answers the output."""
 
     record: Operation[Reply]
 
 
-class Order(Tool[I]):
+class SupplierTool(Tool[I]):
     """Writes at a supplier, with our ledger row's id as the key."""
 
     unsupported: ClassVar[str] = "capability_not_supported"
     """The reason told when the supplier cannot do it at all."""
 
-    async def check(self, given: I, context: ToolContext) -> Gate | Reply:
+    async def check(self, given: I, context: ToolContext) -> ApprovalProposal | Reply:
         """What a human is to be asked, or why it cannot be done now."""
         try:
-            return await self.weigh(given, context)
+            return await self.precheck(given, context)
         except Objection as no:
             return self.refuse(no)
         except SupplierError as failure:
@@ -241,7 +246,7 @@ class Order(Tool[I]):
 
     async def place(
         self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext, *, again: bool = False
-    ) -> Placed | Reply:
+    ) -> Executed | Reply:
         """Do it, once per ``key``, if all that was approved still holds.
 
         ``again``: the call was cut short before, so what became of it is looked up first. A refusal or a failure told
@@ -250,20 +255,20 @@ class Order(Tool[I]):
         if again:
             return await self._resume(given, bound, key, context)
         try:
-            return await self.act(given, bound, key, context)
+            return await self.execute(given, bound, key, context)
         except Objection as no:
             return self.refuse(no)
         except SupplierError as failure:
             return self.unreached(failure)
 
-    async def _resume(self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext) -> Placed | Reply:
+    async def _resume(self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext) -> Executed | Reply:
         """What became of a call cut short; it is made again where the supplier makes it only once.
 
         Only a look-up that finds nothing says that nothing was done: else a no to the second attempt is no outcome.
         """
         supplier = self.counter(await self.driver(given, bound, context), context)
         try:
-            found = await self.earlier(given, bound, key, context)
+            found = await self.find_previous(given, bound, key, context)
         except SupplierError as failure:
             return _unknown(failure)
         if found is not None:
@@ -271,7 +276,7 @@ class Order(Tool[I]):
         if supplier is None or not supplier.capabilities.honours_keys:
             return lost(f"{self.name} was under way when the service stopped; look it up by hand")
         try:
-            return await self.act(given, bound, key, context)
+            return await self.execute(given, bound, key, context)
         except Objection as no:
             if supplier.capabilities.looks_up:
                 return self.refuse(no)
@@ -284,7 +289,7 @@ class Order(Tool[I]):
         told = super().say(**values)
         return lost("the order is entered; read the booking before it is tried again") if _is_invalid(told) else told
 
-    def record(self, given: I, placed: Placed, call: Call, context: ToolContext) -> Operation[Reply]:
+    def record(self, given: I, placed: Executed, call: ToolCall, context: ToolContext) -> Operation[Reply]:
         """What is written in the transaction that ends the call; answers the output."""
         del given, call, context
         return placed.record
@@ -309,16 +314,18 @@ class Order(Tool[I]):
         """The supplier of that name, as this tool needs it."""
         return context.suppliers.named(name)
 
-    async def weigh(self, given: I, context: ToolContext) -> Gate:
+    async def precheck(self, given: I, context: ToolContext) -> ApprovalProposal:
         """As ``check``, with an ``Objection`` for a no. Only gated tools are weighed."""
         raise NotImplementedError(f"{self.name} is not gated")
 
     @abstractmethod
-    async def act(self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext) -> Placed:
+    async def execute(self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext) -> Executed:
         """As ``place``, with an ``Objection`` for a no."""
 
     @abstractmethod
-    async def earlier(self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext) -> Placed | None:
+    async def find_previous(
+        self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext
+    ) -> Executed | None:
         """The order an earlier attempt with this key has made, if any."""
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ....storage import bookings, offers, passengers
-from ... import ids
+from ....storage.travel import bookings, offers, passengers
+from ...domain import ids
 from ...domain.audit import canonical, wire_time
 from ...domain.money import Money
 from ...domain.persons import Misfit, typed

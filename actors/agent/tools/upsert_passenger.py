@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from ....storage import passengers
-from ....storage.operations import Operation
-from ... import ids
+from ....storage.engine.operations import Operation
+from ....storage.travel import passengers
+from ...domain import ids
 from ...domain.identity import normal_email
 from ...domain.persons import could_be_born, match_key
 from ...domain.travel import PHONE, Gender, PassengerType, Title, tidy_name
 from .schema import CountryCode, Day, Id
-from .tool import Objection, Plan, Reply, Then, Told, ToolContext, ToolInput, ToolOutput
+from .tool import DatabaseTool, Objection, Reply, Then, Told, ToolContext, ToolInput, ToolOutput
 
 
 def _name(name: str) -> str:
@@ -52,7 +52,7 @@ class Saved(ToolOutput):
     created: bool
 
 
-class UpsertPassenger(Plan[PassengerInput]):
+class UpsertPassenger(DatabaseTool[PassengerInput]):
     """Idempotent by what makes a person the same person."""
 
     name = "upsert_passenger"

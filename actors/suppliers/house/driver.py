@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from ....storage import house_orders
-from ... import ids
-from ...clock import Clock
+from ....storage.travel import house_orders
+from ...domain import ids
 from ...domain.audit import canonical
 from ...domain.errors import Conflict
 from ...domain.travel import FlightOffer, FlightOrder, FlightQuestion, Party, Passenger, Segment, zone
-from ...runtime import Asks
+from ...foundation.clock import Clock
+from ...runtime.actor import Recipient
 from ..protocols import Capabilities, SupplierError
 from .fares import Itinerary, again, itineraries
 from .places import Airport, airports, distance, served
@@ -33,7 +33,7 @@ _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 """What a locator is made of: nothing that reads like something else."""
 
 
-class House:
+class EmbeddedInventory:
     """The house as one agency sees it."""
 
     name = NAME
@@ -41,7 +41,7 @@ class House:
         methods=frozenset({"search", "price", "hold", "book", "read", "find"}), honours_keys=True, looks_up=True
     )
 
-    def __init__(self, tenant_id: str, store: Asks, clock: Clock) -> None:
+    def __init__(self, tenant_id: str, store: Recipient, clock: Clock) -> None:
         self._tenant_id = tenant_id
         self._store = store
         self._clock = clock

@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from ....storage import house_orders
-from ... import ids
-from ...clock import Clock
+from ....storage.travel import house_orders
+from ...domain import ids
 from ...domain.audit import canonical
 from ...domain.hotels import HotelOffer, HotelOrder, HotelQuestion, Property, Stay
 from ...domain.travel import Passenger
-from ...runtime import Asks
+from ...foundation.clock import Clock
+from ...runtime.actor import Recipient
 from ..protocols import Capabilities, SupplierError
 from .driver import NAME, OFFER_LIFE, SALES_BEGIN
 from .rates import Rate, again, rates
@@ -34,7 +34,7 @@ class HouseHotels:
         methods=frozenset({"search", "check_rate", "book", "read", "find"}), honours_keys=True, looks_up=True
     )
 
-    def __init__(self, tenant_id: str, store: Asks, clock: Clock) -> None:
+    def __init__(self, tenant_id: str, store: Recipient, clock: Clock) -> None:
         self._tenant_id = tenant_id
         self._store = store
         self._clock = clock

@@ -10,22 +10,29 @@ from typing import Any, Protocol, cast
 
 import pytest
 
-from voyagent.actors import ids
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
-from voyagent.actors.agent.tools.tool import Gate, Order, Placed, Plan, Reading, ToolContext
-from voyagent.actors.clock import ManualClock
-from voyagent.actors.counters import AgencySuppliers
+from voyagent.actors.agent.tools.tool import (
+    ApprovalProposal,
+    DatabaseTool,
+    Executed,
+    ReadTool,
+    SupplierTool,
+    ToolContext,
+)
+from voyagent.actors.domain import ids
 from voyagent.actors.domain.audit import canonical
 from voyagent.actors.domain.hotels import HotelOffer, HotelOrder
 from voyagent.actors.domain.money import Money
 from voyagent.actors.domain.settings import TenantSettings
 from voyagent.actors.domain.travel import FlightOffer, FlightOrder
-from voyagent.actors.domain.turns import Call
-from voyagent.actors.supplier import SupplierActor
-from voyagent.actors.suppliers.house.driver import House
+from voyagent.actors.domain.turns import ToolCall
+from voyagent.actors.foundation.clock import ManualClock
+from voyagent.actors.suppliers.clients import AgencySuppliers
+from voyagent.actors.suppliers.house.driver import EmbeddedInventory
 from voyagent.actors.suppliers.house.stays import HouseHotels
 from voyagent.actors.suppliers.protocols import SupplierError
-from voyagent.storage.offer_cache import OfferCache
+from voyagent.actors.suppliers.supplier import SupplierActor
+from voyagent.storage.travel.offer_cache import OfferCache
 
 SEARCH = {"origin": "BOM", "destination": "DXB", "outbound_date": "2026-12-05"}
 
@@ -41,7 +48,7 @@ class AgencyLike(Protocol):
     async def call(self, tool: str) -> str: ...
 
 
-class Moody(House):
+class Moody(EmbeddedInventory):
     """The house, with a price and a temper that tests set."""
 
     surcharge = 0
@@ -101,26 +108,28 @@ class Desk:
     clock: ManualClock
 
     async def read(self, name: str, **given: Any) -> dict[str, Any]:
-        tool = cast("Reading[Any]", CATALOGUE[name])
+        tool = cast("ReadTool[Any]", CATALOGUE[name])
         return await tool.read(tool.parse(given), self.context)
 
     async def plan(self, name: str, *, key: str | None = None, **given: Any) -> dict[str, Any]:
-        tool = cast("Plan[Any]", CATALOGUE[name])
+        tool = cast("DatabaseTool[Any]", CATALOGUE[name])
         plan = tool.plan(tool.parse(given), self.context, key or ids.uuid7())
         return cast("dict[str, Any]", await self.agency.store.ask(plan))
 
-    async def bind(self, name: str, **given: Any) -> Gate | dict[str, Any]:
+    async def bind(self, name: str, **given: Any) -> ApprovalProposal | dict[str, Any]:
         """What a human is asked about a plan, or why it cannot be done."""
-        tool = cast("Plan[Any]", CATALOGUE[name])
-        return cast("Gate | dict[str, Any]", await self.agency.store.ask(tool.gate(tool.parse(given), self.context)))
+        tool = cast("DatabaseTool[Any]", CATALOGUE[name])
+        return cast(
+            "ApprovalProposal | dict[str, Any]", await self.agency.store.ask(tool.gate(tool.parse(given), self.context))
+        )
 
-    async def check(self, name: str = "book_flight", **given: Any) -> Gate | dict[str, Any]:
-        tool = cast("Order[Any]", CATALOGUE[name])
+    async def check(self, name: str = "book_flight", **given: Any) -> ApprovalProposal | dict[str, Any]:
+        tool = cast("SupplierTool[Any]", CATALOGUE[name])
         return await tool.check(tool.parse(given), self.context)
 
-    async def gate(self, name: str = "book_flight", **given: Any) -> Gate:
+    async def gate(self, name: str = "book_flight", **given: Any) -> ApprovalProposal:
         gate = await self.check(name, **given)
-        assert isinstance(gate, Gate), gate
+        assert isinstance(gate, ApprovalProposal), gate
         return gate
 
     async def place(
@@ -133,16 +142,16 @@ class Desk:
         **given: Any,
     ) -> dict[str, Any]:
         """Place an order and write it down, as a turn does; answers the output."""
-        tool = cast("Order[Any]", CATALOGUE[name])
+        tool = cast("SupplierTool[Any]", CATALOGUE[name])
         parsed, key = tool.parse(given), key or await self.agency.call(name)
         placed = await tool.place(parsed, _stored(bound or {}), key, self.context, again=again)
-        if not isinstance(placed, Placed):
+        if not isinstance(placed, Executed):
             return placed
         record = tool.record(parsed, placed, self.row(name, key, given), self.context)
         return cast("dict[str, Any]", await self.agency.store.ask(record))
 
-    def row(self, name: str, key: str, given: dict[str, Any]) -> Call:
-        return Call(
+    def row(self, name: str, key: str, given: dict[str, Any]) -> ToolCall:
+        return ToolCall(
             id=key,
             turn_id=self.agency.turn_id,
             call_id=key,

@@ -11,15 +11,15 @@ from typing import Any, cast
 
 import pytest
 
-from voyagent.actors import ids
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
-from voyagent.actors.agent.tools.tool import InputInvalid, Order, Placed
+from voyagent.actors.agent.tools.tool import Executed, InputInvalid, SupplierTool
+from voyagent.actors.domain import ids
 from voyagent.actors.domain.audit import canonical
 from voyagent.actors.domain.money import Money
 from voyagent.actors.domain.tool_calls import verdict
-from voyagent.actors.suppliers.house.driver import House
+from voyagent.actors.suppliers.house.driver import EmbeddedInventory
 from voyagent.actors.suppliers.protocols import SupplierError
-from voyagent.storage.offer_cache import OfferCache
+from voyagent.storage.travel.offer_cache import OfferCache
 
 
 def reason(output: Any) -> str:
@@ -168,7 +168,7 @@ async def test_a_price_that_cannot_be_written_down_is_not_bought_at(tool: str, s
 def able(desk: Any, **abilities: bool) -> None:
     """The desk's supplier of flights can do this, or cannot."""
     counter = desk.context.suppliers.named("house")
-    object.__setattr__(counter, "capabilities", replace(House.capabilities, **abilities))
+    object.__setattr__(counter, "capabilities", replace(EmbeddedInventory.capabilities, **abilities))
 
 
 async def _as_is(offer: Any) -> Any:
@@ -253,8 +253,8 @@ async def test_a_call_cut_short_after_the_supplier_acted_is_found_again(desk: An
     given = await desk.ready()
     gate = await desk.gate(**given)
     key = await desk.agency.call("book_flight")
-    tool = cast("Order[Any]", CATALOGUE["book_flight"])
-    assert isinstance(await tool.place(tool.parse(given), gate.bound, key, desk.context), Placed)
+    tool = cast("SupplierTool[Any]", CATALOGUE["book_flight"])
+    assert isinstance(await tool.place(tool.parse(given), gate.bound, key, desk.context), Executed)
     assert await desk.count("bookings") == 0
     await desk.clock.advance(3600)
     assert (await desk.place(bound=gate.bound, key=key, again=True, **given))["booked"] is True
@@ -317,7 +317,7 @@ async def test_a_suppliers_failure_is_told_by_its_code(desk: Any) -> None:
 
 
 async def test_b39_ledger_and_audit_learn_which_supplier_acts(desk: Any) -> None:
-    book, hold = (cast("Order[Any]", CATALOGUE[name]) for name in ("book_flight", "hold_flight"))
+    book, hold = (cast("SupplierTool[Any]", CATALOGUE[name]) for name in ("book_flight", "hold_flight"))
     given = await desk.ready()
     gate = await desk.gate(**given)
     assert await book.driver(book.parse(given), gate.bound, desk.context) == "house"

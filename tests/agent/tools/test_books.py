@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from voyagent.actors.agent.tools.tool import Gate
+from voyagent.actors.agent.tools.tool import ApprovalProposal
 from voyagent.actors.domain.audit import canonical
 from voyagent.actors.domain.books import CHART
 from voyagent.actors.domain.tool_calls import verdict
@@ -39,7 +39,7 @@ async def test_b54_the_chart_is_told_with_ids_that_stay(desk: Any) -> None:
 
 async def test_b49_a_journal_is_put_to_a_human_as_a_whole(desk: Any) -> None:
     gate = await desk.bind("post_journal_entry", entry=entry())
-    assert isinstance(gate, Gate)
+    assert isinstance(gate, ApprovalProposal)
     assert gate.summary == (
         "Post journal of 2026-11-20: INR 1200.50; Capital paid in; "
         "debit 1000 Cash and bank INR 1200.50, credit 3000 Equity INR 1200.50"

@@ -15,7 +15,7 @@ from voyagent.actors.agent.desks import DESKS
 from voyagent.actors.agent.tools.catalogue import CATALOGUE, catalogue, for_desk
 from voyagent.actors.agent.tools.lookup_passenger import LookupPassenger
 from voyagent.actors.agent.tools.search_flights import SearchFlights
-from voyagent.actors.agent.tools.tool import InputInvalid, Objection, Order, Tool
+from voyagent.actors.agent.tools.tool import InputInvalid, Objection, SupplierTool, Tool
 from voyagent.actors.agent.tools.upsert_passenger import UpsertPassenger
 from voyagent.actors.domain.identity import Role
 
@@ -90,7 +90,7 @@ def test_a_name_given_twice_stops_the_start() -> None:
 
 
 def test_what_has_an_effect_at_a_supplier_is_an_order() -> None:
-    assert {tool.name for tool in TOOLS if isinstance(tool, Order)} == {
+    assert {tool.name for tool in TOOLS if isinstance(tool, SupplierTool)} == {
         "hold_flight",
         "book_flight",
         "book_hotel",

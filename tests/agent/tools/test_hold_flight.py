@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, cast
 
-from voyagent.actors import ids
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
+from voyagent.actors.domain import ids
 from voyagent.actors.domain.tool_calls import verdict
 
 SEARCH = {"origin": "BOM", "destination": "DXB", "outbound_date": "2026-12-05"}

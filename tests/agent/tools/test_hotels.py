@@ -10,15 +10,15 @@ from typing import Any, cast
 
 import pytest
 
-from voyagent.actors import ids
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
-from voyagent.actors.agent.tools.tool import Order, Placed
-from voyagent.actors.counters import AgencySuppliers
+from voyagent.actors.agent.tools.tool import Executed, SupplierTool
+from voyagent.actors.domain import ids
 from voyagent.actors.domain.audit import canonical
 from voyagent.actors.domain.money import Money
 from voyagent.actors.domain.tool_calls import verdict
+from voyagent.actors.suppliers.clients import AgencySuppliers
 from voyagent.actors.suppliers.protocols import SupplierError
-from voyagent.storage.offer_cache import OfferCache
+from voyagent.storage.travel.offer_cache import OfferCache
 
 SEARCH = {"country": "AE", "city": "Dubai", "check_in": "2026-12-05", "check_out": "2026-12-07", "guests": 2}
 
@@ -242,8 +242,8 @@ async def test_a_stay_cut_short_after_the_supplier_acted_is_found_again(desk: An
     given = await ready(desk)
     gate = await desk.gate("book_hotel", **given)
     key = await desk.agency.call("book_hotel")
-    tool = cast("Order[Any]", CATALOGUE["book_hotel"])
-    assert isinstance(await tool.place(tool.parse(given), gate.bound, key, desk.context), Placed)
+    tool = cast("SupplierTool[Any]", CATALOGUE["book_hotel"])
+    assert isinstance(await tool.place(tool.parse(given), gate.bound, key, desk.context), Executed)
     await desk.clock.advance(3600)
     assert (await desk.place("book_hotel", bound=gate.bound, key=key, again=True, **given))["booked"] is True
     assert (await desk.count("house_orders"), await desk.count("bookings")) == (1, 1)

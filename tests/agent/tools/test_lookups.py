@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import pytest
 
-from voyagent.actors.counters import AgencySuppliers
 from voyagent.actors.domain.money import Money
 from voyagent.actors.domain.tool_calls import verdict
 from voyagent.actors.domain.transcript import OUTPUT_LIMIT
+from voyagent.actors.suppliers.clients import AgencySuppliers
 
 SEARCH = {"origin": "BOM", "destination": "DXB", "outbound_date": "2026-12-05"}
 

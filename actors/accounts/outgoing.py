@@ -1,0 +1,96 @@
+"""From a fact to a row of the outbox: what it holds is sealed, and read again when it is sent."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from ...storage import outbox
+from ...storage.accounts.account_recovery import ResetEmail
+from ...storage.accounts.one_time_tokens import UNDO_RESET, NewToken
+from ...storage.engine.sealing import Sealing, key_id
+from ..domain.email_texts import Kind
+from ..domain.ids import uuid7
+from ..foundation.config import Settings
+from .tokens import digest
+
+RESET_REQUEST = "password_reset_request"
+"""The kind of an outbox row that is no letter: somebody asked, and whether we know them is found out later."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationToken:
+    """A one-time token and the letter that carries it, to be stored together."""
+
+    token: NewToken
+    letter: outbox.QueuedEmail
+    secret: str
+    """The token itself; it leaves the process in the letter alone."""
+
+
+class OutgoingEmails:
+    """Makes outbox rows. Their payload can be read again here, and nowhere without the sealing key."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._sealing = Sealing(settings.sealing_keys)
+        self._host = urlsplit(settings.public_url).hostname or "localhost"
+
+    def notice(self, kind: Kind, recipient: str = "") -> outbox.QueuedEmail:
+        """An e-mail that only tells. Without ``recipient`` it is for ``outbox.notify``, which knows the address."""
+        return self._letter(kind, recipient, None, None)
+
+    def request(self, recipient: str, facts: Mapping[str, Any], expires_at: datetime) -> outbox.QueuedEmail:
+        """Somebody's wish for a new password, to be looked into later."""
+        return self._letter(RESET_REQUEST, recipient, facts, expires_at)
+
+    def proof(self, kind: Kind, token_kind: str, recipient: str, expires_at: datetime) -> VerificationToken:
+        """A fresh one-time token of ``token_kind``, and the letter that brings it to ``recipient``."""
+        secret = secrets.token_urlsafe(32)
+        token = NewToken(id=uuid7(), kind=token_kind, token_hash=digest(secret), email=recipient, expires_at=expires_at)
+        return VerificationToken(token, self._letter(kind, recipient, {"token": secret}, expires_at), secret)
+
+    def undo_reset(self, recipient: str, expires_at: datetime) -> ResetEmail:
+        """What sets the password of an account that is given back to ``recipient``."""
+        proof = self.proof(Kind.PASSWORD_RESET, UNDO_RESET, recipient, expires_at)
+        return ResetEmail(token=proof.token, letter=proof.letter)
+
+    def invite(self, invite_id: str, recipient: str, expires_at: datetime) -> tuple[outbox.QueuedEmail, str]:
+        """The letter of an invite, under the invite's own id, and the token it brings."""
+        secret = secrets.token_urlsafe(32)
+        return self._letter(Kind.INVITE, recipient, {"token": secret}, expires_at, invite_id), secret
+
+    def read(self, letter: outbox.Claimed) -> dict[str, Any]:
+        """What was sealed with the letter. Raises ``sealing.NotOpened``."""
+        if letter.payload_sealed is None:
+            return {}
+        plain = self._sealing.open(letter.payload_sealed, table=outbox.TABLE, column=outbox.COLUMN, row=letter.id)
+        facts: dict[str, Any] = json.loads(plain)
+        return facts
+
+    def _letter(
+        self,
+        kind: str,
+        recipient: str,
+        facts: Mapping[str, Any] | None,
+        expires_at: datetime | None,
+        row: str | None = None,
+    ) -> outbox.QueuedEmail:
+        row = row or uuid7()
+        sealed = None
+        if facts is not None:
+            plain = json.dumps(facts).encode()
+            sealed = self._sealing.seal(plain, table=outbox.TABLE, column=outbox.COLUMN, row=row)
+        return outbox.QueuedEmail(
+            id=row,
+            kind=kind,
+            recipient=recipient,
+            payload_sealed=sealed,
+            key_id=None if sealed is None else key_id(sealed),
+            expires_at=expires_at,
+            message_id=f"<{row}@{self._host}>",
+        )

@@ -1,0 +1,137 @@
+"""Passwords after the first: wished for by letter, set with its token, changed by who knows the old one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ...storage.accounts.one_time_tokens import RESET, UNDO_RESET, Find
+from ...storage.accounts.passwords import ChangePassword as Change
+from ...storage.accounts.passwords import Hash, Reset
+from ..domain.audit import Origin
+from ..domain.email_texts import Kind
+from ..domain.errors import Forbidden
+from ..domain.identity import Principal, check_password
+from ..foundation.clock import Clock
+from ..runtime.actor import Message, Recipient
+from .hash_queue import Asker
+from .login_sessions import LoginSessions
+from .outgoing import OutgoingEmails
+from .passwords import Passwords
+from .refresh_tokens import TokenPair
+from .reset_requests import ResetRequests
+from .revocation import Revocation
+from .tokens import digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestReset(Message[str | None]):
+    """A letter for whoever has ``email``. Answers the token only where settings give it away, else None."""
+
+    email: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResetPassword(Message[None]):
+    """Set a password with a letter's token. WeakPassword; BadRequest ``token_invalid``."""
+
+    token: str
+    new_password: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangePassword(Message[TokenPair]):
+    """Set a password, knowing the old one. Forbidden ``invalid_password``; WeakPassword."""
+
+    principal: Principal
+    current_password: str
+    new_password: str
+    origin: Origin
+
+
+class PasswordFlows:
+    """Sets new passwords, and ends what leant on the old one."""
+
+    def __init__(
+        self,
+        storage: Recipient,
+        passwords: Passwords,
+        families: LoginSessions,
+        letters: OutgoingEmails,
+        resets: ResetRequests,
+        clock: Clock,
+        endings: Revocation,
+        *,
+        openly: bool,
+        forgive: Callable[[str, str], None],
+    ) -> None:
+        """``openly`` gives reset tokens away, which production refuses."""
+        self._storage = storage
+        self._passwords = passwords
+        self._families = families
+        self._letters = letters
+        self._resets = resets
+        self._clock = clock
+        self._endings = endings
+        self._openly = openly
+        self._forgive = forgive
+
+    async def request(self, message: RequestReset) -> str | None:
+        """See ``RequestReset``."""
+        if self._openly:
+            return await self._resets.request_openly(message.email, message.origin)
+        await self._resets.request(message.email, message.origin)
+        return None
+
+    async def reset(self, message: ResetPassword) -> None:
+        """See ``ResetPassword``. A token that does not work costs no hash."""
+        check_password(message.new_password)
+        find = Find(token_hash=digest(message.token), kinds=(RESET, UNDO_RESET), now=self._clock.now())
+        token = await self._storage.ask(find)
+        password_hash = await self._passwords.hash(message.new_password, Asker.of(message.origin))
+        command = Reset(
+            token=token,
+            password_hash=password_hash,
+            notice=self._letters.notice(Kind.PASSWORD_WAS_RESET, token.email),
+            origin=message.origin,
+            now=self._clock.now(),
+        )
+        try:
+            await self._storage.ask(command)
+        finally:  # also when the outcome is unknown
+            self._endings.doubt_person(token.user_id)
+        self._endings.ended_person(token.user_id)
+        self._forgive(token.email, token.user_id)
+
+    async def change(self, message: ChangePassword) -> TokenPair:
+        """See ``ChangePassword``."""
+        who = message.principal
+        stored = await self._storage.ask(Hash(tenant_id=who.tenant_id, user_id=who.user_id))
+        asker = Asker.of(message.origin, who.email)
+        if not await self._passwords.verify(stored, message.current_password, asker) or stored is None:
+            raise Forbidden("invalid_password")
+        check_password(message.new_password)
+        password_hash = await self._passwords.hash(message.new_password, asker)
+        now = self._clock.now()
+        opening = self._families.open(message.origin, now)
+        command = Change(
+            tenant_id=who.tenant_id,
+            user_id=who.user_id,
+            judged_hash=stored,
+            password_hash=password_hash,
+            notice=self._letters.notice(Kind.PASSWORD_CHANGED, who.email),
+            family=opening.family,
+            origin=message.origin,
+            now=now,
+        )
+        try:
+            principal = await self._storage.ask(command)
+        finally:
+            self._endings.doubt_person(who.user_id)
+        self._endings.ended_person(who.user_id)
+        welcome = self._families.welcome(principal, opening, now)
+        return TokenPair(
+            access_token=welcome.access_token, refresh_token=welcome.refresh_token, expires_in=welcome.expires_in
+        )

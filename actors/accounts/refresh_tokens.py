@@ -1,0 +1,95 @@
+"""Refresh: a new pair of tokens for an old one, and the end of a family whose token is shown twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ...storage.accounts.refresh_tokens import REFUSED, Find, RefreshTokenRow, Renew, Renewed, Rules, Successor
+from ..domain.audit import Origin
+from ..domain.email_texts import Kind
+from ..domain.errors import Unauthorized
+from ..domain.ids import uuid7
+from ..foundation import metrics
+from ..foundation.clock import Clock
+from ..runtime.actor import Message, Recipient
+from .outgoing import OutgoingEmails
+from .revocation import Revocation
+from .tokens import AccessTokens, RefreshTokens, digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenPair:
+    """What a person goes on with. ``expires_in`` is the access token's life in seconds."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refresh(Message[TokenPair]):
+    """Exchange a refresh token for the next pair. Unauthorized ``invalid_refresh_token``, whatever the reason."""
+
+    refresh_token: str
+    origin: Origin
+
+
+class RefreshFlow:
+    """Judges refresh tokens and gives out their successors."""
+
+    def __init__(
+        self,
+        storage: Recipient,
+        access: AccessTokens,
+        refresh: RefreshTokens,
+        rules: Rules,
+        clock: Clock,
+        endings: Revocation,
+        letters: OutgoingEmails,
+        posted: Callable[[], None],
+    ) -> None:
+        """``posted`` is called when there is a notice to deliver."""
+        self._storage = storage
+        self._access = access
+        self._refresh = refresh
+        self._rules = rules
+        self._clock = clock
+        self._endings = endings
+        self._letters = letters
+        self._posted = posted
+
+    async def refresh(self, message: Refresh) -> TokenPair:
+        """The next pair; see ``Refresh``."""
+        shown = await self._storage.ask(Find(token_hash=digest(message.refresh_token)))
+        if shown is None:
+            raise Unauthorized(REFUSED)
+        now = self._clock.now()
+        following = self._refresh.derive(shown.family_id, shown.counter + 1)
+        command = Renew(
+            tenant_id=shown.tenant_id,
+            shown=shown,
+            successor=Successor(id=uuid7(), token_hash=following.digest, key_id=following.key_id),
+            rules=self._rules,
+            reused=self._letters.notice(Kind.REFRESH_REUSED),
+            origin=message.origin,
+            now=now,
+        )
+        try:
+            outcome = await self._storage.ask(command)
+        finally:  # the family lives longer now, or has ended; an unknown outcome may be either
+            self._endings.doubt(shown.family_id)
+        if not isinstance(outcome, Renewed):
+            metrics.AUTH_REFRESH_REUSE_TOTAL.inc()
+            self._endings.ended(shown.family_id)
+            self._posted()
+            raise Unauthorized(REFUSED)
+        return TokenPair(
+            access_token=self._access.issue(outcome.principal, now),
+            refresh_token=self._successor(shown, outcome),
+            expires_in=self._access.ttl,
+        )
+
+    def _successor(self, shown: RefreshTokenRow, outcome: Renewed) -> str:
+        """Derived with the key it was first given out under, which a rotation of the ring may have moved on from."""
+        return self._refresh.derive(shown.family_id, shown.counter + 1, outcome.key_id).token

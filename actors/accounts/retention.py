@@ -1,0 +1,75 @@
+"""The hourly upkeep of accounts: what ended long ago is removed, what stayed unproven too long is ended."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from ...storage.accounts.retention import PIECES
+from ...storage.accounts.unverified import CloseUnverified, FindOverdue, Outcome, Overdue
+from ..domain import ids
+from ..domain.audit import Origin
+from ..domain.errors import Unavailable
+from ..foundation import log
+from ..foundation.clock import Clock
+from ..foundation.config import Settings
+from ..runtime.actor import Recipient
+from ..runtime.periodic import Items
+from .actor import Invalidate
+from .outgoing import OutgoingEmails
+
+WITHIN = 60.0
+_log = log.get(__name__)
+
+
+class AccountRetention:
+    """What the hourly job does with accounts; where addresses are not verified, none is ended."""
+
+    def __init__(self, *, store: Recipient, accounts: Recipient, clock: Clock, settings: Settings) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._clock = clock
+        self._letters = OutgoingEmails(settings)
+        self._reset_ttl = timedelta(seconds=settings.auth_password_reset_ttl_seconds)
+        gated = not settings.auth_skip_email_verification
+        self._unproven = timedelta(seconds=settings.auth_unverified_ttl_seconds) if gated else None
+
+    async def run(self, items: Items | None = None) -> None:
+        """Do all that is due, in small transactions, each one of ``items``: none that fails keeps the others waiting.
+
+        Unavailable if storage is.
+        """
+        own = items or Items("upkeep")
+        for piece in PIECES:
+            with own.one(piece=piece.__name__):
+                prune = piece(now=self._clock.now())
+                while await self._store.ask(prune, within=WITHIN) >= prune.limit:
+                    pass
+        if self._unproven is not None:
+            with own.one(piece=FindOverdue.__name__):
+                await self._sweep(self._unproven, own)
+
+    async def _sweep(self, allowed: timedelta, items: Items) -> None:
+        origin = Origin(request_id=ids.uuid7())
+        find = FindOverdue(now=self._clock.now(), allowed=allowed)
+        while overdue := await self._store.ask(find, within=WITHIN):
+            for each in overdue:
+                with items.one(user=each.user_id):
+                    await self._end(each, allowed, origin)
+            find = replace(find, after=overdue[-1].user_id)
+
+    async def _end(self, overdue: Overdue, allowed: timedelta, origin: Origin) -> None:
+        now = self._clock.now()
+        reset = self._letters.undo_reset(overdue.email, now + self._reset_ttl)
+        end = CloseUnverified(overdue=overdue, allowed=allowed, reset=reset, origin=origin, now=now)
+        try:
+            outcome = await self._store.ask(end, within=WITHIN)
+        except Unavailable:  # the outcome is unknown: nothing remembered of the agency is used again
+            self._accounts.tell(Invalidate(tenant_id=overdue.tenant_id))
+            raise
+        if outcome is Outcome.KEPT:
+            return
+        whole = outcome is Outcome.AGENCY_CLOSED
+        user_id = None if whole else overdue.user_id
+        self._accounts.tell(Invalidate(tenant_id=overdue.tenant_id, user_id=user_id, ended=True))
+        _log.info("address_never_proven", tenant=overdue.tenant_id, user=overdue.user_id, outcome=outcome.value)

@@ -1,0 +1,112 @@
+"""Leaving: sign-out with whatever one holds, and the end of a session from another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ...storage.accounts import refresh_tokens, sign_outs
+from ...storage.engine.idempotency import Encode, IdempotencyKey, Once, Replayed, Stored
+from ..domain.audit import Origin
+from ..domain.identity import Principal
+from ..foundation.clock import Clock
+from ..runtime.actor import Message, Recipient
+from .revocation import Revocation
+from .tokens import LAST_SECOND, Claims, digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignOut(Message[None]):
+    """End what is shown: a bearer's family, a refresh token's, or both. What is unknown or lapsed is ignored.
+
+    Answered when the end is on disk; Unavailable if it cannot be stored.
+    """
+
+    bearer: str | None
+    refresh_token: str | None
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeSession(Message[Stored | None]):
+    """End one of ``principal``'s own sessions. NotFound ``session_not_found``. A replayed answer is ``Stored``."""
+
+    principal: Principal
+    session_id: str
+    origin: Origin
+    key: IdempotencyKey | None = None
+    reply: Encode[None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PresentedToken:
+    """A bearer that is good: whose it is, and what its token says."""
+
+    principal: Principal
+    claims: Claims
+
+
+class SignOutFlows:
+    """Ends sessions. ``leeway`` (seconds) is how long a lapsed access token is still taken."""
+
+    def __init__(self, storage: Recipient, clock: Clock, *, leeway: int, endings: Revocation) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._leeway = leeway
+        self._endings = endings
+
+    async def sign_out(self, shown: PresentedToken | None, refresh_token: str | None, origin: Origin) -> None:
+        """End what came along; another person's refresh token beside a good bearer is not looked at."""
+        place = None
+        if refresh_token:
+            place = await self._storage.ask(refresh_tokens.Find(token_hash=digest(refresh_token)))
+        if place is not None and shown is not None and place.user_id != shown.principal.user_id:
+            place = None
+        owner = place if shown is None else shown.principal
+        if owner is None:
+            return
+        families = {family for family in (place and place.family_id, shown and shown.principal.family_id) if family}
+        denied = None if shown is None or shown.principal.family_id else self._denied(shown.claims)
+        command = sign_outs.SignOut(
+            tenant_id=owner.tenant_id,
+            user_id=owner.user_id,
+            families=sorted(families),
+            denied=denied,
+            origin=origin,
+            now=self._clock.now(),
+        )
+        proofs = (*families, *([denied.token_id] if denied else []))
+        try:
+            await self._storage.ask(command)
+        finally:  # also when the outcome is unknown
+            self._endings.doubt(*proofs)
+        self._endings.ended(*proofs)
+
+    async def revoke(self, wanted: RevokeSession) -> Stored | None:
+        """End one session; see ``RevokeSession``."""
+        who, now = wanted.principal, self._clock.now()
+        command = sign_outs.Revoke(
+            tenant_id=who.tenant_id,
+            user_id=who.user_id,
+            session_id=wanted.session_id,
+            origin=wanted.origin,
+            now=now,
+        )
+        try:
+            answer = await self._once(command, wanted)
+        finally:
+            self._endings.doubt(wanted.session_id)
+        self._endings.ended(wanted.session_id)
+        return answer
+
+    async def _once(self, command: sign_outs.Revoke, wanted: RevokeSession) -> Stored | None:
+        if wanted.key is None or wanted.reply is None:
+            await self._storage.ask(command)
+            return None
+        once = Once(tenant_id=command.tenant_id, key=wanted.key, command=command, reply=wanted.reply, now=command.now)
+        done = await self._storage.ask(once)
+        return done.answer if isinstance(done, Replayed) else None
+
+    def _denied(self, claims: Claims) -> sign_outs.Denied:
+        until = datetime.fromtimestamp(min(claims.expires_at + self._leeway, LAST_SECOND), UTC)
+        return sign_outs.Denied(token_id=claims.token_id, expires_at=until)

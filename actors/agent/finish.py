@@ -1,0 +1,39 @@
+"""Ending a pass: what is told, and what becomes of calls nothing was told of when a turn is over for good."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...storage.conversation import endings
+from ..domain import ids
+from ..domain.audit import Author
+from ..domain.events import Event
+from ..domain.tool_calls import Closing
+
+if TYPE_CHECKING:
+    from .run import Pass
+
+
+def ending(
+    work: Pass, state: Any, error: str | None, *, keep_pending_approvals: bool, by: Author | None
+) -> endings.End:
+    """The step that ends a pass. Where the turn is over for good, nothing of it is left open.
+
+    With ``keep_pending_approvals`` a failed pass leaves alone what humans were asked: its turn waits for them.
+    """
+    task, turn_id = work.task, work.task.turn_id
+    events = [] if error is None else [Event(kind="error", turn_id=turn_id, error_message=error)]
+    over = state in ("failed", "cancelled")
+    why = "cancelled" if state == "cancelled" else (error or "failed").partition(":")[0]
+    return endings.End(
+        tenant_id=task.tenant_id,
+        session_id=task.session_id,
+        turn_id=turn_id,
+        ending=endings.Ending(state=state, error=error, ran_ms=work.ran_ms),
+        events=(*events, Event(kind="final", turn_id=turn_id)),
+        partial="".join(work.partial) or None,
+        partial_id=ids.uuid7(),
+        close=Closing(error or "cancelled", why, by) if over else None,
+        keep_pending_approvals=keep_pending_approvals,
+        spent=None if work.spending is None else work.spending.spent(),
+    )

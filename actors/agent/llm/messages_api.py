@@ -1,0 +1,245 @@
+"""The Messages API, asked through the vendor's SDK.
+
+Retries are ours, not the SDK's, which obeys ``Retry-After`` without a limit: two before the stream opens, one more for
+a stream that breaks before its first word. After a word was told nothing is repeated. The limit of ten minutes is the
+caller's. Leaving the stream, by cancelling the task or closing the generator, closes the connection at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any, cast
+
+import anthropic
+import httpx2
+from anthropic import AsyncAnthropic, DefaultAioHttpClient
+
+from ...foundation import log, metrics
+from ...foundation.clock import Clock
+from . import sse
+from .accumulator import Accumulator, MalformedStream, Usage
+from .errors import TROUBLE, cause, judge, retry_after, share_taken
+from .idle_timeout import IdleTimeout, chunks
+from .model import Answer, Delta, ModelCall, ModelFailed
+from .request import marked_messages, marked_tools, system_blocks
+
+_log = log.get("model")
+
+VENDOR_URL = "https://api.anthropic.com"
+"""Where the model is if nothing else is configured; said aloud so that the SDK looks up nothing by itself."""
+
+RETRIES = 2
+"""Attempts after the first, as long as no stream has opened."""
+
+REOPENINGS = 1
+"""Attempts after a stream broke before its first word."""
+
+BACKOFF = 0.5
+"""Seconds before the first retry, doubled for each that follows."""
+
+LONGEST_WAIT = 30.0
+"""Seconds; a server that asks for more is asked again too early rather than hold a person's turn."""
+
+SILENCE = 120.0
+"""Seconds without a byte after which a connection is dead: the API pings far more often."""
+
+FAREWELL = 0.25
+"""Seconds given to the end of a response behind its last event, so that the connection can be used again."""
+
+
+class AnthropicModel:
+    """The Messages API through the vendor's SDK, or whatever speaks the same protocol at ``base_url``."""
+
+    def __init__(
+        self,
+        api_key: str | None,
+        base_url: str | None,
+        clock: Clock,
+        *,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._clock = clock
+        self._jitter = jitter
+        self._client = _client((api_key or "").strip(), (base_url or "").strip() or VENDOR_URL)
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is a key that could be sent."""
+        return self._client is not None
+
+    async def close(self) -> None:
+        """Close idle connections; streams under way break."""
+        if self._client is not None:
+            await self._client.close()
+
+    async def stream(self, call: ModelCall) -> AsyncGenerator[Delta | Answer, None]:
+        """See `Model.stream`."""
+        if self._client is None:
+            metrics.MODEL_CALLS_TOTAL.labels(call.model, "failed").inc()
+            raise ModelFailed("model_not_configured")
+        tries = _Tries(call, self._clock, self._jitter)
+        answer: Answer | None = None
+        try:
+            while answer is None:
+                attempt = Accumulator()
+                try:
+                    async with contextlib.aclosing(self._words(self._client, call, attempt, tries)) as words:
+                        async for text in words:
+                            yield Delta(text)
+                    answer = _whole(attempt, tries)
+                except TROUBLE as error:
+                    await tries.wait_or_fail(error, attempt)
+            metrics.MODEL_CALLS_TOTAL.labels(call.model, "ok").inc()
+        except ModelFailed:
+            metrics.MODEL_CALLS_TOTAL.labels(call.model, "failed").inc()
+            raise
+        finally:
+            tries.count()
+        yield answer
+
+    async def _words(
+        self, client: AsyncAnthropic, call: ModelCall, attempt: Accumulator, tries: _Tries
+    ) -> AsyncGenerator[str, None]:
+        """The words of one attempt; what else the stream says is gathered in ``attempt``."""
+        async with asyncio.timeout(SILENCE):
+            stream = await client.messages.create(
+                model=call.model,
+                max_tokens=call.max_tokens,
+                system=cast("Any", system_blocks(call.system)) or anthropic.omit,
+                tools=cast("Any", marked_tools(call.tools)) or anthropic.omit,
+                messages=cast("Any", marked_messages(call.messages)),
+                stream=True,
+            )
+        tries.opened = True
+        silence = IdleTimeout(stream.close, SILENCE)
+        try:
+            decoder, body = sse.Decoder(), chunks(stream.response)
+            async for chunk in body:
+                silence.heard()
+                for name, data in decoder.feed(chunk):
+                    known = attempt.usage
+                    text = attempt.take(name, data)
+                    if attempt.usage is not known:
+                        tries.tell(attempt.usage)
+                    if text:
+                        tries.told = True
+                        yield text
+                if attempt.complete:
+                    await _read_out(body)
+                    break
+        finally:
+            silence.end()
+            with contextlib.suppress(*TROUBLE):  # it has broken already, or nobody needs it any more
+                await stream.close()
+
+
+class _Tries:
+    """The attempts of one call: what they spent together, and whether there may be another."""
+
+    def __init__(self, call: ModelCall, clock: Clock, jitter: Callable[[], float]) -> None:
+        self._call = call
+        self._clock = clock
+        self._jitter = jitter
+        self._began = clock.monotonic()
+        self._earlier: Usage | None = None
+        self._refused = 0
+        self._broken = 0
+        self.opened = False
+        self.told = False
+        self.spent: Usage | None = None
+
+    def tell(self, stated: Usage | None) -> None:
+        """Note what the present attempt has spent on top of the earlier ones."""
+        self.spent = stated if stated is None or self._earlier is None else self._earlier + stated
+        if self._call.meter is not None and self.spent is not None:
+            self._call.meter(self.spent)
+
+    async def wait_or_fail(self, error: BaseException, attempt: Accumulator) -> None:
+        """Return when the next attempt is due; raise `ModelFailed` when there is none."""
+        verdict = judge(error)
+        if self.opened:
+            self._broken += 1
+            again = self._broken <= REOPENINGS and verdict.passing and not self.told
+        else:
+            self._refused += 1
+            again = self._refused <= RETRIES and verdict.passing
+        _log.warning(
+            "model call broke" if self.opened else "model call refused",
+            model=self._call.model,
+            again=again,
+            told=self.told,
+            **cause(error),
+        )
+        if not again:
+            code = "model_unavailable" if self.told else verdict.code
+            share = 1.0 if self.told else share_taken(error)
+            raise ModelFailed(code, self.spent, attempt.words(), share=share) from error
+        metrics.MODEL_CALLS_TOTAL.labels(self._call.model, "retried").inc()
+        self._earlier, self.opened = self.spent, False
+        await self._clock.sleep(self._pause(error))
+
+    def _pause(self, error: BaseException) -> float:
+        asked = retry_after(error, self._clock)
+        if asked is not None:
+            return min(asked * (1 + self._jitter() / 10), LONGEST_WAIT)
+        doublings = self._refused + self._broken - 1
+        return BACKOFF * float(2**doublings) * (0.5 + self._jitter())
+
+    def count(self) -> None:
+        """Put time and tokens into the metrics; also for calls that failed or were left."""
+        model = self._call.model
+        metrics.MODEL_CALL_DURATION_SECONDS.labels(model).observe(self._clock.monotonic() - self._began)
+        spent = self.spent or Usage()
+        for kind, tokens in (
+            ("input", spent.input),
+            ("output", spent.output),
+            ("cache_read", spent.cache_read),
+            ("cache_write", spent.cache_write),
+        ):
+            metrics.MODEL_TOKENS_TOTAL.labels(model, kind).inc(tokens)
+
+
+def _whole(attempt: Accumulator, tries: _Tries) -> Answer:
+    """The answer, if the stream came to its end and the model to its own."""
+    if not attempt.complete:
+        raise MalformedStream("the stream ended before the message")
+    match attempt.stop_reason:
+        case "max_tokens" | "model_context_window_exceeded":
+            raise ModelFailed("output_truncated", tries.spent, attempt.words())
+        case "refusal":
+            raise ModelFailed("model_refused", tries.spent, attempt.words())
+    return Answer(attempt.blocks(), attempt.ended_by, tries.spent or Usage(), attempt.flaws())
+
+
+async def _read_out(body: AsyncIterator[bytes]) -> None:
+    """Read the response to its end, which is on its way; a connection that is left unread cannot be used again."""
+    with contextlib.suppress(*TROUBLE):  # the answer is whole: how the connection ends concerns nobody
+        async with asyncio.timeout(FAREWELL):
+            async for _ in body:
+                pass
+
+
+def _client(key: str, base_url: str) -> AsyncAnthropic | None:
+    """None without a key that a header can carry. Towards loopback no proxy of the environment is used."""
+    if not key or not (key.isascii() and key.isprintable()):
+        return None
+    return AsyncAnthropic(
+        api_key=key,
+        base_url=base_url,
+        max_retries=0,
+        http_client=DefaultAioHttpClient(
+            timeout=httpx2.Timeout(None, connect=5.0), trust_env=not _is_loopback(base_url)
+        ),
+    )
+
+
+def _is_loopback(url: str) -> bool:
+    host = httpx2.URL(url).host
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,188 @@
+"""Carrying calls out, once, and writing down what came of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ...storage.conversation import tool_calls
+from ...storage.engine.operations import Operation
+from ..domain import ids
+from ..domain.errors import Refusal, Unavailable
+from ..domain.tool_calls import NOT_PERMITTED, Output, denial, verdict
+from ..domain.turns import ToolCall
+from ..foundation import log, metrics
+from ..runtime.actor import ActorFailed
+from .tools.catalogue import CATALOGUE
+from .tools.tool import DatabaseTool, InputInvalid, ReadTool, SupplierTool, Tool, lost
+
+if TYPE_CHECKING:
+    from .run import Pass
+
+_log = log.get(__name__)
+
+RECORDING_PAUSES = (0.1, 0.5, 2.0)
+"""Seconds between the attempts at writing down what a supplier has done."""
+
+
+async def settle(work: Pass, call: ToolCall, outcome: Output | None) -> Output:
+    """Bring one call to its end: tell a denial, or run it. Answers its output as stored."""
+    if outcome is not None:
+        return await _conclude(work, call, outcome)
+    denied = denial(call)
+    if denied is None and not work.user_active and call.state != "executing":
+        denied = NOT_PERMITTED
+    if denied is not None:
+        return await _conclude(work, call, denied)
+    tool = CATALOGUE.get(call.tool)
+    unfit = _unfit(tool, call)
+    if unfit is not None and call.state == "executing":  # it has begun, so nobody may say that it did not
+        return await _conclude(work, call, lost(f"{call.tool} was under way, and this release cannot look it up"))
+    if unfit is not None:
+        return await _conclude(work, call, unfit)
+    began = work.ports.clock.monotonic()
+    try:
+        output = await _carry_out(work, tool, call)
+    finally:
+        took = work.ports.clock.monotonic() - began
+        metrics.TOOL_CALL_DURATION_SECONDS.labels(tool=call.tool if tool else "unknown").observe(took)
+    metrics.TOOL_CALLS_TOTAL.labels(tool=call.tool if tool else "unknown", outcome=verdict(output)).inc()
+    return output
+
+
+def _unfit(tool: Tool[Any] | None, call: ToolCall) -> Output | None:
+    """Why a stored call may not run: what was found when it was proposed is lost if the pass was cut off behind it."""
+    if tool is None or call.desk not in tool.desks:
+        return {"error": f"unknown_tool: {call.tool}"}
+    try:
+        tool.parse(call.input)
+    except InputInvalid as invalid:
+        return {"error": str(invalid)}
+    if tool.gated and call.approval_id is None:
+        return {"error": f"not_run: '{call.tool}' was cut off before anybody was asked; ask for it anew"}
+    return None
+
+
+async def _carry_out(work: Pass, tool: Tool[Any] | None, call: ToolCall) -> Output:
+    if tool is None:
+        return await _conclude(work, call, {"error": f"unknown_tool: {call.tool}"})
+    given = tool.parse(call.input)
+    if isinstance(tool, ReadTool):
+        return await _conclude(work, call, await _guarded(call, tool.read(given, work.tools)))
+    if isinstance(tool, DatabaseTool):
+        return await _perform(work, tool, call, given)
+    assert isinstance(tool, SupplierTool)
+    return await _unbroken(work, _order(work, tool, call, given))
+
+
+async def _unbroken(work: Pass, writing: Coroutine[Any, Any, Output]) -> Output:
+    """A supplier's write, once begun, comes to its outcome however often the pass is cancelled meanwhile.
+
+    Only a pass whose actor is stopped leaves it behind: its outcome is looked up when the turn is carried on.
+    """
+    task = asyncio.get_running_loop().create_task(writing, name="supplier.write")
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as again:
+            cancelled = again
+            if work.abandoned:
+                raise
+    if cancelled is not None:
+        raise cancelled
+    return task.result()
+
+
+async def _guarded(call: ToolCall, reading: Any) -> Output:
+    """A reading's output; its failure is the model's to hear about, its cause the log's."""
+    try:
+        output: Output = await reading
+    except Unavailable as refused:
+        return {"error": f"transient: {refused.code}"}
+    except ActorFailed as failure:
+        _log.error("tool_failed", tool=call.tool, exc_info=failure)
+        return {"error": "internal_error: the tool failed"}
+    return output
+
+
+async def _perform(work: Pass, tool: DatabaseTool[Any], call: ToolCall, given: Any) -> Output:
+    task, message_id = work.task, ids.uuid7()
+    plan = tool.plan(given, work.tools, call.id)
+    bind = tool.gate(given, work.tools) if tool.gated else None
+    return await work.ports.recorder.write(
+        tool_calls.Perform(
+            tenant_id=task.tenant_id,
+            session_id=task.session_id,
+            call=call,
+            message_id=message_id,
+            plan=plan,
+            bind=bind,
+        )
+    )
+
+
+async def _order(work: Pass, tool: SupplierTool[Any], call: ToolCall, given: Any) -> Output:
+    """A supplier's write, in two steps: the intent is stored before the supplier is asked."""
+    task, again = work.task, call.state == "executing"
+    if not again or call.driver is None:
+        call = replace(call, driver=await tool.driver(given, call.bound or {}, work.tools))
+    if not again:
+        begun = await work.ports.recorder.write(
+            tool_calls.Begin(
+                tenant_id=task.tenant_id,
+                session_id=task.session_id,
+                call=call,
+                driver=call.driver or "none",
+            )
+        )
+        if begun.refused is not None:
+            return await _conclude(work, call, begun.refused)
+        again = begun.again
+    try:
+        placed = await tool.place(given, call.bound or {}, call.id, work.tools, again=again)
+    except Unavailable:
+        raise
+    except (Refusal, ActorFailed) as broken:  # ours, and nobody knows before or behind the supplier's answer
+        _log.error("order_not_placed", tool=call.tool, call_id=call.id, exc_info=broken)
+        raise Unavailable("storage_unavailable") from broken
+    if isinstance(placed, Mapping):
+        return await _conclude(work, call, placed)
+    return await _enter(work, call, tool.record(given, placed, call, work.tools))
+
+
+async def _enter(work: Pass, call: ToolCall, record: Operation[dict[str, Any]]) -> Output:
+    """Write down what a supplier has done, whatever is in the way of it.
+
+    Where the whole step cannot be written, the booking at least is, and the call stays ``executing``: its turn is
+    carried on, looks it up and comes to its end.
+    """
+    for pause in RECORDING_PAUSES:
+        try:
+            return await _conclude(work, call, {}, record)
+        except Unavailable:
+            raise
+        except Refusal as broken:
+            _log.error("order_not_entered", tool=call.tool, call_id=call.id, refusal=broken.code)
+            await work.ports.clock.sleep(pause)
+    try:
+        await work.ports.store.ask(record)
+    except Refusal as broken:
+        _log.error("booking_not_entered", tool=call.tool, call_id=call.id, refusal=broken.code)
+    raise Unavailable("storage_unavailable")
+
+
+async def _conclude(work: Pass, call: ToolCall, output: Output, record: Any = None) -> Output:
+    task, message_id = work.task, ids.uuid7()
+    return await work.ports.recorder.write(
+        tool_calls.Result(
+            tenant_id=task.tenant_id,
+            session_id=task.session_id,
+            call=call,
+            message_id=message_id,
+            output=output,
+            record=record,
+        )
+    )

@@ -1,0 +1,116 @@
+"""What model calls cost: an estimate reserved before, the truth written down after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING, Self
+
+from ...storage.conversation import model_calls
+from ..domain import ids
+from ..foundation import log, metrics
+from ..foundation.config_values import ModelPrice
+from .llm.accumulator import Usage
+from .llm.model import ModelCall
+
+if TYPE_CHECKING:
+    from .run import Ports, Task
+
+_log = log.get(__name__)
+_MILLION = Decimal(1_000_000)
+_FRACTION = Decimal("0.00000001")
+
+
+def cost_of(price: ModelPrice, usage: Usage) -> Decimal:
+    """The cost in USD, eight decimals; prices are per million tokens."""
+    cost = (
+        usage.input * price.input
+        + usage.output * price.output
+        + usage.cache_read * price.cache_read
+        + usage.cache_write * price.cache_write
+    ) / _MILLION
+    return cost.quantize(_FRACTION, ROUND_HALF_UP)
+
+
+Prices = Mapping[str, ModelPrice]
+
+
+class UsageReservation:
+    """One model call's reservation, from before the call to its settlement.
+
+    A context: whatever ends the call, what was reserved for it is given back and what it took is counted.
+    """
+
+    def __init__(self, task: Task, ports: Ports, call: ModelCall) -> None:
+        self.task = task
+        self.ports = ports
+        self.id = ids.uuid7()
+        self.model = call.model
+        self.estimate = call.estimate()
+        self.began = ports.clock.monotonic()
+        self.usage: Usage | None = None
+        self.outcome = "failed"
+        self._reserved = 0
+
+    def reserve(self) -> str | None:
+        """Set the estimate aside, or say why the call may not be made."""
+        refused = self.ports.budget.reserve(self.estimate)
+        self._reserved = self.estimate if refused is None else 0
+        return refused
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finish(None, "failed")
+
+    async def write_down(self, pass_no: int, desk: str | None) -> None:
+        """Store the call as started, at its estimate."""
+        begin = model_calls.Begin(
+            tenant_id=self.task.tenant_id,
+            id=self.id,
+            session_id=self.task.session_id,
+            turn_id=self.task.turn_id,
+            pass_no=pass_no,
+            desk=desk,
+            model=self.model,
+            estimate=self.estimate,
+            now=self.ports.clock.now(),
+        )
+        await self.ports.store.ask(begin)
+
+    def seen(self, usage: Usage) -> None:
+        """What the model has stated so far: all that is known of a call that is cut off."""
+        self.usage = usage
+
+    def finish(self, usage: Usage | None, outcome: str) -> None:
+        """The call is over; the reservation becomes what was used. Only the first end counts."""
+        if not self._reserved:
+            return
+        reserved, self._reserved = self._reserved, 0
+        self.usage, self.outcome = usage or self.usage, outcome
+        used = 0 if self.usage is None else self.usage.total
+        self.ports.budget.settle(reserved, used)
+
+    def spent(self) -> model_calls.ModelCallUsage:
+        """As the ledger of model calls keeps it."""
+        self.finish(self.usage, self.outcome)
+        usage = self.usage or Usage(0, 0, 0, 0)
+        price = self.ports.prices.get(self.model)
+        cost = None if price is None else cost_of(price, usage)
+        if cost is None:
+            metrics.MODEL_UNPRICED_CALLS_TOTAL.labels(model=self.model).inc()
+            _log.warning("model_price_unknown", model=self.model)
+        else:
+            metrics.MODEL_COST_USD_TOTAL.labels(model=self.model).inc(float(cost))
+        return model_calls.ModelCallUsage(
+            id=self.id,
+            model=self.model,
+            outcome=self.outcome,
+            input_tokens=usage.input,
+            output_tokens=usage.output,
+            cache_read_tokens=usage.cache_read,
+            cache_write_tokens=usage.cache_write,
+            cost_usd=cost,
+            duration_ms=int((self.ports.clock.monotonic() - self.began) * 1000),
+        )

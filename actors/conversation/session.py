@@ -1,0 +1,525 @@
+"""A chat session: the owner of its log, its turns and its approvals.
+
+The conversation lives here and not in a request: whoever posts only starts a turn and watches, and a lost connection, a
+second viewer or a restart change nothing. State changes while a message of this actor's is handled and at no other
+time: what is awaited comes back as one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from ...storage.conversation import approvals, sessions
+from ...storage.engine.idempotency import Encode, IdempotencyKey, Stored
+from ..domain import ids
+from ..domain.approvals import Approval, Decision
+from ..domain.audit import Author
+from ..domain.errors import Conflict, Unavailable
+from ..domain.events import transient_frame
+from ..foundation import log, metrics
+from ..foundation.clock import Timer
+from ..runtime.actor import ActorDead, Message, NoReply, Outcome, Ref
+from ..runtime.ref import refuse, resolve
+from ..runtime.supervisor import Supervisor
+from . import turn
+from .approval_timer import ApprovalTimer
+from .context import AgencyQuota, SessionServices
+from .decisions import Decisions, Who, entry_of
+from .event_log import EventLog, SseFrame, Subscription, frames_of
+from .intake import Accepted, MessageIntake, NewMessage
+from .log_writer import AppendText, Flush, LogWriter, StoreStep
+from .passes import PassRunner
+from .scheduler import Run, Turn, TurnScheduler
+from .subscriptions import Mode, Subscriptions
+
+__all__ = ["NewMessage", "SessionActor", "Who"]
+
+R = TypeVar("R")
+_log = log.get(__name__)
+
+IDLE_SECONDS = 120.0
+REFUSED_IDLE_SECONDS = 1.0
+"""Before a session sleeps that was woken by a message it had to refuse."""
+DELETE_TIMEOUT = 8.0
+"""Seconds a deletion waits for a running turn to stop."""
+INTERRUPT_TIMEOUT = 5.0
+JUST_LOADED_SECONDS = 0.5
+"""A session that was activated so recently knows what the tables hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToSession(Message[R]):
+    """A message on its way to one session."""
+
+    tenant_id: str
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post(ToSession[Subscription]):
+    """Say something, decide approvals, or both; answers what the sender's stream carries."""
+
+    message: NewMessage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Follow(ToSession[Subscription | None]):
+    """Watch from a cursor (as the client sent it; None: from the running pass); None if nothing is to be replayed."""
+
+    cursor: str | None
+    mode: Mode = "settled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolve(ToSession[Approval | Stored]):
+    """Decide one approval."""
+
+    who: Who
+    decision: Decision
+    key: IdempotencyKey | None = None
+    reply: Encode[Approval] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rename(ToSession[sessions.Summary]):
+    """Give the session a title."""
+
+    who: Who
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete(ToSession[None]):
+    """End the session and forget its conversation. Refusal: ``turn_in_progress`` if what runs does not stop in time."""
+
+    who: Who
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel(ToSession[str]):
+    """Stop the running pass, if it is of ``turn_id`` (None: of any turn); answers its turn.
+
+    Refusal: ``no_turn_running``.
+    """
+
+    who: Who
+    turn_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered(ToSession[None]):
+    """Event: the ``final`` with this id was handed to the transport of a stream of this user's."""
+
+    turn_id: str
+    event: int
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeRoom(ToSession[None]):
+    """Passivate now if nothing is due and nobody watches: the agency has many sessions awake."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sleep(ToSession[None]):
+    """Sleep as soon as nothing is going on, without waiting for two idle minutes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wake(ToSession[None]):
+    """Something may be due: what the tables hold is compared with what this actor knows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned(ToSession[None]):
+    """Event: text up to this id has been removed from the log's table. For a session that is awake; it wakes none."""
+
+    through: int
+
+
+@dataclass(slots=True, eq=False)
+class _Deletion:
+    """A deletion that waits for what runs to stop."""
+
+    who: Who
+    replies: list[asyncio.Future[None]]
+    timer: Timer | None = None
+    sent: bool = False
+
+
+class SessionActor(Supervisor):
+    """One conversation."""
+
+    log: EventLog
+    writer: LogWriter
+
+    def __init__(self, *, tenant_id: str, session_id: str, quota: AgencyQuota, services: SessionServices) -> None:
+        super().__init__(clock=services.clock)
+        self.tenant_id = tenant_id
+        self.session_id = session_id
+        self.quota = quota
+        self.services = services
+        self.scheduler = TurnScheduler()
+        self.deletion: _Deletion | None = None
+        self.deleted = False
+        self.expiring = False
+        self.deadline_reads = 0
+        self.shown: Run | None = None
+        """The pass that ran when viewers were woken last: its end may be what they wait for."""
+        self.loaded_at = 0.0
+        self.idle_timer: Timer | None = None
+        self.approval_timer = ApprovalTimer(services.clock, lambda: self.run_soon(self._time_passed))
+        self.loaded = False
+
+    async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
+        state = await self.services.store.ask(self._load())
+        self.log = EventLog(
+            state.last_seq,
+            state.pruned_through,
+            self._older,
+            cap=self.services.settings.sse_replay_buffer_cap,
+            gap=self._gap,
+        )
+        self.writer = LogWriter(
+            self,
+            tenant_id=self.tenant_id,
+            session_id=self.session_id,
+            last=state.last_seq,
+            store=self.services.store,
+            clock=self.clock,
+            publish=self._publish,
+        )
+        self._make_parts()
+        metrics.API_ACTIVE_SESSIONS.inc()
+        self.loaded, self.loaded_at = True, self.clock.monotonic()
+        for stored in state.turns:
+            self.scheduler.restore(stored)
+        if state.last is not None:
+            self._remember(state.last)
+        self.approval_timer.set(state.expires)
+        self._check_idle_in(IDLE_SECONDS)
+        self._go_on()
+
+    def _make_parts(self) -> None:
+        mine: dict[str, Any] = {
+            "tenant_id": self.tenant_id,
+            "session_id": self.session_id,
+            "scheduler": self.scheduler,
+            "writer": self.writer,
+        }
+        delegate_reply: dict[str, Any] = {"quota": self.quota, "services": self.services}
+        self.subscriptions = Subscriptions(self.session_id, self.log, self.scheduler, self.clock)
+        self.passes = PassRunner(self, **mine, **delegate_reply)
+        self.decisions = Decisions(self, **mine, clock=self.clock)
+        self.intake = MessageIntake(
+            self,
+            passes=self.passes,
+            decisions=self.decisions,
+            subscriptions=self.subscriptions,
+            **mine,
+            **delegate_reply,
+        )
+
+    def _load(self) -> sessions.Load:
+        return sessions.Load(tenant_id=self.tenant_id, session_id=self.session_id)
+
+    def _remember(self, stored: sessions.LastMessage) -> None:
+        begun = self.scheduler.turns.get(stored.turn_id) or Turn(
+            id=stored.turn_id,
+            user_id=stored.user_id,
+            state="ended",
+            first_event=stored.first_event_id or 0,
+            pass_event=stored.pass_event_id or 0,
+        )
+        begun.ended_at = stored.ended_at
+        behind = begun.pass_event - 1 if begun.state != "waiting" or stored.ended_at else self.log.last
+        self.intake.latest = Accepted(
+            turn=begun,
+            user_id=stored.user_id,
+            text_hash=stored.text_hash,
+            after=max(behind, 0) if stored.rode else None,
+        )
+
+    def _gap(self, through: int) -> bytes:
+        why = f"replay_failed: events up to {through} are no longer kept"
+        return transient_frame("error", self.session_id, self.clock.now(), "replay", why)
+
+    async def _older(self, after: int, through: int) -> list[SseFrame]:
+        """Events that have left the ring. A viewer's read, so it goes straight to storage."""
+        replay = sessions.Replay(tenant_id=self.tenant_id, session_id=self.session_id, after=after, through=through)
+        rows = await self.services.store.ask(replay)
+        return frames_of((row.seq, row.turn_id, row.kind, row.data) for row in rows)
+
+    def _publish(self, frames: Sequence[SseFrame]) -> None:
+        for each in frames:
+            if each.kind == "final":
+                self.scheduler.final_stored(each.turn_id, each.seq)
+        self.log.publish(frames)
+
+    async def receive(self, message: Any) -> Any:
+        reply = self._handle(message)
+        self._go_on()
+        return reply
+
+    def _handle(self, message: Any) -> Any:  # noqa: C901 -- one match, one line a case
+        match message:
+            case AppendText():
+                return self.delegate_reply(partial(self.writer.text, message.turn_id, message.text))
+            case StoreStep():
+                return self.delegate_reply(lambda reply: self.writer.step(message.step, partial(_settle, reply)))
+            case Flush():
+                return self.delegate_reply(lambda reply: self.writer.barrier(partial(_settle, reply)))
+            case turn.PassEnded():
+                return self.passes.ended(message)
+            case Post():
+                return self.delegate_reply(partial(self.intake.post, message.message))
+            case Follow():
+                return self.subscriptions.cursor(message.cursor, message.mode)
+            case Resolve():
+                return self.delegate_reply(
+                    partial(self.decisions.resolve, message.who, message.decision, message.key, message.reply)
+                )
+            case Delivered():
+                return self.intake.delivered(message.turn_id, message.event, message.user_id)
+            case Cancel():
+                return self._cancel_turn(message)
+            case Rename():
+                return self.reply_later(self._rename(message))
+            case Delete():
+                return self.delegate_reply(partial(self._delete, message.who))
+            case Pruned():
+                return self.log.pruned(message.through)
+            case MakeRoom():
+                return self._check_idle()
+            case Sleep():
+                return self.ref.stop_soon()
+            case Wake():
+                return self._wake()
+            case _:
+                raise NotImplementedError(type(message).__name__)
+
+    def run_soon(self, then: Any) -> None:
+        """As every actor's, and then with what it has made due."""
+
+        def and_go_on() -> None:
+            then()
+            self._go_on()
+
+        super().run_soon(and_go_on)
+
+    def _go_on(self) -> None:
+        """Begin what is due, if nothing runs; and let viewers know whether anything is left to do."""
+        if not self.intake.starting and self.deletion is None:
+            self.passes.start_next()
+        if self.deletion is not None:
+            self._delete_when_quiet(self.deletion)
+        busy, run = self._busy, self.scheduler.current
+        if busy != self.log.busy or run is not self.shown:
+            self.log.busy, self.shown = busy, run
+            self.log.ring()
+
+    async def child_ended(self, name: str, failure: BaseException | None) -> None:
+        """A pass that ended without its ``final`` gets one. One that only lacked storage is carried on instead."""
+        if failure is not None:
+            self.passes.child_failed(name, failure)
+
+    def rearm(self) -> None:
+        """Approvals may have come or gone: read when the next one expires."""
+        self.deadline_reads += 1
+        number = self.deadline_reads
+        read = approvals.Expiries(tenant_id=self.tenant_id, session_id=self.session_id)
+        self.pipe(self.services.store.ask(read), lambda outcome: self._rearmed(number, outcome), name="rearm")
+
+    def _rearmed(self, number: int, outcome: Outcome[tuple[Any, ...]]) -> None:
+        if outcome.error is not None:
+            _log.warning("approval_deadlines_not_read", session_id=self.session_id, reason=str(outcome.error))
+        elif number == self.deadline_reads:
+            self.approval_timer.set(outcome.value)
+
+    def _time_passed(self) -> None:
+        if self.approval_timer.passed():
+            self.expire()
+
+    def expire(self) -> None:
+        """Write down what nobody decided in time, and have the turns told of it."""
+        if self.expiring:
+            return
+        self.expiring = True
+        self.writer.step(
+            approvals.Expire(tenant_id=self.tenant_id, session_id=self.session_id, new_id=ids.uuid7),
+            self._expired,
+        )
+
+    def _expired(self, outcome: Outcome[tuple[tuple[str, str], ...]]) -> None:
+        self.expiring = False
+        if outcome.error is not None:
+            _log.warning("approvals_not_expired", session_id=self.session_id, reason=str(outcome.error))
+            return
+        metrics.APPROVALS_TOTAL.labels(outcome="expired").inc(len(outcome.value))
+        self.scheduler.expired(outcome.value)
+        self.rearm()
+
+    def _wake(self) -> None:
+        if self.approval_timer.passed():
+            self.expire()
+        else:
+            self.reconcile()
+
+    @property
+    def deleting(self) -> bool:
+        return self.deletion is not None
+
+    def refused(self) -> None:
+        """A message was refused: a session that was woken for it alone need not stay awake for long."""
+        if self._quiet:
+            self._check_idle_in(REFUSED_IDLE_SECONDS)
+
+    @property
+    def _quiet(self) -> bool:
+        """Nothing of this actor's is under way, so the tables hold all there is to know."""
+        return not self._busy and self.intake.idle and self.writer.idle
+
+    @property
+    def _busy(self) -> bool:
+        """A pass runs or is due, or something that leads to one is being stored."""
+        return self.scheduler.busy or self.intake.busy or self.decisions.under_way or self.expiring
+
+    def reconcile(self) -> None:
+        """Compare the open turns in the table with those known here, and take up what is unknown."""
+        writes, fresh = self.writer.writes, self.clock.monotonic() - self.loaded_at < JUST_LOADED_SECONDS
+        if self._quiet and not fresh:
+            self.pipe(self.services.store.ask(self._load()), partial(self._reconcile, writes), name="reconcile")
+
+    def _reconcile(self, writes: int, outcome: Outcome[sessions.State]) -> None:
+        if outcome.error is not None or not self._quiet or self.writer.writes != writes:
+            return  # housekeeping asks again
+        found = [stored.id for stored in outcome.value.turns if self.scheduler.restore(stored)]
+        if found:
+            _log.warning("turns_taken_up", session_id=self.session_id, turns=found)
+        self.approval_timer.set(outcome.value.expires)
+        self._time_passed()
+
+    def _cancel_turn(self, wanted: Cancel) -> str | NoReply:
+        interrupt = turn.Interrupt("turn_cancelled: stopped by a person", Author(wanted.who.user_id, wanted.who.origin))
+        run = self.scheduler.current
+        if run is None:
+            starting = self.intake.cancel(wanted.turn_id, interrupt)
+            if starting is None:
+                raise Conflict("no_turn_running")
+            return starting
+        if wanted.turn_id not in (None, run.turn.id):
+            raise Conflict("no_turn_running")
+        if run.child is None:
+            run.interrupt = interrupt
+            return run.turn.id
+        return self.reply_later(_interrupted(run.child, interrupt, run.turn.id))
+
+    async def _rename(self, wanted: Rename) -> sessions.Summary:
+        now = self.clock.now()
+        entry = entry_of(wanted.who, "session.renamed", self.tenant_id, self.session_id, now)
+        return await self.services.store.ask(
+            sessions.Rename(
+                tenant_id=self.tenant_id, session_id=self.session_id, title=wanted.title, entry=entry, now=now
+            )
+        )
+
+    def _delete(self, who: Who, reply: asyncio.Future[None]) -> None:
+        """Stop what runs, then remove everything; a second deletion waits for the first."""
+        if self.deletion is not None:
+            self.deletion.replies.append(reply)
+            return
+        self.deletion = deletion = _Deletion(who, [reply])
+        interrupt = turn.Interrupt("turn_cancelled: the session is deleted", Author(who.user_id, who.origin))
+        if self.scheduler.current is not None:
+            self.passes.interrupt(self.scheduler.current.number, interrupt)
+        else:
+            self.intake.cancel(None, interrupt)
+        timed_out = partial(self._deletion_timed_out, deletion)
+        deletion.timer = self.clock.call_later(DELETE_TIMEOUT, lambda: self.run_soon(timed_out))
+
+    def _delete_when_quiet(self, deletion: _Deletion) -> None:
+        if deletion.sent or self.scheduler.current is not None or self.intake.starting:
+            return
+        deletion.sent = True
+        now = self.clock.now()
+        entry = entry_of(deletion.who, "session.deleted", self.tenant_id, self.session_id, now)
+        delete = sessions.Delete(tenant_id=self.tenant_id, session_id=self.session_id, entry=entry, now=now)
+        self.writer.operation(delete, partial(self._deletion_over, deletion))
+
+    def _deletion_timed_out(self, deletion: _Deletion) -> None:
+        if self.deletion is deletion and not deletion.sent:
+            self._deletion_over(deletion, Outcome(error=Conflict("turn_in_progress")))
+
+    def _deletion_over(self, deletion: _Deletion, outcome: Outcome[None]) -> None:
+        if deletion.timer is not None:
+            deletion.timer.cancel()
+        self.deletion = None
+        for reply in deletion.replies:
+            _settle(reply, outcome)
+        if outcome.error is None:
+            self.deleted = True
+            self.log.end(transient_frame("error", self.session_id, self.clock.now(), "error", "session_deleted"))
+            self.ref.stop_soon()
+
+    def _check_idle_in(self, seconds: float) -> None:
+        if self.idle_timer is not None:
+            self.idle_timer.cancel()
+        self.idle_timer = self.clock.call_later(seconds, lambda: self.run_soon(self._check_idle))
+
+    def _check_idle(self) -> None:
+        if self._quiet and not self.log.feeds and not self.approval_timer.any and self.deletion is None:
+            self.request_passivation()
+        self._check_idle_in(IDLE_SECONDS)
+
+    async def terminate(self, failure: BaseException | None) -> None:
+        self.approval_timer.forget()
+        if self.idle_timer is not None:
+            self.idle_timer.cancel()
+        if self.deletion is not None and self.deletion.timer is not None:
+            self.deletion.timer.cancel()
+        if self.loaded:
+            self._close(failure)
+        if isinstance(failure, Unavailable):
+            self.services.on_storage_lost()
+
+    def _close(self, failure: BaseException | None) -> None:
+        metrics.API_ACTIVE_SESSIONS.dec()
+        self.writer.close()
+        self.intake.close()
+        self.passes.close()
+        self.log.end(self._closing_frame(failure))
+        # what holds this actor is let go: it is freed at once, not by the garbage collector
+        del self.log, self.writer, self.subscriptions, self.intake, self.decisions, self.passes, self.approval_timer
+
+    def _closing_frame(self, failure: BaseException | None) -> bytes:
+        why = None
+        if failure is not None:
+            restarted = "internal_error: the session was restarted"
+            why = failure.code if isinstance(failure, Unavailable) else restarted
+        elif not self.deleted and not self.services.is_leader():  # the database is away, or another process serves it
+            why = "storage_unavailable"
+        if self.deleted:
+            why = "session_deleted"
+        return b"" if why is None else transient_frame("error", self.session_id, self.clock.now(), "error", why)
+
+
+async def _interrupted(child: Ref, interrupt: turn.Interrupt, turn_id: str) -> str:
+    """The turn, once its pass has taken note. Refusal: ``no_turn_running`` if it is over."""
+    try:
+        stops = await child.ask(interrupt, within=INTERRUPT_TIMEOUT)
+    except ActorDead:
+        stops = False
+    if not stops:
+        raise Conflict("no_turn_running")
+    return turn_id
+
+
+def _settle(reply: asyncio.Future[Any], outcome: Outcome[Any]) -> None:
+    if outcome.error is None:
+        resolve(reply, outcome.value)
+    else:
+        refuse(reply, outcome.error)

@@ -1,0 +1,276 @@
+"""The owner of the database's connections: every storage operation is a message to it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Any, TypeVar
+
+from ..storage.conversation import group_commit
+from ..storage.conversation.group_commit import EventWriter
+from ..storage.conversation.steps import EventRow, Step
+from ..storage.engine import canary, pool
+from ..storage.engine.errors import OperationFailed, StorageUnavailable
+from ..storage.engine.idempotency import Once
+from ..storage.engine.leader_lock import LeaderLock
+from ..storage.engine.operations import Operation, Query
+from .domain.errors import Refusal, Unavailable
+from .foundation import log, metrics
+from .foundation.clock import Clock
+from .lanes import Lanes
+from .runtime.actor import Actor, Message, NoReply
+from .runtime.periodic import ON_CALL, PeriodicTasks
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+FIRST_OPEN_SECONDS, OPEN_SECONDS = 0.1, 2.0
+"""Between two attempts to open a database that cannot be reached or served, at first and at last."""
+PROBE_LIMIT = 2.0
+PROBE_SHARED = 1.0
+"""Seconds one probe's result serves all who ask."""
+
+_log = log.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Append(Message[None]):
+    """Store events of one session by group commit; answered when they are durable.
+
+    Refusals: ``storage_unavailable``, ``overloaded``, ``internal_error``. After any of them the session has to reload:
+    what it appends is accepted again where its log really ends.
+    """
+
+    rows: tuple[EventRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe(Message[bool]):
+    """Whether the database answers and takes writes, within two seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class IsLeader(Message[bool]):
+    """Whether this process is the one that serves the database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Faults(Message[tuple[str, ...]]):
+    """What keeps the database from serving, in sentences for whoever runs the service; empty when nothing does."""
+
+
+class StorageActor(Actor):
+    """Runs operations side by side, as many as there are connections. It finds Postgres again by itself.
+
+    An error of an operation is told to its asker and logged; it is no reason to end.
+    """
+
+    inline = frozenset({Append})
+
+    def __init__(
+        self,
+        url: str | None,
+        *,
+        size: int = pool.SIZE,
+        system_size: int = pool.SYSTEM_SIZE,
+        one_process: bool = True,
+        lock_lost: Callable[[], Awaitable[None]] | None = None,
+        lock_taken: Callable[[], None] | None = None,
+        lock_had: bool = False,
+        sealing_keys: Mapping[str, bytes] | None = None,
+        tasks: PeriodicTasks | None = None,
+    ) -> None:
+        """Without ``url`` all is refused. ``lock_lost`` is awaited before a lost process lock is taken again.
+
+        That may have been an earlier incarnation's (``lock_had``). A database that ``sealing_keys`` cannot open is not
+        served; without them that is not asked.
+        """
+        super().__init__()
+        self._url = url
+        self._sizes = (size, system_size)
+        self._sealing_keys = sealing_keys
+        self._engine: pool.Engine | None = None
+        self._faults: tuple[str, ...] = ("No database is configured.",)
+        self._events: EventWriter | None = None
+        self._tasks = tasks or PeriodicTasks(Clock())
+        self._lock: LeaderLock | None = None
+        if url is not None and one_process:
+            self._lock = LeaderLock(url, self._tasks, lock_lost, lock_taken, had=lock_had)
+        self._lanes = Lanes(size)
+        self._system_lanes = Lanes(system_size)
+        self._open_pause = FIRST_OPEN_SECONDS
+        self._probing = asyncio.Lock()
+        self._probed = (-PROBE_SHARED, False)
+
+    async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
+        """Connect if the database is there; if it is not, serve refusals and go on trying."""
+        if self._url is None:
+            return
+        record = self._tasks.record("event_writer", group_commit.GRACE)
+        record.called_off()
+        self._events = EventWriter(self._url, record=record)
+        self.spawn(self._events.run(), name="events")
+        if self._lock is not None:
+            self.spawn(self._lock.run(), name="lock")
+        await self._open(self._url)
+        if self._engine is None:
+            opening = self._tasks.task(
+                "database_opening",
+                partial(self._keep_opening, self._url),
+                every=OPEN_SECONDS,
+                grace=math.inf,
+                clock=Clock(),
+            )
+            self.spawn(opening.run(), name="opening")
+
+    async def receive(self, message: Any) -> Any:
+        match message:
+            case Operation():
+                name = type(message.command if isinstance(message, Once) else message).__name__
+                return self.reply_later(_metered(name, partial(self._operate, self.asker_waits()), message))
+            case Append():
+                return self.receive_inline(message)
+            case Probe():
+                return self.reply_later(self._probe())
+            case IsLeader():
+                return self._lock.held if self._lock is not None else self._url is not None
+            case Faults():
+                return self._faults
+            case _:
+                return await super().receive(message)
+
+    def receive_inline(self, message: Append) -> NoReply:
+        """Join the queue of the group commit."""
+        return self._append(message.rows)
+
+    async def terminate(self, failure: BaseException | None) -> None:  # noqa: ARG002  # whatever it was, the pools close
+        if self._engine is not None:
+            await self._engine.close()
+
+    async def _open(self, url: str) -> None:
+        """Open the pools, unless something about the database forbids to serve from it."""
+        try:
+            opened = await pool.Engine.open(url, size=self._sizes[0], system_size=self._sizes[1])
+        except StorageUnavailable:
+            self._faults = ("The database cannot be reached.",)
+            return
+        try:
+            faults = tuple(await opened.check()) or tuple(await self._sealed_otherwise(opened))
+        except Exception as error:  # noqa: BLE001  # it went away again, or is no database of ours
+            faults = (f"The database could not be checked: {type(error).__name__}.",)
+        except BaseException:  # nobody owns these pools yet
+            opened.terminate()
+            raise
+        if faults and faults != self._faults:
+            _log.error("database_unfit", faults=faults)
+        self._faults = faults
+        if faults:
+            await opened.close()
+        else:
+            self._engine = opened
+            _log.info("database_open")
+
+    async def _sealed_otherwise(self, opened: pool.Engine) -> list[str]:
+        """Why our keys are not the database's; if they are, they leave their canaries."""
+        if self._sealing_keys is None:
+            return []
+        async with opened.acquire_system() as db:
+            faults = await canary.faults(db, self._sealing_keys)
+            if not faults:
+                await canary.keep(db, self._sealing_keys)
+        return faults
+
+    async def _keep_opening(self, url: str) -> float | None:
+        """Until it is open. How long that takes is told by the part ``database``."""
+        await self._open(url)
+        self._open_pause = min(2 * self._open_pause, OPEN_SECONDS)
+        return self._open_pause if self._engine is None else ON_CALL
+
+    def _append(self, rows: tuple[EventRow, ...]) -> NoReply:
+        """Every word of every model comes this way, so no task is made for it."""
+        began = perf_counter()
+        try:
+            writer = self._writer()
+            return self.delegate_reply(
+                lambda stored: writer.put(rows, stored),
+                lambda done: _APPENDS.ended("failed" if _failed(done) else "ok", began),
+            )
+        except Exception as error:
+            _APPENDS.ended(_outcome(error), began)
+            if isinstance(error, Refusal):
+                raise
+            _log.error("operation_failed", operation="Append", exc_info=error)
+            raise OperationFailed from error
+
+    def _writer(self) -> EventWriter:
+        if self._events is None or self._engine is None:
+            raise StorageUnavailable
+        return self._events
+
+    async def _operate(self, wanted: Callable[[], bool], operation: Operation[R]) -> R:
+        if self._engine is None:
+            raise StorageUnavailable
+        lanes = self._system_lanes if operation.tenant_id is None else self._lanes
+        work = operation.command if isinstance(operation, Once) else operation
+        async with lanes.turn(operation.tenant_id, step=isinstance(work, Step)):
+            return await self._engine.run(operation, wanted)
+
+    async def _probe(self) -> bool:
+        async with self._probing:
+            at, alive = self._probed
+            if perf_counter() - at >= PROBE_SHARED:
+                alive = await self._answers()
+                self._probed = (perf_counter(), alive)
+            return alive
+
+    async def _answers(self) -> bool:
+        if self._engine is None:
+            return False
+        try:
+            async with asyncio.timeout(PROBE_LIMIT):
+                return await self._engine.run(_Ping(tenant_id=None))
+        except (TimeoutError, Refusal):
+            return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ping(Query[bool]):
+    """The least one can ask of a database that is to be written to: not a standby, not read-only."""
+
+    async def run(self, db: pool.Connection) -> bool:
+        return bool(await db.fetchval(pool.WRITABLE))
+
+
+async def _metered(name: str, work: Callable[[T], Awaitable[R]], on: T) -> R:
+    """Do it, count it, and make a defect in it the asker's affair instead of the actor's."""
+    began = perf_counter()
+    outcome = "failed"
+    try:
+        reply = await work(on)
+        outcome = "ok"
+    except Exception as error:
+        outcome = _outcome(error)
+        if isinstance(error, Refusal):
+            raise
+        _log.error("operation_failed", operation=name, exc_info=error)
+        raise OperationFailed from error
+    finally:
+        metrics.OperationMeter.of(name).ended(outcome, began)
+    return reply
+
+
+_APPENDS = metrics.OperationMeter.of("Append")
+
+
+def _outcome(error: BaseException) -> str:
+    """Whether the asker was told no, or the operation came to grief."""
+    told = isinstance(error, Refusal) and not isinstance(error, Unavailable | OperationFailed)
+    return "refused" if told else "failed"
+
+
+def _failed(done: asyncio.Future[Any]) -> bool:
+    return done.cancelled() or done.exception() is not None

@@ -1,0 +1,57 @@
+"""What a configuration may say and hardly means: a production that starts all the same, and is told of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import unquote, urlsplit
+
+from ..domain.identity import mailbox
+from .config import Settings, variable
+
+RESERVED = re.compile(
+    r"(?:.+\.)?(?:example\.(?:com|net|org)|example|test|invalid|localhost|local)|\d[\d.]*|\[.*\]", re.IGNORECASE
+)
+"""Names nobody owns (RFC 2606, RFC 6761, RFC 6762) and bare addresses."""
+
+
+def doubts(settings: Settings) -> list[str]:
+    """One sentence for each thing to look at, beginning with the variable's name; development is never doubted."""
+    return [*_places(settings), *_roles(settings), *_offers(settings)] if settings.production else []
+
+
+def _places(settings: Settings) -> Iterator[str]:
+    host = urlsplit(settings.public_url).hostname or ""
+    if RESERVED.fullmatch(host):
+        yield f"{variable('public_url')}: {host} is nobody's: links in e-mails lead nowhere"
+    domain = mailbox(settings.mail_from)[1].rpartition("@")[2]
+    if settings.smtp_url is not None and RESERVED.fullmatch(domain):
+        yield f"{variable('mail_from')}: {domain} is nobody's: set it to an address your mail server sends for"
+    if settings.smtp_url is None:
+        yield f"{variable('smtp_url')}: is not set: no e-mail is sent, and nobody can reset a password"
+
+
+def _roles(settings: Settings) -> Iterator[str]:
+    if settings.db_url is None:
+        yield f"{variable('db_url')}: is not set: all but the health of the service is refused"
+    elif settings.owner_url is not None and _role(settings.db_url) == _role(settings.owner_url):
+        yield (
+            f"{variable('db_migrate_url')}: names the same role as {variable('db_url')}: the service could change its "
+            "own tables; give it a role that owns nothing"
+        )
+    if settings.redis_url is None:
+        yield f"{variable('redis_url')}: is not set: throttles and found offers do not outlive the process"
+
+
+def _role(url: str) -> str | None:
+    user = urlsplit(url).username
+    return None if user is None else unquote(user)
+
+
+def _offers(settings: Settings) -> Iterator[str]:
+    if settings.anthropic_api_key is None:
+        yield f"{variable('anthropic_api_key')}: is not set: every turn ends in model_not_configured"
+    if not settings.suppliers:
+        yield f"{variable('suppliers')}: is empty: nothing can be searched or booked"
+    if settings.agent_model not in settings.model_prices:
+        yield f"{variable('model_prices')}: has no price for {settings.agent_model}: its cost is counted as unknown"

@@ -1,0 +1,430 @@
+"""Supervision in OTP's terms: children as data, started in order, restarted one for one, stopped in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from functools import partial
+from time import perf_counter
+from typing import Any, ClassVar, Literal
+
+from ..domain.audit import wire_time
+from ..domain.errors import Refusal, Unavailable
+from ..foundation import log
+from ..foundation.clock import Clock, Timer
+from ..foundation.metrics import ActorMeter
+from .actor import NO_REPLY, Actor, NoReply
+from .ref import ActorDead, ActorFailed, Envelope, MailboxFull, Message, NamedRef, Ref, envelope_of, failed, undelivered
+
+__all__ = ["Child", "Escalated", "NamedRef", "Restart", "Supervisor"]
+
+_log = log.get(__name__)
+
+
+class Restart(Enum):
+    """Which ends of a child are followed by a new start."""
+
+    PERMANENT = "permanent"
+    """Every one."""
+    TRANSIENT = "transient"
+    """A failure; not a stop, nor a start that was refused."""
+    TEMPORARY = "temporary"
+    """None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A child before it lives. ``factory`` starts it, the first time and every other.
+
+    ``escalate`` is for permanent singletons: one that cannot start fails its supervisor. Others that keep failing are
+    set aside for a minute.
+    """
+
+    name: str
+    factory: Callable[[], Ref]
+    restart: Restart = Restart.PERMANENT
+    shutdown: float = 5.0
+    """Seconds it may take to end before it is cancelled."""
+    escalate: bool = False
+    serves: bool = False
+    """Its siblings ask it for work, so it ends after all of them, however old it is."""
+
+
+class Escalated(Exception):
+    """A child without which its supervisor is of no use cannot be started."""
+
+
+@dataclass(slots=True, eq=False)
+class _Slot:
+    """What a supervisor knows of one child; it outlives the incarnations."""
+
+    child: Child
+    since: datetime
+    phase: Literal["up", "stopping", "asleep", "waiting", "aside"] = "waiting"
+    ref: Ref | None = None
+    meter: ActorMeter = field(default_factory=lambda: ActorMeter.of("none"))
+    held: list[Envelope] = field(default_factory=list)
+    """Mail that came while there was nobody to take it."""
+    failures: list[float] = field(default_factory=list)
+    false_starts: list[float] = field(default_factory=list)
+    refusals: int = 0
+    restarts: int = 0
+    failed: int = 0
+    timer: Timer | None = None
+    until: float = 0.0
+
+    @property
+    def takes_mail(self) -> bool:
+        ref = self.ref
+        return self.phase == "up" and ref is not None and ref.is_alive() and not ref.life.stopping
+
+    def state(self) -> str:
+        if self.phase == "up" and self.ref is not None:
+            return self.ref.life.state
+        return {"stopping": "stopping", "asleep": "stopping", "waiting": "restarting", "aside": "set_aside"}.get(
+            self.phase, "ended"
+        )
+
+    def keep_unread(self, unread: list[Envelope]) -> bool:
+        """Whether mail left unread goes to the next incarnation; after a failure its senders try again."""
+        ref = self.ref
+        orderly = ref is not None and ref.life.failure is None and self.child.restart is not Restart.TEMPORARY
+        if orderly or self.phase == "asleep":
+            self.held[:0] = unread
+            return True
+        return False
+
+    def take_held(self) -> list[Envelope]:
+        held, self.held = self.held, []
+        return held
+
+    def refuse_held(self, why: BaseException) -> None:
+        for envelope in self.take_held():
+            undelivered(envelope, self.meter, why)
+
+
+class Supervisor(Actor):
+    """An actor with children. Subclasses start them in ``on_start`` or on demand, and handle their own messages."""
+
+    INTENSITY: ClassVar[int] = 5
+    """Restarts within ``PERIOD`` seconds after which a child is no longer tried at once."""
+    PERIOD: ClassVar[float] = 30.0
+    FIRST_BACKOFF: ClassVar[float] = 0.1
+    LONGEST_BACKOFF: ClassVar[float] = 10.0
+    LONGEST_BACKOFF_OF_A_SINGLETON: ClassVar[float] = 1.0
+    """Of one that does start: a message it fails on must not keep everybody else waiting."""
+    SUSPENDED_SECONDS: ClassVar[float] = 60.0
+    LISTED: ClassVar[int] = 100
+
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        super().__init__()
+        self.clock = clock or Clock()
+        self._slots: dict[str, _Slot] = {}
+        self._addresses: dict[str, NamedRef] = {}
+        self._life.describe_children = self._describe_children
+        self._life.halt = self.halt
+        self._since = self.clock.now()
+
+    async def child_ended(self, name: str, failure: BaseException | None) -> None:
+        """Hook: an incarnation of a child has ended, by ``failure`` or by a stop."""
+
+    async def start_child(self, child: Child) -> Ref:
+        """The living child, started if need be.
+
+        Raises ``Unavailable``: ``overloaded`` while it is to be restarted, ``agent_runtime_unavailable`` while it is
+        set aside; ``ActorFailed`` if the factory does.
+        """
+        slot = self._slots.get(child.name)
+        if slot is not None and slot.ref is not None and not slot.takes_mail:
+            ref = slot.ref
+            await ref.ended()
+            await self._on_child_exit(slot, ref, ref.life.failure)
+            slot = self._slots.get(child.name)
+        if slot is None:
+            return self._start_slot(self._register(child))
+        if slot.ref is None:
+            raise self._unavailable(slot)
+        return slot.ref
+
+    def start_new(self, child: Child) -> Ref:
+        """Start a child whose name was never used here. Raises ``ActorFailed`` if the factory does."""
+        if child.name in self._slots:
+            raise ValueError(child.name)
+        return self._start_slot(self._register(child))
+
+    def child(self, name: str) -> Ref | None:
+        """The living child, or ``None``. Raises ``Unavailable("agent_runtime_unavailable")`` while it is set aside."""
+        slot = self._slots.get(name)
+        if slot is not None and slot.phase == "aside":
+            raise self._unavailable(slot)
+        return slot.ref if slot is not None and slot.takes_mail else None
+
+    def address(self, name: str) -> NamedRef:
+        """A name to hold instead of a ref; may be given away before the child is started."""
+        if name not in self._addresses:
+            address = self._addresses[name] = NamedRef(name)
+            slot = self._slots.get(name)
+            if slot is not None and slot.ref is not None:
+                address.points_to(slot.ref)
+        return self._addresses[name]
+
+    def route(self, child: Child, message: Message[Any]) -> NoReply:
+        """Hand the present envelope on to the child, which is started if it is not there: ``return self.route(…)``.
+
+        While the child falls asleep or waits to be restarted the envelope is held and goes to the next incarnation.
+        """
+        envelope = self._take_envelope()
+        asked = type(envelope.message)
+        envelope.message = message
+        self._deliver_to(child, envelope)
+        self.ref.meter.handled(asked, "reply", perf_counter() - self._began)
+        return NO_REPLY
+
+    def send(self, child: Child, message: Message[Any]) -> None:
+        """Tell a child something, which is started if it is not there. Raises ``Unavailable`` while it is set aside."""
+        self._deliver_to(child, envelope_of(message))
+
+    def passivate(self, name: str) -> None:
+        """Put a child to sleep: it ends after the message it has in hand; unread and later mail starts a fresh one."""
+        slot = self._slots.get(name)
+        if slot is None or not slot.takes_mail or slot.ref is None:
+            return
+        slot.meter.passivations.inc()
+        ref = slot.ref
+        slot.phase = "asleep"
+        ref.stop_soon(unread=False)
+        slot.timer = self.clock.call_later(slot.child.shutdown, ref.cancel)  # else its mail would wait for ever
+
+    async def stop_child(self, name: str) -> None:
+        """End a child and wait, for its ``shutdown`` seconds or so; mail that comes meanwhile starts a fresh one."""
+        slot = self._slots.get(name)
+        if slot is None:
+            return
+        ref = slot.ref
+        if ref is None:
+            self._forget(slot, ActorDead())
+            return
+        slot.phase = "stopping"
+        await ref.stop_and_wait(slot.child.shutdown)
+        await self._on_child_exit(slot, ref, ref.life.failure)
+
+    def tree(self, name: str = "root") -> dict[str, Any]:
+        """Tell of this supervisor and all below it, as data; at most ``LISTED`` children of each."""
+        return _node(_Slot(Child(name, lambda: self.ref), self._since, "up", self.ref))
+
+    def _describe_children(self) -> dict[str, Any]:
+        listed = itertools.islice(self._slots.values(), self.LISTED)
+        return {"children": [_node(slot) for slot in listed], "children_total": len(self._slots)}
+
+    def _register(self, child: Child) -> _Slot:
+        if self.actor_stopped.is_set():
+            raise ActorDead
+        slot = self._slots[child.name] = _Slot(child, self.clock.now())
+        return slot
+
+    def _start_slot(self, slot: _Slot) -> Ref:
+        try:
+            ref = slot.child.factory()
+        except Exception as error:
+            _log.error("child_not_made", supervisor=type(self).__name__, child=slot.child.name, exc_info=error)
+            self.ref.signal(partial(self._on_child_failure, slot, error, started=False))
+            raise error if isinstance(error, Refusal) else failed(slot.child.name, error) from error
+        slot.ref = ref
+        slot.meter = ref.meter
+        slot.phase = "up"
+        slot.since = self.clock.now()
+        ref.life.on_terminated = lambda failure: self.ref.signal(partial(self._on_child_exit, slot, ref, failure))
+        ref.life.on_unread = slot.keep_unread
+        ref.life.on_idle = lambda handled: self.ref.signal(partial(self._on_child_idle, slot, ref, handled))
+        if slot.child.name in self._addresses:
+            self._addresses[slot.child.name].points_to(ref)
+        for envelope in slot.take_held():
+            ref.inbox.add(envelope)
+        return ref
+
+    def _deliver_to(self, child: Child, envelope: Envelope) -> None:
+        slot = self._slots.get(child.name)
+        try:
+            if slot is None:
+                self._start_slot(slot := self._register(child))
+        except (Refusal, ActorFailed) as error:
+            undelivered(envelope, self.ref.meter, error)
+            return
+        if slot.phase == "aside":
+            raise self._unavailable(slot)
+        if slot.takes_mail and slot.ref is not None:
+            slot.ref.deliver(envelope)
+        elif len(slot.held) >= self.mailbox:
+            slot.meter.mailbox_full.inc()
+            raise MailboxFull
+        else:
+            slot.held.append(envelope)
+
+    async def _on_child_idle(self, slot: _Slot, ref: Ref, handled: int) -> None:
+        if slot.ref is ref and ref.life.handled == handled and ref.inbox.empty():
+            self.passivate(slot.child.name)
+
+    async def _on_child_exit(self, slot: _Slot, ref: Ref, failure: BaseException | None) -> None:
+        if slot.ref is not ref:
+            return
+        slot.ref = None
+        if slot.phase in {"stopping", "asleep"}:
+            await self._remove(slot, failure)
+        else:
+            await self._on_child_failure(slot, failure, started=ref.life.started)
+
+    async def _on_child_failure(self, slot: _Slot, failure: BaseException | None, *, started: bool) -> None:
+        restart = slot.child.restart
+        refused = isinstance(failure, Refusal) and not started
+        slot.failed += failure is not None and not refused
+        if restart is Restart.TEMPORARY or (restart is Restart.TRANSIENT and (failure is None or refused)):
+            await self._remove(slot, failure)
+            return
+        await self.child_ended(slot.child.name, failure)
+        if refused:
+            slot.refusals += 1
+            self._wait(slot, self._backoff(slot.refusals, self.LONGEST_BACKOFF))
+        else:
+            slot.refusals = 0
+            self._schedule_restart(slot, failure, started=started)
+
+    def _schedule_restart(self, slot: _Slot, failure: BaseException | None, *, started: bool) -> None:
+        """Restart after a pause, or later if it has failed too often; a singleton escalates only if it cannot start."""
+        failures = self._recent(slot.failures, add=True)
+        false_starts = self._recent(slot.false_starts, add=not started)
+        if slot.child.escalate:
+            if false_starts > self.INTENSITY:
+                slot.meter.escalations.inc()
+                _log.error("child_escalates", supervisor=type(self).__name__, child=slot.child.name)
+                raise Escalated(slot.child.name) from failure
+            longest = self.LONGEST_BACKOFF_OF_A_SINGLETON if started else self.LONGEST_BACKOFF
+            self._wait(slot, self._backoff(failures, longest))
+        elif failures > self.INTENSITY:
+            self._suspend(slot)
+        else:
+            self._wait(slot, self._backoff(failures, self.LONGEST_BACKOFF))
+
+    def _recent(self, moments: list[float], *, add: bool) -> int:
+        now = self.clock.monotonic()
+        moments[:] = [moment for moment in moments if moment > now - self.PERIOD]
+        if add:
+            moments.append(now)
+        return len(moments)
+
+    def _backoff(self, times: int, longest: float) -> float:
+        full = self.FIRST_BACKOFF * 2.0 ** min(times - 1, 10)
+        return min(longest, full) * random.uniform(0.75, 1.0)  # noqa: S311 - spreads restarts, guards nothing
+
+    def _wait(self, slot: _Slot, seconds: float) -> None:
+        slot.phase = "waiting"
+        self._due_in(slot, seconds)
+
+    def _suspend(self, slot: _Slot) -> None:
+        slot.phase = "aside"
+        slot.meter.escalations.inc()
+        _log.error(
+            "child_set_aside", supervisor=type(self).__name__, child=slot.child.name, seconds=self.SUSPENDED_SECONDS
+        )
+        self._due_in(slot, self.SUSPENDED_SECONDS)
+        slot.refuse_held(self._unavailable(slot))
+
+    def _due_in(self, slot: _Slot, seconds: float) -> None:
+        slot.until = self.clock.monotonic() + seconds
+        slot.timer = self.clock.call_later(seconds, lambda: self.ref.signal(partial(self._restart, slot)))
+
+    async def _restart(self, slot: _Slot) -> None:
+        if self._slots.get(slot.child.name) is not slot or slot.ref is not None:
+            return
+        slot.restarts += 1
+        slot.meter.restarts.inc()
+        try:
+            self._start_slot(slot)
+        except (Refusal, ActorFailed) as error:  # logged there, and the next pause is on its way
+            slot.refuse_held(error)
+
+    def _unavailable(self, slot: _Slot) -> Unavailable:
+        left = max(slot.until - self.clock.monotonic(), 1.0)
+        return Unavailable("agent_runtime_unavailable" if slot.phase == "aside" else "overloaded", retry_after=left)
+
+    async def _remove(self, slot: _Slot, failure: BaseException | None) -> None:
+        """After an end that no restart follows; but mail that has come meanwhile finds the child anew."""
+        held = slot.take_held()
+        self._forget(slot, ActorDead())
+        await self.child_ended(slot.child.name, failure)
+        for envelope in held:
+            try:
+                self._deliver_to(slot.child, envelope)
+            except Refusal as refusal:
+                undelivered(envelope, slot.meter, refusal)
+
+    def _forget(self, slot: _Slot, why: BaseException) -> None:
+        if slot.timer is not None:
+            slot.timer.cancel()
+        slot.refuse_held(why)
+        if self._slots.get(slot.child.name) is slot:
+            del self._slots[slot.child.name]
+
+    def halt(self) -> None:
+        """Stop whatever is at work below, without waiting: temporary children here, and theirs further down."""
+        for slot in list(self._slots.values()):
+            if slot.ref is None:
+                continue
+            if slot.child.restart is Restart.TEMPORARY:
+                slot.ref.stop_soon(unread=False)
+            elif slot.ref.life.halt is not None:
+                slot.ref.life.halt()
+
+    async def _shut_down(self) -> None:
+        """All work ends before anything is waited for: replies owed and farewells take seconds."""
+        self.halt()
+        await super()._shut_down()
+
+    async def _release(self) -> None:
+        """End all children in the reverse of their order, each awaited; peers of one class in a row, together.
+
+        Those that serve the others come last.
+        """
+        lives = [slot.ref.life for slot in self._slots.values() if slot.ref is not None]
+        try:
+            for peers in self._in_reverse():
+                await asyncio.gather(*(self._end(slot) for slot in peers))
+        finally:  # cancelled in the midst of it, or they will not end
+            left = [life.task for life in lives if life.task is not None and not life.task.done()]
+            for task in left:
+                task.cancel()
+            if left:
+                await asyncio.wait(left, timeout=self.shutdown_timeout)
+
+    def _in_reverse(self) -> Iterator[list[_Slot]]:
+        newest_first = list(reversed(self._slots.values()))
+        slots = sorted(newest_first, key=lambda slot: slot.child.serves)
+        for _, peers in itertools.groupby(slots, lambda p: p.child.name if p.child.escalate else p.meter.actor):
+            yield list(peers)
+
+    async def _end(self, slot: _Slot) -> None:
+        self._forget(slot, ActorDead())
+        if slot.ref is None:
+            return
+        slot.ref.life.on_terminated = slot.ref.life.on_unread = slot.ref.life.on_idle = None
+        await slot.ref.stop_and_wait(slot.child.shutdown)
+
+
+def _node(slot: _Slot) -> dict[str, Any]:
+    ref = slot.ref
+    describe_children = ref.life.describe_children if ref is not None else None
+    return {
+        "name": slot.child.name,
+        "class": slot.meter.actor if ref is None else ref.meter.actor,
+        "state": slot.state(),
+        "restarts": slot.restarts,
+        "mailbox": len(slot.held) if ref is None else len(ref.inbox),
+        "handled": 0 if ref is None else ref.life.handled,
+        "failures": slot.failed,
+        "since": wire_time(slot.since),
+        **({"children": [], "children_total": 0} if describe_children is None else describe_children()),
+    }

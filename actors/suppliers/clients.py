@@ -1,0 +1,156 @@
+"""Suppliers as tools see them: a protocol's methods, each a message to the supplier's actor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ..domain.errors import Unavailable
+from ..domain.hotels import HotelOffer, HotelOrder, HotelQuestion
+from ..domain.travel import FlightOffer, FlightOrder, FlightQuestion, Passenger
+from ..foundation import log
+from ..runtime.actor import ActorFailed, DeadlineExceeded, Recipient
+from .protocols import Capabilities, FlightSupplier, HotelSupplier, SupplierError
+from .supplier import (
+    DRIVERS,
+    HOTELS,
+    READ_SECONDS,
+    WRITE_SECONDS,
+    Book,
+    BookStay,
+    CheckRate,
+    Find,
+    FindStay,
+    Hold,
+    Price,
+    Read,
+    ReadStay,
+    Search,
+    SearchHotels,
+    ToSupplier,
+    WriteCut,
+)
+
+R = TypeVar("R")
+_log = log.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _SupplierClient:
+    """The way to one supplier of one agency."""
+
+    tenant_id: str
+    name: str
+    capabilities: Capabilities
+    to: Recipient
+    """Whoever routes ``ToSupplier``: the root, the agency, or the actor itself."""
+
+    async def _read(self, message: ToSupplier[R]) -> R:
+        return await self._ask(message, READ_SECONDS, writes=False)
+
+    async def _find(self, message: ToSupplier[R]) -> R:
+        return await self._ask(message, READ_SECONDS + WRITE_SECONDS, writes=False)
+
+    async def _write(self, message: ToSupplier[R]) -> R:
+        return await self._ask(message, WRITE_SECONDS + READ_SECONDS, writes=True)
+
+    async def _ask(self, message: ToSupplier[R], within: float, *, writes: bool) -> R:
+        """All that can go wrong on the way is a ``SupplierError``; the limits are the actor's, the slack is ours."""
+        try:
+            return await self.to.ask(message, within=within + 5)
+        except WriteCut:
+            raise  # the pass ends with the way to the supplier, and is carried on by looking up
+        except DeadlineExceeded as late:
+            raise SupplierError("timeout", "no answer in time", unclear=writes) from late
+        except Unavailable as away:
+            if away.code == "not_ready":  # another process may serve this agency: nothing of this pass is told
+                raise
+            raise SupplierError("transient", "the supplier cannot be asked now") from away
+        except ActorFailed as failed:
+            _log.error("supplier_failed", supplier=self.name, exc_info=failed)
+            raise SupplierError("transient", "the supplier's driver failed", unclear=writes) from failed
+
+
+class FlightClient(_SupplierClient):
+    """Where flights are found and bought."""
+
+    __slots__ = ()
+
+    async def search(self, question: FlightQuestion) -> Sequence[FlightOffer]:
+        return await self._read(Search(tenant_id=self.tenant_id, supplier=self.name, question=question))
+
+    async def price(self, offer: FlightOffer) -> FlightOffer:
+        return await self._read(Price(tenant_id=self.tenant_id, supplier=self.name, offer=offer))
+
+    async def read(self, supplier_ref: str) -> FlightOrder:
+        return await self._read(Read(tenant_id=self.tenant_id, supplier=self.name, supplier_ref=supplier_ref))
+
+    async def find(self, key: str) -> FlightOrder | None:
+        return await self._find(Find(tenant_id=self.tenant_id, supplier=self.name, key=key))
+
+    async def hold(self, offer: FlightOffer, passengers: Sequence[Passenger], key: str) -> FlightOrder:
+        return await self._write(
+            Hold(tenant_id=self.tenant_id, supplier=self.name, offer=offer, passengers=tuple(passengers), key=key)
+        )
+
+    async def book(
+        self, offer: FlightOffer, passengers: Sequence[Passenger], key: str, held: str | None = None
+    ) -> FlightOrder:
+        return await self._write(
+            Book(
+                tenant_id=self.tenant_id,
+                supplier=self.name,
+                offer=offer,
+                passengers=tuple(passengers),
+                key=key,
+                held=held,
+            )
+        )
+
+
+class HotelClient(_SupplierClient):
+    """Where rooms are found and booked."""
+
+    __slots__ = ()
+
+    async def search(self, question: HotelQuestion) -> Sequence[HotelOffer]:
+        return await self._read(SearchHotels(tenant_id=self.tenant_id, supplier=self.name, question=question))
+
+    async def check_rate(self, offer: HotelOffer) -> HotelOffer:
+        return await self._read(CheckRate(tenant_id=self.tenant_id, supplier=self.name, offer=offer))
+
+    async def read(self, supplier_ref: str) -> HotelOrder:
+        return await self._read(ReadStay(tenant_id=self.tenant_id, supplier=self.name, supplier_ref=supplier_ref))
+
+    async def find(self, key: str) -> HotelOrder | None:
+        return await self._find(FindStay(tenant_id=self.tenant_id, supplier=self.name, key=key))
+
+    async def book(self, offer: HotelOffer, guests: Sequence[Passenger], key: str) -> HotelOrder:
+        return await self._write(
+            BookStay(tenant_id=self.tenant_id, supplier=self.name, offer=offer, guests=tuple(guests), key=key)
+        )
+
+
+class AgencySuppliers:
+    """The suppliers that are on for one agency."""
+
+    def __init__(self, tenant_id: str, names: Sequence[str], to: Recipient) -> None:
+        self._flights = {name: FlightClient(tenant_id, name, DRIVERS[name].capabilities, to) for name in names}
+        self._hotels = {
+            name: HotelClient(tenant_id, name, HOTELS[name].capabilities, to) for name in names if name in HOTELS
+        }
+
+    @property
+    def flights(self) -> Sequence[FlightSupplier]:
+        return tuple(self._flights.values())
+
+    def named(self, name: str) -> FlightSupplier | None:
+        return self._flights.get(name)
+
+    @property
+    def hotels(self) -> Sequence[HotelSupplier]:
+        return tuple(self._hotels.values())
+
+    def hotel(self, name: str) -> HotelSupplier | None:
+        return self._hotels.get(name)

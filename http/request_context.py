@@ -1,0 +1,110 @@
+"""What a handler is given and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from ..actors.domain.audit import Origin
+from ..actors.domain.errors import NotFound
+from ..actors.domain.identity import Principal
+from ..actors.domain.ids import parse_uuid
+from ..actors.foundation.clock import Clock
+from ..actors.foundation.config import Settings
+from ..actors.runtime.actor import Recipient
+from ..storage.engine.idempotency import IdempotencyKey
+from . import client_address
+from .health import Health
+from .quotas import NewSessions, OpenStreams
+from .request_info import RequestInfo
+from .streams import Streams
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """All that stands behind the HTTP layer; made once, at the start."""
+
+    root: Recipient
+    storage: Recipient
+    accounts: Recipient
+    settings: Settings
+    clock: Clock
+    health: Health
+    streams: Streams
+    open_streams: OpenStreams
+    new_sessions: NewSessions
+    is_leader: Callable[[], bool] = lambda: True
+    """Whether this process may serve agencies' work."""
+
+
+@dataclass(slots=True, kw_only=True)
+class RequestContext:
+    """One request, decoded as its route says.
+
+    ``body`` and ``query`` are the route's models (``None`` where it has none, or an optional body was not sent).
+    ``path`` holds the path's parameters by name, as sent; ids are read with ``id``.
+    """
+
+    request: web.Request
+    services: Services
+    trace: RequestInfo
+    path: Mapping[str, str]
+    principal: Principal | None = None
+    body: Any = None
+    query: Any = None
+    raw_body: bytes = b""
+    idempotency: IdempotencyKey | None = None
+    _origin: Origin | None = field(default=None, init=False)
+
+    @property
+    def person(self) -> Principal:
+        """The principal; for routes whose guard asks for one."""
+        if self.principal is None:
+            raise RuntimeError(f"{self.trace.template} has no principal: its guard asks for none")
+        return self.principal
+
+    @property
+    def origin(self) -> Origin:
+        """Where the request came from, for the audit."""
+        if self._origin is None:
+            trusted = self.services.settings.trusted_proxies
+            self._origin = client_address.origin(self.request, self.trace.request_id, trusted)
+        key = self.principal.api_key_id if self.principal else None
+        if key is not None and self._origin.api_key_id != key:
+            self._origin = replace(self._origin, via="api_key", api_key_id=key)
+        return self._origin
+
+    @property
+    def head_only(self) -> bool:
+        """A ``HEAD``: the answer's body will not be sent, so a stream or export need not begin."""
+        return self.request.method == "HEAD"
+
+    def id(self, name: str, *, missing: str) -> str:
+        """The UUID in the path, lower case. NotFound ``missing`` if it is none: it names nothing we have."""
+        found = parse_uuid(self.path[name])
+        if found is None:
+            raise NotFound(missing)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete reply. A model is sent as JSON; bytes as they are, with the ``Content-Type`` the headers name.
+
+    Without ``status`` the route's own is sent.
+    """
+
+    body: BaseModel | bytes | None = None
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def encoded(body: BaseModel | bytes | None) -> bytes:
+    """A reply's bytes."""
+    if isinstance(body, BaseModel):
+        return body.__pydantic_serializer__.to_json(body, by_alias=True)
+    return body or b""

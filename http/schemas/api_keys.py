@@ -1,0 +1,66 @@
+"""The shapes of ``/auth/api-keys`` (identity 4 and 9.20 to 9.22)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ...storage.accounts.api_keys import ApiKey, Minted
+from .accounts import named
+from .shared import Body, Reply, UtcTime
+
+WARNING = "Save this key now \u2014 it will never be shown again."
+
+KeyName = Annotated[str, Field(min_length=1, max_length=120), named("name_required")]
+
+
+class CreateApiKeyRequest(Body):
+    """What to call the key, and how long it lives; without a number of days, until it is revoked."""
+
+    name: KeyName
+    expires_in_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+
+
+class ApiKeySummary(Reply):
+    """A key as it is listed. ``prefix`` is how one knows it again."""
+
+    id: str
+    name: str
+    prefix: str
+    scopes: list[str]
+    created_at: UtcTime
+    expires_at: UtcTime | None
+    revoked_at: UtcTime | None
+    last_used_at: UtcTime | None
+
+    @classmethod
+    def of(cls, key: ApiKey) -> ApiKeySummary:
+        return cls(
+            id=key.id,
+            name=key.name,
+            prefix=key.prefix,
+            scopes=list(key.scopes),
+            created_at=key.created_at,
+            expires_at=key.expires_at,
+            revoked_at=key.revoked_at,
+            last_used_at=key.last_used_at,
+        )
+
+
+class CreateApiKeyResponse(Reply):
+    """The key itself, this once."""
+
+    key: str
+    warning: str = WARNING
+    api_key: ApiKeySummary
+
+    @classmethod
+    def of(cls, minted: Minted) -> CreateApiKeyResponse:
+        return cls(key=minted.key, api_key=ApiKeySummary.of(minted.api_key))
+
+
+class ListApiKeysResponse(Reply):
+    """Keys, newest first; revoked and lapsed ones too."""
+
+    items: list[ApiKeySummary]

@@ -1,0 +1,108 @@
+"""The shapes of ``/auth/members`` and ``/auth/sessions`` (identity 10)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from ...actors.domain.identity import Role
+from ...storage.accounts.members import Member, Members
+from ...storage.accounts.sign_outs import Session
+from .shared import UNSENT, Body, Paging, Reply, UtcTime, coded
+
+
+def known_role(name: str) -> str:
+    """``name`` if it is one of the five roles; else ``invalid_role``."""
+    if name not in frozenset(Role):
+        raise coded("invalid_role")
+    return name
+
+
+RoleName = Annotated[
+    str, Field(max_length=32), AfterValidator(known_role), WithJsonSchema({"type": "string", "enum": [*Role]})
+]
+"""One of the five roles."""
+
+
+class MembersQuery(Paging):
+    """Which page."""
+
+
+class MemberPatchRequest(Body):
+    """Another role, or switched off or on; what is left out stays."""
+
+    role: RoleName = Field(default=UNSENT)
+    is_active: bool = Field(default=UNSENT)
+
+
+class MemberItem(Reply):
+    """A member as admins see them."""
+
+    id: str
+    email: str
+    full_name: str | None
+    role: str
+    is_active: bool
+    email_verified: bool
+    totp_enabled: bool
+    last_login_at: UtcTime | None
+    created_at: UtcTime
+
+    @classmethod
+    def of(cls, member: Member) -> MemberItem:
+        return cls(
+            id=member.id,
+            email=member.email,
+            full_name=member.full_name,
+            role=member.role,
+            is_active=member.is_active,
+            email_verified=member.email_verified,
+            totp_enabled=member.totp_enabled,
+            last_login_at=member.last_login_at,
+            created_at=member.created_at,
+        )
+
+
+class MembersResponse(Reply):
+    """A page of members, oldest first."""
+
+    items: list[MemberItem]
+    total: int
+    limit: int
+    offset: int
+
+    @classmethod
+    def of(cls, page: Members, query: MembersQuery) -> MembersResponse:
+        items = [MemberItem.of(member) for member in page.items]
+        return cls(items=items, total=page.total, limit=query.limit, offset=query.offset)
+
+
+class SignedInSession(Reply):
+    """A place where one is signed in."""
+
+    id: str
+    created_at: UtcTime
+    last_used_at: UtcTime
+    expires_at: UtcTime
+    user_agent: str | None
+    ip: str | None
+    current: bool
+
+    @classmethod
+    def of(cls, session: Session, current: str | None) -> SignedInSession:
+        return cls(
+            id=session.id,
+            created_at=session.created_at,
+            last_used_at=session.last_used_at,
+            expires_at=session.expires_at,
+            user_agent=session.user_agent,
+            ip=session.ip,
+            current=session.id == current,
+        )
+
+
+class SignedInSessionsResponse(Reply):
+    """One's own live sessions, newest use first."""
+
+    items: list[SignedInSession]

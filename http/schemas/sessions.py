@@ -1,0 +1,185 @@
+"""The shapes of ``/chat/sessions`` (business 2)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from ...actors.domain.approvals import MAP_LIMIT
+from ...storage.conversation.sessions import Sessions, Summary, Transcript
+from .shared import Body, LooseBody, Offset, Query, QueryInt, Reply, UtcTime
+
+
+class SessionCreateRequest(Body):
+    """Nothing yet."""
+
+
+class SessionCreateResponse(Reply):
+    """The new session."""
+
+    session_id: str
+
+
+class SessionListQuery(Query):
+    """Which page."""
+
+    limit: Annotated[QueryInt, Field(ge=1, le=1000)] = 1000
+    offset: Offset = 0
+
+
+class SessionListItem(Reply):
+    """A session in the list."""
+
+    id: str
+    title: str | None
+    created_at: UtcTime
+    message_count: int
+
+
+class SessionListResponse(Reply):
+    """A page of sessions, newest first."""
+
+    sessions: list[SessionListItem]
+    total: int
+    limit: int
+    offset: int
+
+    @classmethod
+    def of(cls, page: Sessions, query: SessionListQuery) -> SessionListResponse:
+        items = [
+            SessionListItem(id=item.id, title=item.title, created_at=item.created_at, message_count=item.message_count)
+            for item in page.items
+        ]
+        return cls(sessions=items, total=page.total, limit=query.limit, offset=query.offset)
+
+
+class PendingApproval(Reply):
+    """An approval that waits in this session."""
+
+    approval_id: str
+    tool_name: str
+    summary: str
+    expires_at: UtcTime
+
+
+class SessionSummaryResponse(Reply):
+    """A session at a glance."""
+
+    session_id: str
+    tenant_id: str
+    actor_id: str
+    message_count: int
+    pending_approvals: list[PendingApproval]
+    title: str | None
+    created_at: UtcTime
+    last_event_id: int
+    running_turn_id: str | None
+
+    @classmethod
+    def of(cls, summary: Summary) -> SessionSummaryResponse:
+        waiting = [
+            PendingApproval(
+                approval_id=each.approval_id,
+                tool_name=each.tool_name,
+                summary=each.summary,
+                expires_at=each.expires_at,
+            )
+            for each in summary.pending_approvals
+        ]
+        return cls(
+            session_id=summary.session_id,
+            tenant_id=summary.tenant_id,
+            actor_id=summary.actor_id,
+            message_count=summary.message_count,
+            pending_approvals=waiting,
+            title=summary.title,
+            created_at=summary.created_at,
+            last_event_id=summary.last_event_id,
+            running_turn_id=summary.running_turn_id,
+        )
+
+
+class SessionRenameRequest(Body):
+    """Another title."""
+
+    title: str = Field(min_length=1, max_length=200)
+
+
+class SendMessageRequest(LooseBody):
+    """Say something, decide approvals, or both; an empty body follows what goes on."""
+
+    message: str = ""
+    approvals: Annotated[dict[str, bool], Field(max_length=MAP_LIMIT)] | None = None
+    on_busy: Literal["reject", "queue", "interrupt"] = "reject"
+
+
+class EventsQuery(Query):
+    """Where a stream begins, and whether it stays."""
+
+    last_event_id: str | None = Field(default=None, max_length=64)
+    follow: Literal["0", "1"] = "1"
+    ticket: str | None = None
+    """Stands for the bearer; the guard has read it."""
+
+
+class TicketResponse(Reply):
+    """What lets an ``EventSource`` watch this session, and until when."""
+
+    ticket: str
+    expires_at: UtcTime
+
+
+class TranscriptQuery(Query):
+    """Which page of the transcript."""
+
+    limit: Annotated[QueryInt, Field(ge=1, le=200)] = 50
+    before: str | None = Field(default=None, max_length=64)
+
+
+class TranscriptItem(Reply):
+    """One message."""
+
+    id: str
+    turn_id: str
+    role: Literal["user", "assistant", "tool"]
+    content: list[dict[str, Any]]
+    created_at: UtcTime
+    user_id: str | None
+
+
+class TranscriptResponse(Reply):
+    """A page of the transcript, oldest first."""
+
+    items: list[TranscriptItem]
+    total: int
+    next_before: str | None
+
+    @classmethod
+    def of(cls, page: Transcript) -> TranscriptResponse:
+        shown = ("text", "tool_use", "tool_result")
+        items = [
+            TranscriptItem(
+                id=message.id,
+                turn_id=message.turn_id,
+                role=message.role,
+                content=[block for block in message.content if block["type"] in shown],
+                created_at=message.created_at,
+                user_id=message.user_id,
+            )
+            for message in page.items
+        ]
+        return cls(items=items, total=page.total, next_before=page.next_before)
+
+
+class CancelRequest(Body):
+    """Which turn to cancel; without ``turn_id`` the one that runs."""
+
+    turn_id: str | None = Field(default=None, max_length=64)
+
+
+class CancelResponse(Reply):
+    """The turn that is being stopped."""
+
+    turn_id: str
+    status: Literal["cancelling"] = "cancelling"

@@ -1,0 +1,70 @@
+"""An account given back to the owner of an address it had: nothing anybody else could act with is left in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ...actors.domain import audit as audits
+from .. import outbox
+from . import one_time_tokens
+from .account_events import event
+from .credentials import revoke_all
+
+if TYPE_CHECKING:
+    from ..engine.pool import Connection
+
+COME_BACK = """
+UPDATE users SET email = $3, email_verified = true, unverified_since = NULL, former_email = NULL,
+                 email_changed_at = NULL, password_hash = NULL, token_version = token_version + 1,
+                 token_version_at = $4
+ WHERE tenant_id = $1 AND id = $2
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResetEmail:
+    """The token that sets the password of an account given back, and the e-mail that brings it."""
+
+    token: one_time_tokens.NewToken
+    letter: outbox.QueuedEmail
+
+    async def send(self, db: Connection, tenant_id: str, user_id: str, now: datetime) -> None:
+        """Store the one and post the other. No cap: undo tokens are few, and without it there is no way in."""
+        await one_time_tokens.keep(db, self.token, tenant_id, user_id, now)
+        await outbox.enqueue(db, self.letter, tenant_id, now, now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenBack:
+    """Whose account, and the address it returns to.
+
+    ``undo_id`` is the undo token the address is returned by, if there was one: those made later have no meaning any
+    more, those made earlier are of an owner before this one.
+    """
+
+    tenant_id: str
+    user_id: str
+    left: str
+    email: str
+    undo_id: str | None
+
+
+async def give_back(
+    db: Connection, account: GivenBack, cause: str, origin: audits.Origin, now: datetime
+) -> list[audits.AuditEvent]:
+    """Return the locked account to ``email``, verified: no password, session, key, second factor or invite is left.
+
+    Answers the audit events. The caller sends or spends the token that sets the next password.
+    """
+    who = (account.tenant_id, account.user_id)
+    await db.execute(COME_BACK, *who, account.email, now)
+    sessions, revoked = await revoke_all(db, *who, "email_change_undone", now)
+    kinds = (one_time_tokens.VERIFICATION, one_time_tokens.RESET, one_time_tokens.UNDO_RESET)
+    await one_time_tokens.end(db, *who, kinds, now)
+    if account.undo_id is not None:
+        await one_time_tokens.end_undo_from(db, *who, account.undo_id, now)
+    undone: dict[str, Any] = {"from": account.left, "to": account.email, "cause": cause, "sessions_ended": sessions}
+    entry = event("auth.email_change_undone", *who, origin, now, undone | revoked.told())
+    return [entry, *revoked.entries(*who, origin, now)]

@@ -1,0 +1,54 @@
+"""Where an account has been at home lately: what tells its owner from a stranger while guesses are slowed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from ..engine.operations import Query
+
+if TYPE_CHECKING:
+    from ..engine.pool import Connection
+
+LATELY = timedelta(days=90)
+
+MAX_NETWORKS = 200
+"""The newest of an account that are remembered."""
+
+_NETWORKS = """
+SELECT u.id AS user_id, u.tenant_id, ARRAY(
+         SELECT f.network FROM auth_families f
+          WHERE f.tenant_id = u.tenant_id AND f.user_id = u.id AND f.network IS NOT NULL AND f.created_at > $2
+          GROUP BY f.network ORDER BY max(f.created_at) DESC LIMIT $3
+       ) AS networks
+  FROM users u WHERE {whose} AND u.released_at IS NULL
+"""
+BY_ADDRESS = _NETWORKS.format(whose="u.email = $1")
+BY_ID = _NETWORKS.format(whose="u.id = $1")
+
+
+@dataclass(frozen=True, slots=True)
+class IsKnownNetwork:
+    """An account, and the networks its families of the last 90 days were opened from."""
+
+    tenant_id: str
+    user_id: str
+    networks: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Networks(Query[IsKnownNetwork | None]):
+    """Where the account with this address, or else this id, is known. None if there is none. System work."""
+
+    tenant_id: None = None
+    email: str | None = None
+    user_id: str | None = None
+    now: datetime
+
+    async def run(self, db: Connection) -> IsKnownNetwork | None:
+        query, whose = (BY_ID, self.user_id) if self.email is None else (BY_ADDRESS, self.email)
+        row = await db.fetchrow(query, whose, self.now - LATELY, MAX_NETWORKS)
+        if row is None:
+            return None
+        return IsKnownNetwork(row["tenant_id"], row["user_id"], frozenset(row["networks"]))

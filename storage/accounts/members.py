@@ -1,0 +1,194 @@
+"""Members of an agency: their role, whether they are active, and all that ends with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ...actors.domain import audit as audits
+from ...actors.domain.errors import Conflict, NotFound
+from ...actors.domain.identity import Role
+from ...actors.domain.ids import uuid7
+from .. import audit
+from ..engine.operations import Command, Query
+from .credentials import revoke_invites, revoke_keys
+from .login_sessions import end_families
+
+if TYPE_CHECKING:
+    from ..engine.pool import Connection
+
+LOCK = """
+SELECT id, email, display_name, role, is_active, email_verified, totp_enabled_at, last_login_at, created_at
+  FROM users WHERE tenant_id = $1 AND released_at IS NULL AND (id = $2 OR role = 'agency_admin' AND is_active)
+ ORDER BY id FOR NO KEY UPDATE
+"""
+
+CHANGE = """
+UPDATE users SET role = $3, is_active = $4, token_version = token_version + $5::int,
+                 token_version_at = CASE WHEN $5::int > 0 THEN $6::timestamptz ELSE token_version_at END
+ WHERE tenant_id = $1 AND id = $2
+"""
+
+PAGE = """
+SELECT whole.total, u.*
+  FROM (SELECT count(*) AS total FROM users WHERE tenant_id = $1 AND released_at IS NULL) whole
+  LEFT JOIN LATERAL (
+       SELECT id, email, display_name, role, is_active, email_verified, totp_enabled_at, last_login_at, created_at
+         FROM users WHERE tenant_id = $1 AND released_at IS NULL ORDER BY created_at, id LIMIT $2 OFFSET $3) u ON true
+ ORDER BY u.created_at, u.id
+"""
+
+SWITCH_AGENCY = "UPDATE tenants SET is_active = $2 WHERE id = $1 RETURNING id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A member as admins see them."""
+
+    id: str
+    email: str
+    full_name: str | None
+    role: Role
+    is_active: bool
+    email_verified: bool
+    totp_enabled: bool
+    last_login_at: datetime | None
+    created_at: datetime
+
+    @property
+    def governs(self) -> bool:
+        """Whether they are one of the admins an agency cannot be without."""
+        return self.is_active and self.role is Role.AGENCY_ADMIN
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """A page of members, and how many there are in all."""
+
+    items: tuple[Member, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Query[Members]):
+    """The members of an agency, oldest first; closed accounts are nobody's any more."""
+
+    limit: int
+    offset: int
+
+    async def run(self, db: Connection) -> Members:
+        rows = await db.fetch(PAGE, self.tenant_id, self.limit, self.offset)
+        return Members(tuple(_member(row) for row in rows if row["id"] is not None), rows[0]["total"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """What ended with a member's rights, by id."""
+
+    sessions: tuple[str, ...] = ()
+    api_keys: tuple[str, ...] = ()
+    invites: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change(Command[Member]):
+    """Give a member another role, or switch them off or on; ``None`` keeps what is.
+
+    NotFound ``member_not_found``; Conflict ``last_admin`` if no active admin would remain, exact also when two admins
+    demote each other at once. Nobody's ``by`` is the system.
+    """
+
+    tenant_id: str
+    user_id: str
+    role: Role | None
+    is_active: bool | None
+    by: str | None
+    origin: audits.Origin
+    now: datetime
+
+    async def run(self, db: Connection) -> Member:
+        locked = {row["id"]: _member(row) for row in await db.fetch(LOCK, self.tenant_id, self.user_id)}
+        before = locked.pop(self.user_id, None)
+        if before is None:
+            raise NotFound("member_not_found")
+        after = replace(
+            before,
+            role=before.role if self.role is None else self.role,
+            is_active=before.is_active if self.is_active is None else self.is_active,
+        )
+        if after == before:
+            return before
+        if before.governs and not after.governs and not any(other.governs for other in locked.values()):
+            raise Conflict("last_admin")
+        leaves = before.is_active and not after.is_active
+        await db.execute(CHANGE, self.tenant_id, self.user_id, after.role, after.is_active, int(leaves), self.now)
+        ended = await self._end(db, leaves=leaves, demoted=before.governs and not after.governs)
+        await audit.append(db, self._entries(before, after, ended))
+        return after
+
+    async def _end(self, db: Connection, *, leaves: bool, demoted: bool) -> Ended:
+        """A member who leaves takes everything along; an admin no more takes back what only admins may hand out."""
+        if not (leaves or demoted):
+            return Ended()
+        pending = await revoke_invites(db, self.tenant_id, self.user_id, self.now)
+        if not leaves:
+            return Ended(invites=pending)
+        keys = await revoke_keys(db, self.tenant_id, self.user_id, self.now)
+        sessions = await end_families(db, self.tenant_id, self.user_id, "deactivated", self.now)
+        return Ended(sessions=tuple(sessions), api_keys=keys, invites=pending)
+
+    def _entries(self, before: Member, after: Member, ended: Ended) -> Sequence[audits.AuditEvent]:
+        changed = self._entry(
+            "auth.member_changed",
+            user_id=self.user_id,
+            before={"role": before.role.value, "is_active": before.is_active},
+            after={"role": after.role.value, "is_active": after.is_active},
+            api_keys_ended=list(ended.api_keys),
+            invites_ended=[invite_id for invite_id, _email in ended.invites],
+            sessions_ended=list(ended.sessions),
+        )
+        return [changed] + [
+            self._entry("auth.invite_revoked", by_system=True, invite_id=invite_id, email=email)
+            for invite_id, email in ended.invites
+        ]
+
+    def _entry(self, kind: str, *, by_system: bool = False, **inputs: Any) -> audits.AuditEvent:
+        by = None if by_system else self.by
+        return audits.AuditEvent(
+            id=uuid7(),
+            tenant_id=self.tenant_id,
+            created_at=self.now,
+            kind=kind,
+            status="succeeded",
+            actor_kind="system" if by is None else "human",
+            actor_id=by,
+            inputs=self.origin.inputs() | inputs,
+            entity_refs={"user_id": self.user_id},
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchAgency(Command[None]):
+    """Suspend an agency, or let it work again. NotFound ``tenant_not_found``."""
+
+    is_active: bool
+
+    async def run(self, db: Connection) -> None:
+        if await db.fetchval(SWITCH_AGENCY, self.tenant_id, self.is_active) is None:
+            raise NotFound("tenant_not_found")
+
+
+def _member(row: Any) -> Member:
+    return Member(
+        id=row["id"],
+        email=row["email"],
+        full_name=row["display_name"],
+        role=Role(row["role"]),
+        is_active=row["is_active"],
+        email_verified=row["email_verified"],
+        totp_enabled=row["totp_enabled_at"] is not None,
+        last_login_at=row["last_login_at"],
+        created_at=row["created_at"],
+    )

@@ -1,0 +1,202 @@
+"""New passwords: wished for, set with a letter's token, changed by who knows the old one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ...actors.domain import audit as audits
+from ...actors.domain.errors import BadRequest, Forbidden, Unauthorized
+from ...actors.domain.identity import Principal
+from .. import audit, outbox
+from ..engine.operations import Command, Query
+from . import credentials, one_time_tokens
+from .account_events import event
+from .account_recovery import GivenBack, give_back
+from .login_sessions import NewFamily, end_families, open_family
+from .principals import read_principal
+from .users import LOCK_ADDRESS, is_taken
+
+if TYPE_CHECKING:
+    from ..engine.pool import Connection
+
+TAKE_REQUEST = """
+UPDATE outbox SET state = 'sent', sent_at = $2, payload_sealed = NULL, key_id = NULL
+ WHERE id = $1 AND state = 'due' RETURNING id
+"""
+
+WHO_IS = """
+SELECT u.id, u.tenant_id FROM users u JOIN tenants t ON t.id = u.tenant_id
+ WHERE u.email = $1 AND u.released_at IS NULL AND u.is_active AND t.is_active
+   FOR NO KEY UPDATE OF u
+"""
+
+HASH = "SELECT password_hash FROM users WHERE tenant_id = $1 AND id = $2 AND is_active AND released_at IS NULL"
+
+LOCK = """
+SELECT u.id, u.tenant_id, u.role, u.email, u.email_verified, u.display_name, u.created_at, u.token_version,
+       t.display_name AS tenant_name, u.password_hash
+  FROM users u JOIN tenants t ON t.id = u.tenant_id
+ WHERE u.tenant_id = $1 AND u.id = $2 AND u.is_active AND t.is_active AND u.released_at IS NULL
+   FOR NO KEY UPDATE OF u
+"""
+
+SET = """
+UPDATE users SET password_hash = $3, password_changed_at = $4, token_version = token_version + 1,
+                 token_version_at = $4, email_verified = email_verified OR coalesce(email = $5, false),
+                 unverified_since = CASE WHEN email = $5 THEN NULL ELSE unverified_since END
+ WHERE tenant_id = $1 AND id = $2 RETURNING token_version, email_verified
+"""
+
+LIVE_KEYS = """
+SELECT id FROM api_keys WHERE tenant_id = $1 AND created_by_user_id = $2 AND revoked_at IS NULL
+   AND (expires_at IS NULL OR expires_at > $3) ORDER BY id
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestReset(Command[None]):
+    """Keep somebody's wish for a new password, whoever they are. ``due_at`` is when it is looked into."""
+
+    tenant_id: None = None
+    request: outbox.QueuedEmail
+    now: datetime
+    due_at: datetime
+
+    async def run(self, db: Connection) -> None:
+        await outbox.enqueue(db, self.request, None, self.now, self.due_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolveReset(Command[bool]):
+    """Look into a wish: a known, active account gets ``token`` in ``letter``, and every earlier one dies.
+
+    Answers whether it does. An address that has had its letters for now gets none, and its last one stays good.
+    """
+
+    tenant_id: None = None
+    request_id: str
+    token: one_time_tokens.NewToken
+    letter: outbox.QueuedEmail
+    origin: audits.Origin
+    now: datetime
+
+    async def run(self, db: Connection) -> bool:
+        if await db.fetchval(TAKE_REQUEST, self.request_id, self.now) is None:
+            return False
+        who = await db.fetchrow(WHO_IS, self.token.email)
+        if who is None or await outbox.enough(db, self.letter, self.now):
+            return False
+        tenant_id, user_id = who["tenant_id"], who["id"]
+        await one_time_tokens.end(db, tenant_id, user_id, (one_time_tokens.RESET,), self.now)
+        await one_time_tokens.keep(db, self.token, tenant_id, user_id, self.now)
+        await outbox.enqueue(db, self.letter, tenant_id, self.now, self.now)
+        asked = event("auth.password_reset_requested", tenant_id, user_id, self.origin, self.now)
+        await audit.append(db, [replace(asked, actor_kind="system", actor_id=None)])
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reset(Command[None]):
+    """Set a new password with a token ``Find`` has found. BadRequest ``token_invalid`` if it no longer works.
+
+    The e-mail reached the address, so it is verified; all sessions end. Where it had not been before, whoever made the
+    account may have been somebody else: second factor, API keys and pending invites end too. So they do after an undo,
+    whose token gives the address back once more if it has been changed since. System work: nobody has signed in.
+    """
+
+    tenant_id: None = None
+    token: one_time_tokens.Found
+    password_hash: str
+    notice: outbox.QueuedEmail
+    origin: audits.Origin
+    now: datetime
+
+    async def run(self, db: Connection) -> None:
+        token, now = self.token, self.now
+        who = (token.tenant_id, token.user_id)
+        after_undo = token.kind == one_time_tokens.UNDO_RESET
+        if after_undo:
+            await db.fetchval(LOCK_ADDRESS, token.email)
+        person = await db.fetchrow(LOCK, *who)
+        moved = person is not None and person["email"] != token.email
+        if person is None or (moved and not after_undo) or (moved and await is_taken(db, token.email, now, who[1])):
+            raise BadRequest(one_time_tokens.INVALID)
+        await one_time_tokens.spend(db, token.id, now)
+        entries = await self._give_back(db, person["email"]) if moved else []
+        revoked = credentials.Revoked()
+        if after_undo or not person["email_verified"]:
+            revoked = await credentials.revoke(db, *who, now)
+            entries += revoked.entries(*who, self.origin, now)
+        await db.fetchrow(SET, *who, self.password_hash, now, token.email)
+        ended = await end_access(db, *who, "password_reset", now)
+        await outbox.notify(db, self.notice, *who, now)
+        entries.append(event("auth.password_reset", *who, self.origin, now, ended | revoked.told()))
+        if not person["email_verified"]:
+            verified = {"email": token.email, "by": "reset"}
+            entries.append(event("auth.email_verified", *who, self.origin, now, verified))
+        await audit.append(db, entries)
+
+    async def _give_back(self, db: Connection, left: str) -> list[audits.AuditEvent]:
+        """The address was changed between an undo and the reset it sent."""
+        token = self.token
+        undo_id = await one_time_tokens.last_undo(db, token.tenant_id, token.user_id, token.email)
+        account = GivenBack(
+            tenant_id=token.tenant_id, user_id=token.user_id, left=left, email=token.email, undo_id=undo_id
+        )
+        return await give_back(db, account, "token", self.origin, self.now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hash(Query[str | None]):
+    """What one's password is held against. Unauthorized ``unauthorized`` if the person is gone."""
+
+    user_id: str
+
+    async def run(self, db: Connection) -> str | None:
+        row = await db.fetchrow(HASH, self.tenant_id, self.user_id)
+        if row is None:
+            raise Unauthorized("unauthorized")
+        stored: str | None = row["password_hash"]
+        return stored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangePassword(Command[Principal]):
+    """Set a new password for who knew the old one a moment ago; all sessions end but the one opened here.
+
+    Forbidden ``invalid_password`` if it has become another meanwhile; Unauthorized if the person is gone.
+    """
+
+    tenant_id: str
+    user_id: str
+    judged_hash: str
+    password_hash: str
+    notice: outbox.QueuedEmail
+    family: NewFamily
+    origin: audits.Origin
+    now: datetime
+
+    async def run(self, db: Connection) -> Principal:
+        tenant_id, user_id, now = self.tenant_id, self.user_id, self.now
+        person = await db.fetchrow(LOCK, tenant_id, user_id)
+        if person is None:
+            raise Unauthorized("unauthorized")
+        if person["password_hash"] != self.judged_hash:
+            raise Forbidden("invalid_password")
+        moved = await db.fetchrow(SET, tenant_id, user_id, self.password_hash, now, None)
+        ended = await end_access(db, tenant_id, user_id, "password_changed", now)
+        await open_family(db, self.family, tenant_id, user_id, now)
+        await outbox.notify(db, self.notice, tenant_id, user_id, now)
+        await audit.append(db, [event("auth.password_changed", tenant_id, user_id, self.origin, now, ended)])
+        return read_principal(dict(person) | dict(moved), self.family.id)
+
+
+async def end_access(db: Connection, tenant_id: str, user_id: str, why: str, now: datetime) -> dict[str, Any]:
+    """End a person's sessions and reset tokens. Answers for the audit what ended, and which keys live on."""
+    kinds = (one_time_tokens.RESET, one_time_tokens.UNDO_RESET)
+    await one_time_tokens.end(db, tenant_id, user_id, kinds, now)
+    ended = await end_families(db, tenant_id, user_id, why, now)
+    keys = [row["id"] for row in await db.fetch(LIVE_KEYS, tenant_id, user_id, now)]
+    return {"live_api_keys": keys, "sessions_ended": ended}

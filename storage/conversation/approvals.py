@@ -1,0 +1,283 @@
+"""Approvals: reading them, deciding them, letting them lapse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ...actors.domain import audit as audits
+from ...actors.domain.approvals import Approval, Decision
+from ...actors.domain.errors import Conflict, Forbidden, NotFound, Refusal
+from ...actors.domain.events import Event
+from ..engine import idempotency
+from ..engine.operations import Query, Snapshot
+from .steps import Step, Written
+
+if TYPE_CHECKING:
+    from ..engine.pool import Connection
+
+FIELDS = """
+id, session_id, turn_id, tool_call_id, tool_name, summary, requested_at, expires_at,
+CASE WHEN status = 'pending' AND expires_at <= $2 THEN 'expired' ELSE status END AS status,
+payload, resolved_at, resolved_by_user_id, reason, approver_roles
+"""
+
+ONE = f"SELECT {FIELDS} FROM pending_approvals WHERE tenant_id = $1 AND id = $3"  # noqa: S608 -- a constant
+PAGE = f"""
+SELECT {FIELDS}, count(*) OVER () AS total FROM pending_approvals
+ WHERE tenant_id = $1 AND ($3::uuid IS NULL OR session_id = $3)
+   AND ($4 = 'all' OR $4 = CASE WHEN status = 'pending' AND expires_at <= $2 THEN 'expired' ELSE status END)
+ ORDER BY requested_at DESC, id DESC LIMIT $5 OFFSET $6
+"""  # noqa: S608 -- a constant
+COUNT = """
+SELECT count(*) FROM pending_approvals
+ WHERE tenant_id = $1 AND ($3::uuid IS NULL OR session_id = $3)
+   AND ($4 = 'all' OR $4 = CASE WHEN status = 'pending' AND expires_at <= $2 THEN 'expired' ELSE status END)
+"""
+OVERDUE = """
+SELECT DISTINCT session_id FROM pending_approvals
+ WHERE tenant_id = $1 AND status = 'pending' AND expires_at <= $2 LIMIT 1000
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Approvals:
+    """One page of approvals; ``overdue`` names the sessions whose owner has lapses to write down."""
+
+    items: tuple[Approval, ...]
+    total: int
+    overdue: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Snapshot[Approvals]):
+    """Newest request first. Overdue ones read as ``expired``, whether or not their lapse has been written."""
+
+    status: str
+    session_id: str | None
+    limit: int
+    offset: int
+    now: datetime
+
+    async def run(self, db: Connection) -> Approvals:
+        scope = (self.tenant_id, self.now, self.session_id, self.status)
+        rows = await db.fetch(PAGE, *scope, self.limit, self.offset)
+        total = rows[0]["total"] if rows else await db.fetchval(COUNT, *scope)
+        overdue = await db.fetch(OVERDUE, self.tenant_id, self.now)
+        return Approvals(tuple(approval(row) for row in rows), total, tuple(row["session_id"] for row in overdue))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Get(Query[Approval]):
+    """One approval. Refusal: ``approval_not_found``."""
+
+    approval_id: str
+    now: datetime
+
+    async def run(self, db: Connection) -> Approval:
+        row = await db.fetchrow(ONE, self.tenant_id, self.now, self.approval_id)
+        if row is None:
+            raise NotFound("approval_not_found")
+        return approval(row)
+
+
+def approval(row: Mapping[str, Any]) -> Approval:
+    """Read a row."""
+    fields = {name: row[name] for name in Approval.__slots__ if name != "approver_roles"}
+    return Approval(**fields, approver_roles=tuple(row["approver_roles"]))
+
+
+DECIDE = """
+UPDATE pending_approvals p
+   SET status = $5, resolved_at = $2, resolved_by_user_id = $6, reason = $7
+  FROM tool_calls c
+ WHERE p.tenant_id = $1 AND p.id = $3 AND p.session_id = $4 AND p.status = 'pending' AND p.expires_at > $2
+   AND $8 = ANY (p.approver_roles)
+   AND c.tenant_id = p.tenant_id AND c.id = p.tool_call_id AND c.state = 'proposed' AND c.input_hash = p.input_hash
+RETURNING p.id
+"""
+MARK_CALL = """
+UPDATE tool_calls SET state = $3, decided_by = $4, decided_at = $5, error = $6, ended_at = $7
+ WHERE tenant_id = $1 AND approval_id = $2 AND state = 'proposed'
+"""
+
+
+class ApprovalExpired(Conflict):
+    """409 ``approval_already_resolved``, of one whose time is over: its lapse may still have to be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What came of a map of decisions: those that were made now, and those that were refused, by their codes.
+
+    An entry that is unknown here, or equals the recorded verdict, is in neither.
+    """
+
+    made: tuple[Approval, ...]
+    refused: Mapping[str, Refusal]
+    replayed: idempotency.Stored | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decide(Step[Decided]):
+    """Decide approvals of one session: verdict, ledger and audit in one transaction, each by one conditional update.
+
+    With ``single`` a refusal is raised instead of collected, and an equal verdict is refused as well.
+    """
+
+    decisions: Sequence[Decision]
+    user_id: str
+    role: str
+    single: bool
+    entry: audits.AuditEvent
+    entry_ids: Sequence[str]
+    key: idempotency.IdempotencyKey | None = None
+    reply: idempotency.Encode[Sequence[Approval]] | None = None
+    follow_up: str | None = None
+    """Words that came along; they are said in the resumed pass, behind the results."""
+
+    async def run(self, db: Connection) -> Written[Decided]:
+        if self.key is not None:
+            earlier = await idempotency.claim(db, self.key, self.now)
+            if earlier is not None:
+                return Written(Decided((), {}, earlier), ())
+        made: list[Approval] = []
+        refused: dict[str, Refusal] = {}
+        entries: list[audits.AuditEvent] = []
+        for entry_id, decision in zip(self.entry_ids, self.decisions, strict=True):
+            try:
+                decided = await self._decide(db, decision)
+            except Refusal as refusal:
+                if self.single:
+                    raise
+                refused[decision.approval_id] = refusal
+                continue
+            if decided is not None:
+                made.append(decided)
+                entries.append(self._entry(entry_id, decided))
+        if self.follow_up is not None and made:
+            follow_up = {"follow_up": self.follow_up, "user_id": self.user_id, "at": self.now.isoformat()}
+            await db.execute(KEEP_RIDE, self.tenant_id, made[-1].turn_id, follow_up)
+        if self.key is not None and self.reply is not None and made:
+            await idempotency.keep(db, self.key, self.reply(made), self.now)
+        return await self.write(db, Decided(tuple(made), refused), (), entries)
+
+    async def _decide(self, db: Connection, decision: Decision) -> Approval | None:
+        verdict = "granted" if decision.granted else "rejected"
+        row = await db.fetchrow(
+            DECIDE,
+            self.tenant_id,
+            self.now,
+            decision.approval_id,
+            self.session_id,
+            verdict,
+            self.user_id,
+            decision.reason,
+            self.role,
+        )
+        if row is None:
+            await self._refuse(db, decision, verdict)
+            return None
+        await db.execute(
+            MARK_CALL,
+            self.tenant_id,
+            decision.approval_id,
+            "approved" if decision.granted else "failed",
+            self.user_id,
+            self.now,
+            None if decision.granted else "rejected",
+            None if decision.granted else self.now,
+        )
+        return approval(await db.fetchrow(ONE, self.tenant_id, self.now, decision.approval_id))
+
+    async def _refuse(self, db: Connection, decision: Decision, verdict: str) -> None:
+        row = await db.fetchrow(ONE, self.tenant_id, self.now, decision.approval_id)
+        if row is None or row["session_id"] != self.session_id:
+            if self.single:
+                raise NotFound("approval_not_found")
+            return
+        if not self.single and row["status"] == verdict:
+            return
+        if self.role not in row["approver_roles"]:
+            raise Forbidden("forbidden_role")
+        raise (ApprovalExpired if row["status"] == "expired" else Conflict)("approval_already_resolved")
+
+    def _entry(self, entry_id: str, decided: Approval) -> audits.AuditEvent:
+        about = {
+            "approval_id": decided.id,
+            "session_id": decided.session_id,
+            "tool_name": decided.tool_name,
+            "reason": decided.reason,
+        }
+        return audits.AuditEvent(
+            id=entry_id,
+            tenant_id=self.entry.tenant_id,
+            created_at=self.now,
+            kind=f"approval.{decided.status}",
+            status="succeeded",
+            actor_kind="human",
+            actor_id=self.user_id,
+            inputs={**self.entry.inputs, **about},
+            entity_refs={"approval_id": decided.id, "tool_call_id": decided.tool_call_id},
+        )
+
+
+KEEP_RIDE = "UPDATE turns SET input = $3 WHERE tenant_id = $1 AND id = $2"
+
+
+EXPIRES = "SELECT expires_at FROM pending_approvals WHERE tenant_id = $1 AND session_id = $2 AND status = 'pending'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expiries(Query[tuple[datetime, ...]]):
+    """When the undecided approvals of a session expire."""
+
+    session_id: str
+
+    async def run(self, db: Connection) -> tuple[datetime, ...]:
+        return tuple(row["expires_at"] for row in await db.fetch(EXPIRES, self.tenant_id, self.session_id))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending(Query[int]):
+    """How many approvals nobody has decided, of all agencies."""
+
+    async def run(self, db: Connection) -> int:
+        return int(await db.fetchval("SELECT count(*) FROM pending_approvals WHERE status = 'pending'"))
+
+
+LAPSE = """
+UPDATE pending_approvals SET status = 'expired', resolved_at = $2
+ WHERE tenant_id = $1 AND session_id = $3 AND status = 'pending' AND expires_at <= $2
+RETURNING id, tool_call_id, tool_name, turn_id
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expire(Step[tuple[tuple[str, str], ...]]):
+    """Write down every approval of the session whose time is over. Answers (turn, approval) of each."""
+
+    new_id: Any
+
+    async def run(self, db: Connection) -> Written[tuple[tuple[str, str], ...]]:
+        rows = await db.fetch(LAPSE, self.tenant_id, self.now, self.session_id)
+        for row in rows:
+            await db.execute(MARK_CALL, self.tenant_id, row["id"], "failed", None, self.now, "expired", self.now)
+        entries = [self._entry(row) for row in rows]
+        events: tuple[Event, ...] = ()
+        return await self.write(db, tuple((row["turn_id"], row["id"]) for row in rows), events, entries)
+
+    def _entry(self, row: Mapping[str, Any]) -> audits.AuditEvent:
+        assert self.tenant_id is not None
+        return audits.AuditEvent(
+            id=self.new_id(),
+            tenant_id=self.tenant_id,
+            created_at=self.now,
+            kind="approval.expired",
+            status="succeeded",
+            actor_kind="system",
+            inputs={"approval_id": row["id"], "session_id": self.session_id, "tool_name": row["tool_name"]},
+            entity_refs={"approval_id": row["id"], "tool_call_id": row["tool_call_id"]},
+        )

@@ -1,0 +1,149 @@
+"""The end of a pass: where it leaves its turn, and what becomes of calls nothing was told of yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ...actors.domain import ids
+from ...actors.domain import tool_calls as rules
+from ...actors.domain.events import Event
+from ...actors.domain.transcript import tool_result
+from ...actors.domain.turns import ToolCall, TurnState
+from . import tool_calls
+from .model_calls import ModelCallUsage, settle
+from .steps import Step, TranscriptMessage, Written, add_message
+
+if TYPE_CHECKING:
+    from ..engine.pool import Connection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a pass ends: the turn's next state, and the error it leaves."""
+
+    state: TurnState
+    error: str | None = None
+    ran_ms: int = 0
+
+
+END_TURN = """
+UPDATE turns SET state = $4, error = $5, ran_ms = ran_ms + $6, attempts = 0,
+                 ended_at = CASE WHEN $4 IN ('completed', 'failed', 'cancelled') THEN $7::timestamptz END
+ WHERE tenant_id = $1 AND session_id = $2 AND id = $3
+"""
+
+
+async def end_turn(db: Connection, step: Step[Any], turn_id: str, ending: Ending) -> None:
+    """Move the turn to where its pass left it."""
+    await db.execute(
+        END_TURN, step.tenant_id, step.session_id, turn_id, ending.state, ending.error, ending.ran_ms, step.now
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """Words that came with decisions, and who said them: for the resumed pass, behind the results."""
+
+    text: str
+    user_id: str
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> FollowUp | None:
+        """As ``approvals.Decide`` has kept them with the turn."""
+        return cls(kept["follow_up"], kept["user_id"]) if "follow_up" in kept else None
+
+
+KEPT_THROUGH = "kept_through"
+"""In a turn's ``step``: the event up to which all words told are in the transcript."""
+
+STATE = """
+SELECT state, input, step FROM turns WHERE tenant_id = $1 AND session_id = $2 AND id = $3 FOR NO KEY UPDATE
+"""
+
+TOLD = """
+SELECT string_agg(frame::jsonb ->> 'text', '' ORDER BY seq) FROM session_events
+ WHERE tenant_id = $1 AND session_id = $2 AND turn_id = $3 AND kind = 'text_delta' AND seq > $4
+"""
+
+KEPT = """
+UPDATE turns SET step = coalesce(step, '{}'::jsonb) || $3, input = $4 WHERE tenant_id = $1 AND id = $2
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End(Step[str]):
+    """End a pass: completed, waiting, failed or cancelled.
+
+    Answers the turn's state. A pass that has come to its ``final`` already is left as it is: it has only one.
+    ``partial`` are words already told of an answer that broke off; they are kept. ``close`` ends each call nothing was
+    told of, as the transaction finds it; approvals nobody has decided are withdrawn. With ``keep_pending_approvals`` a
+    turn that has such calls waits instead of failing: what a human decides of them still counts.
+    Where the turn is over for good, words the log has and the transcript lacks are kept, and so are words of a person
+    that came with a decision and wait to be said.
+    """
+
+    turn_id: str
+    ending: Ending
+    events: tuple[Event, ...]
+    partial: str | None = None
+    partial_id: str | None = None
+    close: rules.Closing | None = None
+    keep_pending_approvals: bool = False
+    spent: ModelCallUsage | None = None
+
+    async def run(self, db: Connection) -> Written[str]:
+        turn = await db.fetchrow(STATE, self.tenant_id, self.session_id, self.turn_id)
+        if turn is None or turn["state"] != "running":
+            return Written("None" if turn is None else str(turn["state"]), ())
+        await self._keep_words(db, turn)
+        ending, closed = self.ending, list[rules.Closed]()
+        calls = [] if self.close is None else await tool_calls.calls_of(db, self.tenant_id, self.turn_id)
+        unreported = [call for call in calls if not call.told]
+        if self.keep_pending_approvals and unreported:
+            ending = replace(ending, state="waiting")
+        elif self.close is not None:
+            closed = [await self._close(db, call, self.close) for call in unreported]
+        waits = ending.state == "waiting"
+        await self._keep_place(db, turn, None if waits else FollowUp.of(turn["input"] or {}))
+        if self.spent is not None:
+            await settle(db, self.tenant_id, self.spent)
+        await end_turn(db, self, self.turn_id, ending)
+        events = [event for each in closed for event in each.events]
+        entries = [entry for each in closed for entry in each.entries]
+        if ending.state == "cancelled":
+            by = None if self.close is None else self.close.by
+            entries.append(rules.audit_of_act("turn.cancelled", by, {"turn_id": self.turn_id}, {}, self.at))
+        return await self.write(db, str(ending.state), [*events, *self.events], entries)
+
+    async def _keep_words(self, db: Connection, turn: Mapping[str, Any]) -> None:
+        """Words of an answer that broke off: those of this pass, else those the log has of one that is lost."""
+        told = self.partial
+        if told is None and self.close is not None:
+            since = (turn["step"] or {}).get(KEPT_THROUGH, 0)
+            told = await db.fetchval(TOLD, self.tenant_id, self.session_id, self.turn_id, since)
+        if told and self.partial_id is not None:
+            words = TranscriptMessage("assistant", [{"type": "text", "text": told}])
+            await add_message(db, self, self.partial_id, self.turn_id, words)
+
+    async def _keep_place(self, db: Connection, turn: Mapping[str, Any], along: FollowUp | None) -> None:
+        """Note that the transcript has everything; words that still wait are said, for the next turn's model."""
+        left = turn["input"] or {}
+        if along is not None:
+            line = TranscriptMessage("user", [{"type": "text", "text": along.text}], user_id=along.user_id)
+            await add_message(db, self, ids.uuid7(), self.turn_id, line)
+            left = {}
+        await db.execute(KEPT, self.tenant_id, self.turn_id, {KEPT_THROUGH: self.after}, left)
+
+    async def _close(self, db: Connection, call: ToolCall, closing: rules.Closing) -> rules.Closed:
+        closed = rules.close(call, closing, self.at)
+        block = tool_result(call.call_id, call.tool, closed.output)
+        await add_message(db, self, ids.uuid7(), self.turn_id, TranscriptMessage("tool", [block]))
+        if call.state == "executing":
+            await tool_calls.lose(db, self, call, closed.output)
+        elif call.undecided:
+            await tool_calls.withdraw(db, self, call, closing.by, closing.reason)
+        else:
+            await tool_calls.drop(db, self, call, "withdrawn")
+        return closed

@@ -1,0 +1,70 @@
+"""Removing what is kept for a time only: the words of old turns, event by event, and answers under lapsed keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from ..engine.operations import Command
+
+if TYPE_CHECKING:
+    from ..engine.pool import Connection
+
+DELTAS_KEPT_FOR = timedelta(days=1)
+
+PRUNE_DELTAS = """
+WITH old AS (
+    SELECT session_id, seq FROM session_events e
+     WHERE kind = 'text_delta' AND created_at < $1
+       AND EXISTS (SELECT FROM session_events n WHERE n.session_id = e.session_id AND n.seq > e.seq)
+     ORDER BY created_at, session_id, seq LIMIT $2
+), gone AS (
+    DELETE FROM session_events e USING old WHERE e.session_id = old.session_id AND e.seq = old.seq
+    RETURNING e.tenant_id, e.session_id, e.seq
+), told AS (
+    SELECT tenant_id, session_id, max(seq) AS through, count(*) AS events FROM gone GROUP BY 1, 2
+)
+UPDATE sessions s SET pruned_through = greatest(s.pruned_through, told.through)
+  FROM told WHERE s.tenant_id = told.tenant_id AND s.id = told.session_id
+RETURNING s.tenant_id, s.id AS session_id, s.pruned_through AS through, told.events
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gone:
+    """A session that has lost ``events`` text deltas, and the newest id it has lost so far."""
+
+    tenant_id: str
+    session_id: str
+    through: int
+    events: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneDeltas(Command[list[Gone]]):
+    """Remove text deltas older than a day, at most ``limit``, never a session's newest event. System work.
+
+    The transcript holds the words; what a session has lost is written down in the same statement.
+    """
+
+    tenant_id: None = None
+    now: datetime
+    limit: int = 10_000
+
+    async def run(self, db: Connection) -> list[Gone]:
+        return [Gone(**row) for row in await db.fetch(PRUNE_DELTAS, self.now - DELTAS_KEPT_FOR, self.limit)]
+
+
+PRUNE_KEYS = "DELETE FROM idempotency_keys WHERE expires_at <= $1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneKeys(Command[None]):
+    """Remove answers kept under keys that have lapsed. System work."""
+
+    tenant_id: None = None
+    now: datetime
+
+    async def run(self, db: Connection) -> None:
+        await db.execute(PRUNE_KEYS, self.now)

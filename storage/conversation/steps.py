@@ -1,0 +1,154 @@
+"""Steps: the rows of one stage of a turn and the events that tell of it, in one transaction.
+
+A session writes one step after another. Nothing is told before it is stored, and nothing is stored that will not be
+told, so recovery never has to ask which of the two happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Self, TypeVar
+
+from ...actors.domain import audit as audits
+from ...actors.domain import ids
+from ...actors.domain import tool_calls as rules
+from ...actors.domain.events import Event
+from .. import audit
+from ..engine.operations import Command
+
+if TYPE_CHECKING:
+    from ..engine.pool import Connection
+
+R = TypeVar("R")
+
+UNSTAMPED: Final = datetime.min.replace(tzinfo=UTC)
+
+
+class EventRow(NamedTuple):
+    """One numbered event of a session's log, in the order of its columns. ``data`` is the line its frame carries."""
+
+    tenant_id: str
+    session_id: str
+    seq: int
+    turn_id: str
+    kind: str
+    data: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Written(Generic[R]):
+    """What a step answers: its own reply, and the events it stored, ready to be told."""
+
+    reply: R
+    rows: tuple[EventRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step(Command[Written[R]]):
+    """A command on one session's turn: data, until it is stamped with its place in the log.
+
+    ``after`` is the newest event id so far; its own events are numbered from there.
+    """
+
+    session_id: str
+    after: int = 0
+    now: datetime = UNSTAMPED
+
+    def stamped(self, after: int, now: datetime) -> Self:
+        """The same step at its place."""
+        return replace(self, after=after, now=now)
+
+    @property
+    def at(self) -> rules.Context:
+        """The session and the moment, for what is told of its tool calls."""
+        assert self.tenant_id is not None
+        return rules.Context(self.tenant_id, self.session_id, self.now, ids.uuid7)
+
+    @property
+    def fence(self) -> int | None:
+        return session_fence(self.session_id)
+
+    def number(self, events: Sequence[Event]) -> tuple[EventRow, ...]:
+        """Give ``events`` their places in the log."""
+        assert self.tenant_id is not None
+        return tuple(
+            EventRow(
+                tenant_id=self.tenant_id,
+                session_id=self.session_id,
+                seq=self.after + place,
+                turn_id=event.turn_id,
+                kind=event.kind,
+                data=event.data(self.session_id, self.now),
+                created_at=self.now,
+            )
+            for place, event in enumerate(events, start=1)
+        )
+
+    async def write(
+        self, db: Connection, reply: R, events: Sequence[Event], entries: Sequence[audits.AuditEvent] = ()
+    ) -> Written[R]:
+        """Store the events and, as the last statement, the audit entries."""
+        rows = self.number(events)
+        if rows:
+            await db.execute(INSERT_EVENTS, *columns(rows))
+        if entries:
+            await audit.append(db, entries)
+        return Written(reply, rows)
+
+
+def session_fence(session_id: str) -> int:
+    """The advisory lock of a session's steps.
+
+    Whoever reads what a session is to go on from takes it too, and so waits for steps of an actor that has ended.
+    """
+    return int.from_bytes(sha256(f"voyagent.session\n{session_id}".encode()).digest()[:8], "big", signed=True)
+
+
+INSERT_EVENTS = """
+INSERT INTO session_events (tenant_id, session_id, seq, turn_id, kind, frame, created_at)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
+"""
+
+
+def columns(rows: Sequence[EventRow]) -> tuple[tuple[Any, ...], ...]:
+    """The rows, at least one, turned on their side, as ``unnest`` takes them."""
+    return tuple(zip(*rows, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptMessage:
+    """A message of the transcript that is about to be stored. ``content`` is a list of blocks (business 2.7)."""
+
+    role: str
+    content: list[Mapping[str, Any]]
+    user_id: str | None = None
+    tool_call_id: str | None = None
+
+
+INSERT_MESSAGE = """
+INSERT INTO messages (id, tenant_id, session_id, turn_id, user_id, sequence, role, content, tool_call_id, created_at)
+SELECT $1, $2, $3, $4, $5, coalesce(max(sequence), 0) + 1, $6, $7, $8, $9
+  FROM messages WHERE tenant_id = $2 AND session_id = $3
+RETURNING sequence
+"""
+
+
+async def add_message(db: Connection, step: Step[Any], message_id: str, turn_id: str, line: TranscriptMessage) -> int:
+    """Append to the transcript; answers the message's place. One session writes at a time, so places have no gaps."""
+    place: int = await db.fetchval(
+        INSERT_MESSAGE,
+        message_id,
+        step.tenant_id,
+        step.session_id,
+        turn_id,
+        line.user_id,
+        line.role,
+        line.content,
+        line.tool_call_id,
+        step.now,
+    )
+    return place

@@ -1,0 +1,335 @@
+"""The side-effect ledger: each tool call from ``proposed`` to its outcome, and the approvals that stand between.
+
+A call's row is locked before anything is done for it, so whatever happens happens once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from ...actors.domain import audit as audits
+from ...actors.domain import ids
+from ...actors.domain import tool_calls as rules
+from ...actors.domain.transcript import tool_result
+from ...actors.domain.turns import GRANT_LIFE, ApprovalAsk, ToolCall
+from .. import audit
+from ..engine.operations import Command, Operation, Query
+from .steps import Step, TranscriptMessage, Written, add_message
+
+if TYPE_CHECKING:
+    from ..engine.pool import Connection
+
+CALLS = """
+SELECT c.id, c.turn_id, c.call_id, c.tool, c.desk, c.input, c.effect, c.user_id, c.position, c.state, c.bound,
+       c.approval_id, c.decided_by, c.decided_at, p.reason, c.error, c.output, c.driver,
+       EXISTS (SELECT FROM messages m WHERE m.tenant_id = c.tenant_id AND m.session_id = c.session_id
+                                        AND m.tool_call_id = c.id) AS told
+  FROM tool_calls c LEFT JOIN pending_approvals p ON p.tenant_id = c.tenant_id AND p.id = c.approval_id
+ WHERE c.tenant_id = $1 AND c.turn_id = $2 ORDER BY c.created_at, c.position
+"""
+
+
+async def calls_of(db: Connection, tenant_id: str | None, turn_id: str) -> tuple[ToolCall, ...]:
+    """The calls of one turn in the order they were asked for."""
+    return tuple(ToolCall(**row) for row in await db.fetch(CALLS, tenant_id, turn_id))
+
+
+INSERT_CALL = """
+INSERT INTO tool_calls (id, tenant_id, session_id, turn_id, call_id, tool, desk, input, input_hash, bound, effect,
+                        state, user_id, approval_id, position, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'proposed', $12, $13, $14, $15)
+"""
+
+
+async def propose(db: Connection, step: Step[Any], call: ToolCall) -> None:
+    """Enter a call a model asks for."""
+    await db.execute(
+        INSERT_CALL,
+        call.id,
+        step.tenant_id,
+        step.session_id,
+        call.turn_id,
+        call.call_id,
+        call.tool,
+        call.desk or "orchestrator",
+        call.input,
+        call.input_hash,
+        call.bound,
+        call.effect,
+        call.user_id,
+        call.approval_id,
+        call.position,
+        step.now,
+    )
+
+
+INSERT_APPROVAL = """
+INSERT INTO pending_approvals (id, tenant_id, session_id, turn_id, tool_call_id, tool_name, summary, payload, bound,
+                               input_hash, approver_roles, requested_at, expires_at, status)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'pending')
+"""
+
+
+async def ask(db: Connection, step: Step[Any], asked: ApprovalAsk) -> None:
+    """Store an approval before anybody is told of it."""
+    call = asked.call
+    await db.execute(
+        INSERT_APPROVAL,
+        asked.id,
+        step.tenant_id,
+        step.session_id,
+        call.turn_id,
+        call.id,
+        call.tool,
+        asked.summary,
+        call.input,
+        call.bound,
+        call.input_hash,
+        list(asked.approver_roles),
+        step.now,
+        asked.expires_at,
+    )
+
+
+WITHDRAW = """
+UPDATE pending_approvals SET status = 'rejected', resolved_at = $3, resolved_by_user_id = $4, reason = $5
+ WHERE tenant_id = $1 AND id = $2 AND status = 'pending'
+"""
+DROP = """
+UPDATE tool_calls SET state = 'failed', error = $3, ended_at = $4
+ WHERE tenant_id = $1 AND id = $2 AND state IN ('proposed', 'approved')
+"""
+
+
+async def withdraw(db: Connection, step: Step[Any], call: ToolCall, by: audits.Author | None, reason: str) -> None:
+    """Take back a call nobody has decided, with its approval."""
+    await db.execute(WITHDRAW, step.tenant_id, call.approval_id, step.now, by and by.user_id, reason)
+    await drop(db, step, call, "withdrawn")
+
+
+async def drop(db: Connection, step: Step[Any], call: ToolCall, why: str) -> None:
+    """End a call that will not run."""
+    await db.execute(DROP, step.tenant_id, call.id, why, step.now)
+
+
+LOSE = """
+UPDATE tool_calls SET state = 'unknown', output = $3, error = 'outcome_unknown', ended_at = $4
+ WHERE tenant_id = $1 AND id = $2 AND state = 'executing'
+"""
+
+
+async def lose(db: Connection, step: Step[Any], call: ToolCall, output: Mapping[str, Any]) -> None:
+    """End a call whose outcome nobody will learn of; it never runs again."""
+    await db.execute(LOSE, step.tenant_id, call.id, dict(output), step.now)
+
+
+FINISH = """
+UPDATE tool_calls SET state = $3, output = $4, error = $5, driver = $6, started_at = coalesce(started_at, $7),
+                      ended_at = $7
+ WHERE tenant_id = $1 AND id = $2 AND state NOT IN ('succeeded', 'failed', 'unknown')
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result(Step[Mapping[str, Any]]):
+    """The outcome of a call: ledger, transcript, audit and events. Answers the output.
+
+    ``record`` is the tool's own writing (a booking, say), made in the same transaction; its answer is the output.
+    """
+
+    call: ToolCall
+    message_id: str
+    output: Mapping[str, Any]
+    record: Operation[dict[str, Any]] | None = None
+
+    async def run(self, db: Connection) -> Written[Mapping[str, Any]]:
+        output = self.output if self.record is None else await self.record.run(db)
+        return await conclude(db, self, output, starts=False)
+
+
+async def conclude(
+    db: Connection, step: Result | Perform, output: Mapping[str, Any], *, starts: bool
+) -> Written[Mapping[str, Any]]:
+    """Write a call's end in every place that keeps it."""
+    call = step.call
+    await db.execute(
+        FINISH,
+        step.tenant_id,
+        call.id,
+        rules.verdict(output),
+        dict(output),
+        rules.failure(output),
+        call.driver,
+        step.now,
+    )
+    block = tool_result(call.call_id, call.tool, output)
+    await add_message(db, step, step.message_id, call.turn_id, TranscriptMessage("tool", [block], tool_call_id=call.id))
+    events = rules.result_events(call, output)
+    return await step.write(db, output, events, rules.audit_of_result(call, output, step.at, starts=starts))
+
+
+LOCK_CALL = """
+SELECT c.state, c.approval_id, c.decided_at, c.input_hash, p.status, p.input_hash AS approved_hash,
+       (SELECT u.is_active AND u.role <> 'viewer' FROM users u WHERE u.tenant_id = c.tenant_id AND u.id = c.user_id)
+           AS user_active
+  FROM tool_calls c LEFT JOIN pending_approvals p ON p.tenant_id = c.tenant_id AND p.id = c.approval_id
+ WHERE c.tenant_id = $1 AND c.id = $2 FOR NO KEY UPDATE OF c
+"""
+
+
+async def objection(db: Connection, call: ToolCall, tenant_id: str | None, now: datetime) -> dict[str, Any] | None:
+    """Why a locked call may not run now, or None. Read in the transaction that runs it."""
+    row = await db.fetchrow(LOCK_CALL, tenant_id, call.id)
+    if row is None or row["state"] in ("succeeded", "failed", "unknown"):
+        raise AlreadyDone(call.id)
+    if not row["user_active"]:
+        return {"error": "permission_denied", "detail": "The person who asked for this may not act any more."}
+    if row["approval_id"] is None:
+        return None
+    if row["status"] != "granted" or row["approved_hash"] != call.input_hash or row["input_hash"] != call.input_hash:
+        return {"error": "changed_since_approval: this is not what was approved"}
+    if row["state"] == "approved" and now - row["decided_at"] > GRANT_LIFE:
+        return {"error": "approval_stale: the approval was given too long ago"}
+    return None
+
+
+class AlreadyDone(Exception):
+    """The call has its outcome; whoever asks again has not read the ledger."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Perform(Step[Mapping[str, Any]]):
+    """Run a tool on our own tables: effect, ledger, transcript, audit and events in one transaction.
+
+    ``bind`` computes anew what the approver was shown; if it differs, the call fails instead of running.
+    """
+
+    call: ToolCall
+    message_id: str
+    plan: Operation[dict[str, Any]]
+    bind: Operation[Any] | None = None
+
+    async def run(self, db: Connection) -> Written[Mapping[str, Any]]:
+        refused = await objection(db, self.call, self.tenant_id, self.now)
+        if refused is None and self.bind is not None:
+            gate = await self.bind.run(db)
+            if getattr(gate, "bound", None) != self.call.bound:
+                refused = {"error": "changed_since_approval: what was approved has changed; ask anew"}
+        output = refused if refused is not None else await self.plan.run(db)
+        return await conclude(db, self, output, starts=True)
+
+
+EXECUTING = """
+UPDATE tool_calls SET state = 'executing', driver = $3, started_at = $4
+ WHERE tenant_id = $1 AND id = $2 AND state IN ('proposed', 'approved') RETURNING id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Whether a supplier's write may begin.
+
+    ``refused`` is why not. ``again``: it has begun before, so what became of it is looked up first.
+    """
+
+    refused: Mapping[str, Any] | None = None
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin(Step[Begun]):
+    """Before a supplier is asked to act: the ledger says ``executing`` and the audit ``started``, once."""
+
+    call: ToolCall
+    driver: str
+
+    async def run(self, db: Connection) -> Written[Begun]:
+        refused = await objection(db, self.call, self.tenant_id, self.now)
+        if await db.fetchval(IS_EXECUTING, self.tenant_id, self.call.id):
+            return Written(Begun(again=True), ())
+        if refused is not None:
+            return Written(Begun(refused), ())
+        await db.execute(EXECUTING, self.tenant_id, self.call.id, self.driver, self.now)
+        return await self.write(db, Begun(), (), [rules.audit_event(self.call, "started", {}, self.at)])
+
+
+IS_EXECUTING = "SELECT state = 'executing' FROM tool_calls WHERE tenant_id = $1 AND id = $2"
+
+SETTLE_WITHIN = timedelta(hours=24)
+"""How long a write without outcome is looked up; then it is for somebody to ask the supplier."""
+OFTEN_WITHIN = timedelta(minutes=10)
+SELDOM_MINUTES = 15
+
+LOST = """
+ c.driver IS NOT NULL AND c.started_at > $1
+   AND (c.started_at > $2 OR mod(extract(epoch FROM $3::timestamptz - c.started_at)::int / 60, $4::int) = 0)
+   AND (c.state = 'unknown' OR c.state = 'executing' AND NOT EXISTS (
+        SELECT FROM turns t WHERE t.tenant_id = c.tenant_id AND t.id = c.turn_id
+                              AND t.state IN ('queued', 'running', 'waiting')))
+"""
+WITH_LOST = f"SELECT DISTINCT c.tenant_id FROM tool_calls c WHERE c.state IN ('unknown', 'executing') AND {LOST}"  # noqa: S608  # our own words
+
+
+def _within(now: datetime) -> tuple[datetime, datetime, datetime, int]:
+    return now - SETTLE_WITHIN, now - OFTEN_WITHIN, now, SELDOM_MINUTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithLost(Query[list[str]]):
+    """Agencies with supplier writes nobody works on any more and whose outcome is due to be looked up."""
+
+    now: datetime
+
+    async def run(self, db: Connection) -> list[str]:
+        return [row["tenant_id"] for row in await db.fetch(WITH_LOST, *_within(self.now))]
+
+
+LOST_CALLS = f"""
+SELECT c.id, c.turn_id, c.call_id, c.tool, c.desk, c.input, c.effect, c.user_id, c.position, c.state, c.bound,
+       c.approval_id, c.decided_by, c.decided_at, c.error, c.output, c.driver, c.session_id
+  FROM tool_calls c WHERE c.tenant_id = $5 AND c.state IN ('unknown', 'executing') AND {LOST} ORDER BY c.id LIMIT 100
+"""  # noqa: S608  # our own words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost(Query[list[tuple[ToolCall, str | None]]]):
+    """Such writes of one agency, each with its session if that is still there."""
+
+    now: datetime
+
+    async def run(self, db: Connection) -> list[tuple[ToolCall, str | None]]:
+        rows = [dict(row) for row in await db.fetch(LOST_CALLS, *_within(self.now), self.tenant_id)]
+        sessions = [row.pop("session_id") for row in rows]
+        return [(ToolCall(**row), session) for row, session in zip(rows, sessions, strict=True)]
+
+
+LOCK_LOST = "SELECT state FROM tool_calls WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE"
+SETTLE = "UPDATE tool_calls SET state = $3, output = $4, error = $5, ended_at = $6 WHERE tenant_id = $1 AND id = $2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settle(Command[Mapping[str, Any] | None]):
+    """Write down what a supplier says became of a lost write. None if somebody has done so meanwhile.
+
+    The transcript keeps what was told at the time; ledger, audit and our own tables have the outcome.
+    """
+
+    call: ToolCall
+    record: Operation[dict[str, Any]]
+    session_id: str | None
+    now: datetime
+
+    async def run(self, db: Connection) -> Mapping[str, Any] | None:
+        if await db.fetchval(LOCK_LOST, self.tenant_id, self.call.id) not in ("unknown", "executing"):
+            return None
+        output = await self.record.run(db)
+        state = rules.verdict(output)
+        if state == "unknown":  # entered, and yet no output that was agreed on: nothing new to be told
+            return None
+        await db.execute(SETTLE, self.tenant_id, self.call.id, state, output, rules.failure(output), self.now)
+        at = rules.Context(self.tenant_id or "", self.session_id, self.now, ids.uuid7)
+        await audit.append(db, [rules.audit_of_outcome(self.call, output, at)])
+        return output

@@ -1,0 +1,110 @@
+"""Whether the sealing keys are those of this database: each has sealed a few known bytes here, and must open them.
+
+A wrong key looks like altered data, one value at a time. Asked here once, before anything is served, it is what it
+is: a mistake in the configuration, which nothing is given up for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from .pool import WRITABLE
+from .sealing import NotOpened, Sealing
+
+if TYPE_CHECKING:
+    from .pool import Connection
+
+PLAIN: Final = b"voyagent"
+VARIABLE: Final = "VOYAGENT_KMS_KEY"
+
+SAMPLES: Final = 5
+"""Values of one column that are tried where a key has no canary yet: one of them may really be altered."""
+
+_NAME: Final = "encode(substring({0} from 2 for get_byte({0}, 0)), 'escape')"
+"""The key id in front of a sealed value."""
+_NAMED: Final = f"SELECT DISTINCT {_NAME} FROM {{1}} WHERE length({{0}}) > 1"  # noqa: S608 -- ours
+
+IN_USE: Final = (
+    ("users.totp_sealed", _NAMED.format("totp_sealed", "users")),
+    ("recovery_codes", "SELECT DISTINCT key_id FROM recovery_codes WHERE used_at IS NULL"),
+    ("outbox.payload_sealed", "SELECT DISTINCT key_id FROM outbox WHERE payload_sealed IS NOT NULL"),
+    ("passengers.passport_sealed", "SELECT DISTINCT passport_key_id FROM passengers WHERE passport_sealed IS NOT NULL"),
+    ("tool_calls.input_sealed", _NAMED.format("input_sealed", "tool_calls")),
+    ("tenant_credentials.sealed", "SELECT DISTINCT key_id FROM tenant_credentials"),
+)
+"""Where what keys have sealed is kept for longer than a day, and by which keys."""
+
+OPENED: Final = (
+    ("users", "totp_sealed", f"length(totp_sealed) > 1 AND {_NAME.format('totp_sealed')} = $1"),
+    ("outbox", "payload_sealed", "payload_sealed IS NOT NULL AND key_id = $1"),
+)
+"""Columns that are sealed to the id of their row."""
+
+READ: Final = "SELECT key_id, sealed FROM sealing_canaries ORDER BY key_id"
+KEEP: Final = "INSERT INTO sealing_canaries (key_id, sealed, created_at) VALUES ($1, $2, now()) ON CONFLICT DO NOTHING"
+FORGET: Final = "DELETE FROM sealing_canaries WHERE NOT key_id = ANY($1)"
+
+
+async def faults(db: Connection, keys: Mapping[str, bytes]) -> list[str]:
+    """Why these ``keys`` are not this database's, in sentences; nothing is written. ``db`` is the system role's."""
+    canaries = {row["key_id"]: row["sealed"] for row in await db.fetch(READ)}
+    ring = Sealing(keys)
+    wrong = [kid for kid in keys if not await _opens(db, ring, kid, canaries.get(kid))]
+    found = [_WRONG.format(VARIABLE, kid) for kid in wrong]
+    if canaries.keys() <= keys.keys() and canaries:
+        return found
+    used: dict[str, list[str]] = {}
+    for place, sql in IN_USE:
+        for (kid,) in await db.fetch(sql):
+            if kid is not None and kid not in keys:
+                used.setdefault(kid, []).append(place)
+    return found + [_MISSING.format(VARIABLE, kid, ", ".join(places)) for kid, places in sorted(used.items())]
+
+
+_WRONG: Final = (
+    "{0}: key {1!r} is not the one this database was sealed with: put that one back, or restore the database that "
+    "belongs to this one."
+)
+_MISSING: Final = "{0}: key {1!r} is missing, which has sealed what stands in {2}: add it behind the key that seals."
+
+
+async def keep(db: Connection, keys: Mapping[str, bytes]) -> None:
+    """Have each key leave its canary, and forget the keys that are gone. To be called when there are no ``faults``.
+
+    A database that takes no writes gets none: nothing is sealed in it either, and the next start tries again.
+    """
+    if not await db.fetchval(WRITABLE):
+        return
+    ring = Sealing(keys)
+    for kid in keys:
+        await db.execute(KEEP, kid, Sealing({kid: keys[kid]}).seal(PLAIN, **_place(kid)))
+    if ring.ids:
+        await db.execute(FORGET, list(ring.ids))
+
+
+async def _opens(db: Connection, ring: Sealing, kid: str, canary: bytes | None) -> bool:
+    if canary is not None:
+        return _first_opened(ring, [(canary, _place(kid))])
+    for table, column, condition in OPENED:
+        sql = f"SELECT id, {column} FROM {table} WHERE {condition} LIMIT {SAMPLES}"  # noqa: S608 -- ours
+        rows = await db.fetch(sql, kid)
+        places = [(row[column], {"table": table, "column": column, "row": row["id"]}) for row in rows]
+        if rows and not _first_opened(ring, places):
+            return False
+    return True
+
+
+def _first_opened(ring: Sealing, sealed: Iterable[tuple[bytes, Mapping[str, str]]]) -> bool:
+    """Whether one of them opens."""
+    for value, place in sealed:
+        try:
+            ring.open(value, **place)
+        except NotOpened:
+            continue
+        return True
+    return False
+
+
+def _place(kid: str) -> dict[str, str]:
+    return {"table": "sealing_canaries", "column": "sealed", "row": kid}

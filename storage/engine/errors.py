@@ -1,0 +1,91 @@
+"""What Postgres says, in our words: broken constraints become refusals, trouble with the connection a 503.
+
+A constraint is the last word on a rule that a race could get past. One that is not named here guards against our own
+mistakes: breaking it is a defect, not an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import asyncpg
+
+from ...actors.domain.errors import Conflict, InternalError, NotFound, Refusal, Unavailable, Unprocessable
+
+CONSTRAINTS: Mapping[str, Callable[[], Refusal]] = {
+    "uq_users_email": lambda: Conflict("email_already_registered"),
+    "uq_invites_email_pending": lambda: Conflict("invite_already_exists"),
+    "ck_tenant_settings_rate_limit_per_hour": lambda: Unprocessable("rate_limit_hour_below_minute"),
+    "uq_turns_running": lambda: Conflict("turn_in_progress"),
+    "fk_turns_session_id": lambda: NotFound("session_not_found"),
+    "fk_messages_session_id": lambda: NotFound("session_not_found"),
+    "fk_session_events_session_id": lambda: NotFound("session_not_found"),
+    "fk_pending_approvals_session_id": lambda: NotFound("session_not_found"),
+}
+"""Who broke which constraint is told this."""
+
+
+class OperationFailed(InternalError):
+    """500 ``internal_error``: an operation met a defect and was rolled back."""
+
+    def __init__(self) -> None:
+        super().__init__("internal_error")
+
+
+class StorageUnavailable(Unavailable):
+    """503 ``storage_unavailable``: the database cannot be reached, or does not answer in time."""
+
+    def __init__(self) -> None:
+        super().__init__("storage_unavailable")
+
+
+class CommitLost(StorageUnavailable):
+    """503 ``storage_unavailable``: the connection broke during COMMIT. Nobody retries: it may have been committed."""
+
+
+def refusal(error: BaseException) -> Refusal | None:
+    """The refusal a broken constraint stands for; ``None`` if it is a defect."""
+    if not isinstance(error, asyncpg.IntegrityConstraintViolationError):
+        return None
+    make = CONSTRAINTS.get(error.constraint_name or "")
+    return None if make is None else make()
+
+
+def is_connection_error(error: BaseException) -> bool:
+    """Whether the error is about the connection or the server, not about what was asked of it.
+
+    A killed backend shows in many ways, so callers add: or the connection is closed.
+    """
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        return state[:2] in _TROUBLE or state in _TROUBLES
+    return isinstance(error, OSError | asyncpg.InternalClientError)
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Whether a time limit ended it, the server's or the driver's: to try again at once would take as long again."""
+    return isinstance(error, TimeoutError) or getattr(error, "sqlstate", None) in _GAVE_UP
+
+
+_TROUBLE = frozenset({"08", "53", "57", "58"})
+"""Classes: connection exception, insufficient resources, operator intervention, system error."""
+_TROUBLES = frozenset({"25006"})
+"""Read-only: a failover has left us at a standby, or the disk is full. Another connection may do better."""
+_GAVE_UP = frozenset({"57014", "55P03", "25P03", "25P04"})
+"""The limits on statements, locks, idling in a transaction and transactions."""
+
+
+def is_held(error: BaseException) -> bool:
+    """Whether somebody else holds what a statement needs; the connection is as good as before."""
+    return isinstance(error, asyncpg.LockNotAvailableError)
+
+
+def retry_reason(error: BaseException) -> Literal["serialization", "deadlock"] | None:
+    """Why a transaction that was rolled back may succeed if it is run again."""
+    if isinstance(error, asyncpg.DeadlockDetectedError):
+        return "deadlock"
+    # a plan kept from before a migration: the driver has forgotten it by now
+    if isinstance(error, asyncpg.SerializationError | asyncpg.InvalidCachedStatementError):
+        return "serialization"
+    return None

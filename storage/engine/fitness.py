@@ -1,0 +1,97 @@
+"""Whether a database is one to serve from, asked before anything is served and by ``doctor``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Final
+
+import asyncpg
+
+from ..migrations.migrate import MissingRole, NotAdmitted, Unreachable
+from . import canary, pool, reach
+from .pool import SYSTEM_ROLE, WRITABLE, Connection, connect
+
+APART: Final = timedelta(seconds=5)
+"""How far two clocks may be apart: half of what a token's leeway is by default."""
+
+WRITE: Final = "INSERT INTO sealing_canaries (key_id, sealed, created_at) VALUES ('doctor', '', now())"
+
+
+async def faults(url: str, keys: Mapping[str, bytes]) -> list[str]:
+    """What makes the database at ``url`` unfit for a service with these sealing ``keys``, in sentences.
+
+    Raises ``Unreachable`` where waiting may mend it, ``NotAdmitted``, ``reach.TooOld``, ``MissingRole``.
+    """
+    async with signed_in(url) as db:
+        found = await pool.faults(db)
+        who = str(await db.fetchval("SELECT current_user"))
+    if found:
+        return found
+    async with _as_system(url, who) as system:
+        return await canary.faults(system, keys)
+
+
+async def troubles(url: str, now: datetime) -> list[str]:
+    """What a fit database cannot do at the moment: take a write, tell the time. Raises as ``faults``."""
+    async with signed_in(url) as db:
+        apart = abs(await db.fetchval("SELECT clock_timestamp()") - now)
+        if not await db.fetchval(WRITABLE):
+            return ["It takes no writes: a standby, or read-only after a failover or with a full disk."]
+        who = str(await db.fetchval("SELECT current_user"))
+    async with _as_system(url, who) as system:
+        try:
+            await _write_in_vain(system)
+        except asyncpg.PostgresError as error:
+            return [f"A write fails: {reach.sentence(error, url)}"]
+    seconds = int(apart.total_seconds())
+    return [f"Its clock and this machine's are {seconds} s apart: have both set by NTP."] if apart > APART else []
+
+
+async def _write_in_vain(db: Connection) -> None:
+    await db.execute("BEGIN")
+    try:
+        await db.execute(WRITE)
+    finally:
+        await db.execute("ROLLBACK")
+
+
+@asynccontextmanager
+async def signed_in(url: str) -> AsyncIterator[Connection]:
+    """A connection to a Postgres new enough. Raises ``Unreachable``, ``NotAdmitted``, ``reach.TooOld``."""
+    try:
+        db = await connect(url)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        told = reach.sentence(error, url)
+        raise (Unreachable if reach.may_pass(error) else NotAdmitted)(told) from error
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+@asynccontextmanager
+async def _as_system(url: str, who: str) -> AsyncIterator[Connection]:
+    try:
+        db = await connect(url, role=SYSTEM_ROLE)
+    except (asyncpg.InvalidParameterValueError, asyncpg.InsufficientPrivilegeError) as error:
+        raise MissingRole(who) from error
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise Unreachable(reach.sentence(error, url)) from error
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+FOREIGN: Final = """
+SELECT relname FROM pg_class
+ WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND NOT pg_has_role(relowner, 'USAGE')
+ ORDER BY relname LIMIT 3
+"""
+
+
+async def foreign_tables(db: Connection) -> list[str]:
+    """Tables that the role of ``db`` could not change, which a migration may have to; a few of them."""
+    return [row["relname"] for row in await db.fetch(FOREIGN)]

@@ -1,0 +1,94 @@
+"""One process at a time: an advisory lock on a connection of its own says who serves this database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import asyncpg
+
+from ...actors.foundation import log
+from ...actors.foundation.clock import Clock
+from ...actors.runtime.periodic import PeriodicTasks
+from .errors import StorageUnavailable
+from .pool import Connection, connect
+
+TRY: Final = "SELECT pg_try_advisory_lock(1987, 1)"
+"""Two numbers: idempotency keys and addresses lock by one."""
+PAUSE: Final = 0.5
+"""Seconds between attempts to get the lock."""
+PULSE: Final = 5.0
+"""Seconds between two looks at whether the connection still holds it."""
+GRACE: Final = 30.0
+
+_log = log.get(__name__)
+
+
+class LeaderLock:
+    """Holds the lock as long as its connection lives. ``run`` is to be somebody's task."""
+
+    def __init__(
+        self,
+        url: str,
+        tasks: PeriodicTasks,
+        lost: Callable[[], Awaitable[None]] | None = None,
+        taken: Callable[[], None] | None = None,
+        *,
+        had: bool = False,
+    ) -> None:
+        """``lost`` is awaited when the lock is gone, before it is taken again: the place to stop turns.
+
+        ``taken`` is called when it is had. With ``had`` an incarnation before this one has had it, and lost it.
+        """
+        self._url = url
+        self._taken = taken
+        self._lost = lost
+        self._task = tasks.task("process_lock", self._round, every=PAUSE, retry=PAUSE, grace=GRACE, clock=Clock())
+        self._told = False
+        self._to_yield = had
+        self.held = False
+
+    async def run(self) -> None:
+        """Take the lock, hold it, take it again after its connection was lost."""
+        await self._task.run()
+
+    async def _round(self) -> None:
+        """Yield what was lost, try once, and hold what was got: nothing is taken before that."""
+        if self._to_yield and self._lost is not None:
+            await self._lost()
+        self._to_yield = False
+        connection: Connection | None = None
+        try:
+            connection = await connect(self._url, command_timeout=PULSE)
+            if await connection.fetchval(TRY):
+                await self._hold(connection)
+            elif not self._told:
+                self._told = True
+                _log.warning("process_lock_held_by_another")
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            raise StorageUnavailable from error
+        finally:
+            was_held, self.held = self.held, False
+            if connection is not None:
+                connection.terminate()
+            if was_held:
+                self._to_yield = True
+                _log.error("process_lock_lost")
+
+    async def _hold(self, connection: Connection) -> None:
+        """Until the connection is lost."""
+        gone = asyncio.Event()
+        connection.add_termination_listener(lambda _connection: gone.set())
+        self.held, self._told = True, False
+        if self._taken is not None:
+            self._taken()
+        _log.info("process_lock_taken")
+        while not gone.is_set():
+            self._task.succeeded()
+            try:
+                async with asyncio.timeout(PULSE):
+                    await gone.wait()
+            except TimeoutError:
+                await connection.fetchval("SELECT 1")
+        raise StorageUnavailable

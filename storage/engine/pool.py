@@ -1,0 +1,419 @@
+"""Connections to Postgres and how operations run on them.
+
+Two pools. On the first a connection serves one agency at a time and row-level security shows it nothing else; the
+second, small, runs as role ``voyagent_system``: sign-in, look-ups by token, sweeps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
+
+import asyncpg
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
+from sqlalchemy.sql import ClauseElement
+
+from ...actors.domain.errors import Refusal
+from ...actors.foundation import log, metrics
+from . import errors
+from .operations import Command, Operation, Snapshot
+from .reach import require_version
+
+R = TypeVar("R")
+
+SYSTEM_ROLE: Final = "voyagent_system"
+SIZE: Final = 10
+"""Connections that serve agencies: two cores keep few more than that busy."""
+SYSTEM_SIZE: Final = 4
+COMMAND_TIMEOUT: Final = 15.0
+"""Seconds for one statement; longer than anybody waits for a reply."""
+_CONNECT_TIMEOUT: Final = 5.0
+_CLOSE_TIMEOUT: Final = 3.0
+_ATTEMPTS: Final = 5
+"""How often a transaction is run that others got in the way of."""
+_CONNECTIONS: Final = 3
+"""How many connections may break under one operation: maybe it is the operation that breaks them."""
+_BEGIN_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+_log = log.get(__name__)
+_away = log.LogThrottle(first=5, pause=30.0)
+
+
+if TYPE_CHECKING:
+
+    class _Driver(asyncpg.Connection[asyncpg.Record]):
+        """asyncpg's connection, its rows read as what the statement says they are."""
+
+        async def fetch(self, query: str, *args: Any, **more: Any) -> list[Any]: ...
+        async def fetchrow(self, query: str, *args: Any, **more: Any) -> Any: ...
+
+else:
+    _Driver = asyncpg.Connection
+
+
+class Connection(_Driver):
+    """A connection that knows which agency it serves; with ``""`` row-level security shows it no row at all.
+
+    Ids are ``str`` and jsonb is plain Python on it. Transactions are the engine's: an operation begins none.
+    """
+
+    tenant: str | None = ""
+
+    async def serve(self, tenant: str) -> None:
+        """Serve ``tenant`` from now on. To be called outside a transaction, whose rollback would undo it unseen."""
+        if tenant != self.tenant:
+            self.tenant = None  # unknown, should this be interrupted
+            await self.fetchval("SELECT set_config('voyagent.tenant_id', $1, false)", tenant)
+            self.tenant = tenant
+
+
+def plain_url(url: str) -> str:
+    """The URL as asyncpg reads it: without the driver that SQLAlchemy wants named."""
+    scheme, colon, rest = url.partition(":")
+    return f"{scheme.partition('+')[0]}{colon}{rest}"
+
+
+async def connect(
+    url: str, *, role: str | None = None, command_timeout: float = COMMAND_TIMEOUT, lock_timeout: float | None = None
+) -> Connection:
+    """One connection outside the pools, prepared like theirs."""
+    options = _options(role, command_timeout)
+    if lock_timeout is not None:
+        options["server_settings"]["lock_timeout"] = f"{int(lock_timeout * 1000)}ms"
+    connection = await asyncpg.connect(plain_url(url), connection_class=Connection, **options)
+    try:
+        await _prepare(connection)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+def _options(role: str | None, command_timeout: float) -> dict[str, Any]:
+    settings = {
+        "application_name": "voyagent",
+        "TimeZone": "UTC",
+        "jit": "off",
+        "statement_timeout": f"{int(command_timeout * 1000) - 500}ms",
+        "lock_timeout": f"{int(command_timeout * 1000) // 2}ms",
+        "idle_in_transaction_session_timeout": "30s",
+    }
+    if role is not None:
+        settings["role"] = role
+    return {"server_settings": settings, "timeout": _CONNECT_TIMEOUT, "command_timeout": command_timeout}
+
+
+async def _prepare(connection: asyncpg.Connection) -> None:
+    """Ids travel as ``str``, jsonb as what ``json`` makes of it. Raises ``TooOld``."""
+    require_version(connection)
+    await connection.set_type_codec("uuid", schema="pg_catalog", encoder=str, decoder=str)
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_dump, decoder=json.loads)
+
+
+_dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+async def _keep(_connection: asyncpg.Connection) -> None:
+    """On its way back to the pool a connection stays as it is: RESET ALL would forget the tenant, and costs."""
+
+
+class Engine:
+    """Runs operations, each on a connection that sees what it may see."""
+
+    def __init__(self, tenants: asyncpg.Pool, system: asyncpg.Pool) -> None:
+        self._tenants = tenants
+        self._system = system
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        *,
+        size: int = SIZE,
+        system_size: int = SYSTEM_SIZE,
+        command_timeout: float = COMMAND_TIMEOUT,
+    ) -> Self:
+        """Connect both pools; all connections are made now and stay. Refusal: ``storage_unavailable``."""
+        opened: list[asyncpg.Pool] = []
+        try:
+            for role, count in ((None, size), (SYSTEM_ROLE, system_size)):
+                opened.append(await _pool(url, role, count, command_timeout))
+        except BaseException as error:
+            for pool in opened:
+                pool.terminate()
+            if isinstance(error, Exception):
+                raise _unreachable(error) from error
+            raise
+        engine = cls(*opened)
+        for state, count_of in (("idle", engine._idle), ("busy", engine._busy)):
+            metrics.STORAGE_CONNECTIONS.labels(state).set_function(count_of)
+        return engine
+
+    def terminate(self) -> None:
+        """Drop all connections, here and now."""
+        for pool in (self._tenants, self._system):
+            pool.terminate()
+
+    async def close(self) -> None:
+        """Close all connections; those that are in use a little later."""
+        for pool in (self._tenants, self._system):
+            try:
+                async with asyncio.timeout(_CLOSE_TIMEOUT):
+                    await pool.close()
+            except TimeoutError:
+                pool.terminate()
+
+    async def run(self, operation: Operation[R], wanted: Callable[[], bool] = lambda: True) -> R:
+        """Run ``operation`` to its end, again if others got in its way or the connection broke before COMMIT.
+
+        One that is fenced is not begun unless it is ``wanted``. Raises its refusals, ``storage_unavailable``, and as
+        they are the errors that are defects.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            if operation.fence is not None and not wanted():
+                raise errors.StorageUnavailable
+            try:
+                return await self._attempt(operation)
+            except _Broken as broken:
+                reason, cause = "connection", broken.__cause__
+            except asyncpg.PostgresError as error:
+                told = errors.refusal(error)
+                if told is not None:
+                    raise told from error
+                retry = errors.retry_reason(error)
+                if retry is None:
+                    raise
+                reason, cause = retry, error
+            if reason == "connection" and attempt >= _CONNECTIONS:
+                raise errors.StorageUnavailable from cause
+            metrics.STORAGE_RETRIES_TOTAL.labels(reason).inc()
+            await asyncio.sleep(random.uniform(0.002, 0.01) * 2**attempt)  # noqa: S311  # only to part the two
+        raise errors.StorageUnavailable
+
+    async def _attempt(self, operation: Operation[R]) -> R:
+        tenant = operation.tenant_id
+        async with _lent(self._system if tenant is None else self._tenants) as db:
+            try:
+                if tenant is not None:
+                    await db.serve(tenant)
+                if isinstance(operation, Command):
+                    return await _transact(db, operation, _begin(operation))
+                if isinstance(operation, Snapshot):
+                    if operation.fence is not None:
+                        await db.execute(_fence(operation.fence))  # before the snapshot: it is taken at once
+                    return await _transact(db, operation, _BEGIN_SNAPSHOT)
+                return await operation.run(db)
+            except Refusal:
+                raise
+            except Exception as error:
+                name = type(operation).__name__
+                if errors.is_held(error) and not _is_closed(db):
+                    _log.warning("operation_locked_out", operation=name)
+                    raise errors.StorageUnavailable from error
+                if not _is_broken(db, error):
+                    raise
+                _terminate(db)
+                _log.warning("operation_interrupted", operation=name, reason=f"{type(error).__name__}: {error}")
+                raise (errors.StorageUnavailable if errors.is_timeout(error) else _Broken) from error
+
+    @asynccontextmanager
+    async def acquire_system(self) -> AsyncIterator[Connection]:
+        """A connection of the system pool, for what is no operation."""
+        async with _lent(self._system) as db:
+            yield db
+
+    async def check(self) -> list[str]:
+        """What makes this database unfit to serve, in sentences; else nothing. Refusal: ``storage_unavailable``."""
+        async with _lent(self._tenants) as db:
+            return await faults(db)
+
+    def _idle(self) -> int:
+        return int(self._tenants.get_idle_size() + self._system.get_idle_size())
+
+    def _busy(self) -> int:
+        return int(self._tenants.get_size() + self._system.get_size()) - self._idle()
+
+
+BOUND: Final = "SELECT NOT (rolsuper OR rolbypassrls) FROM pg_roles WHERE rolname = current_user"
+APART: Final = """
+SELECT NOT pg_has_role(oid, 'USAGE') AND pg_has_role(oid, 'MEMBER') FROM pg_roles WHERE rolname = 'voyagent_system'
+"""
+ALL_GUARDED: Final = """
+SELECT NOT EXISTS (
+    SELECT FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
+     WHERE c.relkind IN ('r', 'p') AND c.relnamespace = current_schema()::regnamespace
+       AND NOT (c.relrowsecurity AND c.relforcerowsecurity))
+"""
+WRITABLE: Final = "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'"
+"""What a failover or a full disk of a managed server turns to false, while reads go on."""
+CHECKS: Final = (
+    (BOUND, "The service connects as a role that row-level security does not bind."),
+    (APART, "Role voyagent_system is missing, or granted without INHERIT FALSE: agencies would see each other's rows."),
+    ("SELECT to_regclass('alembic_version') IS NOT NULL", "The tables are missing: run the migrations."),
+    (ALL_GUARDED, "A table of the agencies is without forced row-level security."),
+)
+
+
+async def faults(db: Connection) -> list[str]:
+    """What is wrong with the database ``db`` belongs to, each in a sentence for whoever runs the service."""
+    await db.serve("")
+    found = [fault for sql, fault in CHECKS if not await db.fetchval(sql)]
+    if found:
+        return found
+    if await db.fetchval("SELECT version_num FROM alembic_version") < newest_migration():
+        return ["The tables are older than this release: run the migrations."]
+    if await db.fetchval("SELECT EXISTS (SELECT FROM tenants)"):
+        return ["A connection that serves no agency sees rows."]
+    return []
+
+
+def newest_migration() -> str:
+    """The number of the last one this release brings; they sort by name."""
+    return max(path.name.partition("_")[0] for path in (Path(__file__).parents[1] / "migrations/versions").glob("*.py"))
+
+
+class _Broken(Exception):
+    """The connection failed an operation before anything was committed."""
+
+
+@asynccontextmanager
+async def _lent(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
+    """A connection of ``pool``, given back whatever happens. Refusal: ``storage_unavailable``."""
+    try:
+        db = await pool.acquire(timeout=_CONNECT_TIMEOUT)
+    except Exception as error:
+        raise _unreachable(error) from error
+    try:
+        yield cast("Connection", db)
+    finally:
+        try:
+            await pool.release(db)
+        except Exception as error:  # noqa: BLE001  # the pool has closed it; what was done on it stands
+            _log.warning("connection_lost", reason=f"{type(error).__name__}: {error}")
+
+
+async def _pool(url: str, role: str | None, size: int, command_timeout: float) -> asyncpg.Pool:
+    return await asyncpg.create_pool(
+        plain_url(url),
+        min_size=size,  # kept open: a server that is told to stop takes no new ones while turns come to their end
+        max_size=size,
+        max_inactive_connection_lifetime=0,
+        connection_class=Connection,
+        init=_prepare,
+        reset=_keep,
+        **_options(role, command_timeout),
+    )
+
+
+def _begin(operation: Operation[Any]) -> str:
+    """BEGIN and the fence in one go: a simple query, so the lock's number is part of its text."""
+    return "BEGIN" if operation.fence is None else f"BEGIN; {_fence(operation.fence)}"
+
+
+def _fence(lock: int) -> str:
+    return f"SELECT pg_advisory_xact_lock({lock:d})"
+
+
+async def _transact(db: Connection, operation: Operation[R], begin: str) -> R:
+    """BEGIN, the operation, COMMIT. Raises ``CommitLost`` when nobody can know whether it was committed."""
+    try:
+        await db.execute(begin)
+        reply = await operation.run(db)
+    except BaseException as error:
+        if not _is_broken(db, error):
+            await _roll_back(db)
+        raise
+    try:
+        outcome = await db.execute("COMMIT")
+    except BaseException as error:
+        if isinstance(error, asyncpg.PostgresError) and not _is_broken(db, error):
+            raise  # refused by the server, a conflict or a deferred constraint: rolled back
+        _terminate(db)
+        if not isinstance(error, Exception):
+            raise
+        _log.error("commit_lost", operation=type(operation).__name__, reason=f"{type(error).__name__}: {error}")
+        raise errors.CommitLost from error
+    if outcome != "COMMIT":
+        raise RuntimeError(f"{type(operation).__name__} went on after a failed statement and was rolled back")
+    return reply
+
+
+async def _roll_back(db: Connection) -> None:
+    """Undo what was begun. A server that cannot even do that does it when it sees the connection gone."""
+    try:
+        async with asyncio.timeout(_CLOSE_TIMEOUT):
+            await db.execute("ROLLBACK")
+    except Exception as error:  # noqa: BLE001  # the reason for the rollback is what the caller is told
+        _log.warning("connection_lost", reason=f"{type(error).__name__}: {error}")
+        _terminate(db)
+
+
+def _is_broken(db: Connection, error: BaseException) -> bool:
+    if _is_closed(db):
+        return True
+    return errors.is_connection_error(error) or (errors.is_timeout(error) and not errors.is_held(error))
+
+
+def _is_closed(db: Connection) -> bool:
+    try:
+        return bool(db.is_closed())
+    except asyncpg.InterfaceError:  # the pool noticed first and has taken it back
+        return True
+
+
+def _terminate(db: Connection) -> None:
+    with suppress(asyncpg.InterfaceError):
+        db.terminate()
+
+
+def _unreachable(error: Exception) -> errors.StorageUnavailable:
+    if _away.allows():
+        _log.warning("database_unreachable", reason=f"{type(error).__name__}: {error}")
+    return errors.StorageUnavailable()
+
+
+class Statement:
+    """A statement of SQLAlchemy's, compiled once, run by asyncpg with its parameters by name."""
+
+    __slots__ = ("_fixed", "_names", "sql")
+
+    def __init__(self, sql: str, names: tuple[str, ...], fixed: Mapping[str, Any]) -> None:
+        self.sql = sql
+        self._names = names
+        self._fixed = fixed
+
+    async def fetch(self, db: Connection, **values: Any) -> list[Any]:
+        """All rows."""
+        return await db.fetch(self.sql, *self._arguments(values))
+
+    async def fetchrow(self, db: Connection, **values: Any) -> Any:
+        """The first row, or ``None``."""
+        return await db.fetchrow(self.sql, *self._arguments(values))
+
+    async def fetchval(self, db: Connection, **values: Any) -> Any:
+        """The first column of the first row, or ``None``."""
+        return await db.fetchval(self.sql, *self._arguments(values))
+
+    async def execute(self, db: Connection, **values: Any) -> str:
+        """The command's tag, ``UPDATE 1`` for instance."""
+        return await db.execute(self.sql, *self._arguments(values))
+
+    def _arguments(self, values: Mapping[str, Any]) -> list[Any]:
+        unknown = values.keys() - set(self._names)
+        if unknown:
+            raise TypeError(f"the statement has no parameter {', '.join(sorted(unknown))}")
+        return [values[name] if name in values else self._fixed[name] for name in self._names]
+
+
+def statement(core: ClauseElement) -> Statement:
+    """Compile ``core``, once, at import. A list is passed as an array, for ``= ANY``: ``IN`` would be compiled anew."""
+    compiled = cast("Any", core.compile(dialect=asyncpg_dialect()))  # type: ignore[no-untyped-call]
+    if compiled.post_compile_params:
+        raise TypeError("IN is compiled anew for each list: use = ANY")
+    fixed = {name: value for name, value in compiled.params.items() if value is not None}
+    return Statement(str(compiled), tuple(compiled.positiontup or ()), fixed)

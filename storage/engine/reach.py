@@ -1,0 +1,104 @@
+"""Why a database does not let us in, in a sentence for whoever runs the service, without address or password."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
+
+import asyncpg
+
+if TYPE_CHECKING:
+    from .pool import Connection
+
+OLDEST: Final = 16
+"""The first Postgres that grants membership without inheritance, which keeps agencies apart."""
+TOO_OLD: Final = "Postgres 16 or newer is needed; this is {}."
+
+
+class TooOld(Exception):
+    """The server is older than what everything here is built on."""
+
+
+def require_version(connection: asyncpg.Connection | Connection) -> None:
+    """Raises ``TooOld``. To be asked before anything else: on an older server nothing else means what it says."""
+    if connection.get_server_version().major < OLDEST:
+        raise TooOld(TOO_OLD.format(connection.get_settings().server_version.partition(" ")[0]))
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether waiting may mend it: nobody listens yet, or the server starts. What a URL says wrong stays wrong."""
+    if isinstance(error, asyncpg.PostgresError):
+        return isinstance(error, asyncpg.CannotConnectNowError | asyncpg.TooManyConnectionsError)
+    return not isinstance(error, asyncpg.InterfaceError)
+
+
+def sentence(error: BaseException, url: str) -> str:
+    """What went wrong while connecting to ``url``, and what to look at."""
+    user, database = role_of(url) or "the role of this process's user", _database(url)
+    told = str(error)
+    match error:
+        case TooOld():
+            return told
+        case asyncpg.InvalidPasswordError():
+            return f"The password of role {user} is wrong, or there is no such role."
+        case asyncpg.InvalidAuthorizationSpecificationError():
+            return _not_admitted(told, user)
+        case asyncpg.InvalidCatalogNameError():
+            return f"There is no database {database}: an administrator makes it (CREATE DATABASE)."
+        case asyncpg.InsufficientPrivilegeError():
+            return f"Role {user} may not do that: {_first_line(told)}."
+        case asyncpg.CannotConnectNowError():
+            return "Postgres is starting or stopping: try again in a moment."
+        case asyncpg.TooManyConnectionsError():
+            return "Postgres has no connection left: raise max_connections, or end what holds them."
+        case asyncpg.PostgresError():
+            return f"Postgres refuses: {_first_line(told)}."
+        case _:
+            return _no_answer(error)
+
+
+def role_of(url: str) -> str | None:
+    """The role a URL signs in as; None where it is left to the driver."""
+    user = urlsplit(url).username
+    return None if user is None else unquote(user)
+
+
+def _not_admitted(told: str, user: str) -> str:
+    if "does not exist" in told:
+        return f"There is no role {user}: an administrator makes it (CREATE ROLE {user} LOGIN)."
+    if "eer authentication" in told or "dent authentication" in told:
+        return (
+            f"Postgres admits role {user} by the name of the system's user alone (peer in pg_hba.conf): run as that "
+            "user, or connect over TCP with a password."
+        )
+    if "pg_hba.conf" in told:
+        return f"No line of pg_hba.conf admits role {user} to this database from here."
+    if "not permitted to log in" in told:
+        return f"Role {user} may not sign in: ALTER ROLE {user} LOGIN."
+    return f"Postgres does not admit role {user}."
+
+
+def _no_answer(error: BaseException) -> str:
+    match error:
+        case ConnectionRefusedError() | FileNotFoundError():
+            return "Nothing listens where the URL points: is Postgres running, and is the port right?"
+        case socket.gaierror():
+            return "The host of the URL is not known: is its name right?"
+        case ssl.SSLError():
+            return "The encryption cannot be agreed on: look at sslmode in the URL and at the server's certificate."
+        case TimeoutError():
+            return "The database does not answer in time: a firewall, or the wrong host?"
+        case OSError() if isinstance(error.__cause__, OSError):
+            return _no_answer(error.__cause__)
+        case _:
+            return f"The database cannot be reached: {type(error).__name__}."
+
+
+def _database(url: str) -> str:
+    return unquote(urlsplit(url).path.lstrip("/")) or "of the role's name"
+
+
+def _first_line(told: str) -> str:
+    return told.partition("\n")[0].rstrip(".")
