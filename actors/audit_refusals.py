@@ -17,4 +17,4 @@ async def record(storage: Recipient, entry: AuditEvent) -> None:
         await storage.ask(Record(tenant_id=entry.tenant_id, entries=(entry,)))
     except Refusal as away:
         metrics.AUDIT_WRITE_FAILURES_TOTAL.inc()
-        _log.warning("refusal not audited", kind=entry.kind, refusal=away.code)
+        _log.warning("refusal_audit_failed", kind=entry.kind, refusal=away.code)

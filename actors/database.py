@@ -166,13 +166,13 @@ class StorageActor(Actor):
             opened.terminate()
             raise
         if faults and faults != self._faults:
-            _log.error("database_unfit", faults=faults)
+            _log.error("database_check_failed", faults=faults)
         self._faults = faults
         if faults:
             await opened.close()
         else:
             self._engine = opened
-            _log.info("database_open")
+            _log.info("database_opened")
 
     async def _sealed_otherwise(self, opened: pool.Engine) -> list[str]:
         """Why our keys are not the database's; if they are, they leave their canaries."""

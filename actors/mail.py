@@ -99,7 +99,7 @@ class MailActor(Actor):
         ends = await asyncio.gather(*map(self._handle, claimed), return_exceptions=True)
         for row, end in zip(claimed, ends, strict=True):
             if end is not None:  # a stray cancellation, or what could not even be given up: due again after its lease
-                _log.error("email_not_settled", email=row.id, reason=type(end).__name__, exc_info=end)
+                _log.error("email_settlement_failed", email=row.id, reason=type(end).__name__, exc_info=end)
         return len(claimed) == BATCH
 
     async def _handle(self, row: outbox.Claimed) -> None:
@@ -107,7 +107,7 @@ class MailActor(Actor):
         try:
             outcome = await self._settle(row)
         except Refusal as unsettled:  # the lease ends, and the e-mail is due again
-            _log.warning("email_not_settled", email=row.id, refusal=unsettled.code)
+            _log.warning("email_settlement_failed", email=row.id, refusal=unsettled.code)
             return
         metrics.MAIL_LETTERS_TOTAL.labels(row.kind, outcome).inc()
 
@@ -127,7 +127,7 @@ class MailActor(Actor):
         try:
             facts = self._letters.read(row)
         except NotOpened as sealed:  # kept until it expires: the key may be back by then
-            _log.error("email_not_opened", email=row.id, kind=row.kind, reason=str(sealed), mend="VOYAGENT_KMS_KEY")
+            _log.error("email_unsealing_failed", email=row.id, kind=row.kind, reason=str(sealed), mend="VOYAGENT_KMS_KEY")
             return await self._postpone(row, NOT_OPENED)
         if row.kind == RESET_REQUEST:
             posted = await self._resets.resolve(row.id, row.recipient, facts)
@@ -153,7 +153,7 @@ class MailActor(Actor):
         if refused.for_good or self._clock.now() - row.created_at >= PATIENCE:
             _log.error("email_undeliverable", **told)
             return await self._give_up(row, "dead", str(refused))
-        _log.warning("email_postponed", **told)
+        _log.warning("email_retry_scheduled", **told)
         return await self._postpone(row, str(refused))
 
     async def _postpone(self, row: outbox.Claimed, cause: str) -> str:

@@ -84,7 +84,7 @@ class System:
         while running and self.clock.monotonic() < deadline:
             await self.clock.sleep(LOOK_SECONDS)
         if running:
-            _log.warning("turns_cut_off", turns=len(running))
+            _log.warning("turns_interrupted", turns=len(running))
 
     async def stop(self) -> None:
         """Stop the actors, children before parents and last started first, then let go of what they used."""

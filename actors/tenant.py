@@ -177,7 +177,7 @@ class TenantActor(Supervisor):
         return Child(
             name=session_id,
             factory=lambda: session.SessionActor.start(
-                tenant_id=self.tenant_id, session_id=session_id, agency=self.quota, services=self.services
+                tenant_id=self.tenant_id, session_id=session_id, quota=self.quota, services=self.services
             ),
             restart=Restart.TRANSIENT,
             shutdown=10.0,

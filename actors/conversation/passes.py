@@ -189,7 +189,7 @@ class PassRunner:
 
     def _give_up(self, lost: Run) -> None:
         error = f"internal_error: {ids.uuid7()}"
-        _log.error("turn_given_up", session_id=self.session_id, turn_id=lost.turn.id, error=error)
+        _log.error("turn_abandoned", session_id=self.session_id, turn_id=lost.turn.id, error=error)
         stop = Pass(self._task(lost.turn), self._ports(lost.turn.id)).stop("failed", error)
         self._owner.pipe(stop, lambda outcome: self._given_up(lost, outcome), name="give_up")
 
@@ -205,7 +205,7 @@ class PassRunner:
             self._give_up(run)
             return
         error = f"internal_error: {ids.uuid7()}"
-        _log.error("turn_not_started", session_id=self.session_id, turn_id=run.turn.id, error=error)
+        _log.error("turn_start_failed", session_id=self.session_id, turn_id=run.turn.id, error=error)
         self._writer.step(
             turns.AbandonStart(
                 tenant_id=self.tenant_id,

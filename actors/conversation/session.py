@@ -336,7 +336,7 @@ class SessionActor(Supervisor):
 
     def _rearmed(self, number: int, outcome: Outcome[tuple[Any, ...]]) -> None:
         if outcome.error is not None:
-            _log.warning("approval_deadlines_not_read", session_id=self.session_id, reason=str(outcome.error))
+            _log.warning("approval_deadlines_read_failed", session_id=self.session_id, reason=str(outcome.error))
         elif number == self.deadline_reads:
             self.approval_timer.set(outcome.value)
 
@@ -357,7 +357,7 @@ class SessionActor(Supervisor):
     def _expired(self, outcome: Outcome[tuple[tuple[str, str], ...]]) -> None:
         self.expiring = False
         if outcome.error is not None:
-            _log.warning("approvals_not_expired", session_id=self.session_id, reason=str(outcome.error))
+            _log.warning("approval_expiry_failed", session_id=self.session_id, reason=str(outcome.error))
             return
         metrics.APPROVALS_TOTAL.labels(outcome="expired").inc(len(outcome.value))
         self.scheduler.expired(outcome.value)
@@ -399,7 +399,7 @@ class SessionActor(Supervisor):
             return  # housekeeping asks again
         found = [stored.id for stored in outcome.value.turns if self.scheduler.restore(stored)]
         if found:
-            _log.warning("turns_taken_up", session_id=self.session_id, turns=found)
+            _log.warning("turns_restored", session_id=self.session_id, turns=found)
         self.approval_timer.set(outcome.value.expires)
         self._time_passed()
 

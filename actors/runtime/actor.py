@@ -428,7 +428,7 @@ class Actor(pykka.Actor):
 
     def _report(self, failure: BaseException) -> None:
         if isinstance(failure, Refusal) and not self._life.started:
-            _log.info("actor_not_started", actor=type(self).__name__, refusal=failure.args[0])
+            _log.info("actor_start_refused", actor=type(self).__name__, refusal=failure.args[0])
             return
         self.ref.meter.failures.inc()
         _log.error("actor_failed", actor=type(self).__name__, exc_info=failure)
@@ -469,7 +469,7 @@ class Actor(pykka.Actor):
             async with asyncio.timeout(limit):
                 await work
         except BaseException as error:  # noqa: BLE001 - an end is gone through, whatever goes wrong in it
-            _log.error("actor_end_failed", actor=type(self).__name__, part=what, exc_info=error)
+            _log.error("actor_shutdown_failed", actor=type(self).__name__, part=what, exc_info=error)
 
     async def _cancel(self, tasks: Collection[asyncio.Future[Any]]) -> None:
         for _ in range(3):
@@ -479,7 +479,7 @@ class Actor(pykka.Actor):
             for task in pending:
                 task.cancel()
             await self._suppressing("tasks", asyncio.wait(pending, timeout=self.shutdown_timeout))
-        _log.error("tasks_will_not_end", actor=type(self).__name__, tasks=len(tasks))
+        _log.error("task_cancellation_timed_out", actor=type(self).__name__, tasks=len(tasks))
 
 
 def _was_cancelled() -> bool:

@@ -342,7 +342,7 @@ class Ref(pykka.ActorRef["Actor"]):
             task.cancel()
         await asyncio.wait({task}, timeout=1.0)
         if not task.done():
-            _log.error("actor_will_not_end", actor=self.actor_class.__name__)
+            _log.error("actor_stop_timed_out", actor=self.actor_class.__name__)
 
     def cancel(self) -> None:
         """Have it end where it stands; harmless when it has ended."""

@@ -231,7 +231,7 @@ class Supervisor(Actor):
         try:
             ref = slot.child.factory()
         except Exception as error:
-            _log.error("child_not_made", supervisor=type(self).__name__, child=slot.child.name, exc_info=error)
+            _log.error("child_start_failed", supervisor=type(self).__name__, child=slot.child.name, exc_info=error)
             self.ref.signal(partial(self._on_child_failure, slot, error, started=False))
             raise error if isinstance(error, Refusal) else failed(slot.child.name, error) from error
         slot.ref = ref
@@ -300,7 +300,7 @@ class Supervisor(Actor):
         if slot.child.escalate:
             if false_starts > self.INTENSITY:
                 slot.meter.escalations.inc()
-                _log.error("child_escalates", supervisor=type(self).__name__, child=slot.child.name)
+                _log.error("child_escalated", supervisor=type(self).__name__, child=slot.child.name)
                 raise Escalated(slot.child.name) from failure
             longest = self.LONGEST_BACKOFF_OF_A_SINGLETON if started else self.LONGEST_BACKOFF
             self._wait(slot, self._backoff(failures, longest))
@@ -328,7 +328,7 @@ class Supervisor(Actor):
         slot.phase = "aside"
         slot.meter.escalations.inc()
         _log.error(
-            "child_set_aside", supervisor=type(self).__name__, child=slot.child.name, seconds=self.SUSPENDED_SECONDS
+            "child_suspended", supervisor=type(self).__name__, child=slot.child.name, seconds=self.SUSPENDED_SECONDS
         )
         self._due_in(slot, self.SUSPENDED_SECONDS)
         slot.refuse_held(self._unavailable(slot))

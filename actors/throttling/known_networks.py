@@ -85,7 +85,7 @@ class KnownNetworks:
             account = await self._storage.ask(query, PATIENCE)
         except Refusal as away:
             if _away.allows():
-                _log.warning("acquaintance_not_read", refusal=away.code)
+                _log.warning("known_networks_read_failed", refusal=away.code)
             account, failed = None, True
         else:
             failed = False

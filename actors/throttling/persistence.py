@@ -36,7 +36,7 @@ class WriteBehind:
         try:
             found = await self._store.read()
         except RedisAway as away:
-            _log.warning("throttles_not_read", reason=str(away))
+            _log.warning("throttles_read_failed", reason=str(away))
             return
         now = self._clock.now().timestamp()
         for key, saved in sorted(found.items(), key=lambda item: item[1].last):
@@ -69,7 +69,7 @@ class WriteBehind:
             async with asyncio.timeout(seconds):
                 await self._write()
         except (RedisAway, TimeoutError) as away:
-            _log.warning("throttles_not_written", reason=type(away).__name__)
+            _log.warning("throttles_write_failed", reason=type(away).__name__)
         finally:
             await self._store.close()
 

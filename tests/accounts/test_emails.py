@@ -307,7 +307,7 @@ async def test_the_log_and_the_outbox_keep_a_cause_that_is_safe_to_show(
             await desk.deliver()
     row = await house.db.fetchrow("SELECT state, cause FROM outbox")
     assert tuple(row) == ("due", cause)
-    (told,) = [line for line in lines if line["event"] == "email_postponed"]
+    (told,) = [line for line in lines if line["event"] == "email_retry_scheduled"]
     assert f"{told['reason']} {told.get('reply', '')}".strip() == cause
     assert "secret" not in str(lines)
 

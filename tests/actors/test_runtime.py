@@ -580,7 +580,7 @@ async def test_a_farewell_that_fails_or_hangs_does_not_keep_the_actor() -> None:
     ref = Clinging.start()
     with capture_logs() as lines:
         await asyncio.wait_for(ref.stop_and_wait(5.0), 5.0)
-    assert [(line["event"], line["part"]) for line in lines] == [("actor_end_failed", "terminate")]
+    assert [(line["event"], line["part"]) for line in lines] == [("actor_shutdown_failed", "terminate")]
     assert ref.life.state == "ended"
 
 
