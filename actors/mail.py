@@ -127,7 +127,7 @@ class MailActor(Actor):
         try:
             facts = self._letters.read(row)
         except NotOpened as sealed:  # kept until it expires: the key may be back by then
-            _log.error("email_unsealing_failed", email=row.id, kind=row.kind, reason=str(sealed), mend="VOYAGENT_KMS_KEY")
+            _log.error("email_open_failed", email=row.id, kind=row.kind, reason=str(sealed), mend="VOYAGENT_KMS_KEY")
             return await self._postpone(row, NOT_OPENED)
         if row.kind == RESET_REQUEST:
             posted = await self._resets.resolve(row.id, row.recipient, facts)

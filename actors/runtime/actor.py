@@ -1,7 +1,7 @@
 """Actors on the event loop: Pykka's actors with an inbox, a future and a loop made of asyncio.
 
 Made through the three hooks Pykka documents for new kinds of actors. Beyond them this closes what Pykka leaves open: an
-error ends one actor and never the process, every ask is resolved, mailboxes are bounded, late mail is counted.
+error ends one actor and never the process, every ask is resolved, mailboxes are bounded, dead letters are counted.
 All of it belongs to the thread of one event loop; from another thread go through ``loop.call_soon_threadsafe``.
 """
 
@@ -55,7 +55,7 @@ R = TypeVar("R")
 
 _log = log.get(__name__)
 _tasks: set[asyncio.Task[None]] = set()
-"""Every live actor: asyncio holds its tasks weakly, so an idle actor whose ref was dropped would vanish."""
+"""Tasks of all live actors: asyncio keeps weak references, so an idle actor whose ref was dropped would vanish."""
 
 
 @final
@@ -68,7 +68,7 @@ NO_REPLY: Final = NoReply()
 
 @final
 class Outcome(Generic[R]):
-    """What became of work that was awaited elsewhere: its value, or the error it ended by."""
+    """The result of work that was awaited elsewhere: its value or its error."""
 
     __slots__ = ("_value", "error")
 
@@ -78,14 +78,14 @@ class Outcome(Generic[R]):
 
     @property
     def value(self) -> R:
-        """What the work answered; raises the error if it ended by one."""
+        """The work's return value; raises its error if it failed."""
         if self.error is not None:
             raise self.error
         return cast("R", self._value)
 
     @classmethod
     def of(cls, done: asyncio.Future[R]) -> Outcome[R]:
-        """Of a future that is done; one that was cancelled was given up."""
+        """From a future that is done; a cancelled one counts as ``DeadlineExceeded``."""
         if done.cancelled():
             return cls(error=DeadlineExceeded())
         error = done.exception()
@@ -93,22 +93,27 @@ class Outcome(Generic[R]):
 
 
 class Actor(pykka.Actor):
-    """State that only its own task touches, changed by one message at a time.
+    """State that changes only while a message is handled: in ``receive``, and in ``on_start`` and ``terminate``.
 
-    A ``Refusal`` raised while handling is the reply. Anything else, even a cancellation, ends this actor and no other.
+    What an actor waits for runs in tasks that touch none of its state: ``reply_later`` answers the asker when such a
+    task is done; ``pipe``, ``when_done`` and ``run_soon`` bring outcomes back as messages, which may change state. A
+    task of ``spawn`` may keep state of its own, which messages only read. ``receive_inline`` and the callable given to
+    ``delegate_reply`` run to their end without an ``await``, so that no message is handled in between.
+
+    A ``Refusal`` raised while handling is the reply. Any other error, even a cancellation, fails this actor alone.
     """
 
     mailbox: ClassVar[int] = 1_000
-    """Messages that may wait before senders are told ``MailboxFull``."""
+    """Messages that may wait before senders get ``MailboxFull``."""
     inline: ClassVar[frozenset[type]] = frozenset()
-    """Messages ``receive_inline`` handles as they are sent, in their sender's task, unless it starts or has mail.
+    """Messages that ``receive_inline`` handles in the sender's task, unless the actor is starting or has unread mail.
 
-    For what only joins a queue of this actor's own and comes by the thousand: two turns of the loop are saved for each.
+    For frequent messages that only join a queue of this actor: each saves two iterations of the event loop.
     """
     shutdown_timeout: ClassVar[float] = 5.0
-    """Seconds for work still owing a reply to finish after a stop, and again for ``terminate``."""
-    _ROW: ClassVar[int] = 64
-    """Messages handled in a row before others on the loop get a turn."""
+    """Seconds after a stop for ``reply_later`` work to finish, and again for ``terminate``."""
+    _THROUGHPUT: ClassVar[int] = 64
+    """Messages handled in a row before the actor yields to the event loop."""
 
     actor_inbox: Inbox
 
@@ -129,7 +134,7 @@ class Actor(pykka.Actor):
 
     @classmethod
     def start(cls, *args: Any, **kwargs: Any) -> Ref:
-        """Make the actor and let it live; messages may be sent at once and wait until ``on_start`` is done."""
+        """Create and start the actor; messages may be sent at once and wait until ``on_start`` is done."""
         actor = cls(*args, **kwargs)
         actor._start_actor_loop()
         return actor.ref
@@ -143,41 +148,47 @@ class Actor(pykka.Actor):
         return Reply()
 
     def _start_actor_loop(self) -> None:
-        context = contextvars.Context()  # else it would log the request of whoever woke it for ever
+        context = contextvars.Context()  # else it would log the starter's request id for ever
         task = asyncio.get_running_loop().create_task(self._run(), name=type(self).__name__, context=context)
         self._life.task = task
         _tasks.add(task)
         task.add_done_callback(_tasks.discard)
 
-    async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is called by _live
-        """Before the first message. A ``Refusal`` here is what those who have asked already will get."""
+    async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is called by _run
+        """Run before the first message. A ``Refusal`` raised here is the reply to all waiting asks."""
 
     async def receive(self, message: Any) -> Any:
         """Handle one message and return its reply."""
-        raise NotImplementedError(f"{type(self).__name__} does not know {type(message).__name__}")
+        raise NotImplementedError(f"{type(self).__name__} does not handle {type(message).__name__}")
 
     def receive_inline(self, message: Any) -> Any:
-        """Handle one ``inline`` message, whatever else is being handled, and return its reply."""
-        raise NotImplementedError(f"{type(self).__name__} does not know {type(message).__name__}")
+        """Handle one ``inline`` message and return its reply.
+
+        Runs in the sender's task, possibly while ``receive`` awaits: touch only state that ``receive`` never holds
+        across an ``await``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not handle {type(message).__name__}")
 
     async def terminate(self, failure: BaseException | None) -> None:
-        """After the last message, in ``shutdown_timeout`` seconds; ``failure`` is why, ``None`` after a stop."""
+        """Run after the last message, within ``shutdown_timeout`` seconds; ``failure`` is ``None`` after a stop."""
 
     async def _release(self) -> None:
-        """Let go of what belongs to this actor; a supervisor ends its children here."""
+        """Release what this actor owns; a supervisor stops its children here."""
 
     def reply_later(self, work: Coroutine[Any, Any, Any]) -> NoReply:
-        """Answer the present message with what ``work`` returns, while other messages are handled.
+        """Reply to the current message with what ``work`` returns, while other messages are handled.
 
-        A ``Refusal`` goes to the asker; any other error goes to him as ``ActorFailed`` and fails the actor. A stop
-        leaves it ``shutdown_timeout`` seconds to finish.
+        ``work`` runs in a task of its own and must not touch the actor's state: it would change between two awaits of
+        ``receive``. Its outcome goes to the asker; when the actor needs it as well, use ``pipe``. A ``Refusal`` is the
+        reply; any other error is sent as ``ActorFailed`` and fails the actor. After a stop it has ``shutdown_timeout``
+        seconds to finish.
         """
         try:
             envelope = self._take_envelope()
         except RuntimeError:
             work.close()
             raise
-        name = f"{type(self).__name__}.later"
+        name = f"{type(self).__name__}.reply_later"
         task = asyncio.get_running_loop().create_task(self._run_reply(envelope, self._began, work), name=name)
         self._replies_owed.add(task)
         task.add_done_callback(lambda done: self._settled(done, envelope, work))
@@ -186,12 +197,12 @@ class Actor(pykka.Actor):
     def delegate_reply(
         self,
         to: Callable[[asyncio.Future[Any]], object],
-        counted: Callable[[asyncio.Future[Any]], object] | None = None,
+        on_reply: Callable[[asyncio.Future[Any]], object] | None = None,
     ) -> NoReply:
-        """Answer the present message by whoever ``to`` hands its reply to: as ``reply_later`` does, without a task.
+        """Hand the reply future of the current message to ``to``, which has it resolved later; no task is made.
 
-        What is set there is the asker's, an error too. ``counted`` is called once it is there. A stop leaves it
-        ``shutdown_timeout`` seconds.
+        ``to`` is called at once, within ``receive``. The result or the error set on the future goes to the asker;
+        ``on_reply`` is called with it once it is done. After a stop it has ``shutdown_timeout`` seconds.
         """
         envelope = self._take_envelope()
         if envelope.reply is None:
@@ -199,39 +210,39 @@ class Actor(pykka.Actor):
         reply = envelope.reply
         to(reply)
         self._delegated.add(reply)
-        reply.add_done_callback(partial(self._reply_done, type(envelope.message), self._began, counted))
+        reply.add_done_callback(partial(self._reply_done, type(envelope.message), self._began, on_reply))
         return NO_REPLY
 
     def forward(self, to: Deliverable, message: Message[Any]) -> NoReply:
-        """Hand the present envelope on with ``message`` in it: ``to`` replies, and nobody waits in between."""
+        """Hand the current envelope on with ``message`` in it: ``to`` replies directly to the asker."""
         envelope = self._take_envelope()
-        asked = type(envelope.message)
+        request = type(envelope.message)
         envelope.message = message
         if not to.deliver(envelope):
             undelivered(envelope, to.meter, ActorDead())
-        self.ref.meter.handled(asked, "reply", perf_counter() - self._began)
+        self.ref.meter.handled(request, "reply", perf_counter() - self._began)
         return NO_REPLY
 
     def asker_waits(self) -> Callable[[], bool]:
-        """Tells at any time whether anybody still waits for the reply to the present message."""
+        """Return a predicate: whether the asker still waits for the reply to the current message."""
         reply = None if self._envelope is None else self._envelope.reply
         return lambda: reply is not None and not reply.done()
 
     def run_soon(self, then: Callable[[], None]) -> None:
-        """Have ``then`` run as a message of this actor's own, which passes a full mailbox; an error in it fails it.
+        """Run ``then`` as a message of this actor, even when the mailbox is full; an error in it fails the actor.
 
-        The way back for timers and callbacks: they change no state themselves.
+        For timers and callbacks, which change no state themselves.
         """
         self.ref.signal(then)
 
     def when_done(self, reply: asyncio.Future[R], then: Callable[[Outcome[R]], None]) -> None:
-        """Have ``then`` run as a message of this actor's own once ``reply`` is there (Akka's ``pipeToSelf``)."""
+        """Run ``then`` with the outcome of ``reply`` as a message of this actor (Akka's ``pipeToSelf``)."""
         reply.add_done_callback(lambda done: self.run_soon(partial(then, Outcome.of(done))))
 
     def pipe(self, work: Coroutine[Any, Any, R], then: Callable[[Outcome[R]], None], *, name: str) -> None:
-        """Await ``work`` beside the messages, and have ``then`` run with its outcome as one of them.
+        """Run ``work`` in a task of its own, then ``then`` with its outcome as a message of this actor.
 
-        ``work`` touches no state of the actor; it is cancelled at the actor's end.
+        ``work`` touches no state of the actor; ``then`` may. The task is cancelled when the actor ends.
         """
         if self._life.state == "ended":
             work.close()
@@ -242,7 +253,10 @@ class Actor(pykka.Actor):
         self.when_done(task, then)
 
     def spawn(self, work: Coroutine[Any, Any, R], *, name: str) -> asyncio.Task[R]:
-        """A task of this actor's own: cancelled and awaited at its end; an error in it fails the actor."""
+        """Run ``work`` in a task owned by this actor: cancelled and awaited at its end; an error fails the actor.
+
+        It changes no state that messages change.
+        """
         if self._life.state == "ended":
             work.close()
             raise ActorDead
@@ -252,7 +266,7 @@ class Actor(pykka.Actor):
         return task
 
     def fail(self, error: BaseException) -> None:
-        """From a task or a callback: end this actor by ``error`` as if a handler had raised it."""
+        """Fail this actor with ``error`` from a task or a callback, as if ``receive`` had raised it."""
 
         async def raise_it() -> None:
             raise error
@@ -260,9 +274,9 @@ class Actor(pykka.Actor):
         self.ref.signal(raise_it, first=True)
 
     def request_passivation(self) -> None:
-        """Tell the supervisor that nothing is due here. It ends this actor, and the next message starts it anew.
+        """Ask the supervisor to stop this idle actor; the next message starts it again.
 
-        Forgotten if a message has come meanwhile, so an actor says so again whenever it has become idle.
+        The request is dropped if a message arrives meanwhile, so an actor repeats it whenever it becomes idle.
         """
         if self._life.on_idle is not None and not (self._replies_owed or self._delegated):
             self._life.on_idle(self._life.handled)
@@ -270,7 +284,7 @@ class Actor(pykka.Actor):
     def _take_envelope(self) -> Envelope:
         envelope = self._envelope
         if envelope is None or not (self._handling_inline or asyncio.current_task() is self._life.task):
-            raise RuntimeError("later(), lent() and forward() are for the handler of a message, once")
+            raise RuntimeError("reply_later(), delegate_reply() and forward() are for the handler of a message, once")
         self._envelope = None
         return envelope
 
@@ -293,22 +307,22 @@ class Actor(pykka.Actor):
 
     def _reply_done(
         self,
-        asked: type,
+        request: type,
         began: float,
-        counted: Callable[[asyncio.Future[Any]], object] | None,
+        on_reply: Callable[[asyncio.Future[Any]], object] | None,
         reply: asyncio.Future[Any],
     ) -> None:
         self._delegated.discard(reply)
-        said = "failure"
+        outcome = "failure"
         if not reply.cancelled():
             error = reply.exception()
-            said = "reply" if error is None else "refusal" if isinstance(error, Refusal) else "failure"
-        self.ref.meter.handled(asked, said, perf_counter() - began)
-        if counted is not None:
-            counted(reply)
+            outcome = "reply" if error is None else "refusal" if isinstance(error, Refusal) else "failure"
+        self.ref.meter.handled(request, outcome, perf_counter() - began)
+        if on_reply is not None:
+            on_reply(reply)
 
     def _why_unanswered(self) -> BaseException:
-        """For those whose reply was still owed when this actor ended."""
+        """The error for asks whose reply was still owed when this actor ended."""
         failure = self._life.failure
         if failure is None:
             return DeadlineExceeded()
@@ -316,7 +330,7 @@ class Actor(pykka.Actor):
 
     def _settled(self, task: asyncio.Task[Any], envelope: Envelope, work: Coroutine[Any, Any, Any]) -> None:
         self._replies_owed.discard(task)
-        if task.cancelled():  # before its first step, so nobody has looked at the message
+        if task.cancelled():  # before its first step, so the message was not handled
             work.close()
             undelivered(envelope, self.ref.meter, ActorDead())
 
@@ -343,7 +357,7 @@ class Actor(pykka.Actor):
             await self.on_start()
             life.started = True
             life.state = "running"
-            life.receive_inline = self._at_once
+            life.receive_inline = self._handle_inline
             await self._receive_loop()
         except BaseException as failure:  # noqa: BLE001 - whatever it is ends this actor and no other
             life.failure = failure
@@ -364,11 +378,11 @@ class Actor(pykka.Actor):
 
     async def _receive_loop(self) -> None:
         inbox = self.actor_inbox
-        row = 0
+        in_a_row = 0
         while not self.actor_stopped.is_set():
-            row = 0 if inbox.empty() else row + 1
-            if row >= self._ROW:
-                row = 0
+            in_a_row = 0 if inbox.empty() else in_a_row + 1
+            if in_a_row >= self._THROUGHPUT:
+                in_a_row = 0
                 await asyncio.sleep(0)
             envelope = await inbox.take()
             message = envelope.message
@@ -376,9 +390,9 @@ class Actor(pykka.Actor):
             if isinstance(message, Message):
                 await self._answer(envelope, message)
             elif isinstance(message, Signal):
-                acting = message.act()
-                if acting is not None:
-                    await acting
+                pending = message.act()
+                if pending is not None:
+                    await pending
             else:
                 resolve(envelope.reply, self._handle_receive(message))
 
@@ -403,8 +417,8 @@ class Actor(pykka.Actor):
             self._envelope = None
         self.ref.meter.handled(type(message), outcome, perf_counter() - began)
 
-    def _at_once(self, envelope: Envelope) -> None:
-        """Handle an express letter: no state of the message being handled, if one is, is touched."""
+    def _handle_inline(self, envelope: Envelope) -> None:
+        """Handle an inline message; the envelope of the message being handled, if any, is restored afterwards."""
         message, handled = envelope.message, (self._envelope, self._began)
         self._life.handled += 1
         self._envelope, self._handling_inline = envelope, True
@@ -434,27 +448,27 @@ class Actor(pykka.Actor):
         _log.error("actor_failed", actor=type(self).__name__, exc_info=failure)
 
     def _drain_mailbox(self) -> None:
-        """Resolve all unread mail: it goes to the heir, or its askers learn why nobody will answer."""
+        """Drain the mailbox: hand unread messages to the next incarnation, else fail their asks."""
         unread = self.actor_inbox.drain()
-        mail = [envelope for envelope in unread if isinstance(envelope.message, Message)]
+        unhandled = [envelope for envelope in unread if isinstance(envelope.message, Message)]
         for envelope in unread:
             if not isinstance(envelope.message, Message):
                 resolve(envelope.reply, None)
         life = self._life
-        if life.started and life.on_unread is not None and life.on_unread(mail):
+        if life.started and life.on_unread is not None and life.on_unread(unhandled):
             return
-        for envelope in mail:
+        for envelope in unhandled:
             undelivered(envelope, self.ref.meter, self._why_unhandled())
 
     def _why_unhandled(self) -> BaseException:
-        """For those whose message was not looked at: the refusal that ended it, or try again if it once started."""
+        """The error for unread messages: the refusal that ended the actor, or ``ActorDead`` if it had started."""
         failure = self._life.failure
         if isinstance(failure, Refusal):
             return failure
         return ActorDead() if failure is None or self._life.started else failed(type(self).__name__, failure)
 
     async def _shut_down(self) -> None:
-        """End all that is this actor's: replies owed, children, tasks; then its farewell. Errors here are logged."""
+        """Finish owed replies, stop children, cancel tasks, then ``terminate``. Errors here are logged."""
         if (owed := {*self._replies_owed, *self._delegated}) and self._life.failure is None:
             await self._suppressing("replies_owed", asyncio.wait(owed, timeout=self.shutdown_timeout))
         await self._cancel(self._replies_owed)
@@ -468,7 +482,7 @@ class Actor(pykka.Actor):
         try:
             async with asyncio.timeout(limit):
                 await work
-        except BaseException as error:  # noqa: BLE001 - an end is gone through, whatever goes wrong in it
+        except BaseException as error:  # noqa: BLE001 - every step of a shutdown runs, whatever failed before it
             _log.error("actor_shutdown_failed", actor=type(self).__name__, part=what, exc_info=error)
 
     async def _cancel(self, tasks: Collection[asyncio.Future[Any]]) -> None:

@@ -1,4 +1,4 @@
-"""What one holds of an actor and sends to it: messages, mailboxes, and the ref that joins them."""
+"""Messages, envelopes, mailboxes, and the refs through which actors are addressed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 _log = log.get(__name__)
-_late = log.LogThrottle(first=10, pause=300.0)
+_log_throttle = log.LogThrottle(first=10, pause=300.0)
 
 
 class Message(Generic[R_co]):
@@ -31,32 +31,32 @@ class Message(Generic[R_co]):
 
 
 class MailboxFull(Unavailable):
-    """503 ``overloaded``: the actor has more mail than it can answer in time."""
+    """503 ``overloaded``: the mailbox is full."""
 
     def __init__(self) -> None:
         super().__init__("overloaded")
 
 
 class DeadlineExceeded(Unavailable):
-    """503 ``deadline_exceeded``: no answer in time. The message may still be handled."""
+    """503 ``deadline_exceeded``: no reply in time. The message may still be handled."""
 
     def __init__(self) -> None:
         super().__init__("deadline_exceeded")
 
 
 class ActorDead(Unavailable):
-    """503 ``overloaded``: the actor ended without having looked at the message; it is safe to send it again."""
+    """503 ``overloaded``: the actor ended before it handled the message, which is safe to send again."""
 
     def __init__(self) -> None:
         super().__init__("overloaded")
 
 
 class ActorFailed(Exception):
-    """The actor ended by an error while it had the message; the error is the cause. Not a refusal: a defect."""
+    """The actor failed while it handled the message; the error is the cause. A defect, not a refusal."""
 
 
 class Recipient(Protocol):
-    """Whatever takes messages: a ``Ref`` to one incarnation of an actor, or the ``NamedRef`` of a permanent one."""
+    """What accepts messages: a ``Ref`` to one incarnation of an actor, or the ``NamedRef`` of a permanent one."""
 
     def ask(self, message: Message[R], within: float = 10.0) -> Coroutine[Any, Any, R]:
         """The reply, to be awaited; raises a ``Refusal``, or ``ActorFailed``."""
@@ -65,22 +65,22 @@ class Recipient(Protocol):
         """Send and forget. Raises ``MailboxFull``; to a dead actor it is a dead letter."""
 
     def request(self, message: Message[R]) -> asyncio.Future[R]:
-        """The reply as a future, for whoever keeps the time himself; has a ``Refusal``, or ``ActorFailed``."""
+        """The reply as a future without a timeout; fails with a ``Refusal``, or ``ActorFailed``."""
 
 
 class Deliverable(Protocol):
-    """Whatever an envelope may be handed on to."""
+    """What an envelope can be forwarded to."""
 
     @property
     def meter(self) -> ActorMeter:
-        """Where a letter nobody takes is counted."""
+        """Where undeliverable envelopes are counted."""
 
     def deliver(self, envelope: Envelope) -> bool:
-        """Whether it was taken. Raises ``MailboxFull``."""
+        """Whether the envelope was accepted. Raises ``MailboxFull``."""
 
 
 class Reply(pykka.Future[Any]):
-    """Pykka's future, resolved by the loop instead of by a thread that waits."""
+    """Pykka's future, resolved on the event loop instead of blocking a thread."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -104,27 +104,27 @@ class Reply(pykka.Future[Any]):
 
 
 def resolve(reply: asyncio.Future[Any] | None, value: Any) -> None:
-    """Answer whoever still waits."""
+    """Resolve the reply if the asker still waits."""
     if reply is not None and not reply.done():
         reply.set_result(value)
 
 
 def refuse(reply: asyncio.Future[Any] | None, error: BaseException) -> None:
-    """Answer whoever still waits with an error of his own; one shared by many would grow a traceback for each."""
+    """Fail the reply if the asker still waits; each gets a copy, as a shared refusal would collect tracebacks."""
     if reply is not None and not reply.done():
         reply.set_exception(fresh(error) if isinstance(error, Refusal) else error)
-        reply.exception()  # seen: an asker that has left is no reason for a line in the log
+        reply.exception()  # retrieved, so that asyncio does not log it when the asker has gone
 
 
 def fresh(refusal: Refusal) -> Refusal:
-    """The same refusal without its history."""
+    """A copy of the refusal without traceback and context."""
     again = type(refusal).__new__(type(refusal), *refusal.args)
     again.__dict__.update(refusal.__dict__)
     return again
 
 
 def failed(actor: str, failure: BaseException) -> ActorFailed:
-    """What an asker is told of ``failure``."""
+    """The error an asker gets for ``failure``."""
     error = ActorFailed(f"{actor} failed")
     error.__cause__ = failure
     return error
@@ -132,7 +132,7 @@ def failed(actor: str, failure: BaseException) -> ActorFailed:
 
 @dataclass(slots=True)
 class Envelope:
-    """A message on its way, with the reply somebody may wait for and the log scope of who sent it."""
+    """A message with its reply future, if it was asked, and the log scope of its sender."""
 
     message: Any
     reply: asyncio.Future[Any] | None
@@ -140,19 +140,19 @@ class Envelope:
 
 
 def envelope_of(message: Message[Any], reply: asyncio.Future[Any] | None = None) -> Envelope:
-    """A message put in an envelope here and now."""
+    """Put a message in an envelope, with the current log scope."""
     return Envelope(message, reply, log.SCOPE.get())
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """Something the actor itself has to do between two messages; it passes a full mailbox."""
+    """A callable the actor runs between two messages; accepted even by a full mailbox."""
 
     act: Callable[[], Awaitable[None] | None]
 
 
 class Inbox:
-    """An actor's letters in their order, with one reader: the actor."""
+    """An actor's mailbox: envelopes in order, read by the actor alone."""
 
     __slots__ = ("__weakref__", "_envelopes", "_reader")
 
@@ -167,11 +167,11 @@ class Inbox:
         return not self._envelopes
 
     def get(self) -> Any:
-        """Pykka's own loop would wait here; ours takes."""
+        """Not supported: Pykka's own loop would block here."""
         raise RuntimeError("an inbox on the loop is read with take()")
 
     def put(self, envelope: Any) -> None:
-        """The border to Pykka: its envelopes carry what is not a ``Message``, a stop for one."""
+        """Accept Pykka's envelopes, which carry what is no ``Message``, such as a stop."""
         reply = envelope.reply_to
         self.add(Envelope(envelope.message, None if reply is None else reply.inner, log.SCOPE.get()))
 
@@ -193,11 +193,11 @@ class Inbox:
         return self._envelopes.popleft()
 
     def newest_first(self) -> None:
-        """The letter that came last is taken next."""
+        """Move the newest envelope to the front."""
         self._envelopes.rotate(1)
 
     def drain(self) -> list[Envelope]:
-        """All that is unread, removed."""
+        """Remove and return all unread envelopes."""
         unread = list(self._envelopes)
         self._envelopes.clear()
         return unread
@@ -207,7 +207,7 @@ State = Literal["starting", "running", "stopping", "ended"]
 
 
 class Lifecycle:
-    """What may be known of an actor from outside: its state and figures, and who wants to hear of its end."""
+    """An actor's state and counters as seen from outside, and the callbacks of its supervisor."""
 
     __slots__ = (
         "describe_children",
@@ -232,21 +232,21 @@ class Lifecycle:
         self.task: asyncio.Task[None] | None = None
         self.on_terminated: Callable[[BaseException | None], None] | None = None
         self.stopping = False
-        """It has been asked to stop, though it may have mail to read first."""
+        """A stop was requested; messages before it are still handled."""
         self.on_unread: Callable[[list[Envelope]], bool] | None = None
-        """Is offered the mail left unread, for the next incarnation."""
+        """Called with the unread envelopes; returns whether the next incarnation takes them."""
         self.on_idle: Callable[[int], None] | None = None
-        """Hears that the actor would sleep, and how many messages it had handled when it said so."""
+        """Called when the actor requests passivation, with the number of messages it had handled by then."""
         self.receive_inline: Callable[[Envelope], None] | None = None
-        """Handles an express letter here and now; set while the actor runs."""
+        """Handles an inline message in the sender's task; set while the actor runs."""
         self.describe_children: Callable[[], dict[str, Any]] | None = None
-        """A supervisor's children, as data."""
+        """Describes a supervisor's children as data."""
         self.halt: Callable[[], None] | None = None
-        """Stops what works below a supervisor, without waiting."""
+        """Stops the temporary children below a supervisor, without waiting."""
 
 
 class Ref(pykka.ActorRef["Actor"]):
-    """One incarnation of an actor, to be sent messages."""
+    """A reference to one incarnation of an actor."""
 
     def __init__(self, actor: Actor) -> None:
         super().__init__(actor)
@@ -261,7 +261,7 @@ class Ref(pykka.ActorRef["Actor"]):
     @overload
     def ask(self, message: object, *, block: Literal[False], timeout: float | None = None) -> pykka.Future[Any]: ...
     def ask(self, message: Any, within: float = 10.0, *, block: bool = False, timeout: float | None = None) -> Any:
-        """The reply, awaited for at most ``within`` seconds. What is no ``Message`` (a stop) goes Pykka's way."""
+        """The reply, awaited for at most ``within`` seconds. What is no ``Message`` (a stop) is left to Pykka."""
         if isinstance(message, Message):
             return self._ask(message, within)
         return super().ask(message, block=block, timeout=timeout)
@@ -269,7 +269,7 @@ class Ref(pykka.ActorRef["Actor"]):
     async def _ask(self, message: Message[R], within: float) -> R:
         loop = asyncio.get_running_loop()
         if asyncio.current_task() is self.life.task:
-            raise RuntimeError(f"{self.actor_class.__name__} asks itself and would wait for ever")
+            raise RuntimeError(f"{self.actor_class.__name__} asks itself and would deadlock")
         reply: asyncio.Future[R] = loop.create_future()
         if not self.deliver(envelope_of(message, reply)):
             raise ActorDead
@@ -280,14 +280,14 @@ class Ref(pykka.ActorRef["Actor"]):
             deadline.cancel()
 
     def request(self, message: Message[R]) -> asyncio.Future[R]:
-        """The reply as a future, which nothing ends but an answer or this actor's death: keep the time yourself."""
+        """The reply as a future, without a timeout: only a reply or the actor's end resolves it."""
         reply: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         try:
-            taken = self.deliver(envelope_of(message, reply))
+            delivered = self.deliver(envelope_of(message, reply))
         except MailboxFull as full:
             refuse(reply, full)
         else:
-            if not taken:
+            if not delivered:
                 refuse(reply, ActorDead())
         return reply
 
@@ -304,7 +304,7 @@ class Ref(pykka.ActorRef["Actor"]):
             dead_letter(self.meter, message)
 
     def deliver(self, envelope: Envelope) -> bool:
-        """Put a letter in the mailbox; false if the actor is dead. Raises ``MailboxFull``."""
+        """Put an envelope in the mailbox; false if the actor is dead. Raises ``MailboxFull``."""
         if self.actor_stopped.is_set():
             return False
         if self.life.receive_inline is not None and type(envelope.message) in self._inline and self.inbox.empty():
@@ -317,12 +317,12 @@ class Ref(pykka.ActorRef["Actor"]):
         return True
 
     def signal(self, act: Callable[[], Awaitable[None] | None], *, first: bool = False) -> None:
-        """Have the actor run ``act`` between two messages; an error in it fails the actor."""
+        """Run ``act`` in the actor between two messages; an error in it fails the actor."""
         if self.is_alive():
             self.inbox.add(Envelope(Signal(act), None, log.SCOPE.get()), first=first)
 
     def stop_soon(self, *, unread: bool = True) -> None:
-        """Ask it to end after the messages it has, or without ``unread`` ones; harmless when it has ended."""
+        """Request a stop after the messages it has, or without the ``unread`` ones; harmless when it has ended."""
         if self.is_alive():
             self.life.stopping = True
             self.stop(block=False)
@@ -330,13 +330,13 @@ class Ref(pykka.ActorRef["Actor"]):
                 self.inbox.newest_first()
 
     async def stop_and_wait(self, within: float) -> None:
-        """Ask it to end and wait; after ``within`` seconds it is cancelled where it stands."""
+        """Request a stop and wait; after ``within`` seconds the actor is cancelled."""
         self.stop_soon()
         task = self.life.task
         if task is None:
             return
-        for patience in (within, 1.0 + 3 * self.actor_class.shutdown_timeout):
-            await asyncio.wait({task}, timeout=patience)
+        for timeout in (within, 1.0 + 3 * self.actor_class.shutdown_timeout):
+            await asyncio.wait({task}, timeout=timeout)
             if task.done():
                 return
             task.cancel()
@@ -345,18 +345,18 @@ class Ref(pykka.ActorRef["Actor"]):
             _log.error("actor_stop_timed_out", actor=self.actor_class.__name__)
 
     def cancel(self) -> None:
-        """Have it end where it stands; harmless when it has ended."""
+        """Cancel the actor's task; harmless when it has ended."""
         if self.life.task is not None:
             self.life.task.cancel()
 
     async def ended(self) -> None:
-        """Return when it has ended, its farewell included."""
+        """Return when it has ended, ``terminate`` included."""
         if self.life.task is not None:
             await asyncio.wait({self.life.task})
 
 
 class NamedRef:
-    """A permanent child by its name, whichever incarnation lives: what everybody holds of a singleton."""
+    """A permanent child by its registered name, whichever incarnation runs (OTP's registered name)."""
 
     __slots__ = ("_ref", "name")
 
@@ -369,12 +369,12 @@ class NamedRef:
         return ActorMeter.of("none") if self._ref is None else self._ref.meter
 
     def points_to(self, ref: Ref) -> None:
-        """From now on ``ref`` is meant."""
+        """Point the name at a new incarnation."""
         self._ref = ref
 
     def ask(self, message: Message[R], within: float = 10.0) -> Coroutine[Any, Any, R]:
         """The reply; ``Unavailable("overloaded")`` while the child is being restarted."""
-        return _nobody() if self._ref is None else self._ref.ask(message, within)
+        return _dead() if self._ref is None else self._ref.ask(message, within)
 
     def request(self, message: Message[R]) -> asyncio.Future[R]:
         """The reply as a future; ``Unavailable("overloaded")`` while the child is being restarted."""
@@ -396,19 +396,19 @@ class NamedRef:
         return self._ref is not None and self._ref.deliver(envelope)
 
 
-async def _nobody() -> Any:
+async def _dead() -> Any:
     raise ActorDead
 
 
 def dead_letter(meter: ActorMeter, message: object) -> None:
-    """Count a message nobody will ever handle; ten are logged, then none for five minutes."""
+    """Count a message that is never handled; ten are logged, then none for five minutes."""
     meter.dead_letters.inc()
-    if _late.allows():
+    if _log_throttle.allows():
         _log.warning("dead_letter", actor=meter.actor, message=type(message).__name__)
 
 
 def undelivered(envelope: Envelope, meter: ActorMeter, why: BaseException) -> None:
-    """Resolve a letter nobody will handle: its asker gets ``why``; without one it is a dead letter."""
+    """Fail an undeliverable ask with ``why``; a tell becomes a dead letter."""
     if envelope.reply is None:
         dead_letter(meter, envelope.message)
     else:

@@ -27,49 +27,49 @@ _log = log.get(__name__)
 
 
 class Restart(Enum):
-    """Which ends of a child are followed by a new start."""
+    """When a child is restarted after its end (OTP's restart types)."""
 
     PERMANENT = "permanent"
-    """Every one."""
+    """Always."""
     TRANSIENT = "transient"
-    """A failure; not a stop, nor a start that was refused."""
+    """After a failure; not after a stop, nor after a refused start."""
     TEMPORARY = "temporary"
-    """None."""
+    """Never."""
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A child before it lives. ``factory`` starts it, the first time and every other.
+    """A child's specification. ``factory`` starts it, at first and at each restart.
 
     ``escalate`` is for permanent singletons: one that cannot start fails its supervisor. Others that keep failing are
-    set aside for a minute.
+    suspended for a minute.
     """
 
     name: str
     factory: Callable[[], Ref]
     restart: Restart = Restart.PERMANENT
     shutdown: float = 5.0
-    """Seconds it may take to end before it is cancelled."""
+    """Seconds it may take to stop before it is cancelled."""
     escalate: bool = False
     serves: bool = False
-    """Its siblings ask it for work, so it ends after all of them, however old it is."""
+    """Its siblings ask it for work, so it is stopped after all of them."""
 
 
 class Escalated(Exception):
-    """A child without which its supervisor is of no use cannot be started."""
+    """A child that its supervisor cannot do without could not be started."""
 
 
 @dataclass(slots=True, eq=False)
 class _Slot:
-    """What a supervisor knows of one child; it outlives the incarnations."""
+    """A supervisor's state of one child across its incarnations."""
 
     child: Child
     since: datetime
-    phase: Literal["up", "stopping", "asleep", "waiting", "aside"] = "waiting"
+    phase: Literal["up", "stopping", "passivating", "backing_off", "suspended"] = "backing_off"
     ref: Ref | None = None
     meter: ActorMeter = field(default_factory=lambda: ActorMeter.of("none"))
     held: list[Envelope] = field(default_factory=list)
-    """Mail that came while there was nobody to take it."""
+    """Envelopes for the next incarnation."""
     failures: list[float] = field(default_factory=list)
     false_starts: list[float] = field(default_factory=list)
     refusals: int = 0
@@ -79,32 +79,35 @@ class _Slot:
     until: float = 0.0
 
     @property
-    def takes_mail(self) -> bool:
+    def accepts_messages(self) -> bool:
         ref = self.ref
         return self.phase == "up" and ref is not None and ref.is_alive() and not ref.life.stopping
 
     def state(self) -> str:
         if self.phase == "up" and self.ref is not None:
             return self.ref.life.state
-        return {"stopping": "stopping", "asleep": "stopping", "waiting": "restarting", "aside": "set_aside"}.get(
-            self.phase, "ended"
-        )
+        return {
+            "stopping": "stopping",
+            "passivating": "stopping",
+            "backing_off": "restarting",
+            "suspended": "set_aside",
+        }.get(self.phase, "ended")
 
     def keep_unread(self, unread: list[Envelope]) -> bool:
-        """Whether mail left unread goes to the next incarnation; after a failure its senders try again."""
+        """Keep unread envelopes for the next incarnation; after a failure they are refused and senders retry."""
         ref = self.ref
         orderly = ref is not None and ref.life.failure is None and self.child.restart is not Restart.TEMPORARY
-        if orderly or self.phase == "asleep":
+        if orderly or self.phase == "passivating":
             self.held[:0] = unread
             return True
         return False
 
-    def take_held(self) -> list[Envelope]:
+    def pop_held(self) -> list[Envelope]:
         held, self.held = self.held, []
         return held
 
     def refuse_held(self, why: BaseException) -> None:
-        for envelope in self.take_held():
+        for envelope in self.pop_held():
             undelivered(envelope, self.meter, why)
 
 
@@ -112,12 +115,12 @@ class Supervisor(Actor):
     """An actor with children. Subclasses start them in ``on_start`` or on demand, and handle their own messages."""
 
     INTENSITY: ClassVar[int] = 5
-    """Restarts within ``PERIOD`` seconds after which a child is no longer tried at once."""
+    """Restarts within ``PERIOD`` seconds after which a child is suspended or escalates."""
     PERIOD: ClassVar[float] = 30.0
     FIRST_BACKOFF: ClassVar[float] = 0.1
-    LONGEST_BACKOFF: ClassVar[float] = 10.0
-    LONGEST_BACKOFF_OF_A_SINGLETON: ClassVar[float] = 1.0
-    """Of one that does start: a message it fails on must not keep everybody else waiting."""
+    MAX_BACKOFF: ClassVar[float] = 10.0
+    SINGLETON_MAX_BACKOFF: ClassVar[float] = 1.0
+    """Of one that starts: a message it fails on must not block all others for long."""
     SUSPENDED_SECONDS: ClassVar[float] = 60.0
     LISTED: ClassVar[int] = 100
 
@@ -125,22 +128,22 @@ class Supervisor(Actor):
         super().__init__()
         self.clock = clock or Clock()
         self._slots: dict[str, _Slot] = {}
-        self._addresses: dict[str, NamedRef] = {}
+        self._names: dict[str, NamedRef] = {}
         self._life.describe_children = self._describe_children
         self._life.halt = self.halt
         self._since = self.clock.now()
 
     async def child_ended(self, name: str, failure: BaseException | None) -> None:
-        """Hook: an incarnation of a child has ended, by ``failure`` or by a stop."""
+        """Hook: an incarnation of a child has ended, with ``failure`` or by a stop."""
 
     async def start_child(self, child: Child) -> Ref:
-        """The living child, started if need be.
+        """The running child, started if necessary.
 
         Raises ``Unavailable``: ``overloaded`` while it is to be restarted, ``agent_runtime_unavailable`` while it is
-        set aside; ``ActorFailed`` if the factory does.
+        suspended; ``ActorFailed`` if the factory fails.
         """
         slot = self._slots.get(child.name)
-        if slot is not None and slot.ref is not None and not slot.takes_mail:
+        if slot is not None and slot.ref is not None and not slot.accepts_messages:
             ref = slot.ref
             await ref.ended()
             await self._on_child_exit(slot, ref, ref.life.failure)
@@ -152,56 +155,56 @@ class Supervisor(Actor):
         return slot.ref
 
     def start_new(self, child: Child) -> Ref:
-        """Start a child whose name was never used here. Raises ``ActorFailed`` if the factory does."""
+        """Start a child whose name is not in use. Raises ``ActorFailed`` if the factory fails."""
         if child.name in self._slots:
             raise ValueError(child.name)
         return self._start_slot(self._register(child))
 
     def child(self, name: str) -> Ref | None:
-        """The living child, or ``None``. Raises ``Unavailable("agent_runtime_unavailable")`` while it is set aside."""
+        """The running child, or ``None``. Raises ``Unavailable("agent_runtime_unavailable")`` while it is suspended."""
         slot = self._slots.get(name)
-        if slot is not None and slot.phase == "aside":
+        if slot is not None and slot.phase == "suspended":
             raise self._unavailable(slot)
-        return slot.ref if slot is not None and slot.takes_mail else None
+        return slot.ref if slot is not None and slot.accepts_messages else None
 
     def address(self, name: str) -> NamedRef:
-        """A name to hold instead of a ref; may be given away before the child is started."""
-        if name not in self._addresses:
-            address = self._addresses[name] = NamedRef(name)
+        """A ref by name that survives restarts; may be handed out before the child is started."""
+        if name not in self._names:
+            named = self._names[name] = NamedRef(name)
             slot = self._slots.get(name)
             if slot is not None and slot.ref is not None:
-                address.points_to(slot.ref)
-        return self._addresses[name]
+                named.points_to(slot.ref)
+        return self._names[name]
 
     def route(self, child: Child, message: Message[Any]) -> NoReply:
-        """Hand the present envelope on to the child, which is started if it is not there: ``return self.route(…)``.
+        """Forward the current envelope to the child, started if necessary: ``return self.route(…)``.
 
-        While the child falls asleep or waits to be restarted the envelope is held and goes to the next incarnation.
+        While the child is passivating or backing off, the envelope is held for the next incarnation.
         """
         envelope = self._take_envelope()
-        asked = type(envelope.message)
+        request = type(envelope.message)
         envelope.message = message
         self._deliver_to(child, envelope)
-        self.ref.meter.handled(asked, "reply", perf_counter() - self._began)
+        self.ref.meter.handled(request, "reply", perf_counter() - self._began)
         return NO_REPLY
 
     def send(self, child: Child, message: Message[Any]) -> None:
-        """Tell a child something, which is started if it is not there. Raises ``Unavailable`` while it is set aside."""
+        """Tell a child, started if necessary. Raises ``Unavailable`` while it is suspended."""
         self._deliver_to(child, envelope_of(message))
 
     def passivate(self, name: str) -> None:
-        """Put a child to sleep: it ends after the message it has in hand; unread and later mail starts a fresh one."""
+        """Stop a child after its current message; unread and later messages start a new incarnation."""
         slot = self._slots.get(name)
-        if slot is None or not slot.takes_mail or slot.ref is None:
+        if slot is None or not slot.accepts_messages or slot.ref is None:
             return
         slot.meter.passivations.inc()
         ref = slot.ref
-        slot.phase = "asleep"
+        slot.phase = "passivating"
         ref.stop_soon(unread=False)
-        slot.timer = self.clock.call_later(slot.child.shutdown, ref.cancel)  # else its mail would wait for ever
+        slot.timer = self.clock.call_later(slot.child.shutdown, ref.cancel)  # else its messages would wait for ever
 
     async def stop_child(self, name: str) -> None:
-        """End a child and wait, for its ``shutdown`` seconds or so; mail that comes meanwhile starts a fresh one."""
+        """Stop a child and wait; messages that arrive meanwhile start a new incarnation."""
         slot = self._slots.get(name)
         if slot is None:
             return
@@ -214,7 +217,7 @@ class Supervisor(Actor):
         await self._on_child_exit(slot, ref, ref.life.failure)
 
     def tree(self, name: str = "root") -> dict[str, Any]:
-        """Tell of this supervisor and all below it, as data; at most ``LISTED`` children of each."""
+        """Describe this supervisor and all below it as data; at most ``LISTED`` children of each."""
         return _node(_Slot(Child(name, lambda: self.ref), self._since, "up", self.ref))
 
     def _describe_children(self) -> dict[str, Any]:
@@ -241,9 +244,9 @@ class Supervisor(Actor):
         ref.life.on_terminated = lambda failure: self.ref.signal(partial(self._on_child_exit, slot, ref, failure))
         ref.life.on_unread = slot.keep_unread
         ref.life.on_idle = lambda handled: self.ref.signal(partial(self._on_child_idle, slot, ref, handled))
-        if slot.child.name in self._addresses:
-            self._addresses[slot.child.name].points_to(ref)
-        for envelope in slot.take_held():
+        if slot.child.name in self._names:
+            self._names[slot.child.name].points_to(ref)
+        for envelope in slot.pop_held():
             ref.inbox.add(envelope)
         return ref
 
@@ -255,9 +258,9 @@ class Supervisor(Actor):
         except (Refusal, ActorFailed) as error:
             undelivered(envelope, self.ref.meter, error)
             return
-        if slot.phase == "aside":
+        if slot.phase == "suspended":
             raise self._unavailable(slot)
-        if slot.takes_mail and slot.ref is not None:
+        if slot.accepts_messages and slot.ref is not None:
             slot.ref.deliver(envelope)
         elif len(slot.held) >= self.mailbox:
             slot.meter.mailbox_full.inc()
@@ -273,7 +276,7 @@ class Supervisor(Actor):
         if slot.ref is not ref:
             return
         slot.ref = None
-        if slot.phase in {"stopping", "asleep"}:
+        if slot.phase in {"stopping", "passivating"}:
             await self._remove(slot, failure)
         else:
             await self._on_child_failure(slot, failure, started=ref.life.started)
@@ -288,13 +291,13 @@ class Supervisor(Actor):
         await self.child_ended(slot.child.name, failure)
         if refused:
             slot.refusals += 1
-            self._wait(slot, self._backoff(slot.refusals, self.LONGEST_BACKOFF))
+            self._back_off(slot, self._backoff(slot.refusals, self.MAX_BACKOFF))
         else:
             slot.refusals = 0
             self._schedule_restart(slot, failure, started=started)
 
     def _schedule_restart(self, slot: _Slot, failure: BaseException | None, *, started: bool) -> None:
-        """Restart after a pause, or later if it has failed too often; a singleton escalates only if it cannot start."""
+        """Restart after a back-off, suspend after too many failures; a singleton escalates only if it cannot start."""
         failures = self._recent(slot.failures, add=True)
         false_starts = self._recent(slot.false_starts, add=not started)
         if slot.child.escalate:
@@ -302,12 +305,12 @@ class Supervisor(Actor):
                 slot.meter.escalations.inc()
                 _log.error("child_escalated", supervisor=type(self).__name__, child=slot.child.name)
                 raise Escalated(slot.child.name) from failure
-            longest = self.LONGEST_BACKOFF_OF_A_SINGLETON if started else self.LONGEST_BACKOFF
-            self._wait(slot, self._backoff(failures, longest))
+            longest = self.SINGLETON_MAX_BACKOFF if started else self.MAX_BACKOFF
+            self._back_off(slot, self._backoff(failures, longest))
         elif failures > self.INTENSITY:
             self._suspend(slot)
         else:
-            self._wait(slot, self._backoff(failures, self.LONGEST_BACKOFF))
+            self._back_off(slot, self._backoff(failures, self.MAX_BACKOFF))
 
     def _recent(self, moments: list[float], *, add: bool) -> int:
         now = self.clock.monotonic()
@@ -318,22 +321,22 @@ class Supervisor(Actor):
 
     def _backoff(self, times: int, longest: float) -> float:
         full = self.FIRST_BACKOFF * 2.0 ** min(times - 1, 10)
-        return min(longest, full) * random.uniform(0.75, 1.0)  # noqa: S311 - spreads restarts, guards nothing
+        return min(longest, full) * random.uniform(0.75, 1.0)  # noqa: S311 - jitter, no secret
 
-    def _wait(self, slot: _Slot, seconds: float) -> None:
-        slot.phase = "waiting"
-        self._due_in(slot, seconds)
+    def _back_off(self, slot: _Slot, seconds: float) -> None:
+        slot.phase = "backing_off"
+        self._restart_in(slot, seconds)
 
     def _suspend(self, slot: _Slot) -> None:
-        slot.phase = "aside"
+        slot.phase = "suspended"
         slot.meter.escalations.inc()
         _log.error(
             "child_suspended", supervisor=type(self).__name__, child=slot.child.name, seconds=self.SUSPENDED_SECONDS
         )
-        self._due_in(slot, self.SUSPENDED_SECONDS)
+        self._restart_in(slot, self.SUSPENDED_SECONDS)
         slot.refuse_held(self._unavailable(slot))
 
-    def _due_in(self, slot: _Slot, seconds: float) -> None:
+    def _restart_in(self, slot: _Slot, seconds: float) -> None:
         slot.until = self.clock.monotonic() + seconds
         slot.timer = self.clock.call_later(seconds, lambda: self.ref.signal(partial(self._restart, slot)))
 
@@ -344,16 +347,16 @@ class Supervisor(Actor):
         slot.meter.restarts.inc()
         try:
             self._start_slot(slot)
-        except (Refusal, ActorFailed) as error:  # logged there, and the next pause is on its way
+        except (Refusal, ActorFailed) as error:  # logged there, and the next restart is scheduled
             slot.refuse_held(error)
 
     def _unavailable(self, slot: _Slot) -> Unavailable:
         left = max(slot.until - self.clock.monotonic(), 1.0)
-        return Unavailable("agent_runtime_unavailable" if slot.phase == "aside" else "overloaded", retry_after=left)
+        return Unavailable("agent_runtime_unavailable" if slot.phase == "suspended" else "overloaded", retry_after=left)
 
     async def _remove(self, slot: _Slot, failure: BaseException | None) -> None:
-        """After an end that no restart follows; but mail that has come meanwhile finds the child anew."""
-        held = slot.take_held()
+        """Forget a child that is not restarted; messages that arrived meanwhile start it again."""
+        held = slot.pop_held()
         self._forget(slot, ActorDead())
         await self.child_ended(slot.child.name, failure)
         for envelope in held:
@@ -370,7 +373,7 @@ class Supervisor(Actor):
             del self._slots[slot.child.name]
 
     def halt(self) -> None:
-        """Stop whatever is at work below, without waiting: temporary children here, and theirs further down."""
+        """Stop the temporary children here and below, without waiting."""
         for slot in list(self._slots.values()):
             if slot.ref is None:
                 continue
@@ -380,20 +383,20 @@ class Supervisor(Actor):
                 slot.ref.life.halt()
 
     async def _shut_down(self) -> None:
-        """All work ends before anything is waited for: replies owed and farewells take seconds."""
+        """Stop all work first: owed replies and ``terminate`` may take seconds."""
         self.halt()
         await super()._shut_down()
 
     async def _release(self) -> None:
-        """End all children in the reverse of their order, each awaited; peers of one class in a row, together.
+        """Stop all children in reverse order, each awaited; adjacent peers of one class together.
 
-        Those that serve the others come last.
+        Those with ``serves`` are stopped last.
         """
         lives = [slot.ref.life for slot in self._slots.values() if slot.ref is not None]
         try:
             for peers in self._in_reverse():
                 await asyncio.gather(*(self._end(slot) for slot in peers))
-        finally:  # cancelled in the midst of it, or they will not end
+        finally:  # cancelled halfway, or some do not stop
             left = [life.task for life in lives if life.task is not None and not life.task.done()]
             for task in left:
                 task.cancel()

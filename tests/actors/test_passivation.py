@@ -51,7 +51,7 @@ class Root(Supervisor):
         self.actors: list[TenantActor] = []
 
     def make(self) -> Any:
-        actor = TenantActor(tenant_id=AGENCY, world=World(self.clock))  # type: ignore[arg-type]
+        actor = TenantActor(tenant_id=AGENCY, services=World(self.clock))  # type: ignore[arg-type]
         actor._start_actor_loop()
         self.actors.append(actor)
         return actor.ref

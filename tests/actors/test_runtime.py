@@ -689,7 +689,7 @@ async def test_late_mail_is_counted_and_the_first_ten_are_logged(start: Any, mon
     class Departed(Adder):
         pass
 
-    monkeypatch.setattr("voyagent.actors.runtime.ref._late", LogThrottle(first=10, pause=300.0))
+    monkeypatch.setattr("voyagent.actors.runtime.ref._log_throttle", LogThrottle(first=10, pause=300.0))
     actor, ref = start(Departed)
     held = asyncio.ensure_future(ref.ask(Hold()))
     await actor.holding.wait()
