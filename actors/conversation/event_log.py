@@ -68,8 +68,16 @@ class EventLog:
     """The ring of frames of one session, and the bells of those who read it."""
 
     def __init__(
-        self, last: int, pruned_through: int, older: Older, *, cap: int = RING_FRAMES, gap: Gap = lambda _: b""
+        self,
+        last: int,
+        pruned_through: int,
+        older: Older,
+        *,
+        cap: int = RING_FRAMES,
+        gap: Gap = lambda _: b"",
+        unwatched: Callable[[], None] = lambda: None,
     ) -> None:
+        """``unwatched`` is called when the last viewer has left: the owner then has ``drop_unwatched`` done."""
         self.last = last
         self.pruned_through = pruned_through
         self._busy = False
@@ -78,6 +86,7 @@ class EventLog:
         self.feeds: set[Subscription] = set()
         self.gap = gap
         self._older = older
+        self._unwatched = unwatched
         self._cap = cap
         self._ring: deque[SseFrame] = deque()
         self._size = 0
@@ -90,14 +99,15 @@ class EventLog:
     @busy.setter
     def busy(self, busy: bool) -> None:
         self._busy = busy
-        self._drop_unwatched()
+        self.drop_unwatched()
 
     def left(self, feed: Subscription) -> None:
-        """Somebody watches no more."""
+        """A viewer has left."""
         self.feeds.discard(feed)
-        self._drop_unwatched()
+        if not self.feeds:
+            self._unwatched()
 
-    def _drop_unwatched(self) -> None:
+    def drop_unwatched(self) -> None:
         """Nobody watches and nothing runs: the table has it all, and a session that is awake costs little."""
         if not self._busy and not self.feeds:
             self._ring = deque()

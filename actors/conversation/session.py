@@ -183,6 +183,7 @@ class SessionActor(Supervisor):
             self._older,
             cap=self.services.settings.sse_replay_buffer_cap,
             gap=self._gap,
+            unwatched=lambda: self.run_soon(self._drop_ring),
         )
         self.writer = LogWriter(
             self,
@@ -253,6 +254,9 @@ class SessionActor(Supervisor):
         replay = sessions.Replay(tenant_id=self.tenant_id, session_id=self.session_id, after=after, through=through)
         rows = await self.services.store.ask(replay)
         return frames_of((row.seq, row.turn_id, row.kind, row.data) for row in rows)
+
+    def _drop_ring(self) -> None:
+        self.log.drop_unwatched()
 
     def _publish(self, frames: Sequence[SseFrame]) -> None:
         for each in frames:

@@ -136,7 +136,7 @@ class TurnActor(Actor):
         self.inner: asyncio.Task[str] | None = None
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
-        self.spawn(self._run(), name="pass")
+        self.spawn(self._run_pass(), name="pass")
 
     async def receive(self, message: Interrupt) -> bool:
         match message:
@@ -145,7 +145,7 @@ class TurnActor(Actor):
             case _:
                 assert_never(message)
 
-    async def _run(self) -> None:
+    async def _run_pass(self) -> None:
         self.inner = running = asyncio.get_running_loop().create_task(
             run_within(self.work, self.seconds), name="pass.work"
         )

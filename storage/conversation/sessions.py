@@ -297,7 +297,7 @@ SELECT t.id, t.user_id, t.state, t.text_hash, t.input, t.first_event_id, t.pass_
        (SELECT count(*) FROM tool_calls c WHERE c.tenant_id = t.tenant_id AND c.turn_id = t.id
                AND NOT (c.approval_id IS NOT NULL AND c.state = 'proposed')
                AND NOT EXISTS (SELECT FROM messages m WHERE m.tenant_id = c.tenant_id AND m.session_id = t.session_id
-                                                        AND m.tool_call_id = c.id)) AS untold
+                                                        AND m.tool_call_id = c.id)) AS unreported
   FROM turns t WHERE t.tenant_id = $1 AND t.session_id = $2 AND t.state IN ('queued', 'running', 'waiting')
  ORDER BY t.queued_at, t.id
 """
@@ -322,9 +322,9 @@ SELECT t.id AS turn_id, m.user_id, sha256(convert_to(m.content -> 0 ->> 'text', 
 """  # noqa: S608 -- a constant
 WAITING_RIDE = """
 SELECT t.id AS turn_id, (t.input ->> 'user_id')::uuid AS user_id,
-       sha256(convert_to(t.input ->> 'ride', 'UTF8')) AS text_hash, (t.input ->> 'at')::timestamptz AS at,
+       sha256(convert_to(t.input ->> 'follow_up', 'UTF8')) AS text_hash, (t.input ->> 'at')::timestamptz AS at,
        true AS rode, t.state, t.first_event_id, t.pass_event_id, NULL::timestamptz AS ended_at
-  FROM turns t WHERE t.tenant_id = $1 AND t.session_id = $2 AND t.input ? 'ride'
+  FROM turns t WHERE t.tenant_id = $1 AND t.session_id = $2 AND t.input ? 'follow_up'
 """
 
 

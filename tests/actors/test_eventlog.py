@@ -287,6 +287,8 @@ async def test_the_ring_is_kept_only_while_somebody_watches_or_something_runs() 
     log.busy = False
     assert log.first == 1, "somebody watches"
     viewer.close()
+    assert log.first == 1, "the owner drops it, not the viewer that leaves"
+    log.drop_unwatched()
     assert log.first == 201, "nobody does, and nothing runs"
     log.busy = True
     table.add(log)

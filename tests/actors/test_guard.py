@@ -103,7 +103,7 @@ class Post:
 
 
 @pytest.fixture
-async def request(clock: ManualClock) -> AsyncIterator[Post]:
+async def throttled(clock: ManualClock) -> AsyncIterator[Post]:
     made = Post(clock, Books())
     made.start()
     yield made
@@ -143,92 +143,92 @@ async def until(look: Callable[[], Awaitable[Any]]) -> Any:
 @pytest.mark.parametrize("operation", [throttles.LOOK_UP_INVITE, throttles.ACCEPT_INVITE], ids=lambda one: one.name)
 @pytest.mark.parametrize("code", ["invite_not_found", "invite_not_pending", "invite_expired"])
 async def test_r8_tokens_of_invites_are_thirty_guesses_a_network(
-    operation: Operation, code: str, request: Post
+    operation: Operation, code: str, throttled: Post
 ) -> None:
-    assert [await request.attempt(code, operation=operation) for _ in range(31)] == [0.0] * 31
-    assert await request.attempt(throttles.OK, operation=operation) == 2
-    assert await request.attempt(code, AWAY, operation=operation) == 0
+    assert [await throttled.attempt(code, operation=operation) for _ in range(31)] == [0.0] * 31
+    assert await throttled.attempt(throttles.OK, operation=operation) == 2
+    assert await throttled.attempt(code, AWAY, operation=operation) == 0
 
 
-async def test_r8_an_agency_makes_two_hundred_invites_a_day(request: Post) -> None:
+async def test_r8_an_agency_makes_two_hundred_invites_a_day(throttled: Post) -> None:
     async def invite(tenant_id: str = "tenant-1") -> float:
-        return await request.attempt(throttles.OK, operation=throttles.CREATE_INVITE, principal=admin(tenant_id))
+        return await throttled.attempt(throttles.OK, operation=throttles.CREATE_INVITE, principal=admin(tenant_id))
 
     for _ in range(5):
-        await request.attempt("invite_already_exists", operation=throttles.CREATE_INVITE, principal=admin())
+        await throttled.attempt("invite_already_exists", operation=throttles.CREATE_INVITE, principal=admin())
     assert [await invite() for _ in range(100)] == [0.0] * 100
-    request.clock._passed += 2 * 3600
+    throttled.clock._passed += 2 * 3600
     assert [await invite() for _ in range(101)] == [0.0] * 101
     assert await invite() == 2
     assert await invite("tenant-2") == 0
-    request.clock._passed += 11 * 3600
+    throttled.clock._passed += 11 * 3600
     assert await invite() == 0
 
 
-async def test_a_right_attempt_costs_no_look_up_and_leaves_nothing(request: Post) -> None:
+async def test_a_right_attempt_costs_no_look_up_and_leaves_nothing(throttled: Post) -> None:
     for _ in range(300):
-        assert await request.attempt(throttles.OK) == 0
-    assert request.books.asked == []
+        assert await throttled.attempt(throttles.OK) == 0
+    assert throttled.books.asked == []
 
 
-async def test_who_is_at_home_is_read_once_for_an_account_and_again_after_a_success(request: Post) -> None:
-    request.books.homes["asha@example.com"] = frozenset({HOME})
+async def test_who_is_at_home_is_read_once_for_an_account_and_again_after_a_success(throttled: Post) -> None:
+    throttled.books.homes["asha@example.com"] = frozenset({HOME})
     for number in range(21):
-        assert await request.attempt(ip=f"203.0.113.{number}") == 0
+        assert await throttled.attempt(ip=f"203.0.113.{number}") == 0
     for number in range(50):
-        assert await request.attempt(ip=f"192.0.2.{number}") > 0
-    assert request.books.looks() == 1
-    assert await request.attempt(throttles.OK) == 0
-    assert await request.attempt(ip=AWAY) > 0
-    assert request.books.looks() == 2
+        assert await throttled.attempt(ip=f"192.0.2.{number}") > 0
+    assert throttled.books.looks() == 1
+    assert await throttled.attempt(throttles.OK) == 0
+    assert await throttled.attempt(ip=AWAY) > 0
+    assert throttled.books.looks() == 2
 
 
-async def test_a_hundred_who_ask_at_once_share_one_look_up(request: Post) -> None:
+async def test_a_hundred_who_ask_at_once_share_one_look_up(throttled: Post) -> None:
     for number in range(51):
-        await request.attempt(email=f"nobody-{number}@example.com")
-    request.books.door = asyncio.Event()
-    asking = asyncio.gather(*(request.attempt(email="asha@example.com") for _ in range(100)))
-    await until(lambda: asyncio.sleep(0, request.books.looks()))
-    request.books.door.set()
+        await throttled.attempt(email=f"nobody-{number}@example.com")
+    throttled.books.door = asyncio.Event()
+    asking = asyncio.gather(*(throttled.attempt(email="asha@example.com") for _ in range(100)))
+    await until(lambda: asyncio.sleep(0, throttled.books.looks()))
+    throttled.books.door.set()
     assert all(await asking)
-    assert request.books.looks() == 1
+    assert throttled.books.looks() == 1
 
 
-async def test_if_it_cannot_be_known_who_asks_they_wait_like_a_stranger(request: Post) -> None:
-    request.books.homes["asha@example.com"] = frozenset({HOME})
+async def test_if_it_cannot_be_known_who_asks_they_wait_like_a_stranger(throttled: Post) -> None:
+    throttled.books.homes["asha@example.com"] = frozenset({HOME})
     for number in range(51):
-        await request.attempt(email=f"nobody-{number}@example.com")
-    request.books.away = True
-    assert await request.attempt() == 2
-    request.books.away = False
-    assert await request.attempt() == 0
+        await throttled.attempt(email=f"nobody-{number}@example.com")
+    throttled.books.away = True
+    assert await throttled.attempt() == 2
+    throttled.books.away = False
+    assert await throttled.attempt() == 0
 
 
-async def test_callers_without_an_address_share_a_network(request: Post) -> None:
+async def test_callers_without_an_address_share_a_network(throttled: Post) -> None:
     for _ in range(51):
-        assert await request.attempt("invalid_refresh_token", None, operation=throttles.REFRESH) == 0
-    assert await request.attempt(ip=None, operation=throttles.REFRESH) == 2
-    assert await request.attempt(operation=throttles.REFRESH) == 0
+        assert await throttled.attempt("invalid_refresh_token", None, operation=throttles.REFRESH) == 0
+    assert await throttled.attempt(ip=None, operation=throttles.REFRESH) == 2
+    assert await throttled.attempt(operation=throttles.REFRESH) == 0
 
 
-async def test_an_attempt_that_never_ended_stays_charged(request: Post) -> None:
+async def test_an_attempt_that_never_ended_stays_charged(throttled: Post) -> None:
     attempt = Attempt(operation=throttles.SIGN_IN, origin=Origin(request_id="r", ip=HOME), email="asha@example.com")
     for _ in range(6):
-        await request.started[0].ask(Begin(attempt))
-    assert await request.attempt() == 2
+        await throttled.started[0].ask(Begin(attempt))
+    assert await throttled.attempt() == 2
 
 
-async def test_r11_a_guard_that_is_started_again_forgives_nobody(request: Post) -> None:
+async def test_r11_a_guard_that_is_started_again_forgives_nobody(throttled: Post) -> None:
     """Without Redis, too: the counts are not its own but lent to it."""
     counts = throttles.Throttles(throttles.Rules())
     settings = Settings(guard="on")
     for _ in range(2):
-        request.started.append(ThrottleActor.start(request.books, settings, request.clock, counts))
+        throttled.started.append(ThrottleActor.start(throttled.books, settings, throttled.clock, counts))
         for _ in range(3):
-            await request.attempt()
-    request.started[-1].cancel()
-    request.started.append(ThrottleActor.start(request.books, settings, request.clock, counts))
-    assert await request.attempt(throttles.OK) == 2
+            await throttled.attempt()
+    throttled.started[-1].cancel()
+    throttled.started.append(ThrottleActor.start(throttled.books, settings, throttled.clock, counts))
+    assert await throttled.attempt(throttles.OK) == 2
 
 
 async def test_r11_a_process_that_was_killed_has_left_its_counts(kept: Post, redis_url: str) -> None:

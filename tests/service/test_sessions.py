@@ -160,7 +160,7 @@ async def test_a_live_stream_stays_open_across_turns_and_begins_with_a_retry(ash
     session = await asha.session()
     viewer = await asha.watch(session)
     assert viewer.response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
-    assert viewer.response.headers["Cache-Control"] == "no-store"
+    assert viewer.response.headers["Cache-Control"] == "no-store, no-transform"
     assert await viewer.response.content.readline() == b"retry: 2000\n"
     said = [*await asha.say(session, "one"), *await asha.say(session, "two")]
     while len(viewer.events) < len(said):
