@@ -1,4 +1,4 @@
-"""Audit entries of refusals: written on their own, after the answer, and nobody waits for them."""
+"""Writes audit events of refusals asynchronously, after the response."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _log = log.get(__name__)
 
 
 async def record(storage: Recipient, entry: AuditEvent) -> None:
-    """Write ``entry``. If that fails the refusal stands all the same; the log has it, and a counter."""
+    """Write ``entry``. A failure is logged and counted; the refusal itself is not affected."""
     try:
         await storage.ask(Record(tenant_id=entry.tenant_id, entries=(entry,)))
-    except Refusal as away:
+    except Refusal as refusal:
         metrics.AUDIT_WRITE_FAILURES_TOTAL.inc()
-        _log.warning("refusal_audit_failed", kind=entry.kind, refusal=away.code)
+        _log.warning("refusal_audit_failed", kind=entry.kind, refusal=refusal.code)

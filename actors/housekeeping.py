@@ -1,4 +1,4 @@
-"""Wakes what is due although nobody asks, and removes what is kept for a time only."""
+"""Periodic jobs: wakes sessions and agencies with due work, prunes expired data, measures loop lag."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ _log = log.get(__name__)
 ROUND_SECONDS = 60.0
 PRUNE_SECONDS = 3600.0
 PRUNE_GRACE = 900.0
-"""Of an hourly job that has much to remove."""
+"""Seconds the hourly job may be late: it may have much to remove."""
 LAG_SECONDS = 0.1
 RETRY_SECONDS = 1.0
-"""After a round that storage did not answer: turns should not wait a minute for a database that is back."""
+"""After a failed round: turns should not wait a minute for a database that is available again."""
 PRUNE_RETRY = 60.0
-WAKES_IN_A_ROW = 50
-"""Sessions woken before the root gets its turn: its mailbox is bounded, and more than it holds may be due."""
-FULL_PAUSE = 0.05
+TELL_BATCH = 50
+"""Messages sent before yielding to the root, whose mailbox is bounded."""
+MAILBOX_FULL_BACKOFF = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class StorageLost(Message[None]):
-    """Event: storage's absence has ended something that was at work; it is due when storage is back."""
+    """Event: unavailable storage ended an actor with work; that work is due when storage is available again."""
 
 
 class HousekeepingActor(Actor):
-    """The owner of wake-ups. The first round, at start, is the recovery of whatever was cut off."""
+    """Runs the periodic jobs. Its first round, at start, recovers interrupted work."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class HousekeepingActor(Actor):
         tasks = tasks or PeriodicTasks(clock)
         self.rounds = tasks.task("housekeeping", self._round, every=ROUND_SECONDS, retry=RETRY_SECONDS)
         self.pruning = tasks.task("pruning", self._prune, every=PRUNE_SECONDS, retry=PRUNE_RETRY, grace=PRUNE_GRACE)
-        self.lag = tasks.task("loop_lag", self._feel_lag, every=LAG_SECONDS, clock=Clock())
+        self.lag = tasks.task("loop_lag", self._measure_lag, every=LAG_SECONDS, clock=Clock())
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
         self.spawn(self.lag.run(), name="lag")
@@ -79,13 +79,13 @@ class HousekeepingActor(Actor):
         try:
             if not self.is_leader():
                 return RETRY_SECONDS
-            await self._look()
+            await self._wake_due()
             return None
         finally:
             if not ActorMeter.of(TurnActor.__name__).mailboxes:
                 gc_policy.collect_if_idle()
 
-    async def _look(self) -> None:
+    async def _wake_due(self) -> None:
         await self.store.ask(usage.SettleAbandoned(tenant_id=None, at_start=not self.settled))
         self.settled = True
         due = await self.store.ask(turns.Unfinished(tenant_id=None, now=self.clock.now()))
@@ -95,22 +95,22 @@ class HousekeepingActor(Actor):
         await self._tell(tenant.SettleWrites(tenant_id=tenant_id) for tenant_id in lost)
 
     async def _tell(self, messages: Iterable[Message[None]]) -> None:
-        """Tell the root all of them, in its own time."""
-        for place, message in enumerate(messages, start=1):
+        """Tell the root all messages, waiting while its mailbox is full."""
+        for count, message in enumerate(messages, start=1):
             while True:
                 try:
                     self.root.tell(message)
                 except MailboxFull:
-                    await asyncio.sleep(FULL_PAUSE)
+                    await asyncio.sleep(MAILBOX_FULL_BACKOFF)
                 else:
                     break
-            if place % WAKES_IN_A_ROW == 0:
+            if count % TELL_BATCH == 0:
                 await asyncio.sleep(0)
 
     async def _prune(self) -> float | None:
-        """Hourly, piece by piece; what storage's absence left over is taken up a little later.
+        """Prune hourly, item by item; retried soon when storage was unavailable.
 
-        A piece that fails is its own affair: the others are removed all the same, and the failure is raised at the end.
+        A failed item does not stop the others; the first failure is raised at the end.
         """
         if not self.is_leader():
             return RETRY_SECONDS
@@ -128,15 +128,15 @@ class HousekeepingActor(Actor):
         prune = pruning.PruneDeltas(now=self.clock.now())
         events = prune.limit
         while events >= prune.limit:
-            gone = await self.store.ask(prune, within=60.0)
+            pruned = await self.store.ask(prune, within=60.0)
             await self._tell(
-                session.Pruned(tenant_id=each.tenant_id, session_id=each.session_id, through=each.through)
-                for each in gone
+                session.Pruned(tenant_id=row.tenant_id, session_id=row.session_id, through=row.through)
+                for row in pruned
             )
-            events = sum(each.events for each in gone)
+            events = sum(row.events for row in pruned)
 
-    async def _feel_lag(self) -> float:
-        """How late the loop is, ten times a second: what every stream and timer feels."""
+    async def _measure_lag(self) -> float:
+        """Measure the lag of the event loop ten times a second."""
         loop = asyncio.get_running_loop()
         due = loop.time() + LAG_SECONDS
         await asyncio.sleep(LAG_SECONDS)

@@ -1,4 +1,4 @@
-"""Who may use a connection next: agencies in turn, none more than its share, and the steps of turns before all else."""
+"""Fair queuing for database connections: agencies round robin, bounded shares, steps of turns first."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from .foundation import metrics
 
 WAITING: Final = 1_000
 """Operations that may wait for a connection, of one agency half as many; more are refused as ``overloaded``."""
-PATIENCE: Final = 10.0
-"""Seconds an operation waits for a connection: then whoever asked has left."""
+WAIT_TIMEOUT: Final = 10.0
+"""Seconds an operation waits for a connection; its caller has timed out by then."""
 
 
 _Kind = Literal["step", "other"]
 
 
 class _Bounds(NamedTuple):
-    """What operations of one kind may hold: together, and of one agency."""
+    """Connections that operations of one kind may hold: in total, and per agency."""
 
     together: int
     of_one: int
 
 
 class Lanes:
-    """The places of one pool.
+    """The connection slots of one pool.
 
-    A step (a stage of a turn that somebody watches) may hold any of ``size`` places, everything else leaves a fifth of
-    them to steps. Of either kind an agency holds at most half: its slow readings keep nobody else waiting, nor its own
-    steps.
+    Steps (writes of a turn that a client watches) may use all ``size`` slots; other operations leave a fifth of them
+    to steps. An agency holds at most half of the slots of either kind, so its slow reads delay neither other agencies
+    nor its own steps.
     """
 
     def __init__(self, size: int) -> None:
@@ -52,7 +52,7 @@ class Lanes:
 
     @asynccontextmanager
     async def turn(self, agency: str | None, *, step: bool = False) -> AsyncIterator[None]:
-        """Hold one place for ``agency``. Refusal: ``overloaded``, at once or after ``PATIENCE`` seconds."""
+        """Hold one slot for ``agency``. Refusal: ``overloaded``, at once or after ``WAIT_TIMEOUT`` seconds."""
         kind: _Kind = "step" if step else "other"
         if self._may(kind, agency) and agency not in self._queues[kind]:
             self._take(kind, agency)
@@ -61,7 +61,7 @@ class Lanes:
         try:
             yield
         finally:
-            self._give_back(kind, agency)
+            self._release(kind, agency)
 
     async def _wait(self, kind: _Kind, agency: str | None) -> None:
         most_of_one = WAITING if agency is None else WAITING // 2
@@ -73,11 +73,11 @@ class Lanes:
         self._waiting[agency] += 1
         metrics.STORAGE_OPERATIONS_WAITING.inc()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(WAIT_TIMEOUT):
                 await granted
         except BaseException as error:
-            if granted.done() and not granted.cancelled():  # in the very moment its asker left
-                self._give_back(kind, agency)
+            if granted.done() and not granted.cancelled():  # granted while the caller was cancelled
+                self._release(kind, agency)
             elif granted in queue:
                 queue.remove(granted)
                 self._forget_empty(kind, agency)
@@ -102,7 +102,7 @@ class Lanes:
         self._held[kind, agency] += 1
         self._together[kind] += 1
 
-    def _give_back(self, kind: _Kind, agency: str | None) -> None:
+    def _release(self, kind: _Kind, agency: str | None) -> None:
         self._together[kind] -= 1
         self._held[kind, agency] -= 1
         if not self._held[kind, agency]:
@@ -111,7 +111,7 @@ class Lanes:
             pass
 
     def _grant(self, kind: _Kind) -> bool:
-        """Give a place to the first agency in turn that may have one; it is the last in turn then."""
+        """Grant a slot to the first eligible agency and move it to the end of the rotation."""
         queues = self._queues[kind]
         for agency, queue in queues.items():
             while queue and queue[0].done():

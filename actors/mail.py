@@ -1,4 +1,4 @@
-"""The owner of the outbox: hands e-mails over, retries, and says when one is undeliverable."""
+"""Sends the e-mails of the outbox, retries, and logs undeliverable ones."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from .runtime.actor import Actor, Message, Recipient
 from .runtime.periodic import PeriodicTasks
 
 BATCH = 10
-"""E-mails handed over side by side."""
+"""E-mails sent concurrently."""
 
 LEASE = timedelta(minutes=2)
-"""How long an e-mail is ours before somebody else may take it: longer than any dialogue with a mail server."""
+"""How long a claimed e-mail is reserved for this process: longer than any SMTP dialogue."""
 
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=10), timedelta(hours=1)
-PATIENCE = timedelta(days=3)
+MIN_BACKOFF, MAX_BACKOFF = timedelta(seconds=10), timedelta(hours=1)
+GIVE_UP_AFTER = timedelta(days=3)
 POLL_SECONDS = 5.0
-"""Between two looks at the outbox when nobody calls: for e-mails to be retried, and other processes' e-mails."""
+"""Poll interval of the outbox without a ``Poll``: for retries, and for e-mails of other processes."""
 
 UNTRIED = timedelta(minutes=2)
-"""An e-mail that nobody has taken up so long after it was due says that none goes out."""
+"""An e-mail still unclaimed this long after it was due shows that none is being sent."""
 
 GRACE_SECONDS = 120.0
-"""A batch may take as long as the slowest of its conversations."""
+"""A batch takes as long as its slowest SMTP dialogue."""
 
 COUNTED = ("due", "held", "dead")
 
 DEFECT = "defect"
-"""The cause of an e-mail's end that is no mail server's: something about it is beyond this release."""
+"""Cause of an undeliverable e-mail that this release cannot render or send."""
 
 NOT_OPENED = "not_opened"
-"""The cause of a delay that the key ring ends, not the mail server."""
+"""Cause of a delay: its facts are sealed with a key that is missing from the key ring."""
 
 _log = log.get("mail")
 _defects = log.LogThrottle()
@@ -50,27 +50,27 @@ _defects = log.LogThrottle()
 
 @dataclass(frozen=True, slots=True)
 class Poll(Message[None]):
-    """There may be something in the outbox."""
+    """Look into the outbox now."""
 
 
 class MailActor(Actor):
-    """Nobody waits for it: an act is done when its e-mail is in the outbox."""
+    """Empties the outbox. An operation is done once its e-mail is in the outbox; nothing waits for delivery."""
 
     def __init__(
         self,
         storage: Recipient,
         settings: Settings,
         clock: Clock,
-        way: Transport | None = None,
+        via: Transport | None = None,
         tasks: PeriodicTasks | None = None,
     ) -> None:
         super().__init__()
         self._storage = storage
         self._settings = settings
         self._clock = clock
-        self._way = way or transport(settings)
-        self._letters = OutgoingEmails(settings)
-        self._resets = ResetRequests(storage, self._letters, clock, ttl=settings.auth_password_reset_ttl_seconds)
+        self._transport = via or transport(settings)
+        self._emails = OutgoingEmails(settings)
+        self._resets = ResetRequests(storage, self._emails, clock, ttl=settings.auth_password_reset_ttl_seconds)
         self._emptying = (tasks or PeriodicTasks(clock)).task(
             "mail", self._empty_outbox, every=POLL_SECONDS, retry=POLL_SECONDS, grace=GRACE_SECONDS
         )
@@ -87,23 +87,23 @@ class MailActor(Actor):
                 assert_never(known)
 
     async def _empty_outbox(self) -> None:
-        """Empty the outbox; the next round comes with a call or the next poll."""
+        """Empty the outbox; the next round follows a ``Poll`` or the poll interval."""
         while await self._round():
             self._emptying.succeeded()
         await self._count()
 
     async def _round(self) -> bool:
-        """Hand over what is due; answers whether there may be more."""
+        """Send one batch of due e-mails; return whether there may be more."""
         now = self._clock.now()
         claimed = await self._storage.ask(outbox.Claim(now=now, until=now + LEASE, limit=BATCH))
         ends = await asyncio.gather(*map(self._handle, claimed), return_exceptions=True)
         for row, end in zip(claimed, ends, strict=True):
-            if end is not None:  # a stray cancellation, or what could not even be given up: due again after its lease
+            if end is not None:  # a stray cancellation, or a failed ``GivenUp``: due again after its lease
                 _log.error("email_settlement_failed", email=row.id, reason=type(end).__name__, exc_info=end)
         return len(claimed) == BATCH
 
     async def _handle(self, row: outbox.Claimed) -> None:
-        """Whatever becomes of one e-mail, it is that one's affair: the others of its round go on."""
+        """Handle one e-mail; a failure does not affect the others of its batch."""
         try:
             outcome = await self._settle(row)
         except Refusal as unsettled:  # the lease ends, and the e-mail is due again
@@ -116,7 +116,7 @@ class MailActor(Actor):
             return await self._deliver(row)
         except Unavailable:
             raise
-        except Exception as defect:  # noqa: BLE001 -- it would fail the same way for ever: its own end, not the worker's
+        except Exception as defect:  # noqa: BLE001 -- permanent: ends this e-mail, not the actor
             shown = defect if _defects.allows() else None
             _log.error("email_undeliverable", email=row.id, kind=row.kind, reason=type(defect).__name__, exc_info=shown)
             return await self._give_up(row, "dead", DEFECT)
@@ -125,39 +125,39 @@ class MailActor(Actor):
         if row.expires_at is not None and row.expires_at <= self._clock.now():
             return await self._give_up(row, "dropped", None)
         try:
-            facts = self._letters.read(row)
+            facts = self._emails.read(row)
         except NotOpened as sealed:  # kept until it expires: the key may be back by then
             _log.error("email_open_failed", email=row.id, kind=row.kind, reason=str(sealed), mend="VOYAGENT_KMS_KEY")
             return await self._postpone(row, NOT_OPENED)
         if row.kind == RESET_REQUEST:
-            posted = await self._resets.resolve(row.id, row.recipient, facts)
+            queued = await self._resets.resolve(row.id, row.recipient, facts)
             self._emptying.call()
-            return "dropped" if posted is None else "sent"
+            return "dropped" if queued is None else "sent"
         return await self._send(row, facts)
 
     async def _send(self, row: outbox.Claimed, facts: dict[str, Any]) -> str:
         ready = envelope(row, facts, base=self._settings.public_url, sender=self._settings.mail_from)
         try:
-            await self._way.deliver(ready)
+            await self._transport.deliver(ready)
         except Undelivered as refused:
-            return await self._again(row, refused)
-        if self._way.shows_links:
+            return await self._retry_or_give_up(row, refused)
+        if self._transport.shows_links:
             _log.info("email_written", kind=row.kind, to=row.recipient, link=ready.link)
         await self._storage.ask(outbox.Sent(id=row.id, now=self._clock.now()))
         return "sent"
 
-    async def _again(self, row: outbox.Claimed, refused: Undelivered) -> str:
-        told = {"email": row.id, "kind": row.kind, "attempts": row.attempts, "reason": refused.cause}
+    async def _retry_or_give_up(self, row: outbox.Claimed, refused: Undelivered) -> str:
+        details = {"email": row.id, "kind": row.kind, "attempts": row.attempts, "reason": refused.cause}
         if refused.reply is not None:
-            told["reply"] = refused.reply
-        if refused.for_good or self._clock.now() - row.created_at >= PATIENCE:
-            _log.error("email_undeliverable", **told)
+            details["reply"] = refused.reply
+        if refused.for_good or self._clock.now() - row.created_at >= GIVE_UP_AFTER:
+            _log.error("email_undeliverable", **details)
             return await self._give_up(row, "dead", str(refused))
-        _log.warning("email_retry_scheduled", **told)
+        _log.warning("email_retry_scheduled", **details)
         return await self._postpone(row, str(refused))
 
     async def _postpone(self, row: outbox.Claimed, cause: str) -> str:
-        pause = min(FIRST_PAUSE * 2 ** min(row.attempts - 1, 10), LONGEST_PAUSE)
+        pause = min(MIN_BACKOFF * 2 ** min(row.attempts - 1, 10), MAX_BACKOFF)
         await self._storage.ask(outbox.Later(id=row.id, due_at=self._clock.now() + pause, cause=cause))
         return "retried"
 

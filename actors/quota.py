@@ -1,4 +1,4 @@
-"""What an agency may use: turns per minute and hour, tokens per day. Its actor keeps it and lends it to sessions."""
+"""An agency's quota: turns per minute and hour, tokens per day. Kept by TenantActor, shared with its sessions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ HOUR = 3600.0
 
 
 class Quota:
-    """Sliding windows of admitted turns and the day's tokens, settled and reserved.
+    """Sliding windows of admitted turns, and the day's tokens, settled and reserved.
 
-    One object per agency, changed on the loop's thread in one go: parallel turns cannot all pass on the same remainder.
+    One object per agency. Each method checks and counts without an ``await``, so parallel turns cannot exceed it.
     """
 
     def __init__(self, settings: TenantSettings, clock: Clock) -> None:
@@ -27,13 +27,13 @@ class Quota:
         self._reserved = 0
 
     def restore(self, turn_ages: list[float], settled_today: int) -> None:
-        """Take up what storage remembers: ages in seconds of the last hour's turns, oldest first, today's tokens."""
+        """Restore from storage: ages in seconds of the last hour's turns, oldest first, and today's tokens."""
         now = self._clock.monotonic()
         self._turns = deque(now - age for age in turn_ages)
         self._settled = settled_today
 
     def admit(self) -> str | None:
-        """Count a turn, or say why it may not start: by hour, minute or tokens. A refused one is not counted."""
+        """Count a turn, or return why it is refused: by hour, minute or tokens. A refused one is not counted."""
         now = self._clock.monotonic()
         while self._turns and self._turns[0] <= now - HOUR:
             self._turns.popleft()
@@ -47,13 +47,13 @@ class Quota:
         return refused
 
     def give_back(self) -> None:
-        """A turn that was counted did not come to be."""
+        """Uncount an admitted turn that was not started."""
         if self._turns:
             self._turns.pop()
 
     @property
     def used(self) -> int:
-        """Tokens of today, settled and reserved. The day is UTC's."""
+        """Tokens of today (UTC), settled and reserved."""
         today = self._clock.now().date()
         if today != self._day:
             self._day, self._settled = today, 0
@@ -61,7 +61,7 @@ class Quota:
 
     @property
     def settled(self) -> int:
-        """Tokens of today's calls that are over."""
+        """Tokens of today's finished model calls."""
         return self.used - self._reserved
 
     @property
@@ -69,14 +69,14 @@ class Quota:
         return self._reserved
 
     def reserve(self, tokens: int) -> str | None:
-        """Set ``tokens`` aside for a model call, or say why it may not be made."""
+        """Reserve ``tokens`` for a model call, or return why it is refused."""
         refused = self._over(tokens)
         if refused is None:
             self._reserved += tokens
         return refused
 
     def settle(self, reserved: int, used: int) -> None:
-        """A model call is over: what it took counts instead of what was set aside."""
+        """Replace a finished model call's reservation by its usage."""
         _ = self.used
         self._reserved -= reserved
         self._settled += used

@@ -17,7 +17,7 @@ from .runtime.supervisor import Child, NamedRef, Restart, Supervisor
 from .suppliers import supplier
 
 Plan = Callable[[Callable[[str], NamedRef], Recipient], tuple[list[Child], SessionServices]]
-"""Given addresses by name, and the root itself: the singletons in their order, and what sessions share."""
+"""Maps named refs and the root to the singletons in start order and the services that sessions share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class Tree(Message[dict[str, Any]]):
 
 @dataclass(frozen=True, slots=True)
 class StopAgencies(Message[None]):
-    """Another process may lead now: end all agencies with their sessions and turns, and wait for it."""
+    """Leadership was lost: stop all agencies with their sessions and turns, and wait for that."""
 
 
 class RootActor(Supervisor):
-    """Dull on purpose: whatever can fail fails below it."""
+    """Starts, stops and routes; all work that can fail is done by its children."""
 
     def __init__(self, *, plan: Plan, clock: Clock) -> None:
         super().__init__(clock=clock)
@@ -51,7 +51,7 @@ class RootActor(Supervisor):
     async def receive(self, message: Any) -> Any:
         match message:
             case session.Pruned():
-                return self._if_awake(message)
+                return self._if_active(message)
             case session.ToSession() | tenant.ToTenant() | supplier.ToSupplier():
                 if not self.services.is_leader():
                     raise Unavailable("not_ready")
@@ -64,7 +64,7 @@ class RootActor(Supervisor):
             case _:
                 return await super().receive(message)
 
-    def _if_awake(self, message: session.Pruned) -> None:
+    def _if_active(self, message: session.Pruned) -> None:
         agency = self.child(message.tenant_id)
         if agency is not None:
             agency.tell(message)

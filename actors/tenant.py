@@ -33,17 +33,17 @@ from .suppliers import supplier
 R = TypeVar("R")
 
 IDLE_SECONDS = 900.0
-AWAKE_SESSIONS = 500
-"""Sessions of one agency that are awake before those idle for longest passivate, each time another is activated."""
-ASKED_AT_ONCE = 16
-"""How many of the oldest are asked to: some of them may have a viewer, or something to do."""
-GONE = "00000000-0000-0000-0000-000000000000"
-"""The session of a call whose session has been deleted."""
+ACTIVE_SESSIONS = 500
+"""Active sessions of one agency, beyond which each activation asks the least recently used ones to passivate."""
+PASSIVATION_BATCH = 16
+"""How many of the least recently used are asked: some of them may have a viewer or work."""
+DELETED_SESSION = "00000000-0000-0000-0000-000000000000"
+"""Session id of a tool call whose session was deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToTenant(Message[R]):
-    """A message on its way to one agency."""
+    """A message routed to one agency."""
 
     tenant_id: str
 
@@ -60,7 +60,7 @@ class Resolve(ToTenant[Approval | Stored]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change(ToTenant[TenantSettings]):
-    """Change settings; they are in force for the next turn before this answers."""
+    """Change settings; the next turn already uses them when this is answered."""
 
     changes: Mapping[str, Any]
     by: str
@@ -69,7 +69,7 @@ class Change(ToTenant[TenantSettings]):
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Today's tokens: the limit (None: none), what calls have used, and what calls under way have set aside."""
+    """Today's tokens: the limit (None: none), used by finished model calls, and reserved by running ones."""
 
     limit: int | None
     used_today: int
@@ -78,32 +78,32 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadBudget(ToTenant[Budget]):
-    """What is left of today's tokens, as this moment's limits see it."""
+    """Read today's token budget and its usage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettleWrites(ToTenant[None]):
-    """Look up what became of supplier writes that ended without an outcome, and write it down."""
+    """Look up supplier writes with an unknown outcome, and record the outcome."""
 
 
 class TenantActor(Supervisor):
-    """One agency."""
+    """Holds an agency's quota and routes to its sessions and suppliers."""
 
     def __init__(self, *, tenant_id: str, services: SessionServices) -> None:
         super().__init__(clock=services.clock)
         self.tenant_id = tenant_id
         self.services = services
         self.idle_timer: Timer | None = None
-        self.awake: OrderedDict[str, None] = OrderedDict()
+        self.active_sessions: OrderedDict[str, None] = OrderedDict()
         self.settling: asyncio.Task[None] | None = None
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
         now = self.clock.now()
-        own = await self.services.store.ask(settings.Load(tenant_id=self.tenant_id, now=now))
-        self.quota = Quota(own, self.clock)
+        stored = await self.services.store.ask(settings.Load(tenant_id=self.tenant_id, now=now))
+        self.quota = Quota(stored, self.clock)
         used = await self.services.store.ask(usage.Read(tenant_id=self.tenant_id, now=now))
         self.quota.restore(used.turn_ages, used.tokens)
-        self._idle_later()
+        self._check_idle_later()
 
     async def terminate(self, failure: BaseException | None) -> None:
         if isinstance(failure, Unavailable):
@@ -112,9 +112,9 @@ class TenantActor(Supervisor):
     async def receive(self, message: Any) -> Any:
         match message:
             case session.Pruned():
-                return self._if_awake(message)
+                return self._if_active(message)
             case session.ToSession():
-                self._note_awake(message.session_id)
+                self._mark_active(message.session_id)
                 return self.route(self._session(message.session_id), message)
             case supplier.ToSupplier():
                 child = supplier.child(self.tenant_id, message.supplier, self.services.store, self.clock)
@@ -126,32 +126,32 @@ class TenantActor(Supervisor):
             case SettleWrites():
                 return self._settle_writes()
             case ReadBudget():
-                own = self.quota
-                return Budget(own.settings.daily_token_budget, own.settled, own.reserved)
+                quota = self.quota
+                return Budget(quota.settings.daily_token_budget, quota.settled, quota.reserved)
             case _:
                 return await super().receive(message)
 
     async def child_ended(self, name: str, failure: BaseException | None) -> None:  # noqa: ARG002 -- the hook's own
-        self.awake.pop(name, None)
+        self.active_sessions.pop(name, None)
 
-    def _note_awake(self, session_id: str) -> None:
-        """The session is the youngest of those awake; if it comes on top of enough, the oldest are asked to go."""
-        known = session_id in self.awake
-        self.awake[session_id] = None
-        self.awake.move_to_end(session_id)
-        if known or len(self.awake) <= AWAKE_SESSIONS:
+    def _mark_active(self, session_id: str) -> None:
+        """Mark the session as most recently used; beyond ``ACTIVE_SESSIONS`` ask the oldest to passivate."""
+        already_active = session_id in self.active_sessions
+        self.active_sessions[session_id] = None
+        self.active_sessions.move_to_end(session_id)
+        if already_active or len(self.active_sessions) <= ACTIVE_SESSIONS:
             return
-        for oldest in list(islice(self.awake, ASKED_AT_ONCE)):
-            self.awake.move_to_end(oldest)  # one that cannot go is not asked again before all others
+        for oldest in list(islice(self.active_sessions, PASSIVATION_BATCH)):
+            self.active_sessions.move_to_end(oldest)  # one that cannot passivate is not asked again before all others
             with suppress(Unavailable):
                 child = self.child(oldest)
                 if child is not None:
                     child.tell(session.MakeRoom(tenant_id=self.tenant_id, session_id=oldest))
 
-    def _if_awake(self, message: session.Pruned) -> None:
-        awake = self.child(message.session_id)
-        if awake is not None:
-            awake.tell(message)
+    def _if_active(self, message: session.Pruned) -> None:
+        active = self.child(message.session_id)
+        if active is not None:
+            active.tell(message)
 
     def _settle_writes(self) -> None:
         if self.settling is None or self.settling.done():
@@ -160,13 +160,12 @@ class TenantActor(Supervisor):
             )
 
     def _tools(self, call: ToolCall, session_id: str | None) -> ToolContext:
-        own = self.quota.settings
         task = Task(
             tenant_id=self.tenant_id,
-            session_id=session_id or GONE,
+            session_id=session_id or DELETED_SESSION,
             turn_id=call.turn_id,
             user_id=call.user_id,
-            settings=own,
+            settings=self.quota.settings,
             model_name="",
             max_tokens=0,
             approval_ttl=timedelta(0),
@@ -183,41 +182,44 @@ class TenantActor(Supervisor):
             shutdown=10.0,
         )
 
-    async def _resolve(self, wanted: Resolve) -> Approval | Stored:
+    async def _resolve(self, resolve: Resolve) -> Approval | Stored:
         now = self.clock.now()
-        get = approvals.Get(tenant_id=self.tenant_id, approval_id=wanted.decision.approval_id, now=now)
-        found = await self.services.store.ask(get)
+        get = approvals.Get(tenant_id=self.tenant_id, approval_id=resolve.decision.approval_id, now=now)
+        approval = await self.services.store.ask(get)
         return await self.ref.ask(
             session.Resolve(
                 tenant_id=self.tenant_id,
-                session_id=found.session_id,
-                who=wanted.who,
-                decision=wanted.decision,
-                key=wanted.key,
-                reply=wanted.reply,
+                session_id=approval.session_id,
+                who=resolve.who,
+                decision=resolve.decision,
+                key=resolve.key,
+                reply=resolve.reply,
             )
         )
 
-    async def _change(self, wanted: Change) -> TenantSettings:
+    async def _change(self, change: Change) -> TenantSettings:
         changed = await self.services.store.ask(
             settings.Change(
                 tenant_id=self.tenant_id,
-                changes=wanted.changes,
-                by=wanted.by,
-                origin=wanted.origin,
+                changes=change.changes,
+                by=change.by,
+                origin=change.origin,
                 now=self.clock.now(),
             )
         )
-        self.quota.settings = replace(changed)
+        self.run_soon(lambda: self._apply(changed))
         return changed
 
-    def _idle_later(self) -> None:
-        self.idle_timer = self.clock.call_later(IDLE_SECONDS, self._maybe_sleep)
+    def _apply(self, changed: TenantSettings) -> None:
+        self.quota.settings = replace(changed)
 
-    def _maybe_sleep(self) -> None:
+    def _check_idle_later(self) -> None:
+        self.idle_timer = self.clock.call_later(IDLE_SECONDS, self._check_idle)
+
+    def _check_idle(self) -> None:
         if self.actor_stopped.is_set():
             return
-        self._idle_later()
-        settles = self.settling is not None and not self.settling.done()
-        if not self.tree()["children_total"] and not self.quota.reserved and not settles:
+        self._check_idle_later()
+        settling = self.settling is not None and not self.settling.done()
+        if not self.tree()["children_total"] and not self.quota.reserved and not settling:
             self.request_passivation()

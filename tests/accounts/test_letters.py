@@ -432,7 +432,7 @@ async def test_r53_a_letter_nobody_takes_for_three_days_is_dead_and_counted(desk
     before = counted(dead)
     desk.postbox.away = True
     await desk.deliver()
-    await house.db.execute("UPDATE outbox SET created_at = $1, due_at = $1", house.clock.now() - mail.PATIENCE)
+    await house.db.execute("UPDATE outbox SET created_at = $1, due_at = $1", house.clock.now() - mail.GIVE_UP_AFTER)
     await desk.deliver()
     assert await house.db.fetchval("SELECT state FROM outbox") == "dead"
     assert counted(dead) == before + 1

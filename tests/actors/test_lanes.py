@@ -114,7 +114,7 @@ async def test_more_than_may_wait_is_refused_at_once_and_the_others_still_may(
 
 
 async def test_who_has_waited_for_too_long_is_refused(ten: Holders, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "PATIENCE", 0.01)
+    monkeypatch.setattr(lanes, "WAIT_TIMEOUT", 0.01)
     for _ in range(5):
         ten.begin("A")
     await ten.settle()

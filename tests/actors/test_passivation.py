@@ -139,4 +139,4 @@ async def test_an_agency_is_awake_while_something_needs_it_and_passivates_afterw
 async def test_an_agency_that_nothing_needs_passivates(agency: Agency) -> None:
     await agency.clock.advance(IDLE_SECONDS + 1.0)
     assert not agency.awake()
-    assert tenant.AWAKE_SESSIONS > tenant.ASKED_AT_ONCE
+    assert tenant.ACTIVE_SESSIONS > tenant.PASSIVATION_BATCH

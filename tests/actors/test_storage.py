@@ -160,7 +160,7 @@ async def test_waiting_is_bounded_and_one_kind_of_work_never_waits_for_the_other
 
 
 async def test_waiting_is_bounded_in_time(store: Ref, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "PATIENCE", 0.05)
+    monkeypatch.setattr(lanes, "WAIT_TIMEOUT", 0.05)
     go_on = asyncio.Event()
     asked = [asyncio.ensure_future(store.ask(Work(tenant_id=None, work=go_on.wait))) for _ in range(2)]
     done, _ = await asyncio.wait(asked, timeout=5, return_when=asyncio.FIRST_COMPLETED)

@@ -30,7 +30,7 @@ def awake() -> int:
 async def test_the_oldest_idle_sessions_passivate_when_an_agency_has_many(
     asha: Any, running: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tenant, "AWAKE_SESSIONS", 5)
+    monkeypatch.setattr(tenant, "ACTIVE_SESSIONS", 5)
     sessions = [await asha.session() for _ in range(12)]
     watched = await asha.watch(sessions[0])
     for session in sessions:
