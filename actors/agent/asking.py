@@ -1,4 +1,4 @@
-"""Asking the model: what it is given of a conversation, what is tried when it refuses that, and what it costs."""
+"""Model requests: which part of a conversation is sent, what is retried after a refusal, and what it costs."""
 
 from __future__ import annotations
 
@@ -20,65 +20,65 @@ if TYPE_CHECKING:
     from .run import Pass, Task
 
 WINDOW = 200_000
-"""Tokens a model reads at once; those on offer read as many or more."""
+"""The context window in tokens; all models on offer have at least this one."""
 
 LEAST_RESULT = 512
-"""Bytes a result is given where there are too many of them for one request."""
+"""Bytes left of each result where they are too many for one request."""
 
 NUDGE = "[You have said nothing yet. Tell the user now what came of this, in words.]"
-"""Said to a model that ended without a word; it stays out of the transcript."""
+"""Sent to a model that returned no text; it is not stored in the transcript."""
 
 LAST_ROUND = "[No more tools can be called in this turn. Answer now with what you know, and say what is left to do.]"
 
 
 class PassAborted(Exception):
-    """The pass ends here with an ``error`` event; the text is the event's."""
+    """The pass ends with an ``error`` event; the exception's text is the event's."""
 
 
 def room_of(task: Task) -> int:
-    """Tokens of a conversation a model is given, by our estimate: a third is left for what the estimate misses."""
+    """Tokens of a conversation to send, by our estimate: a third is left for what the estimate misses."""
     return max(WINDOW - task.max_tokens, WINDOW // 10) * 2 // 3
 
 
 async def ask(work: Pass, *, last: bool) -> Answer:
-    """The model's answer, with ids of its calls that are new to the conversation. Raises `Broken`.
+    """The model's answer, with ids of its calls that are new to the conversation. Raises `PassAborted`.
 
-    A request the model refuses as it is, or for its length, is sent once more: with half the history, in plain words.
-    In the ``last`` round no tool is offered, so that an answer comes.
+    A request refused for its form or its length is sent once more, shorter and in plain text. In the ``last`` round
+    no tool is offered, so that the model has to answer.
     """
     loaded = await work.load()
     call = _request(work, loaded, last=last)
-    spending = usage.UsageReservation(work.task, work.ports, call)
-    over_budget = spending.reserve()
+    reservation = usage.UsageReservation(work.task, work.ports, call)
+    over_budget = reservation.reserve()
     if over_budget is not None:
         raise PassAborted(over_budget)
-    work.partial, work.spending = [], spending
+    work.partial, work.reservation = [], reservation
     try:
-        with spending:
-            await spending.write_down(loaded.pass_no, work.state.desk)
-            answer = await _answer(work, spending, call, lambda share: _smaller(work, loaded, share, last=last))
-            spending.finish(answer.usage, "ok" if answer.usage.total else "usage_unknown")
+        with reservation:
+            await reservation.store(loaded.pass_no, work.state.desk)
+            answer = await _answer(work, reservation, call, lambda share: _smaller(work, loaded, share, last=last))
+            reservation.finish(answer.usage, "ok" if answer.usage.total else "usage_unknown")
     except ModelFailed as failed:
         raise PassAborted(str(failed)) from failed
     return own_ids(answer, _taken(work, loaded))
 
 
 async def _answer(
-    work: Pass, spending: usage.UsageReservation, call: ModelCall, smaller: Callable[[float], ModelCall]
+    work: Pass, reservation: usage.UsageReservation, call: ModelCall, smaller: Callable[[float], ModelCall]
 ) -> Answer:
-    """The answer to a request, or to a smaller one if this one is refused and that one is another."""
+    """The answer to a request, or to a smaller one if it is refused and can be made smaller."""
     try:
-        return await _stream(work, spending, call)
+        return await _stream(work, reservation, call)
     except ModelFailed as failed:
         instead = call if failed.share >= 1.0 else smaller(failed.share)
         if instead.messages == call.messages:
             raise
-    return await _stream(work, spending, instead)
+    return await _stream(work, reservation, instead)
 
 
-async def _stream(work: Pass, spending: usage.UsageReservation, call: ModelCall) -> Answer:
-    """One request, told as its answer comes."""
-    async with aclosing(work.ports.model.stream(replace(call, meter=spending.seen))) as pieces:
+async def _stream(work: Pass, reservation: usage.UsageReservation, call: ModelCall) -> Answer:
+    """Send one request and publish its answer as it arrives."""
+    async with aclosing(work.ports.model.stream(replace(call, meter=reservation.note))) as pieces:
         async for piece in pieces:
             if not isinstance(piece, Delta):
                 return piece
@@ -91,7 +91,7 @@ async def _stream(work: Pass, spending: usage.UsageReservation, call: ModelCall)
 
 
 def _smaller(work: Pass, loaded: turns.PassContext, share: float, *, last: bool) -> ModelCall:
-    """What is sent to a model that has refused a request; it stays so for the rest of the pass."""
+    """The smaller request after a refusal; the limit stays for the rest of the pass."""
     sent = sum(transcript.weight(each) for each in transcript.trimmed(loaded.messages, _room(work)))
     work.room, work.plain = int(min(sent, _room(work)) * share), True
     return _request(work, loaded, last=last)
@@ -119,7 +119,7 @@ def _request(work: Pass, loaded: turns.PassContext, *, last: bool) -> ModelCall:
 
 
 def _messages(work: Pass, loaded: turns.PassContext, *, plain: bool) -> list[dict[str, Any]]:
-    """The conversation as far as there is room for it; where one answer's results are too much, each is cut."""
+    """The newest part of the conversation that fits; results are truncated where one exchange is too long."""
     room, state = _room(work), work.state
     kept = transcript.trimmed(loaded.messages, room)
     shown, limit = sum(transcript.weight(each) for each in kept), transcript.OUTPUT_LIMIT
@@ -137,13 +137,13 @@ def _messages(work: Pass, loaded: turns.PassContext, *, plain: bool) -> list[dic
 
 
 def _taken(work: Pass, loaded: turns.PassContext) -> set[str]:
-    """Ids of calls the model is shown, or that are not done with."""
+    """Ids of the calls in the request and of calls still open."""
     shown = {block.get("id") for each in loaded.messages if each.role == "assistant" for block in each.content}
     return {str(each) for each in shown} | {call.call_id for call in work.calls} | set(loaded.pending)
 
 
 def own_ids(answer: Answer, taken: set[str]) -> Answer:
-    """The answer with ids of our own for calls whose ids were there before: a result must find its call."""
+    """The answer with new ids for calls whose ids are taken: a result has to match exactly one call."""
     blocks = list(answer.blocks)
     for at in answer.calls:
         if blocks[at]["id"] in taken:

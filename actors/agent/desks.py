@@ -1,4 +1,4 @@
-"""Who works here: the orchestrator and its desks, each with the names of the tools it may use (business 10.1)."""
+"""The orchestrator and the desks, each with the names of the tools it may use (business 10.1)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """One role of the agent. ``tools`` are names of the catalogue; those that are not built yet are not offered."""
+    """One role of the agent. ``tools`` are names of the catalogue; names without a tool yet are not offered."""
 
     name: str
     tools: tuple[str, ...]
@@ -70,10 +70,10 @@ ACCOUNTING = Desk(
 )
 
 SPECIALISTS = (TICKETING_VISA, HOTELS_HOLIDAYS, ACCOUNTING)
-"""The desks a handoff can name."""
+"""The desks a handoff can go to."""
 
 DESKS: Mapping[str, Desk] = MappingProxyType({desk.name: desk for desk in (ORCHESTRATOR, *SPECIALISTS)})
-"""Everyone by name."""
+"""The orchestrator and the desks by name."""
 
 ORCHESTRATOR_TOOLS: tuple[dict[str, Any], ...] = (
     {
@@ -116,4 +116,4 @@ ORCHESTRATOR_TOOLS: tuple[dict[str, Any], ...] = (
         },
     },
 )
-"""The orchestrator's two tools, as the model reads them."""
+"""The orchestrator's two tools, as sent to the model."""

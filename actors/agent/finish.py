@@ -1,4 +1,4 @@
-"""Ending a pass: what is told, and what becomes of calls nothing was told of when a turn is over for good."""
+"""The end of a pass: its events, and closing calls without a reported result when the turn ends for good."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def ending(
     work: Pass, state: Any, error: str | None, *, keep_pending_approvals: bool, by: Author | None
 ) -> endings.End:
-    """The step that ends a pass. Where the turn is over for good, nothing of it is left open.
+    """The step that ends a pass. Where the turn ends for good, all of its calls are closed.
 
-    With ``keep_pending_approvals`` a failed pass leaves alone what humans were asked: its turn waits for them.
+    With ``keep_pending_approvals`` a failed pass keeps its undecided approvals, and its turn waits for them.
     """
     task, turn_id = work.task, work.task.turn_id
     events = [] if error is None else [Event(kind="error", turn_id=turn_id, error_message=error)]
@@ -35,5 +35,5 @@ def ending(
         partial_id=ids.uuid7(),
         close=Closing(error or "cancelled", why, by) if over else None,
         keep_pending_approvals=keep_pending_approvals,
-        spent=None if work.spending is None else work.spending.spent(),
+        spent=None if work.reservation is None else work.reservation.spent(),
     )

@@ -1,4 +1,4 @@
-"""What the orchestrator asks for: desks to hand over to, questions to the user, and calls that cannot be taken."""
+"""The orchestrator's calls: handoffs to desks, questions to the user, and invalid calls."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Words = Annotated[str, Field(min_length=1, max_length=MESSAGE_LIMIT, pattern=r"\
 
 
 class Handoff(ToolInput):
-    """To a desk, and what it shall achieve."""
+    """The desk to hand over to, and its goal."""
 
     domain: Annotated[str, Field(min_length=1, max_length=64)]
     goal: Words
@@ -38,16 +38,16 @@ FORMS: Mapping[str, type[Handoff | Clarify]] = {"handoff": Handoff, "clarify": C
 
 @dataclass(frozen=True, slots=True)
 class OwnCall:
-    """A call that carries itself out, or ``error``, why it cannot be taken."""
+    """A call of the orchestrator, which needs no tool to run, or ``error``: why it is invalid."""
 
     id: str
     name: str
     input: dict[str, Any]
-    taken: Handoff | Clarify | None = None
+    parsed: Handoff | Clarify | None = None
     error: str | None = None
 
     def result(self) -> Mapping[str, Any]:
-        """The result block the transcript keeps."""
+        """The result block for the transcript."""
         output: dict[str, Any] = {"accepted": True} if self.error is None else {"error": self.error}
         return transcript.tool_result(self.id, self.name, output)
 
@@ -60,11 +60,11 @@ class Asked:
 
     @property
     def handoffs(self) -> list[Brief]:
-        return [Brief(each.taken.domain, each.taken.goal) for each in self.calls if isinstance(each.taken, Handoff)]
+        return [Brief(each.parsed.domain, each.parsed.goal) for each in self.calls if isinstance(each.parsed, Handoff)]
 
     @property
     def questions(self) -> list[str]:
-        return [each.taken.question for each in self.calls if isinstance(each.taken, Clarify)]
+        return [each.parsed.question for each in self.calls if isinstance(each.parsed, Clarify)]
 
     @property
     def unknown_desk(self) -> str | None:
@@ -72,16 +72,16 @@ class Asked:
 
     @property
     def refused(self) -> bool:
-        """The model has to hear of a call that could not be taken."""
+        """Whether the model has to be sent the error of an invalid call."""
         return any(each.error is not None for each in self.calls)
 
 
 def read(answer: Answer) -> Asked:
-    """The calls of an answer, each held against its form. The same call twice is one."""
+    """The calls of an answer, each validated. A repeated call is made once."""
     calls: list[OwnCall] = []
     for at in answer.calls:
         call = _read(answer.blocks[at], answer.flaws.get(at))
-        twice = call.taken is not None and any(each.taken == call.taken for each in calls)
+        twice = call.parsed is not None and any(each.parsed == call.parsed for each in calls)
         again = "duplicate_call: this answer asks for the same already; it is done once"
         calls.append(OwnCall(call.id, call.name, call.input, error=again) if twice else call)
     return Asked(tuple(calls))

@@ -1,4 +1,4 @@
-"""The system prompts: short, the same all day long (so that the prompt cache holds), the agency's own words last."""
+"""The system prompts: short, the same all day (for the prompt cache), the agency's own text last."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..domain.settings import TenantSettings
 from .desks import ACCOUNTING, HOTELS_HOLIDAYS, ORCHESTRATOR, TICKETING_VISA, Desk
 
 LANGUAGES = {"en": "English", "hi": "Hindi, in Devanagari script"}
-"""By the agency's locale."""
+"""The prompt's name of a language, by the agency's locale."""
 
 _HOUSE = """\
 You work for a travel agency; the user is a member of its staff, not the traveller.
@@ -43,14 +43,14 @@ no document covers. State number, party, amount and due date of every document y
 
 
 def brief_for(goal: str) -> str:
-    """What a desk is told, as the user, when the orchestrator hands it a request."""
+    """The message to a desk, in the user's role, when the orchestrator hands over a request."""
     return f"You have been handed the request above. Its goal:\n{goal}"
 
 
 def system_prompt(desk: Desk, settings: TenantSettings, now: datetime, enquiry: str | None = None) -> str:
     """The prompt of ``desk`` for one agency: the date in its time zone, its language, its own suffix at the end.
 
-    ``enquiry`` is what the agency noted of the customer's wish, told to the agent of a session made from it.
+    ``enquiry`` is the agency's note of a customer's enquiry, for a session created from it.
     """
     parts = [
         _HOUSE,

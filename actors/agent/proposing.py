@@ -1,4 +1,4 @@
-"""Looking at the calls of an answer before they are stored: may each be made, could it succeed, who is to be asked."""
+"""Checks the calls of an answer before they are stored: valid, permitted, feasible, and who has to approve them."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from .run import Pass
 
 SUMMARY_LIMIT = 1024
-"""Characters of what a human reads of a call."""
+"""Characters of an approval's summary."""
 
 RECENT = timedelta(hours=24)
-"""How long a call that was carried out is mentioned to whoever is asked about an equal one."""
+"""How long an executed call is mentioned in the approval summary of an equal one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A call a model asks for, the events that tell of it, and what a human is asked or what is known already."""
+    """A call the model asks for, its events, and its approval request, or its outcome if that is known already."""
 
     call: ToolCall
     events: tuple[Event, ...]
@@ -41,7 +41,7 @@ class Proposal:
 
 
 async def propose(work: Pass, answer: Answer) -> list[Proposal]:
-    """All calls of an answer, in its order. Of several that would do the same only the first is made."""
+    """Proposals for all calls of an answer, in its order. Of several equal calls only the first is made."""
     if answer.calls:
         standing = turns.MayAct(tenant_id=work.task.tenant_id, user_id=work.task.user_id)
         work.user_active = await work.ports.store.ask(standing)
@@ -58,7 +58,7 @@ async def _propose(work: Pass, answer: Answer, at: int, place: int, seen: set[by
         call_id=block["id"],
         tool=block["name"],
         desk=work.state.desk,
-        input=hidden(block["input"]),  # no tool reads what is masked
+        input=hidden(block["input"]),  # tools never read masked values
         effect="read" if tool is None else tool.effect,
         user_id=task.user_id,
         position=place,
@@ -86,14 +86,14 @@ async def _propose(work: Pass, answer: Answer, at: int, place: int, seen: set[by
 
 
 def _given(tool: Tool[Any], stored: Mapping[str, Any], flaw: str | None) -> Any:
-    """The input as the tool wants it; what could not even be read is no input."""
+    """The input as the tool's model; unreadable JSON is invalid input."""
     if flaw is not None:
         raise InputInvalid(f"Input validation failed for '{tool.name}': {flaw}")
     return tool.parse(stored)
 
 
 async def _gate(work: Pass, tool: Tool[Any], given: Any) -> ApprovalProposal | dict[str, Any]:
-    """What a human is to be asked, or why it cannot be done; looking at it changes nothing, so it may fail softly."""
+    """The approval to ask for, or why the call cannot succeed; the check has no effect, so its failure is a result."""
     try:
         if isinstance(tool, SupplierTool):
             return await tool.check(given, work.tools)
@@ -123,10 +123,10 @@ async def _ask(
 
 
 async def _earlier(work: Pass, tool: Tool[Any], given: Any, bound: Mapping[str, Any]) -> str:
-    """What the agency has done of the same in the last day, in front of the summary; empty if nothing."""
+    """A notice for the summary that an equal call was executed in the last day; empty if none was."""
     now = work.ports.clock.now()
     recent = carried_out.Recent(tenant_id=work.task.tenant_id, tool=tool.name, since=now - RECENT)
-    for deed in await work.ports.store.ask(recent):
-        if tool.repeats(given, bound, deed.input, deed.bound):
-            return tool.done_already(deed.output if deed.certain else None)
+    for previous in await work.ports.store.ask(recent):
+        if tool.repeats(given, bound, previous.input, previous.bound):
+            return tool.done_already(previous.output if previous.certain else None)
     return ""

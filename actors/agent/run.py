@@ -1,7 +1,7 @@
-"""One pass of a turn: settle what was decided, then let the model speak and act until it is done or must wait.
+"""One pass of a turn: execute decided calls, then run the model and its tools until it is done or has to wait.
 
-A pass that starts, one that resumes after a decision and one that is carried on after a crash are the same code:
-everything it needs is read from storage, and everything it does is a step that is stored before it is told.
+A pass that starts, one that resumes after a decision and one that resumes after a crash are the same code: all it
+needs is read from storage, and all it does is a step that is stored before it is published.
 """
 
 from __future__ import annotations
@@ -34,34 +34,34 @@ _log = log.get(__name__)
 
 
 class PassLog(Protocol):
-    """The way up to the session: what a pass says, and the steps it wants written."""
+    """The pass's port to its session: publishes text and stores steps."""
 
     async def say(self, text: str) -> None:
-        """Tell words of the model. Waits only while the log is far behind."""
+        """Publish text of the model. Waits only while the log is far behind."""
 
     async def write(self, step: Step[R]) -> R:
-        """Have a step stored and told."""
+        """Store a step and publish its events."""
 
     async def landed(self) -> None:
-        """Return when all that was said and written before is stored."""
+        """Return when all text and steps before this call are stored."""
 
     def close(self) -> None:
-        """Nothing will be told any more; whoever still waits is refused."""
+        """Accept nothing more; calls still waiting are refused."""
 
 
 class TokenBudget(Protocol):
     """The agency's token budget: reserved before a model call, settled after it."""
 
     def reserve(self, tokens: int) -> str | None:
-        """None, or the words of the refusal."""
+        """None, or the text of the refusal."""
 
     def settle(self, reserved: int, used: int) -> None:
-        """Give back what was reserved and count what was used."""
+        """Release the reservation and count what was used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """Whose turn this is, and what it may use."""
+    """The turn of a pass, its user, and its limits."""
 
     tenant_id: str
     session_id: str
@@ -77,7 +77,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """What a pass reaches the world by."""
+    """The ports of a pass: model, log, storage, budget, clock, tools."""
 
     model: Model
     recorder: PassLog
@@ -89,7 +89,7 @@ class Ports:
 
 
 class Pass:
-    """One pass. ``run`` returns when its ``final`` is stored."""
+    """One pass of a turn. ``run`` returns when its ``final`` is stored."""
 
     def __init__(self, task: Task, ports: Ports) -> None:
         self.task = task
@@ -100,7 +100,7 @@ class Pass:
         self.abandoned = False
         self.read: frozenset[str] = frozenset()
         self.ran_before = 0.0
-        self.spending: usage.UsageReservation | None = None
+        self.reservation: usage.UsageReservation | None = None
         self.user_active = True
         self.room: int | None = None
         self.plain = False
@@ -115,8 +115,8 @@ class Pass:
         return int((self.ports.clock.monotonic() - self.began) * 1000)
 
     async def run(self) -> str:
-        """Carry the turn to its next ``final``; answers the turn's state."""
-        await self.ports.recorder.landed()  # its beginning is a step of its own, and has to be read
+        """Run the turn to its next ``final``; returns the turn's state."""
+        await self.ports.recorder.landed()  # the turn's start is a step, too: it is read below
         loaded = await self.load()
         self.ran_before = loaded.ran_ms / 1000
         self.state = loaded.state
@@ -130,7 +130,7 @@ class Pass:
             return await self.stop("failed", str(broken), keep_pending_approvals=True)
 
     async def load(self) -> turns.PassContext:
-        """What is stored of the conversation now, as far as a model is given it."""
+        """Load the stored conversation, as much of it as a model is sent."""
         load = turns.LoadPass(
             tenant_id=self.task.tenant_id,
             session_id=self.task.session_id,
@@ -147,12 +147,12 @@ class Pass:
             await self._settle(call)
         undecided = any(call.undecided for call in self.calls)
         if loaded.follow_up is not None:
-            await self._ride(loaded.follow_up)
+            await self._add_follow_up(loaded.follow_up)
         elif _unanswered(loaded.own) and (self.task.again or any(call.error != "expired" for call in decided)):
             pass
         elif undecided:
             return await self._end("waiting")
-        elif self._lapsed():
+        elif self._expired():
             return await self._end("completed")
         elif not decided and self._finished(loaded.own):
             if not self.state.handoffs:
@@ -162,8 +162,8 @@ class Pass:
             await self._restart_answer()
         return await self._converse()
 
-    def _lapsed(self) -> bool:
-        """What came last was a lapse, and nothing a human approved was carried out: the model hears of it next turn."""
+    def _expired(self) -> bool:
+        """The latest decision is an expiry and no approved call was executed: the model learns of it next turn."""
         gated = [call for call in self.calls if call.approval_id is not None and call.decided_at is not None]
         if not gated or any(call.state in ("succeeded", "unknown") for call in gated):
             return False
@@ -171,11 +171,11 @@ class Pass:
         return any(call.error == "expired" for call in gated if call.decided_at == newest)
 
     def _finished(self, own: Sequence[turns.Spoken]) -> bool:
-        """The present desk's last answer asked for nothing: only another desk can be left to hear."""
+        """The current desk has answered without a tool call: only another desk can be left to run."""
         answered = bool(own) and own[-1].role == "assistant" and own[-1].sequence > self.state.brief_after
         return answered and self.task.again
 
-    async def _ride(self, along: endings.FollowUp) -> None:
+    async def _add_follow_up(self, follow_up: endings.FollowUp) -> None:
         task = self.task
         message_id = ids.uuid7()
         await self.ports.recorder.write(
@@ -183,14 +183,14 @@ class Pass:
                 tenant_id=task.tenant_id,
                 session_id=task.session_id,
                 turn_id=task.turn_id,
-                user_id=along.user_id,
-                text=along.text,
+                user_id=follow_up.user_id,
+                text=follow_up.text,
                 message_id=message_id,
             )
         )
 
     async def _restart_answer(self) -> None:
-        """Words of an answer that broke off were told: they are void, and said to be."""
+        """Report that the published text of an interrupted answer is void."""
         task = self.task
         await self.ports.recorder.write(
             turns.RestartAnswer(tenant_id=task.tenant_id, session_id=task.session_id, turn_id=task.turn_id)
@@ -212,7 +212,7 @@ class Pass:
     async def _take(self, answer: Answer) -> str | None:
         """Store an answer and do what it asks for; the turn's state if the pass is over."""
         if not answer.calls and not answer.says_something:
-            return await self._take_silence(answer)
+            return await self._take_empty_answer(answer)
         self.nudged = False
         if self.state.desk is None:
             return await self._take_from_orchestrator(answer)
@@ -221,7 +221,7 @@ class Pass:
         waits = bool(asks) and len(asks) == len(proposals)
         ending = endings.Ending(state="waiting", ran_ms=self.ran_ms) if waits else None
         if not proposals and not self.state.handoffs:
-            still = any(call.undecided for call in self.calls)  # words rode along with one of several decisions
+            still = any(call.undecided for call in self.calls)  # a follow-up message came with one of several decisions
             ending = endings.Ending(state="waiting" if still else "completed", ran_ms=self.ran_ms)
         await self._store_answer(answer, [event for each in proposals for event in each.events], ending, proposals)
         if ending is not None:
@@ -233,8 +233,8 @@ class Pass:
                 await self._settle(each.call, each.outcome)
         return await self._end("waiting") if asks else None
 
-    async def _take_silence(self, answer: Answer) -> str | None:
-        """An answer without a word leaves a person without one: the model is asked once more, and says so or fails."""
+    async def _take_empty_answer(self, answer: Answer) -> str | None:
+        """Handle an answer without text: the model is asked once more, then the pass fails."""
         await self._store_answer(answer, (), None, ())
         if self.nudged:
             raise PassAborted("model_silent: the model ended without an answer; please ask again")
@@ -251,11 +251,11 @@ class Pass:
             self.state = LoopState(desk=first.domain, brief=first, brief_after=-1, handoffs=tuple(others))
         over = not asked.refused and (not asked.handoffs or bool(asked.questions)) and asked.unknown_desk is None
         ending = endings.Ending(state="completed", ran_ms=self.ran_ms) if over else None
-        place = await self._store_answer(answer, events, ending, (), own)
+        sequence = await self._store_answer(answer, events, ending, (), own)
         if asked.unknown_desk is not None:
             raise PassAborted(f"desk_unknown: {asked.unknown_desk}")
         if self.state.brief is not None:
-            self.state = replace(self.state, brief_after=place)
+            self.state = replace(self.state, brief_after=sequence)
         return None if ending is None else ending.state
 
     async def _store_answer(
@@ -266,30 +266,30 @@ class Pass:
         proposals: Sequence[proposing.Proposal],
         own: Sequence[tuple[str, Mapping[str, Any]]] = (),
     ) -> int:
-        await self.ports.recorder.landed()  # a cancel meanwhile still finds the words and their cost
-        task, spent = self.task, None if self.spending is None else self.spending.spent()
-        told = [*events, *([Event(kind="final", turn_id=task.turn_id)] if ending is not None else [])]
+        await self.ports.recorder.landed()  # a cancel meanwhile still finds the text and its cost
+        task, usage_of_call = self.task, None if self.reservation is None else self.reservation.spent()
+        published = [*events, *([Event(kind="final", turn_id=task.turn_id)] if ending is not None else [])]
         message_id = ids.uuid7()
-        self.partial, self.spending = [], None
-        place = await self.ports.recorder.write(
+        self.partial, self.reservation = [], None
+        sequence = await self.ports.recorder.write(
             turns.Answer(
                 tenant_id=task.tenant_id,
                 session_id=task.session_id,
                 turn_id=task.turn_id,
                 message_id=message_id,
                 content=[_shown(block) for block in answer.blocks],
-                events=tuple(told),
+                events=tuple(published),
                 state=self.state,
                 calls=tuple(each.call for each in proposals),
                 asks=tuple(each.ask for each in proposals if each.ask is not None),
                 own=tuple(own),
-                spent=spent,
+                spent=usage_of_call,
                 ending=ending,
             )
         )
         self.calls += [each.call for each in proposals]
         metrics.APPROVALS_TOTAL.labels(outcome="requested").inc(sum(each.ask is not None for each in proposals))
-        return place
+        return sequence
 
     async def _next_desk(self) -> str | None:
         if not self.state.handoffs:
@@ -310,7 +310,7 @@ class Pass:
         return None
 
     async def _settle(self, call: ToolCall, outcome: Mapping[str, Any] | None = None) -> None:
-        """Carry a call out, or tell what became of it, and remember that it is told."""
+        """Execute a call, or store its known outcome, and mark it as reported."""
         output = await tool_execution.settle(self, call, outcome)
         state: CallState = "failed" if "error" in output else "succeeded"
         self.calls = [replace(each, told=True, state=state) if each.id == call.id else each for each in self.calls]
@@ -323,8 +323,8 @@ class Pass:
     ) -> str:
         """End the pass: the error if there is one, and ``final``. Failing or cancelling leaves no call open.
 
-        With ``keep_pending_approvals`` a turn that has asked humans something waits for them too. ``by`` is who
-        cancelled. Answers the turn's state, which is another one if the pass had come to its ``final`` already.
+        With ``keep_pending_approvals`` a turn with undecided approvals waits for them too. ``by`` is who cancelled.
+        Returns the turn's state, which differs from ``state`` if the pass had its ``final`` already.
         """
         if state in ("failed", "cancelled"):
             await self.ports.recorder.landed()
@@ -338,18 +338,18 @@ class Pass:
 
 
 def _unanswered(own: Sequence[turns.Spoken]) -> bool:
-    """Somebody's words stand behind the last of the model's."""
+    """Whether a user's message follows the model's last one."""
     spoken = [message.role for message in own if message.role != "tool"]
     return bool(spoken) and spoken[-1] == "user"
 
 
 def _shown(block: Mapping[str, Any]) -> dict[str, Any]:
-    """An answer's block as the transcript keeps it: what nobody but a tool may read is masked."""
+    """An answer's block for the transcript, with secret input masked."""
     return {**block, "input": hidden(block["input"])} if block["type"] == "tool_use" else dict(block)
 
 
 async def run_within(work: Pass, seconds: float) -> str:
-    """Run a pass with what is left of its turn's time; past it the turn ends with ``turn_timeout``."""
+    """Run a pass within the turn's remaining time; past it the turn ends with ``turn_timeout``."""
     try:
         async with asyncio.timeout(max(seconds, 0.0)):
             return await work.run()

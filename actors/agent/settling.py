@@ -1,4 +1,4 @@
-"""Supplier writes that ended without an outcome: the supplier is asked again, and what it confirms is written down."""
+"""Settles supplier writes without outcome: looks each up at its supplier and stores what that confirms."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from .tools.tool import InputInvalid, SupplierTool, ToolContext
 _log = log.get(__name__)
 
 Tools = Callable[[ToolCall, str | None], ToolContext]
-"""The tools' way to the world, for a call of a session that may be gone."""
+"""Makes the tool context of a call whose session may have been deleted."""
 
 
 async def settle_writes(tenant_id: str, store: Recipient, clock: Clock, tools: Tools) -> None:
-    """Settle what can be settled of one agency; one that cannot is no reason to leave out the others."""
+    """Settle the lost writes of one agency; a failure to settle one does not stop the others."""
     try:
         lost = await store.ask(tool_calls.Lost(tenant_id=tenant_id, now=clock.now()))
     except Refusal as refusal:
-        _log.warning("lost_writes_not_read", refusal=refusal.code)
+        _log.warning("lost_writes_read_failed", refusal=refusal.code)
         return
     for call, session_id in lost:
         try:
             await _settle(call, tools(call, session_id), store)
         except (Refusal, InputInvalid, ActorFailed) as failure:
-            _log.warning("lost_write_not_settled", tool=call.tool, call_id=call.id, reason=type(failure).__name__)
+            _log.warning("lost_write_settlement_failed", tool=call.tool, call_id=call.id, reason=type(failure).__name__)
 
 
 async def _settle(call: ToolCall, context: ToolContext, store: Recipient) -> None:

@@ -1,4 +1,4 @@
-"""Carrying calls out, once, and writing down what came of them."""
+"""Executes tool calls, each once, and stores their outcomes."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 _log = log.get(__name__)
 
-RECORDING_PAUSES = (0.1, 0.5, 2.0)
-"""Seconds between the attempts at writing down what a supplier has done."""
+RECORDING_BACKOFF = (0.1, 0.5, 2.0)
+"""Seconds between attempts to record what a supplier has done."""
 
 
 async def settle(work: Pass, call: ToolCall, outcome: Output | None) -> Output:
-    """Bring one call to its end: tell a denial, or run it. Answers its output as stored."""
+    """Conclude one call: store its denial, or execute it. Returns its output as stored."""
     if outcome is not None:
         return await _conclude(work, call, outcome)
     denied = denial(call)
@@ -38,13 +38,13 @@ async def settle(work: Pass, call: ToolCall, outcome: Output | None) -> Output:
         return await _conclude(work, call, denied)
     tool = CATALOGUE.get(call.tool)
     unfit = _unfit(tool, call)
-    if unfit is not None and call.state == "executing":  # it has begun, so nobody may say that it did not
+    if unfit is not None and call.state == "executing":  # it has begun: no refusal may deny that
         return await _conclude(work, call, lost(f"{call.tool} was under way, and this release cannot look it up"))
     if unfit is not None:
         return await _conclude(work, call, unfit)
     began = work.ports.clock.monotonic()
     try:
-        output = await _carry_out(work, tool, call)
+        output = await _execute(work, tool, call)
     finally:
         took = work.ports.clock.monotonic() - began
         metrics.TOOL_CALL_DURATION_SECONDS.labels(tool=call.tool if tool else "unknown").observe(took)
@@ -53,7 +53,7 @@ async def settle(work: Pass, call: ToolCall, outcome: Output | None) -> Output:
 
 
 def _unfit(tool: Tool[Any] | None, call: ToolCall) -> Output | None:
-    """Why a stored call may not run: what was found when it was proposed is lost if the pass was cut off behind it."""
+    """Why a stored call may not run: checks at proposal time are lost if the pass was cut off after them."""
     if tool is None or call.desk not in tool.desks:
         return {"error": f"unknown_tool: {call.tool}"}
     try:
@@ -61,26 +61,26 @@ def _unfit(tool: Tool[Any] | None, call: ToolCall) -> Output | None:
     except InputInvalid as invalid:
         return {"error": str(invalid)}
     if tool.gated and call.approval_id is None:
-        return {"error": f"not_run: '{call.tool}' was cut off before anybody was asked; ask for it anew"}
+        return {"error": f"not_run: '{call.tool}' was cut off before anybody was asked; ask for it again"}
     return None
 
 
-async def _carry_out(work: Pass, tool: Tool[Any] | None, call: ToolCall) -> Output:
+async def _execute(work: Pass, tool: Tool[Any] | None, call: ToolCall) -> Output:
     if tool is None:
         return await _conclude(work, call, {"error": f"unknown_tool: {call.tool}"})
     given = tool.parse(call.input)
     if isinstance(tool, ReadTool):
-        return await _conclude(work, call, await _guarded(call, tool.read(given, work.tools)))
+        return await _conclude(work, call, await _read(call, tool.read(given, work.tools)))
     if isinstance(tool, DatabaseTool):
-        return await _perform(work, tool, call, given)
+        return await _execute_in_database(work, tool, call, given)
     assert isinstance(tool, SupplierTool)
-    return await _unbroken(work, _order(work, tool, call, given))
+    return await _uninterrupted(work, _execute_at_supplier(work, tool, call, given))
 
 
-async def _unbroken(work: Pass, writing: Coroutine[Any, Any, Output]) -> Output:
-    """A supplier's write, once begun, comes to its outcome however often the pass is cancelled meanwhile.
+async def _uninterrupted(work: Pass, writing: Coroutine[Any, Any, Output]) -> Output:
+    """Await a supplier's write to its outcome, however often the pass is cancelled meanwhile.
 
-    Only a pass whose actor is stopped leaves it behind: its outcome is looked up when the turn is carried on.
+    Only a pass whose actor is stopped abandons it: its outcome is looked up when the turn is resumed.
     """
     task = asyncio.get_running_loop().create_task(writing, name="supplier.write")
     cancelled: asyncio.CancelledError | None = None
@@ -96,8 +96,8 @@ async def _unbroken(work: Pass, writing: Coroutine[Any, Any, Output]) -> Output:
     return task.result()
 
 
-async def _guarded(call: ToolCall, reading: Any) -> Output:
-    """A reading's output; its failure is the model's to hear about, its cause the log's."""
+async def _read(call: ToolCall, reading: Any) -> Output:
+    """A read's output. A failure is reported to the model as a code; its cause is logged."""
     try:
         output: Output = await reading
     except Unavailable as refused:
@@ -108,7 +108,7 @@ async def _guarded(call: ToolCall, reading: Any) -> Output:
     return output
 
 
-async def _perform(work: Pass, tool: DatabaseTool[Any], call: ToolCall, given: Any) -> Output:
+async def _execute_in_database(work: Pass, tool: DatabaseTool[Any], call: ToolCall, given: Any) -> Output:
     task, message_id = work.task, ids.uuid7()
     plan = tool.plan(given, work.tools, call.id)
     bind = tool.gate(given, work.tools) if tool.gated else None
@@ -124,8 +124,8 @@ async def _perform(work: Pass, tool: DatabaseTool[Any], call: ToolCall, given: A
     )
 
 
-async def _order(work: Pass, tool: SupplierTool[Any], call: ToolCall, given: Any) -> Output:
-    """A supplier's write, in two steps: the intent is stored before the supplier is asked."""
+async def _execute_at_supplier(work: Pass, tool: SupplierTool[Any], call: ToolCall, given: Any) -> Output:
+    """Execute a supplier's write in two steps: the intent is stored before the supplier is asked."""
     task, again = work.task, call.state == "executing"
     if not again or call.driver is None:
         call = replace(call, driver=await tool.driver(given, call.bound or {}, work.tools))
@@ -145,32 +145,32 @@ async def _order(work: Pass, tool: SupplierTool[Any], call: ToolCall, given: Any
         placed = await tool.place(given, call.bound or {}, call.id, work.tools, again=again)
     except Unavailable:
         raise
-    except (Refusal, ActorFailed) as broken:  # ours, and nobody knows before or behind the supplier's answer
-        _log.error("order_not_placed", tool=call.tool, call_id=call.id, exc_info=broken)
+    except (Refusal, ActorFailed) as broken:  # our own fault, unknown whether before or after the supplier's answer
+        _log.error("supplier_write_aborted", tool=call.tool, call_id=call.id, exc_info=broken)
         raise Unavailable("storage_unavailable") from broken
     if isinstance(placed, Mapping):
         return await _conclude(work, call, placed)
-    return await _enter(work, call, tool.record(given, placed, call, work.tools))
+    return await _record(work, call, tool.record(given, placed, call, work.tools))
 
 
-async def _enter(work: Pass, call: ToolCall, record: Operation[dict[str, Any]]) -> Output:
-    """Write down what a supplier has done, whatever is in the way of it.
+async def _record(work: Pass, call: ToolCall, record: Operation[dict[str, Any]]) -> Output:
+    """Record what a supplier has done, with retries.
 
-    Where the whole step cannot be written, the booking at least is, and the call stays ``executing``: its turn is
-    carried on, looks it up and comes to its end.
+    If the whole step cannot be stored, the booking alone is, and the call stays ``executing``: the resumed turn looks
+    its outcome up.
     """
-    for pause in RECORDING_PAUSES:
+    for backoff in RECORDING_BACKOFF:
         try:
             return await _conclude(work, call, {}, record)
         except Unavailable:
             raise
         except Refusal as broken:
-            _log.error("order_not_entered", tool=call.tool, call_id=call.id, refusal=broken.code)
-            await work.ports.clock.sleep(pause)
+            _log.error("supplier_outcome_recording_failed", tool=call.tool, call_id=call.id, refusal=broken.code)
+            await work.ports.clock.sleep(backoff)
     try:
         await work.ports.store.ask(record)
     except Refusal as broken:
-        _log.error("booking_not_entered", tool=call.tool, call_id=call.id, refusal=broken.code)
+        _log.error("booking_recording_failed", tool=call.tool, call_id=call.id, refusal=broken.code)
     raise Unavailable("storage_unavailable")
 
 

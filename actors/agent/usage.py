@@ -1,4 +1,4 @@
-"""What model calls cost: an estimate reserved before, the truth written down after."""
+"""Usage and cost of model calls: an estimate is reserved before, the actual usage is settled after."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Prices = Mapping[str, ModelPrice]
 class UsageReservation:
     """One model call's reservation, from before the call to its settlement.
 
-    A context: whatever ends the call, what was reserved for it is given back and what it took is counted.
+    A context manager: however the call ends, its reservation is released and its usage is counted.
     """
 
     def __init__(self, task: Task, ports: Ports, call: ModelCall) -> None:
@@ -53,7 +53,7 @@ class UsageReservation:
         self._reserved = 0
 
     def reserve(self) -> str | None:
-        """Set the estimate aside, or say why the call may not be made."""
+        """Reserve the estimate, or return why the call may not be made."""
         refused = self.ports.budget.reserve(self.estimate)
         self._reserved = self.estimate if refused is None else 0
         return refused
@@ -64,7 +64,7 @@ class UsageReservation:
     def __exit__(self, *_: object) -> None:
         self.finish(None, "failed")
 
-    async def write_down(self, pass_no: int, desk: str | None) -> None:
+    async def store(self, pass_no: int, desk: str | None) -> None:
         """Store the call as started, at its estimate."""
         begin = model_calls.Begin(
             tenant_id=self.task.tenant_id,
@@ -79,12 +79,12 @@ class UsageReservation:
         )
         await self.ports.store.ask(begin)
 
-    def seen(self, usage: Usage) -> None:
-        """What the model has stated so far: all that is known of a call that is cut off."""
+    def note(self, usage: Usage) -> None:
+        """Note the usage reported so far: all that is known of a call that is cut off."""
         self.usage = usage
 
     def finish(self, usage: Usage | None, outcome: str) -> None:
-        """The call is over; the reservation becomes what was used. Only the first end counts."""
+        """Settle the reservation with the actual usage. Only the first call counts."""
         if not self._reserved:
             return
         reserved, self._reserved = self._reserved, 0
@@ -93,7 +93,7 @@ class UsageReservation:
         self.ports.budget.settle(reserved, used)
 
     def spent(self) -> model_calls.ModelCallUsage:
-        """As the ledger of model calls keeps it."""
+        """The usage as stored with the model call."""
         self.finish(self.usage, self.outcome)
         usage = self.usage or Usage(0, 0, 0, 0)
         price = self.ports.prices.get(self.model)

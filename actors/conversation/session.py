@@ -242,7 +242,7 @@ class SessionActor(Supervisor):
             turn=begun,
             user_id=stored.user_id,
             text_hash=stored.text_hash,
-            after=max(behind, 0) if stored.rode else None,
+            after=max(behind, 0) if stored.is_follow_up else None,
         )
 
     def _gap(self, through: int) -> bytes:

@@ -164,8 +164,8 @@ class TurnActor(Actor):
 
     async def terminate(self, failure: BaseException | None) -> None:  # noqa: ARG002 -- the hook's own
         self.work.ports.recorder.close()
-        if self.work.spending is not None:
-            self.work.spending.finish(None, "failed")
+        if self.work.reservation is not None:
+            self.work.reservation.finish(None, "failed")
 
     def _interrupt(self, wanted: Interrupt) -> bool:
         if self.inner is not None and self.inner.done():

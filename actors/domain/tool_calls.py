@@ -1,6 +1,6 @@
-"""What is told of a tool call and what the audit keeps of it: its events, its words for the model, its audit events.
+"""The rules of tool calls: their verdicts, their results for the model, their events and their audit events.
 
-Every function here is handed the call as the table has it; ``Context`` says whose it is and when this happens.
+Every function takes the call as stored; ``Context`` is its agency and session, and the time.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ REFUSING_KEYS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The session an act belongs to, and its moment. ``new_id`` makes the ids of audit events."""
+    """The agency and session of an action, and its time. ``new_id`` makes the ids of audit events."""
 
     tenant_id: str
     session_id: str | None
@@ -46,7 +46,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """Why the calls of a turn that is over for good are closed, and by whom; ``error`` is for the model."""
+    """Why the calls of an ended turn are closed, and by whom; ``error`` is for the model."""
 
     error: str
     reason: str
@@ -58,18 +58,18 @@ def verdict(output: Output) -> str:
     error = output.get("error")
     if isinstance(error, str):
         return "unknown" if error.startswith("outcome_unknown") else "failed"
-    said_no = any(value is False for name, value in output.items() if name in REFUSING_KEYS) and "reason" in output
-    return "failed" if said_no or "error_code" in output else "succeeded"
+    refused = any(value is False for name, value in output.items() if name in REFUSING_KEYS) and "reason" in output
+    return "failed" if refused or "error_code" in output else "succeeded"
 
 
 def failure(output: Output) -> str | None:
-    """Why a call did not succeed, as the table keeps it."""
+    """Why a call did not succeed, as stored in its row."""
     why = output.get("error") or output.get("reason") or output.get("error_code")
     return str(why) if why and verdict(output) != "succeeded" else None
 
 
 def denial(call: ToolCall) -> Output | None:
-    """What the model reads of a call a human refused, nobody decided in time, or was taken back."""
+    """The output for the model of a call that was rejected, expired or withdrawn."""
     if call.state != "failed":
         return None
     if call.error == "expired":
@@ -80,7 +80,7 @@ def denial(call: ToolCall) -> Output | None:
 
 
 def result_events(call: ToolCall, output: Output) -> Sequence[Event]:
-    """The events of a result: the verdict first if a human was asked, then what came of it."""
+    """The events of a result: the decision first if an approval was requested, then the output."""
     about: dict[str, Any] = {"turn_id": call.turn_id, "tool_name": call.tool, "tool_call_id": call.call_id}
     events = []
     if call.approval_id is not None and call.state != "failed":
@@ -95,9 +95,9 @@ def result_events(call: ToolCall, output: Output) -> Sequence[Event]:
 
 
 def audit_of_result(call: ToolCall, output: Output, at: Context, *, starts: bool) -> Sequence[AuditEvent]:
-    """The audit of a call with an effect; readings, and calls that were never valid, leave none.
+    """The audit events of a call with an effect; reads and invalid calls have none.
 
-    ``starts``: effect and outcome are one transaction, so that the intent is written beside its end.
+    ``starts``: effect and outcome are one transaction, so ``started`` is written with the outcome.
     """
     if call.effect == "read":
         return []
@@ -112,13 +112,13 @@ def audit_of_result(call: ToolCall, output: Output, at: Context, *, starts: bool
 
 
 def audit_of_outcome(call: ToolCall, output: Output, at: Context) -> AuditEvent:
-    """The audit event of what came of a call."""
+    """The audit event of a call's outcome."""
     succeeded = verdict(output) == "succeeded"
     return audit_event(call, "succeeded" if succeeded else "failed", output, at, failure(output))
 
 
 def audit_event(call: ToolCall, status: Status, output: Output, at: Context, error: str | None = None) -> AuditEvent:
-    """An audit event of a tool's call."""
+    """An audit event of a tool call."""
     named = {name: value for name, value in output.items() if name.endswith("_id") and isinstance(value, str)}
     denied = call.state == "failed"
     return AuditEvent(
@@ -142,7 +142,7 @@ def audit_event(call: ToolCall, status: Status, output: Output, at: Context, err
 
 
 def audit_of_request(ask: ApprovalAsk, at: Context) -> AuditEvent:
-    """``approval.requested``: the agent asks a human."""
+    """``approval.requested``: the agent asks for an approval."""
     return AuditEvent(
         id=at.new_id(),
         tenant_id=at.tenant_id,
@@ -164,7 +164,7 @@ def audit_of_request(ask: ApprovalAsk, at: Context) -> AuditEvent:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """What is told and kept of a call its turn leaves behind; ``output`` is for the transcript."""
+    """The events and audit events of a call closed with its turn; ``output`` is for the transcript."""
 
     output: Output
     events: Sequence[Event] = ()
@@ -172,8 +172,8 @@ class Closed:
 
 
 def close(call: ToolCall, closing: Closing, at: Context) -> Closed:
-    """One call nothing was told of: lost under way, refused or expired unread, granted or not even decided."""
-    output = _last_word(call, closing.error)
+    """Close one call without a reported result: executing, rejected, expired, granted or undecided."""
+    output = _closing_output(call, closing.error)
     if call.state == "executing":
         lost = audit_event(call, "failed", output, at, "outcome_unknown")
         return Closed(output, result_events(call, output), (lost,))
@@ -185,23 +185,23 @@ def close(call: ToolCall, closing: Closing, at: Context) -> Closed:
     return Closed(output, (_denied(call, closing.reason),), entries)
 
 
-def _last_word(call: ToolCall, error: str) -> Output:
-    """What the model reads of the call, should the conversation go on."""
+def _closing_output(call: ToolCall, error: str) -> Output:
+    """The call's output for the model, should the conversation go on."""
     if call.state == "executing":
         return {"error": f"outcome_unknown: {call.tool} was under way when its turn ended; look it up by hand"}
     return denial(call) or {"error": error}
 
 
 def _denied(call: ToolCall, why: str) -> Event:
-    taken_back = call.error not in ("rejected", "expired")
+    withdrawn = call.error not in ("rejected", "expired")
     return Event(
         kind="approval_denied",
         turn_id=call.turn_id,
         tool_name=call.tool,
         tool_call_id=call.call_id,
         approval_id=call.approval_id,
-        error_message="withdrawn" if taken_back else call.error,
-        text=why if taken_back else call.reason,
+        error_message="withdrawn" if withdrawn else call.error,
+        text=why if withdrawn else call.reason,
     )
 
 
@@ -219,7 +219,7 @@ def _audit_of_withdrawal(call: ToolCall, closing: Closing, at: Context) -> Audit
 def audit_of_act(
     kind: str, by: Author | None, about: Mapping[str, Any], refs: Mapping[str, Any], at: Context
 ) -> AuditEvent:
-    """The audit event of what a person did to a turn, or of what its limits did."""
+    """The audit event of an action on a turn by a person, or by the turn's limits."""
     return AuditEvent(
         id=at.new_id(),
         tenant_id=at.tenant_id,

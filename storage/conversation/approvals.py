@@ -1,4 +1,4 @@
-"""Approvals: reading them, deciding them, letting them lapse."""
+"""Approvals: list, read, decide and expire them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SELECT DISTINCT session_id FROM pending_approvals
 
 @dataclass(frozen=True, slots=True)
 class Approvals:
-    """One page of approvals; ``overdue`` names the sessions whose owner has lapses to write down."""
+    """One page of approvals; ``overdue`` names the sessions whose expired approvals are still to be stored."""
 
     items: tuple[Approval, ...]
     total: int
@@ -53,7 +53,7 @@ class Approvals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Snapshot[Approvals]):
-    """Newest request first. Overdue ones read as ``expired``, whether or not their lapse has been written."""
+    """Newest request first. Overdue ones read as ``expired``, whether or not the expiry has been stored."""
 
     status: str
     session_id: str | None
@@ -84,7 +84,7 @@ class Get(Query[Approval]):
 
 
 def approval(row: Mapping[str, Any]) -> Approval:
-    """Read a row."""
+    """An approval from its row."""
     fields = {name: row[name] for name in Approval.__slots__ if name != "approver_roles"}
     return Approval(**fields, approver_roles=tuple(row["approver_roles"]))
 
@@ -105,14 +105,14 @@ UPDATE tool_calls SET state = $3, decided_by = $4, decided_at = $5, error = $6, 
 
 
 class ApprovalExpired(Conflict):
-    """409 ``approval_already_resolved``, of one whose time is over: its lapse may still have to be written."""
+    """409 ``approval_already_resolved`` of an expired approval: its expiry may still have to be stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What came of a map of decisions: those that were made now, and those that were refused, by their codes.
+    """The result of a map of decisions: those made now, and those refused, with their error codes.
 
-    An entry that is unknown here, or equals the recorded verdict, is in neither.
+    A decision on an unknown approval, or equal to the recorded verdict, is in neither.
     """
 
     made: tuple[Approval, ...]
@@ -122,7 +122,7 @@ class Decided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decide(Step[Decided]):
-    """Decide approvals of one session: verdict, ledger and audit in one transaction, each by one conditional update.
+    """Decide approvals of a session: approval, tool call and audit in one transaction, each by one conditional update.
 
     With ``single`` a refusal is raised instead of collected, and an equal verdict is refused as well.
     """
@@ -136,7 +136,7 @@ class Decide(Step[Decided]):
     key: idempotency.IdempotencyKey | None = None
     reply: idempotency.Encode[Sequence[Approval]] | None = None
     follow_up: str | None = None
-    """Words that came along; they are said in the resumed pass, behind the results."""
+    """Text of a follow-up message; the resumed pass adds it to the transcript after the results."""
 
     async def run(self, db: Connection) -> Written[Decided]:
         if self.key is not None:
@@ -156,10 +156,10 @@ class Decide(Step[Decided]):
                 continue
             if decided is not None:
                 made.append(decided)
-                entries.append(self._entry(entry_id, decided))
+                entries.append(self._audit_event(entry_id, decided))
         if self.follow_up is not None and made:
             follow_up = {"follow_up": self.follow_up, "user_id": self.user_id, "at": self.now.isoformat()}
-            await db.execute(KEEP_RIDE, self.tenant_id, made[-1].turn_id, follow_up)
+            await db.execute(KEEP_FOLLOW_UP, self.tenant_id, made[-1].turn_id, follow_up)
         if self.key is not None and self.reply is not None and made:
             await idempotency.keep(db, self.key, self.reply(made), self.now)
         return await self.write(db, Decided(tuple(made), refused), (), entries)
@@ -204,7 +204,7 @@ class Decide(Step[Decided]):
             raise Forbidden("forbidden_role")
         raise (ApprovalExpired if row["status"] == "expired" else Conflict)("approval_already_resolved")
 
-    def _entry(self, entry_id: str, decided: Approval) -> audits.AuditEvent:
+    def _audit_event(self, entry_id: str, decided: Approval) -> audits.AuditEvent:
         about = {
             "approval_id": decided.id,
             "session_id": decided.session_id,
@@ -224,7 +224,7 @@ class Decide(Step[Decided]):
         )
 
 
-KEEP_RIDE = "UPDATE turns SET input = $3 WHERE tenant_id = $1 AND id = $2"
+KEEP_FOLLOW_UP = "UPDATE turns SET input = $3 WHERE tenant_id = $1 AND id = $2"
 
 
 EXPIRES = "SELECT expires_at FROM pending_approvals WHERE tenant_id = $1 AND session_id = $2 AND status = 'pending'"
@@ -242,7 +242,7 @@ class Expiries(Query[tuple[datetime, ...]]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending(Query[int]):
-    """How many approvals nobody has decided, of all agencies."""
+    """The number of undecided approvals of all agencies."""
 
     async def run(self, db: Connection) -> int:
         return int(await db.fetchval("SELECT count(*) FROM pending_approvals WHERE status = 'pending'"))
@@ -257,7 +257,7 @@ RETURNING id, tool_call_id, tool_name, turn_id
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expire(Step[tuple[tuple[str, str], ...]]):
-    """Write down every approval of the session whose time is over. Answers (turn, approval) of each."""
+    """Expire every overdue approval of the session. Returns (turn, approval) of each."""
 
     new_id: Any
 
@@ -265,11 +265,11 @@ class Expire(Step[tuple[tuple[str, str], ...]]):
         rows = await db.fetch(LAPSE, self.tenant_id, self.now, self.session_id)
         for row in rows:
             await db.execute(MARK_CALL, self.tenant_id, row["id"], "failed", None, self.now, "expired", self.now)
-        entries = [self._entry(row) for row in rows]
+        entries = [self._audit_event(row) for row in rows]
         events: tuple[Event, ...] = ()
         return await self.write(db, tuple((row["turn_id"], row["id"]) for row in rows), events, entries)
 
-    def _entry(self, row: Mapping[str, Any]) -> audits.AuditEvent:
+    def _audit_event(self, row: Mapping[str, Any]) -> audits.AuditEvent:
         assert self.tenant_id is not None
         return audits.AuditEvent(
             id=self.new_id(),

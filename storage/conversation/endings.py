@@ -1,4 +1,4 @@
-"""The end of a pass: where it leaves its turn, and what becomes of calls nothing was told of yet."""
+"""The end of a pass: the turn's next state, and how calls without a reported result are closed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How a pass ends: the turn's next state, and the error it leaves."""
+    """How a pass ends: the turn's next state, and its error if there is one."""
 
     state: TurnState
     error: str | None = None
@@ -36,7 +36,7 @@ UPDATE turns SET state = $4, error = $5, ran_ms = ran_ms + $6, attempts = 0,
 
 
 async def end_turn(db: Connection, step: Step[Any], turn_id: str, ending: Ending) -> None:
-    """Move the turn to where its pass left it."""
+    """Set the turn's state after its pass."""
     await db.execute(
         END_TURN, step.tenant_id, step.session_id, turn_id, ending.state, ending.error, ending.ran_ms, step.now
     )
@@ -44,19 +44,19 @@ async def end_turn(db: Connection, step: Step[Any], turn_id: str, ending: Ending
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
-    """Words that came with decisions, and who said them: for the resumed pass, behind the results."""
+    """A message sent with decisions, and its author: the resumed pass adds it after the results."""
 
     text: str
     user_id: str
 
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> FollowUp | None:
-        """As ``approvals.Decide`` has kept them with the turn."""
+        """From the JSON that ``approvals.Decide`` keeps with the turn."""
         return cls(kept["follow_up"], kept["user_id"]) if "follow_up" in kept else None
 
 
 KEPT_THROUGH = "kept_through"
-"""In a turn's ``step``: the event up to which all words told are in the transcript."""
+"""Key in a turn's ``step``: the event up to which all published text is in the transcript."""
 
 STATE = """
 SELECT state, input, step FROM turns WHERE tenant_id = $1 AND session_id = $2 AND id = $3 FOR NO KEY UPDATE
@@ -76,12 +76,12 @@ UPDATE turns SET step = coalesce(step, '{}'::jsonb) || $3, input = $4 WHERE tena
 class End(Step[str]):
     """End a pass: completed, waiting, failed or cancelled.
 
-    Answers the turn's state. A pass that has come to its ``final`` already is left as it is: it has only one.
-    ``partial`` are words already told of an answer that broke off; they are kept. ``close`` ends each call nothing was
-    told of, as the transaction finds it; approvals nobody has decided are withdrawn. With ``keep_pending_approvals`` a
-    turn that has such calls waits instead of failing: what a human decides of them still counts.
-    Where the turn is over for good, words the log has and the transcript lacks are kept, and so are words of a person
-    that came with a decision and wait to be said.
+    Returns the turn's state. A pass that has its ``final`` already is left as it is: there is only one.
+    ``partial`` is the published text of an incomplete answer; it is kept. ``close`` closes each call without a reported
+    result, in the state in which the transaction finds it; undecided approvals are withdrawn. With
+    ``keep_pending_approvals`` a turn with such calls waits instead of failing: they can still be decided.
+    Where the turn ends for good, text that the event log has and the transcript lacks is kept, and so is a follow-up
+    message that is not yet in the transcript.
     """
 
     turn_id: str
@@ -118,7 +118,7 @@ class End(Step[str]):
         return await self.write(db, str(ending.state), [*events, *self.events], entries)
 
     async def _keep_words(self, db: Connection, turn: Mapping[str, Any]) -> None:
-        """Words of an answer that broke off: those of this pass, else those the log has of one that is lost."""
+        """Keep the text of an incomplete answer: that of this pass, else what the event log has of a lost one."""
         told = self.partial
         if told is None and self.close is not None:
             since = (turn["step"] or {}).get(KEPT_THROUGH, 0)
@@ -128,7 +128,7 @@ class End(Step[str]):
             await add_message(db, self, self.partial_id, self.turn_id, words)
 
     async def _keep_place(self, db: Connection, turn: Mapping[str, Any], along: FollowUp | None) -> None:
-        """Note that the transcript has everything; words that still wait are said, for the next turn's model."""
+        """Mark the transcript as complete; add a pending follow-up message for the next turn's model."""
         left = turn["input"] or {}
         if along is not None:
             line = TranscriptMessage("user", [{"type": "text", "text": along.text}], user_id=along.user_id)

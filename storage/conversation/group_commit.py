@@ -1,9 +1,8 @@
-"""Group commit of session events: while one INSERT is on its way the next batch gathers by itself.
+"""Group commit of session events: while one INSERT runs, the next batch accumulates.
 
-One writer on one connection of its own serves all sessions. It only inserts, and waits for nobody's lock: a session
-whose row somebody else holds is set apart and tried again, while the others go on. What it acknowledges is stored as
-it was given; a session of which something was refused writes again only where its log really ends, so no log ever has
-a gap.
+One writer on a dedicated connection serves all sessions. It only inserts, and does not wait for locks: a session whose
+row is locked is deferred and retried while the others go on. What it acknowledges is stored as given. After a rejected
+append a session may only continue at the end of its stored log, so no log has a gap.
 """
 
 from __future__ import annotations
@@ -24,21 +23,21 @@ from ..engine.errors import OperationFailed, StorageUnavailable
 from ..engine.pool import SYSTEM_ROLE, Connection, connect
 from .steps import INSERT_EVENTS, EventRow, columns
 
-PATIENCE: Final = 10.0
-"""Seconds an append waits for a database that is away."""
+APPEND_TIMEOUT: Final = 10.0
+"""Seconds an append waits for an unavailable database."""
 MOST_WAITING: Final = 64_000_000
 """Characters that may wait, each row counted as at least ``ROW``; more are refused as ``overloaded``."""
 ROW: Final = 1_000
 MOST_AT_ONCE: Final = 2_000_000
 """Characters of one INSERT, counted likewise, unless a single append brings more."""
-LONGEST_PAUSE: Final = 0.25
+LONGEST_BACKOFF: Final = 0.25
 LOCK_TIMEOUT: Final = 0.1
-"""Seconds an INSERT waits for a lock: as long, all sessions wait with it."""
-FIRST_LOCKED_PAUSE: Final = 0.1
-LONGEST_LOCKED_PAUSE: Final = 1.0
-"""Seconds between two tries of the sessions that were locked, at first and at last."""
+"""Seconds an INSERT waits for a lock; all sessions wait with it."""
+FIRST_LOCKED_BACKOFF: Final = 0.1
+LONGEST_LOCKED_BACKOFF: Final = 1.0
+"""Seconds between two attempts for locked sessions, at first and at most."""
 GRACE: Final = 15.0
-"""Seconds without a good write, with something to write, after which the writer counts as overdue."""
+"""Seconds without a successful write, with appends waiting, after which the writer counts as overdue."""
 
 INSERT: Final = INSERT_EVENTS + "ON CONFLICT (session_id, seq) DO NOTHING"
 TAKEN: Final = """
@@ -47,13 +46,13 @@ SELECT DISTINCT given.session_id
   JOIN session_events AS e USING (session_id, seq) WHERE e.frame <> given.frame
 """
 UNLOCKED: Final = "SELECT id FROM sessions WHERE id = ANY($1::uuid[]) FOR KEY SHARE SKIP LOCKED"
-"""What their events' foreign key asks for, without waiting for it."""
+"""The lock that the events' foreign key needs, without waiting for it."""
 EXISTING: Final = "SELECT id FROM sessions WHERE id = ANY($1::uuid[])"
 NEWEST: Final = "SELECT coalesce(max(seq), 0) FROM session_events WHERE session_id = $1"
 
 _log = log.get(__name__)
-_away = log.LogThrottle(first=3, pause=30.0)
-_locked_out = log.LogThrottle(first=3, pause=30.0)
+_unavailable_throttle = log.LogThrottle(first=3, pause=30.0)
+_deferred_throttle = log.LogThrottle(first=3, pause=30.0)
 
 
 class AppendRejected(OperationFailed):
@@ -61,29 +60,29 @@ class AppendRejected(OperationFailed):
 
 
 class EventWriter:
-    """The one writer. ``run`` is to be somebody's task; when it ends, whoever still waits is refused."""
+    """The process's only event writer. ``run`` has to be run as a task; when it ends, waiting appends are refused."""
 
-    def __init__(self, url: str, *, patience: float = PATIENCE, record: Record | None = None) -> None:
+    def __init__(self, url: str, *, append_timeout: float = APPEND_TIMEOUT, record: Record | None = None) -> None:
         self._url = url
         self._record = record
-        self._patience = patience
+        self._append_timeout = append_timeout
         self._queue: deque[_Append] = deque()
         self._batch: list[_Append] = []
         self._locked: dict[str, list[_Append]] = {}
-        """By session, what waits for a lock of somebody else's, and whatever has come behind it."""
+        """By session: appends that wait for a row lock, and later ones queued behind them."""
         self._locked_until = 0.0
-        self._locked_pause = FIRST_LOCKED_PAUSE
-        self._alarm_of_locked: asyncio.TimerHandle | None = None
+        self._locked_backoff = FIRST_LOCKED_BACKOFF
+        self._locked_timer: asyncio.TimerHandle | None = None
         self._waiting = 0
         self._more = asyncio.Event()
         self._ended = False
         self._connection: Connection | None = None
-        self._alarm: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._broken: set[str] = set()
-        """Sessions of which something was refused and nothing accepted since."""
+        """Sessions with a rejected append and no accepted one since."""
 
     async def append(self, rows: Sequence[EventRow]) -> None:
-        """`put`, and return when they are durable."""
+        """`put` the rows and return when they are durable."""
         if rows:
             stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self.put(rows, stored)
@@ -92,11 +91,11 @@ class EventWriter:
     def put(self, rows: Sequence[EventRow], stored: asyncio.Future[None]) -> None:
         """Store ``rows`` of one session, at least one, all or none; ``stored`` is done when they are durable.
 
-        Refusals: ``overloaded``; in ``stored``: ``AppendRejected``, and ``storage_unavailable`` after ``patience``
-        seconds: then it is unknown whether they are stored.
+        Refusals: ``overloaded``; in ``stored``: ``AppendRejected``, and ``storage_unavailable`` after
+        ``append_timeout`` seconds: then it is unknown whether they are stored.
         """
         loop = asyncio.get_running_loop()
-        append = _Append(rows, stored, loop.time() + self._patience)
+        append = _Append(rows, stored, loop.time() + self._append_timeout)
         if self._ended:
             raise StorageUnavailable
         if self._waiting + append.size > MOST_WAITING:
@@ -107,11 +106,11 @@ class EventWriter:
         self._queue.append(append)
         self._waiting += append.size
         self._more.set()
-        if self._alarm is None:
-            self._alarm = loop.call_at(append.due, self._expire)
+        if self._timer is None:
+            self._timer = loop.call_at(append.due, self._expire)
 
     def _expire(self) -> None:
-        """Refuse those who have waited long enough. One alarm for all of them."""
+        """Refuse appends past their deadline. One timer serves all of them."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         for append in self._all():
@@ -120,13 +119,13 @@ class EventWriter:
         while self._queue and self._queue[0].stored.done():
             self._waiting -= self._queue.popleft().size
         due = min((append.due for append in self._all() if not append.stored.done()), default=None)
-        self._alarm = None if due is None else loop.call_at(due, self._expire)
+        self._timer = None if due is None else loop.call_at(due, self._expire)
 
     def _all(self) -> Iterator[_Append]:
         return chain(self._batch, *self._locked.values(), self._queue)
 
     async def run(self) -> None:
-        """Write, for ever. Nothing that happens to the connection ends it."""
+        """Write until cancelled. Connection failures do not end it."""
         try:
             while True:
                 await self._more.wait()
@@ -134,15 +133,15 @@ class EventWriter:
                 await self._store()
         finally:
             self._ended = True
-            for alarm in (self._alarm, self._alarm_of_locked):
-                if alarm is not None:
-                    alarm.cancel()
+            for timer in (self._timer, self._locked_timer):
+                if timer is not None:
+                    timer.cancel()
             self._drop_connection()
             for append in self._all():
                 self._refuse(append, StorageUnavailable)
 
     def _gather(self) -> None:
-        """Take the oldest appends that fit into one INSERT. Of a session that waits for a lock they wait behind it."""
+        """Take the oldest appends that fit into one INSERT. Those of a locked session queue behind it."""
         size = 0
         while self._queue:
             append = self._queue[0]
@@ -157,31 +156,31 @@ class EventWriter:
         self._more.clear()
 
     async def _store(self) -> None:
-        """Try until each append of the batch is stored or refused. The same rows again do no harm."""
+        """Retry until each append of the batch is stored or refused. Writing the same rows again is harmless."""
         pause = 0.02
         while self._batch or self._is_locked_due():
             try:
                 db = await self._connected()
                 await self._take_unlocked(db)
                 await self._write(db, self._batch)
-            except BaseException as error:  # a lost connection shows in any way; its commit is unknown
+            except BaseException as error:  # a lost connection may raise anything; its commit is unknown
                 if is_being_cancelled():
                     raise
                 self._drop_connection()
                 metrics.STORAGE_RETRIES_TOTAL.labels("connection").inc()
-                if _away.allows():
-                    _log.warning("events_not_written", reason=f"{type(error).__name__}: {error}")
+                if _unavailable_throttle.allows():
+                    _log.warning("events_write_failed", reason=f"{type(error).__name__}: {error}")
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # only to spread attempts
-                pause = min(2 * pause, LONGEST_PAUSE)
+                pause = min(2 * pause, LONGEST_BACKOFF)
             else:
                 if self._record is not None:
                     self._record.succeeded(0.0)
-            self._put_away()
+            self._drop_settled()
         if self._record is not None and not self._waiting:
             self._record.succeeded(ON_CALL)
 
-    def _put_away(self) -> None:
-        """Keep in the batch what is neither stored nor refused, nor waits for a lock."""
+    def _drop_settled(self) -> None:
+        """Keep in the batch what is neither stored, refused nor waiting for a lock."""
         locked = {id(append) for append in chain(*self._locked.values())}
         for append in self._batch:
             if append.stored.done() and id(append) not in locked:
@@ -192,7 +191,7 @@ class EventWriter:
         return bool(self._locked) and asyncio.get_running_loop().time() >= self._locked_until
 
     async def _take_unlocked(self, db: Connection) -> None:
-        """Put those into the batch, ahead of what has come since, for whom the lock is free again."""
+        """Move appends of sessions that are no longer locked to the front of the batch."""
         if not self._is_locked_due():
             return
         held = await self._held(db, list(self._locked))
@@ -200,57 +199,57 @@ class EventWriter:
             waiting = self._locked.pop(session)
             if session not in held:
                 self._batch[:0] = waiting
-            elif left := self._without_done(waiting):
+            elif left := self._still_awaited(waiting):
                 self._locked[session] = left
         if self._locked:
-            self._try_locked_later()
+            self._schedule_locked_retry()
         else:
-            self._locked_pause = FIRST_LOCKED_PAUSE
+            self._locked_backoff = FIRST_LOCKED_BACKOFF
 
-    def _without_done(self, appends: list[_Append]) -> list[_Append]:
-        """Those somebody still waits for; the others take no room any more."""
+    def _still_awaited(self, appends: list[_Append]) -> list[_Append]:
+        """The appends still awaited; the others release their share of the queue's size."""
         for append in appends:
             if append.stored.done():
                 self._waiting -= append.size
                 self._broken.add(append.session)
         return [append for append in appends if not append.stored.done()]
 
-    def _set_apart(self, batch: Sequence[_Append], sessions: Iterable[str]) -> list[_Append]:
-        """Have ``sessions`` wait; answers what is left of ``batch``."""
+    def _defer(self, batch: Sequence[_Append], sessions: Iterable[str]) -> list[_Append]:
+        """Defer the appends of ``sessions``; returns the rest of ``batch``."""
         apart = set(sessions)
         for append in batch:
             if append.session in apart:
                 self._locked.setdefault(append.session, []).append(append)
         metrics.STORAGE_RETRIES_TOTAL.labels("lock").inc(len(apart))
-        if _locked_out.allows():
-            _log.warning("events_locked_out", sessions=sorted(apart)[:10])
-        self._try_locked_later()
+        if _deferred_throttle.allows():
+            _log.warning("events_write_deferred", sessions=sorted(apart)[:10])
+        self._schedule_locked_retry()
         return [append for append in batch if append.session not in apart]
 
-    def _try_locked_later(self) -> None:
+    def _schedule_locked_retry(self) -> None:
         loop = asyncio.get_running_loop()
-        self._locked_until = loop.time() + self._locked_pause
-        self._locked_pause = min(2 * self._locked_pause, LONGEST_LOCKED_PAUSE)
-        if self._alarm_of_locked is not None:
-            self._alarm_of_locked.cancel()
-        self._alarm_of_locked = loop.call_at(self._locked_until, self._try_locked)
+        self._locked_until = loop.time() + self._locked_backoff
+        self._locked_backoff = min(2 * self._locked_backoff, LONGEST_LOCKED_BACKOFF)
+        if self._locked_timer is not None:
+            self._locked_timer.cancel()
+        self._locked_timer = loop.call_at(self._locked_until, self._retry_locked)
 
-    def _try_locked(self) -> None:
+    def _retry_locked(self) -> None:
         self._locked_until = 0.0
         self._more.set()
 
     async def _held(self, db: Connection, sessions: Sequence[str]) -> set[str]:
-        """Those of ``sessions`` whose row somebody holds in a way that keeps events out, if that can be told."""
+        """Those of ``sessions`` whose row lock keeps events out, as far as that can be determined."""
         try:
             free = {row["id"] for row in await db.fetch(UNLOCKED, sessions)}
-        except (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError):  # of the whole table, or by hand
+        except (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError):  # table lock, or cancelled by hand
             return set()
         if len(free) == len(sessions):
             return set()
         return {row["id"] for row in await db.fetch(EXISTING, sessions)} - free
 
     def _behind_the_locked(self, batch: Sequence[_Append]) -> Sequence[_Append]:
-        """What is left when those of sessions set apart have joined their like: none may overtake another."""
+        """``batch`` without appends of deferred sessions, which queue behind the earlier ones to keep their order."""
         if not self._locked:
             return batch
         for append in batch:
@@ -260,7 +259,7 @@ class EventWriter:
 
     async def _write(self, db: Connection, batch: Sequence[_Append]) -> None:
         batch = self._behind_the_locked(batch)
-        self._broken.update(append.session for append in batch if append.stored.done())  # its asker has left
+        self._broken.update(append.session for append in batch if append.stored.done())  # the caller has given up
         batch = [
             append
             for append in batch
@@ -270,17 +269,17 @@ class EventWriter:
             return
         rows = list(chain.from_iterable(append.rows for append in batch))
         try:
-            outcome = await db.execute(INSERT, *columns(rows), timeout=self._patience)
+            outcome = await db.execute(INSERT, *columns(rows), timeout=self._append_timeout)
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
             if len(batch) == 1:
-                self._blame(batch[0], error)
+                self._reject(batch[0], error)
             else:
                 half = len(batch) // 2
                 await self._write(db, batch[:half])
                 await self._write(db, batch[half:])
             return
         except (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError):
-            await self._part(db, batch)
+            await self._defer_locked(db, batch)
             return
         metrics.STORAGE_GROUP_COMMIT_EVENTS.observe(len(rows))
         if outcome != f"INSERT 0 {len(rows)}":
@@ -288,21 +287,21 @@ class EventWriter:
         for append in batch:
             append.accept()
 
-    async def _part(self, db: Connection, batch: list[_Append]) -> None:
-        """Find the sessions that cannot be written for somebody else's lock, have them wait, and write the others."""
+    async def _defer_locked(self, db: Connection, batch: list[_Append]) -> None:
+        """Defer the sessions whose rows are locked, and write the others."""
         sessions = list(dict.fromkeys(append.session for append in batch))
         if len(sessions) == 1:
-            self._set_apart(batch, sessions)
+            self._defer(batch, sessions)
             return
         if held := await self._held(db, sessions):
-            await self._write(db, self._set_apart(batch, held))
+            await self._write(db, self._defer(batch, held))
             return
         first = set(sessions[: len(sessions) // 2])
         await self._write(db, [append for append in batch if append.session in first])
         await self._write(db, [append for append in batch if append.session not in first])
 
     async def _follows(self, db: Connection, append: _Append) -> bool:
-        """Whether ``append`` leaves no gap, after something of its session was refused."""
+        """Whether ``append`` continues its session's stored log without a gap, after a rejected append."""
         if append.rows[0].seq != await db.fetchval(NEWEST, append.session) + 1:
             self._refuse(append, AppendRejected)
             return False
@@ -310,16 +309,17 @@ class EventWriter:
         return True
 
     async def _compare(self, db: Connection, batch: Sequence[_Append], rows: Sequence[EventRow]) -> None:
-        """Some numbers were taken: by these very rows in an earlier attempt, or by others."""
+        """Some event numbers exist: with the same rows from an earlier attempt, or with others."""
         places = ([row.session_id for row in rows], [row.seq for row in rows], [row.data for row in rows])
         taken = {row["session_id"] for row in await db.fetch(TAKEN, *places)}
         for append in batch:
             if append.session in taken:
-                self._blame(append, ValueError("the number of an event was taken"))
+                self._reject(append, ValueError("the number of an event was taken"))
 
-    def _blame(self, append: _Append, error: Exception) -> None:
+    def _reject(self, append: _Append, error: Exception) -> None:
         first = append.rows[0]
-        _log.error("event_refused", session=first.session_id, seq=first.seq, reason=f"{type(error).__name__}: {error}")
+        reason = f"{type(error).__name__}: {error}"
+        _log.error("event_append_rejected", session=first.session_id, seq=first.seq, reason=reason)
         self._refuse(append, AppendRejected)
 
     def _refuse(self, append: _Append, why: type[StorageUnavailable | AppendRejected]) -> None:
@@ -330,7 +330,7 @@ class EventWriter:
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
             self._connection = await connect(
-                self._url, role=SYSTEM_ROLE, command_timeout=self._patience, lock_timeout=LOCK_TIMEOUT
+                self._url, role=SYSTEM_ROLE, command_timeout=self._append_timeout, lock_timeout=LOCK_TIMEOUT
             )
         return self._connection
 
@@ -341,7 +341,7 @@ class EventWriter:
 
 
 class _Append:
-    """Rows of one session on their way."""
+    """Rows of one session that wait to be written."""
 
     __slots__ = ("due", "rows", "session", "size", "stored")
 
@@ -357,6 +357,6 @@ class _Append:
             self.size += max(len(row.data), ROW)
 
     def accept(self) -> None:
-        """Stored; the asker may be gone, or may have been refused meanwhile."""
+        """Report the rows as stored, unless the caller has given up or was refused meanwhile."""
         if not self.stored.done():
             self.stored.set_result(None)

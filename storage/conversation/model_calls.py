@@ -1,4 +1,4 @@
-"""Model calls: written down before they are made, and what they cost when it is known."""
+"""Model calls: stored before they are made, and settled with their cost when it is known."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ UPDATE model_calls SET state = 'settled', outcome = $3, input_tokens = $4, outpu
 
 
 async def settle(db: Connection, tenant_id: str | None, spent: ModelCallUsage) -> None:
-    """Write down what a model call really took."""
+    """Store what a model call used."""
     await db.execute(
         SETTLE_CALL,
         tenant_id,
@@ -53,7 +53,7 @@ async def settle(db: Connection, tenant_id: str | None, spent: ModelCallUsage) -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begin(Command[None]):
-    """Write a model call down before it is made, at its estimate: what is not settled later is paid at that."""
+    """Store a model call before it is made, at its estimate, which is charged if it is never settled."""
 
     id: str
     session_id: str

@@ -1,4 +1,4 @@
-"""Removing what is kept for a time only: the words of old turns, event by event, and answers under lapsed keys."""
+"""Retention: removes text deltas of old turns and responses stored under expired idempotency keys."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ WITH old AS (
 ), gone AS (
     DELETE FROM session_events e USING old WHERE e.session_id = old.session_id AND e.seq = old.seq
     RETURNING e.tenant_id, e.session_id, e.seq
-), told AS (
+), pruned AS (
     SELECT tenant_id, session_id, max(seq) AS through, count(*) AS events FROM gone GROUP BY 1, 2
 )
-UPDATE sessions s SET pruned_through = greatest(s.pruned_through, told.through)
-  FROM told WHERE s.tenant_id = told.tenant_id AND s.id = told.session_id
-RETURNING s.tenant_id, s.id AS session_id, s.pruned_through AS through, told.events
+UPDATE sessions s SET pruned_through = greatest(s.pruned_through, pruned.through)
+  FROM pruned WHERE s.tenant_id = pruned.tenant_id AND s.id = pruned.session_id
+RETURNING s.tenant_id, s.id AS session_id, s.pruned_through AS through, pruned.events
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gone:
-    """A session that has lost ``events`` text deltas, and the newest id it has lost so far."""
+    """A session from which ``events`` text deltas were removed, and the newest id removed so far."""
 
     tenant_id: str
     session_id: str
@@ -45,7 +45,7 @@ class Gone:
 class PruneDeltas(Command[list[Gone]]):
     """Remove text deltas older than a day, at most ``limit``, never a session's newest event. System work.
 
-    The transcript holds the words; what a session has lost is written down in the same statement.
+    The transcript holds the text; ``pruned_through`` is updated in the same statement.
     """
 
     tenant_id: None = None
@@ -61,7 +61,7 @@ PRUNE_KEYS = "DELETE FROM idempotency_keys WHERE expires_at <= $1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneKeys(Command[None]):
-    """Remove answers kept under keys that have lapsed. System work."""
+    """Remove responses stored under expired idempotency keys. System work."""
 
     tenant_id: None = None
     now: datetime

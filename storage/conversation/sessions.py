@@ -1,4 +1,4 @@
-"""Chat sessions: making, listing, reading, naming and deleting them, and what an actor needs to wake up."""
+"""Chat sessions: create, list, read, rename and delete them, and load what a session's actor starts from."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VALUES ($1, $2, $3, 'human', NULL, $4, $4)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Create(Command[str]):
-    """Open a session. Answers its id."""
+    """Create a session. Returns its id."""
 
     session_id: str
     user_id: str
@@ -89,7 +89,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """A session at a glance (business 2.3)."""
+    """A session's summary (business 2.3)."""
 
     session_id: str
     tenant_id: str
@@ -137,7 +137,7 @@ class Read(Snapshot[Summary]):
 
 
 TITLE = "SELECT title FROM sessions WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE"
-"""Events are written meanwhile: their foreign key waits for a deletion alone."""
+"""Events can be written meanwhile: their foreign key only waits for a deletion."""
 LAST_TITLE = "SELECT title FROM sessions WHERE tenant_id = $1 AND id = $2 FOR UPDATE"
 RENAME = "UPDATE sessions SET title = $3 WHERE tenant_id = $1 AND id = $2"
 
@@ -179,7 +179,7 @@ DELETE = "DELETE FROM sessions WHERE tenant_id = $1 AND id = $2"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delete(Command[None]):
-    """Remove a session with its transcript, log, turns and approvals; what it did elsewhere stays."""
+    """Delete a session with its transcript, log, turns and approvals; its effects elsewhere stay."""
 
     session_id: str
     entry: audits.AuditEvent
@@ -203,7 +203,7 @@ def _with(entry: audits.AuditEvent, inputs: Mapping[str, Any]) -> audits.AuditEv
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """A page of messages in ascending order, and where the older ones go on."""
+    """A page of messages in ascending order, and the cursor of the older ones."""
 
     items: tuple[Message, ...]
     total: int
@@ -242,7 +242,7 @@ class Messages(Snapshot[Transcript]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenTurn:
-    """A turn that has not come to its end. ``decided``: some of its calls wait to be carried out or told."""
+    """An unfinished turn. ``decided``: some of its calls wait to be executed or reported."""
 
     id: str
     user_id: str
@@ -260,13 +260,13 @@ class OpenTurn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastMessage:
-    """The message accepted last: its sender, repeating it, may re-join the turn it began or rode along with."""
+    """The last accepted message: a sender who repeats it may rejoin the turn it began or followed up on."""
 
     turn_id: str
     user_id: str
     text_hash: bytes
     at: datetime
-    rode: bool
+    is_follow_up: bool
     state: str
     first_event_id: int | None
     pass_event_id: int | None
@@ -275,7 +275,7 @@ class LastMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """All a session's actor needs to wake up."""
+    """All that a session's actor starts from."""
 
     last_seq: int
     pruned_through: int
@@ -307,30 +307,30 @@ coalesce(t.ended_at, (SELECT max(e.created_at) FROM session_events e
                          AND e.kind = 'final' AND t.state = 'waiting')) AS ended_at
 """
 LAST_BEGUN = f"""
-SELECT t.id AS turn_id, t.user_id, t.text_hash, t.queued_at AS at, false AS rode, t.state, t.first_event_id,
+SELECT t.id AS turn_id, t.user_id, t.text_hash, t.queued_at AS at, false AS is_follow_up, t.state, t.first_event_id,
        t.pass_event_id, {ENDED_AT}
   FROM turns t WHERE t.tenant_id = $1 AND t.session_id = $2 ORDER BY t.queued_at DESC, t.id DESC LIMIT 1
 """  # noqa: S608 -- a constant
-LAST_RIDE = f"""
+LAST_FOLLOW_UP = f"""
 SELECT t.id AS turn_id, m.user_id, sha256(convert_to(m.content -> 0 ->> 'text', 'UTF8')) AS text_hash,
-       m.created_at AS at, true AS rode, t.state, t.first_event_id, t.pass_event_id, {ENDED_AT}
+       m.created_at AS at, true AS is_follow_up, t.state, t.first_event_id, t.pass_event_id, {ENDED_AT}
   FROM messages m JOIN turns t ON t.tenant_id = m.tenant_id AND t.id = m.turn_id
  WHERE m.tenant_id = $1 AND m.session_id = $2 AND m.role = 'user'
    AND EXISTS (SELECT FROM messages f WHERE f.tenant_id = m.tenant_id AND f.session_id = m.session_id
                                         AND f.turn_id = m.turn_id AND f.role = 'user' AND f.sequence < m.sequence)
  ORDER BY m.sequence DESC LIMIT 1
 """  # noqa: S608 -- a constant
-WAITING_RIDE = """
+PENDING_FOLLOW_UP = """
 SELECT t.id AS turn_id, (t.input ->> 'user_id')::uuid AS user_id,
        sha256(convert_to(t.input ->> 'follow_up', 'UTF8')) AS text_hash, (t.input ->> 'at')::timestamptz AS at,
-       true AS rode, t.state, t.first_event_id, t.pass_event_id, NULL::timestamptz AS ended_at
+       true AS is_follow_up, t.state, t.first_event_id, t.pass_event_id, NULL::timestamptz AS ended_at
   FROM turns t WHERE t.tenant_id = $1 AND t.session_id = $2 AND t.input ? 'follow_up'
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load(Snapshot[State]):
-    """What the session's actor starts from: all its former steps have ended. Refusal: ``session_not_found``."""
+    """Load what the session's actor starts from, once all earlier steps have ended. Refusal: ``session_not_found``."""
 
     session_id: str
 
@@ -345,7 +345,7 @@ class Load(Snapshot[State]):
         turns = await db.fetch(OPEN_TURNS, self.tenant_id, self.session_id)
         accepted = [
             LastMessage(**row)
-            for query in (LAST_BEGUN, LAST_RIDE, WAITING_RIDE)
+            for query in (LAST_BEGUN, LAST_FOLLOW_UP, PENDING_FOLLOW_UP)
             for row in await db.fetch(query, self.tenant_id, self.session_id)
         ]
         expires = await db.fetch(approvals.EXPIRES, self.tenant_id, self.session_id)
@@ -377,7 +377,7 @@ SELECT seq, turn_id, kind, frame AS data, created_at FROM session_events
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay(Query[list[Logged]]):
-    """Events behind ``after``, up to ``through``, in order."""
+    """Events after ``after``, up to ``through``, in order."""
 
     session_id: str
     after: int

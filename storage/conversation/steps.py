@@ -1,7 +1,7 @@
-"""Steps: the rows of one stage of a turn and the events that tell of it, in one transaction.
+"""Steps: the rows of one stage of a turn and the events that report it, in one transaction.
 
-A session writes one step after another. Nothing is told before it is stored, and nothing is stored that will not be
-told, so recovery never has to ask which of the two happened.
+A session writes one step after another. Events are stored before they are published, and all stored events are
+published, so recovery never has to find out which of the two happened.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class EventRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Written(Generic[R]):
-    """What a step answers: its own reply, and the events it stored, ready to be told."""
+    """The result of a step: its reply, and the events it stored, ready to be published."""
 
     reply: R
     rows: tuple[EventRow, ...]
@@ -49,7 +49,7 @@ class Written(Generic[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step(Command[Written[R]]):
-    """A command on one session's turn: data, until it is stamped with its place in the log.
+    """A command on one session's turn: data, until it is stamped with its position in the log.
 
     ``after`` is the newest event id so far; its own events are numbered from there.
     """
@@ -59,12 +59,12 @@ class Step(Command[Written[R]]):
     now: datetime = UNSTAMPED
 
     def stamped(self, after: int, now: datetime) -> Self:
-        """The same step at its place."""
+        """The same step with its position in the log."""
         return replace(self, after=after, now=now)
 
     @property
     def at(self) -> rules.Context:
-        """The session and the moment, for what is told of its tool calls."""
+        """The session and the time, for events and audit events of its tool calls."""
         assert self.tenant_id is not None
         return rules.Context(self.tenant_id, self.session_id, self.now, ids.uuid7)
 
@@ -73,7 +73,7 @@ class Step(Command[Written[R]]):
         return session_fence(self.session_id)
 
     def number(self, events: Sequence[Event]) -> tuple[EventRow, ...]:
-        """Give ``events`` their places in the log."""
+        """Number ``events``, in the order of the log."""
         assert self.tenant_id is not None
         return tuple(
             EventRow(
@@ -91,7 +91,7 @@ class Step(Command[Written[R]]):
     async def write(
         self, db: Connection, reply: R, events: Sequence[Event], entries: Sequence[audits.AuditEvent] = ()
     ) -> Written[R]:
-        """Store the events and, as the last statement, the audit entries."""
+        """Store the events and, as the last statement, the audit events."""
         rows = self.number(events)
         if rows:
             await db.execute(INSERT_EVENTS, *columns(rows))
@@ -103,7 +103,7 @@ class Step(Command[Written[R]]):
 def session_fence(session_id: str) -> int:
     """The advisory lock of a session's steps.
 
-    Whoever reads what a session is to go on from takes it too, and so waits for steps of an actor that has ended.
+    Loading a session takes it too, and so waits for unfinished steps of an earlier actor.
     """
     return int.from_bytes(sha256(f"voyagent.session\n{session_id}".encode()).digest()[:8], "big", signed=True)
 
@@ -115,13 +115,13 @@ SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[
 
 
 def columns(rows: Sequence[EventRow]) -> tuple[tuple[Any, ...], ...]:
-    """The rows, at least one, turned on their side, as ``unnest`` takes them."""
+    """The rows, at least one, as one array per column for ``unnest``."""
     return tuple(zip(*rows, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptMessage:
-    """A message of the transcript that is about to be stored. ``content`` is a list of blocks (business 2.7)."""
+    """A new message of the transcript. ``content`` is a list of blocks (business 2.7)."""
 
     role: str
     content: list[Mapping[str, Any]]
@@ -138,7 +138,7 @@ RETURNING sequence
 
 
 async def add_message(db: Connection, step: Step[Any], message_id: str, turn_id: str, line: TranscriptMessage) -> int:
-    """Append to the transcript; answers the message's place. One session writes at a time, so places have no gaps."""
+    """Append to the transcript; returns the message's sequence. Steps of a session are serial: there are no gaps."""
     place: int = await db.fetchval(
         INSERT_MESSAGE,
         message_id,

@@ -1,6 +1,6 @@
-"""The side-effect ledger: each tool call from ``proposed`` to its outcome, and the approvals that stand between.
+"""Tool calls: each call's row from ``proposed`` to its outcome, and the approval it may need in between.
 
-A call's row is locked before anything is done for it, so whatever happens happens once.
+A call's row is locked before the call is executed or decided, so each of these happens once.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'proposed', $12, $13, $14,
 
 
 async def propose(db: Connection, step: Step[Any], call: ToolCall) -> None:
-    """Enter a call a model asks for."""
+    """Insert a tool call that the model asks for."""
     await db.execute(
         INSERT_CALL,
         call.id,
@@ -74,7 +74,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'pending')
 
 
 async def ask(db: Connection, step: Step[Any], asked: ApprovalAsk) -> None:
-    """Store an approval before anybody is told of it."""
+    """Store an approval request before it is published."""
     call = asked.call
     await db.execute(
         INSERT_APPROVAL,
@@ -105,7 +105,7 @@ UPDATE tool_calls SET state = 'failed', error = $3, ended_at = $4
 
 
 async def withdraw(db: Connection, step: Step[Any], call: ToolCall, by: audits.Author | None, reason: str) -> None:
-    """Take back a call nobody has decided, with its approval."""
+    """Withdraw an undecided call and its approval."""
     await db.execute(WITHDRAW, step.tenant_id, call.approval_id, step.now, by and by.user_id, reason)
     await drop(db, step, call, "withdrawn")
 
@@ -122,7 +122,7 @@ UPDATE tool_calls SET state = 'unknown', output = $3, error = 'outcome_unknown',
 
 
 async def lose(db: Connection, step: Step[Any], call: ToolCall, output: Mapping[str, Any]) -> None:
-    """End a call whose outcome nobody will learn of; it never runs again."""
+    """End a call whose outcome is unknown; it never runs again."""
     await db.execute(LOSE, step.tenant_id, call.id, dict(output), step.now)
 
 
@@ -135,9 +135,9 @@ UPDATE tool_calls SET state = $3, output = $4, error = $5, driver = $6, started_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result(Step[Mapping[str, Any]]):
-    """The outcome of a call: ledger, transcript, audit and events. Answers the output.
+    """Store a call's outcome in its row, the transcript, the audit and the event log. Returns the output.
 
-    ``record`` is the tool's own writing (a booking, say), made in the same transaction; its answer is the output.
+    ``record`` is the tool's own write (a booking, for example) in the same transaction; its result is the output.
     """
 
     call: ToolCall
@@ -153,7 +153,7 @@ class Result(Step[Mapping[str, Any]]):
 async def conclude(
     db: Connection, step: Result | Perform, output: Mapping[str, Any], *, starts: bool
 ) -> Written[Mapping[str, Any]]:
-    """Write a call's end in every place that keeps it."""
+    """Store a call's outcome: row, transcript message, events and audit events."""
     call = step.call
     await db.execute(
         FINISH,
@@ -197,14 +197,14 @@ async def objection(db: Connection, call: ToolCall, tenant_id: str | None, now: 
 
 
 class AlreadyDone(Exception):
-    """The call has its outcome; whoever asks again has not read the ledger."""
+    """The call has its outcome already; it must not be executed again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Perform(Step[Mapping[str, Any]]):
-    """Run a tool on our own tables: effect, ledger, transcript, audit and events in one transaction.
+    """Run a tool on our own tables: effect, tool call, transcript, audit and events in one transaction.
 
-    ``bind`` computes anew what the approver was shown; if it differs, the call fails instead of running.
+    ``bind`` recomputes what the approver was shown; if it differs, the call fails instead of running.
     """
 
     call: ToolCall
@@ -217,7 +217,7 @@ class Perform(Step[Mapping[str, Any]]):
         if refused is None and self.bind is not None:
             gate = await self.bind.run(db)
             if getattr(gate, "bound", None) != self.call.bound:
-                refused = {"error": "changed_since_approval: what was approved has changed; ask anew"}
+                refused = {"error": "changed_since_approval: what was approved has changed; ask again"}
         output = refused if refused is not None else await self.plan.run(db)
         return await conclude(db, self, output, starts=True)
 
@@ -232,7 +232,7 @@ UPDATE tool_calls SET state = 'executing', driver = $3, started_at = $4
 class Begun:
     """Whether a supplier's write may begin.
 
-    ``refused`` is why not. ``again``: it has begun before, so what became of it is looked up first.
+    ``refused`` is the refusal. ``again``: the write has begun before, so its outcome is looked up first.
     """
 
     refused: Mapping[str, Any] | None = None
@@ -241,7 +241,7 @@ class Begun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begin(Step[Begun]):
-    """Before a supplier is asked to act: the ledger says ``executing`` and the audit ``started``, once."""
+    """Before a supplier's write: set the tool call to ``executing`` and audit ``started``, once."""
 
     call: ToolCall
     driver: str
@@ -259,7 +259,7 @@ class Begin(Step[Begun]):
 IS_EXECUTING = "SELECT state = 'executing' FROM tool_calls WHERE tenant_id = $1 AND id = $2"
 
 SETTLE_WITHIN = timedelta(hours=24)
-"""How long a write without outcome is looked up; then it is for somebody to ask the supplier."""
+"""How long a write without outcome is looked up; after that the agency has to ask the supplier."""
 OFTEN_WITHIN = timedelta(minutes=10)
 SELDOM_MINUTES = 15
 
@@ -279,7 +279,7 @@ def _within(now: datetime) -> tuple[datetime, datetime, datetime, int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WithLost(Query[list[str]]):
-    """Agencies with supplier writes nobody works on any more and whose outcome is due to be looked up."""
+    """Agencies with supplier writes that no turn is executing and whose outcome is due to be looked up."""
 
     now: datetime
 
@@ -296,7 +296,7 @@ SELECT c.id, c.turn_id, c.call_id, c.tool, c.desk, c.input, c.effect, c.user_id,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost(Query[list[tuple[ToolCall, str | None]]]):
-    """Such writes of one agency, each with its session if that is still there."""
+    """Supplier writes without outcome of one agency, each with its session if that still exists."""
 
     now: datetime
 
@@ -312,9 +312,9 @@ SETTLE = "UPDATE tool_calls SET state = $3, output = $4, error = $5, ended_at = 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settle(Command[Mapping[str, Any] | None]):
-    """Write down what a supplier says became of a lost write. None if somebody has done so meanwhile.
+    """Store the outcome a supplier confirms for a lost write. None if it has been stored meanwhile.
 
-    The transcript keeps what was told at the time; ledger, audit and our own tables have the outcome.
+    The transcript keeps what was reported at the time; tool call, audit and our own tables have the outcome.
     """
 
     call: ToolCall
@@ -327,7 +327,7 @@ class Settle(Command[Mapping[str, Any] | None]):
             return None
         output = await self.record.run(db)
         state = rules.verdict(output)
-        if state == "unknown":  # entered, and yet no output that was agreed on: nothing new to be told
+        if state == "unknown":  # recorded, but its output does not fit its schema: nothing new to report
             return None
         await db.execute(SETTLE, self.tenant_id, self.call.id, state, output, rules.failure(output), self.now)
         at = rules.Context(self.tenant_id or "", self.session_id, self.now, ids.uuid7)

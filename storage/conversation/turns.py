@@ -1,4 +1,4 @@
-"""Turns: accepting a message, storing a model's answer, and coming to an end."""
+"""Turns: accept a message, store the model's answers, and load what a pass starts from."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8, 1, $9, $10, $11)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accept(Step[idempotency.Stored | None]):
-    """Take a user's message: from here on the turn will come to a visible end.
+    """Accept a user's message: from here on the turn is guaranteed a visible end.
 
-    Answers None, or what was stored under the same ``key`` before: then nothing is written.
+    Returns None, or what was stored under the same ``key`` before: then nothing is written.
     """
 
     turn_id: str
@@ -82,10 +82,10 @@ class Accept(Step[idempotency.Stored | None]):
 
 @dataclass(frozen=True, slots=True)
 class LookedUp:
-    """What the tables say of a message that is posted.
+    """What is stored about a posted message.
 
-    ``kept`` is what its key has started, ``first_event_id`` where that began in the log; ``decidable``: an entry of its
-    map still waits for a verdict.
+    ``kept`` is what its key has started, ``first_event_id`` where that began in the log; ``decidable``: an approval in
+    its map is still undecided.
     """
 
     kept: idempotency.Stored | None
@@ -102,7 +102,7 @@ SELECT EXISTS (SELECT FROM pending_approvals WHERE tenant_id = $1 AND session_id
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookUp(Snapshot[LookedUp]):
-    """Read what a message's key has started, and whether its map decides anything.
+    """Read what a message's idempotency key has started, and whether its map of decisions decides anything.
 
     Refusal: ``idempotency_key_reused``.
     """
@@ -135,9 +135,9 @@ UPDATE turns SET state = 'running', started_at = coalesce(started_at, $4),
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start(Step[None]):
-    """Begin a pass of a turn that waited in the queue, for approvals, or for the service to come back.
+    """Begin a pass of a turn that was queued, waited for approvals, or was interrupted by a restart.
 
-    ``text`` is a queued message, which the transcript does not hold yet.
+    ``text`` is a queued message that is not in the transcript yet.
     """
 
     turn_id: str
@@ -172,9 +172,10 @@ SELECT state, input FROM turns
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AbandonStart(Step[str]):
-    """End a pass whose beginning was refused: ``error`` and ``final`` are told. Answers the turn's state.
+    """End a pass whose start was refused: stores ``error`` and ``final``. Returns the turn's state.
 
-    A queued message stays in the transcript, unanswered. A turn that waited for approvals waits on, with its decisions.
+    A queued message stays in the transcript, unanswered. A turn that waited for approvals still
+    does, with its decisions.
     """
 
     turn_id: str
@@ -197,12 +198,12 @@ class AbandonStart(Step[str]):
         return await self.write(db, state, events)
 
 
-KEEP_RIDE = "UPDATE turns SET input = $3 WHERE tenant_id = $1 AND id = $2"
+CLEAR_FOLLOW_UP = "UPDATE turns SET input = $3 WHERE tenant_id = $1 AND id = $2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddFollowUp(Step[None]):
-    """Put the words that came with decisions into the transcript, behind the results."""
+    """Add the message sent with decisions to the transcript, after the results."""
 
     turn_id: str
     user_id: str
@@ -210,7 +211,7 @@ class AddFollowUp(Step[None]):
     message_id: str
 
     async def run(self, db: Connection) -> Written[None]:
-        await db.execute(KEEP_RIDE, self.tenant_id, self.turn_id, {})
+        await db.execute(CLEAR_FOLLOW_UP, self.tenant_id, self.turn_id, {})
         line = TranscriptMessage("user", [{"type": "text", "text": self.text}], user_id=self.user_id)
         await add_message(db, self, self.message_id, self.turn_id, line)
         return await self.write(db, None, ())
@@ -223,10 +224,10 @@ UPDATE turns SET step = coalesce(step, '{}'::jsonb) || $3, desk = $4, attempts =
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer(Step[int]):
-    """A model's answer, whole: the message, the calls it asks for, the approvals some of them need, and what it cost.
+    """Store a complete answer of the model: message, tool calls, the approvals they need, and the cost.
 
-    Answers the place in the transcript of the last message written. ``own`` are result blocks of calls that carry
-    themselves out (handoff, clarify).
+    Returns the sequence of the last message written. ``own`` are result blocks of calls without a tool (handoff,
+    clarify).
     """
 
     turn_id: str
@@ -267,7 +268,7 @@ class Answer(Step[int]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NextDesk(Step[None]):
-    """Hand a turn on to its next desk, behind the words of the one before."""
+    """Hand a turn over to its next desk, after the text of the one before."""
 
     turn_id: str
     state: LoopState
@@ -289,9 +290,9 @@ KEEP_PLACE = "UPDATE turns SET step = coalesce(step, '{}'::jsonb) || $3 WHERE te
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartAnswer(Step[None]):
-    """Tell viewers that an answer which broke off is given again: ``error`` ``answer_restarted`` (business 3.4).
+    """Tell viewers that an interrupted answer is generated again: ``error`` ``answer_restarted`` (business 3.4).
 
-    It names the event from which on the words of this turn are void. They belong to no message of the transcript.
+    It names the event from which on the text of this turn is void and in no message of the transcript.
     """
 
     turn_id: str
@@ -308,7 +309,7 @@ class RestartAnswer(Step[None]):
 
 
 class Spoken(NamedTuple):
-    """That somebody spoke: the message's role and its place."""
+    """A message's role and its sequence in the transcript."""
 
     role: str
     sequence: int
@@ -316,9 +317,9 @@ class Spoken(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PassContext:
-    """All a pass needs to begin or to be carried on.
+    """All that a pass needs to start or to resume.
 
-    ``messages`` are the newest of the session, from a user's message on; ``own`` tells of all of this turn's.
+    ``messages`` are the newest of the session, starting with a user's message; ``own`` lists all of this turn's.
     """
 
     messages: tuple[Message, ...]
@@ -346,7 +347,7 @@ SELECT id, sequence, turn_id, role, content, user_id, created_at FROM messages
 """
 OWN = "SELECT role, sequence FROM messages WHERE tenant_id = $1 AND turn_id = $2 ORDER BY sequence"
 FIRST_LOOK = 128
-"""Messages whose sizes are read at first; four times as many each time they are not enough."""
+"""Messages whose sizes are read first; four times as many each time they do not suffice."""
 TURN = "SELECT step, input, pass_no, ran_ms, user_id FROM turns WHERE tenant_id = $1 AND session_id = $2 AND id = $3"
 PENDING = """
 SELECT c.call_id, c.approval_id FROM tool_calls c
@@ -360,9 +361,9 @@ USER_ACTIVE = "SELECT is_active AND role <> 'viewer' FROM users WHERE tenant_id 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadPass(Snapshot[PassContext]):
-    """Read the transcript's end, this turn's calls, what waits for a decision, and where the loop stood.
+    """Read the end of the transcript, this turn's calls, pending approvals, and the state of the loop.
 
-    ``room`` is how many tokens of the transcript are wanted at most; the newest exchange is read in any case.
+    ``room`` is the most tokens of the transcript to read; the newest exchange is read in any case.
     """
 
     session_id: str
@@ -392,7 +393,7 @@ class LoadPass(Snapshot[PassContext]):
         )
 
     async def _first(self, db: Connection) -> int:
-        """The place of the user's message from which on there is room for everything."""
+        """The sequence of the earliest user's message from which on everything fits into ``room``."""
         left, before, count = self.room, NO_PLACE, FIRST_LOOK
         first: int | None = None
         while sizes := await db.fetch(SIZES, self.tenant_id, self.session_id, before, count):
@@ -408,7 +409,7 @@ class LoadPass(Snapshot[PassContext]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MayAct(Query[bool]):
-    """Whether somebody may have things done now: active, and more than a viewer."""
+    """Whether a user may act now: active, and not a viewer."""
 
     user_id: str
 
@@ -418,7 +419,7 @@ class MayAct(Query[bool]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unfinished(Query[list[tuple[str, str]]]):
-    """Sessions (tenant, session) with work of their own to do: unfinished turns, decided calls, lapsed approvals."""
+    """Sessions (tenant, session) with work to do: unfinished turns, decided calls, expired approvals."""
 
     now: datetime
 

@@ -1,4 +1,4 @@
-"""What an agency has used: the turns of the last hour, the tokens of the day, and calls left without a settlement."""
+"""An agency's usage: turns of the last hour, tokens of the day, and settlement of abandoned model calls."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Used:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read(Snapshot[Used]):
-    """What the agency's limits have to know after a start. The day is UTC's."""
+    """The usage that an agency's limits start from. The day is UTC's."""
 
     now: datetime
 
@@ -54,7 +54,7 @@ UPDATE model_calls m SET state = 'settled', outcome = 'estimated'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettleAbandoned(Command[None]):
-    """Model calls nobody settled are paid at their estimates: those without a running turn, ``at_start`` all."""
+    """Settle abandoned model calls at their estimates: those without a running turn, ``at_start`` all."""
 
     at_start: bool = False
 
@@ -76,7 +76,7 @@ SELECT (created_at AT TIME ZONE 'UTC')::date AS date, model, count(*) AS calls,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Day:
-    """One model's calls of one UTC day. ``cost_usd`` is the sum of what is known: ``unpriced_calls`` had no price."""
+    """One model's calls of one UTC day. ``cost_usd`` is the sum of the known costs: ``unpriced_calls`` had no price."""
 
     date: date
     model: str

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors.agent.tool_execution import _unbroken, settle
+from voyagent.actors.agent.tool_execution import _uninterrupted, settle
 from voyagent.actors.domain.tool_calls import verdict
 from voyagent.actors.domain.turns import ToolCall
 
@@ -23,7 +23,7 @@ async def begun(work: Any) -> tuple[asyncio.Task[Any], asyncio.Event, list[str]]
         ended.append("written")
         return {"booked": "yes"}
 
-    waiting = asyncio.create_task(_unbroken(work, write()))
+    waiting = asyncio.create_task(_uninterrupted(work, write()))
     await asyncio.sleep(0)
     return waiting, answer, ended
 
@@ -60,7 +60,7 @@ async def test_an_undisturbed_write_answers_and_its_failure_is_the_pass_s() -> N
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        await _unbroken(SimpleNamespace(abandoned=False), fails())  # type: ignore[arg-type]
+        await _uninterrupted(SimpleNamespace(abandoned=False), fails())  # type: ignore[arg-type]
 
 
 async def test_a_call_under_way_that_this_release_cannot_read_is_unknown_and_not_failed() -> None:

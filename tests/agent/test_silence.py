@@ -63,7 +63,7 @@ async def test_whoever_is_heard_now_and_then_is_left_alone() -> None:
     silence = IdleTimeout(close, BRIEF)
     for _ in range(4):
         await asyncio.sleep(BRIEF / 2)
-        silence.heard()
+        silence.touch()
     assert not closed.is_set()
     async with asyncio.timeout(5):
         await closed.wait()

@@ -195,7 +195,7 @@ async def test_the_same_rows_again_are_fine_and_other_rows_under_their_numbers_a
 async def test_postgres_away_refuses_in_time_and_goes_on_when_it_is_back(
     start: Start, servers: EmbeddedServers, admin: Connection, database: Any
 ) -> None:
-    brief, _ = start(patience=0.7)
+    brief, _ = start(append_timeout=0.7)
     patient, _ = start()
     await brief.append(rows(SESSIONS[0], 1, "a"))
     await servers.postgres.stop()
@@ -230,7 +230,7 @@ async def test_when_the_writer_ends_whoever_waits_is_told(start: Start, servers:
 
 async def test_more_than_fits_is_refused_at_once(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_commit, "MOST_WAITING", 10_000)
-    idle = EventWriter(database.url, patience=0.2)
+    idle = EventWriter(database.url, append_timeout=0.2)
     waiting = [asyncio.ensure_future(idle.append(rows(session, 1, "x" * 3_000))) for session in SESSIONS[:3]]
     await asyncio.wait(waiting, timeout=0)
     with pytest.raises(Unavailable, match="overloaded"):
@@ -321,7 +321,7 @@ async def test_who_waits_too_long_for_a_lock_is_refused_and_takes_no_room(
     start: Start, admin: Connection, other: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_commit, "MOST_WAITING", 5_000)
-    writer, _ = start(patience=1.0)
+    writer, _ = start(append_timeout=1.0)
     await other.execute("BEGIN")
     await other.execute(HOLDS["its row"], SESSIONS[0])
     for _ in range(4):

@@ -1,7 +1,7 @@
-"""One answer of the model, put together from the events of its stream.
+"""Accumulates one answer of the model from the events of its stream.
 
-The events are the Messages API's (docs.anthropic.com, "Streaming messages"). They come from outside, so every one is
-checked: what does not fit breaks the stream, what is unknown is passed by, as the API asks of its clients.
+The events are the Messages API's (docs.anthropic.com, "Streaming messages"). They are external input, so each one is
+validated: a malformed event breaks the stream, an unknown one is ignored, as the API asks of its clients.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any
 from ...domain import blocks, ids
 
 LARGEST_ANSWER = 4 * 1024 * 1024
-"""Characters of one answer; 16,384 tokens of output, the most one may ask for, are a fiftieth of it."""
+"""Characters of one answer; 16,384 tokens of output, the most a request may ask for, are a fiftieth of it."""
 
 
 MOST_TOKENS = 1_000_000_000
-"""A figure above it is none: no model reads as much."""
+"""A token count above it is invalid: no model reads as much."""
 
 
 class MalformedStream(Exception):
-    """The stream ended early or said what it may not say. ``error_type`` is the API's word, if it gave one."""
+    """The stream ended early or is malformed. ``error_type`` is the API's error type, if there is one."""
 
     def __init__(self, why: str, error_type: str | None = None) -> None:
         super().__init__(why)
@@ -31,7 +31,7 @@ class MalformedStream(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens by the four kinds that have prices of their own."""
+    """Tokens by the four kinds that are priced separately."""
 
     input: int = 0
     output: int = 0
@@ -48,7 +48,7 @@ class Usage:
 
     @property
     def total(self) -> int:
-        """What a budget counts: all four kinds."""
+        """The tokens that a budget counts: all four kinds."""
         return self.input + self.output + self.cache_read + self.cache_write
 
 
@@ -63,12 +63,12 @@ EVENTS = frozenset(
         "error",
     }
 )
-"""Events that are read. Others, a proxy's or a later API's, are passed by whatever they carry."""
+"""Events that are read. Others, of a proxy or a later API, are ignored whatever they contain."""
 
 
 @dataclass(slots=True)
 class _Block:
-    """A content block as the API opened it, and the pieces that followed."""
+    """A content block as the API opened it, and its deltas."""
 
     start: dict[str, Any]
     text: list[str] = field(default_factory=list)
@@ -77,10 +77,10 @@ class _Block:
     citations: list[Any] = field(default_factory=list)
     signature: list[str] = field(default_factory=list)
     half: str = ""
-    """The first half of a character of which the second comes with the next words."""
+    """A high surrogate whose low surrogate comes with the next delta."""
 
     def finished(self) -> tuple[dict[str, Any], str | None]:
-        """The block as a later request may send it back, and what is wrong with a call's input."""
+        """The block as a later request may send it back, and the flaw of a call's input."""
         start, kind = self.start, self.start["type"]
         match kind:
             case "text":
@@ -99,7 +99,7 @@ class _Block:
 
     @property
     def worth_keeping(self) -> bool:
-        """Not an empty text, nor a thought the API would not take back."""
+        """Neither an empty text nor a thinking block that the API would not accept back."""
         match self.start["type"]:
             case "text":
                 return bool(self.text)
@@ -109,15 +109,15 @@ class _Block:
 
 
 class Accumulator:
-    """Feed it the stream's events in order; it gives the words back at once and the whole answer at the end."""
+    """Takes the stream's events in order; returns text at once and the whole answer at the end."""
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
-        """What the API has stated so far; None before the message began."""
+        """The usage reported so far; None before the message began."""
 
         self.stop_reason: str | None = None
         self.complete = False
-        """The stream said that the message is over."""
+        """Whether the stream has ended the message."""
 
         self._blocks: dict[int, _Block] = {}
         self._open: set[int] = set()
@@ -125,7 +125,7 @@ class Accumulator:
         self._kept: list[tuple[dict[str, Any], str | None]] | None = None
 
     def take(self, name: str | None, data: str) -> str:
-        """The words this event brings, untouched; empty for most events. Raises `Broken`."""
+        """The text of this event, unchanged; empty for most events. Raises `MalformedStream`."""
         if self.complete or not data or (name is not None and name not in EVENTS):
             return ""
         event = _object(data, name)
@@ -161,7 +161,7 @@ class Accumulator:
         self._note_usage(message.get("usage") if isinstance(message, dict) else None)
 
     def _note_usage(self, stated: object) -> None:
-        """Figures are totals, not additions; one that is absent or no figure leaves the earlier one standing."""
+        """Counts are totals, not increments; an absent or invalid one leaves the earlier one unchanged."""
         known, given = self._begun(), stated if isinstance(stated, dict) else {}
         self.usage = Usage(
             input=_count(given.get("input_tokens"), known.input),
@@ -187,10 +187,10 @@ class Accumulator:
         block = _Block({**start, "type": _word(start["type"])})
         self._blocks[index] = block
         self._open.add(index)
-        return self._speak(block, _text(start.get("text"))) if start["type"] == "text" else ""
+        return self._append_text(block, _text(start.get("text"))) if start["type"] == "text" else ""
 
     def _close_block(self, index: int) -> str:
-        """A block's end; half a character that stayed alone is one that cannot be read."""
+        """End a block; a lone surrogate becomes a replacement character."""
         self._open.remove(index)
         block = self._blocks[index]
         alone, block.half = block.half, ""
@@ -202,7 +202,7 @@ class Accumulator:
         block = self._blocks[index]
         match delta["type"]:
             case "text_delta":
-                return self._speak(block, _given(delta["text"])) if block.start["type"] == "text" else ""
+                return self._append_text(block, _given(delta["text"])) if block.start["type"] == "text" else ""
             case "input_json_delta":
                 self._add(block.partial_json, _given(delta["partial_json"]))
             case "thinking_delta":
@@ -213,8 +213,8 @@ class Accumulator:
                 block.citations.append(storable(delta["citation"]))
         return ""
 
-    def _speak(self, block: _Block, piece: str) -> str:
-        """Words that are told at once, but for a last half of a character, which waits for its other half."""
+    def _append_text(self, block: _Block, piece: str) -> str:
+        """Text to publish at once, except a trailing high surrogate, which waits for its low surrogate."""
         said = block.half + piece
         whole = said[:-1] if said and "\ud800" <= said[-1] <= "\udbff" else said
         block.half = said[len(whole) :]
@@ -236,16 +236,16 @@ class Accumulator:
 
     @property
     def ended_by(self) -> str:
-        """Why the model stopped; where nobody said so, what its answer speaks for."""
+        """Why the model stopped; if it is not stated, the reason the answer's content implies."""
         calls = any(block.start["type"] == "tool_use" for block in self._blocks.values())
         return self.stop_reason or ("tool_use" if calls else "end_turn")
 
     def blocks(self) -> list[dict[str, Any]]:
-        """The whole answer's blocks, fit to be stored and to be sent again."""
+        """The blocks of the whole answer, fit to be stored and to be sent again."""
         return [block for block, _ in self._finished()]
 
     def flaws(self) -> dict[int, str]:
-        """What is wrong with the input of a call, by the call's place among the blocks."""
+        """Flaws of the calls' inputs, by the index of the call's block."""
         return {place: flaw for place, (_, flaw) in enumerate(self._finished()) if flaw is not None}
 
     def _finished(self) -> list[tuple[dict[str, Any], str | None]]:
@@ -255,13 +255,13 @@ class Accumulator:
         return self._kept
 
     def words(self) -> list[dict[str, Any]]:
-        """What was said so far, as text blocks fit for a transcript; nothing half-written, no tool call."""
+        """The text so far, as text blocks fit for a transcript; nothing incomplete, no tool call."""
         said = ("".join(self._blocks[index].text) for index in sorted(self._blocks))
         return [{"type": "text", "text": text} for text in said if text]
 
 
 def storable(value: Any) -> Any:
-    """``value`` with each NUL and lone surrogate replaced by U+FFFD: no database and no UTF-8 frame can hold them."""
+    """``value`` with each NUL and lone surrogate replaced by U+FFFD: neither the database nor UTF-8 can hold them."""
     if isinstance(value, str):
         return _word(value)
     if isinstance(value, list):
@@ -289,7 +289,7 @@ def _given(text: object) -> str:
 
 
 def _text(given: object) -> str:
-    """Text as it came; an absent one is empty."""
+    """The text as received; an absent one is empty."""
     return "" if given is None else _given(given)
 
 
@@ -300,7 +300,7 @@ def _count(stated: object, known: int) -> int:
 
 
 def _object(data: str, name: str | None) -> dict[str, Any]:
-    """The event's JSON object. An ``error`` event without one is an error all the same."""
+    """The event's JSON object. An ``error`` event without one is still an error."""
     try:
         event = _json(data)
     except (ValueError, RecursionError) as error:
@@ -311,7 +311,7 @@ def _object(data: str, name: str | None) -> dict[str, Any]:
 
 
 def _tool_input(start: dict[str, Any], written: str) -> tuple[dict[str, Any], str | None]:
-    """A call's input, and what is wrong with it: then it is empty, and the model is told."""
+    """A call's input, and its flaw: then the input is empty, and the flaw is reported to the model."""
     try:
         given = _json(_word(written)) if written.strip() else start.get("input") or {}
     except (ValueError, RecursionError):
@@ -325,7 +325,7 @@ def _tool_input(start: dict[str, Any], written: str) -> tuple[dict[str, Any], st
 
 
 def _json(text: str) -> Any:
-    """JSON as the standard has it: Python's reader would also take NaN and turn 1e999 into infinity."""
+    """Parse strict JSON: Python's parser would also accept NaN and turn 1e999 into infinity."""
     return _READER.decode(text)
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong between us and the model, what it is called towards a client, and whether it may pass by itself."""
+"""Failures of model calls: the error code for the client, and whether a retry may help."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from ...foundation.clock import Clock
 from .accumulator import MalformedStream
 
 TROUBLE = (anthropic.APIError, httpx2.HTTPError, aiohttp.ClientError, OSError, UnicodeDecodeError, MalformedStream)
-"""What a connection and its other end can do to us. Anything else is a defect and must not look like weather."""
+"""Failures of the connection and of the API. Any other exception is a defect and must not be retried."""
 
 
 HALF = 0.5
-"""How much of a refused request is sent the second time."""
+"""The share of a refused request that is sent the second time."""
 
 LEAST = 0.02
-"""The least that is worth sending, whatever a refusal says."""
+"""The smallest share worth sending, whatever the refusal states."""
 
 _TOO_LONG = re.compile(r"([0-9]{1,9}) tokens > ([0-9]{1,9})")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The code a failure has towards the client, and whether it may pass by itself."""
+    """A failure's error code for the client, and whether it is transient."""
 
     code: str
     passing: bool
@@ -52,7 +52,7 @@ _BY_TYPE = {
     "request_too_large": _REJECTED,
     "billing_error": _REJECTED,
 }
-"""The API's error types in a stream; the others mean that it is unwell."""
+"""The API's error types in a stream; all others count as its own failure."""
 
 
 def judge(error: BaseException) -> Verdict:
@@ -79,9 +79,9 @@ def _by_status(status: int) -> Verdict:
 
 
 def share_taken(error: BaseException) -> float:
-    """How much of a refused request may be taken if it is asked again; 1.0 if less of it would be refused as well.
+    """The share of a refused request that may be accepted; 1.0 if less of it would be refused as well.
 
-    "prompt is too long: 208310 tokens > 200000 maximum" is how the vendor puts it.
+    "prompt is too long: 208310 tokens > 200000 maximum" is the vendor's wording.
     """
     match error:
         case anthropic.APIStatusError(status_code=400 | 413):
@@ -96,7 +96,7 @@ def share_taken(error: BaseException) -> float:
 
 
 def cause(error: BaseException) -> dict[str, Any]:
-    """What the log says of a failure: enough to find it at the vendor, nothing of what was said."""
+    """A failure's fields for the log: enough to find it at the vendor, no content."""
     if isinstance(error, anthropic.APIStatusError):
         return {"status": error.status_code, "type": error.type, "vendor_request": error.request_id}
     root = error.__cause__ or error

@@ -1,4 +1,4 @@
-"""The model's client, loaded beside the start: its library takes as long to import as all the rest together."""
+"""The model's client, imported in the background: its library takes as long to import as all the rest together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class LazyModel:
-    """A model that is there as soon as it is needed; a start does not wait for it. ``load`` belongs to the loop."""
+    """A model that loads in the background, so that the start does not wait. Call ``load`` in the event loop."""
 
     def __init__(self, api_key: str | None, base_url: str | None, clock: Clock) -> None:
         self._given = (api_key, base_url, clock)
@@ -25,7 +25,7 @@ class LazyModel:
         self._loading: asyncio.Task[AnthropicModel] | None = None
 
     def load(self) -> asyncio.Task[AnthropicModel]:
-        """Begin to load it, unless that has begun."""
+        """Start loading, unless that has begun."""
         if self._loading is None:
             self._loading = asyncio.get_running_loop().create_task(self._load(), name="model.load")
         return self._loading
@@ -47,6 +47,6 @@ class LazyModel:
                 yield piece
 
     async def close(self) -> None:
-        """Let go of its connections."""
+        """Close its connections."""
         if self._loading is not None:
             await (await self._loading).close()

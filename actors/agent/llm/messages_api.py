@@ -1,8 +1,8 @@
-"""The Messages API, asked through the vendor's SDK.
+"""The model behind the Messages API, called through the vendor's SDK.
 
 Retries are ours, not the SDK's, which obeys ``Retry-After`` without a limit: two before the stream opens, one more for
-a stream that breaks before its first word. After a word was told nothing is repeated. The limit of ten minutes is the
-caller's. Leaving the stream, by cancelling the task or closing the generator, closes the connection at once.
+a stream that breaks before its first text. After text has been published nothing is retried. The limit of ten minutes
+is the caller's. Leaving the stream, by cancelling the task or closing the generator, closes the connection at once.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ from .request import marked_messages, marked_tools, system_blocks
 _log = log.get("model")
 
 VENDOR_URL = "https://api.anthropic.com"
-"""Where the model is if nothing else is configured; said aloud so that the SDK looks up nothing by itself."""
+"""The API's default URL; explicit, so that the SDK does not read one from the environment."""
 
 RETRIES = 2
-"""Attempts after the first, as long as no stream has opened."""
+"""Attempts after the first while no stream has opened."""
 
 REOPENINGS = 1
-"""Attempts after a stream broke before its first word."""
+"""Attempts after a stream broke before its first text."""
 
 BACKOFF = 0.5
 """Seconds before the first retry, doubled for each that follows."""
 
 LONGEST_WAIT = 30.0
-"""Seconds; a server that asks for more is asked again too early rather than hold a person's turn."""
+"""Seconds; a longer ``Retry-After`` is cut to it rather than hold up a user's turn."""
 
 SILENCE = 120.0
-"""Seconds without a byte after which a connection is dead: the API pings far more often."""
+"""Seconds without a byte after which a connection counts as lost: the API pings far more often."""
 
 FAREWELL = 0.25
-"""Seconds given to the end of a response behind its last event, so that the connection can be used again."""
+"""Seconds to read the rest of a response after its last event, so that the connection can be reused."""
 
 
 class AnthropicModel:
-    """The Messages API through the vendor's SDK, or whatever speaks the same protocol at ``base_url``."""
+    """The Messages API, or a server with the same protocol at ``base_url``, through the vendor's SDK."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class AnthropicModel:
 
     @property
     def configured(self) -> bool:
-        """Whether there is a key that could be sent."""
+        """Whether there is an API key that can be sent."""
         return self._client is not None
 
     async def close(self) -> None:
@@ -87,7 +87,7 @@ class AnthropicModel:
             while answer is None:
                 attempt = Accumulator()
                 try:
-                    async with contextlib.aclosing(self._words(self._client, call, attempt, tries)) as words:
+                    async with contextlib.aclosing(self._text(self._client, call, attempt, tries)) as words:
                         async for text in words:
                             yield Delta(text)
                     answer = _whole(attempt, tries)
@@ -101,10 +101,10 @@ class AnthropicModel:
             tries.count()
         yield answer
 
-    async def _words(
+    async def _text(
         self, client: AsyncAnthropic, call: ModelCall, attempt: Accumulator, tries: _Tries
     ) -> AsyncGenerator[str, None]:
-        """The words of one attempt; what else the stream says is gathered in ``attempt``."""
+        """The text of one attempt; everything else of the stream accumulates in ``attempt``."""
         async with asyncio.timeout(SILENCE):
             stream = await client.messages.create(
                 model=call.model,
@@ -115,30 +115,30 @@ class AnthropicModel:
                 stream=True,
             )
         tries.opened = True
-        silence = IdleTimeout(stream.close, SILENCE)
+        idle = IdleTimeout(stream.close, SILENCE)
         try:
             decoder, body = sse.Decoder(), chunks(stream.response)
             async for chunk in body:
-                silence.heard()
+                idle.touch()
                 for name, data in decoder.feed(chunk):
                     known = attempt.usage
                     text = attempt.take(name, data)
                     if attempt.usage is not known:
-                        tries.tell(attempt.usage)
+                        tries.note(attempt.usage)
                     if text:
-                        tries.told = True
+                        tries.published = True
                         yield text
                 if attempt.complete:
-                    await _read_out(body)
+                    await _drain(body)
                     break
         finally:
-            silence.end()
-            with contextlib.suppress(*TROUBLE):  # it has broken already, or nobody needs it any more
+            idle.end()
+            with contextlib.suppress(*TROUBLE):  # the stream is broken already or no longer needed
                 await stream.close()
 
 
 class _Tries:
-    """The attempts of one call: what they spent together, and whether there may be another."""
+    """The attempts of one call: their total usage, and whether there may be another."""
 
     def __init__(self, call: ModelCall, clock: Clock, jitter: Callable[[], float]) -> None:
         self._call = call
@@ -149,11 +149,11 @@ class _Tries:
         self._refused = 0
         self._broken = 0
         self.opened = False
-        self.told = False
+        self.published = False
         self.spent: Usage | None = None
 
-    def tell(self, stated: Usage | None) -> None:
-        """Note what the present attempt has spent on top of the earlier ones."""
+    def note(self, stated: Usage | None) -> None:
+        """Note the usage of the current attempt on top of the earlier ones."""
         self.spent = stated if stated is None or self._earlier is None else self._earlier + stated
         if self._call.meter is not None and self.spent is not None:
             self._call.meter(self.spent)
@@ -163,26 +163,26 @@ class _Tries:
         verdict = judge(error)
         if self.opened:
             self._broken += 1
-            again = self._broken <= REOPENINGS and verdict.passing and not self.told
+            again = self._broken <= REOPENINGS and verdict.passing and not self.published
         else:
             self._refused += 1
             again = self._refused <= RETRIES and verdict.passing
         _log.warning(
-            "model call broke" if self.opened else "model call refused",
+            "model_call_interrupted" if self.opened else "model_call_refused",
             model=self._call.model,
             again=again,
-            told=self.told,
+            published=self.published,
             **cause(error),
         )
         if not again:
-            code = "model_unavailable" if self.told else verdict.code
-            share = 1.0 if self.told else share_taken(error)
+            code = "model_unavailable" if self.published else verdict.code
+            share = 1.0 if self.published else share_taken(error)
             raise ModelFailed(code, self.spent, attempt.words(), share=share) from error
         metrics.MODEL_CALLS_TOTAL.labels(self._call.model, "retried").inc()
         self._earlier, self.opened = self.spent, False
-        await self._clock.sleep(self._pause(error))
+        await self._clock.sleep(self._backoff(error))
 
-    def _pause(self, error: BaseException) -> float:
+    def _backoff(self, error: BaseException) -> float:
         asked = retry_after(error, self._clock)
         if asked is not None:
             return min(asked * (1 + self._jitter() / 10), LONGEST_WAIT)
@@ -190,7 +190,7 @@ class _Tries:
         return BACKOFF * float(2**doublings) * (0.5 + self._jitter())
 
     def count(self) -> None:
-        """Put time and tokens into the metrics; also for calls that failed or were left."""
+        """Count time and tokens in the metrics, also for failed and abandoned calls."""
         model = self._call.model
         metrics.MODEL_CALL_DURATION_SECONDS.labels(model).observe(self._clock.monotonic() - self._began)
         spent = self.spent or Usage()
@@ -204,7 +204,7 @@ class _Tries:
 
 
 def _whole(attempt: Accumulator, tries: _Tries) -> Answer:
-    """The answer, if the stream came to its end and the model to its own."""
+    """The answer, if both the stream and the model's answer are complete."""
     if not attempt.complete:
         raise MalformedStream("the stream ended before the message")
     match attempt.stop_reason:
@@ -215,16 +215,16 @@ def _whole(attempt: Accumulator, tries: _Tries) -> Answer:
     return Answer(attempt.blocks(), attempt.ended_by, tries.spent or Usage(), attempt.flaws())
 
 
-async def _read_out(body: AsyncIterator[bytes]) -> None:
-    """Read the response to its end, which is on its way; a connection that is left unread cannot be used again."""
-    with contextlib.suppress(*TROUBLE):  # the answer is whole: how the connection ends concerns nobody
+async def _drain(body: AsyncIterator[bytes]) -> None:
+    """Read the rest of the response; a connection with unread data cannot be reused."""
+    with contextlib.suppress(*TROUBLE):  # the answer is complete: how the connection ends does not matter
         async with asyncio.timeout(FAREWELL):
             async for _ in body:
                 pass
 
 
 def _client(key: str, base_url: str) -> AsyncAnthropic | None:
-    """None without a key that a header can carry. Towards loopback no proxy of the environment is used."""
+    """The SDK's client; None without a key that fits a header. Loopback ignores the environment's proxies."""
     if not key or not (key.isascii() and key.isprintable()):
         return None
     return AsyncAnthropic(

@@ -1,4 +1,4 @@
-"""The model behind one small door: words as they arrive, then the whole answer, or a failure with a stable code."""
+"""The port to the model: text as it arrives, then the whole answer, or a failure with a stable code."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ TEXTS = {
     "model_refused": "the model declined to answer this",
     "output_truncated": "the answer reached the limit of its length",
 }
-"""The words behind each code. Causes go to the log: they may name hosts and keys."""
+"""The client's text for each code. Causes go to the log only: they may name hosts and keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """Words of the model, exactly as they came."""
+    """Text of the model, exactly as received."""
 
     text: str
 
@@ -32,7 +32,7 @@ class Delta:
 class Answer:
     """A whole answer: its text, thinking and tool_use blocks, fit to be sent again, and what it cost in tokens.
 
-    ``flaws`` says what is wrong with the input of a call, by the place of its block; the input is empty then.
+    ``flaws`` describes invalid inputs of calls, by the index of their block; such an input is empty.
     """
 
     blocks: list[dict[str, Any]]
@@ -42,25 +42,25 @@ class Answer:
 
     @property
     def calls(self) -> list[int]:
-        """Places of the blocks that ask for a tool."""
+        """Indexes of the blocks that call a tool."""
         return [at for at, block in enumerate(self.blocks) if block["type"] == "tool_use"]
 
     @property
     def words(self) -> list[dict[str, Any]]:
-        """The answer without what it asks for."""
+        """The answer's blocks without tool calls."""
         return [block for block in self.blocks if block["type"] != "tool_use"]
 
     @property
     def says_something(self) -> bool:
-        """Whether there is a word in it for a reader."""
+        """Whether the answer has text for the user."""
         return any(block["type"] == "text" and block["text"].strip() for block in self.blocks)
 
 
 class ModelFailed(Exception):
-    """The call came to nothing more. ``str()`` is the stable code and a text fit for a client.
+    """The call failed for good. ``str()`` is the stable code and a text fit for a client.
 
-    ``usage`` is what was spent as far as the API stated it; ``blocks`` the words told so far, without any tool call.
-    ``share``, below 1, is how much of this request the model might take: it was refused as it was, or for its length.
+    ``usage`` is the usage as far as the API reported it; ``blocks`` the text published so far, without tool calls.
+    ``share``, below 1, is the share of the request the model may accept: it was refused for its form or its length.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class ModelFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ModelCall:
-    """One request. ``meter`` hears the sum spent so far whenever it is stated: a cancelled call has a price, too."""
+    """One request. ``meter`` is called with the total usage whenever it is reported: cancelled calls cost, too."""
 
     model: str
     system: str
@@ -93,15 +93,15 @@ class ModelCall:
 
     def estimate(self) -> int:
         """Tokens this call is unlikely to exceed: a third of its UTF-8 bytes, and all it may answer."""
-        said = json.dumps([self.system, self.tools, self.messages], ensure_ascii=False, default=str)
-        return math.ceil(len(said.encode()) / 3) + self.max_tokens
+        request = json.dumps([self.system, self.tools, self.messages], ensure_ascii=False, default=str)
+        return math.ceil(len(request.encode()) / 3) + self.max_tokens
 
 
 class Model(Protocol):
-    """What the agent's loop needs of a model."""
+    """A model, as the agent's loop uses it."""
 
     def stream(self, call: ModelCall) -> AsyncGenerator[Delta | Answer, None]:
         """Yields each `Delta` on its arrival and one `Answer` last; raises `ModelFailed`.
 
-        Iterate inside ``contextlib.aclosing`` so that leaving the loop early, too, ends the call at once.
+        Iterate inside ``contextlib.aclosing``, so that leaving the loop early ends the call at once.
         """

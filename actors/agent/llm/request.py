@@ -1,4 +1,4 @@
-"""What is sent to the model: the caller's lists, marked for its prompt cache, never changed in place."""
+"""Builds requests to the model: copies of the caller's lists with marks for the prompt cache."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 EPHEMERAL = {"type": "ephemeral"}
-"""The cache that lives five minutes from its last use; a conversation's calls follow each other faster."""
+"""The cache kind that expires five minutes after its last use; calls of a conversation come faster."""
 
 UNCACHEABLE = frozenset({"thinking", "redacted_thinking"})
-"""Blocks on which the API refuses a cache mark."""
+"""Block types on which the API refuses a cache mark."""
 
 
 def system_blocks(system: str) -> list[dict[str, Any]]:
-    """The system prompt as one marked block; none at all if it is blank, which the API would refuse."""
+    """The system prompt as one marked block; none if it is blank, which the API would refuse."""
     return [{"type": "text", "text": system, "cache_control": EPHEMERAL}] if system.strip() else []
 
 
 def marked_tools(tools: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The tools, the last one marked: it ends the longest prefix that all calls of a desk share."""
+    """The tools, the last one marked: it ends the longest prefix shared by all calls of a desk."""
     return [*tools[:-1], {**tools[-1], "cache_control": EPHEMERAL}] if tools else []
 
 

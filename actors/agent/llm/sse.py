@@ -1,7 +1,7 @@
-"""Server-sent events out of a response's bytes (WHATWG HTML, 9.2.6): the two fields the Messages API uses.
+"""Decodes server-sent events from a response's bytes (WHATWG HTML, 9.2.6): the two fields the Messages API uses.
 
-The SDK's own decoder goes through them line by line and coroutine by coroutine, which costs more than all the rest of
-reading a stream of single words.
+The SDK's own decoder handles every line in coroutines of its own, which costs more than all the rest of reading a
+stream of single words.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from .accumulator import LARGEST_ANSWER, MalformedStream
 
 
 class Decoder:
-    """Feed it chunks as they come; it gives back what is whole."""
+    """Takes chunks as they arrive; returns complete events."""
 
     def __init__(self) -> None:
         self._rest = b""
         self._after_cr = False
 
     def feed(self, chunk: bytes) -> Iterator[tuple[str | None, str]]:
-        """Name and data of each event that ends in ``chunk``. Raises ``UnicodeDecodeError``, or `Broken`."""
+        """Name and data of each event that ends in ``chunk``. Raises ``UnicodeDecodeError`` or `MalformedStream`."""
         if b"\r" in chunk or self._after_cr:
             chunk = self._unified(chunk)
         *whole, self._rest = (self._rest + chunk).split(b"\n\n")
@@ -39,7 +39,7 @@ class Decoder:
 
 
 def _event(lines: str) -> tuple[str | None, str] | None:
-    """One event; None if it has no data, as the standard wants it passed by."""
+    """One event; None if it has no data, which the standard says to ignore."""
     name: str | None = None
     data: list[str] = []
     for line in lines.split("\n"):
