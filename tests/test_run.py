@@ -137,17 +137,16 @@ async def test_a_port_that_is_taken_is_said_in_our_words(tmp_path: Path) -> None
     assert err.splitlines()[-1] == f"VOYAGENT_PORT: something listens on 127.0.0.1:{port} already"
 
 
-def production(database_url: str, **changes: str) -> dict[str, str]:
+def production(database: Any, **changes: str) -> dict[str, str]:
     keys = (base64.b64encode(bytes(range(start, start + 32))).decode() for start in (0, 1))
     return {
         "VOYAGENT_ENV": "production",
         "VOYAGENT_AUTH_SECRET": "kJ8s2Lq0vXw5Zr7tYb3nMc6pDf9gHa1e",
-        "VOYAGENT_AUTH_ARGON2_MEMORY_COST": "8192",
         "VOYAGENT_KMS_KEY": next(keys),
         "VOYAGENT_SMTP_URL": "smtp://127.0.0.1:9",
         "VOYAGENT_PUBLIC_URL": "https://desk.rao-travels.in",
-        "VOYAGENT_DB_URL": database_url,
-        "VOYAGENT_DB_MIGRATE_URL": database_url,
+        "VOYAGENT_DB_URL": database.url,
+        "VOYAGENT_DB_MIGRATE_URL": database.admin_url,
         **changes,
     }
 
@@ -155,7 +154,7 @@ def production(database_url: str, **changes: str) -> dict[str, str]:
 async def test_production_says_in_one_json_line_that_it_listens_and_in_others_that_it_stops(
     tmp_path: Path, database: Any
 ) -> None:
-    process = await started(tmp_path, **production(database.url))
+    process = await started(tmp_path, **production(database))
     assert process.stderr is not None
     lines: list[dict[str, Any]] = []
     try:
@@ -177,7 +176,7 @@ async def test_production_says_in_one_json_line_that_it_listens_and_in_others_th
         "service_stopped",
     ]
     doubts = [line["reason"].partition(":")[0] for line in lines if line["event"] == "configuration_doubtful"]
-    assert "VOYAGENT_DB_MIGRATE_URL" in doubts
+    assert "VOYAGENT_REDIS_URL" in doubts
     assert "VOYAGENT_MAIL_FROM" in doubts
 
 
@@ -185,16 +184,16 @@ async def test_a_start_with_another_sealing_key_is_refused_in_a_sentence_and_los
     tmp_path: Path, database: Any
 ) -> None:
     other = base64.b64encode(bytes(range(7, 39))).decode()
-    right = production(database.url)
+    right = production(database)
     process = await started(tmp_path, **right)
     assert process.stderr is not None
     async with asyncio.timeout(DEADLINE):
-        while b"service_started" not in await process.stderr.readline():
-            pass
+        while b"service_started" not in (line := await process.stderr.readline()):
+            assert line, "it ended without having started"
     process.terminate()
     await asyncio.wait_for(process.communicate(), DEADLINE)
     for wrong in (
-        production(database.url, VOYAGENT_KMS_KEY=other),
+        production(database, VOYAGENT_KMS_KEY=other),
         development(database.url) | {"VOYAGENT_KMS_KEY": other},
         development(database.url),  # a key of this folder's own
     ):

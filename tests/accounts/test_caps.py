@@ -183,18 +183,18 @@ POSTS_UNCAPPED = {
     ("outbox", "offer"),  # asks first
     ("outbox", "notify"),  # a notice; it asks where the address is unverified
     ("passwords", "run"),  # the wish itself, which is no e-mail; a reset, which has asked before it made the token
-    ("give_back", "send"),  # what an undo brings back has to be entered somehow; undo tokens are few
-    ("proofs", "_move"),  # the notice to a verified address that is left
+    ("account_recovery", "send"),  # what an undo brings back has to be entered somehow; undo tokens are few
+    ("email_verification", "_move"),  # the notice to a verified address that is left
 }
 
 
 def test_every_writer_of_the_outbox_asks_the_cap_or_says_why_not() -> None:
     found = set()
-    for path in Path(next(iter(storage.__path__))).glob("*.py"):
+    for path in Path(next(iter(storage.__path__))).rglob("*.py"):
         for function in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(function, ast.AsyncFunctionDef):
                 calls = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
-                own = ("post",) if path.stem == "outbox" else ("outbox.post",)
+                own = ("enqueue",) if path.stem == "outbox" else ("outbox.enqueue",)
                 if any(ast.unparse(call) in own for call in calls):
                     found.add((path.stem, function.name))
     assert found == POSTS_UNCAPPED

@@ -465,7 +465,7 @@ async def test_r40_a_principal_that_vanished_is_401_on_every_route(front: Desk) 
         assert (answer.status, answer.detail) == (401, "unauthorized")
 
 
-async def test_r26_the_unproven_reach_auth_only(database: Database) -> None:
+async def test_r26_the_unverified_reach_auth_only(database: Database) -> None:
     async with desk(database, auth_skip_email_verification=False) as front:
         answer = await front.sign_up()
         assert answer.body["user"]["email_verified"] is False

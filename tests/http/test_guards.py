@@ -58,13 +58,13 @@ async def test_r38_b59_where_a_person_is_asked_for_an_api_key_is_refused(client:
 
 
 @pytest.mark.parametrize("route", BUSINESS, ids=name)
-async def test_r26_an_unproven_person_reaches_auth_only(client: Client, route: Route) -> None:
+async def test_r26_an_unverified_person_reaches_auth_only(client: Client, route: Route) -> None:
     answer = await client.send(route.method, route.path, who="unverified")
 
     assert (answer.status, answer.detail) == (403, "email_not_verified")
 
 
-async def test_r26_an_unproven_person_and_a_key_read_who_they_are(client: Client) -> None:
+async def test_r26_an_unverified_person_and_a_key_read_who_they_are(client: Client) -> None:
     for who in ("unverified", "key", "viewer"):
         assert (await client.send("GET", "/auth/me", who=who)).status == 200
 
@@ -78,11 +78,11 @@ async def test_no_gate_exists_where_verification_is_skipped(serve: Serve) -> Non
 @pytest.mark.parametrize(
     ("guard", "welcome"),
     [
-        (PUBLIC, "viewer agent ticketing_lead accounting_lead agency_admin key unproven nobody"),
-        (MYSELF, "viewer agent ticketing_lead accounting_lead agency_admin key unproven"),
-        (PERSON, "viewer agent ticketing_lead accounting_lead agency_admin unproven"),
-        (PERSON_WRITER, "agent ticketing_lead accounting_lead agency_admin unproven"),
-        (PERSON_ADMIN, "agency_admin unproven"),
+        (PUBLIC, "viewer agent ticketing_lead accounting_lead agency_admin key unverified nobody"),
+        (MYSELF, "viewer agent ticketing_lead accounting_lead agency_admin key unverified"),
+        (PERSON, "viewer agent ticketing_lead accounting_lead agency_admin unverified"),
+        (PERSON_WRITER, "agent ticketing_lead accounting_lead agency_admin unverified"),
+        (PERSON_ADMIN, "agency_admin unverified"),
         (READER, "viewer agent ticketing_lead accounting_lead agency_admin key"),
         (WRITER, "agent ticketing_lead accounting_lead agency_admin key"),
         (ADMIN, "agency_admin key"),
