@@ -115,7 +115,7 @@ class Endpoint:
         metrics.AUTH_DENIED_TOTAL.labels(str(status), refusal.code).inc()
         if call.principal is None:
             return
-        event = Denied(principal=call.principal, door=door(call), status=status, code=refusal.code)
+        event = Denied(principal=call.principal, request=door(call), status=status, code=refusal.code)
         try:
             self._services.accounts.tell(event)
         except Refusal as full:

@@ -86,7 +86,7 @@ async def by_ticket(call: RequestContext) -> Principal:
     tickets = call.request.query.getall("ticket", [])
     if not tickets:
         return await by_bearer(call)
-    shown = ShowTicket(ticket=tickets[-1], session_id=parse_uuid(call.path["session_id"]), door=door(call))
+    shown = ShowTicket(ticket=tickets[-1], session_id=parse_uuid(call.path["session_id"]), request=door(call))
     return await call.services.accounts.ask(shown)
 
 

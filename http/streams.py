@@ -130,7 +130,7 @@ class Viewer:
         if (
             not self.waits
             or self.streams.stopping
-            or self.watching.is_lost
+            or self.watching.is_revoked
             or transport is None
             or transport.is_closing()
             or transport.get_write_buffer_size()
@@ -181,11 +181,11 @@ async def serve(
         viewer = Viewer(streams, feed, watching, response, writer, request)
         streams.open.add(viewer)
         metrics.SSE_VIEWERS.inc()
-        watching.when_lost = feed.wakeup.set
+        watching.on_revoked = feed.wakeup.set
         try:
             await _pump(streams, viewer, watching, session_id, handed, lifetime)
         finally:
-            watching.when_lost = None
+            watching.on_revoked = None
             metrics.SSE_VIEWERS.dec()
             metrics.SSE_STREAMS_TOTAL.labels(end=viewer.end).inc()
         async with _patience(streams, viewer):
@@ -228,7 +228,7 @@ async def _pump(
             viewer.end = "error"
             await _send(streams, viewer, transient_frame("error", session_id, _now(), "error", away.code))
             return
-        if watching.is_lost:
+        if watching.is_revoked:
             viewer.end = "error"
             await _send(streams, viewer, transient_frame("error", session_id, _now(), "error", "unauthorized"))
             return

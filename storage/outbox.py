@@ -18,7 +18,7 @@ TABLE, COLUMN = "outbox", "payload_sealed"
 RECIPIENT = "recipient_"
 """How a cause begins that is about one address, and says nothing about the way out."""
 
-POST = """
+INSERT = """
 INSERT INTO outbox (id, tenant_id, kind, recipient, payload_sealed, key_id, state, due_at, expires_at, message_id,
                     created_at, updated_at)
 VALUES ($1, $2, $3, $4, $5, $6, $11, $7, $8, $9, $10, $10)
@@ -45,8 +45,8 @@ UPDATE outbox SET state = 'dropped', payload_sealed = NULL, key_id = NULL
  WHERE id = ANY($1) AND state IN ('due', 'held')
 """
 LATER = "UPDATE outbox SET due_at = $2, cause = $3 WHERE id = $1 AND state = 'due'"
-STANDING = "SELECT state, count(*) AS letters FROM outbox WHERE sent_at IS NULL GROUP BY state"
-STUCK = f"""
+COUNT_BY_STATE = "SELECT state, count(*) AS letters FROM outbox WHERE sent_at IS NULL GROUP BY state"
+OLDEST_UNDELIVERED = f"""
 SELECT min(created_at) FROM outbox
  WHERE sent_at IS NULL AND state = 'due' AND coalesce(cause, '') NOT LIKE '{RECIPIENT}%'
    AND (cause IS NOT NULL OR due_at <= $1)
@@ -55,7 +55,7 @@ ADDRESS = (
     "SELECT email, email_verified FROM users WHERE tenant_id = $1 AND id = $2 AND is_active AND released_at IS NULL"
 )
 LOCK_RECIPIENT = "SELECT pg_advisory_xact_lock(hashtextextended('voyagent.recipient:' || $1, 0))"
-LATELY = "SELECT count(*) FROM outbox WHERE kind = $1 AND recipient = $2 AND created_at > $3"
+COUNT_RECENT = "SELECT count(*) FROM outbox WHERE kind = $1 AND recipient = $2 AND created_at > $3"
 
 CAP, CAP_SPAN = 5, timedelta(hours=1)
 """So many e-mails of one kind to one address in an hour, from all agencies: nobody's mailbox is flooded."""
@@ -78,16 +78,16 @@ class QueuedEmail:
 
 
 async def enqueue(
-    db: Connection, letter: QueuedEmail, tenant_id: str | None, now: datetime, due_at: datetime, *, held: bool = False
+    db: Connection, mail: QueuedEmail, tenant_id: str | None, now: datetime, due_at: datetime, *, held: bool = False
 ) -> None:
-    """Put ``letter`` into the outbox: it goes out if, and only if, this transaction is committed.
+    """Put ``mail`` into the outbox: it goes out if, and only if, this transaction is committed.
 
     A ``held`` one waits there until somebody lets it go. Kinds in ``CAPPED`` have no business here but behind
     ``enough``, which ``offer`` asks; the e-mail of an undo is bounded by its tokens.
     """
-    sealed = (letter.payload_sealed, letter.key_id)
-    told = (letter.id, tenant_id, letter.kind, letter.recipient, *sealed)
-    await db.execute(POST, *told, due_at, letter.expires_at, letter.message_id, now, "held" if held else "due")
+    sealed = (mail.payload_sealed, mail.key_id)
+    values = (mail.id, tenant_id, mail.kind, mail.recipient, *sealed)
+    await db.execute(INSERT, *values, due_at, mail.expires_at, mail.message_id, now, "held" if held else "due")
 
 
 async def notify(db: Connection, notice: QueuedEmail, tenant_id: str | None, user_id: str, now: datetime) -> None:
@@ -108,22 +108,20 @@ async def drop(db: Connection, ids: Sequence[str]) -> None:
         await db.execute(DROP, ids)
 
 
-async def enough(db: Connection, letter: QueuedEmail, now: datetime) -> bool:
+async def enough(db: Connection, mail: QueuedEmail, now: datetime) -> bool:
     """Whether the address has had its e-mails of this kind for now, from any agency; askers wait for each other.
 
     On an agency's connection row-level security hides what others sent: only notices are counted there.
     """
-    await db.fetchval(LOCK_RECIPIENT, letter.recipient)
-    return int(await db.fetchval(LATELY, letter.kind, letter.recipient, now - CAP_SPAN)) >= CAP
+    await db.fetchval(LOCK_RECIPIENT, mail.recipient)
+    return int(await db.fetchval(COUNT_RECENT, mail.kind, mail.recipient, now - CAP_SPAN)) >= CAP
 
 
-async def offer(
-    db: Connection, letter: QueuedEmail, tenant_id: str | None, now: datetime, *, held: bool = False
-) -> bool:
+async def offer(db: Connection, mail: QueuedEmail, tenant_id: str | None, now: datetime, *, held: bool = False) -> bool:
     """``enqueue`` the e-mail unless its address had ``enough``. Answers whether it was posted."""
-    if await enough(db, letter, now):
+    if await enough(db, mail, now):
         return False
-    await enqueue(db, letter, tenant_id, now, now, held=held)
+    await enqueue(db, mail, tenant_id, now, now, held=held)
     return True
 
 
@@ -204,7 +202,7 @@ class Standing(Query[Mapping[str, int]]):
     tenant_id: None = None
 
     async def run(self, db: Connection) -> Mapping[str, int]:
-        return {row["state"]: row["letters"] for row in await db.fetch(STANDING)}
+        return {row["state"]: row["letters"] for row in await db.fetch(COUNT_BY_STATE)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,5 +217,5 @@ class OldestUndelivered(Query[datetime | None]):
     due_by: datetime
 
     async def run(self, db: Connection) -> datetime | None:
-        oldest: datetime | None = await db.fetchval(STUCK, self.due_by)
+        oldest: datetime | None = await db.fetchval(OLDEST_UNDELIVERED, self.due_by)
         return oldest

@@ -12,28 +12,28 @@ from ..domain.identity import Principal
 class AccessWatch:
     """One stream's watch over its principal. It ends with the last reference to it."""
 
-    __slots__ = ("__weakref__", "_lost", "principal", "when_lost")
+    __slots__ = ("__weakref__", "_revoked", "on_revoked", "principal")
 
     def __init__(self, principal: Principal) -> None:
         self.principal = principal
-        self.when_lost: Callable[[], None] | None = None
+        self.on_revoked: Callable[[], None] | None = None
         """Called once it has, where a task that waits for it would be one too many: there are thousands of streams."""
-        self._lost = asyncio.Event()
+        self._revoked = asyncio.Event()
 
     @property
-    def is_lost(self) -> bool:
+    def is_revoked(self) -> bool:
         """Whether family, key, person or agency has ended."""
-        return self._lost.is_set()
+        return self._revoked.is_set()
 
-    async def lost(self) -> None:
+    async def revoked(self) -> None:
         """Return when it has."""
-        await self._lost.wait()
+        await self._revoked.wait()
 
-    def lose(self) -> None:
+    def revoke(self) -> None:
         """For the owner of the cache alone."""
-        self._lost.set()
-        if self.when_lost is not None:
-            self.when_lost()
+        self._revoked.set()
+        if self.on_revoked is not None:
+            self.on_revoked()
 
 
 class AccessWatches:
@@ -44,16 +44,16 @@ class AccessWatches:
 
     def add(self, principal: Principal) -> AccessWatch:
         """Begin to watch ``principal``."""
-        watching = AccessWatch(principal)
-        self._held.add(watching)
-        return watching
+        watch = AccessWatch(principal)
+        self._held.add(watch)
+        return watch
 
-    def lose(self, gone: Callable[[Principal], bool]) -> None:
-        """Tell the streams of all principals of which ``gone`` holds."""
-        for watching in list(self._held):
-            if gone(watching.principal):
-                watching.lose()
+    def revoke(self, matches: Callable[[Principal], bool]) -> None:
+        """Tell the streams of all principals of which ``matches`` holds."""
+        for watch in list(self._held):
+            if matches(watch.principal):
+                watch.revoke()
 
     def held(self) -> list[AccessWatch]:
         """Those that are not lost yet."""
-        return [watching for watching in self._held if not watching.is_lost]
+        return [watch for watch in self._held if not watch.is_revoked]

@@ -20,9 +20,9 @@ from ..foundation.config import Settings
 from ..runtime.actor import Actor, Message, Recipient
 from ..runtime.periodic import PeriodicTasks
 from .access_watch import AccessWatch, AccessWatches
-from .api_keys import PREFIX, CreateKey, Keys, RevokeKey, hashed, well_formed
+from .api_keys import PREFIX, ApiKeys, CreateKey, RevokeKey, hashed, well_formed
 from .denial_audit import DenialAudit, DeniedRequest
-from .email_flows import ByLetter, EmailFlows
+from .email_flows import EmailFlows, EmailMessage
 from .email_verification import ResendVerification, UpdateProfile, VerifyEmail
 from .hash_queue import PER_ACCOUNT, PER_NETWORK, Bounds
 from .invites import AcceptInvite, CreateInvite, LookUpInvite, RevokeInvite
@@ -33,7 +33,7 @@ from .passwords import Passwords
 from .principals import FRESH_SECONDS, Principals, authorize, is_active
 from .refresh_tokens import Refresh, RefreshFlow, TokenPair
 from .revocation import Revocation
-from .second_factor import ByPerson, DisableTotp, SecondFactor, SetUpTotp, SignInTotp, VerifyTotp
+from .second_factor import DisableTotp, SecondFactor, SetUpTotp, SignInTotp, TotpMessage, VerifyTotp
 from .sign_in import SignIn, SignInFlows, SignUp, counted
 from .sign_out import PresentedToken, RevokeSession, SignOut, SignOutFlows
 from .throttling import Malformed, ThrottleGate
@@ -78,11 +78,11 @@ __all__ = [
 class Authenticate(Message[Principal]):
     """Whose bearer is this? Unauthorized ``unauthorized`` if nobody's who is welcome now; Unavailable, never a guess.
 
-    With ``door`` a denial of a known person leaves an audit event.
+    With ``request`` a denial of a known person leaves an audit event.
     """
 
     bearer: str
-    door: DeniedRequest | None = None
+    request: DeniedRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Denied(Message[None]):
     """A guard refused ``principal`` with 401 or 403. Told; the event is written in its own time."""
 
     principal: Principal
-    door: DeniedRequest
+    request: DeniedRequest
     status: int
     code: str
 
@@ -131,7 +131,7 @@ class Invalidate(Message[None]):
 
     tenant_id: str
     user_id: str | None = None
-    proof: str | None = None
+    credential_id: str | None = None
     ended: bool = False
 
 
@@ -143,9 +143,9 @@ Accounts = (
     | RevokeSession
     | CreateKey
     | RevokeKey
-    | ByPerson
+    | TotpMessage
     | SignInTotp
-    | ByLetter
+    | EmailMessage
     | Authenticate
     | IssueTicket
     | ShowTicket
@@ -166,7 +166,7 @@ def _bounds(guard: str) -> Bounds:
     )
 
 
-async def _only_counted() -> None:
+async def _no_work() -> None:
     """What is malformed has nothing to judge."""
 
 
@@ -178,11 +178,11 @@ class AccountsActor(Actor):
         storage: Recipient,
         settings: Settings,
         clock: Clock,
-        posted: Callable[[], None] = lambda: None,
+        on_enqueued: Callable[[], None] = lambda: None,
         guard: Recipient | None = None,
         tasks: PeriodicTasks | None = None,
     ) -> None:
-        """``posted`` is called when there may be a letter to deliver; without ``guard`` nobody is slowed."""
+        """``on_enqueued`` is called when there may be a letter to deliver; without ``guard`` nobody is slowed."""
         super().__init__()
         self._gate = ThrottleGate(guard)
         self._storage = storage
@@ -213,56 +213,56 @@ class AccountsActor(Actor):
         )
         self._principals = Principals(storage, clock, self.spawn)
         self._watches = AccessWatches()
-        endings = Revocation(self._principals, self._watches)
+        revocation = Revocation(self._principals, self._watches)
         self._second_factor = SecondFactor(
-            storage, settings, clock, self._passwords, families, endings, self._record, posted
+            storage, settings, clock, self._passwords, families, revocation, self._record, on_enqueued
         )
-        self._letters = EmailFlows(
-            storage, settings, clock, self._passwords, families, endings, posted, self._gate.forgive
+        self._emails = EmailFlows(
+            storage, settings, clock, self._passwords, families, revocation, on_enqueued, self._gate.forgive
         )
-        self._entrance = SignInFlows(
+        self._sign_in_flows = SignInFlows(
             storage,
             self._passwords,
             families,
             clock,
             verified_only=verified_only,
-            endings=endings,
+            revocation=revocation,
             record=self._record,
-            proof=self._letters.proof,
+            verification=self._emails.verification,
         )
         rules = Rules(
             lifetime=timedelta(seconds=settings.auth_refresh_ttl_seconds),
             grace=timedelta(seconds=settings.auth_refresh_grace_seconds),
             unverified=timedelta(seconds=settings.auth_unverified_ttl_seconds) if verified_only else None,
         )
-        self._renewal = RefreshFlow(
-            storage, self._access, refresh, rules, clock, endings, OutgoingEmails(settings), posted
+        self._refresh_flow = RefreshFlow(
+            storage, self._access, refresh, rules, clock, revocation, OutgoingEmails(settings), on_enqueued
         )
-        self._departure = SignOutFlows(storage, clock, leeway=settings.auth_leeway_seconds, endings=endings)
-        self._keys = Keys(storage, clock, Sealing(settings.sealing_keys), endings)
-        self._denials = DenialAudit(clock)
+        self._sign_out_flows = SignOutFlows(storage, clock, leeway=settings.auth_leeway_seconds, revocation=revocation)
+        self._keys = ApiKeys(storage, clock, Sealing(settings.sealing_keys), revocation)
+        self._denial_audit = DenialAudit(clock)
         tasks = tasks or PeriodicTasks(clock)
-        self._watching = tasks.task("watches", self._check_watches, every=FRESH_SECONDS, retry=FRESH_SECONDS)
+        self._watch_check = tasks.task("watches", self._check_watches, every=FRESH_SECONDS, retry=FRESH_SECONDS)
 
     async def on_start(self) -> None:  # type: ignore[override]  # see Actor.on_start
-        self.spawn(self._watching.run(), name="watches")
+        self.spawn(self._watch_check.run(), name="watches")
 
     async def terminate(self, failure: BaseException | None) -> None:  # noqa: ARG002  # the same whatever the reason
         """Whoever restarts this actor cannot know who watched: their streams end and come back."""
-        self._watches.lose(lambda _principal: True)
+        self._watches.revoke(lambda _principal: True)
         self._passwords.close()
 
     async def receive(self, message: Any) -> Any:
-        known: Accounts = message
-        match known:
+        received: Accounts = message
+        match received:
             case Authenticate():
-                return self._authenticate(known)
+                return self._authenticate(received)
             case Watch() | IssueTicket() | ShowTicket():
-                return self.reply_later(self._stream(known))
+                return self.reply_later(self._stream(received))
             case SignUp() | SignIn() | SignInTotp() | Refresh() | SignOut() | Malformed():
-                return self.reply_later(self._gate.judged(known, self._pass_door))
+                return self.reply_later(self._gate.judged(received, self._public))
             case RevokeSession() | CreateKey() | RevokeKey() | SetUpTotp() | VerifyTotp() | DisableTotp():
-                return self.reply_later(self._gate.judged(known, self._own))
+                return self.reply_later(self._gate.judged(received, self._own))
             case (
                 ResendVerification()
                 | VerifyEmail()
@@ -271,19 +271,19 @@ class AccountsActor(Actor):
                 | ResetPassword()
                 | ChangePassword()
             ) | (CreateInvite() | RevokeInvite() | LookUpInvite() | AcceptInvite()):
-                return self.reply_later(self._gate.judged(known, self._letters.carry_out))
+                return self.reply_later(self._gate.judged(received, self._emails.carry_out))
             case Denied():
-                return self._deny(known.principal, known.door, known.status, known.code)
+                return self._deny(received.principal, received.request, received.status, received.code)
             case ChangeMember():
-                return self.reply_later(self._change_member(known))
+                return self.reply_later(self._change_member(received))
             case SwitchTenant():
-                return self.reply_later(self._switch_tenant(known))
+                return self.reply_later(self._switch_tenant(received))
             case Invalidate():
-                return self._invalidate(known)
+                return self._invalidate(received)
             case _:
-                assert_never(known)
+                assert_never(received)
 
-    def _pass_door(
+    def _public(
         self, message: SignUp | SignIn | SignInTotp | Refresh | SignOut | Malformed
     ) -> Coroutine[Any, Any, Any]:
         """The ways in and out that need no bearer."""
@@ -291,23 +291,23 @@ class AccountsActor(Actor):
             case SignUp():
                 return counted("sign_up", self._sign_up(message))
             case SignIn():
-                return counted("sign_in", self._entrance.sign_in(message))
+                return counted("sign_in", self._sign_in_flows.sign_in(message))
             case SignInTotp():
                 return self._second_factor.carry_out(message)
             case Refresh():
-                return counted("refresh", self._renewal.refresh(message))
+                return counted("refresh", self._refresh_flow.refresh(message))
             case SignOut():
                 return self._sign_out(message)
             case Malformed():
-                return _only_counted()
+                return _no_work()
             case _:
                 assert_never(message)
 
-    def _own(self, message: RevokeSession | CreateKey | RevokeKey | ByPerson) -> Coroutine[Any, Any, Any]:
+    def _own(self, message: RevokeSession | CreateKey | RevokeKey | TotpMessage) -> Coroutine[Any, Any, Any]:
         """What people do with their own sessions, keys and second factor."""
         match message:
             case RevokeSession():
-                return self._departure.revoke(message)
+                return self._sign_out_flows.revoke(message)
             case CreateKey():
                 return self._keys.create(message)
             case RevokeKey():
@@ -318,19 +318,19 @@ class AccountsActor(Actor):
                 assert_never(message)
 
     async def _sign_up(self, message: SignUp) -> SignedIn:
-        signed_in = await self._entrance.sign_up(message)
-        self._letters.posted()
+        signed_in = await self._sign_in_flows.sign_up(message)
+        self._emails.on_enqueued()
         return signed_in
 
     async def _sign_out(self, message: SignOut) -> None:
-        shown = None if message.bearer is None else await self._shown(message.bearer)
-        await self._departure.sign_out(shown, message.refresh_token, message.origin)
+        presented = None if message.bearer is None else await self._presented(message.bearer)
+        await self._sign_out_flows.sign_out(presented, message.refresh_token, message.origin)
 
-    async def _shown(self, bearer: str) -> PresentedToken | None:
+    async def _presented(self, bearer: str) -> PresentedToken | None:
         """Who shows this access token, if it is still good; an API key is nobody's to sign out with."""
         try:
             claims = self._access.read(bearer, self._clock.now())
-            entry = self._principals.known(claims)
+            entry = self._principals.cached(claims)
             person = entry.person if entry is not None else await self._principals.read(claims)
             return PresentedToken(self._judge(claims, person, None), claims)
         except Unauthorized:
@@ -340,50 +340,50 @@ class AccountsActor(Actor):
         if message.bearer.startswith(PREFIX):
             return self._authenticate_key(message)
         claims = self._access.read(message.bearer, self._clock.now())
-        entry = self._principals.known(claims)
+        entry = self._principals.cached(claims)
         if entry is None:
-            return self.reply_later(self._read_and_judge(claims, message.door))
-        return self._judge(claims, entry.person, message.door)
+            return self.reply_later(self._read_and_judge(claims, message.request))
+        return self._judge(claims, entry.person, message.request)
 
     def _authenticate_key(self, message: Authenticate) -> Any:
         """A mistyped key is refused unasked, a known one answered from memory."""
         if not well_formed(message.bearer):
             raise Unauthorized("unauthorized")
         key_hash = hashed(message.bearer)
-        bearer = self._keys.known(key_hash)
-        entry = None if bearer is None else self._principals.known(bearer)
+        bearer = self._keys.cached(key_hash)
+        entry = None if bearer is None else self._principals.cached(bearer)
         if entry is None:
-            return self.reply_later(self._read_and_judge_key(key_hash, message.door))
-        return self._judge_key(entry.person, message.door)
+            return self.reply_later(self._read_and_judge_key(key_hash, message.request))
+        return self._judge_key(entry.person, message.request)
 
-    async def _read_and_judge_key(self, key_hash: bytes, door: DeniedRequest | None) -> Principal:
-        bearer = self._keys.known(key_hash) or await self._keys.find(key_hash)
-        return self._judge_key(None if bearer is None else await self._principals.read(bearer), door)
+    async def _read_and_judge_key(self, key_hash: bytes, request: DeniedRequest | None) -> Principal:
+        bearer = self._keys.cached(key_hash) or await self._keys.find(key_hash)
+        return self._judge_key(None if bearer is None else await self._principals.read(bearer), request)
 
-    def _judge_key(self, person: Person | None, door: DeniedRequest | None) -> Principal:
+    def _judge_key(self, person: Person | None, request: DeniedRequest | None) -> Principal:
         """Keys outlive passwords, so a token version is nothing to them: person and key have to be alive."""
         if person is None:
             raise Unauthorized("unauthorized")
         principal, key_id = person.principal, person.principal.api_key_id
         if not is_active(person, self._clock.now().timestamp()):
-            if door is not None:
-                by_key = replace(door.origin, via="api_key", api_key_id=key_id)
-                self._deny(principal, replace(door, origin=by_key), 401, "unauthorized")
+            if request is not None:
+                by_key = replace(request.origin, via="api_key", api_key_id=key_id)
+                self._deny(principal, replace(request, origin=by_key), 401, "unauthorized")
             raise Unauthorized("unauthorized")
         if key_id is not None and self._keys.due(key_id):
             self.spawn(self._keys.use(principal.tenant_id, key_id), name="key_used")
         return principal
 
-    async def _read_and_judge(self, claims: Claims, door: DeniedRequest | None) -> Principal:
-        return self._judge(claims, await self._principals.read(claims), door)
+    async def _read_and_judge(self, claims: Claims, request: DeniedRequest | None) -> Principal:
+        return self._judge(claims, await self._principals.read(claims), request)
 
-    def _judge(self, claims: Claims, person: Person | None, door: DeniedRequest | None) -> Principal:
+    def _judge(self, claims: Claims, person: Person | None, request: DeniedRequest | None) -> Principal:
         if person is not None:
             principal = authorize(claims, person, self._clock.now().timestamp())
             if principal is not None:
                 return principal
-            if door is not None:
-                self._deny(person.principal, door, 401, "unauthorized")
+            if request is not None:
+                self._deny(person.principal, request, 401, "unauthorized")
         raise Unauthorized("unauthorized")
 
     async def _stream(self, message: Watch | IssueTicket | ShowTicket) -> Any:
@@ -398,34 +398,34 @@ class AccountsActor(Actor):
             case _:
                 assert_never(message)
 
-    async def _show_ticket(self, shown: ShowTicket) -> Principal:
+    async def _show_ticket(self, presented: ShowTicket) -> Principal:
         now = self._clock.now()
-        claims = self._tickets.read(shown, now)
-        entry = self._principals.known(claims)
+        claims = self._tickets.read(presented, now)
+        entry = self._principals.cached(claims)
         person = entry.person if entry is not None else await self._principals.read(claims)
         if person is not None and claims.borne_out_by(person, now.timestamp()):
             return replace(person.principal, token_id=claims.token_id)
         if person is not None:
-            self._deny(person.principal, shown.door, 401, "unauthorized")
+            self._deny(person.principal, presented.request, 401, "unauthorized")
         raise Unauthorized("unauthorized")
 
     async def _watch(self, principal: Principal) -> AccessWatch:
         """Watch first, look then: whatever happens between the two is not missed."""
-        watching = self._watches.add(principal)
-        entry = self._principals.known(principal)
+        watch = self._watches.add(principal)
+        entry = self._principals.cached(principal)
         person = entry.person if entry is not None else await self._principals.read(principal)
         if not is_active(person, self._clock.now().timestamp()):
-            watching.lose()
-        return watching
+            watch.revoke()
+        return watch
 
     async def _check_watches(self) -> None:
         """Find what nobody told this actor of: rows changed by hand, families that grew too old."""
         held = self._watches.held()
         if not held:
             return
-        principals = [watching.principal for watching in held]
+        principals = [watch.principal for watch in held]
         for place in await self._storage.ask(FindRevoked(principals=principals, now=self._clock.now())):
-            held[place].lose()
+            held[place].revoke()
 
     async def _change_member(self, message: ChangeMember) -> Member:
         change = Change(
@@ -442,7 +442,7 @@ class AccountsActor(Actor):
         finally:  # also when the outcome is unknown: reading once too often is the harmless mistake
             self._principals.forget(lambda key: key.user_id == message.user_id)
         if not member.is_active:
-            self._watches.lose(lambda principal: principal.user_id == message.user_id)
+            self._watches.revoke(lambda principal: principal.user_id == message.user_id)
         return member
 
     async def _switch_tenant(self, message: SwitchTenant) -> None:
@@ -451,19 +451,23 @@ class AccountsActor(Actor):
         finally:
             self._principals.forget(lambda key: key.tenant_id == message.tenant_id)
         if not message.is_active:
-            self._watches.lose(lambda principal: principal.tenant_id == message.tenant_id)
+            self._watches.revoke(lambda principal: principal.tenant_id == message.tenant_id)
 
     def _invalidate(self, message: Invalidate) -> None:
-        def meant(tenant_id: str, user_id: str, *proofs: str | None) -> bool:
+        def meant(tenant_id: str, user_id: str, *credential_ids: str | None) -> bool:
             person = message.user_id is None or message.user_id == user_id
-            return tenant_id == message.tenant_id and person and (message.proof is None or message.proof in proofs)
+            return (
+                tenant_id == message.tenant_id
+                and person
+                and (message.credential_id is None or message.credential_id in credential_ids)
+            )
 
         self._principals.forget(lambda key: meant(*key))
         if message.ended:
-            self._watches.lose(lambda p: meant(p.tenant_id, p.user_id, p.family_id, p.token_id, p.api_key_id))
+            self._watches.revoke(lambda p: meant(p.tenant_id, p.user_id, p.family_id, p.token_id, p.api_key_id))
 
-    def _deny(self, principal: Principal, door: DeniedRequest, status: int, code: str) -> None:
-        event = self._denials.event(principal, door, status, code)
+    def _deny(self, principal: Principal, request: DeniedRequest, status: int, code: str) -> None:
+        event = self._denial_audit.event(principal, request, status, code)
         if event is not None:
             self._record(event)
 

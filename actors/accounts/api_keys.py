@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from ...storage.accounts import api_keys
-from ...storage.accounts.api_keys import Create, Minted, Owner, Secret
+from ...storage.accounts.api_keys import Create, CreatedKey, Owner, Secret
 from ...storage.engine.idempotency import Encode, IdempotencyKey, Once, Replayed, Stored
 from ...storage.engine.sealing import Sealing
 from ..domain.audit import Origin
@@ -27,11 +27,11 @@ V = TypeVar("V")
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 PREFIX = "vy_"
-NAMED, RANDOM, CHECKED = 8, 26, 6
+PREFIX_LENGTH, SECRET_LENGTH, CHECKSUM_LENGTH = 8, 26, 6
 """Characters: the prefix that is stored in clear, the secret, and the checksum behind it."""
 
-LENGTH = len(PREFIX) + NAMED + 1 + RANDOM + CHECKED
-STRANGERS_SECONDS = 30.0
+LENGTH = len(PREFIX) + PREFIX_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH
+UNKNOWN_KEY_SECONDS = 30.0
 """How long a key nobody has is not asked about again."""
 MAX_REMEMBERED = 10_000
 
@@ -39,7 +39,7 @@ _log = log.get("accounts.keys")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreateKey(Message[Minted | Stored]):
+class CreateKey(Message[CreatedKey | Stored]):
     """Mint a key that acts as ``principal``. Conflict ``api_key_limit``. A replayed answer is ``Stored``."""
 
     principal: Principal
@@ -47,7 +47,7 @@ class CreateKey(Message[Minted | Stored]):
     expires_in_days: int | None
     origin: Origin
     key: IdempotencyKey | None = None
-    reply: Encode[Minted] | None = None
+    reply: Encode[CreatedKey] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,16 +63,16 @@ class RevokeKey(Message[Stored | None]):
 
 def mint() -> Secret:
     """A new key: ``vy_``, eight letters to know it by, ``_``, a secret of 154 bits and a checksum."""
-    named = "".join(secrets.choice(ALPHABET) for _ in range(NAMED))
-    body = f"{PREFIX}{named}_" + "".join(secrets.choice(ALPHABET) for _ in range(RANDOM))
+    prefix = "".join(secrets.choice(ALPHABET) for _ in range(PREFIX_LENGTH))
+    body = f"{PREFIX}{prefix}_" + "".join(secrets.choice(ALPHABET) for _ in range(SECRET_LENGTH))
     key = body + checksum(body)
-    return Secret(key, named, hashed(key))
+    return Secret(key, prefix, hashed(key))
 
 
 def checksum(body: str) -> str:
     """CRC-32 of a key's first 38 characters in base 62, six digits."""
     rest, digits = zlib.crc32(body.encode()), ""
-    for _ in range(CHECKED):
+    for _ in range(CHECKSUM_LENGTH):
         rest, digit = divmod(rest, len(ALPHABET))
         digits = ALPHABET[digit] + digits
     return digits
@@ -80,14 +80,14 @@ def checksum(body: str) -> str:
 
 def well_formed(key: str) -> bool:
     """Whether it could be a key at all: a mistyped one is not worth a look-up."""
-    body, end = key[:-CHECKED], key[-CHECKED:]
-    named, line, secret = body[len(PREFIX) :].partition("_")
+    body, end = key[:-CHECKSUM_LENGTH], key[-CHECKSUM_LENGTH:]
+    prefix, line, secret = body[len(PREFIX) :].partition("_")
     return (
         len(key) == LENGTH
         and key.startswith(PREFIX)
         and bool(line)
-        and len(named) == NAMED
-        and set(named + secret) <= set(ALPHABET)
+        and len(prefix) == PREFIX_LENGTH
+        and set(prefix + secret) <= set(ALPHABET)
         and secrets.compare_digest(checksum(body).encode(), end.encode())
     )
 
@@ -98,7 +98,7 @@ def hashed(key: str) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Bearer:
+class KeyOwner:
     """An owner, as the cache of principals looks people up."""
 
     tenant_id: str
@@ -108,43 +108,43 @@ class Bearer:
     token_id: None = None
 
 
-class Keys:
+class ApiKeys:
     """Finds the bearers of keys and has keys made and ended."""
 
-    def __init__(self, storage: Recipient, clock: Clock, sealing: Sealing, endings: Revocation) -> None:
+    def __init__(self, storage: Recipient, clock: Clock, sealing: Sealing, revocation: Revocation) -> None:
         self._storage = storage
         self._clock = clock
         self._sealing = sealing
-        self._endings = endings
-        self._owners: dict[bytes, Bearer] = {}
-        self._strangers: dict[bytes, float] = {}
+        self._revocation = revocation
+        self._owners: dict[bytes, KeyOwner] = {}
+        self._unknown: dict[bytes, float] = {}
         self._used: dict[str, float] = {}
 
-    def known(self, key_hash: bytes) -> Bearer | None:
+    def cached(self, key_hash: bytes) -> KeyOwner | None:
         """Whose key it is, if it was looked up before. Owners do not change, so this is never stale."""
         return self._owners.get(key_hash)
 
-    async def find(self, key_hash: bytes) -> Bearer | None:
+    async def find(self, key_hash: bytes) -> KeyOwner | None:
         """Whose key it is; None if nobody's. Unavailable if the database cannot answer."""
         now = self._clock.monotonic()
-        seen = self._strangers.get(key_hash)
-        if seen is not None and now - seen < STRANGERS_SECONDS:
+        seen = self._unknown.get(key_hash)
+        if seen is not None and now - seen < UNKNOWN_KEY_SECONDS:
             return None
         owner: Owner | None = await self._storage.ask(api_keys.Find(key_hash=key_hash))
         if owner is None:
-            _keep(self._strangers, key_hash, now)
+            _remember(self._unknown, key_hash, now)
             return None
-        bearer = Bearer(owner.tenant_id, owner.user_id, owner.api_key_id)
-        _keep(self._owners, key_hash, bearer)
+        bearer = KeyOwner(owner.tenant_id, owner.user_id, owner.api_key_id)
+        _remember(self._owners, key_hash, bearer)
         return bearer
 
     def due(self, key_id: str) -> bool:
         """Whether this use of a key is worth writing down: the first of a minute."""
         now = self._clock.monotonic()
         before = self._used.get(key_id)
-        if before is not None and now - before < api_keys.USED_EVERY.total_seconds():
+        if before is not None and now - before < api_keys.LAST_USED_PRECISION.total_seconds():
             return False
-        _keep(self._used, key_id, now)
+        _remember(self._used, key_id, now)
         return True
 
     async def use(self, tenant_id: str, key_id: str) -> None:
@@ -153,63 +153,63 @@ class Keys:
         try:
             await self._storage.ask(used)
         except Refusal as away:
-            _log.warning("use of a key not written", refusal=away.code)
+            _log.warning("api_key_last_used_update_failed", refusal=away.code)
 
-    async def create(self, wanted: CreateKey) -> Minted | Stored:
+    async def create(self, message: CreateKey) -> CreatedKey | Stored:
         """Mint one; see ``CreateKey``. Under an idempotency key the answer is kept sealed: the key is in it."""
-        who, now = wanted.principal, self._clock.now()
-        days = wanted.expires_in_days
+        caller, now = message.principal, self._clock.now()
+        days = message.expires_in_days
         command = Create(
-            tenant_id=who.tenant_id,
-            user_id=who.user_id,
-            token_version=who.token_version,
-            name=wanted.name,
+            tenant_id=caller.tenant_id,
+            user_id=caller.user_id,
+            token_version=caller.token_version,
+            name=message.name,
             expires_at=None if days is None else now + timedelta(days=days),
             mint=mint,
-            origin=wanted.origin,
+            origin=message.origin,
             now=now,
         )
-        if wanted.key is None or wanted.reply is None:
+        if message.key is None or message.reply is None:
             return await self._storage.ask(command)
         once = Once(
-            tenant_id=who.tenant_id,
-            key=wanted.key,
+            tenant_id=caller.tenant_id,
+            key=message.key,
             command=command,
-            reply=wanted.reply,
+            reply=message.reply,
             now=now,
             sealing=self._sealing,
         )
         done = await self._storage.ask(once)
         return done.answer if isinstance(done, Replayed) else done.value
 
-    async def revoke(self, wanted: RevokeKey) -> Stored | None:
+    async def revoke(self, message: RevokeKey) -> Stored | None:
         """End one; see ``RevokeKey``."""
-        who, now = wanted.principal, self._clock.now()
+        caller, now = message.principal, self._clock.now()
         command = api_keys.Revoke(
-            tenant_id=who.tenant_id,
-            user_id=who.user_id,
-            key_id=wanted.key_id,
-            created_by=None if who.role is Role.AGENCY_ADMIN else who.user_id,
-            origin=wanted.origin,
+            tenant_id=caller.tenant_id,
+            user_id=caller.user_id,
+            key_id=message.key_id,
+            created_by=None if caller.role is Role.AGENCY_ADMIN else caller.user_id,
+            origin=message.origin,
             now=now,
         )
         try:
-            answer = await self._once(command, wanted)
+            answer = await self._once(command, message)
         finally:
-            self._endings.doubt(wanted.key_id)
-        self._endings.ended(wanted.key_id)
+            self._revocation.invalidate(message.key_id)
+        self._revocation.revoke(message.key_id)
         return answer
 
-    async def _once(self, command: api_keys.Revoke, wanted: RevokeKey) -> Stored | None:
-        if wanted.key is None or wanted.reply is None:
+    async def _once(self, command: api_keys.Revoke, message: RevokeKey) -> Stored | None:
+        if message.key is None or message.reply is None:
             await self._storage.ask(command)
             return None
-        once = Once(tenant_id=command.tenant_id, key=wanted.key, command=command, reply=wanted.reply, now=command.now)
+        once = Once(tenant_id=command.tenant_id, key=message.key, command=command, reply=message.reply, now=command.now)
         done = await self._storage.ask(once)
         return done.answer if isinstance(done, Replayed) else None
 
 
-def _keep(remembered: dict[K, V], key: K, value: V) -> None:
+def _remember(remembered: dict[K, V], key: K, value: V) -> None:
     """Remember within bounds: what was remembered first goes first."""
     remembered.pop(key, None)
     if len(remembered) >= MAX_REMEMBERED:

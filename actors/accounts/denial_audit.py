@@ -11,7 +11,7 @@ from ..foundation.clock import Clock
 
 WINDOW_SECONDS = 60.0
 EVENTS_PER_WINDOW = 5
-MAX_DOORS = 10_000
+MAX_TALLIES = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +39,19 @@ class DenialAudit:
         self._clock = clock
         self._tallies: dict[tuple[str | None, str, str, str], Tally] = {}
 
-    def event(self, principal: Principal, door: DeniedRequest, status: int, code: str) -> audit.AuditEvent | None:
+    def event(self, principal: Principal, request: DeniedRequest, status: int, code: str) -> audit.AuditEvent | None:
         """The event to write for this denial; None if it is only counted, in ``suppressed`` of the next one."""
-        tally = self._tally((door.origin.ip, door.method, door.path, code))
+        tally = self._tally((request.origin.ip, request.method, request.path, code))
         if tally.written >= EVENTS_PER_WINDOW:
             tally.suppressed += 1
             return None
         tally.written += 1
-        inputs = door.origin.inputs() | {"method": door.method, "path": door.path, "status": status, "code": code}
+        inputs = request.origin.inputs() | {
+            "method": request.method,
+            "path": request.path,
+            "status": status,
+            "code": code,
+        }
         if tally.suppressed:
             inputs["suppressed"], tally.suppressed = tally.suppressed, 0
         return audit.AuditEvent(
@@ -64,7 +69,7 @@ class DenialAudit:
         now = self._clock.monotonic()
         tally = self._tallies.get(key)
         if tally is None:
-            if len(self._tallies) >= MAX_DOORS:
+            if len(self._tallies) >= MAX_TALLIES:
                 del self._tallies[next(iter(self._tallies))]
             tally = self._tallies[key] = Tally(now)
         elif now - tally.since >= WINDOW_SECONDS:

@@ -9,7 +9,7 @@ from ..foundation.clock import Clock
 from ..foundation.config import Settings
 from ..runtime.actor import Recipient
 from .email_verification import EmailVerificationFlows, ResendVerification, UpdateProfile, VerifyEmail
-from .invites import AcceptInvite, ByInvite, CreateInvite, Invites, LookUpInvite, RevokeInvite
+from .invites import AcceptInvite, CreateInvite, InviteMessage, Invites, LookUpInvite, RevokeInvite
 from .login_sessions import LoginSessions
 from .outgoing import OutgoingEmails
 from .password_reset import ChangePassword, PasswordFlows, RequestReset, ResetPassword
@@ -18,11 +18,13 @@ from .reset_requests import ResetRequests
 from .revocation import Revocation
 from .sign_in import counted
 
-ByLetter = ResendVerification | VerifyEmail | UpdateProfile | RequestReset | ResetPassword | ChangePassword | ByInvite
+EmailMessage = (
+    ResendVerification | VerifyEmail | UpdateProfile | RequestReset | ResetPassword | ChangePassword | InviteMessage
+)
 
 
 class EmailFlows:
-    """Carries out what ends in a letter. ``posted`` is called when there may be one to deliver.
+    """Carries out what ends in a letter. ``on_enqueued`` is called when there may be one to deliver.
 
     ``forgive`` is called with the address and id of who has set a new password by letter.
     """
@@ -34,55 +36,55 @@ class EmailFlows:
         clock: Clock,
         passwords: Passwords,
         families: LoginSessions,
-        endings: Revocation,
-        posted: Callable[[], None],
+        revocation: Revocation,
+        on_enqueued: Callable[[], None],
         forgive: Callable[[str, str], None],
     ) -> None:
-        letters = OutgoingEmails(settings)
-        resets = ResetRequests(storage, letters, clock, ttl=settings.auth_password_reset_ttl_seconds)
-        self._proving = EmailVerificationFlows(
+        emails = OutgoingEmails(settings)
+        resets = ResetRequests(storage, emails, clock, ttl=settings.auth_password_reset_ttl_seconds)
+        self._email_verification = EmailVerificationFlows(
             storage,
-            letters,
+            emails,
             clock,
-            endings,
-            proof_ttl=settings.auth_verification_ttl_seconds,
+            revocation,
+            verification_ttl=settings.auth_verification_ttl_seconds,
             reset_ttl=settings.auth_password_reset_ttl_seconds,
         )
-        self._recovery = PasswordFlows(
+        self._password_flows = PasswordFlows(
             storage,
             passwords,
             families,
-            letters,
+            emails,
             resets,
             clock,
-            endings,
-            openly=settings.auth_debug_tokens,
+            revocation,
+            expose_tokens=settings.auth_debug_tokens,
             forgive=forgive,
         )
-        self.proof = self._proving.proof
-        self._invites = Invites(storage, settings, clock, letters, passwords, families, proof=self.proof)
-        self.posted = posted
+        self.verification = self._email_verification.verification
+        self._invites = Invites(storage, settings, clock, emails, passwords, families, verification=self.verification)
+        self.on_enqueued = on_enqueued
 
-    async def carry_out(self, message: ByLetter) -> Any:
+    async def carry_out(self, message: EmailMessage) -> Any:
         """The answer to ``message``; its letter is on disk by then, and on its way."""
         answer = await self._begin(message)
-        self.posted()
+        self.on_enqueued()
         return answer
 
-    def _begin(self, message: ByLetter) -> Coroutine[Any, Any, Any]:
+    def _begin(self, message: EmailMessage) -> Coroutine[Any, Any, Any]:
         match message:
             case ResendVerification():
-                return self._proving.send(message)
+                return self._email_verification.send(message)
             case VerifyEmail():
-                return counted("verify_email", self._proving.verify(message))
+                return counted("verify_email", self._email_verification.verify(message))
             case UpdateProfile():
-                return self._proving.update(message)
+                return self._email_verification.update(message)
             case RequestReset():
-                return counted("request_password_reset", self._recovery.request(message))
+                return counted("request_password_reset", self._password_flows.request(message))
             case ResetPassword():
-                return counted("reset_password", self._recovery.reset(message))
+                return counted("reset_password", self._password_flows.reset(message))
             case ChangePassword():
-                return counted("change_password", self._recovery.change(message))
+                return counted("change_password", self._password_flows.change(message))
             case CreateInvite() | RevokeInvite() | LookUpInvite() | AcceptInvite():
                 return self._invites.carry_out(message)
             case _:

@@ -49,36 +49,38 @@ class EmailVerificationFlows:
     def __init__(
         self,
         storage: Recipient,
-        letters: OutgoingEmails,
+        emails: OutgoingEmails,
         clock: Clock,
-        endings: Revocation,
+        revocation: Revocation,
         *,
-        proof_ttl: int,
+        verification_ttl: int,
         reset_ttl: int,
     ) -> None:
         self._storage = storage
-        self._letters = letters
+        self._emails = emails
         self._clock = clock
-        self._endings = endings
-        self._proof_ttl = timedelta(seconds=proof_ttl)
+        self._revocation = revocation
+        self._verification_ttl = timedelta(seconds=verification_ttl)
         self._reset_ttl = timedelta(seconds=reset_ttl)
 
-    def proof(self, email: str) -> VerificationToken:
+    def verification(self, email: str) -> VerificationToken:
         """A token that proves ``email``, and its letter."""
-        return self._letters.proof(Kind.VERIFICATION, VERIFICATION, email, self._clock.now() + self._proof_ttl)
+        return self._emails.verification(
+            Kind.VERIFICATION, VERIFICATION, email, self._clock.now() + self._verification_ttl
+        )
 
     async def send(self, message: ResendVerification) -> None:
         """See ``ResendVerification``."""
-        who = message.principal
-        if who.email_verified:
+        caller = message.principal
+        if caller.email_verified:
             return
-        proof = self.proof(who.email)
+        verification = self.verification(caller.email)
         await self._storage.ask(
             SendVerification(
-                agency_id=who.tenant_id,
-                user_id=who.user_id,
-                token=proof.token,
-                letter=proof.letter,
+                agency_id=caller.tenant_id,
+                user_id=caller.user_id,
+                token=verification.token,
+                mail=verification.mail,
                 now=self._clock.now(),
             )
         )
@@ -94,36 +96,38 @@ class EmailVerificationFlows:
         try:
             await self._storage.ask(Verify(token=token, origin=message.origin, now=now))
         finally:  # also when the outcome is unknown
-            self._endings.doubt_person(token.user_id)
+            self._revocation.invalidate_user(token.user_id)
 
     async def update(self, message: UpdateProfile) -> Changed:
         """See ``UpdateProfile``."""
-        who = message.principal
+        caller = message.principal
         command = ChangeProfile(
-            agency_id=who.tenant_id,
-            user_id=who.user_id,
-            token_version=who.token_version,
-            family_id=who.family_id,
+            agency_id=caller.tenant_id,
+            user_id=caller.user_id,
+            token_version=caller.token_version,
+            family_id=caller.family_id,
             full_name=message.full_name,
-            move=None if message.email is None or message.email == who.email else self._move(who, message.email),
+            move=None if message.email is None or message.email == caller.email else self._move(caller, message.email),
             origin=message.origin,
             now=self._clock.now(),
         )
         try:
             return await self._storage.ask(command)
         finally:
-            self._endings.doubt_person(who.user_id)
+            self._revocation.invalidate_user(caller.user_id)
 
-    def _move(self, who: Principal, email: str) -> Move:
-        proof = self.proof(email)
-        undo = self._letters.proof(Kind.EMAIL_CHANGED, UNDO, who.email, self._clock.now() + FORMER_ADDRESS_RESERVED)
-        return Move(email=email, token=proof.token, letter=proof.letter, undo=undo.token, notice=undo.letter)
+    def _move(self, caller: Principal, email: str) -> Move:
+        verification = self.verification(email)
+        undo = self._emails.verification(
+            Kind.EMAIL_CHANGED, UNDO, caller.email, self._clock.now() + FORMER_ADDRESS_RESERVED
+        )
+        return Move(email=email, token=verification.token, mail=verification.mail, undo=undo.token, notice=undo.mail)
 
     async def _undo(self, token: Found, origin: Origin) -> None:
         now = self._clock.now()
-        reset = self._letters.undo_reset(token.email, now + self._reset_ttl)
+        reset = self._emails.undo_reset(token.email, now + self._reset_ttl)
         try:
             await self._storage.ask(Undo(token=token, reset=reset, origin=origin, now=now))
         finally:
-            self._endings.doubt_person(token.user_id)
-        self._endings.ended_person(token.user_id)
+            self._revocation.invalidate_user(token.user_id)
+        self._revocation.revoke_user(token.user_id)

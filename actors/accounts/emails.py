@@ -51,7 +51,7 @@ class Envelope:
         return not (self.sender.isascii() and self.recipient.isascii())
 
 
-class Misread(ValueError):
+class AmbiguousAddress(ValueError):
     """An address that readers of the header would take for another one."""
 
 
@@ -76,7 +76,7 @@ def envelope(row: outbox.Claimed, facts: Mapping[str, Any], *, base: str, sender
     message.set_content(composed.text)
     message.add_alternative(composed.html, subtype="html")
     if read_back(message) != [recipient]:
-        raise Misread("the address is read back as another one")
+        raise AmbiguousAddress("the address is read back as another one")
     return ready
 
 
@@ -168,7 +168,7 @@ class Smtp:
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             raise _undelivered(at, error) from error
         finally:
-            await _hang_up(client)
+            await _quit(client)
 
     def _client(self) -> aiosmtplib.SMTP:
         return aiosmtplib.SMTP(
@@ -183,8 +183,8 @@ class Smtp:
             yield "starttls", lambda: self._encrypt(client)
         if self._user is not None:
             yield "auth", lambda: self._sign_in(client)
-        yield "sender", lambda: _say(client, b"MAIL FROM:", ready.sender, ready)
-        yield "recipient", lambda: _say(client, b"RCPT TO:", ready.recipient)
+        yield "sender", lambda: _send_command(client, b"MAIL FROM:", ready.sender, ready)
+        yield "recipient", lambda: _send_command(client, b"RCPT TO:", ready.recipient)
 
     async def _encrypt(self, client: aiosmtplib.SMTP) -> None:
         if not client.supports_extension("starttls"):
@@ -198,7 +198,7 @@ class Smtp:
         await client.login(self._user or "", self._password)
 
 
-async def _say(client: aiosmtplib.SMTP, verb: bytes, address: str, extended: Envelope | None = None) -> None:
+async def _send_command(client: aiosmtplib.SMTP, verb: bytes, address: str, extended: Envelope | None = None) -> None:
     """MAIL or RCPT with exactly this address: the library would parse it once more."""
     options: list[bytes] = []
     if extended is not None and extended.international:
@@ -210,7 +210,7 @@ async def _say(client: aiosmtplib.SMTP, verb: bytes, address: str, extended: Env
         raise aiosmtplib.SMTPResponseException(response.code, response.message)
 
 
-async def _hang_up(client: aiosmtplib.SMTP) -> None:
+async def _quit(client: aiosmtplib.SMTP) -> None:
     """Whatever becomes of the farewell: what was to be taken has been taken by now, or not."""
     if client.is_connected:
         with suppress(aiosmtplib.SMTPException, OSError):
@@ -257,7 +257,7 @@ class Folder:
         draft.rename(self._path / f"{name}.eml")
 
 
-class Nowhere:
+class NoTransport:
     """Production without a mail server: e-mails wait for one, until they expire."""
 
     shows_links = False
@@ -271,4 +271,4 @@ def transport(settings: Settings) -> Transport:
     """The way out these settings name."""
     if settings.smtp_url is not None:
         return Smtp(settings.smtp_url)
-    return Nowhere() if settings.production else Folder(settings.data_dir / "mail")
+    return NoTransport() if settings.production else Folder(settings.data_dir / "mail")

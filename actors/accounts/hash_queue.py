@@ -20,7 +20,7 @@ MAX_WAITING: Final = 64
 PER_ACCOUNT, PER_NETWORK = 8, 8
 """Hashes of one account that run or wait, and of one network that wait: a sign-in's free attempts at once, and room."""
 
-AGAIN: Final = 1.0
+RETRY_AFTER: Final = 1.0
 """Seconds after which whoever was sent away may try again: a hash takes a tenth of one."""
 
 
@@ -126,4 +126,4 @@ class HashQueue:
 
 def _throttled(bucket: str) -> Throttled:
     metrics.AUTH_THROTTLED_TOTAL.labels("password_hash", bucket).inc()
-    return Throttled("too_many_attempts", retry_after=AGAIN)
+    return Throttled("too_many_attempts", retry_after=RETRY_AFTER)

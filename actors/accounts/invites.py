@@ -80,35 +80,35 @@ class AcceptInvite(Message[SignedIn]):
     origin: Origin
 
 
-ByInvite = CreateInvite | RevokeInvite | LookUpInvite | AcceptInvite
+InviteMessage = CreateInvite | RevokeInvite | LookUpInvite | AcceptInvite
 
 
 class Invites:
-    """Makes invites, takes them back and lets their holders in. ``proof`` makes the letter that proves an address."""
+    """Creates, revokes and accepts invites. ``verification`` makes the verification e-mail."""
 
     def __init__(
         self,
         storage: Recipient,
         settings: Settings,
         clock: Clock,
-        letters: OutgoingEmails,
+        emails: OutgoingEmails,
         passwords: Passwords,
         families: LoginSessions,
         *,
-        proof: Callable[[str], VerificationToken],
+        verification: Callable[[str], VerificationToken],
     ) -> None:
         self._storage = storage
         self._clock = clock
         self._passwords = passwords
         self._families = families
-        self._letters = letters
+        self._emails = emails
         self._sealing = Sealing(settings.sealing_keys)
         self._base = settings.public_url
         self._lifetime = timedelta(seconds=settings.auth_invite_ttl_seconds)
         self._verified_only = not settings.auth_skip_email_verification
-        self._proof = proof
+        self._verification = verification
 
-    def carry_out(self, message: ByInvite) -> Coroutine[Any, Any, Any]:
+    def carry_out(self, message: InviteMessage) -> Coroutine[Any, Any, Any]:
         """The answer to ``message``."""
         match message:
             case CreateInvite():
@@ -122,49 +122,49 @@ class Invites:
             case _:
                 assert_never(message)
 
-    async def _create(self, wanted: CreateInvite) -> Invited | Stored:
+    async def _create(self, message: CreateInvite) -> Invited | Stored:
         """See ``CreateInvite``. The link's token is another than the letter's: it proves no address."""
-        who, now, invite_id = wanted.principal, self._clock.now(), uuid7()
+        caller, now, invite_id = message.principal, self._clock.now(), uuid7()
         expires_at = now + self._lifetime
-        letter, letter_token = self._letters.invite(invite_id, wanted.email, expires_at)
+        mail, letter_token = self._emails.invite(invite_id, message.email, expires_at)
         token = secrets.token_urlsafe(32)
         command = Create(
-            agency_id=who.tenant_id,
-            user_id=who.user_id,
-            token_version=who.token_version,
+            agency_id=caller.tenant_id,
+            user_id=caller.user_id,
+            token_version=caller.token_version,
             invite=NewInvite(
                 id=invite_id,
-                email=wanted.email,
-                role=wanted.role,
+                email=message.email,
+                role=message.role,
                 token_hash=digest(token),
                 letter_token_hash=digest(letter_token),
                 expires_at=expires_at,
-                letter=letter,
+                mail=mail,
             ),
             proven_only=self._verified_only,
-            origin=wanted.origin,
+            origin=message.origin,
             now=now,
         )
 
         def invited(invite: Invite) -> Invited:
             return Invited(invite, link(Kind.INVITE, self._base, token))
 
-        reply = wanted.reply
+        reply = message.reply
         encode = None if reply is None else lambda invite: reply(invited(invite))
-        answer = await self._once(command, wanted.key, encode)
+        answer = await self._once(command, message.key, encode)
         return answer if isinstance(answer, Stored) else invited(answer)
 
-    async def _revoke(self, wanted: RevokeInvite) -> Invite | Stored:
+    async def _revoke(self, message: RevokeInvite) -> Invite | Stored:
         """See ``RevokeInvite``."""
-        who = wanted.principal
+        caller = message.principal
         command = Revoke(
-            tenant_id=who.tenant_id,
-            user_id=who.user_id,
-            invite_id=wanted.invite_id,
-            origin=wanted.origin,
+            tenant_id=caller.tenant_id,
+            user_id=caller.user_id,
+            invite_id=message.invite_id,
+            origin=message.origin,
             now=self._clock.now(),
         )
-        return await self._once(command, wanted.key, wanted.reply)
+        return await self._once(command, message.key, message.reply)
 
     async def _once(
         self, command: Create | Revoke, key: IdempotencyKey | None, reply: Encode[Invite] | None
@@ -196,7 +196,7 @@ class Invites:
             raise Conflict("email_already_registered")
         password_hash = await self._passwords.hash(message.password, Asker.of(message.origin))
         now = self._clock.now()
-        opening = self._families.open(message.origin, now)
+        new_session = self._families.open(message.origin, now)
         proven = found.by_letter or not self._verified_only
         person = Principal(
             user_id=uuid7(),
@@ -208,19 +208,19 @@ class Invites:
             tenant_name=found.tenant_name,
             created_at=now,
             token_version=BIRTH_VERSION,
-            family_id=opening.family.id,
+            family_id=new_session.family.id,
         )
-        proof = None if proven else self._proof(found.email)
+        verification = None if proven else self._verification(found.email)
         await self._storage.ask(
             Accept(
                 invite=found,
                 token_hash=token_hash,
                 person=person,
                 password_hash=password_hash,
-                family=opening.family,
-                proof=None if proof is None else (proof.token, proof.letter),
+                family=new_session.family,
+                verification=None if verification is None else (verification.token, verification.mail),
                 origin=message.origin,
                 now=now,
             )
         )
-        return self._families.welcome(person, opening, now)
+        return self._families.issue_tokens(person, new_session, now)

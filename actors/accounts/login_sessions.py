@@ -60,11 +60,11 @@ class LoginSessions:
         )
         return NewSession(family, first.token)
 
-    def welcome(self, principal: Principal, opening: NewSession, now: datetime) -> SignedIn:
+    def issue_tokens(self, principal: Principal, new_session: NewSession, now: datetime) -> SignedIn:
         """The answer to ``principal``, once the family is stored."""
         return SignedIn(
             access_token=self._access.issue(principal, now),
-            refresh_token=opening.refresh_token,
+            refresh_token=new_session.refresh_token,
             expires_in=self._access.ttl,
             principal=principal,
         )

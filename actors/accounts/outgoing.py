@@ -28,7 +28,7 @@ class VerificationToken:
     """A one-time token and the letter that carries it, to be stored together."""
 
     token: NewToken
-    letter: outbox.QueuedEmail
+    mail: outbox.QueuedEmail
     secret: str
     """The token itself; it leaves the process in the letter alone."""
 
@@ -42,37 +42,37 @@ class OutgoingEmails:
 
     def notice(self, kind: Kind, recipient: str = "") -> outbox.QueuedEmail:
         """An e-mail that only tells. Without ``recipient`` it is for ``outbox.notify``, which knows the address."""
-        return self._letter(kind, recipient, None, None)
+        return self._queued(kind, recipient, None, None)
 
     def request(self, recipient: str, facts: Mapping[str, Any], expires_at: datetime) -> outbox.QueuedEmail:
         """Somebody's wish for a new password, to be looked into later."""
-        return self._letter(RESET_REQUEST, recipient, facts, expires_at)
+        return self._queued(RESET_REQUEST, recipient, facts, expires_at)
 
-    def proof(self, kind: Kind, token_kind: str, recipient: str, expires_at: datetime) -> VerificationToken:
+    def verification(self, kind: Kind, token_kind: str, recipient: str, expires_at: datetime) -> VerificationToken:
         """A fresh one-time token of ``token_kind``, and the letter that brings it to ``recipient``."""
         secret = secrets.token_urlsafe(32)
         token = NewToken(id=uuid7(), kind=token_kind, token_hash=digest(secret), email=recipient, expires_at=expires_at)
-        return VerificationToken(token, self._letter(kind, recipient, {"token": secret}, expires_at), secret)
+        return VerificationToken(token, self._queued(kind, recipient, {"token": secret}, expires_at), secret)
 
     def undo_reset(self, recipient: str, expires_at: datetime) -> ResetEmail:
         """What sets the password of an account that is given back to ``recipient``."""
-        proof = self.proof(Kind.PASSWORD_RESET, UNDO_RESET, recipient, expires_at)
-        return ResetEmail(token=proof.token, letter=proof.letter)
+        verification = self.verification(Kind.PASSWORD_RESET, UNDO_RESET, recipient, expires_at)
+        return ResetEmail(token=verification.token, mail=verification.mail)
 
     def invite(self, invite_id: str, recipient: str, expires_at: datetime) -> tuple[outbox.QueuedEmail, str]:
         """The letter of an invite, under the invite's own id, and the token it brings."""
         secret = secrets.token_urlsafe(32)
-        return self._letter(Kind.INVITE, recipient, {"token": secret}, expires_at, invite_id), secret
+        return self._queued(Kind.INVITE, recipient, {"token": secret}, expires_at, invite_id), secret
 
-    def read(self, letter: outbox.Claimed) -> dict[str, Any]:
+    def read(self, mail: outbox.Claimed) -> dict[str, Any]:
         """What was sealed with the letter. Raises ``sealing.NotOpened``."""
-        if letter.payload_sealed is None:
+        if mail.payload_sealed is None:
             return {}
-        plain = self._sealing.open(letter.payload_sealed, table=outbox.TABLE, column=outbox.COLUMN, row=letter.id)
+        plain = self._sealing.open(mail.payload_sealed, table=outbox.TABLE, column=outbox.COLUMN, row=mail.id)
         facts: dict[str, Any] = json.loads(plain)
         return facts
 
-    def _letter(
+    def _queued(
         self,
         kind: str,
         recipient: str,

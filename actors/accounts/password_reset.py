@@ -59,29 +59,29 @@ class PasswordFlows:
         storage: Recipient,
         passwords: Passwords,
         families: LoginSessions,
-        letters: OutgoingEmails,
+        emails: OutgoingEmails,
         resets: ResetRequests,
         clock: Clock,
-        endings: Revocation,
+        revocation: Revocation,
         *,
-        openly: bool,
+        expose_tokens: bool,
         forgive: Callable[[str, str], None],
     ) -> None:
-        """``openly`` gives reset tokens away, which production refuses."""
+        """``expose_tokens`` gives reset tokens away, which production refuses."""
         self._storage = storage
         self._passwords = passwords
         self._families = families
-        self._letters = letters
+        self._emails = emails
         self._resets = resets
         self._clock = clock
-        self._endings = endings
-        self._openly = openly
+        self._revocation = revocation
+        self._expose_tokens = expose_tokens
         self._forgive = forgive
 
     async def request(self, message: RequestReset) -> str | None:
         """See ``RequestReset``."""
-        if self._openly:
-            return await self._resets.request_openly(message.email, message.origin)
+        if self._expose_tokens:
+            return await self._resets.request_and_expose(message.email, message.origin)
         await self._resets.request(message.email, message.origin)
         return None
 
@@ -94,44 +94,46 @@ class PasswordFlows:
         command = Reset(
             token=token,
             password_hash=password_hash,
-            notice=self._letters.notice(Kind.PASSWORD_WAS_RESET, token.email),
+            notice=self._emails.notice(Kind.PASSWORD_WAS_RESET, token.email),
             origin=message.origin,
             now=self._clock.now(),
         )
         try:
             await self._storage.ask(command)
         finally:  # also when the outcome is unknown
-            self._endings.doubt_person(token.user_id)
-        self._endings.ended_person(token.user_id)
+            self._revocation.invalidate_user(token.user_id)
+        self._revocation.revoke_user(token.user_id)
         self._forgive(token.email, token.user_id)
 
     async def change(self, message: ChangePassword) -> TokenPair:
         """See ``ChangePassword``."""
-        who = message.principal
-        stored = await self._storage.ask(Hash(tenant_id=who.tenant_id, user_id=who.user_id))
-        asker = Asker.of(message.origin, who.email)
+        caller = message.principal
+        stored = await self._storage.ask(Hash(tenant_id=caller.tenant_id, user_id=caller.user_id))
+        asker = Asker.of(message.origin, caller.email)
         if not await self._passwords.verify(stored, message.current_password, asker) or stored is None:
             raise Forbidden("invalid_password")
         check_password(message.new_password)
         password_hash = await self._passwords.hash(message.new_password, asker)
         now = self._clock.now()
-        opening = self._families.open(message.origin, now)
+        new_session = self._families.open(message.origin, now)
         command = Change(
-            tenant_id=who.tenant_id,
-            user_id=who.user_id,
+            tenant_id=caller.tenant_id,
+            user_id=caller.user_id,
             judged_hash=stored,
             password_hash=password_hash,
-            notice=self._letters.notice(Kind.PASSWORD_CHANGED, who.email),
-            family=opening.family,
+            notice=self._emails.notice(Kind.PASSWORD_CHANGED, caller.email),
+            family=new_session.family,
             origin=message.origin,
             now=now,
         )
         try:
             principal = await self._storage.ask(command)
         finally:
-            self._endings.doubt_person(who.user_id)
-        self._endings.ended_person(who.user_id)
-        welcome = self._families.welcome(principal, opening, now)
+            self._revocation.invalidate_user(caller.user_id)
+        self._revocation.revoke_user(caller.user_id)
+        issue_tokens = self._families.issue_tokens(principal, new_session, now)
         return TokenPair(
-            access_token=welcome.access_token, refresh_token=welcome.refresh_token, expires_in=welcome.expires_in
+            access_token=issue_tokens.access_token,
+            refresh_token=issue_tokens.refresh_token,
+            expires_in=issue_tokens.expires_in,
         )

@@ -23,7 +23,7 @@ from .hash_queue import Asker, Bounds, HashQueue
 
 R = TypeVar("R")
 
-NOBODY, UNBOUNDED = Asker(), Bounds()
+ANONYMOUS, UNBOUNDED = Asker(), Bounds()
 
 NICENESS = 10
 """Hashing takes the processor when nobody else wants it: the loop's lag stays at a millisecond."""
@@ -41,15 +41,15 @@ class Passwords:
         self, *, time_cost: int, memory_cost: int, parallelism: int, workers: int, bounds: Bounds = UNBOUNDED
     ) -> None:
         self._argon2 = PasswordHasher(time_cost, memory_cost, parallelism, hash_len=_DIGEST, salt_len=_SALT)
-        self._nobody = _impossible(time_cost, memory_cost, parallelism)
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="argon2", initializer=_step_back)
+        self._nobody = _unmatchable_hash(time_cost, memory_cost, parallelism)
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="argon2", initializer=_lower_priority)
         self._queue = HashQueue(workers, bounds)
 
-    async def hash(self, text: str, asker: Asker = NOBODY) -> str:
+    async def hash(self, text: str, asker: Asker = ANONYMOUS) -> str:
         """The PHC string to store for ``text``. Refused as ``HashQueue.place`` refuses ``asker``."""
         return await self._in_turn(asker, lambda: self._argon2.hash(opaque(text)))
 
-    async def verify(self, stored: str | None, text: str, asker: Asker = NOBODY) -> bool:
+    async def verify(self, stored: str | None, text: str, asker: Asker = ANONYMOUS) -> bool:
         """Whether ``text`` is the password behind ``stored``. Without a hash it takes just as long, and it is not.
 
         Refused as ``HashQueue.place`` refuses ``asker``.
@@ -70,7 +70,7 @@ class Passwords:
         except VerifyMismatchError:
             return False
         except (InvalidHashError, VerificationError):
-            _log.error("stored password hash cannot be read")
+            _log.error("password_hash_read_failed")
             return False
 
     async def _in_turn(self, asker: Asker, work: Callable[[], R]) -> R:
@@ -85,14 +85,14 @@ def _timed(work: Callable[[], R]) -> tuple[R, float]:
     return work(), perf_counter() - began
 
 
-def _step_back() -> None:
+def _lower_priority() -> None:
     """Linux gives each thread a niceness of its own; elsewhere it would slow the whole process."""
     if sys.platform == "linux":
         with contextlib.suppress(PermissionError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
-def _impossible(time_cost: int, memory_cost: int, parallelism: int) -> str:
+def _unmatchable_hash(time_cost: int, memory_cost: int, parallelism: int) -> str:
     """A PHC string no password fits: verifying against it costs one full hash."""
     salt, digest = (base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (_SALT, _DIGEST))
     return f"$argon2id$v=19$m={memory_cost},t={time_cost},p={parallelism}${salt}${digest}"

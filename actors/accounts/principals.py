@@ -40,7 +40,7 @@ class CacheKey(NamedTuple):
 
     tenant_id: str
     user_id: str
-    proof: str | None
+    credential_id: str | None
 
     @classmethod
     def of(cls, bearer: CredentialRef) -> CacheKey:
@@ -70,7 +70,7 @@ class Principals:
         self._entries: dict[CacheKey, CachedPrincipal] = {}
         self._readings: dict[CacheKey, asyncio.Task[Person | Refusal | None]] = {}
 
-    def known(self, bearer: CredentialRef) -> CachedPrincipal | None:
+    def cached(self, bearer: CredentialRef) -> CachedPrincipal | None:
         """What is known of the bearer, if it is fresh."""
         entry = self._entries.get(CacheKey.of(bearer))
         if entry is None or self._clock.monotonic() - entry.read_at >= FRESH_SECONDS:
@@ -88,10 +88,10 @@ class Principals:
             raise fresh(outcome)
         return outcome
 
-    def forget(self, gone: Callable[[CacheKey], bool]) -> None:
-        """Read anew of all of whom ``gone`` holds; a reading under way may be of yesterday already."""
+    def forget(self, matches: Callable[[CacheKey], bool]) -> None:
+        """Read anew of all of whom ``matches`` holds; a reading under way may be of yesterday already."""
         for found in (self._entries, self._readings):
-            for key in [key for key in found if gone(key)]:
+            for key in [key for key in found if matches(key)]:
                 del found[key]
 
     async def _read(self, key: CacheKey, bearer: CredentialRef) -> Person | Refusal | None:
@@ -125,9 +125,9 @@ class Principals:
 
 def is_active(person: Person | None, now: float) -> bool:
     """Whether the person and what they came with still stand, at ``now`` in Unix seconds."""
-    if person is None or not (person.active and person.proof_alive):
+    if person is None or not (person.active and person.credential_active):
         return False
-    return person.proof_until is None or person.proof_until.timestamp() > now
+    return person.credential_expires_at is None or person.credential_expires_at.timestamp() > now
 
 
 def authorize(claims: Claims, person: Person, now: float) -> Principal | None:

@@ -45,51 +45,51 @@ class RefreshFlow:
         refresh: RefreshTokens,
         rules: Rules,
         clock: Clock,
-        endings: Revocation,
-        letters: OutgoingEmails,
-        posted: Callable[[], None],
+        revocation: Revocation,
+        emails: OutgoingEmails,
+        on_enqueued: Callable[[], None],
     ) -> None:
-        """``posted`` is called when there is a notice to deliver."""
+        """``on_enqueued`` is called when there is a notice to deliver."""
         self._storage = storage
         self._access = access
         self._refresh = refresh
         self._rules = rules
         self._clock = clock
-        self._endings = endings
-        self._letters = letters
-        self._posted = posted
+        self._revocation = revocation
+        self._emails = emails
+        self._on_enqueued = on_enqueued
 
     async def refresh(self, message: Refresh) -> TokenPair:
         """The next pair; see ``Refresh``."""
-        shown = await self._storage.ask(Find(token_hash=digest(message.refresh_token)))
-        if shown is None:
+        presented = await self._storage.ask(Find(token_hash=digest(message.refresh_token)))
+        if presented is None:
             raise Unauthorized(REFUSED)
         now = self._clock.now()
-        following = self._refresh.derive(shown.family_id, shown.counter + 1)
+        following = self._refresh.derive(presented.family_id, presented.counter + 1)
         command = Renew(
-            tenant_id=shown.tenant_id,
-            shown=shown,
+            tenant_id=presented.tenant_id,
+            presented=presented,
             successor=Successor(id=uuid7(), token_hash=following.digest, key_id=following.key_id),
             rules=self._rules,
-            reused=self._letters.notice(Kind.REFRESH_REUSED),
+            reused=self._emails.notice(Kind.REFRESH_REUSED),
             origin=message.origin,
             now=now,
         )
         try:
             outcome = await self._storage.ask(command)
         finally:  # the family lives longer now, or has ended; an unknown outcome may be either
-            self._endings.doubt(shown.family_id)
+            self._revocation.invalidate(presented.family_id)
         if not isinstance(outcome, Renewed):
             metrics.AUTH_REFRESH_REUSE_TOTAL.inc()
-            self._endings.ended(shown.family_id)
-            self._posted()
+            self._revocation.revoke(presented.family_id)
+            self._on_enqueued()
             raise Unauthorized(REFUSED)
         return TokenPair(
             access_token=self._access.issue(outcome.principal, now),
-            refresh_token=self._successor(shown, outcome),
+            refresh_token=self._successor(presented, outcome),
             expires_in=self._access.ttl,
         )
 
-    def _successor(self, shown: RefreshTokenRow, outcome: Renewed) -> str:
+    def _successor(self, presented: RefreshTokenRow, outcome: Renewed) -> str:
         """Derived with the key it was first given out under, which a rotation of the ring may have moved on from."""
-        return self._refresh.derive(shown.family_id, shown.counter + 1, outcome.key_id).token
+        return self._refresh.derive(presented.family_id, presented.counter + 1, outcome.key_id).token

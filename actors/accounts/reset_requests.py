@@ -15,17 +15,17 @@ from ..foundation.clock import Clock
 from ..runtime.actor import Recipient
 from .outgoing import OutgoingEmails
 
-ASIDE = timedelta(minutes=5)
+CLAIM_DELAY = timedelta(minutes=5)
 """How long a wish that is looked into at once is kept from everybody else."""
 
 
 class ResetRequests:
     """Keeps wishes and looks into them. Known and unknown addresses leave the same row, in the same time."""
 
-    def __init__(self, storage: Recipient, letters: OutgoingEmails, clock: Clock, *, ttl: int) -> None:
+    def __init__(self, storage: Recipient, emails: OutgoingEmails, clock: Clock, *, ttl: int) -> None:
         """``ttl`` is the life of a token in seconds."""
         self._storage = storage
-        self._letters = letters
+        self._emails = emails
         self._clock = clock
         self._ttl = timedelta(seconds=ttl)
 
@@ -33,22 +33,22 @@ class ResetRequests:
         """Keep the wish, for whoever delivers letters."""
         await self._keep(email, origin, timedelta())
 
-    async def request_openly(self, email: str, origin: Origin) -> str | None:
+    async def request_and_expose(self, email: str, origin: Origin) -> str | None:
         """Keep the wish, look into it and give the token away if there is one: for test benches alone."""
-        request_id = await self._keep(email, origin, ASIDE)
+        request_id = await self._keep(email, origin, CLAIM_DELAY)
         return await self.resolve(request_id, email, asdict(origin))
 
     async def resolve(self, request_id: str, email: str, facts: Mapping[str, Any]) -> str | None:
         """Post the letter, if the address is known. Answers its token."""
         now = self._clock.now()
-        proof = self._letters.proof(Kind.PASSWORD_RESET, RESET, email, now + self._ttl)
+        verification = self._emails.verification(Kind.PASSWORD_RESET, RESET, email, now + self._ttl)
         command = ResolveReset(
-            request_id=request_id, token=proof.token, letter=proof.letter, origin=Origin(**facts), now=now
+            request_id=request_id, token=verification.token, mail=verification.mail, origin=Origin(**facts), now=now
         )
-        return proof.secret if await self._storage.ask(command) else None
+        return verification.secret if await self._storage.ask(command) else None
 
     async def _keep(self, email: str, origin: Origin, aside: timedelta) -> str:
         now: datetime = self._clock.now()
-        request = self._letters.request(email, asdict(origin), now + self._ttl)
+        request = self._emails.request(email, asdict(origin), now + self._ttl)
         await self._storage.ask(RequestReset(request=request, now=now, due_at=now + aside))
         return request.id

@@ -18,7 +18,7 @@ from ..runtime.periodic import Items
 from .actor import Invalidate
 from .outgoing import OutgoingEmails
 
-WITHIN = 60.0
+STORAGE_TIMEOUT = 60.0
 _log = log.get(__name__)
 
 
@@ -29,10 +29,10 @@ class AccountRetention:
         self._store = store
         self._accounts = accounts
         self._clock = clock
-        self._letters = OutgoingEmails(settings)
+        self._emails = OutgoingEmails(settings)
         self._reset_ttl = timedelta(seconds=settings.auth_password_reset_ttl_seconds)
         gated = not settings.auth_skip_email_verification
-        self._unproven = timedelta(seconds=settings.auth_unverified_ttl_seconds) if gated else None
+        self._unverified_for = timedelta(seconds=settings.auth_unverified_ttl_seconds) if gated else None
 
     async def run(self, items: Items | None = None) -> None:
         """Do all that is due, in small transactions, each one of ``items``: none that fails keeps the others waiting.
@@ -43,16 +43,16 @@ class AccountRetention:
         for piece in PIECES:
             with own.one(piece=piece.__name__):
                 prune = piece(now=self._clock.now())
-                while await self._store.ask(prune, within=WITHIN) >= prune.limit:
+                while await self._store.ask(prune, within=STORAGE_TIMEOUT) >= prune.limit:
                     pass
-        if self._unproven is not None:
+        if self._unverified_for is not None:
             with own.one(piece=FindOverdue.__name__):
-                await self._sweep(self._unproven, own)
+                await self._sweep(self._unverified_for, own)
 
     async def _sweep(self, allowed: timedelta, items: Items) -> None:
         origin = Origin(request_id=ids.uuid7())
         find = FindOverdue(now=self._clock.now(), allowed=allowed)
-        while overdue := await self._store.ask(find, within=WITHIN):
+        while overdue := await self._store.ask(find, within=STORAGE_TIMEOUT):
             for each in overdue:
                 with items.one(user=each.user_id):
                     await self._end(each, allowed, origin)
@@ -60,10 +60,10 @@ class AccountRetention:
 
     async def _end(self, overdue: Overdue, allowed: timedelta, origin: Origin) -> None:
         now = self._clock.now()
-        reset = self._letters.undo_reset(overdue.email, now + self._reset_ttl)
+        reset = self._emails.undo_reset(overdue.email, now + self._reset_ttl)
         end = CloseUnverified(overdue=overdue, allowed=allowed, reset=reset, origin=origin, now=now)
         try:
-            outcome = await self._store.ask(end, within=WITHIN)
+            outcome = await self._store.ask(end, within=STORAGE_TIMEOUT)
         except Unavailable:  # the outcome is unknown: nothing remembered of the agency is used again
             self._accounts.tell(Invalidate(tenant_id=overdue.tenant_id))
             raise
@@ -72,4 +72,4 @@ class AccountRetention:
         whole = outcome is Outcome.AGENCY_CLOSED
         user_id = None if whole else overdue.user_id
         self._accounts.tell(Invalidate(tenant_id=overdue.tenant_id, user_id=user_id, ended=True))
-        _log.info("address_never_proven", tenant=overdue.tenant_id, user=overdue.user_id, outcome=outcome.value)
+        _log.info("unverified_account_closed", tenant=overdue.tenant_id, user=overdue.user_id, outcome=outcome.value)

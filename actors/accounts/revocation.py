@@ -13,20 +13,22 @@ class Revocation:
         self._principals = principals
         self._watches = watches
 
-    def doubt(self, *proofs: str) -> None:
+    def invalidate(self, *credential_ids: str) -> None:
         """These may have changed: read them again. Once too often is the harmless mistake."""
-        self._principals.forget(lambda key: key.proof in proofs)
+        self._principals.forget(lambda key: key.credential_id in credential_ids)
 
-    def ended(self, *proofs: str) -> None:
+    def revoke(self, *credential_ids: str) -> None:
         """These have ended."""
-        self.doubt(*proofs)
-        self._watches.lose(lambda who: not {who.family_id, who.token_id, who.api_key_id}.isdisjoint(proofs))
+        self.invalidate(*credential_ids)
+        self._watches.revoke(
+            lambda caller: not {caller.family_id, caller.token_id, caller.api_key_id}.isdisjoint(credential_ids)
+        )
 
-    def doubt_person(self, user_id: str) -> None:
+    def invalidate_user(self, user_id: str) -> None:
         """All that is remembered of a person may have changed."""
         self._principals.forget(lambda key: key.user_id == user_id)
 
-    def ended_person(self, user_id: str) -> None:
+    def revoke_user(self, user_id: str) -> None:
         """All that a person had open has ended."""
-        self.doubt_person(user_id)
-        self._watches.lose(lambda who: who.user_id == user_id)
+        self.invalidate_user(user_id)
+        self._watches.revoke(lambda caller: caller.user_id == user_id)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from ...storage.accounts import second_factor as rows
-from ...storage.accounts.second_factor import WRONG, Factor, Proof, Read
+from ...storage.accounts.second_factor import WRONG, Factor, Read, TotpEvidence
 from ...storage.accounts.users import Find, UserCredentials
 from ...storage.engine.sealing import NotOpened, Sealing
 from ..domain.audit import AuditEvent, Origin
@@ -43,7 +43,7 @@ class NewSeed:
 
 
 @dataclass(frozen=True, slots=True)
-class Entered:
+class TotpSignedIn:
     """A person who came in, and how many recovery codes are left if they used one."""
 
     signed_in: SignedIn
@@ -80,7 +80,7 @@ class DisableTotp(Message[None]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignInTotp(Message[Entered]):
+class SignInTotp(Message[TotpSignedIn]):
     """Come in by password and code. ``email`` in normal form."""
 
     email: str
@@ -89,14 +89,14 @@ class SignInTotp(Message[Entered]):
     origin: Origin
 
 
-ByPerson = SetUpTotp | VerifyTotp | DisableTotp
+TotpMessage = SetUpTotp | VerifyTotp | DisableTotp
 """What people do to their own factor."""
 
 
 class SecondFactor:
     """Judges codes. ``record`` takes the events of refused sign-ins, which nobody waits for.
 
-    ``posted`` is called when there may be a notice to deliver.
+    ``on_enqueued`` is called when there may be a notice to deliver.
     """
 
     def __init__(
@@ -106,23 +106,23 @@ class SecondFactor:
         clock: Clock,
         passwords: Passwords,
         families: LoginSessions,
-        endings: Revocation,
+        revocation: Revocation,
         record: Callable[[AuditEvent], None],
-        posted: Callable[[], None],
+        on_enqueued: Callable[[], None],
     ) -> None:
         self._storage = storage
         self._clock = clock
         self._passwords = passwords
         self._families = families
-        self._endings = endings
+        self._revocation = revocation
         self._record = record
-        self._posted = posted
-        self._letters = OutgoingEmails(settings)
+        self._on_enqueued = on_enqueued
+        self._emails = OutgoingEmails(settings)
         self._verified_only = not settings.auth_skip_email_verification
         self._sealing = Sealing(settings.sealing_keys)
         self._macs = RecoveryMacs(settings.sealing_keys)
 
-    def carry_out(self, message: ByPerson | SignInTotp) -> Coroutine[Any, Any, Any]:
+    def carry_out(self, message: TotpMessage | SignInTotp) -> Coroutine[Any, Any, Any]:
         """The answer to ``message``."""
         match message:
             case SetUpTotp():
@@ -136,69 +136,69 @@ class SecondFactor:
             case _:
                 assert_never(message)
 
-    async def _set_up(self, who: Principal) -> NewSeed:
+    async def _set_up(self, caller: Principal) -> NewSeed:
         seed = new_seed()
-        sealed = self._seal(seed, PENDING, who.user_id)
-        await self._storage.ask(rows.Begin(tenant_id=who.tenant_id, user_id=who.user_id, pending_sealed=sealed))
-        return NewSeed(seed, otpauth_url(seed, who.email))
+        sealed = self._seal(seed, PENDING, caller.user_id)
+        await self._storage.ask(rows.Begin(tenant_id=caller.tenant_id, user_id=caller.user_id, pending_sealed=sealed))
+        return NewSeed(seed, otpauth_url(seed, caller.email))
 
     async def _verify(self, message: VerifyTotp) -> list[str] | None:
-        who = message.principal
-        factor = await self._read(who.tenant_id, who.user_id)
+        caller = message.principal
+        factor = await self._read(caller.tenant_id, caller.user_id)
         column, sealed = (ACTIVE, factor.totp_sealed) if factor.enabled else (PENDING, factor.totp_pending_sealed)
         if sealed is None:
             raise BadRequest("totp_not_initialized")
-        seed, now = self._open(sealed, column, who.user_id), self._clock.now()
+        seed, now = self._open(sealed, column, caller.user_id), self._clock.now()
         if step_of(seed, read_code(message.code), now) is None:
             raise Unauthorized(WRONG)
         if factor.enabled:
             return None
         codes = new_recovery_codes()
         enable = rows.Enable(
-            tenant_id=who.tenant_id,
-            user_id=who.user_id,
+            tenant_id=caller.tenant_id,
+            user_id=caller.user_id,
             judged_pending=sealed,
-            sealed=self._seal(seed, ACTIVE, who.user_id),
-            macs=[self._macs.new(code, who.user_id) for code in codes],
+            sealed=self._seal(seed, ACTIVE, caller.user_id),
+            macs=[self._macs.new(code, caller.user_id) for code in codes],
             key_id=self._macs.key_id,
-            notice=self._letters.notice(Kind.TOTP_ON),
-            entries=(_event("auth.totp_enabled", who.tenant_id, who.user_id, message.origin, now),),
+            notice=self._emails.notice(Kind.TOTP_ON),
+            entries=(_event("auth.totp_enabled", caller.tenant_id, caller.user_id, message.origin, now),),
             now=now,
         )
         if await self._storage.ask(enable):
-            self._posted()
+            self._on_enqueued()
             return codes
         return await self._verify(message)  # somebody was faster: judge by what stands there now
 
     async def _disable(self, message: DisableTotp) -> None:
-        who = message.principal
-        factor = await self._read(who.tenant_id, who.user_id)
+        caller = message.principal
+        factor = await self._read(caller.tenant_id, caller.user_id)
         stored = factor.password_hash
-        asker = Asker.of(message.origin, who.email)
+        asker = Asker.of(message.origin, caller.email)
         if not await self._passwords.verify(stored, message.password, asker) or stored is None:
             raise Forbidden("invalid_password")
         if not factor.enabled:
             return
         now = self._clock.now()
-        proof = self._proof(factor, message.code, who.user_id, now)
-        if proof is None:
+        evidence = self._evidence(factor, message.code, caller.user_id, now)
+        if evidence is None:
             raise Forbidden(WRONG)
-        method = "totp" if isinstance(proof, rows.Step) else "recovery_code"
-        event = _event("auth.totp_disabled", who.tenant_id, who.user_id, message.origin, now, method=method)
+        method = "totp" if isinstance(evidence, rows.Step) else "recovery_code"
+        event = _event("auth.totp_disabled", caller.tenant_id, caller.user_id, message.origin, now, method=method)
         await self._storage.ask(
             rows.Disable(
-                tenant_id=who.tenant_id,
-                user_id=who.user_id,
+                tenant_id=caller.tenant_id,
+                user_id=caller.user_id,
                 judged_hash=stored,
-                proof=proof,
-                notice=self._letters.notice(Kind.TOTP_OFF),
+                evidence=evidence,
+                notice=self._emails.notice(Kind.TOTP_OFF),
                 entries=(event,),
                 now=now,
             )
         )
-        self._posted()
+        self._on_enqueued()
 
-    async def _sign_in(self, message: SignInTotp) -> Entered:
+    async def _sign_in(self, message: SignInTotp) -> TotpSignedIn:
         account = await self._storage.ask(Find(email=message.email))
         stored = account.password_hash if account else None
         right = await self._passwords.verify(stored, message.password, Asker.of(message.origin, message.email))
@@ -211,7 +211,7 @@ class SecondFactor:
                 self._record(_failure(account, refusal.code, message.origin, self._clock.now()))
             raise
 
-    async def _admit(self, account: UserCredentials, judged_hash: str | None, message: SignInTotp) -> Entered:
+    async def _admit(self, account: UserCredentials, judged_hash: str | None, message: SignInTotp) -> TotpSignedIn:
         """``judged_hash`` is what the password was right for; None if it was wrong."""
         if judged_hash is None:
             raise Unauthorized("invalid_credentials")
@@ -224,35 +224,35 @@ class SecondFactor:
         except Unauthorized as gone:
             raise Unauthorized("account_inactive") from gone
         now = self._clock.now()
-        proof = self._proof(factor, message.code, user_id, now)
-        method = "recovery_code" if isinstance(proof, rows.Recovery) else "totp"
-        opening = self._families.open(message.origin, now)
-        told = {"method": method, "session_id": opening.family.id}
+        evidence = self._evidence(factor, message.code, user_id, now)
+        method = "recovery_code" if isinstance(evidence, rows.Recovery) else "totp"
+        new_session = self._families.open(message.origin, now)
+        told = {"method": method, "session_id": new_session.family.id}
         principal, left, ended = await self._storage.ask(
-            rows.Entered(
+            rows.SignInTotp(
                 tenant_id=tenant_id,
                 user_id=user_id,
                 judged_hash=judged_hash,
                 rehashed=rehashed,
-                proof=proof,
+                evidence=evidence,
                 verified_only=self._verified_only,
-                family=opening.family,
+                family=new_session.family,
                 signed_in=_event("auth.sign_in", tenant_id, user_id, message.origin, now, **told),
                 code_used=_event("auth.recovery_code_used", tenant_id, user_id, message.origin, now),
-                code_used_notice=self._letters.notice(Kind.RECOVERY_CODE_USED),
+                code_used_notice=self._emails.notice(Kind.RECOVERY_CODE_USED),
                 now=now,
             )
         )
-        self._endings.ended(*ended)
+        self._revocation.revoke(*ended)
         if left is not None:
-            self._posted()
-        return Entered(self._families.welcome(principal, opening, now), left)
+            self._on_enqueued()
+        return TotpSignedIn(self._families.issue_tokens(principal, new_session, now), left)
 
     async def _read(self, tenant_id: str, user_id: str) -> Factor:
         factor: Factor = await self._storage.ask(Read(tenant_id=tenant_id, user_id=user_id))
         return factor
 
-    def _proof(self, factor: Factor, typed: str, user_id: str, now: datetime) -> Proof | None:
+    def _evidence(self, factor: Factor, typed: str, user_id: str, now: datetime) -> TotpEvidence | None:
         """What the code may prove. Whether a recovery code was ever given out, the database knows."""
         code = read_code(typed)
         if code is None or not factor.enabled or factor.totp_sealed is None:
@@ -269,7 +269,7 @@ class SecondFactor:
         try:
             return self._sealing.open(sealed, table="users", column=column, row=user_id).decode()
         except NotOpened as altered:
-            _log.exception("seed not opened", column=column)
+            _log.exception("totp_seed_open_failed", column=column)
             raise InternalError("internal_error") from altered
 
 

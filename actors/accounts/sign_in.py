@@ -50,7 +50,7 @@ class SignIn(Message[SignedIn]):
 class SignInFlows:
     """The two ways in that need no token.
 
-    ``record`` takes the events of refusals, which nobody waits for; ``proof`` makes the letter that proves an address.
+    ``record`` writes the audit events of refusals in the background; ``verification`` makes a verification e-mail.
     """
 
     def __init__(
@@ -61,18 +61,18 @@ class SignInFlows:
         clock: Clock,
         *,
         verified_only: bool,
-        endings: Revocation,
+        revocation: Revocation,
         record: Callable[[AuditEvent], None],
-        proof: Callable[[str], VerificationToken],
+        verification: Callable[[str], VerificationToken],
     ) -> None:
         self._storage = storage
         self._passwords = passwords
         self._families = families
         self._clock = clock
         self._verified_only = verified_only
-        self._endings = endings
+        self._revocation = revocation
         self._record = record
-        self._proof = proof
+        self._verification = verification
 
     async def sign_up(self, message: SignUp) -> SignedIn:
         """A new agency and its first admin; see ``SignUp``."""
@@ -82,7 +82,7 @@ class SignInFlows:
             raise Conflict("email_already_registered")
         password_hash = await self._passwords.hash(message.password, Asker.of(origin))
         now = self._clock.now()
-        opening = self._families.open(origin, now)
+        new_session = self._families.open(origin, now)
         tenant_id = uuid7()
         admin = Principal(
             user_id=uuid7(),
@@ -94,21 +94,21 @@ class SignInFlows:
             tenant_name=agency_name,
             created_at=now,
             token_version=BIRTH_VERSION,
-            family_id=opening.family.id,
+            family_id=new_session.family.id,
         )
         event = _event("auth.sign_up", admin.user_id, tenant_id, origin, now, email=email, tenant_name=agency_name)
-        proof = self._proof(email) if self._verified_only else None
+        verification = self._verification(email) if self._verified_only else None
         await self._storage.ask(
             FoundAgency(
                 admin=admin,
                 password_hash=password_hash,
                 default_currency=TenantSettings(tenant_id=tenant_id).default_currency,
-                family=opening.family,
+                family=new_session.family,
                 entries=(event,),
-                proof=None if proof is None else (proof.token, proof.letter),
+                verification=None if verification is None else (verification.token, verification.mail),
             )
         )
-        return self._families.welcome(admin, opening, now)
+        return self._families.issue_tokens(admin, new_session, now)
 
     async def sign_in(self, message: SignIn) -> SignedIn:
         """Tokens for a person who knows their password.
@@ -135,7 +135,7 @@ class SignInFlows:
         origin, asker = message.origin, Asker.of(message.origin, message.email)
         rehashed = await self._passwords.hash(message.password, asker) if outdated else None
         now = self._clock.now()
-        opening = self._families.open(origin, now)
+        new_session = self._families.open(origin, now)
         event = _event(
             "auth.sign_in",
             account.user_id,
@@ -143,7 +143,7 @@ class SignInFlows:
             origin,
             now,
             method="password",
-            session_id=opening.family.id,
+            session_id=new_session.family.id,
         )
         principal, ended = await self._storage.ask(
             Enter(
@@ -152,13 +152,13 @@ class SignInFlows:
                 judged_hash=judged_hash,
                 rehashed=rehashed,
                 verified_only=self._verified_only,
-                family=opening.family,
+                family=new_session.family,
                 entries=(event,),
                 now=now,
             )
         )
-        self._endings.ended(*ended)
-        return self._families.welcome(principal, opening, now)
+        self._revocation.revoke(*ended)
+        return self._families.issue_tokens(principal, new_session, now)
 
 
 async def counted(operation: str, attempt: Awaitable[R]) -> R:

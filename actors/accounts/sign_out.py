@@ -12,7 +12,7 @@ from ..domain.identity import Principal
 from ..foundation.clock import Clock
 from ..runtime.actor import Message, Recipient
 from .revocation import Revocation
-from .tokens import LAST_SECOND, Claims, digest
+from .tokens import MAX_TIMESTAMP, Claims, digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,24 +49,26 @@ class PresentedToken:
 class SignOutFlows:
     """Ends sessions. ``leeway`` (seconds) is how long a lapsed access token is still taken."""
 
-    def __init__(self, storage: Recipient, clock: Clock, *, leeway: int, endings: Revocation) -> None:
+    def __init__(self, storage: Recipient, clock: Clock, *, leeway: int, revocation: Revocation) -> None:
         self._storage = storage
         self._clock = clock
         self._leeway = leeway
-        self._endings = endings
+        self._revocation = revocation
 
-    async def sign_out(self, shown: PresentedToken | None, refresh_token: str | None, origin: Origin) -> None:
+    async def sign_out(self, presented: PresentedToken | None, refresh_token: str | None, origin: Origin) -> None:
         """End what came along; another person's refresh token beside a good bearer is not looked at."""
         place = None
         if refresh_token:
             place = await self._storage.ask(refresh_tokens.Find(token_hash=digest(refresh_token)))
-        if place is not None and shown is not None and place.user_id != shown.principal.user_id:
+        if place is not None and presented is not None and place.user_id != presented.principal.user_id:
             place = None
-        owner = place if shown is None else shown.principal
+        owner = place if presented is None else presented.principal
         if owner is None:
             return
-        families = {family for family in (place and place.family_id, shown and shown.principal.family_id) if family}
-        denied = None if shown is None or shown.principal.family_id else self._denied(shown.claims)
+        families = {
+            family for family in (place and place.family_id, presented and presented.principal.family_id) if family
+        }
+        denied = None if presented is None or presented.principal.family_id else self._denied(presented.claims)
         command = sign_outs.SignOut(
             tenant_id=owner.tenant_id,
             user_id=owner.user_id,
@@ -75,38 +77,38 @@ class SignOutFlows:
             origin=origin,
             now=self._clock.now(),
         )
-        proofs = (*families, *([denied.token_id] if denied else []))
+        credential_ids = (*families, *([denied.token_id] if denied else []))
         try:
             await self._storage.ask(command)
         finally:  # also when the outcome is unknown
-            self._endings.doubt(*proofs)
-        self._endings.ended(*proofs)
+            self._revocation.invalidate(*credential_ids)
+        self._revocation.revoke(*credential_ids)
 
-    async def revoke(self, wanted: RevokeSession) -> Stored | None:
+    async def revoke(self, message: RevokeSession) -> Stored | None:
         """End one session; see ``RevokeSession``."""
-        who, now = wanted.principal, self._clock.now()
+        caller, now = message.principal, self._clock.now()
         command = sign_outs.Revoke(
-            tenant_id=who.tenant_id,
-            user_id=who.user_id,
-            session_id=wanted.session_id,
-            origin=wanted.origin,
+            tenant_id=caller.tenant_id,
+            user_id=caller.user_id,
+            session_id=message.session_id,
+            origin=message.origin,
             now=now,
         )
         try:
-            answer = await self._once(command, wanted)
+            answer = await self._once(command, message)
         finally:
-            self._endings.doubt(wanted.session_id)
-        self._endings.ended(wanted.session_id)
+            self._revocation.invalidate(message.session_id)
+        self._revocation.revoke(message.session_id)
         return answer
 
-    async def _once(self, command: sign_outs.Revoke, wanted: RevokeSession) -> Stored | None:
-        if wanted.key is None or wanted.reply is None:
+    async def _once(self, command: sign_outs.Revoke, message: RevokeSession) -> Stored | None:
+        if message.key is None or message.reply is None:
             await self._storage.ask(command)
             return None
-        once = Once(tenant_id=command.tenant_id, key=wanted.key, command=command, reply=wanted.reply, now=command.now)
+        once = Once(tenant_id=command.tenant_id, key=message.key, command=command, reply=message.reply, now=command.now)
         done = await self._storage.ask(once)
         return done.answer if isinstance(done, Replayed) else None
 
     def _denied(self, claims: Claims) -> sign_outs.Denied:
-        until = datetime.fromtimestamp(min(claims.expires_at + self._leeway, LAST_SECOND), UTC)
+        until = datetime.fromtimestamp(min(claims.expires_at + self._leeway, MAX_TIMESTAMP), UTC)
         return sign_outs.Denied(token_id=claims.token_id, expires_at=until)

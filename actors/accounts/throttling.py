@@ -32,7 +32,7 @@ class Malformed(Message[None]):
     origin: Origin
 
 
-SLOWED: Final[Mapping[type, Operation]] = {
+THROTTLED: Final[Mapping[type, Operation]] = {
     SignUp: throttles.SIGN_UP,
     SignIn: throttles.SIGN_IN,
     SignInTotp: throttles.SIGN_IN_TOTP,
@@ -52,7 +52,7 @@ SLOWED: Final[Mapping[type, Operation]] = {
 }
 """Message -> what of it is counted. It has an ``origin``, and a ``principal`` or an ``email`` where it is about one."""
 
-BY_ADDRESS: Final = (SignIn, SignInTotp, RequestReset)
+BY_EMAIL: Final = (SignIn, SignInTotp, RequestReset)
 """Public messages that name the account they are about; a sign-up's address is no account yet."""
 
 UNCHANGED: Final = "unchanged"
@@ -65,7 +65,7 @@ class ThrottleGate:
     """Has the guard asked before an attempt is judged, and told how it ended. Without a guard it stands open."""
 
     def __init__(self, guard: Recipient | None) -> None:
-        self._guard = guard
+        self._throttle = guard
 
     async def judged(self, message: M, judge: Callable[[M], Coroutine[Any, Any, Any]]) -> Any:
         """What ``judge`` answers to ``message``. Throttled ``too_many_attempts``: it was not even looked at.
@@ -73,28 +73,30 @@ class ThrottleGate:
         An attempt that ends by a defect stays charged.
         """
         operation = _operation(message)
-        if self._guard is None or operation is None:
+        if self._throttle is None or operation is None:
             return await judge(message)
-        receipt = await self._guard.ask(Begin(_attempt(operation, message)))
+        receipt = await self._throttle.ask(Begin(_attempt(operation, message)))
         try:
             answer = await judge(message)
         except Refusal as refusal:
-            self._tell(self._guard, End(receipt, refusal.code))
+            self._notify_throttle(self._throttle, End(receipt, refusal.code))
             raise
-        self._tell(self._guard, End(receipt, UNCHANGED if isinstance(answer, Changed) and not answer.moved else OK))
+        self._notify_throttle(
+            self._throttle, End(receipt, UNCHANGED if isinstance(answer, Changed) and not answer.moved else OK)
+        )
         return answer
 
     def forgive(self, email: str, user_id: str) -> None:
         """Somebody has set a new password by letter."""
-        if self._guard is not None:
-            self._tell(self._guard, Forgive(email, user_id))
+        if self._throttle is not None:
+            self._notify_throttle(self._throttle, Forgive(email, user_id))
 
-    def _tell(self, guard: Recipient, message: End | Forgive) -> None:
+    def _notify_throttle(self, guard: Recipient, message: End | Forgive) -> None:
         """Too late to refuse anything: if the guard cannot be told, the attempt stays charged."""
         try:
             guard.tell(message)
         except Refusal as full:
-            _log.warning("guard_not_told", refusal=full.code)
+            _log.warning("throttle_update_failed", refusal=full.code)
 
 
 def _operation(message: object) -> Operation | None:
@@ -102,13 +104,13 @@ def _operation(message: object) -> Operation | None:
     if isinstance(message, UpdateProfile):
         claims = message.email is not None and message.email != message.principal.email
         return throttles.CHANGE_ADDRESS if claims else None
-    return SLOWED.get(type(message))
+    return THROTTLED.get(type(message))
 
 
 def _attempt(operation: Operation, message: Any) -> Attempt:
     return Attempt(
         operation=operation,
         origin=message.origin,
-        email=message.email if isinstance(message, BY_ADDRESS) else None,
+        email=message.email if isinstance(message, BY_EMAIL) else None,
         principal=getattr(message, "principal", None),
     )

@@ -47,7 +47,7 @@ class ShowTicket(Message[Principal]):
 
     ticket: str
     session_id: str | None
-    door: DeniedRequest
+    request: DeniedRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +74,13 @@ class Tickets:
         self._ring = ring
         self._issuer = issuer
 
-    def issue(self, wanted: IssueTicket, now: datetime) -> Ticket:
+    def issue(self, message: IssueTicket, now: datetime) -> Ticket:
         """Sign one."""
-        of, issued_at = wanted.principal, int(now.timestamp())
+        of, issued_at = message.principal, int(now.timestamp())
         claims: dict[str, Any] = {
             "sub": of.user_id,
             "tid": of.tenant_id,
-            "session": wanted.session_id,
+            "session": message.session_id,
             "iss": self._issuer,
             "aud": AUDIENCE,
             "iat": issued_at,
@@ -94,26 +94,26 @@ class Tickets:
         ticket = jwt.encode(claims, self._ring.signing_secret, ALGORITHM, headers={"kid": self._ring.signing_kid})
         return Ticket(ticket, datetime.fromtimestamp(issued_at + LIFETIME, UTC))
 
-    def read(self, shown: ShowTicket, now: datetime) -> TicketClaims:
+    def read(self, presented: ShowTicket, now: datetime) -> TicketClaims:
         """The claims of a genuine ticket for this session, in its time; Unauthorized for anything else."""
         try:
-            secret = self._ring.secret(jwt.get_unverified_header(shown.ticket).get("kid"))
+            secret = self._ring.secret(jwt.get_unverified_header(presented.ticket).get("kid"))
             if secret is None:
                 raise Unauthorized("unauthorized")
             claims = jwt.decode(
-                shown.ticket,
+                presented.ticket,
                 secret,
                 [ALGORITHM],
                 {"require": list(NAMES), "verify_exp": False, "verify_iat": False, "strict_aud": True},
                 audience=AUDIENCE,
                 issuer=self._issuer,
             )
-        except (jwt.PyJWTError, ValueError, RecursionError) as forged:
-            raise Unauthorized("unauthorized") from forged
+        except (jwt.PyJWTError, ValueError, RecursionError) as error:
+            raise Unauthorized("unauthorized") from error
         if type(claims["exp"]) is not int or now.timestamp() >= claims["exp"]:
             raise Unauthorized("unauthorized")
         read = _claims(claims)
-        if read is None or read.session_id != shown.session_id:
+        if read is None or read.session_id != presented.session_id:
             raise Unauthorized("unauthorized")
         return read
 
@@ -122,8 +122,8 @@ def _claims(claims: Mapping[str, Any]) -> TicketClaims | None:
     """The claims, each of the kind it has to be, with one credential to lean on; None if one is odd."""
     ids = {name: parse_uuid(str(claims[name])) for name in ("sub", "tid", "session", "sid", "key") if name in claims}
     token_id, version = claims.get("tok"), claims.get("ver")
-    proofs = [ids.get("sid"), ids.get("key"), token_id if isinstance(token_id, str) else None]
-    if None in ids.values() or sum(proof is not None for proof in proofs) != 1:
+    credential_ids = [ids.get("sid"), ids.get("key"), token_id if isinstance(token_id, str) else None]
+    if None in ids.values() or sum(credential_id is not None for credential_id in credential_ids) != 1:
         return None
     if "key" not in ids and type(version) is not int:
         return None
@@ -131,8 +131,8 @@ def _claims(claims: Mapping[str, Any]) -> TicketClaims | None:
         user_id=str(ids["sub"]),
         tenant_id=str(ids["tid"]),
         session_id=str(ids["session"]),
-        family_id=proofs[0],
-        token_id=proofs[2],
-        api_key_id=proofs[1],
+        family_id=credential_ids[0],
+        token_id=credential_ids[2],
+        api_key_id=credential_ids[1],
         version=version,
     )

@@ -26,7 +26,7 @@ MAX_REMEMBERED = 10_000
 
 MAX_TOKEN_ID = 255
 
-LAST_SECOND = 253_402_300_799
+MAX_TIMESTAMP = 253_402_300_799
 """The end of the year 9999, as far as a ``datetime`` reaches."""
 
 _REFRESH_PURPOSE = b"voyagent refresh token 1"
@@ -137,8 +137,8 @@ class AccessTokens:
                 audience=self._audience,
                 issuer=self._issuer,
             )
-        except (jwt.PyJWTError, ValueError, RecursionError) as forged:
-            raise Unauthorized("unauthorized") from forged
+        except (jwt.PyJWTError, ValueError, RecursionError) as error:
+            raise Unauthorized("unauthorized") from error
         claims = _claims(payload)
         if claims is None:
             raise Unauthorized("unauthorized")
@@ -175,7 +175,7 @@ def _seconds(value: object) -> int | None:
     """A NumericDate of RFC 7519 as whole seconds; None for what is no time at all."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    if not -LAST_SECOND <= value <= LAST_SECOND:
+    if not -MAX_TIMESTAMP <= value <= MAX_TIMESTAMP:
         return None
     return int(value)
 

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from ...storage.accounts.known_networks import IsKnownNetwork, Networks
+from ...storage.accounts.known_networks import AccountNetworks, Networks
 from ..domain.errors import Refusal
 from ..foundation import log
 from ..foundation.clock import Clock
@@ -35,7 +35,7 @@ class AccountRef(NamedTuple):
 class CachedNetworks(NamedTuple):
     """What a reading found: ``None`` for an address that is nobody's."""
 
-    account: IsKnownNetwork | None
+    account: AccountNetworks | None
     read_at: float
 
     def knows(self, network: str | None) -> bool:

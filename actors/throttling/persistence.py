@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final
 
-from ...storage.accounts.throttles import RedisAway, ThrottleStore
+from ...storage.accounts.throttles import RedisUnavailable, ThrottleStore
 from ..domain.errors import Unavailable
 from ..domain.throttles import BucketKey, Saved, Throttles
 from ..foundation import log
@@ -35,8 +35,8 @@ class WriteBehind:
         """Take up the counts of the process before. Without Redis there are none."""
         try:
             found = await self._store.read()
-        except RedisAway as away:
-            _log.warning("throttles_read_failed", reason=str(away))
+        except RedisUnavailable as error:
+            _log.warning("throttles_read_failed", reason=str(error))
             return
         now = self._clock.now().timestamp()
         for key, saved in sorted(found.items(), key=lambda item: item[1].last):
@@ -59,17 +59,17 @@ class WriteBehind:
     async def _round(self) -> None:
         try:
             await self._write()
-        except RedisAway as away:
+        except RedisUnavailable as error:
             self._remember(self._throttles.keys())
-            raise Unavailable("redis_unavailable") from away
+            raise Unavailable("redis_unavailable") from error
 
     async def close(self, seconds: float) -> None:
         """Write what is left, if Redis takes it in time."""
         try:
             async with asyncio.timeout(seconds):
                 await self._write()
-        except (RedisAway, TimeoutError) as away:
-            _log.warning("throttles_write_failed", reason=type(away).__name__)
+        except (RedisUnavailable, TimeoutError) as error:
+            _log.warning("throttles_write_failed", reason=type(error).__name__)
         finally:
             await self._store.close()
 

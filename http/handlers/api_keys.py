@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...actors.accounts.actor import CreateKey, RevokeKey
 from ...actors.domain.identity import Role
-from ...storage.accounts.api_keys import All, Minted
+from ...storage.accounts.api_keys import All, CreatedKey
 from ...storage.engine.idempotency import Stored
 from ..request_context import Answer, RequestContext
 from ..schemas.api_keys import ApiKeySummary, CreateApiKeyRequest, CreateApiKeyResponse, ListApiKeysResponse
@@ -27,7 +27,7 @@ async def create(call: RequestContext) -> Answer:
     return again(minted) if isinstance(minted, Stored) else Answer(CreateApiKeyResponse.of(minted))
 
 
-def _stored(minted: Minted) -> Stored:
+def _stored(minted: CreatedKey) -> Stored:
     return stored(201, Answer(CreateApiKeyResponse.of(minted)))
 
 

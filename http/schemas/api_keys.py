@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ...storage.accounts.api_keys import ApiKey, Minted
+from ...storage.accounts.api_keys import ApiKey, CreatedKey
 from .accounts import named
 from .shared import Body, Reply, UtcTime
 
@@ -56,7 +56,7 @@ class CreateApiKeyResponse(Reply):
     api_key: ApiKeySummary
 
     @classmethod
-    def of(cls, minted: Minted) -> CreateApiKeyResponse:
+    def of(cls, minted: CreatedKey) -> CreateApiKeyResponse:
         return cls(key=minted.key, api_key=ApiKeySummary.of(minted.api_key))
 
 

@@ -15,7 +15,7 @@ from .credentials import revoke_all
 if TYPE_CHECKING:
     from ..engine.pool import Connection
 
-COME_BACK = """
+RESTORE_EMAIL = """
 UPDATE users SET email = $3, email_verified = true, unverified_since = NULL, former_email = NULL,
                  email_changed_at = NULL, password_hash = NULL, token_version = token_version + 1,
                  token_version_at = $4
@@ -28,12 +28,12 @@ class ResetEmail:
     """The token that sets the password of an account given back, and the e-mail that brings it."""
 
     token: one_time_tokens.NewToken
-    letter: outbox.QueuedEmail
+    mail: outbox.QueuedEmail
 
     async def send(self, db: Connection, tenant_id: str, user_id: str, now: datetime) -> None:
         """Store the one and post the other. No cap: undo tokens are few, and without it there is no way in."""
         await one_time_tokens.keep(db, self.token, tenant_id, user_id, now)
-        await outbox.enqueue(db, self.letter, tenant_id, now, now)
+        await outbox.enqueue(db, self.mail, tenant_id, now, now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +58,13 @@ async def give_back(
 
     Answers the audit events. The caller sends or spends the token that sets the next password.
     """
-    who = (account.tenant_id, account.user_id)
-    await db.execute(COME_BACK, *who, account.email, now)
-    sessions, revoked = await revoke_all(db, *who, "email_change_undone", now)
+    user = (account.tenant_id, account.user_id)
+    await db.execute(RESTORE_EMAIL, *user, account.email, now)
+    sessions, revoked = await revoke_all(db, *user, "email_change_undone", now)
     kinds = (one_time_tokens.VERIFICATION, one_time_tokens.RESET, one_time_tokens.UNDO_RESET)
-    await one_time_tokens.end(db, *who, kinds, now)
+    await one_time_tokens.end(db, *user, kinds, now)
     if account.undo_id is not None:
-        await one_time_tokens.end_undo_from(db, *who, account.undo_id, now)
+        await one_time_tokens.end_undo_from(db, *user, account.undo_id, now)
     undone: dict[str, Any] = {"from": account.left, "to": account.email, "cause": cause, "sessions_ended": sessions}
-    entry = event("auth.email_change_undone", *who, origin, now, undone | revoked.told())
-    return [entry, *revoked.entries(*who, origin, now)]
+    entry = event("auth.email_change_undone", *user, origin, now, undone | revoked.values())
+    return [entry, *revoked.entries(*user, origin, now)]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LIMIT = 50
 """Live keys of one agency."""
 
-USED_EVERY = timedelta(minutes=1)
+LAST_USED_PRECISION = timedelta(minutes=1)
 """How exact ``last_used_at`` is: using a key must not cost a write each time."""
 
 CREATOR = """
@@ -52,7 +52,7 @@ UPDATE api_keys SET revoked_at = $4
 RETURNING prefix, created_by_user_id
 """
 
-THERE = """
+EXISTS = """
 SELECT EXISTS (SELECT FROM api_keys
                 WHERE tenant_id = $1 AND id = $2 AND ($3::uuid IS NULL OR created_by_user_id = $3))
 """
@@ -89,7 +89,7 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
-class Minted:
+class CreatedKey:
     """A key and its row. Nobody will see the key again."""
 
     key: str = field(repr=False)
@@ -97,7 +97,7 @@ class Minted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Create(Command[Minted]):
+class Create(Command[CreatedKey]):
     """A key that acts as its creator. Conflict ``api_key_limit``, exact under races.
 
     The creator is held for as long as this takes: a key made beside their deactivation would outlive it. One who is
@@ -114,7 +114,7 @@ class Create(Command[Minted]):
     origin: audits.Origin
     now: datetime
 
-    async def run(self, db: Connection) -> Minted:
+    async def run(self, db: Connection) -> CreatedKey:
         creator = await db.fetchrow(CREATOR, self.tenant_id, self.user_id, self.token_version)
         if creator is None or not creator["active"]:
             raise Unauthorized("unauthorized")
@@ -124,22 +124,22 @@ class Create(Command[Minted]):
         if await db.fetchval(LIVE, self.tenant_id, self.now) >= LIMIT:
             raise Conflict("api_key_limit")
         minted = await self._insert(db)
-        told = {
+        values = {
             "key_id": minted.api_key.id,
             "name": self.name,
             "prefix": minted.api_key.prefix,
             "expires_at": self.expires_at and audits.wire_time(self.expires_at),
         }
-        await audit.append(db, [_event(self, "auth.api_key_created", told)])
+        await audit.append(db, [_event(self, "auth.api_key_created", values)])
         return minted
 
-    async def _insert(self, db: Connection) -> Minted:
+    async def _insert(self, db: Connection) -> CreatedKey:
         while True:
             new = self.mint()
-            told = (self.name, new.prefix, new.key_hash, self.expires_at, self.now)
-            row = await db.fetchrow(INSERT, uuid7(), self.tenant_id, self.user_id, *told)
+            values = (self.name, new.prefix, new.key_hash, self.expires_at, self.now)
+            row = await db.fetchrow(INSERT, uuid7(), self.tenant_id, self.user_id, *values)
             if row is not None:
-                return Minted(new.key, _api_key(row))
+                return CreatedKey(new.key, _api_key(row))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,11 +169,11 @@ class Revoke(Command[None]):
     async def run(self, db: Connection) -> None:
         row = await db.fetchrow(REVOKE, self.tenant_id, self.key_id, self.created_by, self.now)
         if row is None:
-            if not await db.fetchval(THERE, self.tenant_id, self.key_id, self.created_by):
+            if not await db.fetchval(EXISTS, self.tenant_id, self.key_id, self.created_by):
                 raise NotFound("not_found")
             return
-        told = {"key_id": self.key_id, "prefix": row["prefix"], "creator_id": row["created_by_user_id"]}
-        await audit.append(db, [_event(self, "auth.api_key_revoked", told)])
+        values = {"key_id": self.key_id, "prefix": row["prefix"], "creator_id": row["created_by_user_id"]}
+        await audit.append(db, [_event(self, "auth.api_key_revoked", values)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,14 +207,14 @@ class Used(Command[None]):
     now: datetime
 
     async def run(self, db: Connection) -> None:
-        await db.execute(USED, self.tenant_id, self.key_id, self.now, self.now - USED_EVERY)
+        await db.execute(USED, self.tenant_id, self.key_id, self.now, self.now - LAST_USED_PRECISION)
 
 
 def _api_key(row: Any) -> ApiKey:
     return ApiKey(**{**dict(row), "scopes": tuple(row["scopes"])})
 
 
-def _event(by: Create | Revoke, kind: str, told: dict[str, Any]) -> audits.AuditEvent:
+def _event(by: Create | Revoke, kind: str, values: dict[str, Any]) -> audits.AuditEvent:
     return audits.AuditEvent(
         id=uuid7(),
         tenant_id=by.tenant_id,
@@ -223,5 +223,5 @@ def _event(by: Create | Revoke, kind: str, told: dict[str, Any]) -> audits.Audit
         status="succeeded",
         actor_kind="human",
         actor_id=by.user_id,
-        inputs=by.origin.inputs() | told,
+        inputs=by.origin.inputs() | values,
     )

@@ -41,7 +41,7 @@ class Revoked:
     invites: tuple[tuple[str, str], ...] = ()
     totp: bool = False
 
-    def told(self) -> dict[str, Any]:
+    def values(self) -> dict[str, Any]:
         """It as an audit event's inputs."""
         return {
             "api_keys_ended": list(self.api_keys),

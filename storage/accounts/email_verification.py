@@ -28,7 +28,7 @@ SELECT u.id, u.tenant_id, u.role, u.email, u.email_verified, u.display_name, u.c
    FOR NO KEY UPDATE OF u
 """
 
-PROVE = "UPDATE users SET email_verified = true, unverified_since = NULL WHERE tenant_id = $1 AND id = $2"
+MARK_VERIFIED = "UPDATE users SET email_verified = true, unverified_since = NULL WHERE tenant_id = $1 AND id = $2"
 
 RENAME = "UPDATE users SET display_name = $3 WHERE tenant_id = $1 AND id = $2"
 
@@ -51,14 +51,14 @@ class SendVerification(Command[None]):
     agency_id: str
     user_id: str
     token: one_time_tokens.NewToken
-    letter: outbox.QueuedEmail
+    mail: outbox.QueuedEmail
     now: datetime
 
     async def run(self, db: Connection) -> None:
         person = await _locked(db, self.agency_id, self.user_id)
         if person["email_verified"] or person["email"] != self.token.email:
             return
-        await one_time_tokens.send(db, self.token, self.letter, self.agency_id, self.user_id, self.now)
+        await one_time_tokens.send(db, self.token, self.mail, self.agency_id, self.user_id, self.now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +78,10 @@ class Verify(Command[None]):
         await one_time_tokens.spend(db, token.id, self.now)
         if person["email_verified"]:
             return
-        await db.execute(PROVE, token.tenant_id, token.user_id)
+        await db.execute(MARK_VERIFIED, token.tenant_id, token.user_id)
         await invites.release(db, token.tenant_id, token.user_id, self.now)
-        proven = {"email": token.email, "by": "letter"}
-        entry = event("auth.email_verified", token.tenant_id, token.user_id, self.origin, self.now, proven)
+        verified = {"email": token.email, "by": "letter"}
+        entry = event("auth.email_verified", token.tenant_id, token.user_id, self.origin, self.now, verified)
         await audit.append(db, [entry])
 
 
@@ -100,9 +100,9 @@ class Undo(Command[None]):
 
     async def run(self, db: Connection) -> None:
         token, now = self.token, self.now
-        who = (token.tenant_id, token.user_id)
+        user = (token.tenant_id, token.user_id)
         await db.fetchval(LOCK_ADDRESS, token.email)
-        person = await db.fetchrow(LOCK, *who)
+        person = await db.fetchrow(LOCK, *user)
         if person is None or await is_taken(db, token.email, now, token.user_id):
             raise BadRequest(one_time_tokens.INVALID)
         await one_time_tokens.spend(db, token.id, now)
@@ -114,7 +114,7 @@ class Undo(Command[None]):
             undo_id=token.id,
         )
         entries = await give_back(db, account, "token", self.origin, now)
-        await self.reset.send(db, *who, now)
+        await self.reset.send(db, *user, now)
         await audit.append(db, entries)
 
 
@@ -127,7 +127,7 @@ class Move:
 
     email: str
     token: one_time_tokens.NewToken
-    letter: outbox.QueuedEmail
+    mail: outbox.QueuedEmail
     undo: one_time_tokens.NewToken
     notice: outbox.QueuedEmail
 
@@ -161,22 +161,22 @@ class ChangeProfile(Command[Changed]):
     async def run(self, db: Connection) -> Changed:
         if self.move is not None:
             await db.fetchval(LOCK_ADDRESS, self.move.email)
-        who = (self.agency_id, self.user_id)
-        person = await _locked(db, *who)
+        user = (self.agency_id, self.user_id)
+        person = await _locked(db, *user)
         if person["token_version"] != self.token_version:
             raise Unauthorized("unauthorized")
         after, entries = dict(person), []
         if self.full_name is not None and self.full_name != person["display_name"]:
-            await db.execute(RENAME, *who, self.full_name)
+            await db.execute(RENAME, *user, self.full_name)
             after["display_name"] = self.full_name
             names = {"before": {"full_name": person["display_name"]}, "after": {"full_name": self.full_name}}
-            entries.append(event("auth.profile_changed", *who, self.origin, self.now, names))
+            entries.append(event("auth.profile_changed", *user, self.origin, self.now, names))
         moved = self.move is not None and self.move.email != person["email"]
         if self.move is not None and moved:
             await self._move(db, person, self.move)
             after |= {"email": self.move.email, "email_verified": False}
             addresses = {"from": person["email"], "to": self.move.email}
-            entries.append(event("auth.email_changed", *who, self.origin, self.now, addresses))
+            entries.append(event("auth.email_changed", *user, self.origin, self.now, addresses))
         if entries:
             await audit.append(db, entries)
         return Changed(principal=read_principal(after, self.family_id), moved=moved)
@@ -186,13 +186,13 @@ class ChangeProfile(Command[Changed]):
         tenant_id, user_id, now = self.agency_id, self.user_id, self.now
         if await is_taken(db, move.email, now, user_id):
             raise Conflict("email_already_registered")
-        proven = person["email_verified"]
-        former = person["email"] if proven else person["former_email"]
+        verified = person["email_verified"]
+        former = person["email"] if verified else person["former_email"]
         await db.execute(MOVE, tenant_id, user_id, move.email, now, former)
-        dead = (one_time_tokens.VERIFICATION, one_time_tokens.RESET)
-        await one_time_tokens.end(db, tenant_id, user_id, dead, now)
-        await one_time_tokens.send(db, move.token, move.letter, tenant_id, user_id, now)
-        if proven and move.undo.email == person["email"]:
+        ended_kinds = (one_time_tokens.VERIFICATION, one_time_tokens.RESET)
+        await one_time_tokens.end(db, tenant_id, user_id, ended_kinds, now)
+        await one_time_tokens.send(db, move.token, move.mail, tenant_id, user_id, now)
+        if verified and move.undo.email == person["email"]:
             await one_time_tokens.keep(db, move.undo, tenant_id, user_id, now)
             await outbox.enqueue(db, move.notice, tenant_id, now, now)
 

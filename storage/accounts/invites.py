@@ -27,7 +27,7 @@ SELECT u.role, u.email, u.email_verified,
 
 MEMBER = "SELECT EXISTS (SELECT FROM users WHERE tenant_id = $1 AND email = $2 AND released_at IS NULL)"
 
-LAPSE = """
+EXPIRE = """
 UPDATE invites SET status = 'expired'
  WHERE tenant_id = $1 AND email = $2 AND status = 'pending' AND expires_at <= $3 RETURNING id
 """
@@ -53,7 +53,7 @@ UPDATE invites SET status = 'revoked', revoked_at = $3
 RETURNING id, tenant_id, email, role, status, expires_at, created_at, accepted_at, revoked_at, invited_by_user_id
 """
 
-THERE = "SELECT EXISTS (SELECT FROM invites WHERE tenant_id = $1 AND id = $2)"
+EXISTS = "SELECT EXISTS (SELECT FROM invites WHERE tenant_id = $1 AND id = $2)"
 
 FIND = """
 SELECT i.id, i.tenant_id, i.email, i.role, i.status, i.inviter_email, i.expires_at, t.display_name AS tenant_name,
@@ -102,7 +102,7 @@ class NewInvite:
     token_hash: bytes
     letter_token_hash: bytes
     expires_at: datetime
-    letter: outbox.QueuedEmail
+    mail: outbox.QueuedEmail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,13 +133,13 @@ class Create(Command[Invite]):
             raise Forbidden("forbidden_role")
         if await db.fetchval(MEMBER, self.agency_id, new.email):
             raise Conflict("email_already_registered")
-        lapsed = await db.fetch(LAPSE, self.agency_id, new.email, now)
+        lapsed = await db.fetch(EXPIRE, self.agency_id, new.email, now)
         await outbox.drop(db, [row["id"] for row in lapsed])
         hashes = (new.token_hash, new.letter_token_hash)
-        told = (self.user_id, inviter["email"], new.email, new.role, *hashes, new.expires_at, now)
-        row = await db.fetchrow(INSERT, new.id, self.agency_id, *told)
+        values = (self.user_id, inviter["email"], new.email, new.role, *hashes, new.expires_at, now)
+        row = await db.fetchrow(INSERT, new.id, self.agency_id, *values)
         held = self.proven_only and not inviter["email_verified"]
-        await outbox.offer(db, new.letter, self.agency_id, now, held=held)
+        await outbox.offer(db, new.mail, self.agency_id, now, held=held)
         inputs = {"invite_id": new.id, "email": new.email, "role": new.role.value}
         entry = event("auth.invite_created", self.agency_id, self.user_id, self.origin, now, inputs)
         await audit.append(db, [entry])
@@ -170,7 +170,7 @@ class Revoke(Command[Invite]):
     async def run(self, db: Connection) -> Invite:
         row = await db.fetchrow(REVOKE, self.tenant_id, self.invite_id, self.now)
         if row is None:
-            if await db.fetchval(THERE, self.tenant_id, self.invite_id):
+            if await db.fetchval(EXISTS, self.tenant_id, self.invite_id):
                 raise Conflict("invite_not_pending")
             raise NotFound("invite_not_found")
         await outbox.drop(db, [self.invite_id])
@@ -211,10 +211,10 @@ class Find(Query[Found]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accept(Command[None]):
-    """Make ``person`` a member in the place an invite keeps, signed in. Refused as ``Find`` is.
+    """Make ``person`` a member as the invite provides, and open a login session. Refusals as those of ``Find``.
 
-    Conflict ``email_already_registered``. System work: the address must be free in every agency. ``proof`` is for who
-    came by the link, where addresses are verified.
+    Conflict ``email_already_registered``. System work: the address must be free in every agency. ``verification`` is
+    for those who used the link, where addresses are verified.
     """
 
     tenant_id: None = None
@@ -223,7 +223,7 @@ class Accept(Command[None]):
     person: Principal
     password_hash: str
     family: NewFamily
-    proof: tuple[one_time_tokens.NewToken, outbox.QueuedEmail] | None
+    verification: tuple[one_time_tokens.NewToken, outbox.QueuedEmail] | None
     origin: audits.Origin
     now: datetime
 
@@ -235,22 +235,22 @@ class Accept(Command[None]):
             raise NotFound("invite_not_found")
         await claim_address(db, person.email, now)
         verified = person.email_verified
-        told = (person.email, person.full_name, person.role, self.password_hash, verified, person.token_version, now)
-        await db.execute(JOIN, user_id, tenant_id, *told)
+        values = (person.email, person.full_name, person.role, self.password_hash, verified, person.token_version, now)
+        await db.execute(JOIN, user_id, tenant_id, *values)
         await db.execute(ACCEPTED_BY, tenant_id, invite_id, user_id)
         await open_family(db, self.family, tenant_id, user_id, now)
         await outbox.drop(db, [invite_id])
-        if self.proof is not None:
-            await one_time_tokens.send(db, *self.proof, tenant_id, user_id, now)
+        if self.verification is not None:
+            await one_time_tokens.send(db, *self.verification, tenant_id, user_id, now)
         await audit.append(db, self._entries())
 
     def _entries(self) -> list[audits.AuditEvent]:
-        who = (self.person.tenant_id, self.person.user_id, self.origin, self.now)
+        user = (self.person.tenant_id, self.person.user_id, self.origin, self.now)
         by = "letter" if self.invite.by_letter else "link"
         inputs = {"invite_id": self.invite.id, "role": self.person.role.value, "by": by}
-        entries = [event("auth.invite_accepted", *who, inputs)]
+        entries = [event("auth.invite_accepted", *user, inputs)]
         if self.invite.by_letter:
-            entries.append(event("auth.email_verified", *who, {"email": self.person.email, "by": "invite"}))
+            entries.append(event("auth.email_verified", *user, {"email": self.person.email, "by": "invite"}))
         return entries
 
 
@@ -263,18 +263,18 @@ async def _find(db: Connection, token_hash: bytes, now: datetime) -> Found:
     row = await db.fetchrow(FIND, token_hash)
     if row is None:
         raise NotFound("invite_not_found")
-    known = dict(row)
-    status = known.pop("status")
+    fields = dict(row)
+    status = fields.pop("status")
     if status in {"accepted", "revoked"}:
         raise BadRequest("invite_not_pending")
-    if status == "expired" or known["expires_at"] <= now:
+    if status == "expired" or fields["expires_at"] <= now:
         raise BadRequest("invite_expired")
-    return Found(**{**known, "role": Role(known["role"])})
+    return Found(**{**fields, "role": Role(fields["role"])})
 
 
 def _invite(row: Any, now: datetime) -> Invite:
     """A pending one that has lapsed is shown as expired, although nobody came by to write it down."""
-    known = dict(row)
-    if known["status"] == "pending" and known["expires_at"] <= now:
-        known["status"] = "expired"
-    return Invite(**{**known, "role": Role(known["role"])})
+    fields = dict(row)
+    if fields["status"] == "pending" and fields["expires_at"] <= now:
+        fields["status"] = "expired"
+    return Invite(**{**fields, "role": Role(fields["role"])})

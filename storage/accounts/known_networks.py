@@ -11,7 +11,7 @@ from ..engine.operations import Query
 if TYPE_CHECKING:
     from ..engine.pool import Connection
 
-LATELY = timedelta(days=90)
+KNOWN_FOR = timedelta(days=90)
 
 MAX_NETWORKS = 200
 """The newest of an account that are remembered."""
@@ -24,12 +24,12 @@ SELECT u.id AS user_id, u.tenant_id, ARRAY(
        ) AS networks
   FROM users u WHERE {whose} AND u.released_at IS NULL
 """
-BY_ADDRESS = _NETWORKS.format(whose="u.email = $1")
+BY_EMAIL = _NETWORKS.format(whose="u.email = $1")
 BY_ID = _NETWORKS.format(whose="u.id = $1")
 
 
 @dataclass(frozen=True, slots=True)
-class IsKnownNetwork:
+class AccountNetworks:
     """An account, and the networks its families of the last 90 days were opened from."""
 
     tenant_id: str
@@ -38,7 +38,7 @@ class IsKnownNetwork:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Networks(Query[IsKnownNetwork | None]):
+class Networks(Query[AccountNetworks | None]):
     """Where the account with this address, or else this id, is known. None if there is none. System work."""
 
     tenant_id: None = None
@@ -46,9 +46,9 @@ class Networks(Query[IsKnownNetwork | None]):
     user_id: str | None = None
     now: datetime
 
-    async def run(self, db: Connection) -> IsKnownNetwork | None:
-        query, whose = (BY_ID, self.user_id) if self.email is None else (BY_ADDRESS, self.email)
-        row = await db.fetchrow(query, whose, self.now - LATELY, MAX_NETWORKS)
+    async def run(self, db: Connection) -> AccountNetworks | None:
+        query, whose = (BY_ID, self.user_id) if self.email is None else (BY_EMAIL, self.email)
+        row = await db.fetchrow(query, whose, self.now - KNOWN_FOR, MAX_NETWORKS)
         if row is None:
             return None
-        return IsKnownNetwork(row["tenant_id"], row["user_id"], frozenset(row["networks"]))
+        return AccountNetworks(row["tenant_id"], row["user_id"], frozenset(row["networks"]))

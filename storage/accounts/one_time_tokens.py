@@ -89,15 +89,15 @@ class Find(Query[Found]):
 
 async def keep(db: Connection, token: NewToken, tenant_id: str, user_id: str, now: datetime) -> None:
     """Store ``token`` as ``user_id``'s."""
-    told = (token.id, tenant_id, user_id, token.kind, token.token_hash, token.email, token.expires_at)
-    await db.execute(KEEP, *told, now)
+    values = (token.id, tenant_id, user_id, token.kind, token.token_hash, token.email, token.expires_at)
+    await db.execute(KEEP, *values, now)
 
 
 async def send(
-    db: Connection, token: NewToken, letter: outbox.QueuedEmail, tenant_id: str, user_id: str, now: datetime
+    db: Connection, token: NewToken, mail: outbox.QueuedEmail, tenant_id: str, user_id: str, now: datetime
 ) -> None:
     """Store ``token`` and post the e-mail that brings it; neither, if the address had enough of them for now."""
-    if await outbox.offer(db, letter, tenant_id, now):
+    if await outbox.offer(db, mail, tenant_id, now):
         await keep(db, token, tenant_id, user_id, now)
 
 

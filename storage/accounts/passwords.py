@@ -26,7 +26,7 @@ UPDATE outbox SET state = 'sent', sent_at = $2, payload_sealed = NULL, key_id = 
  WHERE id = $1 AND state = 'due' RETURNING id
 """
 
-WHO_IS = """
+LOCK_USER_BY_EMAIL = """
 SELECT u.id, u.tenant_id FROM users u JOIN tenants t ON t.id = u.tenant_id
  WHERE u.email = $1 AND u.released_at IS NULL AND u.is_active AND t.is_active
    FOR NO KEY UPDATE OF u
@@ -70,7 +70,7 @@ class RequestReset(Command[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolveReset(Command[bool]):
-    """Look into a wish: a known, active account gets ``token`` in ``letter``, and every earlier one dies.
+    """Look into a wish: a known, active account gets ``token`` in ``mail``, and every earlier one dies.
 
     Answers whether it does. An address that has had its letters for now gets none, and its last one stays good.
     """
@@ -78,20 +78,20 @@ class ResolveReset(Command[bool]):
     tenant_id: None = None
     request_id: str
     token: one_time_tokens.NewToken
-    letter: outbox.QueuedEmail
+    mail: outbox.QueuedEmail
     origin: audits.Origin
     now: datetime
 
     async def run(self, db: Connection) -> bool:
         if await db.fetchval(TAKE_REQUEST, self.request_id, self.now) is None:
             return False
-        who = await db.fetchrow(WHO_IS, self.token.email)
-        if who is None or await outbox.enough(db, self.letter, self.now):
+        user = await db.fetchrow(LOCK_USER_BY_EMAIL, self.token.email)
+        if user is None or await outbox.enough(db, self.mail, self.now):
             return False
-        tenant_id, user_id = who["tenant_id"], who["id"]
+        tenant_id, user_id = user["tenant_id"], user["id"]
         await one_time_tokens.end(db, tenant_id, user_id, (one_time_tokens.RESET,), self.now)
         await one_time_tokens.keep(db, self.token, tenant_id, user_id, self.now)
-        await outbox.enqueue(db, self.letter, tenant_id, self.now, self.now)
+        await outbox.enqueue(db, self.mail, tenant_id, self.now, self.now)
         asked = event("auth.password_reset_requested", tenant_id, user_id, self.origin, self.now)
         await audit.append(db, [replace(asked, actor_kind="system", actor_id=None)])
         return True
@@ -115,27 +115,27 @@ class Reset(Command[None]):
 
     async def run(self, db: Connection) -> None:
         token, now = self.token, self.now
-        who = (token.tenant_id, token.user_id)
+        user = (token.tenant_id, token.user_id)
         after_undo = token.kind == one_time_tokens.UNDO_RESET
         if after_undo:
             await db.fetchval(LOCK_ADDRESS, token.email)
-        person = await db.fetchrow(LOCK, *who)
+        person = await db.fetchrow(LOCK, *user)
         moved = person is not None and person["email"] != token.email
-        if person is None or (moved and not after_undo) or (moved and await is_taken(db, token.email, now, who[1])):
+        if person is None or (moved and not after_undo) or (moved and await is_taken(db, token.email, now, user[1])):
             raise BadRequest(one_time_tokens.INVALID)
         await one_time_tokens.spend(db, token.id, now)
         entries = await self._give_back(db, person["email"]) if moved else []
         revoked = credentials.Revoked()
         if after_undo or not person["email_verified"]:
-            revoked = await credentials.revoke(db, *who, now)
-            entries += revoked.entries(*who, self.origin, now)
-        await db.fetchrow(SET, *who, self.password_hash, now, token.email)
-        ended = await end_access(db, *who, "password_reset", now)
-        await outbox.notify(db, self.notice, *who, now)
-        entries.append(event("auth.password_reset", *who, self.origin, now, ended | revoked.told()))
+            revoked = await credentials.revoke(db, *user, now)
+            entries += revoked.entries(*user, self.origin, now)
+        await db.fetchrow(SET, *user, self.password_hash, now, token.email)
+        ended = await end_access(db, *user, "password_reset", now)
+        await outbox.notify(db, self.notice, *user, now)
+        entries.append(event("auth.password_reset", *user, self.origin, now, ended | revoked.values()))
         if not person["email_verified"]:
             verified = {"email": token.email, "by": "reset"}
-            entries.append(event("auth.email_verified", *who, self.origin, now, verified))
+            entries.append(event("auth.email_verified", *user, self.origin, now, verified))
         await audit.append(db, entries)
 
     async def _give_back(self, db: Connection, left: str) -> list[audits.AuditEvent]:

@@ -16,28 +16,29 @@ if TYPE_CHECKING:
 PERSON = """
 SELECT u.id, u.tenant_id, u.role, u.email, u.email_verified, u.display_name, u.created_at, u.token_version,
        u.token_version_at, u.is_active AND t.is_active AND u.released_at IS NULL AS active,
-       t.display_name AS tenant_name, {proof}
+       t.display_name AS tenant_name, {credential}
   FROM users u JOIN tenants t ON t.id = u.tenant_id {join}
  WHERE u.tenant_id = $1 AND u.id = $2
 """
 
 BY_FAMILY = PERSON.format(
-    proof="f.id IS NOT NULL AND f.revoked_at IS NULL AS proof_alive, least(f.expires_at, f.ends_at) AS proof_until",
+    credential="f.id IS NOT NULL AND f.revoked_at IS NULL AS credential_active, "
+    "least(f.expires_at, f.ends_at) AS credential_expires_at",
     join="LEFT JOIN auth_families f ON f.tenant_id = u.tenant_id AND f.user_id = u.id AND f.id = $3",
 )
 
 BY_TOKEN = PERSON.format(
-    proof="NOT EXISTS (SELECT 1 FROM revoked_access_tokens r WHERE r.jti = $3) AS proof_alive, "
-    "NULL::timestamptz AS proof_until",
+    credential="NOT EXISTS (SELECT 1 FROM revoked_access_tokens r WHERE r.jti = $3) AS credential_active, "
+    "NULL::timestamptz AS credential_expires_at",
     join="",
 )
 
 BY_KEY = PERSON.format(
-    proof="k.id IS NOT NULL AND k.revoked_at IS NULL AS proof_alive, k.expires_at AS proof_until",
+    credential="k.id IS NOT NULL AND k.revoked_at IS NULL AS credential_active, k.expires_at AS credential_expires_at",
     join="LEFT JOIN api_keys k ON k.tenant_id = u.tenant_id AND k.created_by_user_id = u.id AND k.id = $3",
 )
 
-LOST = """
+REVOKED = """
 SELECT w.place - 1 AS place
   FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) WITH ORDINALITY AS w (user_id, family_id, api_key_id, place)
   LEFT JOIN users u ON u.id = w.user_id
@@ -60,8 +61,8 @@ class Person:
     principal: Principal
     active: bool
     version_moved_at: datetime | None
-    proof_alive: bool
-    proof_until: datetime | None
+    credential_active: bool
+    credential_expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +78,10 @@ class FindPrincipal(Query[Person | None]):
     api_key_id: str | None = None
 
     async def run(self, db: Connection) -> Person | None:
-        sql, proof = (BY_FAMILY, self.family_id) if self.family_id else (BY_TOKEN, self.token_id)
+        sql, credential_id = (BY_FAMILY, self.family_id) if self.family_id else (BY_TOKEN, self.token_id)
         if self.api_key_id:
-            sql, proof = BY_KEY, self.api_key_id
-        row = await db.fetchrow(sql, self.tenant_id, self.user_id, proof)
+            sql, credential_id = BY_KEY, self.api_key_id
+        row = await db.fetchrow(sql, self.tenant_id, self.user_id, credential_id)
         return None if row is None else _person(row, self.family_id, self.api_key_id)
 
 
@@ -94,7 +95,7 @@ class FindRevoked(Query[list[int]]):
 
     async def run(self, db: Connection) -> list[int]:
         rows = await db.fetch(
-            LOST,
+            REVOKED,
             [principal.user_id for principal in self.principals],
             [principal.family_id for principal in self.principals],
             [principal.api_key_id for principal in self.principals],
@@ -108,8 +109,8 @@ def _person(row: Any, family_id: str | None, api_key_id: str | None) -> Person:
         principal=read_principal(row, family_id, api_key_id),
         active=row["active"],
         version_moved_at=row["token_version_at"],
-        proof_alive=row["proof_alive"],
-        proof_until=row["proof_until"],
+        credential_active=row["credential_active"],
+        credential_expires_at=row["credential_expires_at"],
     )
 
 

@@ -112,7 +112,7 @@ class Renew(Command[Renewed | Reused]):
     """
 
     tenant_id: str
-    shown: RefreshTokenRow
+    presented: RefreshTokenRow
     successor: Successor
     rules: Rules
     reused: outbox.QueuedEmail
@@ -121,35 +121,37 @@ class Renew(Command[Renewed | Reused]):
     now: datetime
 
     async def run(self, db: Connection) -> Renewed | Reused:
-        family = await db.fetchrow(LOCK, self.tenant_id, self.shown.family_id, self.now)
+        family = await db.fetchrow(LOCK, self.tenant_id, self.presented.family_id, self.now)
         if family is None or not family["alive"]:
             raise Unauthorized(REFUSED)
-        forward = family["counter"] == self.shown.counter
+        forward = family["counter"] == self.presented.counter
         if not (forward or self._forgiven(family)):
             await self._end(db, family["counter"])
             return Reused()
         principal = await self._owner(db)
         if not forward:
-            key_id = await db.fetchval(KEY_ID, self.tenant_id, self.shown.family_id, family["counter"])
+            key_id = await db.fetchval(KEY_ID, self.tenant_id, self.presented.family_id, family["counter"])
             return Renewed(principal, key_id)
         await self._rotate(db, family["ends_at"])
         return Renewed(principal, self.successor.key_id)
 
     def _forgiven(self, family: Any) -> bool:
         """Whether it is the immediate predecessor, a moment after: whoever lost the answer asks for it again."""
-        return bool(family["counter"] == self.shown.counter + 1 and self.now - family["rotated_at"] < self.rules.grace)
+        return bool(
+            family["counter"] == self.presented.counter + 1 and self.now - family["rotated_at"] < self.rules.grace
+        )
 
     async def _owner(self, db: Connection) -> Principal:
-        row = await db.fetchrow(OWNER, self.tenant_id, self.shown.user_id)
+        row = await db.fetchrow(OWNER, self.tenant_id, self.presented.user_id)
         if row is None or not row["active"]:
             raise Unauthorized(REFUSED)
         allowed = self.rules.unverified
         if allowed is not None and not row["email_verified"] and self.now - row["unproven_since"] >= allowed:
             raise Unauthorized(REFUSED)
-        return read_principal(row, self.shown.family_id)
+        return read_principal(row, self.presented.family_id)
 
     async def _rotate(self, db: Connection, ends_at: datetime) -> None:
-        family_id, counter = self.shown.family_id, self.shown.counter
+        family_id, counter = self.presented.family_id, self.presented.counter
         expires_at = min(self.now + self.rules.lifetime, ends_at)
         await db.execute(ROTATE, self.tenant_id, family_id, counter, self.now, expires_at)
         new = self.successor
@@ -158,9 +160,9 @@ class Renew(Command[Renewed | Reused]):
         )
 
     async def _end(self, db: Connection, counter: int) -> None:
-        await db.execute(END_REUSED, self.tenant_id, self.shown.family_id, self.now)
-        await outbox.notify(db, self.reused, self.tenant_id, self.shown.user_id, self.now)
-        told = {"session_id": self.shown.family_id, "counter": counter, "presented": self.shown.counter}
+        await db.execute(END_REUSED, self.tenant_id, self.presented.family_id, self.now)
+        await outbox.notify(db, self.reused, self.tenant_id, self.presented.user_id, self.now)
+        values = {"session_id": self.presented.family_id, "counter": counter, "presented": self.presented.counter}
         event = audits.AuditEvent(
             id=uuid7(),
             tenant_id=self.tenant_id,
@@ -168,7 +170,7 @@ class Renew(Command[Renewed | Reused]):
             kind="auth.refresh_reused",
             status="rejected",
             actor_kind="system",
-            inputs=self.origin.inputs() | told,
-            entity_refs={"user_id": self.shown.user_id},
+            inputs=self.origin.inputs() | values,
+            entity_refs={"user_id": self.presented.user_id},
         )
         await audit.append(db, [event])

@@ -15,7 +15,7 @@ from .. import audit, outbox
 from ..engine.operations import Command, Query
 from .login_sessions import NewFamily, end_oldest, open_family
 from .principals import read_principal
-from .users import JUDGE, SIGNED_IN
+from .users import LOCK_CREDENTIALS, SIGNED_IN
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
@@ -95,7 +95,7 @@ class Recovery:
     macs: Sequence[bytes]
 
 
-Proof = Step | Recovery
+TotpEvidence = Step | Recovery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,13 +139,13 @@ class Enable(Command[bool]):
     now: datetime
 
     async def run(self, db: Connection) -> bool:
-        who = (self.tenant_id, self.user_id)
-        if await db.fetchval(ENABLE, *who, self.judged_pending, self.sealed, self.now) is None:
+        user = (self.tenant_id, self.user_id)
+        if await db.fetchval(ENABLE, *user, self.judged_pending, self.sealed, self.now) is None:
             return False
-        await db.execute(FORGET_CODES, *who)
+        await db.execute(FORGET_CODES, *user)
         for mac in self.macs:
-            await db.execute(KEEP_CODE, uuid7(), *who, mac, self.key_id, self.now)
-        await outbox.notify(db, self.notice, *who, self.now)
+            await db.execute(KEEP_CODE, uuid7(), *user, mac, self.key_id, self.now)
+        await outbox.notify(db, self.notice, *user, self.now)
         await audit.append(db, self.entries)
         return True
 
@@ -159,45 +159,45 @@ class Disable(Command[None]):
 
     user_id: str
     judged_hash: str
-    proof: Proof
+    evidence: TotpEvidence
     notice: outbox.QueuedEmail
     entries: Sequence[audits.AuditEvent]
     now: datetime
 
     async def run(self, db: Connection) -> None:
-        who = (self.tenant_id, self.user_id)
-        row = await db.fetchrow(LOCK, *who)
+        user = (self.tenant_id, self.user_id)
+        row = await db.fetchrow(LOCK, *user)
         if row is None:
             raise Unauthorized("unauthorized")
         if row["password_hash"] != self.judged_hash:
             raise Forbidden("invalid_password")
         if not row["enabled"]:
             return
-        if isinstance(self.proof, Step):
-            right = row["totp_sealed"] == self.proof.sealed
+        if isinstance(self.evidence, Step):
+            right = row["totp_sealed"] == self.evidence.sealed
         else:
-            right = await db.fetchval(BURN_CODE, *who, self.proof.macs, self.now) is not None
+            right = await db.fetchval(BURN_CODE, *user, self.evidence.macs, self.now) is not None
         if not right:
             raise Forbidden(WRONG)
-        await db.execute(DISABLE, *who)
-        await db.execute(FORGET_CODES, *who)
-        await outbox.notify(db, self.notice, *who, self.now)
+        await db.execute(DISABLE, *user)
+        await db.execute(FORGET_CODES, *user)
+        await outbox.notify(db, self.notice, *user, self.now)
         await audit.append(db, self.entries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entered(Command[tuple[Principal, int | None, list[str]]]):
+class SignInTotp(Command[tuple[Principal, int | None, list[str]]]):
     """Open a family for a person whose password and code were right a moment ago, burning the code.
 
     Answers with how many recovery codes are left, if one was used, and the ids of families that had to make room.
     Unauthorized with the code of
-    ``Standing.refusal``; BadRequest ``totp_not_enabled``; Unauthorized ``totp_invalid``, also without a ``proof``.
+    ``Standing.refusal``; BadRequest ``totp_not_enabled``; Unauthorized ``totp_invalid``, also without a ``evidence``.
     """
 
     user_id: str
     judged_hash: str
     rehashed: str | None
-    proof: Proof | None
+    evidence: TotpEvidence | None
     verified_only: bool
     family: NewFamily
     signed_in: audits.AuditEvent
@@ -208,8 +208,8 @@ class Entered(Command[tuple[Principal, int | None, list[str]]]):
     now: datetime
 
     async def run(self, db: Connection) -> tuple[Principal, int | None, list[str]]:
-        who = (self.tenant_id, self.user_id)
-        row = await db.fetchrow(JUDGE, *who)
+        user = (self.tenant_id, self.user_id)
+        row = await db.fetchrow(LOCK_CREDENTIALS, *user)
         if row is None or row["password_hash"] != self.judged_hash:
             raise Unauthorized("invalid_credentials")
         standing = Standing(
@@ -223,25 +223,25 @@ class Entered(Command[tuple[Principal, int | None, list[str]]]):
         if row["totp_enabled_at"] is None:
             raise BadRequest("totp_not_enabled")
         left = await self._burn(db)
-        await db.execute(SIGNED_IN, *who, self.now, self.rehashed)
+        await db.execute(SIGNED_IN, *user, self.now, self.rehashed)
         await open_family(db, self.family, row["tenant_id"], row["id"], self.now)
         ended = await end_oldest(db, row["tenant_id"], row["id"], self.now)
         entries = [self.signed_in]
         if left is not None:
-            await outbox.notify(db, self.code_used_notice, *who, self.now)
+            await outbox.notify(db, self.code_used_notice, *user, self.now)
             entries.append(replace(self.code_used, inputs={**self.code_used.inputs, "left": left}))
         await audit.append(db, entries)
         return read_principal(row, self.family.id), left, ended
 
     async def _burn(self, db: Connection) -> int | None:
-        who = (self.tenant_id, self.user_id)
-        match self.proof:
+        user = (self.tenant_id, self.user_id)
+        match self.evidence:
             case Step(sealed=sealed, step=step):
-                if await db.fetchval(BURN_STEP, *who, step, sealed) is not None:
+                if await db.fetchval(BURN_STEP, *user, step, sealed) is not None:
                     return None
             case Recovery(macs=macs):
-                if await db.fetchval(BURN_CODE, *who, macs, self.now) is not None:
-                    return int(await db.fetchval(CODES_LEFT, *who))
+                if await db.fetchval(BURN_CODE, *user, macs, self.now) is not None:
+                    return int(await db.fetchval(CODES_LEFT, *user))
             case None:
                 pass
         raise Unauthorized(WRONG)

@@ -86,8 +86,8 @@ class SignOut(Command[None]):
             rows = await db.fetch(END, self.tenant_id, self.user_id, self.families, self.now, "signed_out")
             ended += sorted(row["id"] for row in rows)
         if (single := self.denied) is not None:
-            told = (single.token_id, self.tenant_id, self.user_id, single.expires_at, self.now)
-            if await db.fetchval(DENY, *told) is not None:
+            values = (single.token_id, self.tenant_id, self.user_id, single.expires_at, self.now)
+            if await db.fetchval(DENY, *values) is not None:
                 ended.append(None)
         await audit.append(db, [_ended(self, "auth.sign_out", session_id) for session_id in ended])
 

@@ -15,9 +15,9 @@ from redis.exceptions import RedisError
 from ...actors.domain.throttles import BucketKey, Kind, Saved
 
 PREFIX: Final = "voyagent:guard:"
-PATIENCE: Final = 0.5
+TIMEOUT: Final = 0.5
 """Seconds Redis may take for an answer."""
-READING: Final = 2.0
+READ_TIMEOUT: Final = 2.0
 """Seconds a start waits for all that Redis remembers."""
 BATCH: Final = 500
 
@@ -27,7 +27,7 @@ _COUNT: Final = re.compile("[0-9]{1,9}")
 _KINDS: Final[dict[str, Kind]] = {"pair": "pair", "account": "account", "network": "network", "tenant": "tenant"}
 
 
-class RedisAway(Exception):
+class RedisUnavailable(Exception):
     """Redis did not take or give the counts; the argument says how."""
 
 
@@ -35,13 +35,13 @@ class ThrottleStore:
     """Writes counts down and reads them again. Nothing is connected before it is used."""
 
     def __init__(self, url: str) -> None:
-        self._redis: Redis = Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
+        self._redis: Redis = Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
 
     async def read(self) -> dict[BucketKey, Saved]:
-        """All counts that have not lapsed. RedisAway, also if it takes too long."""
+        """All counts that have not lapsed. RedisUnavailable, also if it takes too long."""
         found: dict[BucketKey, Saved] = {}
         try:
-            async with asyncio.timeout(READING):
+            async with asyncio.timeout(READ_TIMEOUT):
                 cursor = 0
                 while True:
                     cursor, names = await self._redis.scan(cursor, match=f"{PREFIX}*", count=BATCH)
@@ -50,10 +50,10 @@ class ThrottleStore:
                     if not cursor:
                         return found
         except (RedisError, OSError) as error:  # a timeout is an OSError
-            raise RedisAway(type(error).__name__) from error
+            raise RedisUnavailable(type(error).__name__) from error
 
     async def write(self, changes: Mapping[BucketKey, tuple[Saved, float] | None]) -> None:
-        """Keep each count for so many seconds, or forget it. RedisAway: some may be written, all may be again."""
+        """Store each count with its lifetime in seconds, or delete it. RedisUnavailable after a partial write too."""
         items = iter(changes.items())
         try:
             while batch := list(islice(items, BATCH)):
@@ -66,7 +66,7 @@ class ThrottleStore:
                             pipe.set(_name(key), f"{saved.events} {saved.last:.3f}", px=max(1, int(seconds * 1000)))
                     await pipe.execute()
         except (RedisError, OSError) as error:
-            raise RedisAway(type(error).__name__) from error
+            raise RedisUnavailable(type(error).__name__) from error
 
     async def close(self) -> None:
         """Let go of the connections."""

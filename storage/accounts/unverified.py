@@ -126,7 +126,7 @@ class CloseUnverified(Command[Outcome]):
             return Outcome.KEPT
         undo_id = await one_time_tokens.last_undo(db, tenant_id, user_id, email)
         account = GivenBack(tenant_id=tenant_id, user_id=user_id, left=person["email"], email=email, undo_id=undo_id)
-        entries = await give_back(db, account, "unverified", self.origin, self.now)
+        entries = await give_back(db, account, "unproven", self.origin, self.now)
         await self.reset.send(db, tenant_id, user_id, self.now)
         await audit.append(db, [replace(entry, actor_kind="system", actor_id=None) for entry in entries])
         return Outcome.FELL_BACK
@@ -140,5 +140,5 @@ class CloseUnverified(Command[Outcome]):
         await audit.append(db, [closed, *revoked.entries(tenant_id, user_id, self.origin, now)])
 
     def _entry(self, kind: str, inputs: dict[str, Any]) -> audits.AuditEvent:
-        who = (self.overdue.tenant_id, self.overdue.user_id)
-        return replace(event(kind, *who, self.origin, self.now, inputs), actor_kind="system", actor_id=None)
+        user = (self.overdue.tenant_id, self.overdue.user_id)
+        return replace(event(kind, *user, self.origin, self.now, inputs), actor_kind="system", actor_id=None)

@@ -48,7 +48,7 @@ VALUES ($1, $2, $3, $4, $5, true, $6, CASE WHEN $6::text IS NULL THEN NULL ELSE 
         $7, CASE WHEN $7 THEN NULL ELSE $9::timestamptz END, $8, $9, $9)
 """
 
-JUDGE = """
+LOCK_CREDENTIALS = """
 SELECT u.id, u.tenant_id, u.role, u.email, u.email_verified, u.display_name, u.created_at, u.token_version,
        t.display_name AS tenant_name, u.password_hash, u.is_active AND u.released_at IS NULL AS is_active,
        t.is_active AS tenant_active, u.totp_enabled_at
@@ -118,7 +118,7 @@ class SignUp(Command[None]):
     default_currency: str
     family: NewFamily
     entries: Sequence[audits.AuditEvent]
-    proof: tuple[one_time_tokens.NewToken, outbox.QueuedEmail] | None = None
+    verification: tuple[one_time_tokens.NewToken, outbox.QueuedEmail] | None = None
     """The token that proves the address, and its letter, where addresses are verified."""
 
     async def run(self, db: Connection) -> None:
@@ -140,8 +140,8 @@ class SignUp(Command[None]):
             now,
         )
         await open_family(db, self.family, admin.tenant_id, admin.user_id, now)
-        if self.proof is not None:
-            await one_time_tokens.send(db, *self.proof, admin.tenant_id, admin.user_id, now)
+        if self.verification is not None:
+            await one_time_tokens.send(db, *self.verification, admin.tenant_id, admin.user_id, now)
         await audit.append(db, self.entries)
 
 
@@ -163,7 +163,7 @@ class SignIn(Command[tuple[Principal, list[str]]]):
     now: datetime
 
     async def run(self, db: Connection) -> tuple[Principal, list[str]]:
-        row = await db.fetchrow(JUDGE, self.tenant_id, self.user_id)
+        row = await db.fetchrow(LOCK_CREDENTIALS, self.tenant_id, self.user_id)
         if row is None or row["password_hash"] != self.judged_hash:
             raise Unauthorized("invalid_credentials")
         standing = Standing(

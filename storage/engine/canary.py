@@ -51,15 +51,15 @@ async def faults(db: Connection, keys: Mapping[str, bytes]) -> list[str]:
     canaries = {row["key_id"]: row["sealed"] for row in await db.fetch(READ)}
     ring = Sealing(keys)
     wrong = [kid for kid in keys if not await _opens(db, ring, kid, canaries.get(kid))]
-    found = [_WRONG.format(VARIABLE, kid) for kid in wrong]
+    faults_found = [_WRONG.format(VARIABLE, kid) for kid in wrong]
     if canaries.keys() <= keys.keys() and canaries:
-        return found
+        return faults_found
     used: dict[str, list[str]] = {}
     for place, sql in IN_USE:
         for (kid,) in await db.fetch(sql):
             if kid is not None and kid not in keys:
                 used.setdefault(kid, []).append(place)
-    return found + [_MISSING.format(VARIABLE, kid, ", ".join(places)) for kid, places in sorted(used.items())]
+    return faults_found + [_MISSING.format(VARIABLE, kid, ", ".join(places)) for kid, places in sorted(used.items())]
 
 
 _WRONG: Final = (

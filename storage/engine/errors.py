@@ -59,20 +59,20 @@ def is_connection_error(error: BaseException) -> bool:
     """
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
-        return state[:2] in _TROUBLE or state in _TROUBLES
+        return state[:2] in _CONNECTION_CLASSES or state in _CONNECTION_STATES
     return isinstance(error, OSError | asyncpg.InternalClientError)
 
 
 def is_timeout(error: BaseException) -> bool:
     """Whether a time limit ended it, the server's or the driver's: to try again at once would take as long again."""
-    return isinstance(error, TimeoutError) or getattr(error, "sqlstate", None) in _GAVE_UP
+    return isinstance(error, TimeoutError) or getattr(error, "sqlstate", None) in _TIMEOUT_STATES
 
 
-_TROUBLE = frozenset({"08", "53", "57", "58"})
+_CONNECTION_CLASSES = frozenset({"08", "53", "57", "58"})
 """Classes: connection exception, insufficient resources, operator intervention, system error."""
-_TROUBLES = frozenset({"25006"})
+_CONNECTION_STATES = frozenset({"25006"})
 """Read-only: a failover has left us at a standby, or the disk is full. Another connection may do better."""
-_GAVE_UP = frozenset({"57014", "55P03", "25P03", "25P04"})
+_TIMEOUT_STATES = frozenset({"57014", "55P03", "25P03", "25P04"})
 """The limits on statements, locks, idling in a transaction and transactions."""
 
 

@@ -13,7 +13,7 @@ from ..migrations.migrate import MissingRole, NotAdmitted, Unreachable
 from . import canary, pool, reach
 from .pool import SYSTEM_ROLE, WRITABLE, Connection, connect
 
-APART: Final = timedelta(seconds=5)
+MAX_CLOCK_SKEW: Final = timedelta(seconds=5)
 """How far two clocks may be apart: half of what a token's leeway is by default."""
 
 WRITE: Final = "INSERT INTO sealing_canaries (key_id, sealed, created_at) VALUES ('doctor', '', now())"
@@ -25,10 +25,10 @@ async def faults(url: str, keys: Mapping[str, bytes]) -> list[str]:
     Raises ``Unreachable`` where waiting may mend it, ``NotAdmitted``, ``reach.TooOld``, ``MissingRole``.
     """
     async with signed_in(url) as db:
-        found = await pool.faults(db)
+        faults_found = await pool.faults(db)
         who = str(await db.fetchval("SELECT current_user"))
-    if found:
-        return found
+    if faults_found:
+        return faults_found
     async with _as_system(url, who) as system:
         return await canary.faults(system, keys)
 
@@ -36,20 +36,22 @@ async def faults(url: str, keys: Mapping[str, bytes]) -> list[str]:
 async def troubles(url: str, now: datetime) -> list[str]:
     """What a fit database cannot do at the moment: take a write, tell the time. Raises as ``faults``."""
     async with signed_in(url) as db:
-        apart = abs(await db.fetchval("SELECT clock_timestamp()") - now)
+        skew = abs(await db.fetchval("SELECT clock_timestamp()") - now)
         if not await db.fetchval(WRITABLE):
             return ["It takes no writes: a standby, or read-only after a failover or with a full disk."]
         who = str(await db.fetchval("SELECT current_user"))
     async with _as_system(url, who) as system:
         try:
-            await _write_in_vain(system)
+            await _try_write(system)
         except asyncpg.PostgresError as error:
             return [f"A write fails: {reach.sentence(error, url)}"]
-    seconds = int(apart.total_seconds())
-    return [f"Its clock and this machine's are {seconds} s apart: have both set by NTP."] if apart > APART else []
+    seconds = int(skew.total_seconds())
+    return (
+        [f"Its clock and this machine's are {seconds} s apart: have both set by NTP."] if skew > MAX_CLOCK_SKEW else []
+    )
 
 
-async def _write_in_vain(db: Connection) -> None:
+async def _try_write(db: Connection) -> None:
     await db.execute("BEGIN")
     try:
         await db.execute(WRITE)
@@ -63,8 +65,8 @@ async def signed_in(url: str) -> AsyncIterator[Connection]:
     try:
         db = await connect(url)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        told = reach.sentence(error, url)
-        raise (Unreachable if reach.may_pass(error) else NotAdmitted)(told) from error
+        details = reach.sentence(error, url)
+        raise (Unreachable if reach.may_pass(error) else NotAdmitted)(details) from error
     try:
         yield db
     finally:

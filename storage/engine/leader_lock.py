@@ -16,9 +16,9 @@ from .pool import Connection, connect
 
 TRY: Final = "SELECT pg_try_advisory_lock(1987, 1)"
 """Two numbers: idempotency keys and addresses lock by one."""
-PAUSE: Final = 0.5
+RETRY_INTERVAL: Final = 0.5
 """Seconds between attempts to get the lock."""
-PULSE: Final = 5.0
+CHECK_INTERVAL: Final = 5.0
 """Seconds between two looks at whether the connection still holds it."""
 GRACE: Final = 30.0
 
@@ -44,28 +44,30 @@ class LeaderLock:
         self._url = url
         self._taken = taken
         self._lost = lost
-        self._task = tasks.task("process_lock", self._round, every=PAUSE, retry=PAUSE, grace=GRACE, clock=Clock())
-        self._told = False
-        self._to_yield = had
+        self._task = tasks.task(
+            "process_lock", self._tick, every=RETRY_INTERVAL, retry=RETRY_INTERVAL, grace=GRACE, clock=Clock()
+        )
+        self._reported = False
+        self._lost_pending = had
         self.held = False
 
     async def run(self) -> None:
         """Take the lock, hold it, take it again after its connection was lost."""
         await self._task.run()
 
-    async def _round(self) -> None:
+    async def _tick(self) -> None:
         """Yield what was lost, try once, and hold what was got: nothing is taken before that."""
-        if self._to_yield and self._lost is not None:
+        if self._lost_pending and self._lost is not None:
             await self._lost()
-        self._to_yield = False
+        self._lost_pending = False
         connection: Connection | None = None
         try:
-            connection = await connect(self._url, command_timeout=PULSE)
+            connection = await connect(self._url, command_timeout=CHECK_INTERVAL)
             if await connection.fetchval(TRY):
                 await self._hold(connection)
-            elif not self._told:
-                self._told = True
-                _log.warning("process_lock_held_by_another")
+            elif not self._reported:
+                self._reported = True
+                _log.warning("leader_lock_refused")
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             raise StorageUnavailable from error
         finally:
@@ -73,21 +75,21 @@ class LeaderLock:
             if connection is not None:
                 connection.terminate()
             if was_held:
-                self._to_yield = True
-                _log.error("process_lock_lost")
+                self._lost_pending = True
+                _log.error("leader_lock_lost")
 
     async def _hold(self, connection: Connection) -> None:
         """Until the connection is lost."""
         gone = asyncio.Event()
         connection.add_termination_listener(lambda _connection: gone.set())
-        self.held, self._told = True, False
+        self.held, self._reported = True, False
         if self._taken is not None:
             self._taken()
-        _log.info("process_lock_taken")
+        _log.info("leader_lock_acquired")
         while not gone.is_set():
             self._task.succeeded()
             try:
-                async with asyncio.timeout(PULSE):
+                async with asyncio.timeout(CHECK_INTERVAL):
                     await gone.wait()
             except TimeoutError:
                 await connection.fetchval("SELECT 1")

@@ -41,7 +41,7 @@ _CONNECTIONS: Final = 3
 _BEGIN_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 _log = log.get(__name__)
-_away = log.LogThrottle(first=5, pause=30.0)
+_unreachable_log = log.LogThrottle(first=5, pause=30.0)
 
 
 if TYPE_CHECKING:
@@ -179,12 +179,12 @@ class Engine:
                 raise errors.StorageUnavailable
             try:
                 return await self._attempt(operation)
-            except _Broken as broken:
+            except _ConnectionBroken as broken:
                 reason, cause = "connection", broken.__cause__
             except asyncpg.PostgresError as error:
-                told = errors.refusal(error)
-                if told is not None:
-                    raise told from error
+                refusal = errors.refusal(error)
+                if refusal is not None:
+                    raise refusal from error
                 retry = errors.retry_reason(error)
                 if retry is None:
                     raise
@@ -197,7 +197,7 @@ class Engine:
 
     async def _attempt(self, operation: Operation[R]) -> R:
         tenant = operation.tenant_id
-        async with _lent(self._system if tenant is None else self._tenants) as db:
+        async with _acquired(self._system if tenant is None else self._tenants) as db:
             try:
                 if tenant is not None:
                     await db.serve(tenant)
@@ -213,23 +213,23 @@ class Engine:
             except Exception as error:
                 name = type(operation).__name__
                 if errors.is_held(error) and not _is_closed(db):
-                    _log.warning("operation_locked_out", operation=name)
+                    _log.warning("operation_lock_timed_out", operation=name)
                     raise errors.StorageUnavailable from error
                 if not _is_broken(db, error):
                     raise
                 _terminate(db)
                 _log.warning("operation_interrupted", operation=name, reason=f"{type(error).__name__}: {error}")
-                raise (errors.StorageUnavailable if errors.is_timeout(error) else _Broken) from error
+                raise (errors.StorageUnavailable if errors.is_timeout(error) else _ConnectionBroken) from error
 
     @asynccontextmanager
     async def acquire_system(self) -> AsyncIterator[Connection]:
         """A connection of the system pool, for what is no operation."""
-        async with _lent(self._system) as db:
+        async with _acquired(self._system) as db:
             yield db
 
     async def check(self) -> list[str]:
         """What makes this database unfit to serve, in sentences; else nothing. Refusal: ``storage_unavailable``."""
-        async with _lent(self._tenants) as db:
+        async with _acquired(self._tenants) as db:
             return await faults(db)
 
     def _idle(self) -> int:
@@ -239,11 +239,11 @@ class Engine:
         return int(self._tenants.get_size() + self._system.get_size()) - self._idle()
 
 
-BOUND: Final = "SELECT NOT (rolsuper OR rolbypassrls) FROM pg_roles WHERE rolname = current_user"
-APART: Final = """
+RLS_APPLIES: Final = "SELECT NOT (rolsuper OR rolbypassrls) FROM pg_roles WHERE rolname = current_user"
+SYSTEM_ROLE_SEPARATE: Final = """
 SELECT NOT pg_has_role(oid, 'USAGE') AND pg_has_role(oid, 'MEMBER') FROM pg_roles WHERE rolname = 'voyagent_system'
 """
-ALL_GUARDED: Final = """
+RLS_FORCED: Final = """
 SELECT NOT EXISTS (
     SELECT FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
      WHERE c.relkind IN ('r', 'p') AND c.relnamespace = current_schema()::regnamespace
@@ -252,10 +252,13 @@ SELECT NOT EXISTS (
 WRITABLE: Final = "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'"
 """What a failover or a full disk of a managed server turns to false, while reads go on."""
 CHECKS: Final = (
-    (BOUND, "The service connects as a role that row-level security does not bind."),
-    (APART, "Role voyagent_system is missing, or granted without INHERIT FALSE: agencies would see each other's rows."),
+    (RLS_APPLIES, "The service connects as a role that row-level security does not bind."),
+    (
+        SYSTEM_ROLE_SEPARATE,
+        "Role voyagent_system is missing, or granted without INHERIT FALSE: agencies would see each other's rows.",
+    ),
     ("SELECT to_regclass('alembic_version') IS NOT NULL", "The tables are missing: run the migrations."),
-    (ALL_GUARDED, "A table of the agencies is without forced row-level security."),
+    (RLS_FORCED, "A table of the agencies is without forced row-level security."),
 )
 
 
@@ -277,12 +280,12 @@ def newest_migration() -> str:
     return max(path.name.partition("_")[0] for path in (Path(__file__).parents[1] / "migrations/versions").glob("*.py"))
 
 
-class _Broken(Exception):
+class _ConnectionBroken(Exception):
     """The connection failed an operation before anything was committed."""
 
 
 @asynccontextmanager
-async def _lent(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
+async def _acquired(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
     """A connection of ``pool``, given back whatever happens. Refusal: ``storage_unavailable``."""
     try:
         db = await pool.acquire(timeout=_CONNECT_TIMEOUT)
@@ -372,7 +375,7 @@ def _terminate(db: Connection) -> None:
 
 
 def _unreachable(error: Exception) -> errors.StorageUnavailable:
-    if _away.allows():
+    if _unreachable_log.allows():
         _log.warning("database_unreachable", reason=f"{type(error).__name__}: {error}")
     return errors.StorageUnavailable()
 

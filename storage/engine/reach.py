@@ -12,7 +12,7 @@ import asyncpg
 if TYPE_CHECKING:
     from .pool import Connection
 
-OLDEST: Final = 16
+MIN_VERSION: Final = 16
 """The first Postgres that grants membership without inheritance, which keeps agencies apart."""
 TOO_OLD: Final = "Postgres 16 or newer is needed; this is {}."
 
@@ -23,7 +23,7 @@ class TooOld(Exception):
 
 def require_version(connection: asyncpg.Connection | Connection) -> None:
     """Raises ``TooOld``. To be asked before anything else: on an older server nothing else means what it says."""
-    if connection.get_server_version().major < OLDEST:
+    if connection.get_server_version().major < MIN_VERSION:
         raise TooOld(TOO_OLD.format(connection.get_settings().server_version.partition(" ")[0]))
 
 
@@ -37,24 +37,24 @@ def may_pass(error: BaseException) -> bool:
 def sentence(error: BaseException, url: str) -> str:
     """What went wrong while connecting to ``url``, and what to look at."""
     user, database = role_of(url) or "the role of this process's user", _database(url)
-    told = str(error)
+    details = str(error)
     match error:
         case TooOld():
-            return told
+            return details
         case asyncpg.InvalidPasswordError():
             return f"The password of role {user} is wrong, or there is no such role."
         case asyncpg.InvalidAuthorizationSpecificationError():
-            return _not_admitted(told, user)
+            return _not_admitted(details, user)
         case asyncpg.InvalidCatalogNameError():
             return f"There is no database {database}: an administrator makes it (CREATE DATABASE)."
         case asyncpg.InsufficientPrivilegeError():
-            return f"Role {user} may not do that: {_first_line(told)}."
+            return f"Role {user} may not do that: {_first_line(details)}."
         case asyncpg.CannotConnectNowError():
             return "Postgres is starting or stopping: try again in a moment."
         case asyncpg.TooManyConnectionsError():
             return "Postgres has no connection left: raise max_connections, or end what holds them."
         case asyncpg.PostgresError():
-            return f"Postgres refuses: {_first_line(told)}."
+            return f"Postgres refuses: {_first_line(details)}."
         case _:
             return _no_answer(error)
 
@@ -65,17 +65,17 @@ def role_of(url: str) -> str | None:
     return None if user is None else unquote(user)
 
 
-def _not_admitted(told: str, user: str) -> str:
-    if "does not exist" in told:
+def _not_admitted(details: str, user: str) -> str:
+    if "does not exist" in details:
         return f"There is no role {user}: an administrator makes it (CREATE ROLE {user} LOGIN)."
-    if "eer authentication" in told or "dent authentication" in told:
+    if "eer authentication" in details or "dent authentication" in details:
         return (
             f"Postgres admits role {user} by the name of the system's user alone (peer in pg_hba.conf): run as that "
             "user, or connect over TCP with a password."
         )
-    if "pg_hba.conf" in told:
+    if "pg_hba.conf" in details:
         return f"No line of pg_hba.conf admits role {user} to this database from here."
-    if "not permitted to log in" in told:
+    if "not permitted to log in" in details:
         return f"Role {user} may not sign in: ALTER ROLE {user} LOGIN."
     return f"Postgres does not admit role {user}."
 
@@ -100,5 +100,5 @@ def _database(url: str) -> str:
     return unquote(urlsplit(url).path.lstrip("/")) or "of the role's name"
 
 
-def _first_line(told: str) -> str:
-    return told.partition("\n")[0].rstrip(".")
+def _first_line(details: str) -> str:
+    return details.partition("\n")[0].rstrip(".")

@@ -8,11 +8,11 @@ from datetime import timedelta
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-PATIENCE = 2.0
-KEPT = timedelta(seconds=30)
+TIMEOUT = 2.0
+KEY_TTL = timedelta(seconds=30)
 
 
-class Forgetful(Exception):
+class ValueLost(Exception):
     """It answers, and what was set is not what is got."""
 
 
@@ -20,22 +20,22 @@ class RedisProbe:
     """One connection kept for asking."""
 
     def __init__(self, url: str) -> None:
-        self._redis: Redis = Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
+        self._redis: Redis = Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
         self._key = f"voyagent:probe:{secrets.token_hex(8)}"
 
     async def works(self) -> bool:
-        """Set a key and get it again. Raises what Redis or the way to it says: RedisError, OSError, ``Forgetful``."""
+        """Set a key and get it again. Raises what Redis or the way to it says: RedisError, OSError, ``ValueLost``."""
         value = secrets.token_hex(8).encode()
-        await self._redis.set(self._key, value, px=KEPT)
+        await self._redis.set(self._key, value, px=KEY_TTL)
         if await self._redis.get(self._key) != value:
-            raise Forgetful
+            raise ValueLost
         return True
 
     async def trouble(self) -> str | None:
         """What is wrong, in a word that holds no address; None if it works."""
         try:
             await self.works()
-        except (RedisError, OSError, Forgetful) as error:
+        except (RedisError, OSError, ValueLost) as error:
             return type(error).__name__
         return None
 

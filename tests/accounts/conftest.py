@@ -45,17 +45,17 @@ class Storage:
         self.asked.append(type(message))
         if self.away:
             raise Unavailable("storage_unavailable")
-        door, before = self._held.get(type(message), (None, False))
-        if door is not None and before:
-            await self._wait(door)
+        request, before = self._held.get(type(message), (None, False))
+        if request is not None and before:
+            await self._wait(request)
         reply = await self._actor.ask(message, within)
-        if door is not None and not before:
-            await self._wait(door)
+        if request is not None and not before:
+            await self._wait(request)
         return reply
 
-    async def _wait(self, door: asyncio.Event) -> None:
+    async def _wait(self, request: asyncio.Event) -> None:
         self.arrived.set()
-        await door.wait()
+        await request.wait()
 
     def tell(self, message: Any) -> None:  # noqa: ARG002  # as actors are told
         raise AssertionError("storage is asked, never told")
@@ -63,14 +63,14 @@ class Storage:
     @contextmanager
     def hold(self, kind: type, *, before: bool = False) -> Iterator[None]:
         """Let operations of ``kind`` wait here, with their answer in hand or ``before`` they run."""
-        door = asyncio.Event()
-        self._held[kind] = (door, before)
+        request = asyncio.Event()
+        self._held[kind] = (request, before)
         self.arrived.clear()
         try:
             yield
         finally:
             del self._held[kind]
-            door.set()
+            request.set()
 
 
 class House:
@@ -105,8 +105,8 @@ class House:
     async def sign_in(self, email: str = "asha@example.com", password: str = PASSWORD) -> SignedIn:
         return await self.ref.ask(accounts.SignIn(email=email, password=password, origin=ORIGIN))
 
-    async def who(self, token: str, door: DeniedRequest | None = None) -> Principal:
-        return await self.ref.ask(accounts.Authenticate(token, door))
+    async def who(self, token: str, request: DeniedRequest | None = None) -> Principal:
+        return await self.ref.ask(accounts.Authenticate(token, request))
 
     async def add(self, tenant_id: str, role: Role, email: str | None = None) -> str:
         """A member who signs in with nothing: tests mint their tokens."""

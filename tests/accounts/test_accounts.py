@@ -252,7 +252,7 @@ async def test_beyond_a_hundred_sessions_the_one_unused_for_the_longest_time_mak
     await house.ref.ask(accounts.Refresh(refresh_token=sessions[0].refresh_token, origin=Origin("r-1")))
     await house.clock.advance(60)
     sessions.append(await house.sign_in())
-    assert watching.is_lost
+    assert watching.is_revoked
     assert await refusal(house.who(sessions[1].access_token)) == "unauthorized"
     for kept in (ravi, sessions[0], sessions[2], sessions[3]):
         assert await house.who(kept.access_token)

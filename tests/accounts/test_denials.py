@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from voyagent.actors.accounts.denial_audit import (
     EVENTS_PER_WINDOW,
-    MAX_DOORS,
+    MAX_TALLIES,
     WINDOW_SECONDS,
     DenialAudit,
     DeniedRequest,
@@ -30,23 +30,23 @@ WHO = Principal(
 )
 
 
-def door(number: int = 0) -> DeniedRequest:
+def request(number: int = 0) -> DeniedRequest:
     return DeniedRequest(method="GET", path="/auth/me", origin=Origin(request_id="r", ip=f"192.0.2.{number}"))
 
 
 async def test_r52_ten_thousand_denials_are_five_events_and_an_exact_number(clock: ManualClock) -> None:
     denials = DenialAudit(clock)
-    events = [denials.event(WHO, door(), 403, "forbidden_role") for _ in range(10_000)]
+    events = [denials.event(WHO, request(), 403, "forbidden_role") for _ in range(10_000)]
     written = [event for event in events if event is not None]
     assert len(written) == EVENTS_PER_WINDOW
     await clock.advance(WINDOW_SECONDS)
-    last = denials.event(WHO, door(), 403, "forbidden_role")
+    last = denials.event(WHO, request(), 403, "forbidden_role")
     assert last is not None
     assert last.inputs["suppressed"] == 10_000 - EVENTS_PER_WINDOW
 
 
 def test_r52_a_stranger_of_many_addresses_does_not_grow_the_memory(clock: ManualClock) -> None:
     denials = DenialAudit(clock)
-    for number in range(MAX_DOORS + 5_000):
-        denials.event(WHO, door(number), 401, "unauthorized")
-    assert len(denials._tallies) == MAX_DOORS
+    for number in range(MAX_TALLIES + 5_000):
+        denials.event(WHO, request(number), 401, "unauthorized")
+    assert len(denials._tallies) == MAX_TALLIES

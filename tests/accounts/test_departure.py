@@ -41,7 +41,7 @@ async def test_r57_a_bearer_alone_ends_its_family_and_no_other(house: House, ref
     one, two = await house.sign_up(), await house.sign_in()
     watching = await house.ref.ask(accounts.Watch(await house.who(one.access_token)))
     await leave(house, one.access_token)
-    assert watching.is_lost
+    assert watching.is_revoked
     assert await refusal(house.who(one.access_token)) == "unauthorized"
     assert await refusal(refresh(house, one.refresh_token)) == "invalid_refresh_token"
     assert await house.who(two.access_token)
@@ -111,7 +111,7 @@ async def test_r25_a_foreign_token_ends_alone_and_for_as_long_as_it_lives(house:
     one, other = (jwt.encode(nine | {"jti": uuid7(), "aud": "voyagent-api"}, SECRET, "HS256") for _ in range(2))
     watching = await house.ref.ask(accounts.Watch(await house.who(one)))
     await leave(house, one)
-    assert watching.is_lost
+    assert watching.is_revoked
     assert await refusal(house.who(one)) == "unauthorized"
     assert await house.who(other)
     expires_at = await house.db.fetchval("SELECT expires_at FROM revoked_access_tokens")
@@ -127,7 +127,7 @@ async def test_r17_a_sign_out_that_cannot_be_stored_is_503_and_no_sign_out(house
     assert await refusal(leave(house, answer.access_token)) == "storage_unavailable"
     assert await refusal(leave(house, refresh=answer.refresh_token)) == "storage_unavailable"
     house.storage.away = False
-    assert not watching.is_lost
+    assert not watching.is_revoked
     assert await house.who(answer.access_token)
 
 

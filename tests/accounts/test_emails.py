@@ -23,7 +23,7 @@ from tests.accounts.test_letters import Desk, Postbox
 from tests.figures import counted
 from tests.post_office import PostOffice
 from voyagent.actors import mail
-from voyagent.actors.accounts.emails import Envelope, Misread, Smtp, Undelivered, envelope, wire_sender
+from voyagent.actors.accounts.emails import AmbiguousAddress, Envelope, Smtp, Undelivered, envelope, wire_sender
 from voyagent.actors.domain.email_texts import PAGES, Kind
 from voyagent.actors.domain.identity import MAX_EMAIL, normal_email, wire_email
 from voyagent.actors.domain.ids import uuid7
@@ -163,7 +163,7 @@ def test_what_is_no_single_address_is_no_sender(text: str) -> None:
 
 @pytest.mark.parametrize("text", ENCODED_WORDS[:7])
 def test_an_old_row_with_such_an_address_is_never_written_to_somebody_else(text: str) -> None:
-    with pytest.raises((Misread, ValueError, IndexError, UnicodeError)):
+    with pytest.raises((AmbiguousAddress, ValueError, IndexError, UnicodeError)):
         addressed(text)
 
 

@@ -208,7 +208,7 @@ def acceptance(house: House, found: invites.Found, token: str) -> Accept:
         person=person,
         password_hash="$argon2id$none",
         family=opened,
-        proof=None,
+        verification=None,
         origin=ORIGIN,
         now=now,
     )

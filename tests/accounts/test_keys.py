@@ -21,7 +21,7 @@ from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Refusal
 from voyagent.actors.domain.identity import Principal, Role
 from voyagent.actors.domain.ids import uuid7
-from voyagent.storage.accounts.api_keys import All, Create, Find, Minted, Secret, Used
+from voyagent.storage.accounts.api_keys import All, Create, CreatedKey, Find, Secret, Used
 from voyagent.storage.accounts.principals import FindPrincipal
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ ORIGIN = Origin(request_id="r-1", ip="192.0.2.7", user_agent="tests")
 DOOR = DeniedRequest(method="GET", path="/chat/sessions", origin=ORIGIN)
 
 
-async def new(house: House, who: Principal, name: str = "till", days: int | None = None) -> Minted:
+async def new(house: House, who: Principal, name: str = "till", days: int | None = None) -> CreatedKey:
     wanted = accounts.CreateKey(principal=who, name=name, expires_in_days=days, origin=ORIGIN)
-    minted: Minted = await house.ref.ask(wanted)
+    minted: CreatedKey = await house.ref.ask(wanted)
     return minted
 
 
@@ -108,7 +108,7 @@ async def test_r38_a_lapsed_key_is_refused(house: House, refusal: Code) -> None:
     watching = await house.ref.ask(accounts.Watch(await house.who(minted.key)))
     await house.clock.advance(1)
     assert await refusal(house.who(minted.key)) == "unauthorized"
-    assert (await house.ref.ask(accounts.Watch(watching.principal))).is_lost
+    assert (await house.ref.ask(accounts.Watch(watching.principal))).is_revoked
 
 
 async def test_r38_a_revoked_key_is_refused_on_the_next_request_and_its_streams_end(
@@ -120,8 +120,8 @@ async def test_r38_a_revoked_key_is_refused_on_the_next_request_and_its_streams_
     staying = await house.ref.ask(accounts.Watch(await house.who(other.key)))
     await revoke(house, me, minted.api_key.id)
     assert await refusal(house.who(minted.key, DOOR)) == "unauthorized"
-    assert watching.is_lost
-    assert not staying.is_lost
+    assert watching.is_revoked
+    assert not staying.is_revoked
     assert await house.who(other.key)
     (event,) = await until(lambda: house.events("auth.denied"))
     said = json.loads(event["said"])
@@ -222,7 +222,7 @@ async def test_r39_the_limit_is_exact_under_sixteen_parallel_mints(house: House)
     for _ in range(45):
         await new(house, me)
     outcomes = await asyncio.gather(*(new(house, me) for _ in range(16)), return_exceptions=True)
-    assert sum(isinstance(outcome, Minted) for outcome in outcomes) == 5
+    assert sum(isinstance(outcome, CreatedKey) for outcome in outcomes) == 5
     assert {outcome.code for outcome in outcomes if isinstance(outcome, Refusal)} == {"api_key_limit"}
     assert await house.count("api_keys") == 50
     assert len(await house.events("auth.api_key_created")) == 50
@@ -247,7 +247,7 @@ async def test_r37_a_key_minted_beside_a_deactivation_does_not_survive_it(house:
             new(house, agent), house.change(agent, is_active=False), return_exceptions=True
         )
         await house.change(agent, is_active=True)
-        if isinstance(minted, Minted):
+        if isinstance(minted, CreatedKey):
             assert await refusal(house.who(minted.key)) == "unauthorized"
     assert await house.count("api_keys WHERE revoked_at IS NULL") == 0
 

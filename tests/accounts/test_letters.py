@@ -158,8 +158,8 @@ async def test_r18_a_token_is_nowhere_in_the_database_in_clear(desk: Desk, house
 async def test_r6_a_sealed_payload_opens_in_its_own_row_alone(house: House) -> None:
     letters = OutgoingEmails(Settings(auth_secret=SECRET, kms_key=RING))
     now = house.clock.now()
-    one = letters.proof(Kind.VERIFICATION, "verification", "a@example.com", now).letter
-    two = letters.proof(Kind.VERIFICATION, "verification", "a@example.com", now).letter
+    one = letters.verification(Kind.VERIFICATION, "verification", "a@example.com", now).mail
+    two = letters.verification(Kind.VERIFICATION, "verification", "a@example.com", now).mail
     claimed = [
         outbox.Claimed(
             id=letter.id,
@@ -240,7 +240,7 @@ async def test_a_changed_password_ends_all_older_sessions_and_begins_one(
     assert await refusal(desk.change(old.principal, "wrong")) == "invalid_password"
     watching = await desk.ask(accounts.Watch(old.principal))
     pair = await desk.change(old.principal)
-    assert watching.is_lost
+    assert watching.is_revoked
     for ended in (old, other):
         assert await refusal(house.who(ended.access_token)) == "unauthorized"
     assert (await house.who(pair.access_token)).user_id == old.principal.user_id

@@ -116,7 +116,7 @@ async def test_r15_an_ended_family_takes_its_tokens_and_no_others(house: House, 
     await house.who(one.access_token)
     me = one.principal
     await house.db.execute("UPDATE auth_families SET revoked_at = now() WHERE id = $1", me.family_id)
-    ended = accounts.Invalidate(tenant_id=me.tenant_id, user_id=me.user_id, proof=me.family_id, ended=True)
+    ended = accounts.Invalidate(tenant_id=me.tenant_id, user_id=me.user_id, credential_id=me.family_id, ended=True)
     await house.ref.ask(ended)
     assert await refusal(house.who(one.access_token)) == "unauthorized"
     assert await house.who(other.access_token)
@@ -230,35 +230,35 @@ async def test_a_watch_is_lost_with_the_person_and_not_with_their_role(house: Ho
     _, member = await colleague(house, admin.tenant_id)
     theirs, mine = await watch(house, member), await watch(house, admin)
     await house.change(member, role=Role.VIEWER)
-    assert not theirs.is_lost
+    assert not theirs.is_revoked
     await house.change(member, is_active=False)
     async with asyncio.timeout(1):
-        await theirs.lost()
-    assert not mine.is_lost
+        await theirs.revoked()
+    assert not mine.is_revoked
 
 
 async def test_r16_a_watch_is_lost_with_the_agency(house: House) -> None:
     mine = await watch(house, (await house.sign_up()).principal)
     others = await watch(house, (await house.sign_up("ravi@example.com")).principal)
     await house.ref.ask(accounts.SwitchTenant(tenant_id=mine.principal.tenant_id, is_active=False))
-    assert mine.is_lost
-    assert not others.is_lost
+    assert mine.is_revoked
+    assert not others.is_revoked
 
 
 async def test_a_watch_is_lost_with_its_family_only(house: House) -> None:
     one = await watch(house, (await house.sign_up()).principal)
     other = await watch(house, (await house.sign_in()).principal)
     me = one.principal
-    ended = accounts.Invalidate(tenant_id=me.tenant_id, user_id=me.user_id, proof=me.family_id, ended=True)
+    ended = accounts.Invalidate(tenant_id=me.tenant_id, user_id=me.user_id, credential_id=me.family_id, ended=True)
     await house.ref.ask(ended)
-    assert (one.is_lost, other.is_lost) == (True, False)
+    assert (one.is_revoked, other.is_revoked) == (True, False)
 
 
 async def test_a_watch_over_somebody_who_has_just_gone_begins_lost(house: House) -> None:
     admin = (await house.sign_up()).principal
     _, member = await colleague(house, admin.tenant_id)
     await house.change(member, is_active=False)
-    assert (await watch(house, member)).is_lost
+    assert (await watch(house, member)).is_revoked
 
 
 async def test_a_change_between_looking_and_watching_is_not_missed(house: House) -> None:
@@ -271,7 +271,7 @@ async def test_a_change_between_looking_and_watching_is_not_missed(house: House)
         watching = asyncio.ensure_future(watch(house, member))
         await house.storage.arrived.wait()
         await house.change(member, is_active=False)
-    assert (await watching).is_lost
+    assert (await watching).is_revoked
 
 
 @pytest.mark.parametrize(
@@ -297,11 +297,11 @@ async def test_streams_learn_of_rows_changed_by_hand_within_thirty_seconds(
         await house.clock.advance(30)
 
     await sweep()
-    assert not watching.is_lost
+    assert not watching.is_revoked
     await house.db.execute(by_hand)
     await sweep()
     async with asyncio.timeout(5):
-        await watching.lost()
+        await watching.revoked()
 
 
 async def test_storage_away_ends_no_watch(house: House, until: Until) -> None:
@@ -313,7 +313,7 @@ async def test_storage_away_ends_no_watch(house: House, until: Until) -> None:
         return FindRevoked in house.storage.asked
 
     await until(swept)
-    assert not watching.is_lost
+    assert not watching.is_revoked
     assert house.ref.is_alive()
 
 
@@ -328,7 +328,7 @@ async def test_nobody_watching_means_nobody_is_asked_about(house: House) -> None
 async def test_watches_end_with_the_actor_that_kept_them(house: House) -> None:
     watching = await watch(house, (await house.sign_up()).principal)
     await house.ref.stop_and_wait(5.0)
-    assert watching.is_lost
+    assert watching.is_revoked
 
 
 async def test_r52_denials_of_known_people_are_events_five_a_minute_and_the_rest_a_number(
@@ -370,7 +370,7 @@ async def test_lapsed_and_forged_tokens_are_nobodys_event(house: House, refusal:
 
 async def test_what_a_guard_refuses_is_told_and_recorded(house: House, until: Until) -> None:
     me = (await house.sign_up()).principal
-    house.ref.tell(accounts.Denied(principal=me, door=DOOR, status=403, code="forbidden_role"))
+    house.ref.tell(accounts.Denied(principal=me, request=DOOR, status=403, code="forbidden_role"))
     (event,) = await until(lambda: house.events("auth.denied"))
     assert (event["status"], str(event["actor_id"])) == ("rejected", me.user_id)
     assert json.loads(event["said"])["code"] == "forbidden_role"

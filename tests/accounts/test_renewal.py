@@ -95,7 +95,7 @@ async def test_r13_later_it_ends_the_family_with_its_newest_tokens_and_says_so(h
     before = counted(metrics.AUTH_REFRESH_REUSE_TOTAL)
     await house.clock.advance(31)
     assert await refusal(refresh(house, first.refresh_token)) == REFUSED
-    assert watching.is_lost
+    assert watching.is_revoked
     assert await refusal(refresh(house, pair.refresh_token)) == REFUSED
     assert await refusal(house.who(pair.access_token)) == "unauthorized"
     assert await house.who(other.access_token)

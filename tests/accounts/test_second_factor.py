@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyotp
 import pytest
 
-from voyagent.actors.accounts.second_factor import DisableTotp, Entered, NewSeed, SetUpTotp, SignInTotp, VerifyTotp
+from voyagent.actors.accounts.second_factor import DisableTotp, NewSeed, SetUpTotp, SignInTotp, TotpSignedIn, VerifyTotp
 from voyagent.actors.accounts.totp import Code, new_recovery_codes, otpauth_url, read_code, step_of
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Refusal, Unauthorized
@@ -46,9 +46,9 @@ async def disable(house: House, who: Principal, typed: str, password: str = PASS
     await house.ref.ask(DisableTotp(principal=who, password=password, code=typed, origin=ORIGIN))
 
 
-async def enter(house: House, typed: str, password: str = PASSWORD) -> Entered:
+async def enter(house: House, typed: str, password: str = PASSWORD) -> TotpSignedIn:
     message = SignInTotp(email="asha@example.com", password=password, code=typed, origin=ORIGIN)
-    entered: Entered = await house.ref.ask(message)
+    entered: TotpSignedIn = await house.ref.ask(message)
     return entered
 
 
@@ -147,7 +147,7 @@ async def test_r4_of_sixteen_at_once_one_comes_in(house: House, recovery: bool) 
     _, seed, codes = await turned_on(house)
     typed = codes[0] if recovery else code(house, seed)
     outcomes = await asyncio.gather(*(enter(house, typed) for _ in range(16)), return_exceptions=True)
-    assert sum(isinstance(one, Entered) for one in outcomes) == 1
+    assert sum(isinstance(one, TotpSignedIn) for one in outcomes) == 1
     refused = [one.code for one in outcomes if isinstance(one, Refusal)]
     assert refused == ["totp_invalid"] * 15
 

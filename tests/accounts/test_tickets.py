@@ -37,7 +37,9 @@ SESSION = uuid7()
 
 def shown(ticket: str, session_id: str | None = SESSION) -> ShowTicket:
     return ShowTicket(
-        ticket=ticket, session_id=session_id, door=DeniedRequest(method="GET", path="/", origin=Origin(request_id="r"))
+        ticket=ticket,
+        session_id=session_id,
+        request=DeniedRequest(method="GET", path="/", origin=Origin(request_id="r")),
     )
 
 

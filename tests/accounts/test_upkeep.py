@@ -81,10 +81,10 @@ async def test_r27_an_address_nobody_proved_is_free_after_a_week_and_its_agency_
     leap(house, WEEK_SECONDS - 1)
     await sweep(strict)
     assert await refusal(house.sign_up()) == "email_already_registered"
-    assert not watching.is_lost
+    assert not watching.is_revoked
     leap(house, 1)
     await sweep(strict)
-    assert watching.is_lost
+    assert watching.is_revoked
     row = await house.db.fetchrow(
         "SELECT u.is_active, u.password_hash, u.released_at, t.is_active AS agency FROM users u"
         " JOIN tenants t ON t.id = u.tenant_id WHERE u.id = $1",

@@ -24,7 +24,7 @@ from voyagent.actors.runtime.actor import Ref
 from voyagent.actors.throttling import throttle
 from voyagent.actors.throttling.throttle import Attempt, Begin, End, ThrottleActor
 from voyagent.storage.accounts import throttles as throttle_store
-from voyagent.storage.accounts.known_networks import IsKnownNetwork, Networks
+from voyagent.storage.accounts.known_networks import AccountNetworks, Networks
 from voyagent.storage.accounts.users import Record
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Books:
             raise Unavailable("storage_unavailable")
         if isinstance(message, Networks):
             name = message.email or message.user_id or ""
-            return IsKnownNetwork("t", "u", self.homes[name]) if name in self.homes else None
+            return AccountNetworks("t", "u", self.homes[name]) if name in self.homes else None
         assert isinstance(message, Record)
         return None
 
@@ -312,7 +312,7 @@ async def test_where_an_account_was_at_home_is_read_from_its_families(agency: Ag
             network,
             days,
         )
-    expected = IsKnownNetwork(agency.tenant_id, agency.user_id, frozenset({HOME, "2001:db8::/64"}))
+    expected = AccountNetworks(agency.tenant_id, agency.user_id, frozenset({HOME, "2001:db8::/64"}))
     email = f"{agency.user_id}@example.com"
     assert await agency.store.ask(Networks(email=email, now=now)) == expected
     assert await agency.store.ask(Networks(user_id=agency.user_id, now=now)) == expected

@@ -130,9 +130,9 @@ async def test_accounts_learn_at_which_door_a_bearer_was_shown(client: Client) -
 
     [asked] = client.accounts.asked
     assert isinstance(asked, Authenticate)
-    assert asked.door is not None
-    assert (asked.door.method, asked.door.path) == ("GET", "/chat/sessions/{session_id}")
-    assert (asked.door.origin.request_id, asked.door.origin.ip, asked.door.origin.user_agent) == (
+    assert asked.request is not None
+    assert (asked.request.method, asked.request.path) == ("GET", "/chat/sessions/{session_id}")
+    assert (asked.request.origin.request_id, asked.request.origin.ip, asked.request.origin.user_agent) == (
         "r-1",
         "127.0.0.1",
         "t",
@@ -144,9 +144,13 @@ async def test_b38_a_refused_person_is_told_to_accounts_for_the_audit(client: Cl
 
     [told] = client.accounts.told
     assert isinstance(told, Denied)
-    assert (told.status, told.code, told.door.path) == (403, "api_key_not_allowed", "/approvals/{approval_id}/resolve")
-    assert told.door.origin.via == "api_key"
-    assert told.door.origin.api_key_id == told.principal.api_key_id
+    assert (told.status, told.code, told.request.path) == (
+        403,
+        "api_key_not_allowed",
+        "/approvals/{approval_id}/resolve",
+    )
+    assert told.request.origin.via == "api_key"
+    assert told.request.origin.api_key_id == told.principal.api_key_id
 
 
 async def test_a_stranger_is_told_to_nobody(client: Client) -> None:

@@ -130,8 +130,8 @@ async def test_the_origin_of_an_act_can_be_stored(client: Client) -> None:
     )
 
     [asked] = client.accounts.asked
-    assert asked.door.origin.user_agent == ("a?b" + "x" * 300)[: client_address.MAX_USER_AGENT]
-    assert asked.door.origin.ip == "127.0.0.1"
+    assert asked.request.origin.user_agent == ("a?b" + "x" * 300)[: client_address.MAX_USER_AGENT]
+    assert asked.request.origin.ip == "127.0.0.1"
 
 
 @given(text=st.text(max_size=60))

@@ -26,7 +26,7 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends
 PARENT = """
 import asyncio, asyncpg, json, sys
 from pathlib import Path
-from voyagent.storage.embedded import EmbeddedServers
+from voyagent.storage.embedded.servers import EmbeddedServers
 
 async def main():
     servers = EmbeddedServers(Path(sys.argv[1]))
@@ -123,9 +123,9 @@ async def test_a_server_that_dies_by_itself_is_started_again(own: EmbeddedServer
     for server in (own.postgres, own.redis):
         pid = server.pid
         assert pid is not None
-        own.revived.clear()
+        own.restarted.clear()
         os.kill(pid, signal.SIGKILL)
-        await asyncio.wait_for(own.revived.wait(), 30)
+        await asyncio.wait_for(own.restarted.wait(), 30)
         assert server.pid != pid
     assert await asked(own.url, "SELECT 1") == 1
     client = redis.asyncio.from_url(own.redis_url)
@@ -140,7 +140,7 @@ async def test_stopping_one_server_on_purpose_is_no_death(own: EmbeddedServers) 
         await asked(own.url, "SELECT 1")
     await own.postgres.start()
     assert await asked(own.url, "SELECT 1") == 1
-    assert not own.revived.is_set()
+    assert not own.restarted.is_set()
 
 
 async def test_leftovers_of_an_earlier_life_are_no_obstacle(folder: Path) -> None:
