@@ -1,4 +1,4 @@
-"""What the sessions of the process share, and what each is lent by its agency."""
+"""Services that all sessions share, and the agency's quota as a session uses it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..runtime.actor import Recipient
 
 
 class AgencyQuota(Protocol):
-    """What a session needs from its agency: settings in force, and the turn limits and token budget."""
+    """The agency's quota as a session uses it: current settings, turn limits and token budget."""
 
     settings: TenantSettings
 
@@ -23,7 +23,7 @@ class AgencyQuota(Protocol):
         """None, or ``rate_limited: …`` or ``daily_budget_exceeded: …``; a turn that may start is counted."""
 
     def give_back(self) -> None:
-        """A turn that was counted did not come to be."""
+        """Uncount an admitted turn that was not started."""
 
     def reserve(self, tokens: int) -> str | None: ...
     def settle(self, reserved: int, used: int) -> None: ...
@@ -31,15 +31,15 @@ class AgencyQuota(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionServices:
-    """What every session of the process shares."""
+    """Services that every session of the process uses."""
 
     store: Recipient
     clock: Clock
     settings: Settings
     ports: Callable[[PassLog, AgencyQuota], Ports]
     tools: Callable[[Task], ToolContext]
-    """What tools reach the world by, outside of any pass."""
+    """Makes the context of tools that run outside of a pass."""
     stopping: Callable[[], bool]
     is_leader: Callable[[], bool]
     on_storage_lost: Callable[[], None] = lambda: None
-    """Called when storage's absence has ended a session: its work is due as soon as storage is back."""
+    """Called when unavailable storage ended a session: its work is due once storage is available again."""

@@ -1,4 +1,4 @@
-"""Decisions of approvals: written with their audit events, noted, and carried out by the passes they cause.
+"""Decisions on approvals: stored with their audit events, then carried out by the passes they make due.
 
 Part of a session's actor and changed by it alone.
 """
@@ -27,7 +27,7 @@ from .scheduler import TurnScheduler
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Who:
-    """The person behind a command, as far as a session asks."""
+    """The user who sent a command, with role and origin."""
 
     user_id: str
     role: str
@@ -38,14 +38,14 @@ class Owner(Protocol):
     """The session's actor, as far as decisions need it."""
 
     def expire(self) -> None:
-        """Write down what nobody decided in time."""
+        """Expire the approvals whose deadline has passed."""
 
     def rearm(self) -> None:
-        """Approvals may have come or gone: read when the next one expires."""
+        """Approvals may have changed: read the next deadline again."""
 
 
 class Decisions:
-    """The verdicts on one session's approvals."""
+    """Decides one session's approvals."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Decisions:
         encode: Encode[Approval] | None,
         reply: asyncio.Future[Approval | Stored],
     ) -> None:
-        """Decide one approval; its turn is resumed by itself. Refusals as ``approvals.Decide``."""
+        """Decide one approval; its turn resumes automatically. Refusals as ``approvals.Decide``."""
         self.write(
             who,
             [decision],
@@ -112,7 +112,7 @@ class Decisions:
         key: IdempotencyKey | None = None,
         reply: Encode[Sequence[Approval]] | None = None,
     ) -> None:
-        """Write verdicts, and what else belongs to them; ``then`` is given what came of it."""
+        """Store decisions with their audit events; ``then`` receives the outcome."""
         entry = entry_of(who, "approval.decided", self.tenant_id, self.session_id, self._clock.now())
         entry_ids = [ids.uuid7() for _ in decisions]
         self._writing += 1
@@ -139,12 +139,12 @@ class Decisions:
         )
 
     def note(self, made: Sequence[Approval]) -> tuple[PassEnd, ...]:
-        """Have what was decided carried out; answers the ends of the passes it causes."""
-        for each in made:
-            metrics.APPROVALS_TOTAL.labels(outcome=each.status).inc()
+        """Schedule the passes that carry the decisions out; return their ends."""
+        for approval in made:
+            metrics.APPROVALS_TOTAL.labels(outcome=approval.status).inc()
         if made:
             self._owner.rearm()
-        return self._scheduler.decided((each.turn_id, each.id) for each in made)
+        return self._scheduler.decided((approval.turn_id, approval.id) for approval in made)
 
 
 def entry_of(who: Who, kind: str, tenant_id: str, session_id: str, now: datetime) -> AuditEvent:

@@ -1,7 +1,7 @@
-"""A session's newest events, encoded once and shared by everybody who watches.
+"""A session's newest events, encoded once and shared by all viewers.
 
-The session's actor alone writes here. A viewer holds a ``Subscription``, a cursor into it: a slow one costs nothing
-and wakes up to one write holding all it has missed. What has left the ring is read from the table.
+Only the session's actor writes to it. A viewer holds a ``Subscription``, a cursor into it: a slow viewer needs no
+buffer and gets all missed events in one chunk. Events that have left the ring are read from the table.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ..domain.events import frame
 RING_FRAMES = 200
 RING_BYTES = 1024 * 1024
 WRITE_BYTES = 256 * 1024
-"""What one write carries at most."""
+"""Largest chunk of one write."""
 
 
 class SseFrame(NamedTuple):
-    """One encoded event, with as much of it as a cursor needs to know."""
+    """One encoded event, with the fields that subscriptions filter by."""
 
     seq: int
     turn_id: str
@@ -31,19 +31,19 @@ class SseFrame(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Events published together, as one piece of bytes for whoever has all before them."""
+    """Events published together, encoded as one chunk for subscriptions that are up to date."""
 
     first: int
     last: int
     turn_id: str
-    """Of all of them; empty if they are of several."""
+    """Empty if the events belong to several turns."""
     final: bool
     encoded: bytes
 
     @classmethod
     def of(cls, frames: Sequence[SseFrame]) -> Batch:
-        """At least one frame."""
-        if len(frames) == 1:  # as nearly always
+        """From at least one frame."""
+        if len(frames) == 1:  # the common case
             [one] = frames
             return cls(one.seq, one.seq, one.turn_id, one.kind == "final", one.encoded)
         turns = {each.turn_id for each in frames}
@@ -57,15 +57,15 @@ class Batch(NamedTuple):
 
 
 Take = Callable[[bytes, int], bool]
-"""Takes so many events on the spot, or says no; they are fetched by ``Feed.next_chunk`` then."""
+"""Accepts a chunk of so many events, or returns false; ``Subscription.next_chunk`` fetches them then."""
 Older = Callable[[int, int], Awaitable[Sequence[SseFrame]]]
-"""Reads events behind the first id up to the second from the table, at most some hundreds at once."""
+"""Reads events after the first id up to the second from the table, at most some hundreds at once."""
 Gap = Callable[[int], bytes]
-"""Says that events up to this id are no longer kept."""
+"""Makes the frame reporting that events up to this id are no longer kept."""
 
 
 class EventLog:
-    """The ring of frames of one session, and the bells of those who read it."""
+    """The ring of frames of one session, and its subscriptions."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class EventLog:
         self._busy = False
         self.over = False
         self.closing_frame: bytes = b""
-        self.feeds: set[Subscription] = set()
+        self.subscriptions: set[Subscription] = set()
         self.gap = gap
         self._older = older
         self._unwatched = unwatched
@@ -93,7 +93,7 @@ class EventLog:
 
     @property
     def busy(self) -> bool:
-        """Whether the session has something to do: only then, or while somebody watches, is the ring worth its room."""
+        """Whether the session has work. The ring is kept only then, or while it has viewers."""
         return self._busy
 
     @busy.setter
@@ -101,15 +101,15 @@ class EventLog:
         self._busy = busy
         self.drop_unwatched()
 
-    def left(self, feed: Subscription) -> None:
+    def unsubscribe(self, subscription: Subscription) -> None:
         """A viewer has left."""
-        self.feeds.discard(feed)
-        if not self.feeds:
+        self.subscriptions.discard(subscription)
+        if not self.subscriptions:
             self._unwatched()
 
     def drop_unwatched(self) -> None:
-        """Nobody watches and nothing runs: the table has it all, and a session that is awake costs little."""
-        if not self._busy and not self.feeds:
+        """Free the ring of an idle session without viewers: the table has all events."""
+        if not self._busy and not self.subscriptions:
             self._ring = deque()
             self._size = 0
 
@@ -119,40 +119,40 @@ class EventLog:
         return self._ring[0].seq if self._ring else self.last + 1
 
     def publish(self, fresh: Sequence[SseFrame]) -> None:
-        """Add stored events, at least one; a viewer gets them on the spot, or his bell rings."""
+        """Add stored events, at least one; push them to each subscription, or wake it."""
         for each in fresh:
             self._ring.append(each)
             self._size += len(each.encoded)
             self.last = each.seq
         self._trim()
         batch = Batch.of(fresh)
-        for feed in self.feeds:
-            if not feed.try_push(batch):
-                feed.wakeup.set()
+        for subscription in self.subscriptions:
+            if not subscription.try_push(batch):
+                subscription.wakeup.set()
 
     def _trim(self) -> None:
         while len(self._ring) > self._cap or (self._size > RING_BYTES and len(self._ring) > 1):
             self._size -= len(self._ring.popleft().encoded)
 
     def pruned(self, through: int) -> None:
-        """Text up to this id has been removed from the table: what of it is kept is read from there."""
+        """Text deltas up to this id were removed from the table: what is kept is read from there."""
         self.pruned_through = max(self.pruned_through, through)
         while self._ring and self._ring[0].seq <= min(through, self.last - 1):
             self._size -= len(self._ring.popleft().encoded)
 
-    def ring(self) -> None:
-        """Wake every viewer: something it waits for may have come."""
-        for feed in self.feeds:
-            feed.wakeup.set()
+    def wake_all(self) -> None:
+        """Wake every subscription: its end condition may be met."""
+        for subscription in self.subscriptions:
+            subscription.wakeup.set()
 
     def end(self, closing_frame: bytes = b"") -> None:
-        """No event will come any more; viewers get ``closing_frame`` and their streams close."""
+        """Close the log: viewers get ``closing_frame`` and their streams end."""
         self.over = True
         self.closing_frame = closing_frame
-        self.ring()
+        self.wake_all()
 
     async def read_after(self, after: int) -> Sequence[SseFrame]:
-        """Frames behind ``after`` in order, from the ring or, older than it, from the table."""
+        """Frames after ``after`` in order, from the ring or, older than it, from the table."""
         while after + 1 < self.first:
             through = self.first - 1
             older = await self._older(after, through)
@@ -163,16 +163,16 @@ class EventLog:
         return self.newest(after)
 
     def newest(self, after: int) -> Sequence[SseFrame]:
-        """Frames behind ``after``, none of which has left the ring."""
+        """Frames after ``after``, all of which are in the ring."""
         count = self.last - after
-        if count == 1:  # as nearly always
+        if count == 1:  # the common case
             return (self._ring[-1],)
         newest = list(islice(reversed(self._ring), max(count, 0)))
         newest.reverse()
         return newest
 
     def _notice_gaps(self, after: int, read: Sequence[SseFrame], through: int) -> None:
-        """Ids have no gaps but those of pruned events; this process may not have been told of them yet."""
+        """Treat gaps in the ids as pruned events, which this process may not know of yet."""
         expected = after + 1
         for each in read:
             if each.seq != expected:
@@ -184,7 +184,7 @@ class EventLog:
 
 @dataclass(slots=True, eq=False)
 class PassEnd:
-    """Where a pass ended in the log: the id of its ``final`` once that is known. The session's actor alone sets it."""
+    """Where a pass ended in the log: the id of its ``final``, once known. Set by the session's actor only."""
 
     event: int | None = None
 
@@ -194,7 +194,7 @@ class EndCondition:
     """Where a stream ends.
 
     One of: at once (``replay``), never (``live``), with the last of some passes (``ends``), or (``settled``) with the
-    ``final`` after which the session has nothing to do.
+    ``final`` after which the session is idle.
     """
 
     replay: bool = False
@@ -210,7 +210,7 @@ class EndCondition:
 
 
 class Subscription:
-    """One viewer's place in the log. Closing it is all a viewer owes."""
+    """One viewer's cursor into the log. The viewer must close it."""
 
     def __init__(
         self,
@@ -237,22 +237,22 @@ class Subscription:
         self._watching = False
 
     def close(self) -> None:
-        """Stop watching."""
-        self.log.left(self)
+        """Unsubscribe."""
+        self.log.unsubscribe(self)
 
     def fork(self) -> Subscription:
-        """Another viewer of the same, before anything of it was taken."""
+        """A second subscription to the same events, before any were read."""
         return Subscription(
             self.log, after=self.after, until=self.until, only=self.only, prelude=self.prelude, epilogue=self.epilogue
         )
 
     @property
     def ended(self) -> bool:
-        """All that was to be sent has been taken."""
+        """Whether all chunks have been read."""
         return self._ended
 
     def try_push(self, batch: Batch) -> bool:
-        """Whether the viewer took new events on the spot. Whatever needs a look is left to ``next_chunk``."""
+        """Push new events to the sink; false leaves them to ``next_chunk``, as whatever has to be filtered."""
         if (
             self.sink is None
             or self.after + 1 != batch.first
@@ -265,13 +265,13 @@ class Subscription:
         return True
 
     async def next_chunk(self) -> bytes:
-        """The bytes of everything new, at most 256 KiB; empty when there is nothing yet. Sets ``ended``.
+        """The bytes of all new events, at most 256 KiB; empty when there are none yet. Sets ``ended``.
 
-        Only from the first time on it counts as watching: nobody has to close a feed its asker never got.
+        The first call subscribes: a subscription whose asker has gone need not be closed.
         """
         if not self._watching:
             self._watching = True
-            self.log.feeds.add(self)
+            self.log.subscriptions.add(self)
         chunks: list[bytes] = []
         if self.prelude:
             chunks.append(self.prelude)
@@ -311,7 +311,7 @@ class Subscription:
         return size
 
     def _settle(self, chunks: list[bytes]) -> None:
-        """Nothing more is there; the stream may be at its end."""
+        """No more events are stored: append the last frame if the end condition is met."""
         last = self.until.event
         done = (
             self.until.replay or (self.until.settled and not self.log.busy) or (last is not None and self.after >= last)

@@ -1,7 +1,7 @@
-"""Messages and decisions on their way into a conversation: judged, stored, and answered with what their sender watches.
+"""Intake of messages and decisions: admitted, stored, and answered with the sender's subscription.
 
-What is to be done with a message is ``domain.admission``'s to say; here it is done. Part of the session's actor and
-changed by it alone: each step that is awaited comes back as a message of the actor's own.
+``domain.admission`` decides what is done with a message; this module does it. Part of the session's actor and changed
+by it alone: outcomes of awaited steps come back as messages of the actor.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMessage:
-    """Something to say, approvals to decide, or both."""
+    """Text to send, approvals to decide, or both."""
 
     who: Who
     text: str = ""
@@ -52,33 +52,33 @@ class NewMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """The message accepted last: its sender, repeating it, watches what it began instead of beginning it again."""
+    """The message accepted last: a sender who repeats it rejoins its turn instead of starting another."""
 
     turn: Turn
     user_id: str
     text_hash: bytes
     after: int | None = None
-    """For text that came with decisions: what comes of it lies behind this event."""
+    """For text sent with decisions: its events come after this one."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Intake:
-    """One message on its way, and all who wait for what comes of it."""
+    """One message in progress, and the replies that wait for its outcome."""
 
     id: int
-    posted: NewMessage
+    message: NewMessage
     replies: list[asyncio.Future[Subscription]]
     stored_before: int = 0
-    """How many messages had been stored when the table was asked about it."""
+    """Number of messages stored when its key was looked up."""
     admitted: bool = False
-    """It is counted against the agency's limits; given back if nothing is accepted."""
+    """It is counted against the agency's quota; uncounted if it is not accepted."""
     storing: bool = False
     pass_number: int | None = None
-    """Of the pass that begins as soon as it is stored."""
+    """Of the pass that starts as soon as it is stored."""
     waits: bool = False
     turn_id: str | None = None
     interrupt: turn.Interrupt | None = None
-    """A cancel of the pass that is about to begin."""
+    """A cancellation of the pass that is about to start."""
     prelude: bytes = b""
     ends: tuple[PassEnd, ...] = ()
     after: int = 0
@@ -90,13 +90,13 @@ class Owner(Protocol):
     def pipe(self, work: Coroutine[Any, Any, R], then: Callable[[Outcome[R]], None], *, name: str) -> None: ...
 
     def expire(self) -> None:
-        """Write down what nobody decided in time."""
+        """Expire the approvals whose deadline has passed."""
 
     def reconcile(self) -> None:
-        """The table may hold what this actor does not know of."""
+        """The table may hold turns that this actor does not know."""
 
     def refused(self) -> None:
-        """Nothing of a message was applied."""
+        """A message was refused as a whole."""
 
     @property
     def deleting(self) -> bool:
@@ -104,7 +104,7 @@ class Owner(Protocol):
 
 
 class MessageIntake:
-    """The rules of posting to one session, carried out."""
+    """Admits, stores and answers the messages of one session."""
 
     def __init__(
         self,
@@ -146,26 +146,26 @@ class MessageIntake:
 
     @property
     def starting(self) -> bool:
-        """A message is being stored whose pass begins at once: none other may begin before it."""
+        """Whether a message is being stored whose pass starts at once: no other pass may start before it."""
         return self._starting() is not None
 
-    def post(self, posted: NewMessage, reply: asyncio.Future[Subscription]) -> None:
-        """Business 4.3, row by row. What a key began, or whether anything can still be decided, the table says."""
+    def post(self, message: NewMessage, reply: asyncio.Future[Subscription]) -> None:
+        """Take in one message. Its key, and whether its approvals are still pending, is looked up in the table."""
         self._number += 1
-        intake = self._intakes[self._number] = _Intake(id=self._number, posted=posted, replies=[reply])
-        if posted.key is None and not (posted.approvals and self._is_repetition(posted)):
+        intake = self._intakes[self._number] = _Intake(id=self._number, message=message, replies=[reply])
+        if message.key is None and not (message.approvals and self._is_repetition(message)):
             self._admit(intake, decidable=False)
         else:
             self._look_up(intake)
 
     def _look_up(self, intake: _Intake) -> None:
-        posted = intake.posted
+        message = intake.message
         intake.stored_before = self._stored
         look_up = turns.LookUp(
             tenant_id=self.tenant_id,
             session_id=self.session_id,
-            key=posted.key,
-            approval_ids=tuple(posted.approvals),
+            key=message.key,
+            approval_ids=tuple(message.approvals),
             now=self._now(),
         )
         self._owner.pipe(
@@ -175,7 +175,7 @@ class MessageIntake:
     def _looked_up(self, intake: _Intake, outcome: Outcome[turns.LookedUp]) -> None:
         if outcome.error is not None:
             self._refuse(intake, outcome.error)
-        elif outcome.value.kept is None and intake.posted.key is not None and intake.stored_before != self._stored:
+        elif outcome.value.kept is None and intake.message.key is not None and intake.stored_before != self._stored:
             self._look_up(intake)  # its key may have been used since the table was read
         elif outcome.value.kept is not None:
             self._answer(intake, self._kept(outcome.value.kept, outcome.value.first_event_id))
@@ -183,15 +183,15 @@ class MessageIntake:
             self._admit(intake, decidable=outcome.value.decidable)
 
     def _admit(self, intake: _Intake, *, decidable: bool) -> None:
-        posted = intake.posted
+        message = intake.message
         request = admission.Request(
-            user_id=posted.who.user_id,
-            text_hash=text_hash(posted.text) if posted.has_text else None,
-            approvals=posted.approvals,
+            user_id=message.who.user_id,
+            text_hash=text_hash(message.text) if message.has_text else None,
+            approvals=message.approvals,
             decidable=decidable,
-            on_busy=posted.on_busy,
-            key=None if posted.key is None else posted.key.key,
-            body_hash=None if posted.key is None else posted.key.body_hash,
+            on_busy=message.on_busy,
+            key=None if message.key is None else message.key.key,
+            body_hash=None if message.key is None else message.key.body_hash,
         )
         match admission.decide(request, self._snapshot()):
             case admission.Refuse(refusal):
@@ -235,15 +235,15 @@ class MessageIntake:
             delivered=latest.turn.delivered,
         )
 
-    def _is_repetition(self, posted: NewMessage) -> bool:
+    def _is_repetition(self, message: NewMessage) -> bool:
         latest = self.latest
         return latest is not None and (latest.user_id, latest.text_hash) == (
-            posted.who.user_id,
-            text_hash(posted.text),
+            message.who.user_id,
+            text_hash(message.text),
         )
 
     def _within_limits(self, intake: _Intake) -> bool:
-        """Rate and budget, judged when a message comes in: its sender is told if it may not."""
+        """Check rate limit and budget when a message arrives; a refusal goes to its sender."""
         refused = self._quota.admit()
         intake.admitted = refused is None
         if refused is None:
@@ -254,8 +254,8 @@ class MessageIntake:
         return False
 
     def _accept(self, intake: _Intake, accept: admission.Accept) -> None:
-        """Store a message as a turn of its own, which starts at once or waits behind the pass that runs."""
-        posted, starts = intake.posted, accept.place == "now"
+        """Store a message as a new turn, which starts at once or is queued."""
+        message, starts = intake.message, accept.place == "now"
         intake.storing, intake.waits = True, not starts
         intake.turn_id = turn_id = ids.turn_id()
         intake.pass_number = self._scheduler.number() if starts else None
@@ -265,14 +265,14 @@ class MessageIntake:
                 tenant_id=self.tenant_id,
                 session_id=self.session_id,
                 turn_id=turn_id,
-                user_id=posted.who.user_id,
-                text=posted.text,
-                text_hash=text_hash(posted.text),
-                title=title_of(posted.text),
+                user_id=message.who.user_id,
+                text=message.text,
+                text_hash=text_hash(message.text),
+                title=title_of(message.text),
                 message_id=message_id,
                 queued=not starts,
-                key=posted.key,
-                reply=None if posted.key is None else _begun([turn_id]),
+                key=message.key,
+                reply=None if message.key is None else _begun([turn_id]),
             ),
             lambda outcome: self._accepted(intake, accept, turn_id, outcome),
         )
@@ -280,7 +280,7 @@ class MessageIntake:
     def _accepted(
         self, intake: _Intake, accept: admission.Accept, turn_id: str, outcome: Outcome[Stored | None]
     ) -> None:
-        posted = intake.posted
+        message = intake.message
         if outcome.error is not None:
             if isinstance(outcome.error, Conflict) and outcome.error.code == "turn_in_progress":
                 self._owner.reconcile()  # the table knows of a turn that runs, and this actor does not
@@ -294,17 +294,17 @@ class MessageIntake:
         waits = accept.place != "now"
         taken = Turn(
             id=turn_id,
-            user_id=posted.who.user_id,
+            user_id=message.who.user_id,
             state="queued" if waits else "running",
-            text=posted.text if waits else None,
+            text=message.text if waits else None,
         )
-        self.latest = Accepted(turn=taken, user_id=taken.user_id, text_hash=text_hash(posted.text))
+        self.latest = Accepted(turn=taken, user_id=taken.user_id, text_hash=text_hash(message.text))
         after = self._writer.last
         if waits:
             self._scheduler.enqueue(taken, first=accept.place == "first")
             if accept.over is not None:
                 self._passes.interrupt(
-                    accept.over, _interrupt("turn_interrupted: a newer message took its place", posted.who)
+                    accept.over, _interrupt("turn_interrupted: a newer message took its place", message.who)
                 )
             end = taken.next_end
         else:
@@ -312,23 +312,23 @@ class MessageIntake:
             self._scheduler.add(taken)
             end = self._passes.start(taken, intake.pass_number, intake.interrupt).end
         if intake.ends:
-            feed = self._subscriptions.passes((*intake.ends, end), after=intake.after)
+            subscription = self._subscriptions.passes((*intake.ends, end), after=intake.after)
         else:
-            feed = self._subscriptions.turns([turn_id], after=after)
-        self._answer(intake, feed)
+            subscription = self._subscriptions.turns([turn_id], after=after)
+        self._answer(intake, subscription)
 
     def _decide(self, intake: _Intake, decide: admission.Decide) -> None:
-        """Decisions first, then the passes they cause; text follows up in one of them if nothing else runs."""
-        posted = intake.posted
+        """Store the decisions, then schedule their passes; text becomes a follow-up message if no pass runs."""
+        message = intake.message
         follows_up = decide.text == "follows_up"
         intake.storing, intake.waits = True, decide.then is not None
         intake.after = after = self._writer.last
         self._decisions.write(
-            posted.who,
-            [Decision(approval_id, granted) for approval_id, granted in posted.approvals.items()],
+            message.who,
+            [Decision(approval_id, granted) for approval_id, granted in message.approvals.items()],
             lambda outcome: self._decided(intake, decide, outcome),
-            follow_up=posted.text if follows_up else None,
-            key=posted.key if decide.then is None else None,
+            follow_up=message.text if follows_up else None,
+            key=message.key if decide.then is None else None,
             reply=lambda made: _begun(_turns_of(made), after),
         )
 
@@ -336,7 +336,7 @@ class MessageIntake:
         if outcome.error is not None:
             self._refuse(intake, outcome.error)
             return
-        decided, posted = outcome.value, intake.posted
+        decided, message = outcome.value, intake.message
         if decided.replayed is not None:  # the key was used meanwhile
             self._look_up(intake)
             return
@@ -349,25 +349,25 @@ class MessageIntake:
             for approval_id, refusal in decided.refused.items()
         )
         follows_up = decide.text == "follows_up"
-        if decided.made and not (posted.has_text and not follows_up):
+        if decided.made and not (message.has_text and not follows_up):
             if follows_up:
-                self._follows_up(decided.made[-1].turn_id, posted, intake.after)
+                self._follows_up(decided.made[-1].turn_id, message, intake.after)
                 intake.admitted = False
             self._answer(intake, self._subscriptions.passes(intake.ends, after=intake.after))
-        elif posted.has_text:
+        elif message.has_text:
             self._accept(intake, decide.then or self._place_again(intake))
         else:
             self._nothing_decided(intake)
 
     def _place_again(self, intake: _Intake) -> admission.Accept:
-        """For text none of whose decisions could be applied: meanwhile nothing else could begin before it."""
+        """Where text goes when none of its decisions could be applied."""
         intake.storing = False
         busy = self._scheduler.busy or self.busy or self._decisions.under_way
         return admission.Accept("last" if busy else "now")
 
     def _nothing_decided(self, intake: _Intake) -> None:
         intake.storing = False
-        watch = admission.decide(admission.Request(user_id=intake.posted.who.user_id), self._snapshot())
+        watch = admission.decide(admission.Request(user_id=intake.message.who.user_id), self._snapshot())
         if isinstance(watch, admission.Watch):
             self._answer(intake, self._watch(watch.what))
         elif intake.prelude:
@@ -375,12 +375,12 @@ class MessageIntake:
         elif isinstance(watch, admission.Refuse):
             self._refuse(intake, watch.refusal)
 
-    def _follows_up(self, turn_id: str, posted: NewMessage, after: int) -> None:
-        """Text that came with decisions is the message accepted last; what comes of it lies behind ``after``."""
+    def _follows_up(self, turn_id: str, message: NewMessage, after: int) -> None:
+        """Note text sent with decisions as the message accepted last; its events come after ``after``."""
         resumed = self._scheduler.turns.get(turn_id)
         if resumed is not None:
-            said = text_hash(posted.text)
-            self.latest = Accepted(turn=resumed, user_id=posted.who.user_id, text_hash=said, after=after)
+            digest = text_hash(message.text)
+            self.latest = Accepted(turn=resumed, user_id=message.who.user_id, text_hash=digest, after=after)
 
     def _watch(self, what: str) -> Subscription:
         current, resumed = self._scheduler.current, self._scheduler.resumed
@@ -397,17 +397,17 @@ class MessageIntake:
         return self._subscriptions.turn_from_its_first_event(self.latest.turn.id, self.latest.turn.first_event)
 
     def _kept(self, kept: Stored, first_event_id: int | None) -> Subscription:
-        """What a key began: from its first event to the end of what is under way, else all there is."""
+        """The subscription to what a used key started, from its first event."""
         began = json.loads(kept.body)
         turn_ids, after = began["turns"], began["after"]
         if after is not None:
             return self._subscriptions.turns(turn_ids, after=after)
-        known = self._scheduler.turns.get(turn_ids[0])
-        first_event = known.first_event if known is not None and known.first_event else first_event_id
+        turn_ = self._scheduler.turns.get(turn_ids[0])
+        first_event = turn_.first_event if turn_ is not None and turn_.first_event else first_event_id
         return self._subscriptions.turn_from_its_first_event(turn_ids[0], first_event or 0)
 
     def cancel(self, turn_id: str | None, interrupt: turn.Interrupt) -> str | None:
-        """Keep a cancel for the pass that is about to begin, if it is of this turn (None: of any); answers its turn."""
+        """Keep a cancellation for the pass that is about to start, if it belongs to this turn; return the turn's id."""
         starting = self._starting()
         if starting is None or starting.turn_id is None or turn_id not in (None, starting.turn_id):
             return None
@@ -415,27 +415,27 @@ class MessageIntake:
         return starting.turn_id
 
     def delivered(self, turn_id: str, event: int, user_id: str) -> None:
-        """A ``final`` of this turn was handed to a stream of this person's."""
+        """A ``final`` of this turn was written to a stream of this user."""
         latest = self.latest
         if latest is not None and (latest.turn.id, latest.user_id) == (turn_id, user_id):
             latest.turn.delivered |= event >= latest.turn.pass_event
 
     def close(self) -> None:
-        """The actor ends: what was admitted and not stored is given back."""
+        """The actor ends: uncount messages that were admitted and not stored."""
         for intake in self._intakes.values():
             self._give_back(intake)
 
     def _starting(self) -> _Intake | None:
         return next((each for each in self._intakes.values() if each.pass_number is not None), None)
 
-    def _answer(self, intake: _Intake, feed: Subscription) -> None:
+    def _answer(self, intake: _Intake, subscription: Subscription) -> None:
         self._give_back(intake)
         del self._intakes[intake.id]
-        feed.prelude = intake.prelude + feed.prelude
+        subscription.prelude = intake.prelude + subscription.prelude
         first, *others = intake.replies
-        resolve(first, feed)
+        resolve(first, subscription)
         for reply in others:
-            resolve(reply, feed.fork())
+            resolve(reply, subscription.fork())
 
     def _refuse(self, intake: _Intake, error: BaseException) -> None:
         self._give_back(intake)
@@ -458,14 +458,14 @@ def _interrupt(error: str, who: Who) -> turn.Interrupt:
 
 
 def _accepting(intake: _Intake) -> admission.Accepting:
-    posted = intake.posted
+    message = intake.message
     return admission.Accepting(
         intake=intake.id,
-        user_id=posted.who.user_id,
-        text_hash=text_hash(posted.text) if posted.has_text else None,
-        approvals=posted.approvals,
-        key=None if posted.key is None else posted.key.key,
-        body_hash=None if posted.key is None else posted.key.body_hash,
+        user_id=message.who.user_id,
+        text_hash=text_hash(message.text) if message.has_text else None,
+        approvals=message.approvals,
+        key=None if message.key is None else message.key.key,
+        body_hash=None if message.key is None else message.key.body_hash,
         starts=intake.pass_number,
         waits=intake.waits,
     )
@@ -476,5 +476,5 @@ def _turns_of(made: Sequence[Approval]) -> list[str]:
 
 
 def _begun(turn_ids: Sequence[str], after: int | None = None) -> Stored:
-    """What is kept under a message's key: what it began, from its first event or from behind ``after``."""
+    """The response stored under a message's key: the turns it started, and the event before them."""
     return Stored(200, json.dumps({"turns": list(turn_ids), "after": after}).encode(), {})

@@ -1,4 +1,4 @@
-"""One line of writes per session: the next is sent when the one before is durable, and told only then."""
+"""The write queue of one session: each write is sent when the previous one is durable, and then published."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .event_log import SseFrame
 R = TypeVar("R")
 
 Then: TypeAlias = Callable[[Outcome[Any]], None]
-"""What goes on when a write is over; it runs as a message of the session's own."""
+"""Continuation of a write; runs as a message of the session."""
 
 RETRY_FOR = 10.0
 """Seconds a write is tried again while storage has no room for it."""
@@ -32,7 +32,7 @@ WRITE_TIMEOUT = RETRY_FOR + 5
 
 @dataclass(frozen=True, slots=True)
 class AppendText(Message[None]):
-    """Append words of the model to the session's log; answered when they are durable."""
+    """Append model output to the session's log; answered when it is durable."""
 
     turn_id: str
     text: str
@@ -40,14 +40,14 @@ class AppendText(Message[None]):
 
 @dataclass(frozen=True, slots=True)
 class StoreStep(Message[R]):
-    """Store a step behind all that was asked for before; answered with its reply, or its refusal."""
+    """Store a step after all earlier writes; answered with its reply, or its refusal."""
 
     step: Step[R]
 
 
 @dataclass(frozen=True, slots=True)
 class Flush(Message[None]):
-    """Answered when all that was asked for before is durable."""
+    """Answered when all earlier writes are durable."""
 
 
 class Owner(Protocol):
@@ -78,8 +78,8 @@ class _Stage:
 class LogWriter:
     """Numbers a session's events, has them stored in order, and publishes what is stored.
 
-    Part of the session's actor and changed by it alone: what continues after a write comes back as a message of the
-    actor's own. An error in it that is not a refusal of a step fails the actor.
+    Part of the session's actor and changed by it alone: continuations run as messages of the actor. An error in one
+    that is not a refusal of a step fails the actor.
     """
 
     def __init__(
@@ -93,12 +93,12 @@ class LogWriter:
         clock: Clock,
         publish: Callable[[Sequence[SseFrame]], None],
     ) -> None:
-        """``last`` is the newest event's id; ``publish`` is given what is stored."""
+        """``last`` is the newest event's id; ``publish`` receives stored events."""
         self.tenant_id = tenant_id
         self.session_id = session_id
         self.last = last
         self.writes = 0
-        """How many there have been: whoever reads the tables meanwhile sees by it whether what he read still holds."""
+        """Number of writes so far: a reader of the tables compares it to see whether its snapshot is stale."""
         self._owner = owner
         self._store = store
         self._clock = clock
@@ -115,28 +115,28 @@ class LogWriter:
         return not self._queue
 
     def text(self, turn_id: str, text: str, stored: asyncio.Future[None]) -> None:
-        """Queue words of the model; ``stored`` is resolved when they are durable."""
+        """Queue model output; ``stored`` is resolved when it is durable."""
         self._enqueue(_Text(turn_id, text, stored))
 
     def step(self, step: Step[Any], then: Then) -> None:
-        """Queue a step, which is stamped when its turn comes; ``then`` is given its reply, or its refusal."""
+        """Queue a step, stamped when it is sent; ``then`` receives its reply or its refusal."""
         self._enqueue(_Stage(step, then))
 
     def operation(self, operation: Operation[Any], then: Then) -> None:
-        """Queue an operation that writes no event of this log, behind all that is queued already."""
+        """Queue an operation that writes no event of this log."""
         self._enqueue(_Stage(operation, then))
 
     def barrier(self, then: Then) -> None:
-        """Go on when all that is queued already is durable."""
+        """Call ``then`` when all that is queued already is durable."""
         self._enqueue(_Stage(None, then))
 
     def close(self) -> None:
-        """Nothing will be written any more: whoever waits for a step is told so."""
+        """Stop writing; pending steps fail."""
         self._closed = True
         waiting, self._queue = self._queue, deque()
-        for each in waiting:
-            if isinstance(each, _Stage):
-                each.then(Outcome(error=Unavailable("storage_unavailable")))
+        for item in waiting:
+            if isinstance(item, _Stage):
+                item.then(Outcome(error=Unavailable("storage_unavailable")))
         if self._timer is not None:
             self._timer.cancel()
         if self._reply is not None:
@@ -152,7 +152,7 @@ class LogWriter:
             self._next()
 
     def _next(self) -> None:
-        """Send what is first in the queue, unless it only waited for its turn."""
+        """Send the head of the queue; barriers at its head are resolved at once."""
         while self._queue and not self._sending:
             head = self._queue[0]
             if isinstance(head, _Text):
@@ -187,7 +187,7 @@ class LogWriter:
         self._queue.popleft()
         self._sending = False
         if outcome.error is None and isinstance(outcome.value, Written):
-            self._tell(outcome.value.rows, began)
+            self._publish_rows(outcome.value.rows, began)
             outcome = Outcome(outcome.value.reply)
         stage.then(outcome)
         error = outcome.error
@@ -228,7 +228,7 @@ class LogWriter:
         if outcome.error is not None:
             self._owner.fail(outcome.error)
             return
-        self._tell(rows, began)
+        self._publish_rows(rows, began)
         for _ in rows:
             stored = self._queue.popleft()
             if isinstance(stored, _Text):
@@ -236,7 +236,7 @@ class LogWriter:
         self._next()
 
     def _check(self) -> None:
-        """No answer is waited for without end. One timer that moves on when it is due, not one for every word."""
+        """Fail when a text write timed out. One timer that is rescheduled when due, not one per write."""
         self._timer = None
         if not (self._queue and isinstance(self._queue[0], _Text)):
             return
@@ -249,7 +249,7 @@ class LogWriter:
     def _check_in(self, seconds: float) -> None:
         self._timer = self._clock.call_later(seconds, lambda: self._owner.run_soon(self._check))
 
-    def _tell(self, rows: Sequence[EventRow], began: float) -> None:
+    def _publish_rows(self, rows: Sequence[EventRow], began: float) -> None:
         if rows:
             self.last = rows[-1].seq
             self._publish([SseFrame(row.seq, row.turn_id, row.kind, frame(row.data, row.seq)) for row in rows])

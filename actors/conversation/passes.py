@@ -1,4 +1,4 @@
-"""The passes of one session's turns: beginning them in children of the session, interrupting them, and their ends.
+"""The passes of one session's turns: started in children of the session, interrupted, ended.
 
 Part of the session's actor and changed by it alone.
 """
@@ -42,7 +42,7 @@ class Owner(Protocol):
 
 
 class PassRunner:
-    """Runs what the scheduler says is next."""
+    """Runs the passes that the scheduler selects."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class PassRunner:
             self._begin(upcoming[0], queued=upcoming[1])
 
     def _begin(self, begun: Turn, *, queued: bool) -> None:
-        """Begin a pass of a turn that waited, once that is stored. It is given up at the third unfinished try."""
+        """Store the start of a waiting turn's pass, then run it. After three unfinished attempts the turn fails."""
         again = begun.state == "running"
         begun.attempts = begun.attempts + 1 if again else 1
         text, begun.text = begun.text, None
@@ -111,7 +111,7 @@ class PassRunner:
         return run
 
     def _launch(self, run: Run, *, again: bool) -> None:
-        """Have a pass run in a child of its own. It writes behind what is queued already."""
+        """Run a pass in a child actor. Its writes are queued after those queued already."""
         metrics.TURNS_RUNNING.inc()
         run.counted_from = self._services.clock.monotonic()
         task = self._task(run.turn, again=again)
@@ -129,7 +129,7 @@ class PassRunner:
             run.child.tell(run.interrupt)
 
     def interrupt(self, number: int, interrupt: turn.Interrupt) -> None:
-        """End this pass where it stands; nothing happens if another one runs."""
+        """Interrupt this pass; no effect if another one is running."""
         run = self._scheduler.current
         if run is None or run.number != number:
             return
@@ -158,7 +158,7 @@ class PassRunner:
         return self._services.ports(turn.TurnLog(self._owner.ref, turn_id), self._quota)
 
     def ended(self, ended: turn.PassEnded) -> None:
-        """A pass has come to its ``final``."""
+        """Handle the end of a pass that stored its ``final``."""
         run = self._scheduler.ended(ended, self._services.clock.now(), self._writer.last)
         if run is None:
             return
@@ -169,7 +169,7 @@ class PassRunner:
             self._owner.rearm()
 
     def _stop_counting(self, run: Run) -> int:
-        """The pass is over; answers the milliseconds it ran."""
+        """Stop the timer of a pass; return the milliseconds it ran."""
         if run.counted_from is None:
             return 0
         ran = self._services.clock.monotonic() - run.counted_from
@@ -179,7 +179,7 @@ class PassRunner:
         return int(ran * 1000)
 
     def child_failed(self, name: str, failure: BaseException) -> None:
-        """A pass ended without its ``final``: it gets one. One that only lacked storage is carried on: raises that."""
+        """Handle a pass that failed without its ``final``: store one. Raises if only storage was unavailable."""
         run = self._scheduler.current
         if run is None or name != f"{run.turn.id}/{run.number}":
             return
@@ -200,7 +200,7 @@ class PassRunner:
             self.ended(turn.PassEnded(lost.turn.id, outcome.value))
 
     def _refused(self, run: Run) -> None:
-        """A pass whose beginning cannot be stored ends at once, and leaves nobody without a word."""
+        """End a pass whose start could not be stored, with an error event."""
         if run.turn.state == "running":
             self._give_up(run)
             return
@@ -219,6 +219,6 @@ class PassRunner:
         )
 
     def close(self) -> None:
-        """The actor ends: what runs is no longer counted."""
+        """The session ends: the running pass is no longer counted."""
         if self._scheduler.current is not None:
             self._stop_counting(self._scheduler.current)

@@ -1,6 +1,6 @@
-"""The turns of one session that have not come to their end: which pass runs, which is due, which waits.
+"""The unfinished turns of one session: which pass runs, which is due, which waits.
 
-Plain data, changed by the session's actor alone. One pass runs at a time; what was decided goes before what is queued.
+Plain data, changed by the session's actor alone. One pass runs at a time; resumed turns go before queued ones.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .turn import Interrupt, PassEnded
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Turn:
-    """A turn, as its session knows it."""
+    """A session's state of one turn."""
 
     id: str
     user_id: str
@@ -30,29 +30,29 @@ class Turn:
     ended_at: datetime | None = None
     delivered: bool = False
     next_end: PassEnd = field(default_factory=PassEnd)
-    """The end of the pass it has not begun yet."""
+    """The end of its next pass."""
     awaited: list[tuple[frozenset[str], PassEnd]] = field(default_factory=list)
-    """Streams that end once these approvals' decisions have been carried out or told."""
+    """Ends for streams that wait until these approvals' decisions have been carried out or reported."""
     unread: set[str] = field(default_factory=set)
-    """Approvals decided since a pass of it has read them."""
+    """Decided approvals that no pass has read yet."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Run:
-    """A pass under way. Its number is the session's own: a command that means this pass names it."""
+    """The running pass. Its number, unique in the session, lets a command address this pass only."""
 
     number: int
     turn: Turn
     end: PassEnd
     child: Ref | None = None
     interrupt: Interrupt | None = None
-    """Asked for while the pass was being started."""
+    """Requested while the pass was being started."""
     counted_from: float | None = None
-    """On the monotonic clock, since when it runs."""
+    """When it started, on the monotonic clock."""
 
 
 class TurnScheduler:
-    """All turns of one session that have not come to their end."""
+    """Holds the unfinished turns and selects which pass runs next."""
 
     def __init__(self) -> None:
         self.turns: dict[str, Turn] = {}
@@ -60,7 +60,7 @@ class TurnScheduler:
         self.due: list[str] = []
         self.current: Run | None = None
         self.resumed: Turn | None = None
-        """The turn that was resumed last."""
+        """The turn resumed last."""
         self._numbers = 0
 
     @property
@@ -69,30 +69,30 @@ class TurnScheduler:
         return self.current is not None or bool(self.due) or bool(self.queue)
 
     def under_way(self, turn_id: str) -> bool:
-        """A pass of this turn runs, is due, or waits."""
+        """Whether a pass of this turn runs, is due or queued."""
         runs = self.current is not None and self.current.turn.id == turn_id
         return runs or turn_id in self.queue or turn_id in self.due
 
     def end_of(self, turn_id: str) -> PassEnd | None:
-        """The end of the pass of this turn that runs or comes next; None if it is not under way."""
+        """The end of the running or next pass of this turn; None if it is not scheduled."""
         if self.current is not None and self.current.turn.id == turn_id:
             return self.current.end
-        found = self.turns.get(turn_id)
-        return found.next_end if found is not None and self.under_way(turn_id) else None
+        turn = self.turns.get(turn_id)
+        return turn.next_end if turn is not None and self.under_way(turn_id) else None
 
     def number(self) -> int:
-        """A number for a pass that will be begun."""
+        """Return the number of the next pass."""
         self._numbers += 1
         return self._numbers
 
     def restore(self, stored: sessions.OpenTurn) -> bool:
-        """A turn as the table has it: what was running or decided is carried on, what was queued waits on.
+        """Schedule an unfinished turn from its table row: running and decided turns are due, queued ones queued.
 
-        Answers whether that is news.
+        Returns whether it was not scheduled before.
         """
-        known = self.turns.get(stored.id)
-        if known is None:
-            known = self.turns[stored.id] = Turn(
+        turn = self.turns.get(stored.id)
+        if turn is None:
+            turn = self.turns[stored.id] = Turn(
                 id=stored.id,
                 user_id=stored.user_id,
                 state=stored.state,
@@ -104,7 +104,7 @@ class TurnScheduler:
             )
         if self.under_way(stored.id):
             return False
-        known.state = stored.state
+        turn.state = stored.state
         if stored.state == "queued":
             self.queue.append(stored.id)
         elif stored.state == "running" or stored.unreported or not stored.undecided:
@@ -113,26 +113,26 @@ class TurnScheduler:
             return False
         return True
 
-    def add(self, fresh: Turn) -> None:
-        """A turn that was accepted now."""
-        self.turns[fresh.id] = fresh
+    def add(self, turn: Turn) -> None:
+        """Add a turn that was just accepted."""
+        self.turns[turn.id] = turn
 
     def enqueue(self, waiting: Turn, *, first: bool) -> None:
-        """Have a turn wait for its first pass, behind the others or before them."""
+        """Queue a turn for its first pass, last or first."""
         self.add(waiting)
         self.queue.insert(0 if first else len(self.queue), waiting.id)
 
     def decided(self, pairs: Iterable[tuple[str, str]]) -> tuple[PassEnd, ...]:
-        """These (turn, approval) were decided; answers the ends of the passes that carry out or tell what was."""
+        """Mark the turns of decided (turn, approval) pairs due; return the ends of the passes that report them."""
         ends = []
-        for found, approval_ids in self._make_due(pairs):
-            self.resumed = found
-            found.awaited.append((approval_ids, PassEnd()))
-            ends.append(found.awaited[-1][1])
+        for turn, approval_ids in self._make_due(pairs):
+            self.resumed = turn
+            turn.awaited.append((approval_ids, PassEnd()))
+            ends.append(turn.awaited[-1][1])
         return tuple(ends)
 
     def expired(self, pairs: Iterable[tuple[str, str]]) -> None:
-        """These (turn, approval) have expired."""
+        """Mark the turns of expired (turn, approval) pairs due."""
         self._make_due(pairs)
 
     def _make_due(self, pairs: Iterable[tuple[str, str]]) -> list[tuple[Turn, frozenset[str]]]:
@@ -147,7 +147,7 @@ class TurnScheduler:
         return [(self.turns[turn_id], frozenset(approval_ids)) for turn_id, approval_ids in by_turn.items()]
 
     def next(self) -> tuple[Turn, bool] | None:
-        """The turn whose pass is due next, taken from where it waited, and whether it was queued."""
+        """Pop the turn whose pass runs next, and whether it was queued; None while a pass runs."""
         if self.current is not None:
             return None
         for waiting, queued in ((self.due, False), (self.queue, True)):
@@ -156,7 +156,7 @@ class TurnScheduler:
         return None
 
     def begin(self, begun: Turn, number: int | None = None) -> Run:
-        """A pass of this turn is the one that runs."""
+        """Make a pass of this turn the running one."""
         begun.delivered, begun.ended_at = False, None
         run = Run(number=number or self.number(), turn=begun, end=begun.next_end)
         begun.next_end = PassEnd()
@@ -164,13 +164,13 @@ class TurnScheduler:
         return run
 
     def final_stored(self, turn_id: str, event: int) -> None:
-        """The ``final`` of the running pass is in the log: whoever waits for this pass alone is done there."""
+        """Note the position of the running pass's ``final``, where its streams end."""
         run = self.current
         if run is not None and run.turn.id == turn_id:
             run.end.event = event
 
     def ended(self, ended: PassEnded, now: datetime, last_event: int) -> Run | None:
-        """The running pass has come to its ``final``, at ``last_event`` at the latest; None if another one runs."""
+        """End the running pass, whose ``final`` is at ``last_event`` at the latest; None if another one runs."""
         run = self.current
         if run is None or run.turn.id != ended.turn_id:
             return None

@@ -1,8 +1,8 @@
-"""A chat session: the owner of its log, its turns and its approvals.
+"""The actor of a chat session: owns its event log, its turns and its approvals.
 
-The conversation lives here and not in a request: whoever posts only starts a turn and watches, and a lost connection, a
-second viewer or a restart change nothing. State changes while a message of this actor's is handled and at no other
-time: what is awaited comes back as one.
+A conversation is independent of requests: a client that sends a message starts a turn and subscribes to its events; a
+lost connection, a second viewer or a restart do not affect it. State changes only while a message of this actor is
+handled; outcomes of awaited work come back as messages.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ _log = log.get(__name__)
 
 IDLE_SECONDS = 120.0
 REFUSED_IDLE_SECONDS = 1.0
-"""Before a session sleeps that was woken by a message it had to refuse."""
+"""Before a session passivates that was activated only to refuse a message."""
 DELETE_TIMEOUT = 8.0
 """Seconds a deletion waits for a running turn to stop."""
 INTERRUPT_TIMEOUT = 5.0
 JUST_LOADED_SECONDS = 0.5
-"""A session that was activated so recently knows what the tables hold."""
+"""A session activated more recently than this is up to date with the tables."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToSession(Message[R]):
-    """A message on its way to one session."""
+    """A message routed to one session."""
 
     tenant_id: str
     session_id: str
@@ -61,14 +61,14 @@ class ToSession(Message[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post(ToSession[Subscription]):
-    """Say something, decide approvals, or both; answers what the sender's stream carries."""
+    """Send text, decide approvals, or both; replies with the sender's subscription."""
 
     message: NewMessage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Follow(ToSession[Subscription | None]):
-    """Watch from a cursor (as the client sent it; None: from the running pass); None if nothing is to be replayed."""
+    """Subscribe from a cursor (None: from the running pass); replies None if there is nothing to replay."""
 
     cursor: str | None
     mode: Mode = "settled"
@@ -94,14 +94,14 @@ class Rename(ToSession[sessions.Summary]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delete(ToSession[None]):
-    """End the session and forget its conversation. Refusal: ``turn_in_progress`` if what runs does not stop in time."""
+    """Delete the session. Refusal: ``turn_in_progress`` if the running pass does not stop in time."""
 
     who: Who
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel(ToSession[str]):
-    """Stop the running pass, if it is of ``turn_id`` (None: of any turn); answers its turn.
+    """Stop the running pass if it belongs to ``turn_id`` (None: to any turn); replies with the turn's id.
 
     Refusal: ``no_turn_running``.
     """
@@ -112,7 +112,7 @@ class Cancel(ToSession[str]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered(ToSession[None]):
-    """Event: the ``final`` with this id was handed to the transport of a stream of this user's."""
+    """Event: the ``final`` with this id was written to a stream of this user."""
 
     turn_id: str
     event: int
@@ -121,29 +121,29 @@ class Delivered(ToSession[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MakeRoom(ToSession[None]):
-    """Passivate now if nothing is due and nobody watches: the agency has many sessions awake."""
+    """Passivate now if idle and without viewers: the agency has many active sessions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sleep(ToSession[None]):
-    """Sleep as soon as nothing is going on, without waiting for two idle minutes."""
+    """Stop now, without waiting for the idle timeout; the next message activates the session again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wake(ToSession[None]):
-    """Something may be due: what the tables hold is compared with what this actor knows."""
+    """Work may be due: compare the tables with this actor's state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruned(ToSession[None]):
-    """Event: text up to this id has been removed from the log's table. For a session that is awake; it wakes none."""
+    """Event: text deltas up to this id were removed from the table. Only sent to active sessions."""
 
     through: int
 
 
 @dataclass(slots=True, eq=False)
 class _Deletion:
-    """A deletion that waits for what runs to stop."""
+    """A deletion that waits for the running pass to stop."""
 
     who: Who
     replies: list[asyncio.Future[None]]
@@ -152,7 +152,7 @@ class _Deletion:
 
 
 class SessionActor(Supervisor):
-    """One conversation."""
+    """Runs one conversation."""
 
     log: EventLog
     writer: LogWriter
@@ -169,10 +169,10 @@ class SessionActor(Supervisor):
         self.expiring = False
         self.deadline_reads = 0
         self.shown: Run | None = None
-        """The pass that ran when viewers were woken last: its end may be what they wait for."""
+        """The pass that ran when subscriptions were last woken: they may wait for its end."""
         self.loaded_at = 0.0
         self.idle_timer: Timer | None = None
-        self.approval_timer = ApprovalTimer(services.clock, lambda: self.run_soon(self._time_passed))
+        self.approval_timer = ApprovalTimer(services.clock, lambda: self.run_soon(self._deadline_passed))
         self.loaded = False
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
@@ -203,26 +203,26 @@ class SessionActor(Supervisor):
             self._remember(state.last)
         self.approval_timer.set(state.expires)
         self._check_idle_in(IDLE_SECONDS)
-        self._go_on()
+        self._start_due()
 
     def _make_parts(self) -> None:
-        mine: dict[str, Any] = {
+        common: dict[str, Any] = {
             "tenant_id": self.tenant_id,
             "session_id": self.session_id,
             "scheduler": self.scheduler,
             "writer": self.writer,
         }
-        delegate_reply: dict[str, Any] = {"quota": self.quota, "services": self.services}
+        shared: dict[str, Any] = {"quota": self.quota, "services": self.services}
         self.subscriptions = Subscriptions(self.session_id, self.log, self.scheduler, self.clock)
-        self.passes = PassRunner(self, **mine, **delegate_reply)
-        self.decisions = Decisions(self, **mine, clock=self.clock)
+        self.passes = PassRunner(self, **common, **shared)
+        self.decisions = Decisions(self, **common, clock=self.clock)
         self.intake = MessageIntake(
             self,
             passes=self.passes,
             decisions=self.decisions,
             subscriptions=self.subscriptions,
-            **mine,
-            **delegate_reply,
+            **common,
+            **shared,
         )
 
     def _load(self) -> sessions.Load:
@@ -250,7 +250,7 @@ class SessionActor(Supervisor):
         return transient_frame("error", self.session_id, self.clock.now(), "replay", why)
 
     async def _older(self, after: int, through: int) -> list[SseFrame]:
-        """Events that have left the ring. A viewer's read, so it goes straight to storage."""
+        """Read events that have left the ring; called in a viewer's task."""
         replay = sessions.Replay(tenant_id=self.tenant_id, session_id=self.session_id, after=after, through=through)
         rows = await self.services.store.ask(replay)
         return frames_of((row.seq, row.turn_id, row.kind, row.data) for row in rows)
@@ -259,14 +259,14 @@ class SessionActor(Supervisor):
         self.log.drop_unwatched()
 
     def _publish(self, frames: Sequence[SseFrame]) -> None:
-        for each in frames:
-            if each.kind == "final":
-                self.scheduler.final_stored(each.turn_id, each.seq)
+        for frame in frames:
+            if frame.kind == "final":
+                self.scheduler.final_stored(frame.turn_id, frame.seq)
         self.log.publish(frames)
 
     async def receive(self, message: Any) -> Any:
         reply = self._handle(message)
-        self._go_on()
+        self._start_due()
         return reply
 
     def _handle(self, message: Any) -> Any:  # noqa: C901 -- one match, one line a case
@@ -307,16 +307,16 @@ class SessionActor(Supervisor):
                 raise NotImplementedError(type(message).__name__)
 
     def run_soon(self, then: Any) -> None:
-        """As every actor's, and then with what it has made due."""
+        """As ``Actor.run_soon``, and then start what has become due."""
 
-        def and_go_on() -> None:
+        def and_continue() -> None:
             then()
-            self._go_on()
+            self._start_due()
 
-        super().run_soon(and_go_on)
+        super().run_soon(and_continue)
 
-    def _go_on(self) -> None:
-        """Begin what is due, if nothing runs; and let viewers know whether anything is left to do."""
+    def _start_due(self) -> None:
+        """Start due work if no pass runs, and wake subscriptions when ``busy`` or the running pass changed."""
         if not self.intake.starting and self.deletion is None:
             self.passes.start_next()
         if self.deletion is not None:
@@ -324,15 +324,15 @@ class SessionActor(Supervisor):
         busy, run = self._busy, self.scheduler.current
         if busy != self.log.busy or run is not self.shown:
             self.log.busy, self.shown = busy, run
-            self.log.ring()
+            self.log.wake_all()
 
     async def child_ended(self, name: str, failure: BaseException | None) -> None:
-        """A pass that ended without its ``final`` gets one. One that only lacked storage is carried on instead."""
+        """Handle a pass that failed without its ``final``."""
         if failure is not None:
             self.passes.child_failed(name, failure)
 
     def rearm(self) -> None:
-        """Approvals may have come or gone: read when the next one expires."""
+        """Approvals may have changed: read the next deadline again."""
         self.deadline_reads += 1
         number = self.deadline_reads
         read = approvals.Expiries(tenant_id=self.tenant_id, session_id=self.session_id)
@@ -344,12 +344,12 @@ class SessionActor(Supervisor):
         elif number == self.deadline_reads:
             self.approval_timer.set(outcome.value)
 
-    def _time_passed(self) -> None:
+    def _deadline_passed(self) -> None:
         if self.approval_timer.passed():
             self.expire()
 
     def expire(self) -> None:
-        """Write down what nobody decided in time, and have the turns told of it."""
+        """Expire approvals whose deadline has passed, and resume their turns."""
         if self.expiring:
             return
         self.expiring = True
@@ -378,61 +378,61 @@ class SessionActor(Supervisor):
         return self.deletion is not None
 
     def refused(self) -> None:
-        """A message was refused: a session that was woken for it alone need not stay awake for long."""
+        """A message was refused: a session activated only for it passivates early."""
         if self._quiet:
             self._check_idle_in(REFUSED_IDLE_SECONDS)
 
     @property
     def _quiet(self) -> bool:
-        """Nothing of this actor's is under way, so the tables hold all there is to know."""
+        """Whether nothing is in progress, so that the tables hold the complete state."""
         return not self._busy and self.intake.idle and self.writer.idle
 
     @property
     def _busy(self) -> bool:
-        """A pass runs or is due, or something that leads to one is being stored."""
+        """Whether a pass runs or is due, or a message or decision is being stored."""
         return self.scheduler.busy or self.intake.busy or self.decisions.under_way or self.expiring
 
     def reconcile(self) -> None:
-        """Compare the open turns in the table with those known here, and take up what is unknown."""
+        """Compare the open turns in the table with the scheduler's, and schedule missing ones."""
         writes, fresh = self.writer.writes, self.clock.monotonic() - self.loaded_at < JUST_LOADED_SECONDS
         if self._quiet and not fresh:
             self.pipe(self.services.store.ask(self._load()), partial(self._reconcile, writes), name="reconcile")
 
     def _reconcile(self, writes: int, outcome: Outcome[sessions.State]) -> None:
         if outcome.error is not None or not self._quiet or self.writer.writes != writes:
-            return  # housekeeping asks again
-        found = [stored.id for stored in outcome.value.turns if self.scheduler.restore(stored)]
-        if found:
-            _log.warning("turns_restored", session_id=self.session_id, turns=found)
+            return  # housekeeping sends Wake again
+        restored = [stored.id for stored in outcome.value.turns if self.scheduler.restore(stored)]
+        if restored:
+            _log.warning("turns_restored", session_id=self.session_id, turns=restored)
         self.approval_timer.set(outcome.value.expires)
-        self._time_passed()
+        self._deadline_passed()
 
-    def _cancel_turn(self, wanted: Cancel) -> str | NoReply:
-        interrupt = turn.Interrupt("turn_cancelled: stopped by a person", Author(wanted.who.user_id, wanted.who.origin))
+    def _cancel_turn(self, cancel: Cancel) -> str | NoReply:
+        interrupt = turn.Interrupt("turn_cancelled: stopped by a person", Author(cancel.who.user_id, cancel.who.origin))
         run = self.scheduler.current
         if run is None:
-            starting = self.intake.cancel(wanted.turn_id, interrupt)
+            starting = self.intake.cancel(cancel.turn_id, interrupt)
             if starting is None:
                 raise Conflict("no_turn_running")
             return starting
-        if wanted.turn_id not in (None, run.turn.id):
+        if cancel.turn_id not in (None, run.turn.id):
             raise Conflict("no_turn_running")
         if run.child is None:
             run.interrupt = interrupt
             return run.turn.id
         return self.reply_later(_interrupted(run.child, interrupt, run.turn.id))
 
-    async def _rename(self, wanted: Rename) -> sessions.Summary:
+    async def _rename(self, rename: Rename) -> sessions.Summary:
         now = self.clock.now()
-        entry = entry_of(wanted.who, "session.renamed", self.tenant_id, self.session_id, now)
+        entry = entry_of(rename.who, "session.renamed", self.tenant_id, self.session_id, now)
         return await self.services.store.ask(
             sessions.Rename(
-                tenant_id=self.tenant_id, session_id=self.session_id, title=wanted.title, entry=entry, now=now
+                tenant_id=self.tenant_id, session_id=self.session_id, title=rename.title, entry=entry, now=now
             )
         )
 
     def _delete(self, who: Who, reply: asyncio.Future[None]) -> None:
-        """Stop what runs, then remove everything; a second deletion waits for the first."""
+        """Stop the running pass, then delete; a second request waits for the first."""
         if self.deletion is not None:
             self.deletion.replies.append(reply)
             return
@@ -475,7 +475,7 @@ class SessionActor(Supervisor):
         self.idle_timer = self.clock.call_later(seconds, lambda: self.run_soon(self._check_idle))
 
     def _check_idle(self) -> None:
-        if self._quiet and not self.log.feeds and not self.approval_timer.any and self.deletion is None:
+        if self._quiet and not self.log.subscriptions and not self.approval_timer.any and self.deletion is None:
             self.request_passivation()
         self._check_idle_in(IDLE_SECONDS)
 
@@ -496,7 +496,7 @@ class SessionActor(Supervisor):
         self.intake.close()
         self.passes.close()
         self.log.end(self._closing_frame(failure))
-        # what holds this actor is let go: it is freed at once, not by the garbage collector
+        # breaks reference cycles: the actor is freed at once, not by the garbage collector
         del self.log, self.writer, self.subscriptions, self.intake, self.decisions, self.passes, self.approval_timer
 
     def _closing_frame(self, failure: BaseException | None) -> bytes:
@@ -504,7 +504,9 @@ class SessionActor(Supervisor):
         if failure is not None:
             restarted = "internal_error: the session was restarted"
             why = failure.code if isinstance(failure, Unavailable) else restarted
-        elif not self.deleted and not self.services.is_leader():  # the database is away, or another process serves it
+        elif (
+            not self.deleted and not self.services.is_leader()
+        ):  # the database is unavailable, or another process is the leader
             why = "storage_unavailable"
         if self.deleted:
             why = "session_deleted"
@@ -512,7 +514,7 @@ class SessionActor(Supervisor):
 
 
 async def _interrupted(child: Ref, interrupt: turn.Interrupt, turn_id: str) -> str:
-    """The turn, once its pass has taken note. Refusal: ``no_turn_running`` if it is over."""
+    """Return the turn's id once its pass accepted the interrupt. Refusal: ``no_turn_running`` if it is over."""
     try:
         stops = await child.ask(interrupt, within=INTERRUPT_TIMEOUT)
     except ActorDead:

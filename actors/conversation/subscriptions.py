@@ -1,7 +1,4 @@
-"""Watching a conversation without changing it: cursors into its log, and what a viewer is told besides its events.
-
-The cursors of business 3.5 and 3.6, and the empty body of 4.3.
-"""
+"""Subscriptions to a conversation: cursors into its event log, and transient frames for a single viewer."""
 
 from __future__ import annotations
 
@@ -15,14 +12,14 @@ from .event_log import EndCondition, EventLog, PassEnd, Subscription
 from .scheduler import Run, Turn, TurnScheduler
 
 CURSOR_DIGITS = 18
-"""A cursor of more digits is no place in any log."""
+"""A longer cursor is invalid."""
 
 Mode = Literal["settled", "live", "replay"]
-"""Until nothing is left to do, across turns without end, or only what is there."""
+"""Until the session is idle; without end; or only stored events."""
 
 
 class Subscriptions:
-    """Makes the feeds of one session's viewers."""
+    """Makes the subscriptions of one session's viewers."""
 
     def __init__(self, session_id: str, log: EventLog, scheduler: TurnScheduler, clock: Clock) -> None:
         self._session_id = session_id
@@ -31,25 +28,25 @@ class Subscriptions:
         self._clock = clock
 
     def cursor(self, cursor: str | None, mode: Mode) -> Subscription | None:
-        """Watch without starting anything (business 3.5, 3.6); None if there is nothing to replay."""
+        """Subscribe from a cursor without starting anything; None if there is nothing to replay."""
         if cursor is None:
             return self._from_running("live" if mode == "live" else "replay")
         log = self._log
-        place = int(cursor) if _is_place(cursor) else None
-        if place is None or place > log.last:
+        position = int(cursor) if _is_position(cursor) else None
+        if position is None or position > log.last:
             metrics.SSE_REPLAYS_TOTAL.labels(source="failed").inc()
-            return self._from_running(mode, prelude=self.transient("error", self._unusable(cursor, place)))
-        source = "memory" if place + 1 >= log.first else "table"
-        metrics.SSE_REPLAYS_TOTAL.labels(source="failed" if place < log.pruned_through else source).inc()
-        prelude = self._gap(place)
-        if mode == "replay" and place == log.last and not prelude:
+            return self._from_running(mode, prelude=self.transient("error", self._unusable(cursor, position)))
+        source = "memory" if position + 1 >= log.first else "table"
+        metrics.SSE_REPLAYS_TOTAL.labels(source="failed" if position < log.pruned_through else source).inc()
+        prelude = self._gap(position)
+        if mode == "replay" and position == log.last and not prelude:
             return None
-        nothing = place == log.last and not log.busy and mode == "settled"
+        nothing = position == log.last and not log.busy and mode == "settled"
         after = self.transient("final") if nothing else b""
-        return Subscription(log, after=place, until=_until(mode), prelude=prelude, epilogue=after)
+        return Subscription(log, after=position, until=_until(mode), prelude=prelude, epilogue=after)
 
-    def _unusable(self, cursor: str, place: int | None) -> str:
-        if place is None:
+    def _unusable(self, cursor: str, position: int | None) -> str:
+        if position is None:
             return "replay_failed: the cursor is not an event id"
         return f"replay_failed: {cursor} is newer than the newest event {self._log.last}"
 
@@ -67,32 +64,32 @@ class Subscriptions:
         )
 
     def running(self, run: Run) -> Subscription:
-        """The pass that runs, from its first event."""
+        """The running pass, from its first event."""
         return self._until((run.end,), after=self._before(run.turn.pass_event), only=run.turn.id)
 
     def resumed(self, turn: Turn) -> Subscription:
-        """What a resumed pass that has ended had to say."""
+        """The events of a resumed pass that has ended."""
         after = self._before(turn.pass_event)
         return Subscription(
             self._log, after=after, until=EndCondition(replay=True), only=turn.id, prelude=self._gap(after)
         )
 
     def settled(self) -> Subscription:
-        """All from here on until nothing is left to do."""
+        """All new events until the session is idle."""
         return Subscription(self._log, after=self._log.last, until=EndCondition(settled=True))
 
     def nothing(self, *, prelude: bytes, after: bytes = b"") -> Subscription:
-        """No event of the log, but what only this viewer is told."""
+        """Transient frames for this viewer only, and no event of the log."""
         return Subscription(
             self._log, after=self._log.last, until=EndCondition(replay=True), prelude=prelude, epilogue=after
         )
 
     def passes(self, ends: Sequence[PassEnd], *, after: int, prelude: bytes = b"") -> Subscription:
-        """Everything behind ``after`` until the last of these passes has ended."""
+        """Events after ``after`` until the last of these passes has ended."""
         return Subscription(self._log, after=after, until=EndCondition(ends=tuple(ends)), prelude=prelude)
 
     def turns(self, turn_ids: Sequence[str], *, after: int) -> Subscription:
-        """These turns behind ``after``: to the ends of the passes under way, or all there is."""
+        """Events of these turns after ``after``: until their scheduled passes have ended, or all that are stored."""
         ends = tuple(end for end in map(self._scheduler.end_of, turn_ids) if end is not None)
         only = turn_ids[0] if len(turn_ids) == 1 else None
         if ends:
@@ -102,15 +99,15 @@ class Subscriptions:
         )
 
     def turn_from_its_first_event(self, turn_id: str, first_event: int) -> Subscription:
-        """One turn, whether it runs, waits or is over."""
+        """One turn from its first event, whether it is running, queued or over."""
         return self.turns([turn_id], after=self._before(first_event) if first_event else self._log.last)
 
     def refusal(self, error: str) -> Subscription:
-        """A refusal of the turn, told to its sender alone."""
+        """A refusal of the turn, sent to its sender only."""
         return self.nothing(prelude=self.transient("error", error) + self.transient("final", turn_id="error"))
 
     def transient(self, kind: Kind, message: str | None = None, *, turn_id: str = "replay") -> bytes:
-        """A frame without a place in the log."""
+        """A frame outside the log."""
         turn_of = "error" if message is not None and not message.startswith("replay_failed") else turn_id
         return transient_frame(kind, self._session_id, self._clock.now(), turn_of, message)
 
@@ -118,11 +115,11 @@ class Subscriptions:
         return Subscription(self._log, after=after, until=EndCondition(ends=ends), only=only, prelude=self._gap(after))
 
     def _before(self, event: int) -> int:
-        """The cursor of one who is to read ``event`` next."""
+        """The cursor before ``event``."""
         return max(min(event - 1, self._log.last), 0)
 
     def _gap(self, after: int) -> bytes:
-        """What a viewer is told first if events behind its cursor have been pruned."""
+        """The frame a viewer gets first if events after its cursor have been pruned."""
         return self._log.gap(self._log.pruned_through) if after < self._log.pruned_through else b""
 
 
@@ -130,5 +127,5 @@ def _until(mode: Mode) -> EndCondition:
     return EndCondition(settled=mode == "settled", live=mode == "live", replay=mode == "replay")
 
 
-def _is_place(cursor: str) -> bool:
+def _is_position(cursor: str) -> bool:
     return cursor.isascii() and cursor.isdigit() and len(cursor) <= CURSOR_DIGITS

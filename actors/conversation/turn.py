@@ -1,6 +1,6 @@
-"""One pass of a turn as an actor: it runs the loop, tells its session what comes of it, and dies.
+"""One pass of a turn as an actor: it runs the agent loop, reports to its session, and stops.
 
-What it wants written goes up as messages, which are answered when it is durable.
+Its text and steps are sent to the session as messages, which are answered when they are durable.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from .log_writer import AppendText, Flush, StoreStep
 
 R = TypeVar("R")
 
-UNSAID_LIMIT = 16 * 1024
-"""Characters of the model's words that may wait for the log before the turn stops reading the model."""
+UNSENT_LIMIT = 16 * 1024
+"""Characters of model output that may wait for the log before the turn stops reading from the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class PassEnded(Message[None]):
-    """Event: the pass has come to its ``final``; ``state`` is where it left the turn.
+    """Event: the pass has stored its ``final``; ``state`` is the turn's state then.
 
-    ``read`` are the approvals whose decisions it has carried out or told.
+    ``read`` are the approvals whose decisions it has carried out or reported to the model.
     """
 
     turn_id: str
@@ -37,9 +37,9 @@ class PassEnded(Message[None]):
 
 @dataclass(frozen=True, slots=True)
 class Interrupt(Message[bool]):
-    """End the pass where it stands, with ``error``; a supplier's write under way is awaited first.
+    """End the running pass with ``error``; a supplier write in progress is awaited first.
 
-    Answers whether it will: a pass that has come to its ``final`` is over.
+    Replies whether it will: a pass that has stored its ``final`` is over.
     """
 
     error: str
@@ -47,51 +47,51 @@ class Interrupt(Message[bool]):
 
 
 class TurnLog:
-    """A turn's way to its session's log: words gather while earlier ones are being stored."""
+    """Sends a turn's output to its session's log; text is buffered while earlier text is being stored."""
 
     def __init__(self, session: Recipient, turn_id: str) -> None:
         self._session = session
         self._turn_id = turn_id
-        self._gathered: list[str] = []
+        self._buffer: list[str] = []
         self._size = 0
         self._pending: set[asyncio.Future[Any]] = set()
         self._append: asyncio.Future[None] | None = None
-        """The append under way."""
+        """The append in progress."""
         self._failure: BaseException | None = None
         self._closed = False
 
     async def say(self, text: str) -> None:
-        self._gathered.append(text)
+        self._buffer.append(text)
         self._size += len(text)
         if self._append is None:
             self._send()
-        while self._size > UNSAID_LIMIT:
+        while self._size > UNSENT_LIMIT:
             await self._stored()
 
     def _send(self) -> None:
-        """Have all that has gathered appended. Raises ``MailboxFull`` and keeps it; ``ActorDead`` at the end."""
+        """Append the buffered text. Raises ``MailboxFull`` and keeps it; ``ActorDead`` once closed."""
         if self._failure is not None:
             raise self._failure
-        append = AppendText(self._turn_id, "".join(self._gathered))
+        append = AppendText(self._turn_id, "".join(self._buffer))
         reply = self._request(append)
         if reply.done() and (refused := reply.exception()) is not None:
             raise refused
-        self._gathered, self._size, self._append = [], 0, reply
+        self._buffer, self._size, self._append = [], 0, reply
         reply.add_done_callback(self._appended)
 
     def _appended(self, reply: asyncio.Future[None]) -> None:
         self._append = None
         self._failure = reply.exception()
-        if self._gathered and self._failure is None:
-            with suppress(MailboxFull):  # the next words try again, and are told of it
+        if self._buffer and self._failure is None:
+            with suppress(MailboxFull):  # the next text tries again and reports it
                 self._send()
 
     async def _stored(self) -> None:
-        """Have what has gathered sent, and wait for what is under way."""
+        """Send the buffered text, or wait for the append in progress."""
         if self._append is None:
             self._send()
         if self._append is not None and self._append.done():
-            await asyncio.sleep(0)  # its callback is on its way
+            await asyncio.sleep(0)  # its callback runs next
         elif self._append is not None:
             await asyncio.shield(self._append)
 
@@ -105,7 +105,7 @@ class TurnLog:
         await self._request(Flush())
 
     async def _all_stored(self) -> None:
-        while self._append is not None or self._gathered:
+        while self._append is not None or self._buffer:
             await self._stored()
 
     def _request(self, message: Message[R]) -> asyncio.Future[R]:
@@ -117,14 +117,14 @@ class TurnLog:
         return reply
 
     def close(self) -> None:
-        """The pass is over, or its session is: whoever still waits would wait for ever."""
+        """Close the log when the pass or its session ends; pending requests fail."""
         self._closed = True
         for reply in list(self._pending):
             refuse(reply, ActorDead())
 
 
 class TurnActor(Actor):
-    """Runs one pass and ends with it."""
+    """Runs one pass and stops after it."""
 
     def __init__(self, *, session: Recipient, task: Task, ports: Ports, seconds: float) -> None:
         super().__init__()
@@ -167,11 +167,11 @@ class TurnActor(Actor):
         if self.work.reservation is not None:
             self.work.reservation.finish(None, "failed")
 
-    def _interrupt(self, wanted: Interrupt) -> bool:
+    def _interrupt(self, interrupt: Interrupt) -> bool:
         if self.inner is not None and self.inner.done():
             return False
         if self.interrupted is None:
-            self.interrupted = wanted
+            self.interrupted = interrupt
             if self.inner is not None:
                 self.inner.cancel()
         return True

@@ -102,7 +102,7 @@ async def test_a_cursor_follows_until_the_session_has_nothing_to_do() -> None:
     await drain(feed)
     assert not feed.ended
     log.busy = False
-    log.ring()
+    log.wake_all()
     await drain(feed)
     assert feed.ended
 
@@ -135,7 +135,7 @@ async def test_b20_random_disconnects_lose_and_repeat_nothing() -> None:
         cursor = feed.after
         feed.close()
     assert got == b"".join(each.encoded for each in table.frames)
-    assert not log.feeds
+    assert not log.subscriptions
 
 
 def test_an_event_has_its_twelve_keys_in_order_on_one_line_and_text_untouched() -> None:

@@ -137,12 +137,12 @@ class Served:
     async def fan_out(self, session_id: str, burst: int, seconds: float) -> dict[str, Any]:
         """Publish as fast as the viewers' connections take it, ``burst`` events at a time."""
         found = _log_of(session_id)
-        viewers, first, turn = len(found.feeds), found.last, turn_id()
+        viewers, first, turn = len(found.subscriptions), found.last, turn_id()
         cpu, began = time.process_time(), time.perf_counter()
         while time.perf_counter() - began < seconds:
             last = found.last
             found.publish(_frames(session_id, turn, last, burst))
-            while any(feed.after < last + burst for feed in found.feeds):  # noqa: ASYNC110
+            while any(feed.after < last + burst for feed in found.subscriptions):  # noqa: ASYNC110
                 await asyncio.sleep(0)
         took = time.perf_counter() - began
         return {

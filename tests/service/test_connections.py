@@ -148,7 +148,7 @@ async def test_a_stream_is_whole_on_every_kind_of_connection(
     await asha.say(session, "how are you?")
     if stream == "live":  # has no end of its own; words that come while it waits take another way than those replayed
         follower = asyncio.create_task(exchange(asha, method, f"/chat/sessions/{session}/{path}", form, until=b"two."))
-        while not any(log.feeds for log in running_logs(session)):  # noqa: ASYNC110
+        while not any(log.subscriptions for log in running_logs(session)):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         await asha.say(session, "go on")
         got = await follower
@@ -184,7 +184,7 @@ async def test_head_of_a_stream_has_its_head_alone_and_starts_nothing(form: str,
     assert (got.status, got.body) == (200, b"")
     assert got.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert "transfer-encoding" not in got.headers
-    assert not any(log.feeds for log in running_logs(session))
+    assert not any(log.subscriptions for log in running_logs(session))
 
 
 @pytest.mark.parametrize("version", ["HTTP/0.9", "HTTP/1.2", "HTTP/2.0", "HTTP/3.0"])

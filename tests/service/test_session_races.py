@@ -427,6 +427,6 @@ async def test_a_session_whose_approvals_are_decided_has_nothing_to_stay_awake_f
     actor = actor_of(session)
 
     async def quiet() -> bool:
-        return not actor.approval_timer.any and not actor.log.feeds
+        return not actor.approval_timer.any and not actor.log.subscriptions
 
     await until(quiet)

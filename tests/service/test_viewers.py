@@ -45,7 +45,7 @@ def log_of(session: str) -> EventLog:
 
 def unsent(log: EventLog) -> list[int]:
     """The bytes that wait in this process for each viewer of a log."""
-    viewers = [each for each in gc.get_objects() if isinstance(each, Viewer) and each.feed in log.feeds]
+    viewers = [each for each in gc.get_objects() if isinstance(each, Viewer) and each.feed in log.subscriptions]
     lines = [each.request.transport for each in viewers]
     return [line.get_write_buffer_size() for line in lines if line is not None]
 
@@ -108,7 +108,7 @@ async def test_a_viewer_that_takes_nothing_is_dropped_and_finds_the_rest_again(a
     await read(stream, PIECE * PIECES)
     log = log_of(session)
     async with asyncio.timeout(20):
-        while log.feeds:  # noqa: ASYNC110  # nothing tells of a viewer's end
+        while log.subscriptions:  # noqa: ASYNC110  # nothing tells of a viewer's end
             await asyncio.sleep(0.05)
     for line in lines:
         async with asyncio.timeout(20):
@@ -166,7 +166,7 @@ async def test_b12_many_viewers_of_one_session_get_the_same_bytes(count: int, as
     running.rehearsal.play(Turn("one two three four five six seven eight nine ten " * 10))
     said = [event.raw for event in await asha.say(session, "hello")]
     log = log_of(session)
-    assert len(log.feeds) == count
+    assert len(log.subscriptions) == count
     await asyncio.gather(*(viewer.until("final") for viewer in viewers))
     assert all([event.raw for event in viewer.events] == said for viewer in viewers)
     for viewer in viewers:
@@ -174,7 +174,7 @@ async def test_b12_many_viewers_of_one_session_get_the_same_bytes(count: int, as
     running.rehearsal.play(Turn("Alone."))
     await asha.say(session, "and now?")
     async with asyncio.timeout(20):
-        while log.feeds:
+        while log.subscriptions:
             await asha.get(f"/chat/sessions/{session}")
 
 
@@ -218,7 +218,7 @@ async def test_who_leaves_while_his_message_is_accepted_is_no_viewer(
         await asyncio.sleep(0.2)
     viewer = await asha.watch(session)
     assert (await viewer.until("final")).kind == "final"
-    assert len(log_of(session).feeds) == 1
+    assert len(log_of(session).subscriptions) == 1
     viewer.response.close()
 
 
