@@ -111,7 +111,7 @@ class StorageActor(Actor):
         if self._url is None:
             return
         record = self._tasks.record("event_writer", group_commit.GRACE)
-        record.called_off()
+        record.cancel()
         self._events = EventWriter(self._url, record=record)
         self.spawn(self._events.run(), name="events")
         if self._lock is not None:

@@ -77,7 +77,7 @@ class EventLog:
         gap: Gap = lambda _: b"",
         unwatched: Callable[[], None] = lambda: None,
     ) -> None:
-        """``unwatched`` is called when the last viewer has left: the owner then has ``drop_unwatched`` done."""
+        """``unwatched`` is called when the last viewer unsubscribes; the owner then calls ``drop_unwatched``."""
         self.last = last
         self.pruned_through = pruned_through
         self._busy = False
@@ -102,7 +102,7 @@ class EventLog:
         self.drop_unwatched()
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        """A viewer has left."""
+        """Remove a subscription."""
         self.subscriptions.discard(subscription)
         if not self.subscriptions:
             self._unwatched()

@@ -1,4 +1,4 @@
-"""Time as a thing one is given, so that a test moves it instead of waiting."""
+"""The clock as a dependency, so that tests advance it instead of waiting."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Clock:
     """The real one: the system's time and the running loop's timers."""
 
     def now(self) -> datetime:
-        """The moment, aware, in UTC."""
+        """The current time, aware, in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
@@ -55,7 +55,7 @@ class ManualClock(Clock):
     """A clock that stands still until a test advances it."""
 
     _SETTLING = 32
-    """Turns of the loop given to those who were woken, before time moves on: enough for a chain of a dozen asks."""
+    """Event-loop iterations after each wake-up before time moves on: enough for a chain of a dozen asks."""
 
     def __init__(self, start: datetime = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)) -> None:
         self._start = start
@@ -86,11 +86,11 @@ class ManualClock(Clock):
 
     @property
     def pending(self) -> int:
-        """How many timers and sleepers wait; a test may wait for one to appear before it advances."""
+        """Number of pending timers and sleeps; a test may wait for one to appear before it advances."""
         return sum(not timer.cancelled for _, _, timer in self._due)
 
     async def advance(self, seconds: float) -> None:
-        """Let ``seconds`` pass: everything due on the way runs in order, at its own time, and may start anew."""
+        """Let ``seconds`` pass: everything due on the way runs in order, at its own time, and may set new timers."""
         await self._settle()
         until = self._passed + seconds
         while self._due and self._due[0][0] <= until:

@@ -1,4 +1,4 @@
-"""What the service is told from outside: every setting, its default and its bounds, checked once at the start.
+"""All settings with defaults and bounds, validated once at start.
 
 Nothing is read at import. ``Settings.load`` reads the environment (and ``.env`` beside it), refuses what is wrong by
 the name of the variable, never by its value, and refuses a production configuration that would be unsafe.
@@ -40,7 +40,7 @@ from .config_values import (
 
 PREFIX = "VOYAGENT_"
 UNPREFIXED = frozenset({"anthropic_api_key", "anthropic_base_url", "sse_replay_buffer_cap"})
-"""Fields whose variable is their upper-case name alone: names others already know."""
+"""Fields whose variable has no prefix: names established elsewhere."""
 
 METRICS_TOKEN_CHARACTERS = 16
 
@@ -61,14 +61,14 @@ def variable(field: str) -> str:
 
 
 class Settings(BaseSettings):
-    """Everything the service is told. A field is its variable's name without ``VOYAGENT_``, in lower case."""
+    """The settings. A field is its variable's name without ``VOYAGENT_``, in lower case."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True, validate_default=False
     )
 
     embedded: bool = False
-    """Postgres and Redis are our own children. Said on the command line, not by a variable."""
+    """Postgres and Redis run as child processes. Set on the command line, not by a variable."""
 
     env: Literal["development", "production"] = Field(
         default_factory=lambda known: "development" if known["embedded"] else "production"
@@ -158,17 +158,17 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Nothing but what is handed over: ``load`` is the one place that reads the environment."""
+        """Use constructor arguments only: ``load`` is the one place that reads the environment."""
         return (init_settings,)
 
     @classmethod
     def load(cls, *, embedded: bool = False, environ: Mapping[str, str] | None = None) -> Settings:
         """Read, check and complete the settings, or raise ``ConfigurationError`` with everything that is wrong.
 
-        Without ``environ`` the process's environment counts, over what ``.env`` in the working directory says. In
-        development missing keys are made once and kept in the data directory.
+        Without ``environ`` the process's environment is used, over ``.env`` in the working directory. In development
+        missing keys are generated once and kept in the data directory.
         """
-        environ = _surroundings() if environ is None else environ
+        environ = _environment() if environ is None else environ
         given: dict[str, Any] = {
             field: value
             for field in cls.model_fields
@@ -184,7 +184,7 @@ class Settings(BaseSettings):
 
     @property
     def production(self) -> bool:
-        """Strangers are served: what eases development is refused."""
+        """Whether this is production, where development conveniences are refused."""
         return self.env == "production"
 
     @property
@@ -202,7 +202,7 @@ class Settings(BaseSettings):
 
     @property
     def owner_url(self) -> str | None:
-        """Where migrations run: as the owner of the tables."""
+        """The URL for migrations, which run as the owner of the tables."""
         return self.db_migrate_url or self.db_url
 
     def _with_kept_secrets(self) -> Settings:
@@ -215,25 +215,25 @@ class Settings(BaseSettings):
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """Names that begin like ours and set nothing: misspelt, most likely."""
+    """Variables with our prefix that set nothing; probably misspelt."""
     ours = {variable(field) for field in Settings.model_fields if field != "embedded"}
     return sorted(name for name in environ if name.startswith(PREFIX) and name not in ours)
 
 
-def _surroundings() -> dict[str, str]:
+def _environment() -> dict[str, str]:
     return {name: value for name, value in dotenv_values(".env").items() if value is not None} | dict(os.environ)
 
 
 def _problems(failure: ValidationError) -> list[str]:
-    """One line a variable. Defaults that could not be worked out because of another mistake say nothing new."""
+    """One line per variable; defaults that depend on another invalid field are left out."""
     return [
-        f"{variable(str(error['loc'][0]))}: {_asked_for(error['type'], error['msg'], error.get('ctx', {}))}"
+        f"{variable(str(error['loc'][0]))}: {_requirement(error['type'], error['msg'], error.get('ctx', {}))}"
         for error in failure.errors(include_input=False, include_url=False)
         if error["type"] != "default_factory_not_called"
     ]
 
 
-ASKED_FOR = {
+REQUIREMENTS = {
     "int_parsing": "must be a whole number",
     "float_parsing": "must be a number",
     "greater_than": "must be more than {gt}",
@@ -242,11 +242,11 @@ ASKED_FOR = {
     "literal_error": "must be {expected}",
     "string_too_short": "must have at least {min_length} characters",
 }
-"""What is asked for by the library's type of error: its own words are for programmers."""
+"""Requirement by pydantic error type; its own messages are for programmers."""
 
 
-def _asked_for(kind: str, told: str, context: Mapping[str, Any]) -> str:
-    return ASKED_FOR[kind].format(**context) if kind in ASKED_FOR else told.removeprefix("Value error, ")
+def _requirement(kind: str, message: str, context: Mapping[str, Any]) -> str:
+    return REQUIREMENTS[kind].format(**context) if kind in REQUIREMENTS else message.removeprefix("Value error, ")
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
@@ -261,14 +261,14 @@ def _contradictions(settings: Settings) -> Iterator[str]:
 
 
 def _dangers(settings: Settings) -> Iterator[str]:
-    """Why this may not serve strangers (identity 14)."""
+    """Why this configuration is unsafe for production."""
     if settings.production:
-        told = {(field, why): None for field, holds, why in DANGERS if holds(settings)}
-        yield from (f"{variable(field)}: {why}" for field, why in told)
+        dangers = {(field, why): None for field, holds, why in DANGERS if holds(settings)}
+        yield from (f"{variable(field)}: {why}" for field, why in dangers)
 
 
 def _kept(path: Path) -> str:
-    """The secret in ``path``, mode 0600, made now if it is not there. Two processes at once agree on one."""
+    """The secret in ``path``, mode 0600, generated if it is missing. Concurrent processes agree on one."""
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = path.with_name(f"{path.name}.{os.getpid()}")

@@ -1,7 +1,4 @@
-"""Why a configuration may not serve strangers (identity 14): one row for each danger, refused in production.
-
-``config`` hands its settings in; a row knows only the fields it is about.
-"""
+"""Unsafe configurations: one row for each, refused in production."""
 
 from __future__ import annotations
 
@@ -16,28 +13,28 @@ if TYPE_CHECKING:
 
 PLACEHOLDER = re.compile(rb"change.?me|placeholder|replace|example|your.?(secret|key)|insecure|dummy", re.IGNORECASE)
 DISTINCT_BYTES = 8
-"""A random secret of 32 bytes or hex digits has fewer different ones than this about never; ``aaaa…`` has one."""
+"""A random secret of 32 bytes or hex digits practically never has fewer distinct bytes."""
 
 ARGON2_MEMORY, ARGON2_WORK = 19_456, 38_912
-"""KiB of one hash, and those times its passes: the least OWASP's password storage sheet asks for (19 MiB, t = 2)."""
+"""KiB of one hash, and those times its passes: the minimum of OWASP's Password Storage Cheat Sheet (19 MiB, t = 2)."""
 
 FREE_ATTEMPTS, ACCOUNT_ATTEMPTS, NETWORK_ATTEMPTS = 20, 100, 1_000
 MAX_DELAY_SECONDS, WINDOW_SECONDS = 60, 600
-"""Up to, and down to, which throttles still slow a guess at a password."""
+"""Maxima and minima within which throttles still slow password guessing."""
 
 RESET_SECONDS = 86_400
-"""A link that sets a password must not lie in a mailbox for longer."""
+"""Longest validity of a password reset link."""
 
 PREFIXES = {4: 8, 6: 16}
-"""The largest network that may be somebody's own proxies, by version."""
+"""Shortest prefix of a trusted proxy network, by IP version."""
 
 
 def _guessable(key: bytes) -> bool:
     return 0 < len(set(key)) < DISTINCT_BYTES or PLACEHOLDER.search(key) is not None
 
 
-def _is_near(url: str) -> bool:
-    """Whether what is said to this server never leaves the machine."""
+def _is_loopback(url: str) -> bool:
+    """Whether the URL's host is this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -45,14 +42,14 @@ def _is_near(url: str) -> bool:
         return host == "localhost"
 
 
-def _in_clear(url: str) -> bool:
-    """Whether letters to this mail server can be read on the way."""
+def _is_unencrypted(url: str) -> bool:
+    """Whether e-mails to this server are sent unencrypted over a network."""
     parts = urlsplit(url)
-    return parts.scheme == "smtp" and parse_qs(parts.query).get("tls") == ["off"] and not _is_near(url)
+    return parts.scheme == "smtp" and parse_qs(parts.query).get("tls") == ["off"] and not _is_loopback(url)
 
 
 def _user(url: str) -> str | None:
-    """The role a database URL names, in either of its places."""
+    """The user of a database URL, from its query or its authority."""
     parts = urlsplit(url)
     return parse_qs(parts.query).get("user", [unquote(parts.username) if parts.username else None])[-1]
 
@@ -119,7 +116,7 @@ DANGERS: tuple[Danger, ...] = (
     ("smtp_url", lambda s: s.smtp_url is None, "must be set in production: addresses are verified by e-mail"),
     (
         "smtp_url",
-        lambda s: s.smtp_url is not None and _in_clear(s.smtp_url),
+        lambda s: s.smtp_url is not None and _is_unencrypted(s.smtp_url),
         "tls=off is refused in production for a server that is not on this machine: e-mails hold tokens",
     ),
     ("public_url", lambda s: not s.public_url.startswith("https://"), "must begin with https:// in production"),
@@ -140,7 +137,7 @@ DANGERS: tuple[Danger, ...] = (
     ),
     (
         "anthropic_base_url",
-        lambda s: s.anthropic_base_url.startswith("http://") and not _is_near(s.anthropic_base_url),
+        lambda s: s.anthropic_base_url.startswith("http://") and not _is_loopback(s.anthropic_base_url),
         "must begin with https:// in production: conversations and the key would be sent in clear",
     ),
     (
@@ -159,4 +156,4 @@ DANGERS: tuple[Danger, ...] = (
         "must name another user than VOYAGENT_DB_URL: the service does not run as the owner of its tables",
     ),
 )
-"""Field, when it is dangerous, and what to say."""
+"""Field, predicate, and message."""

@@ -1,4 +1,4 @@
-"""What a configuration may say and hardly means: a production that starts all the same, and is told of it."""
+"""Warnings about a production configuration that is valid but probably unintended."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .config import Settings, variable
 RESERVED = re.compile(
     r"(?:.+\.)?(?:example\.(?:com|net|org)|example|test|invalid|localhost|local)|\d[\d.]*|\[.*\]", re.IGNORECASE
 )
-"""Names nobody owns (RFC 2606, RFC 6761, RFC 6762) and bare addresses."""
+"""Reserved names (RFC 2606, RFC 6761, RFC 6762) and IP addresses."""
 
 
 def doubts(settings: Settings) -> list[str]:
-    """One sentence for each thing to look at, beginning with the variable's name; development is never doubted."""
+    """One warning for each questionable setting, beginning with the variable's name; none in development."""
     return [*_places(settings), *_roles(settings), *_offers(settings)] if settings.production else []
 
 

@@ -1,6 +1,6 @@
-"""How the text of a variable becomes a value: booleans, comma lists, URLs, key rings, prices.
+"""Parses variables: booleans, comma-separated lists, URLs, key rings, prices.
 
-A ``ValueError`` says what is asked for and never what was given: it is printed, and what was given may be a secret.
+A ``ValueError`` states the requirement and never the value, which may be a secret: it is printed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..domain.identity import mailbox
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 DEFAULT_KEY_ID = "default"
-"""The key id of a secret that was given without one."""
+"""The key id of a secret without one."""
 
 SECRET_BYTES = 32
 """Shortest signing secret (RFC 7518, 3.2: as long as the hash) and the exact length of a sealing key (AES-256)."""
@@ -53,7 +53,7 @@ def _truth(value: object) -> object:
 
 
 def _words(value: object) -> object:
-    """A comma list without its blanks and empty places."""
+    """Split a comma-separated list; blanks and empty items are dropped."""
     return tuple(word for part in value.split(",") if (word := part.strip())) if isinstance(value, str) else value
 
 

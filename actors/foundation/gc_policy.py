@@ -1,7 +1,7 @@
-"""When garbage is collected: what a start leaves is spared for good, and full collections wait for a quiet moment.
+"""Garbage collection policy: the start-up heap is frozen, and full collections run only when no turn does.
 
-A full collection stops the loop for as long as it takes to go through all that lives, a tenth of a second with some
-hundred conversations, and by itself it comes again and again while they grow. Young objects are collected as ever.
+A full collection blocks the event loop for about a tenth of a second with some hundred conversations, and by default
+runs repeatedly while they grow. Young generations are collected as usual.
 """
 
 from __future__ import annotations
@@ -9,30 +9,30 @@ from __future__ import annotations
 import gc
 
 YOUNG, MIDDLE, FULL = 700, 10, 500
-"""Python's thresholds; the last stands at 10 by itself. At ours some 3.5 million objects may pile up between two."""
-WORTH_IT = 5
-"""Collections of the middle generation after which a full one may find something."""
+"""Thresholds; Python's default for the last is 10. Ours allows some 3.5 million objects between full collections."""
+MIN_MIDDLE_COLLECTIONS = 5
+"""Collections of the middle generation that make a full one worthwhile."""
 
 
 def freeze() -> None:
-    """The start is over: what is there is there to stay. For a process that does nothing but serve."""
+    """Freeze the start-up heap (``gc.freeze``) and raise the threshold of full collections."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG, MIDDLE, FULL)
 
 
 def frozen() -> bool:
-    """Whether this process has been settled."""
+    """Whether ``freeze`` was called in this process."""
     return gc.get_threshold() == (YOUNG, MIDDLE, FULL)
 
 
 def postpone() -> None:
-    """What has been loaded since is there to stay, too. Stops nothing."""
+    """Freeze what has been loaded since ``freeze``. Does not block."""
     if frozen():
         gc.freeze()
 
 
 def collect_if_idle() -> None:
-    """A quiet moment: collect all, if enough has happened since the last time."""
-    if frozen() and gc.get_count()[2] >= WORTH_IT:
+    """Run a full collection if enough objects were allocated since the last one."""
+    if frozen() and gc.get_count()[2] >= MIN_MIDDLE_COLLECTIONS:
         gc.collect()

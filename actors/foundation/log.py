@@ -1,4 +1,4 @@
-"""Structured logs: one JSON line each in production, readable on a terminal, who and what on every line, no secrets."""
+"""Structured logs without secrets: JSON lines in production, readable text on a terminal."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ import structlog
 
 
 class Scope(NamedTuple):
-    """On whose behalf the code runs; it travels with every message from actor to actor."""
+    """Request id and tenant of the work being done; copied into every envelope."""
 
     request_id: str | None = None
     tenant: str | None = None
 
 
 LIBRARIES: Final = {"asyncpg.pool": logging.ERROR}
-"""What a library says below this is left out: the pool tells every attempt to reach a lost database with a traceback,
-which the engine tells in a line."""
+"""Minimum levels of libraries: asyncpg's pool logs each failed connection with a traceback; the engine logs it."""
 
 _NOBODY = Scope()
 SCOPE: ContextVar[Scope] = ContextVar("voyagent_scope", default=_NOBODY)
 
 
 def bind(*, request_id: str | None = None, tenant: str | None = None) -> None:
-    """Put the given names on every later line of this task and of whatever it asks for; others stay as they are."""
+    """Set the given fields on later lines of this task and of the messages it sends; others are unchanged."""
     scope = SCOPE.get()
     SCOPE.set(Scope(request_id or scope.request_id, tenant or scope.tenant))
 
@@ -43,7 +42,7 @@ def get(name: str) -> structlog.typing.FilteringBoundLogger:
 
 
 def configure(env: str, level: str = "INFO", stream: TextIO | None = None) -> None:
-    """Send all lines, those of libraries too, to ``stream`` (standard error): JSON in production, else for eyes."""
+    """Send all lines, those of libraries too, to ``stream`` (standard error): JSON in production, else text."""
     stream = stream or sys.stderr
     production = env == "production"
     threshold = logging.getLevelNamesMapping()[level.upper()]
@@ -65,7 +64,7 @@ def configure(env: str, level: str = "INFO", stream: TextIO | None = None) -> No
         processors=[*prepare, *show],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.WriteLoggerFactory(stream),
-        cache_logger_on_first_use=False,  # module loggers would keep the stream of whoever configured first
+        cache_logger_on_first_use=False,  # module loggers would keep the stream of the first call
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
@@ -80,7 +79,7 @@ def configure(env: str, level: str = "INFO", stream: TextIO | None = None) -> No
 
 
 class LogThrottle:
-    """Lets ``first`` lines of a flood through, then none for ``pause`` seconds, so that no fault fills the disk."""
+    """Rate limit for log lines: ``first`` lines, then none for ``pause`` seconds."""
 
     def __init__(self, first: int = 10, pause: float = 300.0) -> None:
         self._first = first
@@ -141,13 +140,15 @@ def _add_scope(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> M
 
 
 def _clean(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Secrets out, sizes bounded; whatever was given, the renderer gets plain JSON. ``_clean`` lines are so already."""
+    """Redact secrets, bound sizes, convert to plain JSON values. Lines with ``_clean`` are clean already."""
     if event.pop("_clean", False):
         return event
-    own = {"exception": _text(event["exception"], _LONGEST_TRACE)} if isinstance(event.get("exception"), str) else {}
-    kept = {name: value for name, value in event.items() if name not in own and not name.startswith("_")}
+    exception = (
+        {"exception": _text(event["exception"], _LONGEST_TRACE)} if isinstance(event.get("exception"), str) else {}
+    )
+    kept = {name: value for name, value in event.items() if name not in exception and not name.startswith("_")}
     hidden = {name: value for name, value in event.items() if name.startswith("_")}
-    return {**_mapping(kept, 0), **own, **hidden}
+    return {**_mapping(kept, 0), **exception, **hidden}
 
 
 def _json(event: Any, **_options: Any) -> str:
@@ -155,7 +156,7 @@ def _json(event: Any, **_options: Any) -> str:
 
 
 def _hide_links(_logger: Any, _method: str, line: Any) -> str:
-    """Links of letters are shown while developing, where a log line is how they are delivered; never in production."""
+    """Redact tokens in links. Development skips this: there, the log is how e-mails are delivered."""
     return _SECRET_QUERY.sub(rf"\1{REDACTED}", line)
 
 
@@ -165,12 +166,12 @@ def _mapping(values: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         if len(plain) >= _MOST_ITEMS:
             plain["…"] = f"{len(values) - _MOST_ITEMS} more"
             break
-        known = _name(name) if isinstance(name, str) else _shown(name, 100)
-        plain[known] = REDACTED if _is_secret(known, value) else _value(value, depth + 1)
+        key = _name(name) if isinstance(name, str) else _shown(name, 100)
+        plain[key] = REDACTED if _is_secret(key, value) else _value(value, depth + 1)
     return plain
 
 
-@lru_cache(maxsize=1024)  # the names of all lines are few, and the expression costs more than the rest of a field
+@lru_cache(maxsize=1024)  # field names are few, and the expression costs more than the rest of a field
 def _name(name: str) -> str:
     return _text(name, 100)
 

@@ -1,4 +1,4 @@
-"""Every series this process shows to Prometheus (identity 12), and the meter of one class of actors.
+"""All Prometheus series of this process, and meters of actor classes and storage operations.
 
 Labels come from closed sets: no tenant, user, session or raw path ever becomes one.
 """
@@ -24,16 +24,16 @@ _POWERS = tuple(float(2**power) for power in range(11))
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
-def _counter(name: str, says: str, *labels: str) -> Counter:
-    return Counter(f"voyagent_{name}", says, labels)
+def _counter(name: str, description: str, *labels: str) -> Counter:
+    return Counter(f"voyagent_{name}", description, labels)
 
 
-def _gauge(name: str, says: str, *labels: str) -> Gauge:
-    return Gauge(f"voyagent_{name}", says, labels)
+def _gauge(name: str, description: str, *labels: str) -> Gauge:
+    return Gauge(f"voyagent_{name}", description, labels)
 
 
-def _histogram(name: str, says: str, *labels: str, buckets: Sequence[float] = _SECONDS) -> Histogram:
-    return Histogram(f"voyagent_{name}", says, labels, buckets=buckets)
+def _histogram(name: str, description: str, *labels: str, buckets: Sequence[float] = _SECONDS) -> Histogram:
+    return Histogram(f"voyagent_{name}", description, labels, buckets=buckets)
 
 
 API_REQUESTS_TOTAL = _counter("api_requests_total", "Requests answered, by route template.", "method", "path", "status")
@@ -54,9 +54,9 @@ ACTOR_HANDLING_SECONDS = _histogram(
 ACTOR_FAILURES_TOTAL = _counter("actor_failures_total", "Actors that ended by an error.", "actor")
 ACTOR_RESTARTS_TOTAL = _counter("actor_restarts_total", "Actors started again by their supervisor.", "actor")
 ACTOR_ESCALATIONS_TOTAL = _counter(
-    "actor_escalations_total", "Actors beyond their restart intensity: escalated or set aside.", "actor"
+    "actor_escalations_total", "Actors beyond their restart intensity: escalated or suspended.", "actor"
 )
-ACTOR_PASSIVATIONS_TOTAL = _counter("actor_passivations_total", "Idle actors put to sleep.", "actor")
+ACTOR_PASSIVATIONS_TOTAL = _counter("actor_passivations_total", "Idle actors passivated.", "actor")
 ACTOR_MAILBOX_FULL_TOTAL = _counter("actor_mailbox_full_total", "Messages refused by a full mailbox.", "actor")
 ACTOR_ASK_TIMEOUTS_TOTAL = _counter("actor_ask_timeouts_total", "Asks that ran out of time.", "actor")
 DEAD_LETTERS_TOTAL = _counter("dead_letters_total", "Messages nobody waits for that came too late.", "actor")
@@ -89,10 +89,10 @@ MODEL_UNPRICED_CALLS_TOTAL = _counter("model_unpriced_calls_total", "Calls of mo
 
 TOOL_CALLS_TOTAL = _counter("tool_calls_total", "Tool calls that ended.", "tool", "outcome")
 TOOL_CALL_DURATION_SECONDS = _histogram("tool_call_duration_seconds", "Seconds of a tool call.", "tool", buckets=_TO_60)
-APPROVALS_PENDING = _gauge("approvals_pending", "Approvals nobody has decided yet, in the sessions awake.")
+APPROVALS_PENDING = _gauge("approvals_pending", "Approvals nobody has decided yet, in active sessions.")
 APPROVALS_TOTAL = _counter("approvals_total", "Approvals asked for and decided.", "outcome")
 SUPPLIER_REQUESTS_TOTAL = _counter("supplier_requests_total", "Requests to suppliers.", "supplier", "outcome")
-SUPPLIER_BREAKER_OPEN = _gauge("supplier_breaker_open", "1 while a supplier is left alone.", "supplier")
+SUPPLIER_BREAKER_OPEN = _gauge("supplier_breaker_open", "1 while the circuit breaker is open.", "supplier")
 
 SSE_VIEWERS = _gauge("sse_viewers", "Streams open.")
 SSE_STREAMS_TOTAL = _counter("sse_streams_total", "Streams that ended.", "end")
@@ -117,8 +117,8 @@ PASSWORD_HASHES_WAITING = _gauge("password_hashes_waiting", "Passwords waiting t
 
 AUDIT_EVENTS_TOTAL = _counter("audit_events_total", "Audit events written.", "kind")
 AUDIT_WRITE_FAILURES_TOTAL = _counter("audit_write_failures_total", "Audit events that could not be written.")
-MAIL_LETTERS_TOTAL = _counter("mail_letters_total", "Letters handled.", "kind", "outcome")
-MAIL_OUTBOX_LETTERS = _gauge("mail_outbox_letters", "Letters in the outbox.", "state")
+MAIL_LETTERS_TOTAL = _counter("mail_letters_total", "E-mails handled.", "kind", "outcome")
+MAIL_OUTBOX_LETTERS = _gauge("mail_outbox_letters", "E-mails in the outbox.", "state")
 
 
 class _Sized(Protocol):

@@ -1,7 +1,7 @@
-"""Periodic tasks: whatever happens in one round, the next one comes, and everybody can see how long ago a good one was.
+"""Periodic tasks: a failed round is always followed by another, and the age of the last success is exposed.
 
-A loop that schedules itself at the end of its happy path ends with the first thing nobody thought of. This one cannot,
-and what is known of it outlives the actor that runs it, so that one which fails at every start is overdue as well.
+Only cancellation ends the loop. Its record outlives the actor that runs it, so that a task whose actor fails at every
+start becomes overdue as well.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from ..foundation import log, metrics
 from ..foundation.clock import Clock
 
 ON_CALL: Final = math.inf
-"""As an interval: no round comes by itself."""
+"""As an interval: rounds run only when called."""
 RETRY_SECONDS: Final = 1.0
 GRACE_SECONDS: Final = 60.0
-MOST_UNAVAILABLE: Final = 3
-"""Items in a row for which something was unavailable: it is so for the others as well."""
-_CLOSE_ENOUGH: Final = 1e-6
-"""Seconds before its time at which a round may begin: sums of floats are not exact."""
+MAX_UNAVAILABLE: Final = 3
+"""Consecutive items failing with ``Unavailable`` after which the round is aborted."""
+_TOLERANCE: Final = 1e-6
+"""Tolerance in seconds, as sums of floats are not exact."""
 
 Round = Callable[[], Awaitable[float | None]]
-"""Does one round; answers the seconds until the next, or ``None`` for the usual interval."""
+"""Runs one round; returns the seconds until the next, or ``None`` for the usual interval."""
 
 _log = log.get(__name__)
 
 
 class Standing(NamedTuple):
-    """What an operator reads of one task."""
+    """The status of one task."""
 
     age: float
-    """Seconds since its last good round; since its start if there was none."""
+    """Seconds since its last successful round, or since its start."""
     overdue: bool
-    """A good round was due longer ago than its grace."""
+    """A successful round is overdue by more than the grace period."""
 
 
 class Record:
-    """When a task last succeeded, and when it is to succeed next."""
+    """When a task last succeeded, and when its next success is due."""
 
     def __init__(self, name: str, clock: Clock, grace: float) -> None:
         self.name = name
@@ -53,28 +53,28 @@ class Record:
         metrics.PERIODIC_TASK_AGE_SECONDS.labels(name).set_function(lambda: self.standing().age)
 
     def succeeded(self, next_in: float) -> None:
-        """A round was good; the next good one is due in so many seconds, or only when one is called for."""
+        """Record a successful round; the next success is due in ``next_in`` seconds, or only when called."""
         self._good_at = self._clock.monotonic()
         self.due_at = None if next_in == ON_CALL else self._good_at + next_in
 
-    def wanted(self, within: float) -> None:
-        """A good round is due in so many seconds, if none was due sooner."""
+    def require(self, within: float) -> None:
+        """A successful round is due within so many seconds, or earlier if one was."""
         due = self._clock.monotonic() + within
         self.due_at = due if self.due_at is None else min(due, self.due_at)
 
-    def called_off(self) -> None:
-        """Nothing is asked of it any more: whoever called for a round has gone with the incarnation before."""
+    def cancel(self) -> None:
+        """No round is due: earlier calls ended with the previous incarnation."""
         self.due_at = None
 
     def standing(self) -> Standing:
-        """How it stands now. One that waits for a call is not overdue, however old its last round."""
+        """The current status. A task that waits for a call is not overdue."""
         now = self._clock.monotonic()
         late = self.due_at is not None and now > self.due_at + self._grace
         return Standing(now - self._good_at, late)
 
 
 class PeriodicTask:
-    """One of them. ``run`` is to be somebody's task; nothing but its cancellation ends it."""
+    """A periodic task. ``run`` is spawned by its actor and ends only by cancellation."""
 
     def __init__(self, record: Record, round_: Round, *, clock: Clock, every: float, retry: float) -> None:
         self._record = record
@@ -83,34 +83,34 @@ class PeriodicTask:
         self._every = every
         self._retry = retry
         self._failed = 0
-        self._wanted = math.inf
+        self._called_for = math.inf
         self._called = asyncio.Event()
-        self._quiet = log.LogThrottle(first=5)
+        self._log_throttle = log.LogThrottle(first=5)
 
     def call(self, within: float = 0.0) -> None:
-        """Have a round begin in so many seconds, or sooner if it was to; one under way is followed by another."""
-        self._wanted = min(self._wanted, self._clock.monotonic() + within)
-        self._record.wanted(within)
+        """Run a round within so many seconds; a running one is followed by another."""
+        self._called_for = min(self._called_for, self._clock.monotonic() + within)
+        self._record.require(within)
         self._called.set()
 
     def succeeded(self) -> None:
-        """From within a long round: it has come as far as a good round comes."""
+        """Report progress from within a long round; counts as a successful round."""
         self._failed = 0
         self._record.succeeded(self._every)
 
     async def run(self) -> None:
-        """Round after round, the first at once unless rounds come on call."""
+        """Run rounds until cancelled, the first at once unless rounds run on call."""
         if self._every == ON_CALL:
             await self._rest(ON_CALL)
         while True:
-            self._wanted = math.inf
+            self._called_for = math.inf
             pause = await self._attempt()
-            if is_being_cancelled():  # the round has caught it
+            if is_being_cancelled():  # the round swallowed it
                 raise asyncio.CancelledError
             await self._rest(pause)
 
     async def _attempt(self) -> float:
-        """One round; answers the seconds until the next."""
+        """Run one round; return the seconds until the next."""
         try:
             pause = await self._round()
         except (KeyboardInterrupt, SystemExit):
@@ -125,16 +125,16 @@ class PeriodicTask:
         return pause
 
     def _fail(self, error: BaseException) -> float:
-        """What is unavailable is asked for again soon; a defect that stays is not run into without a pause."""
+        """Log and count a failure; return the pause: short if unavailable, else exponential back-off."""
         self._record.failures.inc()
-        self._record.wanted(0.0)
+        self._record.require(0.0)
         self._failed += 1
         name = self._record.name
         if isinstance(error, Unavailable):
-            if self._quiet.allows():
+            if self._log_throttle.allows():
                 _log.warning("periodic_task_postponed", task=name, refusal=error.code)
             return min(self._retry, self._every)
-        if self._quiet.allows():
+        if self._log_throttle.allows():
             if isinstance(error, Refusal):
                 _log.error("periodic_task_failed", task=name, refusal=error.code)
             else:
@@ -143,15 +143,15 @@ class PeriodicTask:
         return min(longest, self._retry * 2.0 ** min(self._failed - 1, 10))
 
     async def _rest(self, pause: float) -> None:
-        """Wait for the next round's time. A call may bring it forward, after a failure only to the first retry."""
-        await asyncio.sleep(0)  # in any case: one that is called for in every round lets others have a turn
+        """Wait for the next round. A call may bring it forward, after a failure only to the first retry."""
+        await asyncio.sleep(0)  # always yields, even if every round calls for the next
         now = self._clock.monotonic()
         at, earliest = now + pause, now + (min(self._retry, pause) if self._failed else 0.0)
         while True:
             self._called.clear()
-            at = min(at, max(self._wanted, earliest))
+            at = min(at, max(self._called_for, earliest))
             left = at - self._clock.monotonic()
-            if left <= _CLOSE_ENOUGH:
+            if left <= _TOLERANCE:
                 return
             timer = None if left == math.inf else self._clock.call_later(left, self._called.set)
             try:
@@ -162,7 +162,7 @@ class PeriodicTask:
 
 
 class Items:
-    """The items of one round: one that fails is logged, the others have their turn, and the round failed in the end."""
+    """The items of one round: a failed item is logged, the others still run, and the round fails at the end."""
 
     def __init__(self, task: str) -> None:
         self._task = task
@@ -171,7 +171,7 @@ class Items:
 
     @contextmanager
     def one(self, **named: object) -> Iterator[None]:
-        """Around the work on one item. Raises ``Unavailable`` once it is not the item's fault."""
+        """Guard the work on one item. Raises ``Unavailable`` after several consecutive ones."""
         try:
             yield
         except (KeyboardInterrupt, SystemExit):
@@ -184,7 +184,7 @@ class Items:
             self._in_a_row = 0
 
     def settle(self) -> None:
-        """After the last one: raises what the first that failed did."""
+        """After the last item: raise the first failure."""
         if self._first is not None:
             raise self._first
 
@@ -195,12 +195,12 @@ class Items:
             _log.warning("item_failed", task=self._task, refusal=error.code, **named)
         else:
             _log.error("item_failed", task=self._task, exc_info=error, **named)
-        if self._in_a_row >= MOST_UNAVAILABLE:
+        if self._in_a_row >= MAX_UNAVAILABLE:
             raise error
 
 
 class PeriodicTasks:
-    """Those of one process, by name."""
+    """The periodic tasks of one process, by name."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -216,30 +216,30 @@ class PeriodicTasks:
         grace: float = GRACE_SECONDS,
         clock: Clock | None = None,
     ) -> PeriodicTask:
-        """A task under this name; one of an earlier incarnation left its record. Seconds, all of them.
+        """Create a task; an earlier incarnation's record is continued. All times in seconds.
 
-        ``retry`` follows a round that failed, ``grace`` is how late a good one may be before it is overdue.
+        ``retry`` is the pause after a failed round, ``grace`` how late a success may be before it is overdue.
         """
         record = self.record(name, grace)
         if every == ON_CALL:
-            record.called_off()
+            record.cancel()
         else:
-            record.wanted(0.0)
+            record.require(0.0)
         return PeriodicTask(record, round_, clock=clock or self._clock, every=every, retry=retry)
 
     def record(self, name: str, grace: float = GRACE_SECONDS) -> Record:
-        """What is known of a task; for a loop that has its own way of waiting."""
+        """The record of a task; for a loop that does its own waiting."""
         record = self._records.get(name)
         if record is None:
             record = self._records[name] = Record(name, self._clock, grace)
         return record
 
     def standings(self) -> dict[str, Standing]:
-        """How each of them stands."""
+        """The status of each task."""
         return {name: record.standing() for name, record in self._records.items()}
 
 
 def is_being_cancelled() -> bool:
-    """Whether the current task is asked to end; else a ``CancelledError`` is some item's, and a failure like others."""
+    """Whether the current task is being cancelled; else a ``CancelledError`` is an item's failure."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -1,4 +1,4 @@
-"""Where accounts are known, as far as was asked: after failures and in waits alone, so that no success pays for it."""
+"""Cache of accounts' known networks, read only after failures and during delays, so that successes cost nothing."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from ..foundation.clock import Clock
 from ..runtime.actor import Recipient
 
 FRESH_SECONDS: Final = 900.0
-"""As long as the longest wait, so that a wait that stands needs no second reading."""
+"""As long as the longest delay, so that one delay needs one lookup at most."""
 MAX_ENTRIES: Final = 10_000
-MAX_READINGS: Final = 64
-"""At once; whoever comes on top of them is taken for a stranger."""
-PATIENCE: Final = 2.0
-"""Seconds for a reading: somebody may wait for a refusal meanwhile."""
+MAX_LOOKUPS: Final = 64
+"""Concurrent lookups; callers beyond that count as from an unknown network."""
+LOOKUP_TIMEOUT: Final = 2.0
+"""Seconds; a client may be waiting for a refusal meanwhile."""
 
 _log = log.get(__name__)
-_away = log.LogThrottle(first=3)
+_log_throttle = log.LogThrottle(first=3)
 
 
 class AccountRef(NamedTuple):
-    """An account by its address, known or not, or by its id."""
+    """An account by e-mail address, registered or not, or by user id."""
 
     email: str | None = None
     user_id: str | None = None
 
 
 class CachedNetworks(NamedTuple):
-    """What a reading found: ``None`` for an address that is nobody's."""
+    """The result of a lookup; ``account`` is ``None`` for an unregistered address."""
 
     account: AccountNetworks | None
     read_at: float
 
     def knows(self, network: str | None) -> bool:
-        """Whether the account has been at home there."""
+        """Whether the network is known for the account."""
         return self.account is not None and network is not None and network in self.account.networks
 
 
 class KnownNetworks:
-    """Answers from memory, or reads. Waiters for the same account share one reading."""
+    """Answers from memory, or looks the account up. Concurrent lookups of one account are shared."""
 
     def __init__(self, storage: Recipient, clock: Clock, spawn: Callable[..., asyncio.Task[Any]]) -> None:
         """``spawn`` starts a task that belongs to the cache's owner."""
@@ -52,48 +52,46 @@ class KnownNetworks:
         self._clock = clock
         self._spawn = spawn
         self._entries: OrderedDict[AccountRef, CachedNetworks] = OrderedDict()
-        self._readings: dict[AccountRef, asyncio.Task[CachedNetworks | None]] = {}
+        self._lookups: dict[AccountRef, asyncio.Task[CachedNetworks | None]] = {}
 
-    def known(self, name: AccountRef) -> CachedNetworks | None:
-        """What was read of the account, if it is fresh."""
+    def cached(self, name: AccountRef) -> CachedNetworks | None:
+        """The cached entry of the account, unless it is stale."""
         entry = self._entries.get(name)
         if entry is None or self._clock.monotonic() - entry.read_at >= FRESH_SECONDS:
             return None
         return entry
 
     async def read(self, name: AccountRef) -> CachedNetworks | None:
-        """What is known of the account. None if that cannot be said now: the asker is then nobody's acquaintance."""
-        entry = self.known(name)
+        """Return the account's known networks; None if they cannot be read now, which counts as an unknown network."""
+        entry = self.cached(name)
         if entry is not None:
             return entry
-        reading = self._readings.get(name)
-        if reading is None:
-            if len(self._readings) >= MAX_READINGS:
+        lookup = self._lookups.get(name)
+        if lookup is None:
+            if len(self._lookups) >= MAX_LOOKUPS:
                 return None
-            reading = self._readings[name] = self._spawn(self._read(name), name="acquaintance")
-        return await asyncio.shield(reading)
+            lookup = self._lookups[name] = self._spawn(self._read(name), name="known_networks")
+        return await asyncio.shield(lookup)
 
     def forget(self, name: AccountRef) -> None:
-        """The account has come in: it may be known in one network more."""
+        """Drop the entry after a successful sign-in, which may add a known network."""
         self._entries.pop(name, None)
-        self._readings.pop(name, None)
+        self._lookups.pop(name, None)
 
     async def _read(self, name: AccountRef) -> CachedNetworks | None:
-        reading = asyncio.current_task()
+        lookup = asyncio.current_task()
         query = Networks(email=name.email, user_id=name.user_id, now=self._clock.now())
         try:
-            account = await self._storage.ask(query, PATIENCE)
-        except Refusal as away:
-            if _away.allows():
-                _log.warning("known_networks_read_failed", refusal=away.code)
+            account = await self._storage.ask(query, LOOKUP_TIMEOUT)
+        except Refusal as refusal:
+            if _log_throttle.allows():
+                _log.warning("known_networks_read_failed", refusal=refusal.code)
             account, failed = None, True
         else:
             failed = False
-        if self._readings.get(name) is not reading:
-            return (
-                None if failed else CachedNetworks(account, self._clock.monotonic())
-            )  # overtaken: not to be remembered
-        del self._readings[name]
+        if self._lookups.get(name) is not lookup:
+            return None if failed else CachedNetworks(account, self._clock.monotonic())  # superseded: not cached
+        del self._lookups[name]
         if failed:
             return None
         entry = self._entries[name] = CachedNetworks(account, self._clock.monotonic())

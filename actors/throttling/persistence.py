@@ -1,4 +1,4 @@
-"""Writing behind: what changed in the throttles goes to Redis in its own time, and is read again at the next start."""
+"""Write-behind persistence of throttle counters to Redis, restored at the next start."""
 
 from __future__ import annotations
 
@@ -13,47 +13,47 @@ from ..foundation import log
 from ..foundation.clock import Clock
 from ..runtime.periodic import ON_CALL, PeriodicTasks
 
-PAUSE: Final = 5.0
-"""Seconds Redis is left alone after it failed."""
-MAX_GONE: Final = 20_000
-"""Names of buckets that are no more and still to be deleted. Beyond it Redis forgets them by their own lapse."""
+BACKOFF: Final = 5.0
+"""Seconds before the next write after a failure of Redis."""
+MAX_DELETIONS: Final = 20_000
+"""Pending deletions of removed buckets. Beyond it their keys expire in Redis by TTL."""
 
 _log = log.get(__name__)
 
 
 class WriteBehind:
-    """Knows what is to be written. One write is under way at most; what changes meanwhile goes with the next."""
+    """Collects changed buckets. One write runs at a time; later changes are part of the next."""
 
     def __init__(self, url: str, throttles: Throttles, clock: Clock, tasks: PeriodicTasks) -> None:
         self._store = ThrottleStore(url)
         self._throttles = throttles
         self._clock = clock
-        self._waiting: dict[BucketKey, None] = {}
-        self._task = tasks.task("throttles", self._round, every=ON_CALL, retry=PAUSE)
+        self._pending: dict[BucketKey, None] = {}
+        self._task = tasks.task("throttles", self._round, every=ON_CALL, retry=BACKOFF)
 
     async def read(self) -> None:
-        """Take up the counts of the process before. Without Redis there are none."""
+        """Restore the counters of the previous process; none if Redis is unavailable."""
         try:
-            found = await self._store.read()
+            stored = await self._store.read()
         except RedisUnavailable as error:
             _log.warning("throttles_read_failed", reason=str(error))
             return
         now = self._clock.now().timestamp()
-        for key, saved in sorted(found.items(), key=lambda item: item[1].last):
+        for key, saved in sorted(stored.items(), key=lambda item: item[1].last):
             self._throttles.restore(key, saved, now)
 
     def changed(self, keys: Iterable[BucketKey]) -> None:
-        """These are to be written as they are by then."""
+        """Have these buckets written with their values at that time."""
         self._remember(keys)
         self._task.call()
 
     def _remember(self, keys: Iterable[BucketKey]) -> None:
         for key in keys:
-            if key in self._waiting or len(self._waiting) < len(self._throttles) + MAX_GONE:
-                self._waiting[key] = None
+            if key in self._pending or len(self._pending) < len(self._throttles) + MAX_DELETIONS:
+                self._pending[key] = None
 
     async def run(self) -> None:
-        """Write for ever. After a failure all is written again: Redis may have lost what it had."""
+        """Write until cancelled. After a failure all buckets are written again: Redis may have lost data."""
         await self._task.run()
 
     async def _round(self) -> None:
@@ -64,7 +64,7 @@ class WriteBehind:
             raise Unavailable("redis_unavailable") from error
 
     async def close(self, seconds: float) -> None:
-        """Write what is left, if Redis takes it in time."""
+        """Write pending changes within ``seconds``."""
         try:
             async with asyncio.timeout(seconds):
                 await self._write()
@@ -75,7 +75,7 @@ class WriteBehind:
 
     async def _write(self) -> None:
         now = self._clock.now().timestamp()
-        taken, self._waiting = self._waiting, {}
+        taken, self._pending = self._pending, {}
         changes: dict[BucketKey, tuple[Saved, float] | None] = {}
         for key in taken:
             saved = self._throttles.saved(key)
@@ -84,5 +84,5 @@ class WriteBehind:
         try:
             await self._store.write(changes)
         except BaseException:  # a stop in the middle of it as well
-            self._waiting = taken | self._waiting
+            self._pending = taken | self._pending
             raise

@@ -102,7 +102,7 @@ class EventWriter:
             self._broken.add(append.session)
             raise Unavailable("overloaded")
         if self._record is not None and not self._waiting:
-            self._record.wanted(0.0)
+            self._record.require(0.0)
         self._queue.append(append)
         self._waiting += append.size
         self._more.set()

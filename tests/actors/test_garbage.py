@@ -37,7 +37,7 @@ class Collector:
 
 @pytest.fixture
 def collector(monkeypatch: pytest.MonkeyPatch) -> Collector:
-    stand_in = Collector(middle=gc_policy.WORTH_IT)
+    stand_in = Collector(middle=gc_policy.MIN_MIDDLE_COLLECTIONS)
     monkeypatch.setattr(gc_policy, "gc", stand_in)
     return stand_in
 
@@ -62,7 +62,7 @@ def test_a_quiet_moment_is_used_if_enough_has_happened_since_the_last(collector:
     collector.done.clear()
     gc_policy.collect_if_idle()
     assert not collector.done
-    collector.middle = gc_policy.WORTH_IT
+    collector.middle = gc_policy.MIN_MIDDLE_COLLECTIONS
     gc_policy.collect_if_idle()
     gc_policy.collect_if_idle()
     assert collector.done == ["collect"]

@@ -290,7 +290,7 @@ async def test_r11_a_redis_that_comes_back_empty_is_told_everything(kept: Post, 
         await servers.redis.start()
     async with Redis.from_url(redis_url) as redis:
         await redis.flushall()
-        await kept.clock.advance(throttle.FAREWELL + 5)
+        await kept.clock.advance(throttle.FLUSH_TIMEOUT + 5)
 
         async def whole() -> bool:
             return len(await redis.keys("voyagent:guard:pair:*")) == 4
