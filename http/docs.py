@@ -1,4 +1,4 @@
-"""The document of the API as JSON, and as a page for people: both rendered once, from the route table."""
+"""The API reference as OpenAPI JSON and as an HTML page, both rendered once from the route table."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ data:
 id: 42
 event: agent_event
 data: {"kind":"final","turn_id":"t-5f0c9e1ab27d",…}"""
-"""What a stream looks like; each event has all its 12 keys on one line."""
+"""An example event stream. A real event has all its 12 keys on one line."""
 
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 PAGE_CSP = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'"
-"""The page's own policy: its one style sheet, no script, nothing from elsewhere."""
+"""The page's Content-Security-Policy: its one style sheet, no script, no other origin."""
 
 
 class Documents:
-    """Serves both renderings. Public, and not part of what they describe."""
+    """Serves both renderings. Public, and hidden from the document itself."""
 
     def __init__(self, routes: Sequence[Route], version: str) -> None:
         described = document(routes, version)
@@ -57,7 +57,7 @@ class Documents:
         self._page = page(routes, described).encode()
 
     def routes(self) -> tuple[Route, ...]:
-        """Where they are served."""
+        """The routes of the two renderings."""
         return (
             Route("GET", "/openapi.json", self.openapi, PUBLIC, hidden=True),
             Route("GET", "/docs", self.docs, PUBLIC, hidden=True),
@@ -71,7 +71,7 @@ class Documents:
 
 
 def page(routes: Sequence[Route], described: dict[str, Any]) -> str:
-    """The whole page: every operation with who may call it, parameters, body, answers and an example."""
+    """The whole page: every operation with its authentication, parameters, body, responses and an example."""
     groups: dict[str, list[Route]] = {}
     for route in routes:
         if not route.hidden:
@@ -82,7 +82,7 @@ def page(routes: Sequence[Route], described: dict[str, Any]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{escape(info['title'])}</title><style>{STYLE}</style></head><body>",
         f"<h1>{escape(info['title'])} <small>{escape(info['version'])}</small></h1>",
-        f'<p>{escape(info["description"])} For machines: <a href="openapi.json">openapi.json</a>.</p>',
+        f'<p>{escape(info["description"])} OpenAPI document: <a href="openapi.json">openapi.json</a>.</p>',
         "<ul>",
         *(f'<li><a href="#{escape(name)}">{escape(name)}</a></li>' for name in groups),
         "</ul>",
@@ -100,7 +100,7 @@ def _operation(route: Route, described: dict[str, Any]) -> Iterator[str]:
     addition = ' <span class="addition">addition</span>' if route.addition else ""
     title = f"<b>{escape(route.method)}</b> <code>{escape(route.path)}</code>{addition}"
     yield f'<h3 id="{escape(route.operation_id)}">{title}</h3>'
-    yield f"<p>{_prose(told['description'])}</p><p>For {escape(guard_words(route.guard))}.</p>"
+    yield f"<p>{_prose(told['description'])}</p><p>Authentication: {escape(guard_words(route.guard))}.</p>"
     rows = [
         (
             f"{item['name']} ({item['in']})",
@@ -115,7 +115,7 @@ def _operation(route: Route, described: dict[str, Any]) -> Iterator[str]:
         yield f"<p>Body <code>{escape(body)}</code></p>"
         yield _table(("field", "type", ""), list(_fields(schemas[body])))
     answers = [(status, answer["description"].replace("`", ""), "") for status, answer in told["responses"].items()]
-    yield _table(("status", "answer", ""), answers)
+    yield _table(("status", "response", ""), answers)
     yield f"<pre>{escape(_example(route, told, schemas))}</pre>"
 
 
@@ -126,7 +126,7 @@ def _fields(schema: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _kind(schema: dict[str, Any]) -> str:
-    """A schema in a few words."""
+    """A schema as a short text."""
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
     if "anyOf" in schema:
@@ -148,13 +148,13 @@ def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _prose(text: str) -> str:
-    """A docstring as a paragraph: escaped, its code marked."""
+    """A docstring as HTML: escaped, with its code marked up."""
     pieces = escape(text).replace("``", "`").split("`")
     return "".join(f"<code>{piece}</code>" if place % 2 else piece for place, piece in enumerate(pieces))
 
 
 def _example(route: Route, told: dict[str, Any], schemas: dict[str, Any]) -> str:
-    """A request and what it is answered, with made-up values."""
+    """An example request and its response."""
     lines = [f"{route.method} {route.path.format(**dict.fromkeys(route.parameters, UUID))} HTTP/1.1"]
     if route.guard.needs_bearer:
         lines.append("Authorization: Bearer <token>")

@@ -113,7 +113,11 @@ class BearerGuard(Guard):
             "forbidden_role": self.roles != EVERYONE,
         }
         codes = tuple(code for code, possible in forbidden.items() if possible)
-        return {401: ("unauthorized",), **({403: codes} if codes else {})}
+        return {
+            401: ("unauthorized",),
+            **({403: codes} if codes else {}),
+            **({503: ("not_ready",)} if self.verified else {}),
+        }
 
     async def admit(self, call: RequestContext) -> None:
         """Unauthorized; Forbidden ``api_key_not_allowed``, ``email_not_verified``, ``forbidden_role``."""

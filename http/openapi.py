@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made of the route table and the wire models alone."""
+"""The OpenAPI 3.1 document, generated from the route table and the schemas alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exc
 Json = dict[str, Any]
 
 SECURITY_SCHEMES: Json = {
-    BEARER: {"type": "http", "scheme": "bearer", "description": "An access token, or an API key that begins `vy_`."},
+    BEARER: {"type": "http", "scheme": "bearer", "description": "An access token, or an API key (prefix `vy_`)."},
     METRICS: {"type": "apiKey", "in": "header", "name": "X-Voyagent-Metrics-Token"},
 }
 
@@ -32,7 +32,7 @@ VALIDATION: Json = {
     "HTTPValidationError": {
         "type": "object",
         "title": "HTTPValidationError",
-        "description": "What is wrong with the request: a list of its mistakes, or the code of the rule it breaks.",
+        "description": "The validation errors of the request as a list, or the code of the rule it violates.",
         "properties": {
             "detail": {
                 "title": "Detail",
@@ -46,7 +46,7 @@ VALIDATION: Json = {
     "ValidationError": {
         "type": "object",
         "title": "ValidationError",
-        "description": "One mistake. What was sent is never repeated.",
+        "description": "A validation error. The rejected value is never included.",
         "required": ["loc", "msg", "type"],
         "properties": {
             "loc": {
@@ -61,11 +61,18 @@ VALIDATION: Json = {
     },
 }
 
-AWAY = ("storage_unavailable", "overloaded", "deadline_exceeded")
+DEPENDENCY_UNAVAILABLE = ("storage_unavailable", "overloaded", "deadline_exceeded")
+
+BODY: Mapping[int, tuple[str, ...]] = {
+    408: ("request_timeout",),
+    413: ("body_too_large",),
+    415: ("unsupported_content_encoding",),
+}
+"""Errors of reading a request body."""
 
 
 def document(routes: Iterable[Route], version: str) -> Json:
-    """Paths in the order of the table, schemas by name."""
+    """The document: paths in the order of the route table, schemas sorted by name."""
     shown = [route for route in routes if not route.hidden]
     paths: Json = {}
     for route in shown:
@@ -84,29 +91,29 @@ def document(routes: Iterable[Route], version: str) -> Json:
 
 def operation(route: Route) -> Json:
     """One operation of the document."""
-    words = getdoc(route.handler) or ""
-    told: Json = {
+    text = getdoc(route.handler) or ""
+    described: Json = {
         "operationId": route.operation_id,
-        "summary": words.partition("\n")[0].rstrip("."),
-        "description": words,
+        "summary": text.partition("\n")[0].rstrip("."),
+        "description": text,
         "parameters": parameters(route),
         "responses": responses(route),
     }
     if route.tag is not None:
-        told["tags"] = [route.tag]
+        described["tags"] = [route.tag]
     if route.body is not None:
-        told["requestBody"] = _request_body(route.body, required=route.body_required)
+        described["requestBody"] = _request_body(route.body, required=route.body_required)
     if route.guard.needs_bearer:
-        told["security"] = [{BEARER: []}]
+        described["security"] = [{BEARER: []}]
     if route.guard.needs_token:
-        told["security"] = [{METRICS: []}, {BEARER: []}, {}]
+        described["security"] = [{METRICS: []}, {BEARER: []}, {}]
     if route.addition:
-        told["x-voyagent-addition"] = True
-    return told
+        described["x-voyagent-addition"] = True
+    return described
 
 
 def parameters(route: Route) -> list[Json]:
-    """What the path, the query and the headers carry."""
+    """The parameters in the path, the query and the headers."""
     text = {"type": "string"}
     listed: list[Json] = [{"name": name, "in": "path", "required": True, "schema": text} for name in route.parameters]
     if route.query is not None:
@@ -118,65 +125,67 @@ def parameters(route: Route) -> list[Json]:
         ]
     headers = dict(route.headers)
     if route.guard.needs_bearer:
-        headers["authorization"] = "`Bearer` and an access token or API key."
+        headers["authorization"] = "`Bearer` followed by an access token or API key."
     if route.idempotent:
-        headers["Idempotency-Key"] = "1 to 255 printable ASCII characters; the same key and body get the same answer."
+        headers["Idempotency-Key"] = (
+            "1 to 255 printable ASCII characters. The same key and body return the first response again."
+        )
     listed += [
-        {"name": name, "in": "header", "required": False, "schema": text, "description": says}
-        for name, says in headers.items()
+        {"name": name, "in": "header", "required": False, "schema": text, "description": description}
+        for name, description in headers.items()
     ]
     return listed
 
 
 def _bounded(schema: Json) -> Json:
-    """Bounds behind a validator are named by pydantic in its own words; here in those of JSON Schema."""
+    """Rename pydantic's names of bounds behind a validator to those of JSON Schema."""
     return {BOUNDS.get(name, name): value for name, value in schema.items()}
 
 
 def responses(route: Route) -> Json:
-    """The success and every refusal, each with its codes."""
-    told: Json = {str(route.status): _success(route)}
+    """The success and every error status with its codes."""
+    by_status: Json = {str(route.status): _success(route)}
     for status, codes in sorted(refusals(route).items()):
-        shape = ["a list of mistakes"] if status == HTTPStatus.UNPROCESSABLE_ENTITY else []
+        shape = ["a list of validation errors"] if status == HTTPStatus.UNPROCESSABLE_ENTITY else []
         schema = REF.format(
             model="HTTPValidationError" if status == HTTPStatus.UNPROCESSABLE_ENTITY else Refused.__name__
         )
-        told[str(status)] = {
+        by_status[str(status)] = {
             "description": ", ".join([*shape, *(f"`{code}`" for code in codes)]),
             "content": {JSON: {"schema": {"$ref": schema}}},
         }
-    return told
+    return by_status
 
 
 def refusals(route: Route) -> dict[int, tuple[str, ...]]:
-    """Every status but the success, with its codes: the guard's, the decoding's, the handler's own."""
+    """Every error status with its codes: of the guard, of decoding, of the handler."""
     found: dict[int, tuple[str, ...]] = {}
-    answers_for_itself = not (route.guard.needs_bearer or route.tag)
+    needs_dependencies = route.guard.needs_bearer or route.tag is not None
     sources: list[Mapping[int, Sequence[str]]] = [route.guard.refusals, route.refusals]
     if route.body is not None:
-        sources.append({413: ("body_too_large",), 415: ("unsupported_content_encoding",)})
+        sources.append(BODY)
     if route.guard.needs_bearer or route.body or route.query or route.parameters:
         sources.append({422: ()})
     if route.idempotent:
         sources.append({409: ("idempotency_key_in_flight",)})
         sources.append({422: ("invalid_idempotency_key", "idempotency_key_reused")})
-    if not answers_for_itself:
-        sources.append({503: AWAY})
+    if needs_dependencies:
+        sources.append({503: DEPENDENCY_UNAVAILABLE})
     for source in sources:
         for status, codes in source.items():
-            found[status] = (*found.get(status, ()), *codes)
+            found[status] = tuple(dict.fromkeys((*found.get(status, ()), *codes)))
     return found
 
 
 def _success(route: Route) -> Json:
-    told: Json = {"description": HTTPStatus(route.status).phrase}
+    success: Json = {"description": HTTPStatus(route.status).phrase}
     if route.media == EVENT_STREAM:
-        told["content"] = {EVENT_STREAM: {"schema": {"type": "string"}}}
+        success["content"] = {EVENT_STREAM: {"schema": {"type": "string"}}}
     elif isinstance(route.reply, Mapping):
-        told["content"] = {route.media: {"schema": dict(route.reply)}}
+        success["content"] = {route.media: {"schema": dict(route.reply)}}
     elif route.reply is not None:
-        told["content"] = {route.media: {"schema": {"$ref": REF.format(model=route.reply.__name__)}}}
-    return told
+        success["content"] = {route.media: {"schema": {"$ref": REF.format(model=route.reply.__name__)}}}
+    return success
 
 
 def _request_body(model: type[BaseModel], *, required: bool) -> Json:
@@ -195,7 +204,7 @@ def _schemas(routes: Sequence[Route]) -> Json:
 
 
 def guard_words(guard: Guard) -> str:
-    """Who may call it, for readers of the page."""
+    """Who may call the operation, as the /docs page shows it."""
     if guard.needs_token:
-        return "operators: the metrics token, or this machine"
-    return "a bearer" if guard.needs_bearer else "everybody"
+        return "Metrics token, or a request from the same machine"
+    return "Bearer token" if guard.needs_bearer else "None"

@@ -1,4 +1,4 @@
-"""The whole surface: one line an operation."""
+"""The route table: one line per operation."""
 
 from __future__ import annotations
 
@@ -99,30 +99,33 @@ OBJECT: Final[dict[str, Any]] = {"type": "object", "additionalProperties": True}
 TEXTS: Final[dict[str, Any]] = {"type": "object", "additionalProperties": {"type": "string"}}
 
 OK: Final = {"status": "ok"}
-READY: Final = {"status": "ok", "checks": {"service": "ok", "database": "ok", "redis": "ok", "mail": "ok"}}
+READY: Final = {
+    "status": "ok",
+    "checks": {"service": "ok", "database": "ok", "process": "ok", "redis": "ok", "tasks": "ok", "mail": "ok"},
+}
 NOT_READY: Final = {503: ("not_ready",)}
 TREE: Final = {"name": "root", "class": "RootActor", "state": "running", "children": [], "children_total": 0}
 NO_DATABASE: Final = {503: ("VOYAGENT_DB_URL is not configured.", "db unreachable")}
 NO_REDIS: Final = {503: ("VOYAGENT_REDIS_URL is not configured.", "redis unreachable")}
-TOO_OFTEN: Final = {429: ("too_many_attempts",)}
-SIGN_UP: Final = {**TOO_OFTEN, 400: ("password_too_weak",), 409: ("email_already_registered",)}
-SIGN_IN: Final = {**TOO_OFTEN, 401: ("invalid_credentials", "account_inactive", "email_not_verified", "totp_required")}
-BAD_TOKEN: Final = {**TOO_OFTEN, 400: ("token_invalid",)}
-RESET: Final = {**TOO_OFTEN, 400: ("password_too_weak", "token_invalid")}
-NEW_PASSWORD: Final = {**TOO_OFTEN, 400: ("password_too_weak",), 403: ("invalid_password",)}
-PROFILE: Final = {409: ("email_already_registered",)}
+THROTTLED: Final = {429: ("too_many_attempts",)}
+SIGN_UP: Final = {**THROTTLED, 400: ("password_too_weak",), 409: ("email_already_registered",)}
+SIGN_IN: Final = {**THROTTLED, 401: ("invalid_credentials", "account_inactive", "email_not_verified", "totp_required")}
+BAD_TOKEN: Final = {**THROTTLED, 400: ("token_invalid",)}
+RESET: Final = {**THROTTLED, 400: ("password_too_weak", "token_invalid")}
+NEW_PASSWORD: Final = {**THROTTLED, 400: ("password_too_weak",), 403: ("invalid_password",)}
+PROFILE: Final = {**THROTTLED, 409: ("email_already_registered",)}
 SIGN_IN_TOTP: Final = {
-    **TOO_OFTEN,
+    **THROTTLED,
     400: ("totp_not_enabled",),
     401: ("invalid_credentials", "account_inactive", "email_not_verified", "totp_invalid"),
 }
 TOTP_ON: Final = {409: ("totp_already_enabled",)}
-TOTP_CODE: Final = {**TOO_OFTEN, 400: ("totp_not_initialized",), 401: ("totp_invalid",)}
-TOTP_OFF: Final = {**TOO_OFTEN, 403: ("invalid_password", "totp_invalid")}
-REFRESH: Final = {**TOO_OFTEN, 401: ("invalid_refresh_token",)}
-NEW_KEY: Final = {409: ("api_key_limit",)}
+TOTP_CODE: Final = {**THROTTLED, 400: ("totp_not_initialized",), 401: ("totp_invalid",)}
+TOTP_OFF: Final = {**THROTTLED, 403: ("invalid_password", "totp_invalid")}
+REFRESH: Final = {**THROTTLED, 401: ("invalid_refresh_token",)}
+NEW_KEY: Final = {**THROTTLED, 409: ("api_key_limit",)}
 NO_KEY: Final = {404: ("not_found",)}
-NEW_INVITE: Final = {409: ("email_already_registered", "invite_already_exists")}
+NEW_INVITE: Final = {**THROTTLED, 409: ("email_already_registered", "invite_already_exists")}
 BAD_STATUS: Final = {400: ("invalid_status",)}
 REVOKED: Final = {"invite": {"id": UUID, "email": "ravi@example.com", "role": "agent", "status": "revoked"}}
 REVOKE_INVITE: Final = {404: ("invite_not_found",), 409: ("invite_not_pending",)}
@@ -133,17 +136,18 @@ ACCEPT: Final = {
     409: ("email_already_registered",),
 }
 MEMBER: Final = {404: ("member_not_found",), 409: ("last_admin",)}
-SETTINGS: Final = {422: ("rate_limit_hour_below_minute",)}
+ACTOR_SUSPENDED: Final = {503: ("agent_runtime_unavailable",)}
+SETTINGS: Final = {**ACTOR_SUSPENDED, 422: ("rate_limit_hour_below_minute",)}
 NO_SESSION: Final = {404: ("session_not_found",)}
 NO_APPROVAL: Final = {404: ("approval_not_found",)}
 BAD_FILTER: Final = {422: ("invalid_session_id",)}
-RENAME: Final = {**NO_SESSION, 422: ("title_empty",)}
-GONE: Final = {**NO_SESSION, 409: ("turn_in_progress",)}
-CANCEL: Final = {**NO_SESSION, 409: ("no_turn_running",)}
+RENAME: Final = {**NO_SESSION, **ACTOR_SUSPENDED, 422: ("title_empty",)}
+DELETE: Final = {**NO_SESSION, **ACTOR_SUSPENDED, 409: ("turn_in_progress",)}
+CANCEL: Final = {**NO_SESSION, **ACTOR_SUSPENDED, 409: ("no_turn_running",)}
 BEFORE: Final = {**NO_SESSION, 422: ("invalid_before",)}
-RESOLVE: Final = {**NO_APPROVAL, 409: ("approval_already_resolved",)}
+RESOLVE: Final = {**NO_APPROVAL, **ACTOR_SUSPENDED, 409: ("approval_already_resolved",)}
 BEGIN: Final = {429: ("too_many_sessions",)}
-FOLLOW: Final = {**NO_SESSION, 429: ("too_many_streams",)}
+FOLLOW: Final = {**NO_SESSION, **ACTOR_SUSPENDED, 429: ("too_many_streams",)}
 SEND: Final = {
     **NO_SESSION,
     403: ("api_key_not_allowed",),
@@ -152,8 +156,10 @@ SEND: Final = {
     429: ("too_many_streams",),
     503: ("shutting_down", "agent_runtime_unavailable"),
 }
-PERIOD: Final = {422: ("from must be on or before to", "range_too_long")}
-CURSOR: Final = {"Last-Event-ID": "The last event the caller holds: replay what came after it, start nothing."}
+PERIOD: Final = {**ACTOR_SUSPENDED, 422: ("from must be on or before to", "range_too_long")}
+CURSOR: Final = {
+    "Last-Event-ID": "The id of the last event received. Replays the events after it; does not start a turn."
+}
 
 SESSIONS: Final = "/chat/sessions"
 SESSION: Final = "/chat/sessions/{session_id}"
@@ -177,11 +183,11 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", "/auth/me", accounts.me, MYSELF, reply=PublicUser),
     Route("PATCH", "/auth/profile", proofs.update_profile, PERSON, refusals=PROFILE,
           body=UpdateProfileRequest, reply=UpdateProfileResponse),
-    Route("POST", "/auth/send-verification-email", proofs.send_verification_email, PERSON, refusals=TOO_OFTEN,
+    Route("POST", "/auth/send-verification-email", proofs.send_verification_email, PERSON, refusals=THROTTLED,
           reply=SendVerificationEmailResponse),
     Route("POST", "/auth/verify-email", proofs.verify_email, PUBLIC, refusals=BAD_TOKEN,
           body=VerifyEmailRequest, reply=VerifyEmailResponse),
-    Route("POST", "/auth/request-password-reset", proofs.request_password_reset, PUBLIC, refusals=TOO_OFTEN,
+    Route("POST", "/auth/request-password-reset", proofs.request_password_reset, PUBLIC, refusals=THROTTLED,
           body=RequestPasswordResetRequest, reply=RequestPasswordResetResponse),
     Route("POST", "/auth/reset-password", proofs.reset_password, PUBLIC, refusals=RESET,
           body=ResetPasswordRequest, reply=ResetPasswordResponse),
@@ -224,7 +230,7 @@ ROUTES: Final[tuple[Route, ...]] = (
           reply=SessionSummaryResponse),
     Route("PATCH", SESSION, sessions.rename, WRITER, name="rename_session", refusals=RENAME,
           body=SessionRenameRequest, reply=SessionSummaryResponse),
-    Route("DELETE", SESSION, sessions.delete, WRITER, 204, name="delete_session", refusals=GONE),
+    Route("DELETE", SESSION, sessions.delete, WRITER, 204, name="delete_session", refusals=DELETE),
     Route("POST", f"{SESSION}/messages", messages.send, WRITER, name="send_message", idempotent=True, refusals=SEND,
           body=SendMessageRequest, media=EVENT_STREAM, headers=CURSOR),
     Route("GET", f"{SESSION}/messages", sessions.transcript, READER, name="list_messages", refusals=BEFORE,

@@ -17,7 +17,7 @@ from ..schemas.accounts import (
 
 
 async def sign_up(call: RequestContext) -> Answer:
-    """Found an agency and become its first admin; tokens at once."""
+    """Create an agency and its first admin. Returns tokens."""
     body: SignUpRequest = call.body
     signed_in = await call.services.accounts.ask(
         SignUp(
@@ -32,16 +32,17 @@ async def sign_up(call: RequestContext) -> Answer:
 
 
 async def sign_in(call: RequestContext) -> Answer:
-    """Come in with address and password."""
+    """Sign in with e-mail and password."""
     body: SignInRequest = call.body
     signed_in = await call.services.accounts.ask(SignIn(email=body.email, password=body.password, origin=call.origin))
     return Answer(AuthResponse.of(signed_in))
 
 
 async def refresh(call: RequestContext) -> Answer:
-    """Exchange a refresh token for the next pair.
+    """Exchange a refresh token for a new access token and refresh token.
 
-    The same token within half a minute answers the same successor; shown later it ends the session it belongs to.
+    Sent again within 30 seconds, the same token returns the same new refresh token. Sent again later, it revokes the
+    login session it belongs to.
     """
     body: RefreshRequest = call.body
     message = Refresh(refresh_token=body.refresh_token, origin=call.origin)
@@ -49,13 +50,16 @@ async def refresh(call: RequestContext) -> Answer:
 
 
 async def sign_out(call: RequestContext) -> Answer:
-    """End the session of the bearer, of the refresh token, or of both. What is unknown or lapsed is ignored."""
+    """Sign out: revoke the login session of the bearer token, of the refresh token, or of both.
+
+    Unknown and expired tokens are ignored.
+    """
     body: SignOutRequest | None = call.body
-    shown = None if body is None else body.refresh_token
-    await call.services.accounts.ask(SignOut(bearer=bearer(call), refresh_token=shown, origin=call.origin))
+    refresh_token = None if body is None else body.refresh_token
+    await call.services.accounts.ask(SignOut(bearer=bearer(call), refresh_token=refresh_token, origin=call.origin))
     return Answer()
 
 
 async def me(call: RequestContext) -> Answer:
-    """Who one is, read from the row and not from the token."""
+    """Return the authenticated user."""
     return Answer(PublicUser.of(call.person))

@@ -12,7 +12,7 @@ from .sessions import again, stored
 
 
 async def create(call: RequestContext) -> Answer:
-    """Mint a key that acts as oneself. It is shown in this answer and never again."""
+    """Create an API key. It acts as the caller and is shown only once."""
     body: CreateApiKeyRequest = call.body
     minted = await call.services.accounts.ask(
         CreateKey(
@@ -32,7 +32,7 @@ def _stored(minted: CreatedKey) -> Stored:
 
 
 async def page(call: RequestContext) -> Answer:
-    """One's own keys; for an admin, all of the agency's."""
+    """List API keys, newest first: the caller's own, or all keys of the agency for an admin."""
     who = call.person
     created_by = None if who.role is Role.AGENCY_ADMIN else who.user_id
     found = await call.services.storage.ask(All(tenant_id=who.tenant_id, created_by=created_by))
@@ -40,7 +40,7 @@ async def page(call: RequestContext) -> Answer:
 
 
 async def revoke(call: RequestContext) -> Answer:
-    """End a key, at once and for good. A second time changes nothing."""
+    """Revoke an API key, immediately and permanently. Revoking it again has no effect."""
     done = await call.services.accounts.ask(
         RevokeKey(
             principal=call.person,
@@ -54,5 +54,5 @@ async def revoke(call: RequestContext) -> Answer:
 
 
 def emptied(_done: None) -> Stored:
-    """The answer of an act that has nothing to say."""
+    """The stored answer of a command without a result: 204, no body."""
     return Stored(204, b"")

@@ -15,7 +15,7 @@ from .sessions import again, stored, who
 
 
 async def page(call: RequestContext) -> Answer:
-    """What waits for a decision, or was decided. Sessions with overdue approvals are told to write the lapses down."""
+    """List approvals, newest request first. Pending ones unless ``status`` is given."""
     query: ApprovalListQuery = call.query
     session_id = None if query.session_id is None else parse_uuid(query.session_id)
     if query.session_id is not None and session_id is None:
@@ -30,14 +30,14 @@ async def page(call: RequestContext) -> Answer:
             now=call.services.clock.now(),
         )
     )
-    for overdue in found.overdue:
+    for overdue in found.overdue:  # their sessions record the expiry
         call.services.root.tell(session.Wake(tenant_id=call.person.tenant_id, session_id=overdue))
-    items = [ApprovalItem.of(each) for each in found.items]
+    items = [ApprovalItem.of(approval) for approval in found.items]
     return Answer(ApprovalListResponse(items=items, total=found.total, limit=query.limit, offset=query.offset))
 
 
 async def read(call: RequestContext) -> Answer:
-    """One approval, with the exact input that will run."""
+    """Retrieve an approval, with the exact tool input that will run once it is granted."""
     found = await call.services.storage.ask(
         approvals.Get(
             tenant_id=call.person.tenant_id,
@@ -49,7 +49,7 @@ async def read(call: RequestContext) -> Answer:
 
 
 async def resolve(call: RequestContext) -> Answer:
-    """Grant or reject what waits. Of any number of decisions at once exactly one wins."""
+    """Grant or reject a pending approval. Of concurrent decisions exactly one is accepted."""
     body: ResolveApprovalRequest = call.body
     decided = await call.services.root.ask(
         tenant.Resolve(

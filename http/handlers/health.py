@@ -1,4 +1,4 @@
-"""What a load balancer and an operator ask: whether it lives, is ready, and each part works."""
+"""Health checks for load balancers and operators: liveness, readiness, and each dependency."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ NOT_READY = frozenset({"down", "stopping"})
 
 
 async def health(_call: RequestContext) -> Answer:
-    """Whether the service answers at all; nothing behind it is asked."""
+    """Check that the service answers. No dependency is checked."""
     return OK
 
 
 async def live(_call: RequestContext) -> Answer:
-    """Whether the process turns its loop."""
+    """Liveness probe."""
     return OK
 
 
 async def ready(call: RequestContext) -> Answer:
-    """Whether requests should be sent here, with a word for each part.
+    """Readiness probe, with the status of each component.
 
-    503 ``not_ready`` before the start is complete, while stopping, and while the database is unavailable.
+    Returns 503 ``not_ready`` until the start is complete, while stopping, and while the database is unavailable.
     """
     checks = await call.services.health.words()
-    told = {"checks": checks, **call.services.health.notes()}
+    report = {"checks": checks, **call.services.health.notes()}
     if NOT_READY.isdisjoint(checks.values()):
-        return Answer(_json({"status": "ok", **told}))
-    return Answer(_json({"detail": "not_ready", **told}), 503, {"Retry-After": "1"})
+        return Answer(_json({"status": "ok", **report}))
+    return Answer(_json({"detail": "not_ready", **report}), 503, {"Retry-After": "1"})
 
 
 async def health_db(call: RequestContext) -> Answer:
-    """Whether the database answers ``SELECT 1``."""
+    """Check that the database answers ``SELECT 1``."""
     await _works(call, DATABASE, "VOYAGENT_DB_URL is not configured.", "db unreachable")
     return Answer(b'{"status":"ok","select_1":1}')
 
 
 async def health_redis(call: RequestContext) -> Answer:
-    """Whether Redis answers a ping."""
+    """Check that Redis answers a ping."""
     await _works(call, REDIS, "VOYAGENT_REDIS_URL is not configured.", "redis unreachable")
     return Answer(b'{"status":"ok","ping":true}')
 

@@ -1,4 +1,4 @@
-"""For operators: the figures and the supervision tree."""
+"""``/internal``: metrics and the supervision tree, for operators."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..request_context import Answer, RequestContext
 
 
 async def metrics_text(call: RequestContext) -> Answer:
-    """Every series of the process in Prometheus' text format, or OpenMetrics if ``Accept`` asks for it."""
+    """Return all metrics in the Prometheus text format, or in OpenMetrics if ``Accept`` requests it."""
     encode, content_type = choose_encoder(call.request.headers.get("Accept", ""))
     return Answer(encode(metrics.REGISTRY), headers={"Content-Type": content_type})
 
 
 async def actors(call: RequestContext) -> Answer:
-    """The supervision tree: every actor with its state, mailbox and figures; at most 100 children of each."""
+    """Return the supervision tree: each actor with its state, mailbox and counters, at most 100 children per actor."""
     tree = await call.services.root.ask(Tree())
     return Answer(json.dumps(tree, separators=(",", ":"), default=_plain).encode())
 

@@ -27,9 +27,10 @@ STATUSES = frozenset({"pending", "accepted", "revoked", "expired"})
 
 
 async def create(call: RequestContext) -> Answer:
-    """Invite somebody to the agency: a letter goes out, and a link comes back to hand over.
+    """Invite a person to the agency by e-mail. Returns a link that can be handed over instead.
 
-    The letter proves the invitee's address, the link does not. Either works for seven days.
+    Accepting by e-mail verifies the invitee's address, accepting by the returned link does not. Both are valid for
+    seven days.
     """
     body: CreateInviteRequest = call.body
     invited = await call.services.accounts.ask(
@@ -50,7 +51,7 @@ def _created(invited: Invited) -> Stored:
 
 
 async def page(call: RequestContext) -> Answer:
-    """The agency's invites, newest first; with ``status`` only those."""
+    """List the agency's invites, newest first, optionally filtered by ``status``."""
     query: InvitesQuery = call.query
     if query.status is not None and query.status not in STATUSES:
         raise BadRequest("invalid_status")
@@ -60,7 +61,7 @@ async def page(call: RequestContext) -> Answer:
 
 
 async def revoke(call: RequestContext) -> Answer:
-    """Take a pending invite back: neither its letter nor its link works any more."""
+    """Revoke a pending invite. Its e-mail and its link stop working."""
     done = await call.services.accounts.ask(
         RevokeInvite(
             principal=call.person,
@@ -70,26 +71,32 @@ async def revoke(call: RequestContext) -> Answer:
             reply=_revoked,
         )
     )
-    return again(done) if isinstance(done, Stored) else _told(done)
+    return again(done) if isinstance(done, Stored) else _revoked_answer(done)
 
 
-def _told(invite: Invite) -> Answer:
+def _revoked_answer(invite: Invite) -> Answer:
     return Answer(RevokeInviteResponse(invite=InviteSummary.of(invite)))
 
 
 def _revoked(invite: Invite) -> Stored:
-    return stored(200, _told(invite))
+    return stored(200, _revoked_answer(invite))
 
 
 async def lookup(call: RequestContext) -> Answer:
-    """Who invites, whom, and as what. Looking changes nothing."""
+    """Look up an invite by its token: the inviter, the agency, the invitee's e-mail and role.
+
+    The invite is not changed.
+    """
     query: InviteLookupQuery = call.query
     found = await call.services.accounts.ask(LookUpInvite(token=query.token, origin=call.origin))
     return Answer(InviteLookupResponse.of(found))
 
 
 async def accept(call: RequestContext) -> Answer:
-    """Join the agency that invites; tokens at once. The letter's token proves the address."""
+    """Accept an invite and create the member's account. Returns tokens.
+
+    The token from the e-mail also verifies the address.
+    """
     body: AcceptInviteRequest = call.body
     signed_in = await call.services.accounts.ask(
         AcceptInvite(token=body.token, password=body.password, full_name=body.full_name, origin=call.origin)

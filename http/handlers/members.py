@@ -1,4 +1,4 @@
-"""``/auth/members``: the people of an agency, for its admins."""
+"""``/auth/members``: the members of an agency, for its admins."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ..schemas.members import MemberItem, MemberPatchRequest, MembersQuery, Memb
 
 
 async def page(call: RequestContext) -> Answer:
-    """The agency's members, oldest first."""
+    """List the agency's members, oldest first."""
     query: MembersQuery = call.query
-    wanted = Page(tenant_id=call.person.tenant_id, limit=query.limit, offset=query.offset)
-    return Answer(MembersResponse.of(await call.services.storage.ask(wanted), query))
+    load = Page(tenant_id=call.person.tenant_id, limit=query.limit, offset=query.offset)
+    return Answer(MembersResponse.of(await call.services.storage.ask(load), query))
 
 
 async def change(call: RequestContext) -> Answer:
-    """Give a member another role, or switch them off or on; it bites on their next request.
+    """Change a member's role, or deactivate or reactivate the member. It takes effect on the member's next request.
 
-    Who is switched off loses sessions, API keys and pending invites for good.
+    Deactivation permanently revokes the member's login sessions, API keys and pending invites.
     """
     body: MemberPatchRequest = call.body
     sent = body.model_fields_set

@@ -1,4 +1,4 @@
-"""The two streams of a conversation: the one that answers a message, and the one that only watches."""
+"""The two event streams of a conversation: the answer to a message, and the read-only subscription."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Handler = Callable[[RequestContext], Awaitable[web.StreamResponse | Answer]]
 
 
 def _bounded(handler: Handler) -> Handler:
-    """Count the caller's stream before anything is done; what is refused has had no effect."""
+    """Count the caller's open streams before the handler runs, so that a refused request has no effect."""
 
     @wraps(handler)
     async def hold(call: RequestContext) -> web.StreamResponse | Answer:
@@ -37,9 +37,9 @@ def _bounded(handler: Handler) -> Handler:
 
 @_bounded
 async def send(call: RequestContext) -> web.StreamResponse:
-    """Say something, decide approvals, or follow what goes on; the answer is a stream of events up to ``final``.
+    """Send a message, resolve approvals, or follow the running turn. Streams events until ``final``.
 
-    A lost connection changes nothing: the turn goes on, and ``Last-Event-ID`` replays what was missed.
+    A lost connection does not stop the turn. Reconnect with ``Last-Event-ID`` to replay the missed events.
     """
     body: SendMessageRequest = call.body
     if body.approvals and call.person.api_key_id is not None:
@@ -74,7 +74,7 @@ async def send(call: RequestContext) -> web.StreamResponse:
 
 @_bounded
 async def events(call: RequestContext) -> web.StreamResponse | Answer:
-    """Watch a conversation: replay from a cursor, then live, across turns."""
+    """Stream a conversation's events across turns: replay from a cursor, then live."""
     query: EventsQuery = call.query
     watching = await _watch(call)
     cursor = call.request.headers.get("Last-Event-ID", "").strip() or query.last_event_id
@@ -93,7 +93,7 @@ async def events(call: RequestContext) -> web.StreamResponse | Answer:
 
 
 async def _watch(call: RequestContext) -> AccessWatch:
-    """A watch over the caller, asked for before anything is done: what fails here has had no effect."""
+    """Watch the caller's access for revocation. Done first, so that a failure here has no effect."""
     return await call.services.accounts.ask(accounts.Watch(call.person))
 
 

@@ -1,4 +1,4 @@
-"""The published shape of an amount of money."""
+"""The published schema of a monetary amount."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ _SCHEMA = json.dumps(MONEY, separators=(",", ":")).encode()
 
 
 async def money_schema(_call: RequestContext) -> Answer:
-    """The JSON Schema of an amount of money, for clients that check what they send."""
+    """Return the JSON Schema of a monetary amount."""
     return Answer(_SCHEMA)

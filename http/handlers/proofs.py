@@ -1,4 +1,4 @@
-"""``/auth``: addresses proven, passwords renewed, one's own profile."""
+"""``/auth``: e-mail verification, password reset and change, and the caller's profile."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ from ..schemas.proofs import (
 
 
 async def send_verification_email(call: RequestContext) -> Answer:
-    """Have another letter sent that proves one's address. A proven address gets none."""
+    """Resend the verification e-mail. Nothing is sent if the address is already verified."""
     await call.services.accounts.ask(ResendVerification(principal=call.person, origin=call.origin))
     return Answer(SendVerificationEmailResponse(queued=True))
 
 
 async def verify_email(call: RequestContext) -> Answer:
-    """Prove an address with its letter's token, or undo a change of address; signs nobody in."""
+    """Verify an e-mail address with the token from an e-mail, or undo a change of address. Does not sign in."""
     body: VerifyEmailRequest = call.body
     await call.services.accounts.ask(VerifyEmail(token=body.token, origin=call.origin))
     return Answer(VerifyEmailResponse(verified=True))
 
 
 async def request_password_reset(call: RequestContext) -> Answer:
-    """Have a letter sent for setting a new password. Known and unknown addresses are answered alike."""
+    """Request a password reset e-mail. The response is the same for known and unknown addresses."""
     body: RequestPasswordResetRequest = call.body
     token = await call.services.accounts.ask(RequestReset(email=body.email, origin=call.origin))
     return Answer(RequestPasswordResetResponse(queued=True, debug_token=token))
 
 
 async def reset_password(call: RequestContext) -> Answer:
-    """Set a new password with a letter's token. Every session ends."""
+    """Set a new password with the token from the reset e-mail. Revokes all login sessions."""
     body: ResetPasswordRequest = call.body
     message = ResetPassword(token=body.token, new_password=body.new_password, origin=call.origin)
     await call.services.accounts.ask(message)
@@ -55,7 +55,7 @@ async def reset_password(call: RequestContext) -> Answer:
 
 
 async def change_password(call: RequestContext) -> Answer:
-    """Set a new password, knowing the old one. Every other session ends; the answer begins a new one."""
+    """Change the password. Revokes all login sessions and returns tokens for a new one."""
     body: ChangePasswordRequest = call.body
     message = ChangePassword(
         principal=call.person,
@@ -67,7 +67,10 @@ async def change_password(call: RequestContext) -> Answer:
 
 
 async def update_profile(call: RequestContext) -> Answer:
-    """Take another name or address. A new address is to be proven; the old one can undo the change for a week."""
+    """Update the caller's name or e-mail address.
+
+    A new address has to be verified. The previous address can undo the change for seven days.
+    """
     body: UpdateProfileRequest = call.body
     message = UpdateProfile(principal=call.person, full_name=body.full_name, email=body.email, origin=call.origin)
     changed = await call.services.accounts.ask(message)

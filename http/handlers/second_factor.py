@@ -17,28 +17,28 @@ from ..schemas.second_factor import (
 
 
 async def sign_in_totp(call: RequestContext) -> Answer:
-    """Come in with address, password and a code of the device, or one of the recovery codes.
+    """Sign in with e-mail, password and a TOTP code or recovery code.
 
-    Each code signs in once. After a recovery code the answer also has ``recovery_codes_left``.
+    Each code can be used once. After a recovery code the response includes ``recovery_codes_left``.
     """
     body: SignInTotpRequest = call.body
-    entered = await call.services.accounts.ask(
+    result = await call.services.accounts.ask(
         SignInTotp(email=body.email, password=body.password, code=body.totp_code, origin=call.origin)
     )
-    told = AuthResponse.of(entered.signed_in)
-    if entered.recovery_codes_left is None:
-        return Answer(told)
-    return Answer(RecoveredAuthResponse(**dict(told), recovery_codes_left=entered.recovery_codes_left))
+    tokens = AuthResponse.of(result.signed_in)
+    if result.recovery_codes_left is None:
+        return Answer(tokens)
+    return Answer(RecoveredAuthResponse(**dict(tokens), recovery_codes_left=result.recovery_codes_left))
 
 
 async def totp_setup(call: RequestContext) -> Answer:
-    """A new secret for a device. It asks for nothing until its first code is verified."""
+    """Create a TOTP secret. Two-factor sign-in is not enabled until a first code is verified."""
     seed = await call.services.accounts.ask(SetUpTotp(principal=call.person))
     return Answer(TotpSetupResponse(secret=seed.secret, otpauth_url=seed.otpauth_url))
 
 
 async def totp_verify(call: RequestContext) -> Answer:
-    """Show that the device works, which turns the factor on and gives ten recovery codes, once."""
+    """Verify a TOTP code. The first one enables two-factor sign-in and returns ten recovery codes, shown only once."""
     body: TotpVerifyRequest = call.body
     message = VerifyTotp(principal=call.person, code=body.code, origin=call.origin)
     codes = await call.services.accounts.ask(message)
@@ -46,7 +46,7 @@ async def totp_verify(call: RequestContext) -> Answer:
 
 
 async def totp_disable(call: RequestContext) -> Answer:
-    """Turn the factor off, by password and code. Its secret and recovery codes are gone."""
+    """Disable two-factor sign-in with password and code. Deletes the secret and the recovery codes."""
     body: TotpDisableRequest = call.body
     await call.services.accounts.ask(
         DisableTotp(principal=call.person, password=body.password, code=body.code, origin=call.origin)

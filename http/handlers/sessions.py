@@ -1,4 +1,4 @@
-"""``/chat/sessions`` but for its streams."""
+"""``/chat/sessions``, except its event streams."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from ..schemas.sessions import (
 
 
 def session_id(call: RequestContext) -> str:
-    """The session named in the path. Refusal: ``session_not_found`` for what is no id."""
+    """The session id in the path. NotFound ``session_not_found`` if it is malformed."""
     return call.id("session_id", missing="session_not_found")
 
 
 def who(call: RequestContext) -> session.Who:
-    """The person behind the call, as a session asks."""
+    """The caller, as session messages carry it."""
     principal = call.person
     return session.Who(user_id=principal.user_id, role=str(principal.role), origin=call.origin)
 
 
 async def create(call: RequestContext) -> Answer:
-    """Open a conversation."""
+    """Create a conversation."""
     call.services.new_sessions.count(call.person)
     new, now, store = uuid7(), call.services.clock.now(), call.services.storage
     make = sessions.Create(tenant_id=call.person.tenant_id, session_id=new, user_id=call.person.user_id, now=now)
@@ -54,20 +54,20 @@ def _stored(new: str) -> Stored:
 
 
 def stored(status: int, answer: Answer) -> Stored:
-    """An answer as it is kept under an ``Idempotency-Key``."""
+    """An answer as stored under an ``Idempotency-Key``."""
     assert isinstance(answer.body, BaseModel)
     return Stored(status, answer.body.model_dump_json().encode(), dict(answer.headers))
 
 
 def again(kept: Stored) -> Answer:
-    """The answer that was given before."""
+    """Replay a stored answer."""
     media = {"Content-Type": "application/json"} if kept.body else {}
     headers = {**media, **kept.headers, "Idempotency-Replayed": "true"}
     return Answer(kept.body, kept.status, headers)
 
 
 async def page(call: RequestContext) -> Answer:
-    """The agency's conversations, newest first."""
+    """List the agency's conversations, newest first."""
     query: SessionListQuery = call.query
     found = await call.services.storage.ask(
         sessions.Page(tenant_id=call.person.tenant_id, limit=query.limit, offset=query.offset)
@@ -76,7 +76,7 @@ async def page(call: RequestContext) -> Answer:
 
 
 async def read(call: RequestContext) -> Answer:
-    """A conversation at a glance, with the approvals that wait in it."""
+    """Retrieve a conversation's summary, with its pending approvals."""
     found = await call.services.storage.ask(
         sessions.Read(tenant_id=call.person.tenant_id, session_id=session_id(call), now=call.services.clock.now())
     )
@@ -84,7 +84,7 @@ async def read(call: RequestContext) -> Answer:
 
 
 async def rename(call: RequestContext) -> Answer:
-    """Give a conversation another title."""
+    """Rename a conversation."""
     renamed = await call.services.root.ask(
         session.Rename(
             tenant_id=call.person.tenant_id,
@@ -97,9 +97,9 @@ async def rename(call: RequestContext) -> Answer:
 
 
 async def delete(call: RequestContext) -> Answer:
-    """Remove a conversation. What was booked in it stays.
+    """Delete a conversation. Bookings made in it are kept.
 
-    A running turn is cancelled first and awaited for 8 s.
+    A running turn is cancelled first: 409 ``turn_in_progress`` if it has not ended within 8 seconds.
     """
     await call.services.root.ask(
         session.Delete(tenant_id=call.person.tenant_id, session_id=session_id(call), who=who(call)),
@@ -111,7 +111,7 @@ async def delete(call: RequestContext) -> Answer:
 async def cancel(call: RequestContext) -> Answer:
     """Cancel the running turn. Completed work is kept.
 
-    With ``turn_id`` in the body only that turn is cancelled: 409 ``no_turn_running`` if another one runs by then.
+    With ``turn_id`` in the body only that turn is cancelled: 409 ``no_turn_running`` if it is not the running one.
     """
     body: CancelRequest | None = call.body
     turn_id = await call.services.root.ask(
@@ -126,20 +126,20 @@ async def cancel(call: RequestContext) -> Answer:
 
 
 async def ticket(call: RequestContext) -> Answer:
-    """A ticket for this conversation's stream, for browsers: it goes in the address, as ``ticket``.
+    """Create a ticket for this conversation's event stream, for browsers: pass it as the query parameter ``ticket``.
 
-    It is good for an hour and dies with the sign-in or key it was asked for with.
+    It expires after an hour, and earlier if the login session or API key that created it is revoked.
     """
-    services, own = call.services, session_id(call)
+    services, conversation_id = call.services, session_id(call)
     now = services.clock.now()
-    await services.storage.ask(sessions.Read(tenant_id=call.person.tenant_id, session_id=own, now=now))
-    issued = await services.accounts.ask(IssueTicket(principal=call.person, session_id=own))
+    await services.storage.ask(sessions.Read(tenant_id=call.person.tenant_id, session_id=conversation_id, now=now))
+    issued = await services.accounts.ask(IssueTicket(principal=call.person, session_id=conversation_id))
     body = TicketResponse(ticket=issued.ticket, expires_at=issued.expires_at)
     return Answer(body, headers={"Cache-Control": "no-store"})
 
 
 async def transcript(call: RequestContext) -> Answer:
-    """The transcript: the newest messages older than ``before``, oldest first."""
+    """List the newest messages older than ``before``, oldest first."""
     query: TranscriptQuery = call.query
     before = None if query.before is None else parse_uuid(query.before) or NO_MESSAGE
     found = await call.services.storage.ask(
@@ -151,4 +151,4 @@ async def transcript(call: RequestContext) -> Answer:
 
 
 NO_MESSAGE = "00000000-0000-0000-0000-000000000000"
-"""What a malformed message id stands for: no message there is."""
+"""Stands in for a malformed message id: no message has it."""

@@ -1,4 +1,4 @@
-"""``/auth/sessions``: where one is signed in."""
+"""``/auth/sessions``: the caller's login sessions."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from .sessions import again
 
 
 async def page(call: RequestContext) -> Answer:
-    """One's own live sessions, newest use first."""
+    """List the caller's active login sessions, most recently used first."""
     who = call.person
-    mine = await call.services.storage.ask(
+    sessions = await call.services.storage.ask(
         ListLoginSessions(tenant_id=who.tenant_id, user_id=who.user_id, now=call.services.clock.now())
     )
-    items = [SignedInSession.of(session, who.family_id) for session in mine]
+    items = [SignedInSession.of(session, who.family_id) for session in sessions]
     return Answer(SignedInSessionsResponse(items=items))
 
 
 async def revoke(call: RequestContext) -> Answer:
-    """End one of one's own sessions, with its tokens, at once. A second time changes nothing."""
+    """Revoke one of the caller's login sessions and its tokens, immediately. Revoking it again has no effect."""
     done = await call.services.accounts.ask(
         RevokeSession(
             principal=call.person,

@@ -9,13 +9,13 @@ from ..schemas.tenant_settings import TenantSettingsPatchRequest, TenantSettings
 
 
 async def read(call: RequestContext) -> Answer:
-    """The agency's settings."""
+    """Retrieve the agency's settings."""
     load = Load(tenant_id=call.person.tenant_id, now=call.services.clock.now())
     return Answer(TenantSettingsResponse.of(await call.services.storage.ask(load)))
 
 
 async def change(call: RequestContext) -> Answer:
-    """Change what is sent and keep the rest. The next turn of any conversation obeys."""
+    """Update the agency's settings. Omitted fields are kept. Applies from the next turn of each conversation."""
     body: TenantSettingsPatchRequest = call.body
     changed = await call.services.root.ask(
         tenant.Change(

@@ -1,4 +1,4 @@
-"""``GET /reports/usage``: what the agency's conversations took of the model, and what is left of today."""
+"""``GET /reports/usage``: the agency's model usage, and today's token budget."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_DAYS = 366
 
 
 async def report(call: RequestContext) -> Answer:
-    """Model calls by UTC day and model, with their tokens and cost. Failed and cancelled calls count."""
+    """Report model calls by UTC day and model, with tokens and cost. Failed and cancelled calls are included."""
     period = _period(call.query, call.services.clock.now().date())
     tenant_id = call.person.tenant_id
     days = await call.services.storage.ask(ByDay(tenant_id=tenant_id, first=period.from_, last=period.to))
@@ -24,7 +24,7 @@ async def report(call: RequestContext) -> Answer:
 
 
 def _period(query: UsageQuery, today: date) -> Period:
-    """The days asked for. Unprocessable ``from must be on or before to``, ``range_too_long``."""
+    """The requested days. Unprocessable ``from must be on or before to``, ``range_too_long``."""
     last = query.to or today
     first = query.from_ or date.fromordinal(max(last.toordinal() - USUAL_DAYS + 1, 1))
     if first > last:

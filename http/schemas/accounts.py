@@ -1,4 +1,4 @@
-"""The shapes of ``/auth`` (identity 4, 5 and 9)."""
+"""Requests and responses of ``/auth`` (docs/contract/identity.md 4, 5 and 9)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _has_letter_and_digit(password: str) -> str:
 
 
 def _opaque_below(length: int) -> BeforeValidator:
-    """The form a password is measured in. What is too long in any form is left as it is, to be refused unread.
+    """Normalize a password before its length is checked. One that is too long in any form is left as it is.
 
     No canonical composition makes one code point of more than four.
     """
@@ -38,7 +38,7 @@ def named(code: str) -> AfterValidator:
 
 
 Email = Annotated[str, AfterValidator(normal_email), WithJsonSchema({"type": "string", "format": "email"})]
-"""An address, read into its normal form."""
+"""An e-mail address, normalized."""
 
 NewPassword = Annotated[
     str,
@@ -46,17 +46,17 @@ NewPassword = Annotated[
     _opaque_below(PASSWORD_LENGTH.stop),
     AfterValidator(_has_letter_and_digit),
 ]
-"""A password to be set. The list of common ones is held against it later: that refusal is a 400."""
+"""A new password. It is checked against the list of common ones later: that error is a 400."""
 
 KnownPassword = Annotated[str, Field(min_length=1, max_length=256), _opaque_below(257)]
-"""A password that proves identity: no policy, it only has to be right."""
+"""A current password: no policy applies, it only has to match."""
 
 FullName = Annotated[str, Field(min_length=1, max_length=120), named("full_name_required")]
 AgencyName = Annotated[str, Field(min_length=1, max_length=120), named("agency_name_required")]
 
 
 class SignUpRequest(LooseBody):
-    """An agency and its first admin."""
+    """A new agency and its first admin."""
 
     email: Email
     password: NewPassword
@@ -65,26 +65,26 @@ class SignUpRequest(LooseBody):
 
 
 class SignInRequest(LooseBody):
-    """Who one says one is, and the proof."""
+    """E-mail and password."""
 
     email: Email
     password: KnownPassword
 
 
 class RefreshRequest(LooseBody):
-    """The refresh token one holds."""
+    """The current refresh token."""
 
     refresh_token: str = Field(min_length=1, max_length=512)
 
 
 class SignOutRequest(LooseBody):
-    """A session to be ended, beside or instead of the bearer's."""
+    """A login session to revoke, in addition to or instead of the bearer token's."""
 
     refresh_token: str | None = None
 
 
 class PublicUser(Reply):
-    """A person as they see themselves."""
+    """The authenticated user."""
 
     id: str
     email: str
@@ -110,7 +110,7 @@ class PublicUser(Reply):
 
 
 class AuthResponse(Reply):
-    """Tokens, and whose they are. ``expires_in`` is the access token's life in seconds."""
+    """Tokens and their user. ``expires_in`` is the lifetime of the access token in seconds."""
 
     access_token: str
     refresh_token: str
@@ -128,7 +128,7 @@ class AuthResponse(Reply):
 
 
 class TokenPairResponse(Reply):
-    """The tokens to go on with. ``expires_in`` is the access token's life in seconds."""
+    """New tokens. ``expires_in`` is the lifetime of the access token in seconds."""
 
     access_token: str
     refresh_token: str

@@ -1,4 +1,4 @@
-"""The shapes of ``/auth/api-keys`` (identity 4 and 9.20 to 9.22)."""
+"""Requests and responses of ``/auth/api-keys`` (docs/contract/identity.md 4 and 9.20 to 9.22)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ KeyName = Annotated[str, Field(min_length=1, max_length=120), named("name_requir
 
 
 class CreateApiKeyRequest(Body):
-    """What to call the key, and how long it lives; without a number of days, until it is revoked."""
+    """The key's name, and its lifetime in days. Without ``expires_in_days`` it is valid until revoked."""
 
     name: KeyName
     expires_in_days: Annotated[int, Field(ge=1, le=3650)] | None = None
 
 
 class ApiKeySummary(Reply):
-    """A key as it is listed. ``prefix`` is how one knows it again."""
+    """An API key without its secret. ``prefix`` identifies it."""
 
     id: str
     name: str
@@ -49,7 +49,7 @@ class ApiKeySummary(Reply):
 
 
 class CreateApiKeyResponse(Reply):
-    """The key itself, this once."""
+    """The API key with its secret, which is shown only once."""
 
     key: str
     warning: str = WARNING
@@ -61,6 +61,6 @@ class CreateApiKeyResponse(Reply):
 
 
 class ListApiKeysResponse(Reply):
-    """Keys, newest first; revoked and lapsed ones too."""
+    """API keys, newest first, including revoked and expired ones."""
 
     items: list[ApiKeySummary]

@@ -1,4 +1,4 @@
-"""The shapes of ``/approvals`` (business 5)."""
+"""Requests and responses of ``/approvals`` (docs/contract/business.md 5)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .shared import Body, Offset, Query, QueryInt, Reply, UtcTime
 
 
 class ApprovalListQuery(Query):
-    """Which approvals, and which page of them."""
+    """Filter and page of the list of approvals."""
 
     status: Literal["pending", "granted", "rejected", "expired", "all"] = "pending"
     session_id: str | None = None
@@ -20,7 +20,7 @@ class ApprovalListQuery(Query):
 
 
 class ApprovalItem(Reply):
-    """One approval; ``payload`` is the exact tool input that will run."""
+    """An approval. ``payload`` is the exact tool input that will run."""
 
     id: str
     session_id: str
@@ -61,7 +61,7 @@ class ApprovalListResponse(Reply):
 
 
 class ResolveApprovalRequest(Body):
-    """A person's verdict."""
+    """The decision on an approval."""
 
     granted: bool
     reason: str | None = Field(default=None, max_length=1024)

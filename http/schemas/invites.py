@@ -1,4 +1,4 @@
-"""The shapes of ``/auth/invites`` and ``/auth/accept-invite`` (identity 4 and 9.15 to 9.19)."""
+"""Requests and responses of invites (docs/contract/identity.md 4 and 9.15 to 9.19)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .shared import Body, Query, UtcTime
 
 
 class CreateInviteRequest(Body):
-    """Whom to invite, and as what."""
+    """The invitee's e-mail address and role."""
 
     email: Email
     role: Annotated[str, Field(max_length=32), AfterValidator(known_role)] = "agent"
 
 
 class InviteSummary(Closed):
-    """An invite. A pending one that has lapsed is ``expired``."""
+    """An invite. ``status`` is ``expired`` once a pending invite is past ``expires_at``."""
 
     id: str
     tenant_id: str
@@ -52,7 +52,7 @@ class InviteSummary(Closed):
 
 
 class CreateInviteResponse(Closed):
-    """The invite, and a link to hand over. A letter with a link of its own is on its way."""
+    """The invite, and a link to hand over. An e-mail with a different link is sent to the invitee."""
 
     invite: InviteSummary
     invite_link: str
@@ -63,13 +63,13 @@ class CreateInviteResponse(Closed):
 
 
 class RevokeInviteResponse(Closed):
-    """The invite as it is now."""
+    """The revoked invite."""
 
     invite: InviteSummary
 
 
 class InvitesQuery(Query):
-    """Only those of one status, or all. Whether there is such a status is asked later: that refusal is a 400."""
+    """Optional filter by status. An unknown status is rejected by the handler: that error is a 400."""
 
     status: str | None = None
 
@@ -81,13 +81,13 @@ class ListInvitesResponse(Closed):
 
 
 class InviteLookupQuery(Query):
-    """Either token of an invite."""
+    """The token of an invite, from its e-mail or its link."""
 
     token: Token
 
 
 class InviteLookupResponse(Closed):
-    """What the invitee needs to know before they join."""
+    """What the invitee sees before accepting."""
 
     email: str
     role: str
@@ -107,7 +107,7 @@ class InviteLookupResponse(Closed):
 
 
 class AcceptInviteRequest(Body):
-    """Either token of an invite, and who joins."""
+    """The token of an invite, from its e-mail or its link, and the new member's name and password."""
 
     token: Token
     password: NewPassword

@@ -1,4 +1,4 @@
-"""The shapes of ``/auth/members`` and ``/auth/sessions`` (identity 10)."""
+"""Requests and responses of ``/auth/members`` and ``/auth/sessions`` (docs/contract/identity.md 10)."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ RoleName = Annotated[
 
 
 class MembersQuery(Paging):
-    """Which page."""
+    """Page of the list of members."""
 
 
 class MemberPatchRequest(Body):
-    """Another role, or switched off or on; what is left out stays."""
+    """A new role, or activation or deactivation. Omitted fields are kept."""
 
     role: RoleName = Field(default=UNSENT)
     is_active: bool = Field(default=UNSENT)
 
 
 class MemberItem(Reply):
-    """A member as admins see them."""
+    """A member of the agency."""
 
     id: str
     email: str
@@ -79,7 +79,7 @@ class MembersResponse(Reply):
 
 
 class SignedInSession(Reply):
-    """A place where one is signed in."""
+    """A login session of the caller."""
 
     id: str
     created_at: UtcTime
@@ -103,6 +103,6 @@ class SignedInSession(Reply):
 
 
 class SignedInSessionsResponse(Reply):
-    """One's own live sessions, newest use first."""
+    """The caller's active login sessions, most recently used first."""
 
     items: list[SignedInSession]

@@ -1,4 +1,4 @@
-"""The shapes of addresses proven and passwords renewed under ``/auth`` (identity 9.7 to 9.11, 10)."""
+"""Requests and responses of e-mail verification, passwords and profile (docs/contract/identity.md 9.7 to 9.11, 10)."""
 
 from __future__ import annotations
 
@@ -10,75 +10,75 @@ from .accounts import Email, KnownPassword, NewPassword, PublicUser, named
 from .shared import Body, LooseBody, Reply
 
 Token = Annotated[str, Field(min_length=1, max_length=128)]
-"""A one-time token as its letter carries it."""
+"""A one-time token, as the e-mail carries it."""
 
 
 class Closed(Reply):
-    """A reply that is published as having nothing beside its fields."""
+    """A response published with ``additionalProperties: false``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class SendVerificationEmailResponse(Reply):
-    """The letter is on its way, or the address is proven already."""
+    """The verification e-mail is queued, or the address is already verified."""
 
     queued: bool
 
 
 class VerifyEmailRequest(LooseBody):
-    """The token of a letter."""
+    """The token from a verification e-mail."""
 
     token: Token
 
 
 class VerifyEmailResponse(Reply):
-    """The address is proven."""
+    """The address is verified."""
 
     verified: bool
 
 
 class RequestPasswordResetRequest(Body):
-    """Whose password is forgotten."""
+    """The e-mail address of the account."""
 
     email: Email
 
 
 class RequestPasswordResetResponse(Closed):
-    """The same for every address. ``debug_token`` is null, but on test benches that give tokens away."""
+    """The same for every address. ``debug_token`` is null unless debug tokens are enabled, for tests."""
 
     queued: bool
     debug_token: str | None = None
 
 
 class ResetPasswordRequest(Body):
-    """The token of a letter, and the new password."""
+    """The token from a password reset e-mail, and the new password."""
 
     token: Token
     new_password: NewPassword
 
 
 class ResetPasswordResponse(Closed):
-    """The password is the new one."""
+    """The new password is set."""
 
     reset: bool
 
 
 class ChangePasswordRequest(Body):
-    """The password that is, and the one to be."""
+    """The current password and the new one."""
 
     current_password: KnownPassword
     new_password: NewPassword
 
 
 class UpdateProfileRequest(Body):
-    """What is to be another; null or absent stays."""
+    """A new name or e-mail address. Null or omitted fields are kept."""
 
     full_name: Annotated[str, Field(max_length=120), named("full_name_required")] | None = None
     email: Email | None = None
 
 
 class UpdateProfileResponse(Closed):
-    """The person afterwards, and whether a new address waits to be proven."""
+    """The updated user, and whether a new address has to be verified."""
 
     user: PublicUser
     email_verification_required: bool = False

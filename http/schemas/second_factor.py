@@ -1,4 +1,4 @@
-"""The shapes of ``/auth/totp`` and ``/auth/sign-in-totp`` (identity 9.3 and 9.12 to 9.14)."""
+"""Requests and responses of ``/auth/totp`` and ``/auth/sign-in-totp`` (docs/contract/identity.md 9.3, 9.12 to 9.14)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ TypedCode = Annotated[
     Field(min_length=6, max_length=8),
     BeforeValidator(lambda typed: clean_code(typed) if isinstance(typed, str) else typed),
 ]
-"""What somebody typed, measured without what only groups it; whether it is a code at all is judged where a wrong one
-is."""
+"""A code as typed, without spaces and hyphens. A malformed code is refused like a wrong one, by the actor."""
 
 
 class SignInTotpRequest(Body):
-    """Who one says one is, and both proofs."""
+    """E-mail, password, and a TOTP code or recovery code."""
 
     email: Email
     password: KnownPassword
@@ -28,38 +27,38 @@ class SignInTotpRequest(Body):
 
 
 class RecoveredAuthResponse(AuthResponse):
-    """Tokens after a recovery code, and how many codes are left."""
+    """Tokens after sign-in with a recovery code, and the number of codes left."""
 
     recovery_codes_left: int
 
 
 class TotpSetupResponse(Reply):
-    """The secret of a device, as text and as its app scans it."""
+    """The TOTP secret, as text and as the URL an authenticator app scans."""
 
     secret: str
     otpauth_url: str
 
 
 class TotpVerifyRequest(Body):
-    """A code of the device."""
+    """A TOTP code."""
 
     code: TypedCode
 
 
 class TotpDisableRequest(Body):
-    """Both proofs. A recovery code is one too."""
+    """The password, and a TOTP code or recovery code."""
 
     password: KnownPassword
     code: TypedCode
 
 
 class TotpStatusResponse(Reply):
-    """Whether a sign-in asks for a code."""
+    """Whether two-factor sign-in is enabled."""
 
     totp_enabled: bool
 
 
 class TotpVerifiedResponse(TotpStatusResponse):
-    """The factor is on. The recovery codes are shown when it was turned on, and never again."""
+    """Two-factor sign-in is enabled. The recovery codes are shown only once, when it was enabled."""
 
     recovery_codes: list[str] | None

@@ -1,4 +1,4 @@
-"""The shapes of ``/chat/sessions`` (business 2)."""
+"""Requests and responses of ``/chat/sessions`` (docs/contract/business.md 2)."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from .shared import Body, LooseBody, Offset, Query, QueryInt, Reply, UtcTime
 
 
 class SessionCreateRequest(Body):
-    """Nothing yet."""
+    """No fields yet."""
 
 
 class SessionCreateResponse(Reply):
-    """The new session."""
+    """The id of the new session."""
 
     session_id: str
 
 
 class SessionListQuery(Query):
-    """Which page."""
+    """Page of the list of sessions."""
 
     limit: Annotated[QueryInt, Field(ge=1, le=1000)] = 1000
     offset: Offset = 0
@@ -55,7 +55,7 @@ class SessionListResponse(Reply):
 
 
 class PendingApproval(Reply):
-    """An approval that waits in this session."""
+    """A pending approval of this session."""
 
     approval_id: str
     tool_name: str
@@ -64,7 +64,7 @@ class PendingApproval(Reply):
 
 
 class SessionSummaryResponse(Reply):
-    """A session at a glance."""
+    """A session's summary."""
 
     session_id: str
     tenant_id: str
@@ -78,21 +78,21 @@ class SessionSummaryResponse(Reply):
 
     @classmethod
     def of(cls, summary: Summary) -> SessionSummaryResponse:
-        waiting = [
+        pending = [
             PendingApproval(
-                approval_id=each.approval_id,
-                tool_name=each.tool_name,
-                summary=each.summary,
-                expires_at=each.expires_at,
+                approval_id=approval.approval_id,
+                tool_name=approval.tool_name,
+                summary=approval.summary,
+                expires_at=approval.expires_at,
             )
-            for each in summary.pending_approvals
+            for approval in summary.pending_approvals
         ]
         return cls(
             session_id=summary.session_id,
             tenant_id=summary.tenant_id,
             actor_id=summary.actor_id,
             message_count=summary.message_count,
-            pending_approvals=waiting,
+            pending_approvals=pending,
             title=summary.title,
             created_at=summary.created_at,
             last_event_id=summary.last_event_id,
@@ -101,13 +101,13 @@ class SessionSummaryResponse(Reply):
 
 
 class SessionRenameRequest(Body):
-    """Another title."""
+    """The new title."""
 
     title: str = Field(min_length=1, max_length=200)
 
 
 class SendMessageRequest(LooseBody):
-    """Say something, decide approvals, or both; an empty body follows what goes on."""
+    """A message, decisions on approvals, or both. An empty body follows the running turn."""
 
     message: str = ""
     approvals: Annotated[dict[str, bool], Field(max_length=MAP_LIMIT)] | None = None
@@ -115,30 +115,30 @@ class SendMessageRequest(LooseBody):
 
 
 class EventsQuery(Query):
-    """Where a stream begins, and whether it stays."""
+    """Where the event stream starts, and whether it stays open."""
 
     last_event_id: str | None = Field(default=None, max_length=64)
     follow: Literal["0", "1"] = "1"
     ticket: str | None = None
-    """Stands for the bearer; the guard has read it."""
+    """Replaces the bearer token. Read by the guard."""
 
 
 class TicketResponse(Reply):
-    """What lets an ``EventSource`` watch this session, and until when."""
+    """A ticket with which an ``EventSource`` can open this session's event stream, and its expiry."""
 
     ticket: str
     expires_at: UtcTime
 
 
 class TranscriptQuery(Query):
-    """Which page of the transcript."""
+    """Page of the transcript."""
 
     limit: Annotated[QueryInt, Field(ge=1, le=200)] = 50
     before: str | None = Field(default=None, max_length=64)
 
 
 class TranscriptItem(Reply):
-    """One message."""
+    """A message of the transcript."""
 
     id: str
     turn_id: str
@@ -173,13 +173,13 @@ class TranscriptResponse(Reply):
 
 
 class CancelRequest(Body):
-    """Which turn to cancel; without ``turn_id`` the one that runs."""
+    """The turn to cancel. Without ``turn_id``, the running one."""
 
     turn_id: str | None = Field(default=None, max_length=64)
 
 
 class CancelResponse(Reply):
-    """The turn that is being stopped."""
+    """The turn being cancelled."""
 
     turn_id: str
     status: Literal["cancelling"] = "cancelling"

@@ -1,6 +1,6 @@
-"""What the wire models of all operations are made of.
+"""Base classes and field types of all requests and responses.
 
-No type refuses NUL bytes or lone surrogates: ``decode`` does, for every text of every body and query at once.
+NUL bytes and lone surrogates are refused by ``decode``, for every text of every body and query, not by these types.
 """
 
 from __future__ import annotations
@@ -15,42 +15,42 @@ from pydantic_core import PydanticCustomError
 from ...actors.domain.audit import wire_time
 
 MAX_OFFSET = 2**63 - 1
-"""What the database can skip (bigint)."""
+"""The largest OFFSET of the database (bigint)."""
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _DIGITS = re.compile(r"-?[0-9]{1,100}", re.ASCII)
 
 
 class Body(BaseModel):
-    """A request's body: values are what they say they are, unknown keys are refused."""
+    """A request body: strict types, unknown keys are refused."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class LooseBody(BaseModel):
-    """A request's body whose unknown keys are ignored."""
+    """A request body whose unknown keys are ignored."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 class Query(BaseModel):
-    """The parameters of a query string; unknown ones are ignored, of a repeated one the last counts."""
+    """The parameters of a query string. Unknown ones are ignored; of a repeated one the last counts."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 class Reply(BaseModel):
-    """A reply's body. Every field is present; null when unset."""
+    """A response body. Every field is present; null when unset."""
 
     model_config = ConfigDict(frozen=True)
 
 
 UNSENT: Any = None
-"""The default of a field that may be left out but not be null. Whether it was sent, ``model_fields_set`` knows."""
+"""The default of a field that may be omitted but not null. ``model_fields_set`` shows whether it was sent."""
 
 
 def coded(code: str) -> ValueError:
-    """For validators to raise: a 422 list item ``value_error`` with ``ctx.code``."""
+    """An error for validators to raise: a 422 list item ``value_error`` with ``ctx.code``."""
     return ValueError(code)
 
 
@@ -85,22 +85,22 @@ UtcTime = Annotated[datetime, PlainSerializer(wire_time, return_type=str, when_u
 """RFC 3339 in UTC, six digits of microseconds, ``Z``."""
 
 QueryInt = Annotated[int, BeforeValidator(_digits)]
-"""An integer in a query string: ASCII digits, nothing else."""
+"""An integer in a query string: ASCII digits only."""
 
 QueryDate = Annotated[date, BeforeValidator(_date)]
-"""A day in a query string, YYYY-MM-DD and nothing else."""
+"""A date in a query string: YYYY-MM-DD only."""
 
 Offset = Annotated[QueryInt, Field(ge=0), AfterValidator(_storable_offset)]
 
 
 class Paging(Query):
-    """One page of a list. Lists with other bounds say ``limit`` anew."""
+    """One page of a list. Lists with other bounds override ``limit``."""
 
     limit: Annotated[QueryInt, Field(ge=1, le=200)] = 50
     offset: Offset = 0
 
 
 class Refused(Reply):
-    """Any deliberate refusal: a stable code."""
+    """An error: ``detail`` is a stable code."""
 
     detail: str

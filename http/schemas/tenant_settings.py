@@ -1,4 +1,4 @@
-"""The shapes of ``/tenant-settings`` (identity 11)."""
+"""Requests and responses of ``/tenant-settings`` (docs/contract/identity.md 11)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .shared import UNSENT, Body, Reply
 
 
 def _offered(model: str, info: ValidationInfo) -> str:
-    """One of the models of the configuration, which the shape is read with."""
+    """``model`` if it is one of the configured models; the settings come as the validation context."""
     offered = info.context.agent_models if isinstance(info.context, Settings) else (model,)
     if model not in offered:
         expected = ", ".join(f"'{name}'" for name in offered)
@@ -32,7 +32,7 @@ def _offered(model: str, info: ValidationInfo) -> str:
 
 
 class TenantSettingsPatchRequest(Body):
-    """What is to change; what is left out stays. ``null`` clears a model, a prompt suffix or a budget."""
+    """The settings to change. Omitted fields are kept. ``null`` clears a model, a prompt suffix or a budget."""
 
     model: Annotated[str, AfterValidator(_offered)] | None = None
     system_prompt_suffix: Annotated[str, Field(max_length=MAX_PROMPT_SUFFIX)] | None = None
@@ -50,7 +50,7 @@ class TenantSettingsPatchRequest(Body):
 
 
 class TenantSettingsResponse(Reply):
-    """An agency's settings."""
+    """The agency's settings."""
 
     tenant_id: str
     model: str | None

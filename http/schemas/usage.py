@@ -1,4 +1,4 @@
-"""The shapes of ``/reports/usage`` (business 8.4)."""
+"""Requests and responses of ``/reports/usage`` (docs/contract/business.md 8.4)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ FRACTION = Decimal("0.00000001")
 
 
 class UsageQuery(Query):
-    """Which UTC days, both ends included; the last thirty unless told."""
+    """The first and last UTC day, both inclusive. By default the last thirty days."""
 
     from_: QueryDate | None = Field(default=None, alias="from")
     to: QueryDate | None = None
 
 
 class Period(Reply):
-    """First and last day."""
+    """The first and last day, both inclusive."""
 
     from_: date = Field(alias="from")
     to: date
 
 
 class UsageItem(Reply):
-    """One model's calls of one UTC day. ``cost_usd`` is null if any of them had no price."""
+    """The calls of one model on one UTC day. ``cost_usd`` is null if any call had no price."""
 
     date: date
     model: str
@@ -43,7 +43,7 @@ class UsageItem(Reply):
 
 
 class UsageTotals(Reply):
-    """The sums of all items; ``cost_usd`` of what is known."""
+    """The totals of all items. ``cost_usd`` covers priced calls only."""
 
     calls: int
     input_tokens: int
@@ -55,7 +55,7 @@ class UsageTotals(Reply):
 
 
 class UsageBudget(Reply):
-    """Today's tokens: the limit (null: none), what calls have used, what calls under way have set aside."""
+    """Today's tokens: the limit (null: none), used by completed calls, reserved by running calls."""
 
     limit: int | None
     used_today: int
@@ -63,7 +63,7 @@ class UsageBudget(Reply):
 
 
 class UsageResponse(Reply):
-    """What the agency's conversations took of the model."""
+    """The agency's model usage."""
 
     tenant_id: str
     period: Period

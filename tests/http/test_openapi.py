@@ -221,7 +221,7 @@ def test_every_refusal_is_declared_with_its_codes() -> None:
 
     assert told["403"]["description"] == "`api_key_not_allowed`, `email_not_verified`, `forbidden_role`"
     assert told["409"]["description"] == "`approval_already_resolved`, `idempotency_key_in_flight`"
-    assert told["422"]["description"].startswith("a list of mistakes, ")
+    assert told["422"]["description"].startswith("a list of validation errors, ")
     assert "`invalid_idempotency_key`" in told["422"]["description"]
     assert "`storage_unavailable`" in told["503"]["description"]
 

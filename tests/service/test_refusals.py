@@ -345,11 +345,13 @@ STRICT = {(401, "email_not_verified"), (403, "email_not_verified")}
 """What only a service that verifies addresses says: a test of its own."""
 
 ELSEWHERE = {
+    (408, "request_timeout"): "http/test_app.py",
     (429, "too_many_attempts"): "http/test_middleware.py",
     (503, "storage_unavailable"): "http/test_accounts.py",
     (503, "overloaded"): "http/test_accounts.py",
     (503, "deadline_exceeded"): "actors/test_runtime.py",
     (503, "not_ready"): "http/test_health.py",
+    (503, "agent_runtime_unavailable"): "actors/test_supervisor.py",
     (503, "VOYAGENT_DB_URL is not configured."): "http/test_health.py",
     (503, "db unreachable"): "http/test_health.py",
     (503, "VOYAGENT_REDIS_URL is not configured."): "http/test_health.py",
