@@ -1,4 +1,4 @@
-"""The three small pages letters lead to. Loading one changes nothing: its button sends the token to the API."""
+"""The three pages that e-mails link to. Loading one changes nothing: its button sends the token to the API."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ FULL_NAME: Final = '<label>Your name<input name="full_name" autocomplete="name" 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a page says and asks, and where its answers go: relative, so that a proxy may put a prefix before both."""
+    """A page's text, fields and API operation. URLs are relative, so that a proxy may add a path prefix."""
 
     kind: Kind
     title: str
-    says: str
+    text: str
     button: str
     send: str
     done: str
@@ -49,27 +49,27 @@ ALL: Final = (
     Page(
         Kind.VERIFICATION,
         "Confirm your e-mail address",
-        "Press the button to confirm what the letter says.",
+        "Click Confirm to verify your e-mail address.",
         "Confirm",
         "../auth/verify-email",
-        "Thank you, it is confirmed.",
+        "Thank you. Your e-mail address is verified.",
     ),
     Page(
         Kind.PASSWORD_RESET,
         "Set a new password",
-        "At least twelve characters, with a letter and a digit.",
-        "Set the password",
+        "Use at least 12 characters, including a letter and a digit.",
+        "Set password",
         "../auth/reset-password",
-        "The new password is set. You can sign in with it.",
+        "Your new password is set. You can now sign in.",
         CHOSEN.format(name="new_password"),
     ),
     Page(
         Kind.INVITE,
-        "Join on Voyagent",
-        "Say your name and choose a password of at least twelve characters, with a letter and a digit.",
-        "Join",
+        "Accept your invitation",
+        "Enter your name and choose a password of at least 12 characters, including a letter and a digit.",
+        "Accept",
         "../auth/accept-invite",
-        "Welcome. You can sign in now.",
+        "Welcome to Voyagent. You can now sign in.",
         FULL_NAME + CHOSEN.format(name="password"),
         "../auth/invites/lookup",
     ),
@@ -77,7 +77,7 @@ ALL: Final = (
 
 
 class Pages:
-    """Serves them. Public, and not part of the document."""
+    """Serves the pages. Public, and hidden from the OpenAPI document."""
 
     def __init__(self) -> None:
         script = (Path(__file__).parent / "pages.js").read_text("utf-8")
@@ -89,7 +89,7 @@ class Pages:
         self._html = {PAGES[page.kind]: html(page, script).encode() for page in ALL}
 
     def routes(self) -> tuple[Route, ...]:
-        """Where they are served: where the links of letters lead."""
+        """The routes of the pages, at the paths the links of e-mails point to."""
         return tuple(Route("GET", path, self._serve(body), PUBLIC, hidden=True) for path, body in self._html.items())
 
     def _serve(self, body: bytes) -> Callable[[RequestContext], Awaitable[Answer]]:
@@ -100,7 +100,7 @@ class Pages:
 
 
 def policy(script: str) -> str:
-    """The pages' own policy: their one style sheet, their one script, and calls to where they come from."""
+    """The pages' Content-Security-Policy: their one style sheet, their one script, requests to their own origin."""
     return (
         f"default-src 'none'; style-src '{_source(STYLE)}'; script-src '{_source(script)}'; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -112,14 +112,14 @@ def _source(text: str) -> str:
 
 
 def html(page: Page, script: str) -> str:
-    """A whole page. Nothing of the request is in it."""
+    """The whole page. It contains nothing from the request."""
     look = f' data-look="{escape(page.look)}"' if page.look else ""
     return "\n".join(
         [
             '<!doctype html><html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(page.title)}</title><style>{STYLE}</style></head><body>",
-            f"<h1>{escape(page.title)}</h1><p>{escape(page.says)}</p>",
+            f"<h1>{escape(page.title)}</h1><p>{escape(page.text)}</p>",
             f'<form method="post" data-send="{escape(page.send)}" data-done="{escape(page.done)}"{look}>',
             f"{page.fields}<button>{escape(page.button)}</button></form>",
             "<output></output><noscript><p>This page needs JavaScript to send the form.</p></noscript>",

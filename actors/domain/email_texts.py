@@ -1,4 +1,4 @@
-"""The words of every letter the service writes, in English and Hindi, and the page its link opens."""
+"""The texts of all e-mails, in English and Hindi, and the pages their links open."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FALLBACK: Final = "en"
 
 
 class Kind(StrEnum):
-    """What a letter is about."""
+    """The kinds of e-mail."""
 
     VERIFICATION = "verification"
     PASSWORD_RESET = "password_reset"  # noqa: S105 -- a name
@@ -32,28 +32,28 @@ PAGES: Final[Mapping[Kind, str]] = {
     Kind.INVITE: "/app/accept-invite",
     Kind.EMAIL_CHANGED: "/app/verify-email",
 }
-"""Where the link of a letter leads; letters that are not here only tell."""
+"""The page an e-mail links to. Kinds not listed have no link."""
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Subject, what is said, and what the link's button says."""
+    """Subject, paragraphs, and the label of the link."""
 
     subject: str
-    says: tuple[str, ...]
+    paragraphs: tuple[str, ...]
     button: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A letter ready to be put in an envelope."""
+    """The subject and both bodies of an e-mail."""
 
     subject: str
     text: str
     html: str
 
 
-_NOT_YOU: Final = "If this was not you, reset your password now and tell the administrator of your agency."
+_NOT_YOU: Final = "If this was not you, reset your password now and contact your agency's administrator."
 _NOT_YOU_HI: Final = "यदि यह आपने नहीं किया, तो तुरंत अपना पासवर्ड बदलें और अपनी एजेंसी के व्यवस्थापक को बताएँ।"
 
 _ENGLISH: Final[Mapping[Kind, Words]] = {
@@ -61,45 +61,45 @@ _ENGLISH: Final[Mapping[Kind, Words]] = {
         "Confirm your e-mail address",
         (
             "Please confirm that this address is yours.",
-            "If you did not ask for this, do nothing: nobody can use the address without you.",
+            "If you did not request this, ignore this e-mail: nobody can use the address without your confirmation.",
         ),
-        "Confirm the address",
+        "Confirm e-mail address",
     ),
     Kind.PASSWORD_RESET: Words(
         "Set a new password",
         (
-            "Somebody asked for a new password for this address. The link works once, and only for a short time.",
-            "If it was not you, do nothing: your password stays as it is.",
+            "A new password was requested for this address. The link can be used once and expires soon.",
+            "If you did not request this, ignore this e-mail: your password is not changed.",
         ),
-        "Set a new password",
+        "Set new password",
     ),
     Kind.INVITE: Words(
         "You are invited to Voyagent",
-        ("A travel agency invites you to work with it on Voyagent. The link shows who it is.",),
-        "See the invitation",
+        ("A travel agency has invited you to join it on Voyagent. The link shows you which one.",),
+        "View invitation",
     ),
     Kind.EMAIL_CHANGED: Words(
         "Your e-mail address was changed",
         (
             "Your account no longer uses this address.",
-            "If this was not you, undo it within 7 days: the account returns to this address and all sessions end.",
-            "You then get a letter to set a new password.",
+            "If this was not you, undo it within 7 days: we will restore this address and sign out all sessions.",
+            "We will then e-mail you a link to set a new password.",
         ),
-        "Undo the change",
+        "Undo change",
     ),
     Kind.PASSWORD_CHANGED: Words("Your password was changed", ("The password of your account was changed.", _NOT_YOU)),
     Kind.PASSWORD_WAS_RESET: Words(
         "Your password was reset",
-        ("A new password was set through a letter to this address. All sessions have ended.", _NOT_YOU),
+        ("Your password was reset using a link sent to this address. All sessions were signed out.", _NOT_YOU),
     ),
-    Kind.TOTP_ON: Words("Two-factor sign-in is on", ("From now on a sign-in needs a code from your device.", _NOT_YOU)),
-    Kind.TOTP_OFF: Words("Two-factor sign-in is off", ("A sign-in needs the password alone now.", _NOT_YOU)),
+    Kind.TOTP_ON: Words("Two-factor sign-in is on", ("Signing in now requires a code from your device.", _NOT_YOU)),
+    Kind.TOTP_OFF: Words("Two-factor sign-in is off", ("Signing in now requires only your password.", _NOT_YOU)),
     Kind.RECOVERY_CODE_USED: Words(
-        "A recovery code was used", ("One of your recovery codes was used; it does not work again.", _NOT_YOU)
+        "A recovery code was used", ("One of your recovery codes was used. It cannot be used again.", _NOT_YOU)
     ),
     Kind.REFRESH_REUSED: Words(
-        "A session was ended for safety",
-        ("A sign-in token was used twice, as a stolen one would be. The session was ended.", _NOT_YOU),
+        "A session was signed out for your security",
+        ("A session token was used twice, which may mean that it was stolen. The session was signed out.", _NOT_YOU),
     ),
 }
 
@@ -130,14 +130,14 @@ _HINDI: Final[Mapping[Kind, Words]] = {
         (
             "आपका खाता अब इस पते का उपयोग नहीं करता।",
             "यदि यह आपने नहीं किया, तो 7 दिनों के भीतर इसे वापस लें: खाता इसी पते पर लौट आएगा और सभी सत्र समाप्त होंगे।",
-            "फिर नया पासवर्ड रखने का पत्र आपको मिलेगा।",
+            "फिर हम आपको नया पासवर्ड रखने का लिंक ई-मेल करेंगे।",
         ),
         "बदलाव वापस लें",
     ),
     Kind.PASSWORD_CHANGED: Words("आपका पासवर्ड बदल दिया गया", ("आपके खाते का पासवर्ड बदल दिया गया।", _NOT_YOU_HI)),
     Kind.PASSWORD_WAS_RESET: Words(
         "आपका पासवर्ड फिर से रखा गया",
-        ("इस पते पर भेजे गए पत्र से नया पासवर्ड रखा गया। सभी सत्र समाप्त हो गए हैं।", _NOT_YOU_HI),
+        ("इस पते पर भेजे गए लिंक से आपका पासवर्ड फिर से रखा गया। सभी सत्र समाप्त हो गए हैं।", _NOT_YOU_HI),
     ),
     Kind.TOTP_ON: Words("दो-चरणीय साइन-इन चालू है", ("अब साइन-इन के लिए आपके उपकरण का कोड भी चाहिए।", _NOT_YOU_HI)),
     Kind.TOTP_OFF: Words("दो-चरणीय साइन-इन बंद है", ("अब साइन-इन के लिए केवल पासवर्ड चाहिए।", _NOT_YOU_HI)),
@@ -154,16 +154,16 @@ WORDS: Final[Mapping[str, Mapping[Kind, Words]]] = {"en": _ENGLISH, "hi": _HINDI
 
 
 def link(kind: Kind, base: str, token: str) -> str:
-    """Where the letter's button leads. A token is base64url: it needs no escaping."""
+    """The URL of the e-mail's link. A token is base64url: it needs no escaping."""
     return f"{base}{PAGES[kind]}?token={token}"
 
 
 def compose(kind: Kind, locale: str, url: str | None) -> Composed:
-    """The letter in ``locale``, or in English where no text exists. ``url`` is its link, if the kind has one."""
+    """The e-mail in ``locale``, or in English if it has no texts. ``url`` is its link, if the kind has one."""
     language = locale if locale in WORDS else FALLBACK
     words = WORDS[language][kind]
-    text = [*words.says]
-    body = [f"<p>{escape(sentence)}</p>" for sentence in words.says]
+    text = [*words.paragraphs]
+    body = [f"<p>{escape(sentence)}</p>" for sentence in words.paragraphs]
     if url is not None:
         text.insert(1, f"{words.button}:\n{url}")
         body.insert(1, f'<p><a href="{escape(url)}">{escape(words.button)}</a></p><p>{escape(url)}</p>')
