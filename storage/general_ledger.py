@@ -1,4 +1,4 @@
-"""An agency's books: its chart of accounts, what is posted to it, and what stands on an account."""
+"""The general ledger: an agency's chart of accounts, its journals and account balances."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ SELECT l.currency, coalesce(sum(l.debit), 0) - coalesce(sum(l.credit), 0) AS bal
 
 
 async def seed_chart(db: Connection, tenant_id: str | None, now: datetime) -> None:
-    """Give an agency the accounts every agency has; those it has already stay as they are."""
+    """Insert the default chart of accounts; existing accounts are left unchanged."""
     columns = zip(*((uuid7(), each.code, each.name, each.type, each.is_control) for each in CHART), strict=True)
     await db.execute(SEED, tenant_id, *map(list, columns), now)
 
 
 async def chart(db: Connection, tenant_id: str | None, now: datetime) -> tuple[LedgerAccount, ...]:
-    """An agency's accounts, by code. One that has none yet gets them, and any number of first readers agree."""
+    """An agency's accounts, by code. The default chart is seeded on first use, safely under concurrency."""
     rows = await db.fetch(ACCOUNTS, tenant_id)
     if not rows:
         await seed_chart(db, tenant_id, now)
@@ -60,14 +60,14 @@ async def chart(db: Connection, tenant_id: str | None, now: datetime) -> tuple[L
 
 
 def named(accounts: Sequence[LedgerAccount], id_or_code: str) -> LedgerAccount | None:
-    """The account that is meant by an id, in any case, or by a code."""
+    """The account with this id, in any letter case, or with this code."""
     return next((each for each in accounts if id_or_code.lower() == each.id or id_or_code == each.code), None)
 
 
 async def post(
     db: Connection, tenant_id: str | None, entry: JournalEntry, *, key: str, by: str | None, now: datetime
 ) -> str:
-    """Post a journal once per ``key``; answers its id, or that of the first with this key."""
+    """Post a journal once per ``key``; returns its id, or that of the first with this key."""
     new_id = await db.fetchval(
         POST,
         uuid7(),
@@ -109,7 +109,7 @@ class Chart(Command[tuple[LedgerAccount, ...]]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DraftJournal(Command[JournalEntry | InvalidJournal]):
-    """A journal somebody wants to post by hand, held against the chart as it is; nothing is written."""
+    """Validate a manual journal against the current chart; nothing is written."""
 
     entry_date: date
     narration: str
@@ -131,7 +131,7 @@ class DraftJournal(Command[JournalEntry | InvalidJournal]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post(Command[str | InvalidJournal]):
-    """Draw a journal up and post it, once per ``key``; answers its id."""
+    """Validate a journal and post it, once per ``key``; returns its id."""
 
     draft: DraftJournal
     key: str
@@ -146,7 +146,7 @@ class Post(Command[str | InvalidJournal]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balances(Command[tuple[Money, ...] | None]):
-    """What stands on an account at the end of a day: debits less credits of each currency. None if there is none."""
+    """Balance of an account at the end of a day: debits less credits by currency. None if there is no such account."""
 
     account: str
     as_of: date

@@ -1,4 +1,4 @@
-"""What keeps us from leaning on a supplier that is down, or on one that is up too hard."""
+"""Circuit breaker and rate limit for requests to a supplier."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .protocols import SupplierError
 
 FAILURES = 5
 WINDOW = 30.0
-"""Seconds within which so many failures open a breaker."""
-PAUSE = 30.0
-"""Seconds it stays open before one request may try."""
+"""Seconds within which the failures have to occur to open a breaker."""
+OPEN_FOR = 30.0
+"""Seconds a breaker stays open before one trial request is admitted."""
 
 _open: Counter[str] = Counter()
-"""Open breakers by supplier: each agency has its own, the gauge is of all."""
+"""Open breakers by supplier, over all agencies: each agency has its own."""
 
 
 class Breaker:
@@ -33,13 +33,13 @@ class Breaker:
         return self._opened_at is not None
 
     def admit(self) -> bool:
-        """Whether this request is the trial, to be told to ``passed``, ``failed`` or ``abandoned``.
+        """Admit a request. Returns whether it is the trial, to be passed on to ``passed``, ``failed`` or ``abandoned``.
 
         ``breaker_open`` if it may not be made.
         """
         if self._opened_at is None:
             return False
-        left = self._opened_at + PAUSE - self._clock.monotonic()
+        left = self._opened_at + OPEN_FOR - self._clock.monotonic()
         if left > 0 or self._trial:
             raise SupplierError(
                 "breaker_open", "the supplier is failing and left alone for now", retry_after=max(left, 1)
@@ -48,12 +48,12 @@ class Breaker:
         return True
 
     def passed(self, *, trial: bool) -> None:
-        """The supplier answered, be it with a no."""
+        """The supplier answered, even with a refusal."""
         if trial:
             self.close()
 
     def failed(self, *, trial: bool) -> None:
-        """It did not."""
+        """The request failed."""
         now = self._clock.monotonic()
         if trial:
             self._trial = False
@@ -65,7 +65,7 @@ class Breaker:
             self._count(1)
 
     def abandoned(self, *, trial: bool) -> None:
-        """Nobody will ever know; another may try."""
+        """The request was cancelled without a result; another trial may be made."""
         if trial:
             self._trial = False
 
@@ -83,7 +83,7 @@ class Breaker:
 
 
 class RateLimit:
-    """Spaces requests: a burst at once, then so many a second. Who would wait too long is refused."""
+    """Spaces requests: a burst at once, then so many a second. A request that would wait too long is refused."""
 
     def __init__(self, clock: Clock, *, per_second: float = 20.0, burst: int = 40, longest: float = 5.0) -> None:
         self._clock = clock

@@ -38,13 +38,13 @@ _log = log.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _SupplierClient:
-    """The way to one supplier of one agency."""
+    """Client of one supplier of one agency."""
 
     tenant_id: str
     name: str
     capabilities: Capabilities
     to: Recipient
-    """Whoever routes ``ToSupplier``: the root, the agency, or the actor itself."""
+    """The recipient that routes ``ToSupplier``: the root actor, the agency's, or the supplier's own."""
 
     async def _read(self, message: ToSupplier[R]) -> R:
         return await self._ask(message, READ_SECONDS, writes=False)
@@ -56,24 +56,24 @@ class _SupplierClient:
         return await self._ask(message, WRITE_SECONDS + READ_SECONDS, writes=True)
 
     async def _ask(self, message: ToSupplier[R], within: float, *, writes: bool) -> R:
-        """All that can go wrong on the way is a ``SupplierError``; the limits are the actor's, the slack is ours."""
+        """Ask the supplier's actor, with its deadline and some slack. Failures become ``SupplierError``."""
         try:
             return await self.to.ask(message, within=within + 5)
         except WriteCut:
-            raise  # the pass ends with the way to the supplier, and is carried on by looking up
+            raise  # the pass ends here; resumed, it looks the write up
         except DeadlineExceeded as late:
             raise SupplierError("timeout", "no answer in time", unclear=writes) from late
-        except Unavailable as away:
-            if away.code == "not_ready":  # another process may serve this agency: nothing of this pass is told
+        except Unavailable as unavailable:
+            if unavailable.code == "not_ready":  # another process may serve this agency: this pass reports nothing
                 raise
-            raise SupplierError("transient", "the supplier cannot be asked now") from away
+            raise SupplierError("transient", "the supplier cannot be asked now") from unavailable
         except ActorFailed as failed:
             _log.error("supplier_failed", supplier=self.name, exc_info=failed)
             raise SupplierError("transient", "the supplier's driver failed", unclear=writes) from failed
 
 
 class FlightClient(_SupplierClient):
-    """Where flights are found and bought."""
+    """Searches, holds and books flights."""
 
     __slots__ = ()
 
@@ -110,7 +110,7 @@ class FlightClient(_SupplierClient):
 
 
 class HotelClient(_SupplierClient):
-    """Where rooms are found and booked."""
+    """Searches and books rooms."""
 
     __slots__ = ()
 
@@ -133,7 +133,7 @@ class HotelClient(_SupplierClient):
 
 
 class AgencySuppliers:
-    """The suppliers that are on for one agency."""
+    """The suppliers enabled for one agency."""
 
     def __init__(self, tenant_id: str, names: Sequence[str], to: Recipient) -> None:
         self._flights = {name: FlightClient(tenant_id, name, DRIVERS[name].capabilities, to) for name in names}

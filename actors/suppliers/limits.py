@@ -1,4 +1,4 @@
-"""How one supplier is asked: in turn, within a time, again where that is safe, and not at all while it fails."""
+"""Limits on requests to one supplier: rate, time, retries where they are safe, and a circuit breaker."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Limits:
     async def attempts(
         self, work: Callable[[], Awaitable[R]], seconds: float, *, repeat: bool, owed: bool = False
     ) -> R:
-        """Do ``work`` within ``seconds`` in all, again after trouble if it may be repeated.
+        """Do ``work`` within ``seconds`` in all, with retries after failures if ``repeat`` allows it.
 
-        ``owed`` is a look-up of a write nobody knows the outcome of: it is made whatever breaker and rate limit say.
+        ``owed`` is a look-up of a write with unknown outcome: breaker and rate limit do not apply to it.
         """
         loop = asyncio.get_running_loop()
         try:
@@ -69,9 +69,9 @@ class Limits:
             outcome = failure.supplier_code
             judge = self.breaker.failed if outcome in TROUBLE else self.breaker.passed
             raise
-        except Unavailable as away:  # our own storage, not the supplier
+        except Unavailable as unavailable:  # our own storage, not the supplier
             outcome = "transient"
-            raise SupplierError("transient", "the supplier cannot be reached") from away
+            raise SupplierError("transient", "the supplier cannot be reached") from unavailable
         except asyncio.CancelledError:  # the time limit
             outcome, judge = "timeout", self.breaker.failed
             raise

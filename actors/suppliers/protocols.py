@@ -1,4 +1,4 @@
-"""What a supplier of travel can be asked, and what it answers when it cannot. Vendors' types stay in their folders."""
+"""The protocols of travel suppliers and their errors. Vendors' types stay in the drivers' folders."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ Code = Literal[
 Method = Literal["search", "price", "hold", "book", "read", "find", "check_rate"]
 
 TROUBLE: frozenset[Code] = frozenset({"rate_limited", "transient", "timeout"})
-"""Failures of the supplier rather than answers of it: they count against it, and may pass if one waits."""
+"""Codes of failures rather than answers: they count towards the breaker, and may be retried."""
 NO_ANSWER: frozenset[Code] = frozenset({"transient", "timeout"})
-"""Ends of a request that leave open whether the supplier has acted."""
+"""Codes that leave open whether the supplier has acted."""
 
 
 class SupplierError(Refusal):
-    """A supplier's "no" or its failure, in one of our codes. ``text`` is for humans and names nothing of its inside.
+    """A supplier's refusal or failure, by one of our codes. ``text`` is for humans, without internals of the supplier.
 
-    ``unclear``: a write may have been carried out although no answer came.
+    ``unclear``: a write may have been executed although no answer came.
     """
 
     def __init__(self, code: Code, text: str, *, retry_after: float | None = None, unclear: bool = False) -> None:
@@ -45,23 +45,23 @@ class SupplierError(Refusal):
 
     @property
     def line(self) -> str:
-        """``"<code>: <text>"``, as tools say it."""
+        """``"<code>: <text>"``, as in the output of tools."""
         return f"{self.supplier_code}: {self.text}"
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a driver has. Callers ask this, never its name."""
+    """What a driver supports. Callers depend on this, never on its name."""
 
     methods: frozenset[Method]
     honours_keys: bool
-    """A write sent twice with one key is carried out once."""
+    """A write sent twice with one key is executed once."""
     looks_up: bool
-    """``find`` tells what became of a write."""
+    """``find`` returns the outcome of a write."""
 
 
 class Driver(Protocol):
-    """Every supplier: a name and what it can do."""
+    """A supplier's driver: its name and capabilities."""
 
     @property
     def name(self) -> str: ...
@@ -71,62 +71,62 @@ class Driver(Protocol):
 
 
 class FlightSearch(Driver, Protocol):
-    """Where flights are found."""
+    """Searches flights."""
 
     async def search(self, question: FlightQuestion) -> Sequence[FlightOffer]:
-        """All that is on offer; none is an answer, too."""
+        """All offers; an empty result is valid."""
 
 
 class FlightOrders(Driver, Protocol):
-    """Where flights are bought. Each write carries our key: the id of its row in the ledger of side effects."""
+    """Prices, holds and books flights. Each write carries an idempotency key: the id of its tool call."""
 
     async def price(self, offer: FlightOffer) -> FlightOffer:
-        """The offer as it stands now. ``not_found`` if the supplier has forgotten it or lets it go no more."""
+        """The offer at its current price. ``not_found`` if the supplier no longer knows or sells it."""
 
     async def hold(self, offer: FlightOffer, passengers: Sequence[Passenger], key: str) -> FlightOrder:
-        """Keep seats unpaid until ``hold_expires_at``."""
+        """Hold seats without payment until ``hold_expires_at``."""
 
     async def book(
         self, offer: FlightOffer, passengers: Sequence[Passenger], key: str, held: str | None = None
     ) -> FlightOrder:
-        """Buy at the offer's price; ``held`` is the hold's ``supplier_ref`` whose seats these are."""
+        """Book at the offer's price; ``held`` is the ``supplier_ref`` of the hold on these seats."""
 
     async def read(self, supplier_ref: str) -> FlightOrder:
-        """An order as it stands now."""
+        """The current state of an order."""
 
     async def find(self, key: str) -> FlightOrder | None:
-        """The order a write with ``key`` made, if any."""
+        """The order that a write with ``key`` created, if any."""
 
 
 class FlightSupplier(FlightSearch, FlightOrders, Protocol):
-    """One that sells what it shows."""
+    """A supplier with both search and booking of flights."""
 
 
 class HotelSearch(Driver, Protocol):
-    """Where rooms are found."""
+    """Searches rooms."""
 
     async def search(self, question: HotelQuestion) -> Sequence[HotelOffer]:
-        """All that is on offer; none is an answer, too."""
+        """All offers; an empty result is valid."""
 
     async def check_rate(self, offer: HotelOffer) -> HotelOffer:
-        """The offer as it stands now. ``not_found`` if the supplier has forgotten it or lets it go no more."""
+        """The offer at its current price. ``not_found`` if the supplier no longer knows or sells it."""
 
 
 class HotelOrders(Driver, Protocol):
-    """Where rooms are booked. Each write carries our key: the id of its row in the ledger of side effects."""
+    """Books rooms. Each write carries an idempotency key: the id of its tool call."""
 
     async def book(self, offer: HotelOffer, guests: Sequence[Passenger], key: str) -> HotelOrder:
         """Book the offer's stay at its price for these guests."""
 
     async def read(self, supplier_ref: str) -> HotelOrder:
-        """An order as it stands now."""
+        """The current state of an order."""
 
     async def find(self, key: str) -> HotelOrder | None:
-        """The order a write with ``key`` made, if any."""
+        """The order that a write with ``key`` created, if any."""
 
 
 class HotelSupplier(HotelSearch, HotelOrders, Protocol):
-    """One that sells the rooms it shows."""
+    """A supplier with both search and booking of rooms."""
 
 
 class Suppliers(Protocol):
@@ -134,14 +134,14 @@ class Suppliers(Protocol):
 
     @property
     def flights(self) -> Sequence[FlightSupplier]:
-        """All that sell flights, in the order they are set up."""
+        """All suppliers of flights, in the order of the configuration."""
 
     def named(self, name: str) -> FlightSupplier | None:
-        """The seller of flights called ``name``, if it is on for this agency."""
+        """The supplier of flights called ``name``, if it is enabled for this agency."""
 
     @property
     def hotels(self) -> Sequence[HotelSupplier]:
-        """All that sell rooms, in the order they are set up."""
+        """All suppliers of rooms, in the order of the configuration."""
 
     def hotel(self, name: str) -> HotelSupplier | None:
-        """The seller of rooms called ``name``, if it is on for this agency."""
+        """The supplier of rooms called ``name``, if it is enabled for this agency."""

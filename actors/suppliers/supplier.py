@@ -1,7 +1,7 @@
-"""One supplier of one agency: what keeps its driver within limits, and the way to it for everybody else.
+"""The actor of one supplier of one agency: it runs the driver's requests within limits.
 
-A write belongs to this actor by its key, the id of a row in the ledger of side effects: it goes on when its asker is
-gone, and whoever asks again with the same key is answered by the one under way.
+A write belongs to this actor by its key, the id of its tool call: it goes on when its caller has stopped, and
+a repeated request with the same key gets the result of the one under way.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ HOTELS: Mapping[str, type[HouseHotels]] = {HouseHotels.name: HouseHotels}
 READ_SECONDS = 30.0
 WRITE_SECONDS = 60.0
 IDLE_SECONDS = 900.0
-"""A supplier nobody has asked for so long is put to sleep, unless its breaker is open."""
+"""Seconds without requests after which a supplier's actor is passivated, unless its breaker is open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToSupplier(Message[R]):
-    """A message on its way to one supplier of one agency."""
+    """Routes a message to one supplier of one agency."""
 
     tenant_id: str
     supplier: str
@@ -48,14 +48,14 @@ class ToSupplier(Message[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search(ToSupplier[Sequence[FlightOffer]]):
-    """Find flights."""
+    """Search flights."""
 
     question: FlightQuestion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price(ToSupplier[FlightOffer]):
-    """Read an offer again as it stands now."""
+    """Re-price an offer."""
 
     offer: FlightOffer
 
@@ -69,14 +69,14 @@ class Read(ToSupplier[FlightOrder]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Find(ToSupplier[FlightOrder | None]):
-    """Look up what became of a write; one still under way is waited for."""
+    """Look up the outcome of a write; one still under way is awaited."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold(ToSupplier[FlightOrder]):
-    """Keep seats unpaid for a while."""
+    """Hold seats without payment."""
 
     offer: FlightOffer
     passengers: tuple[Passenger, ...]
@@ -85,7 +85,7 @@ class Hold(ToSupplier[FlightOrder]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Book(ToSupplier[FlightOrder]):
-    """Buy; ``held`` is the hold whose seats these are."""
+    """Book a flight; ``held`` is the hold on its seats."""
 
     offer: FlightOffer
     passengers: tuple[Passenger, ...]
@@ -95,28 +95,28 @@ class Book(ToSupplier[FlightOrder]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchHotels(ToSupplier[Sequence[HotelOffer]]):
-    """Find rooms."""
+    """Search rooms."""
 
     question: HotelQuestion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckRate(ToSupplier[HotelOffer]):
-    """Read a rate again as it stands now."""
+    """Re-price a hotel rate."""
 
     offer: HotelOffer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadStay(ToSupplier[HotelOrder]):
-    """Read an order of a room."""
+    """Read an order of rooms."""
 
     supplier_ref: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindStay(ToSupplier[HotelOrder | None]):
-    """Look up what became of a room's booking; one still under way is waited for."""
+    """Look up the outcome of a room's booking; one still under way is awaited."""
 
     key: str
 
@@ -131,9 +131,9 @@ class BookStay(ToSupplier[HotelOrder]):
 
 
 class WriteCut(Unavailable):
-    """503 ``agent_runtime_unavailable``: the way to the supplier ended while a write was under way.
+    """503 ``agent_runtime_unavailable``: the supplier's actor stopped while a write was under way.
 
-    Whoever waits for it gives up its pass: carried on, it looks the write up by its key.
+    The calling pass ends; resumed, it looks the write up by its key.
     """
 
     def __init__(self) -> None:
@@ -144,14 +144,14 @@ Flights = Search | Price | Read | Find | Hold | Book
 Stays = SearchHotels | CheckRate | ReadStay | FindStay | BookStay
 
 
-class _Doubt:
-    """Whether a write may have been carried out: known of the whole write, not of its last attempt."""
+class _WriteOutcome:
+    """Whether a write may have been executed, over all its attempts and not only the last one."""
 
     def __init__(self) -> None:
         self.is_open = False
 
     async def during(self, work: Callable[[], Awaitable[R]]) -> R:
-        """One attempt. Only an answer of the supplier says what it did: a success, or a definite no."""
+        """Track one attempt. Only a success or a definite refusal of the supplier settles its outcome."""
         before, self.is_open = self.is_open, True
         try:
             done = await work()
@@ -162,7 +162,7 @@ class _Doubt:
 
 
 class Orders(Driver, Protocol[O_co]):
-    """Where a write can be looked up."""
+    """A driver that can look up a write by its key."""
 
     async def find(self, key: str) -> O_co | None: ...
 
@@ -171,7 +171,7 @@ class SupplierActor(Actor):
     """Breaker, rate limit, time limits and retries around one supplier's drivers, of flights and perhaps of rooms."""
 
     shutdown_timeout: ClassVar[float] = 10.0
-    """A write under way at the end of the process gets this long; a longer one is looked up after the start."""
+    """Seconds a write under way gets at shutdown; a longer one is looked up after the next start."""
 
     def __init__(self, *, driver: FlightSupplier, clock: Clock, hotels: HotelSupplier | None = None) -> None:
         super().__init__()
@@ -184,7 +184,7 @@ class SupplierActor(Actor):
         self.idle_timer: Timer | None = None
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
-        self._look_later()
+        self._look_up_later()
 
     async def receive(self, message: Flights | Stays) -> Any:
         self.asked_at = self.clock.monotonic()
@@ -227,7 +227,7 @@ class SupplierActor(Actor):
                 assert_never(message)
 
     async def terminate(self, failure: BaseException | None) -> None:  # noqa: ARG002  # writes are awaited in any case
-        """Writes outlive the actor if need be; here they are given time to come to their end."""
+        """Wait for writes under way; those that take longer outlive the actor."""
         if self.idle_timer is not None:
             self.idle_timer.cancel()
         self.limits.breaker.close()
@@ -257,7 +257,7 @@ class SupplierActor(Actor):
         try:
             return await asyncio.shield(writing)
         except asyncio.CancelledError:
-            raise WriteCut from None  # only the end of this actor cancels who waits here
+            raise WriteCut from None  # only this actor's stop cancels this task
 
     def _written(self, key: str, done: asyncio.Task[Any]) -> None:
         del self.writes[key]
@@ -266,12 +266,12 @@ class SupplierActor(Actor):
             _log.warning("supplier_write_failed", supplier=self.driver.name, key=key, exc_info=failure)
 
     async def _write(self, driver: Orders[O_co], key: str, work: Callable[[], Awaitable[O_co]]) -> O_co:
-        """Write once. No answer is not a no: what became of it is looked up where that can be done.
+        """Write once. A missing answer is no refusal: the outcome is looked up where the driver supports it.
 
-        Once an attempt had no definite answer, no later one gives it: each end but success is looked up, and a write
-        that is not found may still come.
+        Once an attempt had no definite answer, no later one gives it: each result but success is looked up, and a
+        write that is not found may still be executed.
         """
-        can, doubt = driver.capabilities, _Doubt()
+        can, doubt = driver.capabilities, _WriteOutcome()
         try:
             return await self.limits.attempts(lambda: doubt.during(work), WRITE_SECONDS, repeat=can.honours_keys)
         except SupplierError as failure:
@@ -279,7 +279,7 @@ class SupplierActor(Actor):
                 raise
             unclear = SupplierError(failure.supplier_code, failure.text, unclear=True)
             cause: Exception = failure
-        except Exception as defect:  # noqa: BLE001  # whatever broke, the supplier may have acted
+        except Exception as defect:  # noqa: BLE001  # whatever failed, the supplier may have acted
             _log.error("supplier_driver_failed", supplier=driver.name, key=key, exc_info=defect)
             unclear = SupplierError("transient", "the supplier's driver failed", unclear=True)
             cause = defect
@@ -293,13 +293,13 @@ class SupplierActor(Actor):
             raise unclear from cause
         return found
 
-    def _look_later(self) -> None:
-        self.idle_timer = self.clock.call_later(IDLE_SECONDS, self._maybe_sleep)
+    def _look_up_later(self) -> None:
+        self.idle_timer = self.clock.call_later(IDLE_SECONDS, self._passivate_if_idle)
 
-    def _maybe_sleep(self) -> None:
+    def _passivate_if_idle(self) -> None:
         if self.actor_stopped.is_set():
             return
-        self._look_later()
+        self._look_up_later()
         is_idle = self.clock.monotonic() - self.asked_at >= IDLE_SECONDS
         if is_idle and not self.writes and not self.limits.breaker.is_open:
             self.request_passivation()
@@ -322,5 +322,5 @@ def child(tenant_id: str, name: str, store: Recipient, clock: Clock) -> Child:
 
 
 def without_driver(names: Sequence[str]) -> list[str]:
-    """Those of ``names`` nobody has written a driver for; a start refuses them."""
+    """Those of ``names`` without a driver; the start fails with any of them."""
     return [name for name in names if name not in DRIVERS]

@@ -1,4 +1,4 @@
-"""What an agency has bought or holds, and for whom."""
+"""An agency's bookings and holds, with their passengers."""
 
 from __future__ import annotations
 
@@ -85,10 +85,10 @@ TICKETS = "SELECT id, number, status FROM tickets WHERE tenant_id = $1 AND booki
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record(Command[Booking]):
-    """Enter what a supplier has done for one tool call. The same call's second word changes nothing.
+    """Record what a supplier has done for one tool call. Recording the same call again changes nothing.
 
-    The supplier has said yes, so nothing it said may break this: persons are those on file, each once, and a cost that
-    no column holds is kept in ``data``.
+    The order exists at the supplier, so no value of it may make this fail: passengers are those on file, each once, and
+    a cost that fits no column is kept in ``data``.
     """
 
     id: str
@@ -134,9 +134,9 @@ class Record(Command[Booking]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirm(Command[Booking]):
-    """A hold has become a booking. One that has already is answered as it stands.
+    """Confirm a hold as a booking. An already confirmed one is returned unchanged.
 
-    What was bought of a hold that is none any more, under another reference, is a booking of its own, by its call.
+    If the hold is no longer one and the order has another reference, a separate booking is recorded under the call.
     """
 
     id: str
@@ -152,17 +152,17 @@ class Confirm(Command[Booking]):
 
     async def run(self, db: Connection) -> Booking:
         cost, data = _kept(self.cost, self.currency, self.data)
-        said = (self.tenant_id, self.id, self.status, self.supplier_ref, self.locator, cost, self.currency, data)
-        if await db.fetchval(CONFIRM, *said) is not None:
+        values = (self.tenant_id, self.id, self.status, self.supplier_ref, self.locator, cost, self.currency, data)
+        if await db.fetchval(CONFIRM, *values) is not None:
             return _booking(await db.fetchrow(BY_ID, self.tenant_id, self.id))
-        own = await db.fetchval(BOUGHT_TWICE, *said, self.new_id, self.tool_call_id, self.now)
+        own = await db.fetchval(BOUGHT_TWICE, *values, self.new_id, self.tool_call_id, self.now)
         if own is not None:
             await db.execute(SAME_PERSONS, self.tenant_id, self.id, own, self.now)
         return _booking(await db.fetchrow(BY_CALL, self.tenant_id, self.tool_call_id))
 
 
 def _kept(cost: Decimal, currency: str, data: Mapping[str, Any]) -> tuple[Decimal, Mapping[str, Any]]:
-    """The cost and the data as they are stored; a cost that does not fit its column stands in the data alone."""
+    """The cost and the data as they are stored; a cost that does not fit its column is in the data only."""
     price = Money.of(cost, currency)
     return (cost, data) if price.is_price else (Decimal(0), {**data, "supplier_price": price.text})
 

@@ -1,4 +1,4 @@
-"""Orders of the house supplier: what it keeps for an agency, one row per key of ours."""
+"""Orders of the embedded supplier ``house``, one row per idempotency key."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ UPDATE house_orders SET state = 'taken'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place(Command[HouseOrder]):
-    """Enter an order under ``key``. The first one stands: whoever comes with the same key is answered with it.
+    """Insert an order under ``key``. A repeated key returns the first order.
 
-    With ``held`` the seats are those of that hold. Conflict ``HOLD_GONE`` if it has lapsed or was booked before.
+    With ``held`` the seats are those of that hold. Conflict ``HOLD_GONE`` if it has expired or was booked before.
     """
 
     id: str

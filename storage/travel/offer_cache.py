@@ -1,6 +1,6 @@
-"""Search results for as long as they can be booked, and a little longer: in the process, and in Redis to outlive it.
+"""Caches search results a little longer than they can be booked: in the process, and in Redis to outlive it.
 
-Redis may be lost or absent at any time; what was found since the start is in the process all the same.
+Redis may be unavailable at any time; offers found since the start are in the process as well.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from ...actors.foundation.clock import Clock
 Offer = FlightOffer | HotelOffer
 
 CAPACITY: Final = 10_000
-"""Offers kept in the process, some 5 KB each; beyond that the oldest go, and only Redis knows them."""
-PATIENCE: Final = 0.5
-"""Seconds Redis may take for an answer."""
-PAUSE: Final = 5.0
-"""Seconds Redis is left alone after it failed, so that not every search waits for it."""
+"""Offers kept in the process, some 5 KB each; beyond that the oldest are evicted and remain in Redis only."""
+REDIS_TIMEOUT: Final = 0.5
+"""Seconds for connecting to Redis and for its replies."""
+OPEN_FOR: Final = 5.0
+"""Seconds without requests to Redis after it failed, so that not every search waits for it."""
 
 AFTERLIFE: Final = timedelta(minutes=10)
-"""How long an expired offer is remembered, so that it is called expired and not unknown."""
+"""How long an expired offer is kept, so that it is reported as expired and not as unknown."""
 
 _stored: TypeAdapter[Offer] = TypeAdapter(Offer)
 _log = log.get(__name__)
-_away = log.LogThrottle(first=3, pause=300.0)
+_unavailable_throttle = log.LogThrottle(first=3, pause=300.0)
 
 
 class OfferCache:
@@ -51,20 +51,20 @@ class OfferCache:
         """With Redis if there is a URL; nothing is connected before it is used."""
         if redis_url is None:
             return cls(None, clock)
-        return cls(Redis.from_url(redis_url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE), clock)
+        return cls(Redis.from_url(redis_url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT), clock)
 
     async def close(self) -> None:
         if self._redis is not None:
             await self._redis.aclose()
 
     async def keep(self, tenant_id: str, offers: Sequence[Offer]) -> None:
-        """Remember the offers of one agency."""
+        """Cache the offers of one agency."""
         now = self._clock.now()
         for offer in offers:
             self._here[tenant_id, offer.id] = offer
-        while self._here and (len(self._here) > self._capacity or _is_forgotten(next(iter(self._here.values())), now)):
+        while self._here and (len(self._here) > self._capacity or _is_evictable(next(iter(self._here.values())), now)):
             self._here.popitem(last=False)
-        if self._redis is None or not offers or self._is_left_alone:
+        if self._redis is None or not offers or self._is_suspended:
             return
         try:
             async with self._redis.pipeline(transaction=False) as pipe:
@@ -72,47 +72,47 @@ class OfferCache:
                     pipe.set(_key(tenant_id, offer.id), offer.model_dump_json(), px=offer.expires_at + AFTERLIFE - now)
                 await pipe.execute()
         except (RedisError, OSError) as error:
-            self._leave_alone(error)
+            self._suspend(error)
 
     async def find(self, tenant_id: str, offer_id: str) -> FlightOffer | None:
-        """The agency's fare with that id, if it is remembered; it may have expired."""
+        """The agency's fare with that id, if it is cached; it may have expired."""
         offer = await self._find(tenant_id, offer_id)
         return offer if isinstance(offer, FlightOffer) else None
 
     async def find_rate(self, tenant_id: str, rate_key: str) -> HotelOffer | None:
-        """The agency's hotel rate with that key, if it is remembered; it may have expired."""
+        """The agency's hotel rate with that key, if it is cached; it may have expired."""
         offer = await self._find(tenant_id, rate_key)
         return offer if isinstance(offer, HotelOffer) else None
 
     async def _find(self, tenant_id: str, offer_id: str) -> Offer | None:
         offer = self._here.get((tenant_id, offer_id)) or await self._ask_redis(tenant_id, offer_id)
-        return None if offer is None or _is_forgotten(offer, self._clock.now()) else offer
+        return None if offer is None or _is_evictable(offer, self._clock.now()) else offer
 
     async def _ask_redis(self, tenant_id: str, offer_id: str) -> Offer | None:
-        if self._redis is None or self._is_left_alone:
+        if self._redis is None or self._is_suspended:
             return None
         try:
             stored = await self._redis.get(_key(tenant_id, offer_id))
         except (RedisError, OSError) as error:
-            self._leave_alone(error)
+            self._suspend(error)
             return None
         try:
             return None if stored is None else _stored.validate_json(stored)
         except ValidationError:
-            _log.warning("offer_unreadable", offer_id=offer_id)  # another release wrote it
+            _log.warning("cached_offer_decode_failed", offer_id=offer_id)  # another release wrote it
             return None
 
     @property
-    def _is_left_alone(self) -> bool:
+    def _is_suspended(self) -> bool:
         return self._clock.monotonic() < self._resume_at
 
-    def _leave_alone(self, error: Exception) -> None:
-        self._resume_at = self._clock.monotonic() + PAUSE
-        if _away.allows():
-            _log.warning("offer_cache_without_redis", reason=type(error).__name__)
+    def _suspend(self, error: Exception) -> None:
+        self._resume_at = self._clock.monotonic() + OPEN_FOR
+        if _unavailable_throttle.allows():
+            _log.warning("offer_cache_redis_failed", reason=type(error).__name__)
 
 
-def _is_forgotten(offer: Offer, now: datetime) -> bool:
+def _is_evictable(offer: Offer, now: datetime) -> bool:
     return not offer.alive(now - AFTERLIFE)
 
 

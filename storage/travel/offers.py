@@ -1,4 +1,4 @@
-"""Offers a decision rests on: copied here, so that neither a restart nor an empty cache takes them away."""
+"""Offers that approvals or holds depend on, copied here to survive a restart and an empty cache."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOAD = "SELECT data FROM offers WHERE tenant_id = $1 AND id = $2 AND kind = $3"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keep(Command[None]):
-    """Copy an offer. It never changes, so the first copy is as good as any."""
+    """Store an offer. Offers never change, so an existing copy is kept."""
 
     session_id: str | None
     offer: FlightOffer | HotelOffer
@@ -50,7 +50,7 @@ class Keep(Command[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load(Query[FlightOffer | None]):
-    """The flight offer with that id, alive or not."""
+    """The flight offer with that id, expired or not."""
 
     id: str
 
@@ -61,7 +61,7 @@ class Load(Query[FlightOffer | None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadRate(Query[HotelOffer | None]):
-    """The hotel offer with that rate key, alive or not."""
+    """The hotel offer with that rate key, expired or not."""
 
     id: str
 

@@ -1,4 +1,4 @@
-"""The people an agency books for."""
+"""An agency's passengers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FIELDS = (
     "nationality",
     "passport_expiry",
 )
-"""What a caller may say of a person beside the full name; what is not said is kept."""
+"""The fields of a passenger beside the full name; those not given are kept."""
 
 DIGITS = frozenset("0123456789")
 FEWEST_DIGITS = 3
@@ -62,7 +62,7 @@ SELECT {COLUMNS} FROM passengers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
-    """A person is on file; ``created`` if they were not before."""
+    """A stored passenger; ``created`` if they were not on file before."""
 
     passenger_id: str
     created: bool
@@ -70,16 +70,16 @@ class Saved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """The name and address given are those of somebody else on file."""
+    """The name and e-mail address given are those of another passenger on file."""
 
     passenger_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upsert(Command[Saved | Taken | None]):
-    """Put a person on file, or bring what is there up to date; None if the id is unknown.
+    """Insert or update a passenger; None if the id is unknown.
 
-    The same person is who has the same id or, without one, the same address and name.
+    The same passenger has the same id or, without one, the same e-mail address and name.
     """
 
     new_id: str
@@ -98,11 +98,11 @@ class Upsert(Command[Saved | Taken | None]):
         saved = await self._add(db) if known is None else None
         if saved is not None:
             return saved
-        known = known or await self._namesake(db, email)  # a release before this one was quicker
+        known = known or await self._namesake(db, email)  # an earlier release, which does not take the lock, was faster
         return await self._write(db, known)
 
     async def _namesake(self, db: Connection, email: str) -> Any:
-        """Who has this address and name, however it is written; nobody else looks for them meanwhile."""
+        """The passenger with this address and name in any spelling, under a lock against concurrent inserts."""
         await db.execute(ALONE, self.tenant_id, email, self._key)
         return await db.fetchrow(NAMESAKE, self.tenant_id, email, self._key, self.full_name)
 
@@ -131,7 +131,7 @@ class Upsert(Command[Saved | Taken | None]):
         return Saved(passenger_id=known["id"], created=False)
 
     def _values(self, known: Mapping[str, Any]) -> list[Any]:
-        """Full name and fields: what was given, else what is known; the two names follow a full name that changed."""
+        """Full name and fields: as given, else as stored; first and last name follow a changed full name."""
         names = dict(zip(("given_name", "family_name"), split_name(self.full_name), strict=True))
         before = dict(known) if known.get("full_name") == self.full_name else {**known, **names}
         return [self.full_name, *(self.given.get(name, before.get(name)) for name in FIELDS)]
@@ -139,7 +139,7 @@ class Upsert(Command[Saved | Taken | None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load(Query[tuple[Passenger, ...]]):
-    """The persons with these ids, in their order; unknown ones are left out."""
+    """The passengers with these ids, in their order; unknown ones are left out."""
 
     ids: Sequence[str]
 
@@ -150,9 +150,9 @@ class Load(Query[tuple[Passenger, ...]]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search(Query[tuple[Passenger, ...]]):
-    """Persons whose name, address or number has ``text`` in it, by name.
+    """Passengers whose name, e-mail address or number contains ``text``, by name.
 
-    Of a name each word has to be found, however it is written; of a number its digits.
+    Each word of ``text`` has to occur in the name, in any spelling; of a number its digits.
     """
 
     text: str

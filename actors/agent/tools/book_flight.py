@@ -147,7 +147,7 @@ class BookFlight(SupplierTool[BookInput]):
         if hold.status != "tentative":
             raise Objection("invalid_status", f"The booking is {hold.status}, not on hold.")
         if hold.hold_expires_at is None or hold.hold_expires_at <= context.now:
-            raise Objection("hold_expired", "The hold has lapsed; search again.")
+            raise Objection("hold_expired", "The hold has expired; search again.")
         supplier = seller(context, hold.supplier, "book")
         offer = await context.store.ask(offers.Load(tenant_id=context.tenant_id, id=hold.offer_id or ""))
         if offer is None:

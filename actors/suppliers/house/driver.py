@@ -1,4 +1,4 @@
-"""The house: a supplier of our own, with fares out of a timetable and orders that are real rows of the agency."""
+"""The embedded supplier ``house``: fares are computed from a timetable, orders are rows of the agency."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ NAME = "house"
 OFFER_LIFE = timedelta(minutes=20)
 HOLD_LIFE = timedelta(hours=24)
 SALES_END = timedelta(hours=2)
-"""Before departure; a hold ends there as well."""
+"""Booking closes this long before departure; holds end then as well."""
 SALES_BEGIN = timedelta(days=355)
-"""Before departure: airlines load no further."""
+"""How far ahead flights are sold: airlines publish no later ones."""
 LARGEST_PARTY = 9
 """More than nine persons are a group, which is not sold by fare."""
 
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
-"""What a locator is made of: nothing that reads like something else."""
+"""The alphabet of locators, without characters that are easily confused."""
 
 
 class EmbeddedInventory:
-    """The house as one agency sees it."""
+    """The embedded inventory of flights, for one agency."""
 
     name = NAME
     capabilities = Capabilities(
@@ -47,7 +47,7 @@ class EmbeddedInventory:
         self._clock = clock
 
     async def search(self, question: FlightQuestion) -> list[FlightOffer]:
-        """Offers for 20 minutes. The fares are a function of the question; what leaves too soon is not sold."""
+        """Offers valid for 20 minutes. Fares depend on the question alone; flights that leave too soon are not sold."""
         self._check(question)
         now = self._clock.now()
         flown = itineraries(question)
@@ -59,14 +59,14 @@ class EmbeddedInventory:
         return [self._offer(found, question, now) for found in sold]
 
     async def price(self, offer: FlightOffer) -> FlightOffer:
-        """The fare read again from the timetable; a price never moves while the offer lives."""
+        """The fare, computed again; a price never changes while the offer is valid."""
         found = again(offer.supplier_ref)
         if found is None or not offer.alive(self._clock.now()):
             raise SupplierError("not_found", "the offer is no longer available")
         return offer.model_copy(update={"price": found.price})
 
     async def hold(self, offer: FlightOffer, passengers: Sequence[Passenger], key: str) -> FlightOrder:
-        """Seats for 24 hours, less if the flight leaves sooner."""
+        """Hold seats for 24 hours, or until booking closes if that is sooner."""
         return await self._order(offer, passengers, key, "held")
 
     async def book(
@@ -76,18 +76,18 @@ class EmbeddedInventory:
         return await self._order(offer, passengers, key, "booked", held)
 
     async def read(self, supplier_ref: str) -> FlightOrder:
-        """An order by its id; a hold nobody booked in time reads as cancelled."""
+        """An order by its id; an expired hold reads as cancelled."""
         order_id = ids.parse_uuid(supplier_ref)
         read = house_orders.Read(tenant_id=self._tenant_id, id=order_id or ids.uuid7())
         order = await self._store.ask(read)
         if order is None:
             raise SupplierError("not_found", "there is no such order")
-        return self._told(order)
+        return self._to_order(order)
 
     async def find(self, key: str) -> FlightOrder | None:
-        """The order made with our key."""
+        """The order created with this key."""
         order = await self._store.ask(house_orders.Find(tenant_id=self._tenant_id, key=key))
-        return None if order is None else self._told(order)
+        return None if order is None else self._to_order(order)
 
     def _check(self, question: FlightQuestion) -> None:
         start, end = served(question.origin), served(question.destination)
@@ -106,7 +106,7 @@ class EmbeddedInventory:
             raise _invalid("children travel with an adult")
 
     def _check_days(self, question: FlightQuestion, start: Sequence[Airport], end: Sequence[Airport]) -> None:
-        """What is over at the origin, not sold yet, or back before anybody can be there is told instead of nothing."""
+        """Refuse dates in the past at the origin, not yet on sale, or with a return before the arrival."""
         now = self._clock.now()
         out, back = question.outbound_date, question.return_date
         if all(out < now.astimezone(zone(place.zone)).date() for place in start):
@@ -148,7 +148,7 @@ class EmbeddedInventory:
             known = await self._place(offer, passengers, key, state, held, asked)
         if known.data["asked"] != asked:
             raise SupplierError("conflict", "this key belongs to another order")
-        return self._told(known)
+        return self._to_order(known)
 
     async def _place(
         self,
@@ -185,7 +185,7 @@ class EmbeddedInventory:
         try:
             return await self._store.ask(place)
         except Conflict as gone:
-            raise SupplierError("conflict", "the hold has lapsed or was booked before") from gone
+            raise SupplierError("conflict", "the hold has expired or was booked before") from gone
 
     def _refuse_if_unsellable(
         self,
@@ -207,11 +207,11 @@ class EmbeddedInventory:
         if state == "held" and not offer.hold_possible:
             raise SupplierError("capability_not_supported", "this fare cannot be held")
 
-    def _told(self, order: house_orders.HouseOrder) -> FlightOrder:
+    def _to_order(self, order: house_orders.HouseOrder) -> FlightOrder:
         until = order.data.get("hold_expires_at")
         expires_at = None if until is None else datetime.fromisoformat(until)
-        lapsed = order.state == "held" and expires_at is not None and expires_at <= self._clock.now()
-        status = {"held": "cancelled" if lapsed else "tentative", "booked": "confirmed", "taken": "confirmed"}
+        expired = order.state == "held" and expires_at is not None and expires_at <= self._clock.now()
+        status = {"held": "cancelled" if expired else "tentative", "booked": "confirmed", "taken": "confirmed"}
         return FlightOrder(
             supplier=NAME,
             supplier_ref=order.id,
@@ -228,7 +228,7 @@ def _invalid(why: str) -> SupplierError:
 
 
 def _soonest(day: date, origin: Airport, destination: Airport) -> date:
-    """The first day, by the clock there, on which somebody can be there who leaves on ``day`` by the clock here."""
+    """The earliest arrival date, in the destination's time zone, of a departure on ``day`` in the origin's."""
     midnight = datetime.combine(day, time(), zone(origin.zone)).astimezone(UTC)
     lasts = flying_time(distance(origin.code, destination.code))
     return (midnight + lasts).astimezone(zone(destination.zone)).date()
@@ -255,7 +255,7 @@ def _segment(flight: Flight, question: FlightQuestion) -> Segment:
 def _fingerprint(
     offer: FlightOffer, passengers: Sequence[Passenger], state: house_orders.State, held: str | None
 ) -> str:
-    """What a key stands for: the same key with anything else is a mistake of the caller."""
+    """The request a key stands for: the same key with another request is an error of the caller."""
     persons = [person.fingerprint for person in passengers]
     asked = {"ref": offer.supplier_ref, "price": offer.price.text, "persons": persons, "state": state, "held": held}
     return hashlib.sha256(canonical(asked)).hexdigest()

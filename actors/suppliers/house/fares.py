@@ -1,4 +1,4 @@
-"""What the house's flights cost: a function of route, date, cabin and party, in whole cents until the very end."""
+"""Fares of the embedded inventory: a function of route, date, cabin and party, in whole cents until the end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FIRST_FROM_KM = 3_000
 
 @dataclass(frozen=True, slots=True)
 class Itinerary:
-    """A way there, perhaps a way back, and what the party pays. ``ref`` says all of the question and the choice."""
+    """A way out, optionally a way back, and the party's fare. ``ref`` encodes the question and the choice."""
 
     ref: str
     out: Way
@@ -35,14 +35,14 @@ class Itinerary:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a reference of the house says, read back."""
+    """A decoded reference of the embedded inventory."""
 
     question: FlightQuestion
     flights: str
 
     @classmethod
     def read(cls, ref: str) -> Self:
-        """ValueError if it is none of ours."""
+        """Decode a reference. ValueError if it is not valid."""
         origin, destination, there, back, cabin, party, currency, kind, flights = ref.split("/")
         adult, child, infant, senior = (int(count) for count in party.split("."))
         question = FlightQuestion(
@@ -78,7 +78,7 @@ class Choice:
 
 
 def itineraries(question: FlightQuestion) -> list[Itinerary]:
-    """All the house offers for a question, cheapest first."""
+    """All itineraries for a question, cheapest first."""
     found = [
         _priced(question, out, back)
         for origin, destination in _pairs(question.origin, question.destination)
@@ -88,7 +88,7 @@ def itineraries(question: FlightQuestion) -> list[Itinerary]:
 
 
 def again(ref: str) -> Itinerary | None:
-    """The itinerary a reference stands for, priced anew; None if the house does not offer it."""
+    """The itinerary of a reference, priced again; None if it is not offered."""
     try:
         choice = Choice.read(ref)
     except ValueError:
@@ -118,7 +118,7 @@ def _trips(question: FlightQuestion, origin: str, destination: str) -> Iterator[
 
 
 def _likeness(out: Way, back: Way) -> tuple[bool, int, str]:
-    """The way back that suits: the same airline, then as few changes, then always the same one."""
+    """Sort key of the way back: the same airline first, then fewest changes, then a stable order."""
     return back.airline != out.airline, len(back.flights), back.name
 
 

@@ -1,4 +1,4 @@
-"""The house's world: airports, airlines, hotels and its currencies' factors, read once from the files beside this."""
+"""Static data of the embedded inventory: airports, airlines, hotels and currency factors, read once from CSV files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EARTH_KM = 6371
 
 @dataclass(frozen=True, slots=True)
 class Airport:
-    """An airport and the IANA zone its clocks follow. ``metro`` is the IATA code of its city if that has several."""
+    """An airport and its IANA time zone. ``metro`` is the IATA code of its city if that has several."""
 
     code: str
     metro: str
@@ -43,7 +43,7 @@ class Airline:
 
 @dataclass(frozen=True, slots=True)
 class Hotel:
-    """A property, with what a double room costs there on an ordinary night, in USD."""
+    """A property, with the price of a double room on an ordinary night, in USD."""
 
     id: str
     name: str
@@ -90,12 +90,12 @@ def hotels() -> tuple[Hotel, ...]:
 
 @cache
 def per_usd() -> Mapping[str, Decimal]:
-    """How much of each currency the house counts as one US dollar. Fixed, so that a fare is the same every day."""
+    """Units of each currency per US dollar. Fixed, so that fares do not depend on the day of the search."""
     return {row["currency"]: Decimal(row["per_usd"]) for row in _rows("currencies")}
 
 
 def served(code: str) -> tuple[Airport, ...]:
-    """The airports behind an airport's or a city's code; none if the house knows neither."""
+    """The airports behind an airport's or a city's code; none if both are unknown."""
     known = airports()
     if code in known:
         return (known[code],)

@@ -1,4 +1,4 @@
-"""What the house's hotels cost: a function of property, nights, guests, room and board, in whole cents to the end."""
+"""Hotel rates of the embedded inventory: a function of property, nights, guests, room and board, in whole cents."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WEEKDAY_FACTOR = (960, 950, 960, 980, 1100, 1140, 1020)
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A way to stay: the room, what is eaten, and whether one may change one's mind."""
+    """A kind of room: bedding, board, and whether the rate is refundable."""
 
     code: str
     name: str
@@ -31,7 +31,7 @@ class Room:
     refundable: bool
     factor: int
     stars: int = 1
-    """The least a house must have to offer it."""
+    """The least number of stars of a property that offers it."""
 
 
 ROOMS = (
@@ -45,7 +45,7 @@ ROOMS = (
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A room of a property for one stay. ``ref`` says all of it."""
+    """A room of a property for one stay. ``ref`` encodes all of it."""
 
     hotel: Hotel
     room: Room
@@ -60,7 +60,7 @@ class Rate:
 
     @classmethod
     def of(cls, hotel: Hotel, room: Room, stay: Stay, currency: str) -> Self:
-        """Priced; in dollars if the house does not count in ``currency``."""
+        """A priced rate; in US dollars if ``currency`` is not supported."""
         known = currency if currency in per_usd() else "USD"
         rooms = -(-stay.guests // ROOM_SLEEPS)
         cents = sum(_cents(hotel, room, night) for night in _nights(stay)) * rooms
@@ -71,7 +71,7 @@ class Rate:
 
 
 def rates(question: HotelQuestion) -> list[Rate]:
-    """All rooms of all properties of the city, in the file's order; none where the house has no hotel."""
+    """All rooms of all properties of the city, in the file's order; none where there is no hotel."""
     return [
         Rate.of(hotel, room, question.stay, question.currency)
         for hotel in hotels()
@@ -81,7 +81,7 @@ def rates(question: HotelQuestion) -> list[Rate]:
 
 
 def again(ref: str) -> Rate | None:
-    """The rate a reference stands for, priced anew; None if the house does not offer it."""
+    """The rate of a reference, priced again; None if it is not offered."""
     try:
         hotel_id, check_in, check_out, guests, currency, code = ref.split("/")
         stay = Stay(check_in=date.fromisoformat(check_in), check_out=date.fromisoformat(check_out), guests=int(guests))

@@ -1,4 +1,4 @@
-"""The house's hotels: rates out of a formula, and orders that are real rows of the agency."""
+"""Hotels of the embedded inventory: rates are computed by a formula, orders are rows of the agency."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ LARGEST_PARTY = 18
 """Nine rooms; more is a group, which is not sold by rate."""
 LONGEST_STAY = 30
 FREE_UNTIL = timedelta(days=2)
-"""Before the first day, where a rate is refundable."""
+"""How long before check-in a refundable rate may be cancelled."""
 LAST_MIDNIGHT = timedelta(hours=12)
-"""A day has ended everywhere so long after it has in UTC."""
+"""A day has ended in every time zone this long after it has in UTC."""
 
 
 class HouseHotels:
-    """The house's hotels as one agency sees them."""
+    """The embedded inventory of hotels, for one agency."""
 
     name = NAME
     capabilities = Capabilities(
@@ -40,7 +40,7 @@ class HouseHotels:
         self._clock = clock
 
     async def search(self, question: HotelQuestion) -> list[HotelOffer]:
-        """Offers for 20 minutes. A first day that is over everywhere or too far away is refused, and a city without."""
+        """Offers valid for 20 minutes. Refuses a check-in that is past or too far ahead, and a city without hotels."""
         stay, now = question.stay, self._clock.now()
         if stay.guests > LARGEST_PARTY:
             raise SupplierError("validation_failed", f"at most {LARGEST_PARTY} guests stay on one booking")
@@ -56,7 +56,7 @@ class HouseHotels:
         return [_offer(rate, now) for rate in found]
 
     async def check_rate(self, offer: HotelOffer) -> HotelOffer:
-        """The rate read again; a price never moves while the offer lives."""
+        """The rate, computed again; a price never changes while the offer is valid."""
         rate = again(offer.supplier_ref)
         now = self._clock.now()
         if rate is None or not offer.alive(now) or not _is_sold(offer.stay, now):
@@ -71,7 +71,7 @@ class HouseHotels:
             known = await self._place(offer, guests, key, asked)
         if known.data["asked"] != asked:
             raise SupplierError("conflict", "this key belongs to another order")
-        return _told(known)
+        return _to_order(known)
 
     async def read(self, supplier_ref: str) -> HotelOrder:
         """An order by its id."""
@@ -79,12 +79,12 @@ class HouseHotels:
         order = await self._store.ask(house_orders.Read(tenant_id=self._tenant_id, kind="hotel", id=order_id))
         if order is None:
             raise SupplierError("not_found", "there is no such order")
-        return _told(order)
+        return _to_order(order)
 
     async def find(self, key: str) -> HotelOrder | None:
-        """The order made with our key."""
+        """The order created with this key."""
         order = await self._store.ask(self._finding(key))
-        return None if order is None else _told(order)
+        return None if order is None else _to_order(order)
 
     def _finding(self, key: str) -> house_orders.Find:
         return house_orders.Find(tenant_id=self._tenant_id, kind="hotel", key=key)
@@ -143,11 +143,11 @@ def _offer(rate: Rate, now: datetime) -> HotelOffer:
 
 
 def _fingerprint(offer: HotelOffer, guests: Sequence[Passenger]) -> str:
-    """What a key stands for: the same key with anything else is a mistake of the caller."""
+    """The request a key stands for: the same key with another request is an error of the caller."""
     persons = [person.fingerprint for person in guests]
     asked = {"ref": offer.supplier_ref, "price": offer.price.text, "persons": persons}
     return hashlib.sha256(canonical(asked)).hexdigest()
 
 
-def _told(order: house_orders.HouseOrder) -> HotelOrder:
+def _to_order(order: house_orders.HouseOrder) -> HotelOrder:
     return HotelOrder(supplier=NAME, supplier_ref=order.id, status="confirmed", price=order.price)

@@ -1,7 +1,7 @@
-"""The house's timetable: who flies from where to where, and when, every day of the year.
+"""Timetable of the embedded inventory: the flights between any two airports, every day of the year.
 
-All of it is drawn from hashes, never from a random generator or a hash that differs between runs: the same question has
-the same answer on any machine.
+All of it is derived from stable hashes, never from a random generator or a hash that differs between runs: the same
+question has the same answer on any machine.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ SHORTEST_KM = 80
 LONGEST_KM = 15_500
 LONGEST_LOW_COST_KM = 5_500
 LONGEST_DETOUR = 1.5
-"""How much farther the way over a hub may be than the way straight there."""
+"""How much longer the route over a hub may be than the direct one."""
 LAYOVER = timedelta(minutes=60)
 LONGEST_LAYOVER = timedelta(hours=14)
 HUBS = 10
-"""Ways over a hub that are offered for one day."""
+"""Connections over a hub that are offered for one day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,13 @@ class Flight:
 
     @property
     def name(self) -> str:
-        """``"BOM-EK500-DXB"``: no other flight of a day is called so."""
+        """``"BOM-EK500-DXB"``: unique among the flights of a day."""
         return f"{self.origin}-{self.airline.code}{self.number}-{self.destination}"
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One or two flights that take somebody from one airport to another."""
+    """One or two flights from one airport to another."""
 
     flights: tuple[Flight, ...]
 
@@ -63,13 +63,13 @@ class Way:
 
 
 def draw(*about: object) -> int:
-    """A number that looks random and is always the same for the same ``about``."""
+    """A pseudo-random number, always the same for the same ``about``."""
     return int.from_bytes(sha256("|".join(map(str, about)).encode()).digest()[:8])
 
 
 @lru_cache(maxsize=512)
 def ways(origin: str, destination: str, day: date, *, direct_only: bool) -> tuple[Way, ...]:
-    """How one gets from one airport to another, leaving on ``day`` by the clock there: straight, then over hubs."""
+    """Ways from one airport to another, leaving on ``day`` in local time: direct ones, then over hubs."""
     straight = [Way((flight,)) for airline in airlines() for flight in _flights(airline, origin, destination, day)]
     return tuple(straight if direct_only else [*straight, *_over_hubs(origin, destination, day)])
 
@@ -82,7 +82,7 @@ def _flies(airline: Airline, origin: str, destination: str) -> bool:
 
 @lru_cache(maxsize=8192)
 def _departures(airline: Airline, origin: str, destination: str) -> tuple[tuple[int, time], ...]:
-    """Numbers and wall times of an airline's flights between two airports; the same every day."""
+    """Numbers and local times of an airline's flights between two airports; the same every day."""
     if not _flies(airline, origin, destination):
         return ()
     daily = 1 + draw("daily", airline.code, origin, destination) % 2
@@ -111,7 +111,7 @@ def _over_hubs(origin: str, destination: str, day: date) -> list[Way]:
 
 @lru_cache(maxsize=1024)
 def _hubs(origin: str, destination: str) -> tuple[tuple[Airline, str], ...]:
-    """Airlines and the hubs of theirs that are least out of the way."""
+    """Airlines and those of their hubs with the shortest detour."""
     detours = [
         (distance(origin, hub) + distance(hub, destination), airline.code, hub, airline)
         for airline in airlines()
@@ -123,7 +123,7 @@ def _hubs(origin: str, destination: str) -> tuple[tuple[Airline, str], ...]:
 
 
 def _join(airline: Airline, origin: str, hub: str, destination: str, day: date) -> Way | None:
-    """The first flight to the hub that day, and the first one on from there that can be reached."""
+    """The first flight to the hub that day, and the first connecting flight that can be reached."""
     first = min(_flights(airline, origin, hub, day), key=lambda flight: flight.departs_at)
     landed = first.arrives_at.astimezone(zone(airports()[hub].zone)).date()
     onward = [
