@@ -1,4 +1,4 @@
-"""book_flight: buy a fare, or what is on hold. A human decides; what runs is what was shown."""
+"""book_flight: book a fare or a hold. Needs an approval; only what the approver was shown is executed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .trips import Trip, aboard, data_of, keep, payable, recorded, seller, stand
 
 
 class BookInput(ToolInput):
-    """See the fields."""
+    """Input of the tool."""
 
     fare_id: Annotated[Id | None, Field(description="A fare that was found; then passenger_ids are needed")] = None
     passenger_ids: Annotated[PassengerIds | None, Field(description="Everybody the fare is for")] = None
@@ -45,12 +45,12 @@ class BookInput(ToolInput):
 
     @property
     def fare(self) -> tuple[str, list[str]] | None:
-        """The fare and who travels; None if it is a hold that is bought."""
+        """The fare and the passengers; None if a hold is booked."""
         return None if self.fare_id is None or self.passenger_ids is None else (self.fare_id, self.passenger_ids)
 
 
 class Booked(ToolOutput):
-    """A booking that stands."""
+    """A confirmed booking."""
 
     booked: Literal[True] = True
     booking_id: str
@@ -62,7 +62,7 @@ class Booked(ToolOutput):
 
 
 class BookFlight(SupplierTool[BookInput]):
-    """Gated: see the module."""
+    """Books a flight; gated by an approval."""
 
     name = "book_flight"
     description = (
@@ -103,7 +103,7 @@ class BookFlight(SupplierTool[BookInput]):
         find_previous: Mapping[str, Any],
         earlier_bound: Mapping[str, Any] | None,
     ) -> bool:
-        """Somebody would be on a flight twice, whatever fare or hold it is bought by."""
+        """Whether a passenger would be on a flight twice, by whatever fare or hold."""
         del given, find_previous
         return earlier_bound is not None and aboard(bound) & aboard(earlier_bound) != frozenset()
 
@@ -183,9 +183,9 @@ class BookFlight(SupplierTool[BookInput]):
                 data=data_of(order, given.buyer_reference),
                 now=context.now,
             )
-        return Executed(Then(tenant_id=context.tenant_id, first=entered, say=self._told))
+        return Executed(Then(tenant_id=context.tenant_id, first=entered, say=self._output))
 
-    def _told(self, booking: bookings.Booking) -> Reply:
+    def _output(self, booking: bookings.Booking) -> Reply:
         if booking.status in ("cancelled", "failed"):
             return self.refuse(Objection("supplier_refused", f"The supplier's order is {booking.status}."))
         return self.say(

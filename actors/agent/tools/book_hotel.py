@@ -1,4 +1,4 @@
-"""book_hotel: book a rate. A human decides; what runs is what was shown."""
+"""book_hotel: book a rate. Needs an approval; only what the approver was shown is executed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .trips import payable
 
 
 class StayInput(ToolInput):
-    """See the fields."""
+    """Input of the tool."""
 
     rate_key: Id
     passenger_ids: Annotated[PassengerIds, Field(description="The guests who are named")]
@@ -37,7 +37,7 @@ class StayInput(ToolInput):
 
 
 class StayBooked(ToolOutput):
-    """A booking that stands."""
+    """A confirmed booking."""
 
     booked: Literal[True] = True
     booking_id: str
@@ -47,7 +47,7 @@ class StayBooked(ToolOutput):
 
 
 class BookHotel(SupplierTool[StayInput]):
-    """Gated: see the module."""
+    """Books a stay; gated by an approval."""
 
     name = "book_hotel"
     description = (
@@ -113,7 +113,7 @@ class BookHotel(SupplierTool[StayInput]):
     def _placed(
         self, given: StayInput, bound: Mapping[str, Any], order: HotelOrder, key: str, context: ToolContext
     ) -> Executed:
-        """What is entered of the stay is what was approved: it is still known when the offer is not."""
+        """The stay is recorded as approved, since the offer may no longer be available."""
         shown = ("property", "room", "board", "is_refundable", "cancellation", "check_in", "check_out", "guests")
         entered = bookings.Record(
             tenant_id=context.tenant_id,
@@ -133,9 +133,9 @@ class BookHotel(SupplierTool[StayInput]):
             passengers=given.passenger_ids,
             now=context.now,
         )
-        return Executed(Then(tenant_id=context.tenant_id, first=entered, say=self._told))
+        return Executed(Then(tenant_id=context.tenant_id, first=entered, say=self._output))
 
-    def _told(self, booking: bookings.Booking) -> Reply:
+    def _output(self, booking: bookings.Booking) -> Reply:
         if booking.status in ("cancelled", "failed"):
             return self.refuse(Objection("supplier_refused", f"The supplier's order is {booking.status}."))
         return self.say(

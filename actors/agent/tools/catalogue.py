@@ -23,7 +23,7 @@ from .upsert_passenger import UpsertPassenger
 
 
 def catalogue(tools: Iterable[Tool[Any]]) -> Mapping[str, Tool[Any]]:
-    """By name, in their order. ValueError for a name given twice, and for a gated tool that nobody could ever grant."""
+    """The tools by name, in their order. ValueError for a duplicate name or a gated tool without approvers."""
     known: dict[str, Tool[Any]] = {}
     for tool in tools:
         if tool.name in known:
@@ -51,7 +51,7 @@ CATALOGUE = catalogue(
         PostJournalEntry(),
     )
 )
-"""Built at import, so that a service with a hole in its gates does not start."""
+"""Built at import, so that a service with a gated tool nobody may approve does not start."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""check_hotel_rate: what a rate costs now."""
+"""check_hotel_rate: the current price of a rate."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .trips import payable
 
 
 class RateInput(ToolInput):
-    """See the fields."""
+    """Input of the tool."""
 
     rate_key: Id
 
 
 class Checked(ToolOutput):
-    """The rate as it stands."""
+    """The current rate."""
 
     checked: Literal[True] = True
     rate_key: str
@@ -31,7 +31,7 @@ class Checked(ToolOutput):
 
 
 class CheckHotelRate(ReadTool[RateInput]):
-    """Asks the rate's supplier; what it says is kept, so that it can be booked at that price."""
+    """Re-prices a rate at its supplier and stores it, so that it can be booked at that price."""
 
     name = "check_hotel_rate"
     description = "Check what a rate_key of search_hotels costs now, on what terms, and until when it can be booked."

@@ -1,4 +1,4 @@
-"""hold_flight: keep seats unpaid for a while. It costs nothing and lapses by itself, so nobody is asked."""
+"""hold_flight: hold seats without payment. It is free and expires by itself, so it needs no approval."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .trips import keep, recorded, remembered, seller, standing, travellers
 
 
 class HoldInput(ToolInput):
-    """See the fields."""
+    """Input of the tool."""
 
     fare_id: Id
     passenger_ids: Annotated[PassengerIds, Field(description="As many as the fare was searched for")]
 
 
 class Held(ToolOutput):
-    """Seats that are kept until ``hold_expires_at``."""
+    """Seats held until ``hold_expires_at``."""
 
     held: Literal[True] = True
     booking_id: str
@@ -34,7 +34,7 @@ class Held(ToolOutput):
 
 
 class HoldFlight(SupplierTool[HoldInput]):
-    """Ungated: see the module."""
+    """Holds seats; needs no approval."""
 
     name = "hold_flight"
     description = (
@@ -85,9 +85,9 @@ class HoldFlight(SupplierTool[HoldInput]):
 
     def _placed(self, given: HoldInput, order: FlightOrder, key: str, context: ToolContext) -> Executed:
         entered = recorded(context, order, key, given.fare_id, given.passenger_ids, None)
-        return Executed(Then(tenant_id=context.tenant_id, first=entered, say=self._told))
+        return Executed(Then(tenant_id=context.tenant_id, first=entered, say=self._output))
 
-    def _told(self, booking: bookings.Booking) -> Reply:
+    def _output(self, booking: bookings.Booking) -> Reply:
         if booking.status in ("cancelled", "failed"):
             return self.refuse(Objection("supplier_refused", f"The supplier's hold is {booking.status}."))
         until = booking.hold_expires_at

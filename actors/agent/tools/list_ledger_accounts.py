@@ -14,7 +14,7 @@ SHOWN = 200
 
 
 class AccountsInput(ToolInput):
-    """Nothing is asked for."""
+    """The tool takes no input."""
 
 
 class LedgerAccount(ToolOutput):
@@ -28,14 +28,14 @@ class LedgerAccount(ToolOutput):
 
 
 class LedgerAccounts(ToolOutput):
-    """By code; ``count`` is of all."""
+    """The accounts by code; ``count`` is their total number."""
 
     count: int
     accounts: Annotated[list[LedgerAccount], Field(max_length=SHOWN)]
 
 
 class ListLedgerAccounts(ReadTool[AccountsInput]):
-    """Tells the accounts that are in use."""
+    """Lists the active accounts."""
 
     name = "list_ledger_accounts"
     description = (

@@ -15,22 +15,24 @@ SHOWN = 20
 FEWEST_SIGNS = 2
 
 
-def _two_signs(query: str) -> str:
+def _two_chars(query: str) -> str:
     if len(query) < FEWEST_SIGNS:
         raise ValueError(f"has at least {FEWEST_SIGNS} characters")
     return query
 
 
 class LookupInput(ToolInput):
-    """See the fields."""
+    """Input of the tool."""
 
     query: Annotated[
-        Said, Field(max_length=120, description="Part of a name, e-mail address or number"), AfterValidator(_two_signs)
+        Said,
+        Field(max_length=120, description="Part of a name, e-mail address or number"),
+        AfterValidator(_two_chars),
     ]
 
 
 class Person(ToolOutput):
-    """A traveller as the model may know them. Of a passport only the last four characters are ever told."""
+    """A traveller as shown to the model, with only the last four characters of a passport number."""
 
     passenger_id: str
     full_name: str
@@ -43,14 +45,14 @@ class Person(ToolOutput):
 
 
 class Persons(ToolOutput):
-    """Those found, by name."""
+    """The matches, by name."""
 
     count: int
     passengers: Annotated[list[Person], Field(max_length=SHOWN)]
 
 
 class LookupPassenger(ReadTool[LookupInput]):
-    """Looks only at what the agency has on file."""
+    """Searches the agency's passengers."""
 
     name = "lookup_passenger"
     description = "Find travellers on file by part of their name, e-mail address or phone number; at most 20."

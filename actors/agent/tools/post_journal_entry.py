@@ -1,4 +1,4 @@
-"""post_journal_entry: enter a journal by hand. A human decides; what is posted is what was shown."""
+"""post_journal_entry: post a manual journal. Needs an approval; only what the approver was shown is posted."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from .tool import (
 MOST_LINES = 500
 NARRATION_SHOWN = 240
 LINES_SHOWN = 600
-"""Characters of a summary for what is said and for the lines; what is left suffices for the totals."""
+"""Characters of a summary for the description and for the lines; the rest suffices for the totals."""
 
 Memo = Annotated[str, Field(max_length=1000)]
 
 
 class LineInput(ToolInput):
-    """See the fields."""
+    """Input of the tool."""
 
     account_id: Annotated[Id, Field(description="Its id or its code")]
     currency: Currency
@@ -44,7 +44,7 @@ class LineInput(ToolInput):
 
 
 class EntryInput(ToolInput):
-    """See the fields."""
+    """Input of the tool."""
 
     narration: Annotated[Said, Field(max_length=1000)]
     lines: Annotated[list[LineInput], Field(min_length=2, max_length=MOST_LINES)]
@@ -53,20 +53,20 @@ class EntryInput(ToolInput):
 
 
 class JournalInput(ToolInput):
-    """See the fields."""
+    """Input of the tool."""
 
     entry: EntryInput
 
 
 class Posted(ToolOutput):
-    """A journal that stands."""
+    """A posted journal."""
 
     posted: Literal[True] = True
     journal_id: str
 
 
 class PostJournalEntry(DatabaseTool[JournalInput]):
-    """Gated: see the module."""
+    """Posts a manual journal; gated by an approval."""
 
     name = "post_journal_entry"
     description = (
@@ -89,14 +89,14 @@ class PostJournalEntry(DatabaseTool[JournalInput]):
         post = general_ledger.Post(
             tenant_id=context.tenant_id, draft=_draft(given.entry, context), key=f"call:{key}", by=context.user_id
         )
-        return Then(tenant_id=context.tenant_id, first=post, say=self._told)
+        return Then(tenant_id=context.tenant_id, first=post, say=self._output)
 
     def _asked(self, entry: JournalEntry | InvalidJournal) -> ApprovalProposal | Reply:
         if isinstance(entry, InvalidJournal):
             return self.refuse(Objection(entry.reason, entry.detail))
         return ApprovalProposal(_summary(entry), _bound(entry), None)
 
-    def _told(self, outcome: str | InvalidJournal) -> Reply:
+    def _output(self, outcome: str | InvalidJournal) -> Reply:
         if isinstance(outcome, InvalidJournal):
             return self.refuse(Objection(outcome.reason, outcome.detail))
         return self.say(journal_id=outcome)
@@ -124,7 +124,7 @@ def _draft(entry: EntryInput, context: ToolContext) -> general_ledger.DraftJourn
 
 
 def _bound(entry: JournalEntry) -> dict[str, Any]:
-    """All of the journal, and so all a human is shown."""
+    """The whole journal as JSON, which is what the approver is shown."""
     return {
         "entry_date": entry.entry_date.isoformat(),
         "narration": entry.narration,
@@ -145,7 +145,7 @@ def _bound(entry: JournalEntry) -> dict[str, Any]:
 
 
 def _summary(entry: JournalEntry) -> str:
-    """One line for who decides; of many lines as many as there is room for, and how many more there are."""
+    """One line for the approver: as many journal lines as fit, and the number of the others."""
     total = ", ".join(money.text for _, money in sorted(entry.debits.items()))
     said = words(entry.narration, NARRATION_SHOWN)
     shown: list[str] = []

@@ -1,4 +1,4 @@
-"""read_account_balance: what stands on an account at the end of a day."""
+"""read_account_balance: the balance of an account at the end of a day."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Balance = Annotated[str, Field(pattern=r"^[A-Z]{3} -?[0-9]{1,3}(,[0-9]{3})*(\.[0
 
 
 class BalanceInput(ToolInput):
-    """See the fields."""
+    """Input of the tool."""
 
     account_id: Annotated[Id, Field(description="Its id or its code")]
     as_of: Day
 
 
 class AccountBalance(ToolOutput):
-    """Debits less credits, in the agency's currency; other currencies stand beside it."""
+    """Debits less credits, in the agency's currency; other currencies are listed separately."""
 
     read: Literal[True] = True
     balance: Balance
@@ -33,7 +33,7 @@ class AccountBalance(ToolOutput):
 
 
 class ReadAccountBalance(ReadTool[BalanceInput]):
-    """Adds up what is posted, that day included."""
+    """Sums the postings up to and including that day."""
 
     name = "read_account_balance"
     description = "Read the balance of a ledger account at the end of a day: debits less credits, each currency apart."

@@ -1,4 +1,4 @@
-"""read_hotel_booking: a stay of ours, by the id of its booking."""
+"""read_hotel_booking: a hotel booking of the agency, by its id."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .tool import Objection, ReadTool, Reply, ToolContext, ToolInput, ToolOutput
 
 
 class BookingInput(ToolInput):
-    """See the fields."""
+    """Input of the tool."""
 
     booking_id: Id
 
 
 class StayRead(ToolOutput):
-    """A booking as it stands."""
+    """A hotel booking."""
 
     read: Literal[True] = True
     booking_id: str
@@ -31,7 +31,7 @@ class StayRead(ToolOutput):
 
 
 class ReadHotelBooking(ReadTool[BookingInput]):
-    """Tells what we have written down; the supplier is not asked."""
+    """Reads our own record; the supplier is not asked."""
 
     name = "read_hotel_booking"
     description = "Read a hotel booking of this agency by its booking_id."

@@ -1,4 +1,4 @@
-"""read_pnr: a flight booking of ours, by its locator."""
+"""read_pnr: a flight booking of the agency, by its locator."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .tool import ReadTool, Reply, ToolContext, ToolInput, ToolOutput
 
 
 class PnrInput(ToolInput):
-    """See the fields."""
+    """Input of the tool."""
 
     locator: Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class Leg(ToolOutput):
-    """One flight of a booking, in UTC and by the clocks of its airports."""
+    """One flight of a booking, in UTC and in the local times of its airports."""
 
     carrier: str
     flight_number: str
@@ -33,7 +33,7 @@ class Leg(ToolOutput):
 
 
 class Document(ToolOutput):
-    """A ticket."""
+    """A ticket of a booking."""
 
     ticket_id: str
     number: str
@@ -57,7 +57,7 @@ class Pnr(ToolOutput):
 
 
 class ReadPnr(ReadTool[PnrInput]):
-    """Tells what we have written down; the supplier is not asked."""
+    """Reads our own record; the supplier is not asked."""
 
     name = "read_pnr"
     description = (

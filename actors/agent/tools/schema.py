@@ -1,4 +1,4 @@
-"""The fields tools share, the schemas models are shown, and how a wrong input is told without repeating it."""
+"""Fields shared by tools, JSON schemas for the model, and errors of invalid input that do not repeat the input."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...domain.travel import AIRPORT, COUNTRY, tidy_name
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _AMOUNT = re.compile(r"^[0-9]{1,14}(\.[0-9]{1,4})?$", re.ASCII)
 MOST_PERSONS = 100
-"""More than any supplier takes on one order."""
+"""More passengers than any supplier takes on one order."""
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 
 
@@ -50,7 +50,7 @@ def _said(text: str) -> str:
 
 
 def _persons(given: list[str]) -> list[str]:
-    """The ids as they are stored: two spellings of one id are one person."""
+    """The ids in canonical form: two spellings of one id are one person."""
     read = [ids.parse_uuid(each) or each for each in given]
     if len(set(read)) < len(read):
         raise ValueError("passenger_ids must differ")
@@ -58,12 +58,12 @@ def _persons(given: list[str]) -> list[str]:
 
 
 Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
-"""``YYYY-MM-DD`` and a day there is."""
+"""``YYYY-MM-DD``, a valid date."""
 AirportCode = Annotated[str, Field(pattern=AIRPORT, description="IATA code of an airport or a city, e.g. BOM")]
 CountryCode = Annotated[str, Field(pattern=COUNTRY, description="ISO 3166 code of two letters, e.g. IN")]
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217 code, e.g. INR"), AfterValidator(_currency)]
 Said = Annotated[str, Field(min_length=1), AfterValidator(_said)]
-"""Words: one line, in which something can be read."""
+"""Text on one line that is not blank."""
 Reference = Annotated[str, Field(max_length=128), AfterValidator(tidy_name)]
 """A customer's own reference, on one line."""
 Amount = Annotated[Decimal, BeforeValidator(_amount), WithJsonSchema({"type": "string", "pattern": _AMOUNT.pattern})]
@@ -77,7 +77,7 @@ Moment = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-
 
 
 def plain_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """JSON schema (2020-12) without what a model need not read: no titles, no docstrings, no references."""
+    """JSON schema (2020-12) without titles, docstrings and references, which a model does not need."""
     schema = model.model_json_schema()
     defined = schema.pop("$defs", {})
     schema.pop("description", None)
@@ -104,7 +104,7 @@ def _plain(part: Any, defined: Mapping[str, Any]) -> Any:
 
 
 def explained(invalid: ValidationError, known: frozenset[str]) -> str:
-    """``field: reason; field: reason``. An unknown name is told only if it can be no more than a name."""
+    """``field: reason; field: reason``. An unknown name is reported only if it looks like an identifier."""
     errors = invalid.errors(include_url=False, include_context=False, include_input=False)
     return "; ".join(f"{_place(error['loc'], known)}{error['msg'].removeprefix('Value error, ')}" for error in errors)
 

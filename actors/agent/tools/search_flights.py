@@ -1,4 +1,4 @@
-"""search_flights: what flies, and for how much."""
+"""search_flights: flights and their fares."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .schema import AirportCode, Day, Moment, Price
 from .tool import ReadTool, Reply, ToolContext, ToolInput, ToolOutput
 
 SHOWN = 20
-"""Fares told to the model, and remembered so that they can be booked."""
+"""Fares returned to the model, and cached so that they can be booked."""
 
 Count = Annotated[int, Field(ge=0, le=999)]
 
 
 class Travellers(ToolInput):
-    """How many, by type."""
+    """The number of travellers by type."""
 
     adult: Count = 0
     child: Count = 0
@@ -30,7 +30,7 @@ class Travellers(ToolInput):
 
 
 class SearchInput(ToolInput):
-    """See the fields."""
+    """Input of the tool."""
 
     origin: AirportCode
     destination: AirportCode
@@ -47,7 +47,7 @@ class SearchInput(ToolInput):
         return self
 
     def question(self, currency: str) -> FlightQuestion:
-        """The same, as suppliers are asked."""
+        """The input as a question to suppliers."""
         party = Party(**self.passengers.model_dump())
         return FlightQuestion(
             origin=self.origin,
@@ -62,7 +62,7 @@ class SearchInput(ToolInput):
 
 
 class Flight(ToolOutput):
-    """One flight, with the times on the clocks of its two airports, their offsets from UTC and their zones."""
+    """One flight, with the local times of its two airports, their UTC offsets and their time zones."""
 
     way: Literal["out", "back"]
     flight: str
@@ -84,7 +84,7 @@ class Flight(ToolOutput):
 
 
 class Fare(ToolOutput):
-    """One offer. Times are of the way out: when it leaves, and when it is there."""
+    """One offer, with departure and arrival of the way out."""
 
     fare_id: str
     source: str
@@ -121,14 +121,14 @@ class Fare(ToolOutput):
 
 
 class Fares(ToolOutput):
-    """``count`` is of all that was found."""
+    """The cheapest fares; ``count`` is the number of all found."""
 
     count: int
     fares: Annotated[list[Fare], Field(max_length=SHOWN)]
 
 
 class SearchFlights(ReadTool[SearchInput]):
-    """Asks every supplier of flights at once."""
+    """Asks all suppliers of flights concurrently."""
 
     name = "search_flights"
     description = (
@@ -165,7 +165,7 @@ class SearchFlights(ReadTool[SearchInput]):
 
 
 async def _search(supplier: FlightSupplier, question: FlightQuestion) -> Sequence[FlightOffer] | SupplierError:
-    """What one supplier has; that one of several fails is no reason to show nothing."""
+    """One supplier's offers or its failure, so that the others' offers are still shown."""
     try:
         return await supplier.search(question)
     except SupplierError as failure:

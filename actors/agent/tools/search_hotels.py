@@ -1,4 +1,4 @@
-"""search_hotels: where one can stay, and for how much."""
+"""search_hotels: properties and their rates."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .schema import Amount, CountryCode, Currency, Day, Moment, Price, Said
 from .tool import ReadTool, Reply, ToolContext, ToolInput, ToolOutput
 
 SHOWN = 20
-"""Properties told to the model."""
+"""Properties returned to the model."""
 RATES_SHOWN = 5
-"""Rates of each, the cheapest; they are remembered so that they can be booked."""
+"""Rates per property, the cheapest; they are cached so that they can be booked."""
 
 
 class HotelsInput(ToolInput):
-    """See the fields."""
+    """Input of the tool."""
 
     country: CountryCode
     city: Annotated[Said, Field(max_length=120)]
@@ -43,7 +43,7 @@ class HotelsInput(ToolInput):
         return self
 
     def question(self, currency: str) -> HotelQuestion:
-        """The same, as suppliers are asked."""
+        """The input as a question to suppliers."""
         return HotelQuestion(
             country=self.country,
             city=self.city,
@@ -52,12 +52,12 @@ class HotelsInput(ToolInput):
         )
 
     def affords(self, price: Money) -> bool:
-        """Whether it is within the budget. What is asked in another currency cannot be held against it."""
+        """Whether the price is within the budget. A price in another currency cannot be compared and passes."""
         return self.budget_max is None or (price.currency == self.currency and price.amount <= self.budget_max)
 
 
 class Place(ToolOutput):
-    """One property with its cheapest rates; ``rate_count`` is of all."""
+    """One property with its cheapest rates; ``rate_count`` is the number of all."""
 
     property_id: str
     name: str
@@ -86,14 +86,14 @@ class Place(ToolOutput):
 
 
 class Places(ToolOutput):
-    """``count`` is of all that was found."""
+    """The cheapest properties; ``count`` is the number of all found."""
 
     count: int
     results: Annotated[list[Place], Field(max_length=SHOWN)]
 
 
 class SearchHotels(ReadTool[HotelsInput]):
-    """Asks every supplier of rooms at once."""
+    """Asks all suppliers of rooms concurrently."""
 
     name = "search_hotels"
     description = (
@@ -131,7 +131,7 @@ class SearchHotels(ReadTool[HotelsInput]):
 
 
 def _by_property(offers: Iterable[HotelOffer]) -> list[list[HotelOffer]]:
-    """The rates of each property, cheapest first, and so the properties. A rate's room decides between equals."""
+    """The rates by property, both sorted by price. Equal rates are sorted by room."""
     places: dict[tuple[str, str], list[HotelOffer]] = {}
     for offer in sorted(offers, key=lambda each: (each.price.currency, each.price.amount, each.supplier_ref)):
         places.setdefault((offer.supplier, offer.property.id), []).append(offer)
@@ -139,7 +139,7 @@ def _by_property(offers: Iterable[HotelOffer]) -> list[list[HotelOffer]]:
 
 
 async def _search(supplier: HotelSupplier, question: HotelQuestion) -> Sequence[HotelOffer] | SupplierError:
-    """What one supplier has; that one of several fails is no reason to show nothing."""
+    """One supplier's offers or its failure, so that the others' offers are still shown."""
     try:
         return await supplier.search(question)
     except SupplierError as failure:

@@ -1,4 +1,4 @@
-"""What checking and booking a rate have in common: the rate as it stands, the guests, and what is bound."""
+"""Shared by checking and booking a rate: the current rate, the guests, and the bound values of the approval."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .tool import Objection, ToolContext
 from .trips import clock, details
 
 NAMES_SHOWN = 540
-"""Characters of all names together: with them and the longest property and reference a summary fits its 1,024."""
+"""Characters of all names together: with the longest property and reference a summary fits its 1,024."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """What is about to be booked: at whose counter, which rate, and for whom."""
+    """A stay to be booked: supplier, rate and guests."""
 
     supplier: HotelSupplier
     offer: HotelOffer
     guests: tuple[Passenger, ...]
 
     def bound(self, buyer_reference: str | None) -> dict[str, Any]:
-        """All a human is shown, and a hash of all the supplier is told of each person."""
+        """All that the approver is shown, and a hash of all data sent to the supplier on each guest."""
         offer = self.offer
         return {
             "supplier": offer.supplier,
@@ -52,7 +52,7 @@ class Visit:
         }
 
     def summary(self, buyer_reference: str | None) -> str:
-        """One line for who decides."""
+        """One line for the approver."""
         offer, stay, house = self.offer, self.offer.stay, self.offer.property
         room = min(NAME_SHOWN, NAMES_SHOWN // len(self.guests))
         parts = [
@@ -68,7 +68,7 @@ class Visit:
 
 
 def seller(context: ToolContext, name: str, method: Method) -> HotelSupplier:
-    """The seller of rooms called ``name``, if the agency has it and it can do that."""
+    """The supplier of rooms called ``name``, if the agency has it and it supports ``method``."""
     supplier = context.suppliers.hotel(name)
     if supplier is None or method not in supplier.capabilities.methods:
         raise SupplierError("capability_not_supported", f"supplier {name} cannot {method} for this agency")
@@ -76,7 +76,7 @@ def seller(context: ToolContext, name: str, method: Method) -> HotelSupplier:
 
 
 async def standing(context: ToolContext, rate_key: str) -> tuple[HotelOffer, HotelOffer]:
-    """The rate as it was found, and as it stands at its supplier now."""
+    """The rate as found, and its current price at the supplier."""
     found = await context.offers.find_rate(context.tenant_id, rate_key) or await context.store.ask(
         offers.LoadRate(tenant_id=context.tenant_id, id=rate_key)
     )
@@ -93,7 +93,7 @@ async def standing(context: ToolContext, rate_key: str) -> tuple[HotelOffer, Hot
 
 
 async def named(context: ToolContext, passenger_ids: Sequence[str], offer: HotelOffer) -> tuple[Passenger, ...]:
-    """The persons with these ids, if there is room for them."""
+    """The guests with these ids, if the room is large enough."""
     known = [each for each in map(ids.parse_uuid, passenger_ids) if each is not None]
     persons = await context.store.ask(passengers.Load(tenant_id=context.tenant_id, ids=tuple(known)))
     if len(persons) != len(set(passenger_ids)):
@@ -105,7 +105,7 @@ async def named(context: ToolContext, passenger_ids: Sequence[str], offer: Hotel
 
 
 async def keep(context: ToolContext, offer: HotelOffer) -> None:
-    """Copy a rate that was checked or that a decision rests on, so that it outlives the cache."""
+    """Store a rate that was checked or that an approval depends on, so that it outlives the cache."""
     await context.offers.keep(context.tenant_id, [offer])
     kept = offers.Keep(tenant_id=context.tenant_id, session_id=context.session_id, offer=offer, now=context.now)
     await context.store.ask(kept)

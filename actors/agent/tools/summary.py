@@ -1,6 +1,6 @@
-"""The line a human decides by: values in it cannot look like fields, whatever somebody has named themselves.
+"""Approval summaries: values in the line cannot be mistaken for its fields, whatever a name contains.
 
-What the service knows of itself (price, supplier, times, codes) stands before what others have written.
+Our own values (price, supplier, times, codes) come before text written by others.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ NAME_SHOWN = 60
 """Characters of a name in a summary; nine such names, four flights and the price still fit its 1,024."""
 
 _PLAIN = frozenset(" '\u2019-.\u00b7")
-"""Beside letters, what names are made of; whatever has anything else in it is put in quotes."""
+"""Characters of names beside letters; text with any other character is quoted."""
 _CODE = re.compile(r"[A-Z0-9][A-Z0-9/_-]*", re.ASCII | re.IGNORECASE)
 _MOST_MARKS = 4
-"""Marks on one letter: no script needs more, and a pile of them covers the line above."""
+"""Combining marks per letter: no script needs more, and many of them overlap the line above."""
 
 
 def shown(text: str, room: int = NAME_SHOWN) -> str:
-    """Somebody else's words on one line, as much of them as there is room for.
+    """Text of others on one line, truncated to ``room``.
 
-    Only letters and what joins names stand as they are; anything else is quoted, and no quote mark within ends that.
+    Letters and joiners of names are left as they are; anything else is quoted, and quote marks inside are replaced.
     """
-    tidied = _thinned(tidy_name(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")))
+    tidied = _limit_marks(tidy_name(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")))
     plain = all(sign in _PLAIN or unicodedata.category(sign)[0] in "LM" for sign in tidied)
     if plain and tidied:
         return _cut(tidied, room)
@@ -35,12 +35,12 @@ def shown(text: str, room: int = NAME_SHOWN) -> str:
 
 
 def code(text: str, room: int = 128) -> str:
-    """A reference, locator or account number: as it stands if it is one word of plain signs."""
+    """A reference, locator or account number: unquoted if it is one word of plain characters."""
     return text if len(text) <= room and _CODE.fullmatch(text) else shown(text, room)
 
 
 def listed(texts: Iterable[str], room: int = NAME_SHOWN) -> str:
-    """Several of them, commas between."""
+    """Several values, separated by commas."""
     return ", ".join(shown(text, room) for text in texts)
 
 
@@ -48,7 +48,7 @@ def _cut(text: str, room: int) -> str:
     return text if len(text) <= room else f"{text[: room - 1]}…"
 
 
-def _thinned(text: str) -> str:
+def _limit_marks(text: str) -> str:
     kept: list[str] = []
     marks = 0
     for sign in text:

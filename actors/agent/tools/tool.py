@@ -1,9 +1,8 @@
-"""What a tool is: a name, what it takes and gives, who may grant it, and how it acts.
+"""The kinds of tools: a tool has a name, an input, an output, its approvers, and a way to execute.
 
-Three kinds act differently. A ``ReadTool`` only looks. A ``DatabaseTool`` writes our own tables: it answers with a
-storage command that is run with the tool call's row in one transaction. A ``SupplierTool`` writes at a supplier, in two
-steps around the call.
-No tool sees a connection.
+A ``ReadTool`` only reads. A ``DatabaseTool`` writes our own tables: it returns a storage command that runs in one
+transaction with the update of the tool call's row. A ``SupplierTool`` writes at a supplier, in two steps around the
+call. No tool has access to a connection.
 """
 
 from __future__ import annotations
@@ -40,33 +39,33 @@ S = TypeVar("S")
 _log = log.get(__name__)
 
 Reply = dict[str, Any]
-"""What a tool tells the model, as JSON."""
+"""The output of a tool for the model, as JSON."""
 
 INVALID = "tool_output_invalid"
 
 ALL_ACCOUNTING = frozenset({Role.AGENCY_ADMIN, Role.ACCOUNTING_LEAD})
-"""Who decides about the books (business 5.6)."""
+"""Roles that approve postings to the books (business 5.6)."""
 
 ALL_TRAVEL = frozenset({Role.AGENCY_ADMIN, Role.TICKETING_LEAD})
-"""Who decides about bookings (business 5.6)."""
+"""Roles that approve bookings (business 5.6)."""
 
 
 class Offers(Protocol):
-    """Search results for as long as they can be booked."""
+    """Cache of search results, for as long as they can be booked."""
 
     async def keep(self, tenant_id: str, offers: Sequence[FlightOffer | HotelOffer]) -> None:
-        """Remember them."""
+        """Cache the offers."""
 
     async def find(self, tenant_id: str, offer_id: str) -> FlightOffer | None:
-        """The agency's fare if it is remembered; it may have expired."""
+        """The agency's fare if it is cached; it may have expired."""
 
     async def find_rate(self, tenant_id: str, rate_key: str) -> HotelOffer | None:
-        """The agency's hotel rate if it is remembered; it may have expired."""
+        """The agency's hotel rate if it is cached; it may have expired."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolContext:
-    """Whose call it is, and what a tool may reach the world by."""
+    """The agency, user and session of a call, and the ports a tool may use."""
 
     tenant_id: str
     session_id: str
@@ -85,9 +84,9 @@ class ToolContext:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalProposal:
-    """A call that could succeed now, as a human is asked about it.
+    """An approval request for a call that could succeed now.
 
-    ``bound`` is all the summary shows, as JSON; it is computed again before the call runs. An approval ends with
+    ``bound`` is all that the summary shows, as JSON; it is computed again before the call runs. The approval expires at
     ``expires_at`` at the latest.
     """
 
@@ -97,11 +96,11 @@ class ApprovalProposal:
 
 
 class InputInvalid(Exception):
-    """A model's input does not fit its tool. The text names fields and reasons, never what was given."""
+    """The model's input is invalid. The text names fields and reasons, never the given values."""
 
 
 class Objection(Exception):
-    """Why a tool says no; becomes ``{<verb>: false, reason, detail}``."""
+    """A tool's refusal; becomes ``{<verb>: false, reason, detail}``."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason)
@@ -110,19 +109,19 @@ class Objection(Exception):
 
 
 class ToolInput(BaseModel):
-    """What a model gives a tool: exactly the declared fields, of exactly their types."""
+    """Input of a tool: exactly the declared fields, of exactly their types."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class ToolOutput(BaseModel):
-    """What a tool gives when it has done its work."""
+    """Output of a tool that has succeeded."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Tool(Generic[I]):
-    """What all tools have. ``verb`` is the key under which a tool with refusals says whether it acted."""
+    """Base of all tools. ``verb`` is the output key that states whether a tool with refusals acted."""
 
     name: ClassVar[str]
     description: ClassVar[str]
@@ -136,11 +135,11 @@ class Tool(Generic[I]):
     approvers: ClassVar[frozenset[Role]] = frozenset()
 
     def schema(self) -> dict[str, Any]:
-        """The tool as the model's API describes it."""
+        """The tool's definition for the Messages API."""
         return {"name": self.name, "description": self.description, "input_schema": plain_schema(self.Input)}
 
     def parse(self, given: Mapping[str, Any]) -> I:
-        """The input as its model; ``InputInvalid`` if it does not fit."""
+        """The input parsed; raises ``InputInvalid``."""
         try:
             return self.Input.model_validate(dict(given))  # type: ignore[return-value]  # Input is this tool's own I
         except ValidationError as invalid:
@@ -148,9 +147,9 @@ class Tool(Generic[I]):
             raise InputInvalid(f"Input validation failed for '{self.name}': {text}") from None
 
     def likeness(self, given: I) -> bytes:
-        """What makes two calls of one answer the same: ids in any case, persons in any order, amounts by their value.
+        """Key of equal calls in one answer: ids in any letter case, persons in any order, amounts by their value.
 
-        A reference of the buyer's own makes no other call.
+        The buyer's reference is not part of it.
         """
         parts = given.model_dump()
         parts.pop("buyer_reference", None)
@@ -163,15 +162,15 @@ class Tool(Generic[I]):
         find_previous: Mapping[str, Any],
         earlier_bound: Mapping[str, Any] | None,
     ) -> bool:
-        """Whether this call would do again what a call with those inputs has done."""
+        """Whether this call would repeat the effect of the earlier call."""
         del bound, earlier_bound
         try:
             return self.likeness(given) == self.likeness(self.parse(find_previous))
-        except InputInvalid:  # its input was of another version of the tool
+        except InputInvalid:  # the earlier input was of another version of the tool
             return False
 
     def done_already(self, output: Mapping[str, Any] | None) -> str:
-        """The beginning of a summary of a call that repeats another; without ``output`` its outcome is not known."""
+        """The start of the summary of a repeated call; without ``output`` the earlier outcome is unknown."""
         done = self.verb or "done"
         if output is None:
             return f"Possibly {done} already, the outcome of an equal call is unknown: "
@@ -180,7 +179,7 @@ class Tool(Generic[I]):
         return f"Already {done} {known}".rstrip() + ": "
 
     def say(self, **values: Any) -> Reply:
-        """The output, held against its model: what does not fit is not told."""
+        """The output, validated: an invalid one is not returned."""
         try:
             return self.Output(**values).model_dump(mode="json")
         except ValidationError as invalid:
@@ -188,17 +187,17 @@ class Tool(Generic[I]):
             return {"error": f"{INVALID}: the answer of '{self.name}' is not what was agreed"}
 
     def refuse(self, no: Objection) -> Reply:
-        """An objection as output."""
+        """A refusal as output."""
         if no.reason not in self.reasons:
             raise AssertionError(f"{self.name} does not declare the reason {no.reason}")
         return {self.verb: False, "reason": no.reason, "detail": no.detail}
 
 
 class ReadTool(Tool[I]):
-    """Looks something up; leaves no trace."""
+    """Reads only, and is not audited."""
 
     async def read(self, given: I, context: ToolContext) -> Reply:
-        """The output, looked up once more if it was not what was agreed. A supplier's refusal is told by its code."""
+        """The output, read once more if it was invalid. A supplier's error is returned by its code."""
         try:
             told = await self.look(given, context)
             return await self.look(given, context) if _is_invalid(told) else told
@@ -211,32 +210,32 @@ class ReadTool(Tool[I]):
 
 
 class DatabaseTool(Tool[I]):
-    """Writes our own tables. A plan is made without looking; what depends on stored rows is decided in the command."""
+    """Writes our own tables. Planning reads nothing; what depends on stored rows is decided in the command."""
 
     @abstractmethod
     def plan(self, given: I, context: ToolContext, key: str) -> Operation[Reply]:
-        """The command that does it and answers the output. ``key`` is the id of the call's row in the ledger."""
+        """The command that executes the call and returns the output. ``key`` is the tool call's id."""
 
     def gate(self, given: I, context: ToolContext) -> Operation[ApprovalProposal | Reply]:
-        """For a gated one: the operation that tells what a human is to be asked, or why it cannot be done."""
+        """For a gated tool: the operation that returns the approval proposal, or why the call cannot succeed."""
         raise NotImplementedError(f"{self.name} is not gated")
 
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """A supplier has done it; ``record`` writes that down and answers the output."""
+    """The supplier has executed the write; ``record`` stores it and returns the output."""
 
     record: Operation[Reply]
 
 
 class SupplierTool(Tool[I]):
-    """Writes at a supplier, with our ledger row's id as the key."""
+    """Writes at a supplier, with the tool call's id as idempotency key."""
 
     unsupported: ClassVar[str] = "capability_not_supported"
-    """The reason told when the supplier cannot do it at all."""
+    """The reason returned when the supplier does not support the operation."""
 
     async def check(self, given: I, context: ToolContext) -> ApprovalProposal | Reply:
-        """What a human is to be asked, or why it cannot be done now."""
+        """The approval proposal, or why the call cannot succeed now."""
         try:
             return await self.precheck(given, context)
         except Objection as no:
@@ -247,10 +246,10 @@ class SupplierTool(Tool[I]):
     async def place(
         self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext, *, again: bool = False
     ) -> Executed | Reply:
-        """Do it, once per ``key``, if all that was approved still holds.
+        """Execute the write, once per ``key``, if everything approved still holds.
 
-        ``again``: the call was cut short before, so what became of it is looked up first. A refusal or a failure told
-        without that might deny what was done.
+        ``again``: the call was interrupted before, so its outcome is looked up first. A refusal without that might deny
+        a write that was executed.
         """
         if again:
             return await self._resume(given, bound, key, context)
@@ -262,9 +261,9 @@ class SupplierTool(Tool[I]):
             return self.unreached(failure)
 
     async def _resume(self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext) -> Executed | Reply:
-        """What became of a call cut short; it is made again where the supplier makes it only once.
+        """The outcome of an interrupted call; it is repeated where the supplier's writes are idempotent.
 
-        Only a look-up that finds nothing says that nothing was done: else a no to the second attempt is no outcome.
+        Only a look-up without a match proves that nothing was done: a refusal of the second attempt does not.
         """
         supplier = self.counter(await self.driver(given, bound, context), context)
         try:
@@ -285,17 +284,17 @@ class SupplierTool(Tool[I]):
             return self.unreached(failure) if supplier.capabilities.looks_up else _unknown(failure)
 
     def say(self, **values: Any) -> Reply:
-        """The output of what a supplier has done. One that is not what was agreed denies nothing."""
+        """The output of an executed write. An invalid one becomes an unknown outcome, not a failure."""
         told = super().say(**values)
         return lost("the order is entered; read the booking before it is tried again") if _is_invalid(told) else told
 
     def record(self, given: I, placed: Executed, call: ToolCall, context: ToolContext) -> Operation[Reply]:
-        """What is written in the transaction that ends the call; answers the output."""
+        """The operation that records the write in the transaction that ends the call; returns the output."""
         del given, call, context
         return placed.record
 
     def unreached(self, failure: SupplierError) -> Reply:
-        """A supplier's failure as output. Where it may have acted all the same, nobody may call that a failure."""
+        """A supplier's failure as output. If it may have acted nevertheless, the outcome is unknown, not failed."""
         if failure.unclear:
             return _unknown(failure)
         match failure.supplier_code:
@@ -308,25 +307,25 @@ class SupplierTool(Tool[I]):
 
     @abstractmethod
     async def driver(self, given: I, bound: Mapping[str, Any], context: ToolContext) -> str:
-        """The supplier it goes to, for ledger and audit."""
+        """The supplier's name, for the tool call and the audit."""
 
     def counter(self, name: str, context: ToolContext) -> Driver | None:
-        """The supplier of that name, as this tool needs it."""
+        """The supplier of that name, with the protocol this tool needs."""
         return context.suppliers.named(name)
 
     async def precheck(self, given: I, context: ToolContext) -> ApprovalProposal:
-        """As ``check``, with an ``Objection`` for a no. Only gated tools are weighed."""
+        """As ``check``, but raises ``Objection`` to refuse. Called for gated tools only."""
         raise NotImplementedError(f"{self.name} is not gated")
 
     @abstractmethod
     async def execute(self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext) -> Executed:
-        """As ``place``, with an ``Objection`` for a no."""
+        """As ``place``, but raises ``Objection`` to refuse."""
 
     @abstractmethod
     async def find_previous(
         self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext
     ) -> Executed | None:
-        """The order an earlier attempt with this key has made, if any."""
+        """The order that an earlier attempt with this key created, if any."""
 
 
 def _alike(value: Any, name: str = "") -> Any:
@@ -350,7 +349,7 @@ def _is_invalid(told: Reply) -> bool:
 
 
 def lost(text: str) -> Reply:
-    """The output of a write whose outcome nobody knows: neither a success nor a failure."""
+    """The output of a write with unknown outcome: neither a success nor a failure."""
     return {"error": f"outcome_unknown: {text}"}
 
 
@@ -360,7 +359,7 @@ def _unknown(failure: SupplierError) -> Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Then(Command[S], Generic[R, S]):
-    """A storage operation, and its answer as a tool says it."""
+    """A storage operation whose result is mapped to a tool's output."""
 
     first: Operation[R]
     say: Callable[[R], S]
@@ -371,7 +370,7 @@ class Then(Command[S], Generic[R, S]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told(Command[Reply]):
-    """An output that needs no storage: a plan that knows it cannot be."""
+    """A plan with a fixed output that needs no storage, such as a refusal."""
 
     output: Reply
 

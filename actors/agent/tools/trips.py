@@ -1,4 +1,4 @@
-"""What booking and holding a flight have in common: the offer as it stands, the persons, and what is written."""
+"""Shared by booking and holding a flight: the current offer, the passengers, and the booking's record."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .tool import Objection, ToolContext
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trip:
-    """What is about to be ordered: at whose counter, for whom, for how much, and until when."""
+    """An order to be placed: supplier, passengers, price and expiry."""
 
     supplier: FlightSupplier
     offer: FlightOffer
@@ -31,7 +31,7 @@ class Trip:
     hold: bookings.Booking | None = None
 
     def bound(self, buyer_reference: str | None) -> dict[str, Any]:
-        """All a human is shown, and a hash of all the supplier is told of each person."""
+        """All that the approver is shown, and a hash of all data sent to the supplier on each passenger."""
         return {
             "supplier": self.offer.supplier,
             "supplier_ref": self.offer.supplier_ref if self.hold is None else self.hold.supplier_ref,
@@ -49,7 +49,7 @@ class Trip:
         }
 
     def summary(self, buyer_reference: str | None) -> str:
-        """One line for who decides; times are those of the airports' clocks."""
+        """One line for the approver, with the airports' local times."""
         back = "" if not self.offer.inbound else f"; back {_legs(self.offer.inbound)}"
         parts = [
             f"Book {_legs(self.offer.outbound)}{back}",
@@ -67,7 +67,7 @@ class Trip:
 
 
 def aboard(bound: Mapping[str, Any]) -> frozenset[tuple[str, str, str]]:
-    """Who is on which flight when, by what an approver was shown; a person taken down twice is known by the name."""
+    """Passengers by flight and date, from the bound values; a passenger stored twice is matched by name."""
     return frozenset(
         (known, segment["flight"], segment["departs_at"])
         for person in bound.get("persons", ())
@@ -77,7 +77,7 @@ def aboard(bound: Mapping[str, Any]) -> frozenset[tuple[str, str, str]]:
 
 
 def seller(context: ToolContext, name: str, method: Method) -> FlightSupplier:
-    """The supplier called ``name``, if the agency has it and it can do that."""
+    """The supplier called ``name``, if the agency has it and it supports ``method``."""
     supplier = context.suppliers.named(name)
     if supplier is None or method not in supplier.capabilities.methods:
         raise SupplierError("capability_not_supported", f"supplier {name} cannot {method} for this agency")
@@ -85,14 +85,14 @@ def seller(context: ToolContext, name: str, method: Method) -> FlightSupplier:
 
 
 async def remembered(context: ToolContext, fare_id: str) -> FlightOffer | None:
-    """The offer as it was found, from the cache or from what was copied; it may have expired."""
+    """The offer as found, from the cache or the stored copy; it may have expired."""
     return await context.offers.find(context.tenant_id, fare_id) or await context.store.ask(
         offers.Load(tenant_id=context.tenant_id, id=fare_id)
     )
 
 
 async def standing(context: ToolContext, fare_id: str, *, unchanged: bool = False) -> FlightOffer:
-    """The offer with the price it has at its supplier now; with ``unchanged`` only if it was found at that price."""
+    """The offer at the supplier's current price; with ``unchanged`` that has to be the price found."""
     found = await remembered(context, fare_id)
     if found is None:
         raise Objection("offer_not_found", "No fare with this fare_id is known; search again.")
@@ -111,15 +111,15 @@ async def standing(context: ToolContext, fare_id: str, *, unchanged: bool = Fals
 
 
 def payable(price: Money, reason: str = "supplier_refused") -> None:
-    """Object to a price nobody can write down, before anything is bought for it."""
+    """Refuse a price that cannot be stored, before anything is booked at it."""
     if not price.is_price:
         raise Objection(reason, f"The supplier's price of {price.text} is none that can be paid.")
 
 
 async def travellers(context: ToolContext, passenger_ids: Sequence[str], offer: FlightOffer) -> tuple[Passenger, ...]:
-    """The persons with these ids, if each has what an airline asks for and together they are who the fare is for.
+    """The passengers with these ids, if each has the data an airline needs and together they match the fare.
 
-    Each as what they travel as on the days of the flights.
+    Each has the passenger type that follows from the age on the days of the flights.
     """
     wanted = [ids.parse_uuid(each) for each in passenger_ids]
     known = [each for each in wanted if each is not None]
@@ -143,7 +143,7 @@ def _lacks(person: Passenger) -> str:
 
 
 async def keep(context: ToolContext, offer: FlightOffer) -> None:
-    """Copy an offer that a decision or a hold rests on, so that it outlives the cache."""
+    """Store an offer that an approval or a hold depends on, so that it outlives the cache."""
     kept = offers.Keep(tenant_id=context.tenant_id, session_id=context.session_id, offer=offer, now=context.now)
     await context.store.ask(kept)
 
@@ -156,7 +156,7 @@ def recorded(
     passenger_ids: Sequence[str],
     buyer_reference: str | None,
 ) -> bookings.Record:
-    """The command that enters an order as a booking of the agency."""
+    """The command that records an order as a booking of the agency."""
     return bookings.Record(
         tenant_id=context.tenant_id,
         id=ids.uuid7(),
@@ -178,13 +178,13 @@ def recorded(
 
 
 def data_of(order: FlightOrder, buyer_reference: str | None) -> dict[str, Any]:
-    """What a booking keeps beside its columns."""
+    """The booking's data beside its columns."""
     segments = [segment.model_dump(mode="json") for segment in order.segments]
     return {"segments": segments, "buyer_reference": buyer_reference}
 
 
 def details(person: Passenger) -> str:
-    """A hash a reader of the approval cannot learn from, and that changes with anything the supplier is told."""
+    """A hash that reveals nothing to readers of the approval and changes with any data sent to the supplier."""
     return hashlib.sha256(canonical({"person": person.id, "fingerprint": person.fingerprint})).hexdigest()
 
 
@@ -204,5 +204,5 @@ def _legs(segments: Sequence[Segment]) -> str:
 
 
 def clock(moment: datetime) -> str:
-    """``"2026-12-05 08:30"``, by the clock the moment is of."""
+    """``"2026-12-05 08:30"``, in the time zone of ``moment``."""
     return f"{moment:%Y-%m-%d %H:%M}"

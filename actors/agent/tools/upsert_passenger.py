@@ -1,4 +1,4 @@
-"""upsert_passenger: put a traveller on file."""
+"""upsert_passenger: store a traveller."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_name)
 
 
 class PassengerInput(ToolInput):
-    """See the fields."""
+    """Input of the tool."""
 
     full_name: Name
     passenger_id: Annotated[Id | None, Field(description="Of somebody on file whose details change")] = None
@@ -45,7 +45,7 @@ class PassengerInput(ToolInput):
 
 
 class Saved(ToolOutput):
-    """On file; ``created`` if they were not before."""
+    """A stored passenger; ``created`` if they were not on file before."""
 
     saved: Literal[True] = True
     passenger_id: str
@@ -53,7 +53,7 @@ class Saved(ToolOutput):
 
 
 class UpsertPassenger(DatabaseTool[PassengerInput]):
-    """Idempotent by what makes a person the same person."""
+    """Stores a passenger; idempotent, since equal passengers are one row."""
 
     name = "upsert_passenger"
     description = (
@@ -69,7 +69,7 @@ class UpsertPassenger(DatabaseTool[PassengerInput]):
     effect = "reversible"
 
     def plan(self, given: PassengerInput, context: ToolContext, key: str) -> Operation[Reply]:
-        del key  # the same person is the same row, whoever asks how often
+        del key  # equal passengers are one row, however often the call is made
         try:
             return self._upsert(given, context)
         except Objection as no:
@@ -94,9 +94,9 @@ class UpsertPassenger(DatabaseTool[PassengerInput]):
             given=said,
             now=context.now,
         )
-        return Then(tenant_id=context.tenant_id, first=upsert, say=self._told)
+        return Then(tenant_id=context.tenant_id, first=upsert, say=self._output)
 
-    def _told(self, outcome: passengers.Saved | passengers.Taken | None) -> Reply:
+    def _output(self, outcome: passengers.Saved | passengers.Taken | None) -> Reply:
         match outcome:
             case None:
                 return self.refuse(_UNKNOWN)
