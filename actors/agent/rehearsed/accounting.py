@@ -11,7 +11,7 @@ from .turns import ToolUse, Turn
 from .words import dates, has, money, newest, persons
 
 CREDIT_DAYS = 30
-"""From issue to due date, where the words set none."""
+"""Days from issue to due date, where the user names no due date."""
 
 _CUSTOMER = re.compile(
     r"\b(?:invoice|bill)\s+(?:for\s+|to\s+)?(?P<name>[A-Z][\w&'\u2019. -]*?)(?=\s+(?:for|over|of|on|due|and)\b|[,.;]|$)"
@@ -23,7 +23,7 @@ _ACCOUNT = re.compile(r"\b(?:account|balance\s+of|on)\s+(?:account\s+)?(?P<code>
 
 
 def reply(talk: Talk) -> Turn:
-    """The desk's next words or calls."""
+    """The desk's next text or calls."""
     if talk.news and not talk.fresh:
         return _after(talk, talk.news[-1])
     opening = f"{DESK_NOTICE} " + "".join(f"{_told(call)} " for call in talk.news)
@@ -95,7 +95,7 @@ def _customer(text: str) -> str | None:
 
 
 def _terms(talk: Talk) -> tuple[date, date]:
-    """Issued today; due on the day the words name, else after the usual credit."""
+    """Issued today; due on the day the user names, else after the usual credit period."""
     due = next((day for text in talk.request for day in dates(text, talk.today) if day >= talk.today), None)
     return talk.today, due or talk.today + timedelta(days=CREDIT_DAYS)
 

@@ -1,4 +1,4 @@
-"""The hotels desk's script: search, check the rate again, take down the guests, book."""
+"""The hotels desk's script: search, check the rate again, store the guests, book."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .words import agrees, chosen, counted, dates, newest, persons, wants_bookin
 
 
 def reply(talk: Talk) -> Turn:
-    """The desk's next words or calls."""
+    """The desk's next text or calls."""
     if talk.news and not talk.fresh:
         return _after(talk, talk.news)
     told = "".join(f"{_told(call)} " for call in talk.news)
@@ -107,7 +107,7 @@ def _hotel(hotel: dict[str, Any]) -> str:
 
 
 def _check(talk: Talk, search: Call, opening: str) -> Turn:
-    """Ask for the rate once more: it may have changed since the search."""
+    """Check the rate again: it may have changed since the search."""
     results = _cheapest_first(search)
     place = newest(chosen, talk.request) or 1
     hotel = results[min(place, len(results)) - 1] if results else {}

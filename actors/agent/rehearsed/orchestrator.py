@@ -1,4 +1,4 @@
-"""The orchestrator's script: greets, asks back, or hands the user's words to the desk they are about."""
+"""The orchestrator's script: greets, asks a question, or hands the request over to its desk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SUBJECTS = {
     "hotels_holidays": r"hotels?\b|rooms?\b|stay|nights?\b|holidays?\b|resorts?\b|होटल",
     "accounting": r"invoic|ledger|bills?\b|payments?\b|pay\b|journals?\b|accounts?\b|balance|bsp\b|books\b|चालान",
 }
-"""Words by which a desk is known."""
+"""Patterns of the words that name a desk."""
 
 NAMES = {
     "ticketing_visa": "the ticketing and visa desk",
@@ -26,7 +26,7 @@ HELP = "Ask me for a flight, a hotel or an invoice: Find me a flight from Mumbai
 
 
 def reply(talk: Talk) -> Turn:
-    """The orchestrator's next words."""
+    """The orchestrator's next text or calls."""
     desks = _desks(talk)
     if desks and "handoff" in talk.tools:
         goal = talk.latest_words.strip() or "Carry on."
@@ -44,7 +44,7 @@ def reply(talk: Talk) -> Turn:
 
 
 def _desks(talk: Talk) -> list[str]:
-    """The desks meant, in the order of their mention; else the last one, if the words only answer or follow it."""
+    """The desks meant, in the order of mention; else the last one, if the text only replies to it."""
     words = talk.latest_words
     found = {desk: re.search(rf"\b(?:{stems})", words, re.IGNORECASE) for desk, stems in SUBJECTS.items()}
     meant = sorted((match.start(), desk) for desk, match in found.items() if match)
@@ -56,6 +56,6 @@ def _desks(talk: Talk) -> list[str]:
 
 
 def _desk_of(tool: str, given: dict[str, object]) -> str:
-    """The desk a call was handed to; a desk's own calls stand behind its handoff."""
+    """The desk a call belongs to: that of the handoff before it."""
     domain = given.get("domain") if tool == "handoff" else None
     return domain if isinstance(domain, str) and domain in SUBJECTS else ""

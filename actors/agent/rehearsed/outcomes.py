@@ -1,4 +1,4 @@
-"""What a script says of a tool's result, whichever tool it was."""
+"""Texts of the scripts about tools' results."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from .talk import Call
 
 NOTICE = "This is a rehearsal: no real model is connected, I follow a script."
-"""The first words towards a person, so that nobody takes the script for a model."""
+"""The first words to a user, so that the script is not mistaken for a model."""
 
 DESK_NOTICE = "(Rehearsal)"
-"""The first word of a desk, which speaks behind the orchestrator's notice."""
+"""The first word of a desk, whose text follows the orchestrator's notice."""
 
 
 def trouble(call: Call, what: str) -> str | None:
-    """Why ``what`` ("the booking") did not come about, in a sentence or two; None if it did."""
+    """Why ``what`` ("the booking") failed, in a sentence or two; None if it succeeded."""
     if call.approval is not None:
         return f"{_start(what)} still waits for approval ({call.approval})."
     error = call.error

@@ -12,7 +12,7 @@ from ...foundation.clock import Clock
 from .wire import frame, message_end, message_start
 
 GOLDEN = 0.6180339887498949
-"""Multiples of it spread evenly: streams that start together do not tick together."""
+"""Its multiples are spread evenly: streams that start together do not send at the same moments."""
 
 STAMP = re.compile(r" (\d+)@(\d+)")
 """A delta's text: its number from 1, and nanoseconds of CLOCK_MONOTONIC, which all processes of a machine share."""
@@ -28,7 +28,7 @@ class Pace:
     async def play(
         self, write: Callable[[bytes], Awaitable[None]], clock: Clock, number: int, model: str, usage: Mapping[str, int]
     ) -> None:
-        """Write one whole reply; ``number`` of the request shifts its ticks against those of the others."""
+        """Write one whole reply; the request's ``number`` shifts its deltas in time against those of others."""
         await write(message_start(model, usage))
         await write(frame({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}))
         began = clock.monotonic() + (modf(number * GOLDEN)[0] / self.rate if self.rate else 0.0)

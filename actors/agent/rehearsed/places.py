@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Place(NamedTuple):
-    """A city as a person, an airline and a hotel name it."""
+    """A city with its name, IATA code and country."""
 
     name: str
     code: str

@@ -1,7 +1,7 @@
 """A small server on loopback that speaks the Messages API's streaming protocol and plays sensible scripts.
 
-It stands in for the model where there is no key: embedded mode, tests and benches point the real SDK at it. It says in
-its first words that it is a rehearsal. Tests queue what it shall play and read what it was asked.
+It replaces the model where there is no API key: embedded mode, tests and benches point the real SDK at it. Its first
+words state that it is a rehearsal. Tests queue replies and read the requests received.
 
     python -m voyagent.actors.agent.rehearsed.server --port 8099 --deltas 200 --rate 20
 """
@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 KEY = "rehearsal"
-"""A key to send here; any that is not empty is taken."""
+"""An API key for this server; any that is not empty is accepted."""
 
 LARGEST_REQUEST = 32 * 1024 * 1024
 """Bytes, as at the real service."""
@@ -60,12 +60,12 @@ REMEMBERED = 500
 """Requests kept for tests to read."""
 
 KNOWN_PREFIXES = 10_000
-"""Prompt prefixes of which it is remembered that they were cached."""
+"""Prompt prefixes that count as cached."""
 
 
 @dataclass(slots=True, eq=False)
 class Received:
-    """One request as it came. ``left`` is set once the client hung up before the reply's end."""
+    """One request as received. ``left`` is set once the client disconnected before the reply's end."""
 
     number: int
     body: dict[str, Any]
@@ -91,7 +91,7 @@ class Received:
         return list(self.body["messages"])
 
     def user_texts(self) -> list[str]:
-        """What the user said, newest first."""
+        """The user's texts, newest first."""
         texts: list[str] = []
         for message in self.messages:
             content = message["content"]
@@ -101,7 +101,7 @@ class Received:
 
 
 Line = Reply | Callable[[Received], Reply]
-"""What may be queued: a reply, or something that reads the request and makes one."""
+"""What may be queued: a reply, or a function of the request that returns one."""
 
 
 class Rehearsal:
@@ -140,7 +140,7 @@ class Rehearsal:
         return self.url
 
     async def stop(self) -> None:
-        """Cut what is being played and stop listening."""
+        """Abort the replies under way and stop listening."""
         for line in list(self._lines):
             _cut(line)
         if self._runner is not None:
@@ -148,7 +148,7 @@ class Rehearsal:
             self._runner = None
 
     def play(self, *lines: Line, when: str | None = None) -> None:
-        """Queue replies for the next requests; with ``when`` for those in which a user's words hold this marker.
+        """Queue replies for the next requests; with ``when`` for those in which a user's text contains this marker.
 
         The marker nearest to the conversation's end decides. With nothing queued for a request a script answers it.
         """
@@ -156,7 +156,7 @@ class Rehearsal:
         queue.extend(lines)
 
     def reset(self) -> None:
-        """Forget what was queued and what was received."""
+        """Clear the queued replies and the received requests."""
         self._queue.clear()
         self._marked.clear()
         self._prefixes.clear()
@@ -164,7 +164,7 @@ class Rehearsal:
         self.count = 0
 
     async def received(self, number: int, within: float = 10.0) -> Received:
-        """The request with this number (from 1), when it has come. Else TimeoutError."""
+        """The request with this number (from 1), once it is received. Else TimeoutError."""
         async with asyncio.timeout(within), self._arrived:
             await self._arrived.wait_for(lambda: self.count >= number)
         return next(received for received in self.requests if received.number == number)
@@ -275,11 +275,11 @@ _DESKS: tuple[tuple[str, frozenset[str], Callable[[Talk], Reply]], ...] = (
     ("ticketing_visa", frozenset({"search_flights", "book_flight", "upsert_passenger"}), ticketing.reply),
     ("accounting", frozenset({"list_ledger_accounts", "draft_invoice", "list_invoices"}), accounting.reply),
 )
-"""Desks by their names and the tools that tell them apart; both travel desks take down passengers."""
+"""Desks by name and the tools that identify them; both travel desks store passengers."""
 
 
 def script(talk: Talk) -> Reply:
-    """The built-in scripts: who is asked shows in the tools on offer, else in the desk's name in the prompt."""
+    """The built-in script of the desk asked, found by the tools on offer, else by its name in the prompt."""
     if "handoff" in talk.tools:
         return orchestrator.reply(talk)
     known = (reply for _, tools, reply in _DESKS if talk.tools & tools)
@@ -319,7 +319,7 @@ async def _hang(line: asyncio.BaseTransport, hang: Hang) -> web.StreamResponse:
 
 
 def _cut(line: asyncio.BaseTransport) -> None:
-    """End a connection without a farewell; what was written has left already."""
+    """Abort a connection; what was written has been sent already."""
     if isinstance(line, asyncio.WriteTransport):
         line.abort()
 

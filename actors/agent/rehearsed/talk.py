@@ -1,4 +1,4 @@
-"""A request as its script reads it: who said what, which tools were called, and what has come of them."""
+"""A request as read by scripts: the texts of user and model, the tool calls, and their results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 PASSING = frozenset({"handoff", "clarify"})
-"""Calls that only pass the word on."""
+"""Calls that only hand over or ask."""
 
 _NOTE = re.compile(r"\[Result of (?P<name>\w+) \((?P<id>[^)]+)\)\] (?P<output>.*)", re.DOTALL)
 _PENDING = re.compile(r"approval_pending:(?P<id>\S+)")
@@ -20,21 +20,21 @@ _ISO_DATE = re.compile(r"\b(\d{4}-\d{2}-\d{2})\b")
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Something the user wrote, or the brief that speaks for the user."""
+    """Text of the user, or the brief on the user's behalf."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """Something the model wrote."""
+    """Text of the model."""
 
     text: str
 
 
 @dataclass(slots=True)
 class Call:
-    """A tool call and what has come of it: ``output`` once answered, ``approval`` while a person is asked."""
+    """A tool call and its result: ``output`` once answered, ``approval`` while one is pending."""
 
     id: str
     name: str
@@ -45,14 +45,14 @@ class Call:
 
     @property
     def error(self) -> str | None:
-        """The failure, if the output is one."""
+        """The error, if the output is one."""
         error = self.output.get("error")
         return None if error is None else str(error)
 
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """The moment a call's result was told to the model."""
+    """Marks where a call's result was sent to the model."""
 
     call: Call
 
@@ -104,12 +104,12 @@ class Talk:
 
     @property
     def fresh(self) -> bool:
-        """Whether the user has spoken since the model last did."""
+        """Whether a user's text follows the model's last one."""
         return any(isinstance(entry, Words) for entry in self._since_model())
 
     @property
     def news(self) -> list[Call]:
-        """The calls whose results came since the model last spoke."""
+        """The calls whose results follow the model's last text."""
         return [entry.call for entry in self._since_model() if isinstance(entry, News)]
 
     def _since_model(self) -> list[Words | Said | Call | News]:
@@ -118,12 +118,12 @@ class Talk:
 
     @staticmethod
     def _asks(entry: Words | Said | Call | News) -> bool:
-        """Whether the entry is a call of a desk's tool: a handoff leaves the floor to the user's words."""
+        """Whether the item is a call of a desk's tool; handoffs and questions do not count."""
         return isinstance(entry, Call) and entry.name not in PASSING
 
     @property
     def request(self) -> list[str]:
-        """What the user wants, newest words first: all since the last call of a desk's tool before the latest words."""
+        """The user's request, newest text first: all since the last call of a desk's tool before the latest text."""
         spoken = [at for at, entry in enumerate(self._entries) if isinstance(entry, Words)]
         if not spoken:
             return []
@@ -134,12 +134,12 @@ class Talk:
 
     @property
     def latest_words(self) -> str:
-        """The newest words of the user."""
+        """The user's latest text."""
         return self.request[0] if self.request else ""
 
     @property
     def asked_back(self) -> bool:
-        """Whether the model's last words before the user's latest were a question."""
+        """Whether the model's last text before the user's latest was a question."""
         said = [entry.text for entry in self._entries if isinstance(entry, Said)]
         clarified = any(call.name == "clarify" for call in self.calls[-1:])
         return clarified or (bool(said) and said[-1].rstrip().endswith("?"))
@@ -154,7 +154,7 @@ class Talk:
         return next((c for c in reversed(self.calls) if c.name == tool and c.answered and c.error is None), None)
 
     def waiting(self) -> list[Call]:
-        """The calls that wait for a person's decision."""
+        """The calls with a pending approval."""
         return [call for call in self.calls if call.approval is not None]
 
 

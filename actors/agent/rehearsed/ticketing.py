@@ -1,4 +1,4 @@
-"""The ticketing desk's script: search, take down the passengers, hold or book, and say what came of it."""
+"""The ticketing desk's script: search, store the passengers, hold or book, and report the result."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .turns import ToolUse, Turn
 from .words import agrees, chosen, counted, dates, has, newest, persons, wants_booking
 
 SHOWN = 3
-"""Fares told when nothing is to be booked."""
+"""Fares listed when nothing is to be booked."""
 
 
 def reply(talk: Talk) -> Turn:
-    """The desk's next words or calls."""
+    """The desk's next text or calls."""
     if talk.news and not talk.fresh:
         return _after(talk, talk.news)
     told = " ".join(_told(call) for call in talk.news)
@@ -25,7 +25,7 @@ def reply(talk: Talk) -> Turn:
 
 
 def _asked(talk: Talk, opening: str) -> Turn:
-    """What to do about the user's words."""
+    """The reply to the user's text."""
     words = talk.latest_words
     waiting = [call for call in talk.waiting() if call.name in ("book_flight", "issue_ticket", "cancel_flight_order")]
     origin, destination = _route(talk)
@@ -40,7 +40,7 @@ def _asked(talk: Talk, opening: str) -> Turn:
 
 
 def _other(talk: Talk, opening: str, words: str) -> Turn:
-    """Requests that are no search and no booking."""
+    """The reply to requests other than searches and bookings."""
     if "lookup_passenger" in talk.tools and has(words, "look up", "lookup", "who is") and (found := persons(words)):
         return Turn(f"{opening}I look that up.", ToolUse("lookup_passenger", {"query": found[0]["full_name"]}))
     booked = talk.latest("book_flight")
@@ -78,7 +78,7 @@ def _search(talk: Talk, opening: str, origin: Place, destination: Place) -> Turn
 
 
 def _route(talk: Talk) -> tuple[Place | None, Place | None]:
-    """From the newest words that name both ends, else pieced together from several."""
+    """The route from the newest text that names both ends, else combined from several."""
     read = [route(text) for text in talk.request]
     whole = next((pair for pair in read if all(pair)), None)
     if whole:
@@ -117,7 +117,7 @@ def _persons(talk: Talk) -> list[dict[str, str]]:
 
 
 def _after(talk: Talk, news: Sequence[Call]) -> Turn:
-    """What to do about results."""
+    """The reply to results."""
     names = {call.name for call in news}
     if names == {"upsert_passenger"}:
         return _book(talk, news)
@@ -152,7 +152,7 @@ def _fare(fare: dict[str, Any]) -> str:
 
 
 def _pick(talk: Talk, search: Call) -> dict[str, Any] | None:
-    """The fare meant: by its place in the list, else the cheapest."""
+    """The fare meant: by its number in the list, else the cheapest."""
     fares = _cheapest_first(listed(search.output, "fares"))
     place = newest(chosen, talk.request) or 1
     return fares[min(place, len(fares)) - 1] if fares else None
@@ -176,14 +176,14 @@ def _take_down(talk: Talk, search: Call, opening: str) -> Turn:
 def _party_members(
     talk: Talk, search: Call, party: dict[str, int], named: Sequence[dict[str, str]]
 ) -> list[dict[str, str]]:
-    """One person for each the fare is for: those who were named, then strangers called after the route."""
+    """One passenger for each place of the fare: those named, then invented ones named after the route."""
     kinds = [kind for kind in ("adult", "senior", "child", "infant") for _ in range(party.get(kind, 0))]
     family = f"{search.input.get('origin')}{search.input.get('destination')}".capitalize()
     members = []
     for place, kind in enumerate(kinds):
         person = dict(named[place]) if place < len(named) else {"full_name": f"{_STRANGERS[place % 9]} {family}"}
         person |= {} if kind == "adult" else {"type": kind}
-        if kind in _AGES:  # airlines ask those who pay less to show their age
+        if kind in _AGES:  # airlines want the age of those who pay less
             person["date_of_birth"] = f"{talk.today.year - _AGES[kind]}-01-01"
         members.append(person)
     return members

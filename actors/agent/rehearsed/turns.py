@@ -1,4 +1,4 @@
-"""What the rehearsal server plays: one reply per request, whole, broken or refused, as plain data."""
+"""Replies of the rehearsal server, as plain data: one per request, complete, interrupted or refused."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def pieces(text: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Words; ``deltas`` sets where they are split, else `pieces` does."""
+    """Text; ``deltas`` sets where it is split, else `pieces` does."""
 
     text: str
     deltas: tuple[str, ...] = ()
 
     @classmethod
     def split(cls, *deltas: str) -> Text:
-        """Words that arrive exactly in these deltas."""
+        """Text that is sent in exactly these deltas."""
         return cls("".join(deltas), deltas)
 
 
@@ -41,7 +41,7 @@ class Thinking:
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """A call of a tool. ``written`` cuts its JSON after so many characters, as the limit of an answer does."""
+    """A tool call. ``written`` truncates its JSON to so many characters, as the token limit of an answer does."""
 
     name: str
     input: dict[str, Any]
@@ -59,9 +59,9 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """What goes wrong once ``after`` events were sent.
+    """A fault once ``after`` events were sent.
 
-    The line is cut, the response ends too early, an ``error`` event of type ``error`` comes, or the bytes ``garbage``.
+    The connection aborts, the response ends early, an ``error`` event of type ``error`` comes, or ``garbage``.
     """
 
     after: int
@@ -71,7 +71,7 @@ class Break:
 
 
 class Gate:
-    """Holds a stream before each of its deltas until a test lets it pass. The first delta is number 1."""
+    """Holds a stream before each of its deltas until a test releases it. The first delta is number 1."""
 
     def __init__(self) -> None:
         self._allowed = 0
@@ -80,19 +80,19 @@ class Gate:
         self._changed = asyncio.Condition()
 
     async def release(self, count: int = 1) -> None:
-        """Let the next ``count`` deltas pass, now or when they come."""
+        """Release the next ``count`` deltas, now or when they come."""
         async with self._changed:
             self._allowed += count
             self._changed.notify_all()
 
     async def open(self) -> None:
-        """Let everything pass from now on."""
+        """Release all deltas from now on."""
         async with self._changed:
             self._open = True
             self._changed.notify_all()
 
     async def waiting(self, delta: int = 1, within: float = 10.0) -> None:
-        """Return when the stream stands before this delta: all earlier ones have been sent. Else TimeoutError."""
+        """Return when the stream is held before this delta: all earlier ones have been sent. Else TimeoutError."""
         async with asyncio.timeout(within), self._changed:
             await self._changed.wait_for(lambda: self._arrived >= delta)
 
@@ -135,7 +135,7 @@ class Turn:
 
     @property
     def ends_with(self) -> str:
-        """The stop reason as set, else the one the blocks call for."""
+        """The stop reason as set, else the one the blocks imply."""
         if self.stop_reason is not None:
             return self.stop_reason
         return "tool_use" if any(isinstance(block, ToolUse) for block in self.blocks) else "end_turn"
@@ -143,7 +143,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An answer that is no stream: a status, the API's error type for it, and ``Retry-After`` as given."""
+    """A response without a stream: a status, the API's error type for it, and ``Retry-After`` as given."""
 
     status: int
     retry_after: str | None = None
@@ -162,7 +162,7 @@ class Raw:
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """No answer at all: once the request is read the line is cut, or nothing comes until the client leaves."""
+    """No response: once the request is read the connection is aborted, or idle until the client disconnects."""
 
     cut: bool = True
 
@@ -185,5 +185,5 @@ ERROR_TYPES = {
 
 
 def error_body(kind: str, message: str) -> dict[str, Any]:
-    """The API's body for an error, in an answer as in an event."""
+    """The API's body of an error, in a response or an event."""
     return {"type": "error", "error": {"type": kind, "message": message}}

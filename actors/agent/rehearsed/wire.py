@@ -1,7 +1,7 @@
-"""The Messages API's side of the wire: the events of a stream, and the rules a request is held to.
+"""The Messages API's protocol: the events of a stream, and the validation of requests.
 
-The real service refuses a transcript whose tool calls lack their results, or a blank text. So does this, else a test
-that passes here would fail there.
+The real service refuses a transcript whose tool calls lack results, or a blank text. So does this server: tests must
+not pass with requests that the service refuses.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from .turns import Block, Text, Thinking, ToolUse, Turn, pieces
 
 CACHE_MARKS = 4
-"""The most cache marks a request may carry."""
+"""The most cache marks of a request."""
 
 WINDOW = 200_000
 """Tokens of a request and its answer."""
@@ -27,14 +27,14 @@ _JSON_PIECE = 12
 
 
 class Frame(NamedTuple):
-    """One event's bytes, and whether it is a delta, before which a stream may wait."""
+    """One event's bytes, and whether it is a delta, before which a stream may be held."""
 
     data: bytes
     is_delta: bool
 
 
 def frame(event: Mapping[str, Any]) -> bytes:
-    """An event as server-sent bytes; its SSE name is its type. What UTF-8 cannot say is escaped."""
+    """An event's server-sent bytes; its SSE name is its type. What UTF-8 cannot encode is escaped."""
     try:
         data = json.dumps(event, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -59,7 +59,7 @@ def frames(turn: Turn, model: str, usage: Mapping[str, int]) -> Iterator[Frame]:
 
 
 def message_start(model: str, usage: Mapping[str, int]) -> bytes:
-    """The event that opens a message; it states what the input cost."""
+    """The event that opens a message; it reports the usage of the input."""
     message: dict[str, Any] = {
         "id": f"msg_{secrets.token_hex(12)}",
         "type": "message",
@@ -74,7 +74,7 @@ def message_start(model: str, usage: Mapping[str, int]) -> bytes:
 
 
 def message_end(stop_reason: str, output_tokens: int) -> list[bytes]:
-    """The two events that close a message: why it ended and what the output cost, then the stop."""
+    """The two events that close a message: stop reason and output usage, then the stop."""
     delta = {"stop_reason": stop_reason, "stop_sequence": None}
     usage = {"output_tokens": output_tokens}
     return [frame({"type": "message_delta", "delta": delta, "usage": usage}), frame({"type": "message_stop"})]
@@ -98,7 +98,7 @@ def _parts(block: Text | Thinking | ToolUse | Block) -> tuple[Mapping[str, Any],
 
 
 def _json_pieces(block: ToolUse) -> list[str]:
-    """The input in pieces, an empty one first, as the API does."""
+    """The input's JSON in pieces, an empty one first, as the API sends it."""
     written = json.dumps(block.input, ensure_ascii=False)[: block.written]
     return ["", *(written[at : at + _JSON_PIECE] for at in range(0, len(written), _JSON_PIECE))]
 
@@ -109,11 +109,11 @@ def call_id() -> str:
 
 
 class InvalidRequest(Exception):
-    """The real service would answer 400 to this request; the text says why."""
+    """A request that the real service would answer with 400; the text is the reason."""
 
 
 def check(body: Any) -> None:
-    """Raise `InvalidRequest` for what the Messages API does not take."""
+    """Raise `InvalidRequest` for what the Messages API does not accept."""
     _demand(isinstance(body, dict), "body: a JSON object is expected")
     _demand(isinstance(body.get("model"), str) and bool(body["model"]), "model: Field required")
     limit = body.get("max_tokens")
@@ -192,7 +192,7 @@ def _check_results(blocks: Sequence[Mapping[str, Any]], before: Sequence[Mapping
 
 
 def _check_whole(blocks: Sequence[Mapping[str, Any]]) -> None:
-    """What a conversation as a whole has to hold to: ids once, names that can be, kinds that are known."""
+    """Check a conversation as a whole: unique ids, valid names, known kinds of blocks."""
     calls = [block for block in blocks if block["type"] == "tool_use"]
     _demand(len({call["id"] for call in calls}) == len(calls), "messages: `tool_use` ids must be unique")
     for call in calls:

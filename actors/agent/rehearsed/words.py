@@ -1,4 +1,4 @@
-"""Reads dates, persons, counts and wishes out of plain English, as far as a rehearsal needs them."""
+"""Parses dates, persons, counts and requests from plain English, as far as a rehearsal needs them."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _YEAR = r"(?:,?\s+(?P<year>\d{4}))?"
 
 
 def newest(read: Callable[[str], R | None], texts: Sequence[str]) -> R | None:
-    """What ``read`` finds in the first of ``texts`` that says it."""
+    """The result of ``read`` for the first of ``texts`` that has one."""
     return next((found for text in texts if (found := read(text)) is not None), None)
 
 
 def dates(text: str, today: date) -> list[date]:
-    """The dates ``text`` names, in its order. Without a year it is the next such day; numbers are day first."""
+    """The dates in ``text``, in its order. Without a year it is the next such day; numeric dates are day first."""
     found: dict[int, tuple[int, list[date]]] = {}
     for pattern, read in _DATES:
         for match in pattern.finditer(text):
@@ -59,7 +59,7 @@ def _days(match: re.Match[str], today: date) -> list[date]:
 
 
 def _valid(year: int | None, month: int, day: int, today: date) -> list[date]:
-    """The date, or none if there is no such day."""
+    """The date, or none if it is invalid."""
     for candidate in [year] if year else [today.year, today.year + 1]:
         try:
             found = date(candidate, month, day)
@@ -138,7 +138,7 @@ def persons(text: str) -> list[dict[str, str]]:
 
 
 def counted(text: str, noun: str) -> int | None:
-    """How many of ``noun`` (a pattern) are spoken of: ``2 adults``, ``two adults``."""
+    """How many of ``noun`` (a pattern) are mentioned: ``2 adults``, ``two adults``."""
     match = re.search(rf"\b(?P<count>\d{{1,2}}|{'|'.join(NUMBERS)})\s+(?:{noun})\b", text, re.IGNORECASE)
     if match is None:
         return None
@@ -146,7 +146,7 @@ def counted(text: str, noun: str) -> int | None:
 
 
 def chosen(text: str) -> int | None:
-    """Which of a list is meant, from 1: ``the second``, ``option 3``."""
+    """The number in a list that is meant, from 1: ``the second``, ``option 3``."""
     if match := re.search(r"\b(?:option|number|no\.?|#)\s*(\d)\b", text, re.IGNORECASE):
         return int(match[1])
     words = re.findall(r"\w+", re.sub(r"\bfirst class\b", "", text.lower()))
@@ -161,7 +161,7 @@ _YES = _pattern(r"^\W*(?:yes|yep|ok|okay|sure|go ahead|please do|do it|confirm(?
 
 
 def wants_booking(texts: Sequence[str]) -> bool:
-    """Whether the newest of ``texts`` that speaks of booking asks for it."""
+    """Whether the newest of ``texts`` that mentions booking asks for it."""
     wish = newest(lambda text: None if not (_BOOK.search(text) or _NOT_BOOK.search(text)) else text, texts)
     return wish is not None and not _NOT_BOOK.search(wish)
 

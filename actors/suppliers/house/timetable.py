@@ -128,8 +128,8 @@ def _join(airline: Airline, origin: str, hub: str, destination: str, day: date) 
     landed = first.arrives_at.astimezone(zone(airports()[hub].zone)).date()
     onward = [
         flight
-        for reply_later in range(2)
-        for flight in _flights(airline, hub, destination, landed + timedelta(days=reply_later))
+        for later in range(2)
+        for flight in _flights(airline, hub, destination, landed + timedelta(days=later))
         if LAYOVER <= flight.departs_at - first.arrives_at <= LONGEST_LAYOVER
     ]
     return Way((first, min(onward, key=lambda flight: flight.departs_at))) if onward else None

@@ -316,7 +316,7 @@ async def test_a_suppliers_failure_is_told_by_its_code(desk: Any) -> None:
     assert await desk.place(bound=gate.bound, **given) == {"error": "authentication: The key is not accepted."}
 
 
-async def test_b39_ledger_and_audit_learn_which_supplier_acts(desk: Any) -> None:
+async def test_b39_tool_call_and_audit_name_the_supplier(desk: Any) -> None:
     book, hold = (cast("SupplierTool[Any]", CATALOGUE[name]) for name in ("book_flight", "hold_flight"))
     given = await desk.ready()
     gate = await desk.gate(**given)
