@@ -1,4 +1,4 @@
-"""Streams outlive the request that opened them: a watch tells them when their person is no longer welcome."""
+"""Watches the access of open streams: each stream is notified when its principal's access is revoked."""
 
 from __future__ import annotations
 
@@ -10,50 +10,50 @@ from ..domain.identity import Principal
 
 
 class AccessWatch:
-    """One stream's watch over its principal. It ends with the last reference to it."""
+    """Whether one stream's principal still has access. Garbage-collected with its last reference."""
 
     __slots__ = ("__weakref__", "_revoked", "on_revoked", "principal")
 
     def __init__(self, principal: Principal) -> None:
         self.principal = principal
         self.on_revoked: Callable[[], None] | None = None
-        """Called once it has, where a task that waits for it would be one too many: there are thousands of streams."""
+        """Called on revocation: cheaper than a waiting task for each of thousands of streams."""
         self._revoked = asyncio.Event()
 
     @property
     def is_revoked(self) -> bool:
-        """Whether family, key, person or agency has ended."""
+        """Whether login session, API key, user or agency has ended."""
         return self._revoked.is_set()
 
     async def revoked(self) -> None:
-        """Return when it has."""
+        """Wait until access is revoked."""
         await self._revoked.wait()
 
     def revoke(self) -> None:
-        """For the owner of the cache alone."""
+        """Mark access as revoked. Called by the owner of the principal cache only."""
         self._revoked.set()
         if self.on_revoked is not None:
             self.on_revoked()
 
 
 class AccessWatches:
-    """All watches held by somebody."""
+    """All watches that are still referenced."""
 
     def __init__(self) -> None:
         self._held: WeakSet[AccessWatch] = WeakSet()
 
     def add(self, principal: Principal) -> AccessWatch:
-        """Begin to watch ``principal``."""
+        """A new watch of ``principal``."""
         watch = AccessWatch(principal)
         self._held.add(watch)
         return watch
 
     def revoke(self, matches: Callable[[Principal], bool]) -> None:
-        """Tell the streams of all principals of which ``matches`` holds."""
+        """Revoke every watch whose principal satisfies ``matches``."""
         for watch in list(self._held):
             if matches(watch.principal):
                 watch.revoke()
 
     def held(self) -> list[AccessWatch]:
-        """Those that are not lost yet."""
+        """Watches that are not revoked yet."""
         return [watch for watch in self._held if not watch.is_revoked]

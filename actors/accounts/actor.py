@@ -1,4 +1,4 @@
-"""The owner of accounts: the ways in, the principals behind tokens, and the streams that lean on them."""
+"""The accounts actor: sign-in, authentication, and the access of open streams."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Authenticate(Message[Principal]):
-    """Whose bearer is this? Unauthorized ``unauthorized`` if nobody's who is welcome now; Unavailable, never a guess.
+    """The principal of a bearer token or API key. Unauthorized if invalid or revoked; Unavailable without storage.
 
     With ``request`` a denial of a known person leaves an audit event.
     """
@@ -87,14 +87,14 @@ class Authenticate(Message[Principal]):
 
 @dataclass(frozen=True, slots=True)
 class Watch(Message[AccessWatch]):
-    """Tell me when ``principal`` is no longer welcome. If that is so already, the watch begins lost."""
+    """Watch the access of ``principal``. If it is revoked already, so is the watch."""
 
     principal: Principal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denied(Message[None]):
-    """A guard refused ``principal`` with 401 or 403. Told; the event is written in its own time."""
+    """``principal`` was refused with 401 or 403. Sent by tell; the audit event is written in the background."""
 
     principal: Principal
     request: DeniedRequest
@@ -104,7 +104,7 @@ class Denied(Message[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeMember(Message[Member]):
-    """Give a member another role or switch them off or on; it bites on their next request. See ``members.Change``."""
+    """Give a member another role or switch them off or on; effective on their next request. See ``members.Change``."""
 
     tenant_id: str
     user_id: str
@@ -116,7 +116,7 @@ class ChangeMember(Message[Member]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwitchTenant(Message[None]):
-    """Suspend an agency with all its people, or let it work again. NotFound ``tenant_not_found``."""
+    """Suspend or reactivate an agency. NotFound ``tenant_not_found``."""
 
     tenant_id: str
     is_active: bool
@@ -124,9 +124,9 @@ class SwitchTenant(Message[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invalidate(Message[None]):
-    """A row was changed past this actor: read this person, or without one the whole agency, again.
+    """Evict cached rows changed by others: of a user, or without one of the whole agency.
 
-    ``ended`` also ends their streams: those of one family or key where it is named, else all.
+    ``ended`` also closes their streams: those of one credential if it is given, else all.
     """
 
     tenant_id: str
@@ -159,7 +159,7 @@ Accounts = (
 
 
 def _bounds(guard: str) -> Bounds:
-    """Who may fill how much of the queue of hashes, where throttles count accounts and networks."""
+    """Limits of the hash queue, where throttles count accounts and networks."""
     return Bounds(
         account=None if guard == "off" else PER_ACCOUNT,
         network=PER_NETWORK if guard == "on" else None,
@@ -167,11 +167,11 @@ def _bounds(guard: str) -> Bounds:
 
 
 async def _no_work() -> None:
-    """What is malformed has nothing to judge."""
+    """A malformed request is only counted."""
 
 
 class AccountsActor(Actor):
-    """Answers who somebody is from memory; whatever waits for the database or a hash runs beside it."""
+    """Authenticates from its cache; database queries and hashes run in the background."""
 
     def __init__(
         self,
@@ -182,7 +182,7 @@ class AccountsActor(Actor):
         guard: Recipient | None = None,
         tasks: PeriodicTasks | None = None,
     ) -> None:
-        """``on_enqueued`` is called when there may be a letter to deliver; without ``guard`` nobody is slowed."""
+        """``on_enqueued`` is called when an e-mail may be due; without ``guard`` nothing is throttled."""
         super().__init__()
         self._gate = ThrottleGate(guard)
         self._storage = storage
@@ -248,7 +248,7 @@ class AccountsActor(Actor):
         self.spawn(self._watch_check.run(), name="watches")
 
     async def terminate(self, failure: BaseException | None) -> None:  # noqa: ARG002  # the same whatever the reason
-        """Whoever restarts this actor cannot know who watched: their streams end and come back."""
+        """Watches do not survive a restart: streams are closed and clients reconnect."""
         self._watches.revoke(lambda _principal: True)
         self._passwords.close()
 
@@ -286,7 +286,7 @@ class AccountsActor(Actor):
     def _public(
         self, message: SignUp | SignIn | SignInTotp | Refresh | SignOut | Malformed
     ) -> Coroutine[Any, Any, Any]:
-        """The ways in and out that need no bearer."""
+        """Public operations, without a bearer token."""
         match message:
             case SignUp():
                 return counted("sign_up", self._sign_up(message))
@@ -304,7 +304,7 @@ class AccountsActor(Actor):
                 assert_never(message)
 
     def _own(self, message: RevokeSession | CreateKey | RevokeKey | TotpMessage) -> Coroutine[Any, Any, Any]:
-        """What people do with their own sessions, keys and second factor."""
+        """Operations on one's own sessions, API keys and second factor."""
         match message:
             case RevokeSession():
                 return self._sign_out_flows.revoke(message)
@@ -327,7 +327,7 @@ class AccountsActor(Actor):
         await self._sign_out_flows.sign_out(presented, message.refresh_token, message.origin)
 
     async def _presented(self, bearer: str) -> PresentedToken | None:
-        """Who shows this access token, if it is still good; an API key is nobody's to sign out with."""
+        """The principal and claims of a valid access token. API keys cannot sign out."""
         try:
             claims = self._access.read(bearer, self._clock.now())
             entry = self._principals.cached(claims)
@@ -346,7 +346,7 @@ class AccountsActor(Actor):
         return self._judge(claims, entry.person, message.request)
 
     def _authenticate_key(self, message: Authenticate) -> Any:
-        """A mistyped key is refused unasked, a known one answered from memory."""
+        """Malformed keys are refused without a query; cached ones are answered from memory."""
         if not well_formed(message.bearer):
             raise Unauthorized("unauthorized")
         key_hash = hashed(message.bearer)
@@ -361,7 +361,7 @@ class AccountsActor(Actor):
         return self._judge_key(None if bearer is None else await self._principals.read(bearer), request)
 
     def _judge_key(self, person: Person | None, request: DeniedRequest | None) -> Principal:
-        """Keys outlive passwords, so a token version is nothing to them: person and key have to be alive."""
+        """Keys survive password changes, so no token version is compared: user and key have to be active."""
         if person is None:
             raise Unauthorized("unauthorized")
         principal, key_id = person.principal, person.principal.api_key_id
@@ -387,7 +387,7 @@ class AccountsActor(Actor):
         raise Unauthorized("unauthorized")
 
     async def _stream(self, message: Watch | IssueTicket | ShowTicket) -> Any:
-        """What streams need, and browsers to open them."""
+        """Operations for streams: watches and tickets."""
         match message:
             case Watch():
                 return await self._watch(message.principal)
@@ -410,7 +410,7 @@ class AccountsActor(Actor):
         raise Unauthorized("unauthorized")
 
     async def _watch(self, principal: Principal) -> AccessWatch:
-        """Watch first, look then: whatever happens between the two is not missed."""
+        """Watch first, then read, so that no revocation in between is missed."""
         watch = self._watches.add(principal)
         entry = self._principals.cached(principal)
         person = entry.person if entry is not None else await self._principals.read(principal)
@@ -419,13 +419,13 @@ class AccountsActor(Actor):
         return watch
 
     async def _check_watches(self) -> None:
-        """Find what nobody told this actor of: rows changed by hand, families that grew too old."""
+        """Find revocations not sent to this actor: rows changed by hand, expired families."""
         held = self._watches.held()
         if not held:
             return
         principals = [watch.principal for watch in held]
-        for place in await self._storage.ask(FindRevoked(principals=principals, now=self._clock.now())):
-            held[place].revoke()
+        for index in await self._storage.ask(FindRevoked(principals=principals, now=self._clock.now())):
+            held[index].revoke()
 
     async def _change_member(self, message: ChangeMember) -> Member:
         change = Change(

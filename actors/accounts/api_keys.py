@@ -1,4 +1,4 @@
-"""API keys: their form, who is behind one, and how they come and go."""
+"""API keys: format, owner look-up, creation and revocation."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ V = TypeVar("V")
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 PREFIX = "vy_"
 PREFIX_LENGTH, SECRET_LENGTH, CHECKSUM_LENGTH = 8, 26, 6
-"""Characters: the prefix that is stored in clear, the secret, and the checksum behind it."""
+"""Characters of the prefix (stored in clear), the secret and the checksum."""
 
 LENGTH = len(PREFIX) + PREFIX_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH
 UNKNOWN_KEY_SECONDS = 30.0
-"""How long a key nobody has is not asked about again."""
+"""How long an unknown key is remembered, so that it is not looked up again."""
 MAX_REMEMBERED = 10_000
 
 _log = log.get("accounts.keys")
@@ -40,7 +40,7 @@ _log = log.get("accounts.keys")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateKey(Message[CreatedKey | Stored]):
-    """Mint a key that acts as ``principal``. Conflict ``api_key_limit``. A replayed answer is ``Stored``."""
+    """Create an API key that acts as ``principal``. Conflict ``api_key_limit``. A replayed answer is ``Stored``."""
 
     principal: Principal
     name: str
@@ -52,7 +52,7 @@ class CreateKey(Message[CreatedKey | Stored]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokeKey(Message[Stored | None]):
-    """End a key of ``principal``'s own, or any of the agency's if they are an admin. NotFound ``not_found``."""
+    """Revoke one of ``principal``'s API keys, or any of the agency's for an admin. NotFound ``not_found``."""
 
     principal: Principal
     key_id: str
@@ -62,7 +62,7 @@ class RevokeKey(Message[Stored | None]):
 
 
 def mint() -> Secret:
-    """A new key: ``vy_``, eight letters to know it by, ``_``, a secret of 154 bits and a checksum."""
+    """A new key: ``vy_``, an identifying prefix of eight characters, ``_``, a secret of 154 bits and a checksum."""
     prefix = "".join(secrets.choice(ALPHABET) for _ in range(PREFIX_LENGTH))
     body = f"{PREFIX}{prefix}_" + "".join(secrets.choice(ALPHABET) for _ in range(SECRET_LENGTH))
     key = body + checksum(body)
@@ -79,7 +79,7 @@ def checksum(body: str) -> str:
 
 
 def well_formed(key: str) -> bool:
-    """Whether it could be a key at all: a mistyped one is not worth a look-up."""
+    """Whether format and checksum are valid: mistyped keys are refused without a look-up."""
     body, end = key[:-CHECKSUM_LENGTH], key[-CHECKSUM_LENGTH:]
     prefix, line, secret = body[len(PREFIX) :].partition("_")
     return (
@@ -93,13 +93,13 @@ def well_formed(key: str) -> bool:
 
 
 def hashed(key: str) -> bytes:
-    """What the database keeps instead of a key, and finds it by."""
+    """SHA-256 of a key: stored in its place and used for the look-up."""
     return hashlib.sha256(key.encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class KeyOwner:
-    """An owner, as the cache of principals looks people up."""
+    """The owner of a key, in the form the principal cache is keyed by."""
 
     tenant_id: str
     user_id: str
@@ -109,7 +109,7 @@ class KeyOwner:
 
 
 class ApiKeys:
-    """Finds the bearers of keys and has keys made and ended."""
+    """Resolves API keys to their owners; creates and revokes keys."""
 
     def __init__(self, storage: Recipient, clock: Clock, sealing: Sealing, revocation: Revocation) -> None:
         self._storage = storage
@@ -121,11 +121,11 @@ class ApiKeys:
         self._used: dict[str, float] = {}
 
     def cached(self, key_hash: bytes) -> KeyOwner | None:
-        """Whose key it is, if it was looked up before. Owners do not change, so this is never stale."""
+        """The key's owner, if cached. Owners do not change, so the entry is never stale."""
         return self._owners.get(key_hash)
 
     async def find(self, key_hash: bytes) -> KeyOwner | None:
-        """Whose key it is; None if nobody's. Unavailable if the database cannot answer."""
+        """The key's owner; None if the key is unknown. Unavailable if the database is."""
         now = self._clock.monotonic()
         seen = self._unknown.get(key_hash)
         if seen is not None and now - seen < UNKNOWN_KEY_SECONDS:
@@ -139,7 +139,7 @@ class ApiKeys:
         return bearer
 
     def due(self, key_id: str) -> bool:
-        """Whether this use of a key is worth writing down: the first of a minute."""
+        """Whether this use of a key is to be stored: only the first within a minute is."""
         now = self._clock.monotonic()
         before = self._used.get(key_id)
         if before is not None and now - before < api_keys.LAST_USED_PRECISION.total_seconds():
@@ -148,15 +148,15 @@ class ApiKeys:
         return True
 
     async def use(self, tenant_id: str, key_id: str) -> None:
-        """Write the use down. Nobody waits for it, and nobody is refused because it failed."""
+        """Store the time of last use, in the background; a failure is logged and refuses nothing."""
         used = api_keys.Used(tenant_id=tenant_id, key_id=key_id, now=self._clock.now())
         try:
             await self._storage.ask(used)
-        except Refusal as away:
-            _log.warning("api_key_last_used_update_failed", refusal=away.code)
+        except Refusal as refusal:
+            _log.warning("api_key_last_used_update_failed", refusal=refusal.code)
 
     async def create(self, message: CreateKey) -> CreatedKey | Stored:
-        """Mint one; see ``CreateKey``. Under an idempotency key the answer is kept sealed: the key is in it."""
+        """See ``CreateKey``. Under an idempotency key the answer is stored sealed, since it contains the key."""
         caller, now = message.principal, self._clock.now()
         days = message.expires_in_days
         command = Create(
@@ -183,7 +183,7 @@ class ApiKeys:
         return done.answer if isinstance(done, Replayed) else done.value
 
     async def revoke(self, message: RevokeKey) -> Stored | None:
-        """End one; see ``RevokeKey``."""
+        """See ``RevokeKey``."""
         caller, now = message.principal, self._clock.now()
         command = api_keys.Revoke(
             tenant_id=caller.tenant_id,
@@ -210,7 +210,7 @@ class ApiKeys:
 
 
 def _remember(remembered: dict[K, V], key: K, value: V) -> None:
-    """Remember within bounds: what was remembered first goes first."""
+    """Cache an entry; beyond the bound the oldest is evicted."""
     remembered.pop(key, None)
     if len(remembered) >= MAX_REMEMBERED:
         del remembered[next(iter(remembered))]

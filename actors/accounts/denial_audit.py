@@ -1,4 +1,4 @@
-"""Denied requests of known people as audit events: a few a minute for each door, the rest as a number."""
+"""Audit events for denied requests: a few per minute, address and route; the rest are counted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class DeniedRequest:
 
 @dataclass(slots=True)
 class Tally:
-    """What one address has met at one door with one code."""
+    """Denials of one client address on one route with one code."""
 
     since: float
     written: int = 0
@@ -33,7 +33,7 @@ class Tally:
 
 
 class DenialAudit:
-    """Decides which denials become events. Memory is bounded: the tally begun first goes first."""
+    """Decides which denials become audit events. Memory is bounded: the oldest tally is evicted."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

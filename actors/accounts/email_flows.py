@@ -1,4 +1,4 @@
-"""All of an account that goes by letter: proofs of addresses, new passwords, invites, changes that are told of."""
+"""Account operations that send e-mail: verification, password reset, invites and notices of changes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ EmailMessage = (
 
 
 class EmailFlows:
-    """Carries out what ends in a letter. ``on_enqueued`` is called when there may be one to deliver.
+    """Executes operations that send e-mail. ``on_enqueued`` is called when one may be due.
 
-    ``forgive`` is called with the address and id of who has set a new password by letter.
+    ``forgive`` is called with address and user id after a password reset.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class EmailFlows:
         self.on_enqueued = on_enqueued
 
     async def carry_out(self, message: EmailMessage) -> Any:
-        """The answer to ``message``; its letter is on disk by then, and on its way."""
+        """The reply to ``message``; its e-mail is stored in the outbox by then."""
         answer = await self._begin(message)
         self.on_enqueued()
         return answer

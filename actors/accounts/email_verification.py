@@ -1,4 +1,4 @@
-"""Addresses: proven by letters, changed by their person, given back when it was somebody else."""
+"""E-mail addresses: verification, change, and the undo of a change by somebody else."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .tokens import digest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResendVerification(Message[None]):
-    """Another letter that proves one's address, if it is not proven yet."""
+    """Resend the verification e-mail, if the address is unverified."""
 
     principal: Principal
     origin: Origin
@@ -27,7 +27,7 @@ class ResendVerification(Message[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyEmail(Message[None]):
-    """Spend a letter's token: prove an address, or undo its change. BadRequest ``token_invalid``."""
+    """Use an e-mailed token: verify an address, or undo its change. BadRequest ``token_invalid``."""
 
     token: str
     origin: Origin
@@ -35,7 +35,7 @@ class VerifyEmail(Message[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateProfile(Message[Changed]):
-    """Take another name or address; ``None`` keeps what is. Conflict ``email_already_registered``."""
+    """Change name or address; ``None`` leaves the field unchanged. Conflict ``email_already_registered``."""
 
     principal: Principal
     full_name: str | None
@@ -44,7 +44,7 @@ class UpdateProfile(Message[Changed]):
 
 
 class EmailVerificationFlows:
-    """Sends proofs of addresses and takes them back. Lifetimes in seconds."""
+    """Sends verification e-mails and accepts their tokens. Lifetimes in seconds."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class EmailVerificationFlows:
         self._reset_ttl = timedelta(seconds=reset_ttl)
 
     def verification(self, email: str) -> VerificationToken:
-        """A token that proves ``email``, and its letter."""
+        """A verification token for ``email`` with its e-mail."""
         return self._emails.verification(
             Kind.VERIFICATION, VERIFICATION, email, self._clock.now() + self._verification_ttl
         )

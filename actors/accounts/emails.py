@@ -1,4 +1,4 @@
-"""From a row of the outbox to an e-mail in somebody's mailbox: the message, its envelope, and the ways out."""
+"""Renders outbox rows as e-mails and delivers them: message, envelope and transports."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Envelope:
 
 
 class AmbiguousAddress(ValueError):
-    """An address that readers of the header would take for another one."""
+    """An address that header parsers would read as a different one."""
 
 
 def envelope(row: outbox.Claimed, facts: Mapping[str, Any], *, base: str, sender: str) -> Envelope:
@@ -88,7 +88,7 @@ def wire_sender(text: str) -> Address:
 
 
 def read_back(message: EmailMessage) -> list[str]:
-    """The recipients as whoever parses the bytes finds them."""
+    """The recipients as a parser of the serialized message reads them."""
     parsed: Any = message_from_bytes(message.as_bytes(), policy=message.policy)["To"]
     return [_decoded(address.addr_spec) for address in parsed.addresses]
 
@@ -109,9 +109,9 @@ def _policy(*addresses: str) -> Policy[Any]:
 
 
 class Undelivered(Exception):
-    """Nobody took the e-mail this time. ``cause`` is a word for the step and what went wrong, safe to be shown.
+    """A failed delivery attempt. ``cause`` is a safe code for the step and what went wrong.
 
-    ``reply`` is the server's code (RFC 5321, 4.2). ``for_good``: to try again is of no use.
+    ``reply`` is the server's code (RFC 5321, 4.2). ``for_good``: a retry is pointless.
     """
 
     def __init__(self, cause: str, reply: int | None = None, *, for_good: bool = False) -> None:
@@ -122,20 +122,20 @@ class Undelivered(Exception):
 
 
 class Transport(Protocol):
-    """A way out for e-mails."""
+    """Delivers e-mails."""
 
     shows_links: bool
     """Whether links may be written to the log: the e-mail goes nowhere else."""
 
     async def deliver(self, ready: Envelope) -> None:
-        """Hand it over for good. Raises ``Undelivered``."""
+        """Deliver it. Raises ``Undelivered``."""
 
 
 Act = Callable[[], Awaitable[Any]]
 
 
 class Smtp:
-    """A mail server. ``smtps://`` is encrypted from the start; ``smtp://`` must become so, unless ``?tls=off``."""
+    """A mail server. ``smtps://`` uses TLS from the start; ``smtp://`` requires STARTTLS, unless ``?tls=off``."""
 
     shows_links = False
 
@@ -211,7 +211,7 @@ async def _send_command(client: aiosmtplib.SMTP, verb: bytes, address: str, exte
 
 
 async def _quit(client: aiosmtplib.SMTP) -> None:
-    """Whatever becomes of the farewell: what was to be taken has been taken by now, or not."""
+    """QUIT, its failure ignored: whether the e-mail was accepted is decided by now."""
     if client.is_connected:
         with suppress(aiosmtplib.SMTPException, OSError):
             await client.quit(timeout=QUIT_SECONDS)
@@ -219,7 +219,7 @@ async def _quit(client: aiosmtplib.SMTP) -> None:
 
 
 def _undelivered(at: str, error: Exception) -> Undelivered:
-    """The cause in a word: the step and what became of it. The server's text may say anything, and is left out."""
+    """The cause as a code for step and failure. The server's text is untrusted and left out."""
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return Undelivered(f"{at}_refused", error.code)
     if isinstance(error, TimeoutError):
@@ -268,7 +268,7 @@ class NoTransport:
 
 
 def transport(settings: Settings) -> Transport:
-    """The way out these settings name."""
+    """The transport these settings configure."""
     if settings.smtp_url is not None:
         return Smtp(settings.smtp_url)
     return NoTransport() if settings.production else Folder(settings.data_dir / "mail")

@@ -1,4 +1,4 @@
-"""Who hashes next: networks take turns, so that nobody's right passwords keep the others out."""
+"""A fair queue for password hashing: networks take turns, so that no one network can starve the others."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from ..domain.identity import network_of, site_of
 from ..foundation import metrics
 
 MAX_WAITING: Final = 64
-"""Hashes queued behind the running ones. More would only be answered after their askers have left."""
+"""Hashes queued behind the running ones. More would only finish after their clients have timed out."""
 
 PER_ACCOUNT, PER_NETWORK = 8, 8
-"""Hashes of one account that run or wait, and of one network that wait: a sign-in's free attempts at once, and room."""
+"""Limits: hashes of one account that run or wait, and hashes of one network that wait."""
 
 RETRY_AFTER: Final = 1.0
-"""Seconds after which whoever was sent away may try again: a hash takes a tenth of one."""
+"""Seconds for ``Retry-After``: a hash takes a tenth of one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Whose password it is, where an account is named, and where they are."""
+    """Who asks for a hash: the account, where one is named, and the network."""
 
     account: str | None = None
     network: str | None = None
 
     @classmethod
     def of(cls, origin: Origin, account: str | None = None) -> Asker:
-        """Whoever has an IPv6 /48 has all its networks: they take one turn."""
+        """All networks of an IPv6 /48 have one owner and share one turn."""
         return cls(account, site_of(origin.ip) or network_of(origin.ip))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """How much of the queue one may fill; ``None`` is no bound."""
+    """Limits of the queue for an account and a network; ``None`` is unlimited."""
 
     account: int | None = None
     network: int | None = None
 
 
 class HashQueue:
-    """``places`` run at once. Within a network who came first is first; between networks it goes round."""
+    """``places`` run at once. First come, first served within a network; round-robin between networks."""
 
     def __init__(self, places: int, bounds: Bounds) -> None:
         self._free = places
@@ -57,7 +57,7 @@ class HashQueue:
 
     @asynccontextmanager
     async def place(self, asker: Asker) -> AsyncIterator[None]:
-        """A place to hash in. Throttled ``too_many_attempts`` beyond a bound; Unavailable ``overloaded``."""
+        """Hold a place while hashing. Throttled ``too_many_attempts`` beyond a bound; Unavailable ``overloaded``."""
         self._refuse(asker)
         if asker.account is not None:
             self._held[asker.account] += 1
@@ -100,7 +100,7 @@ class HashQueue:
             raise
 
     def _leave(self) -> None:
-        """Hand the place to the next network's first."""
+        """Pass the place to the first in the next network's queue."""
         if not self._lines:
             self._free += 1
             return

@@ -1,4 +1,4 @@
-"""Invites: how an agency's people come in, by a letter or by a link handed over."""
+"""Invites: how people join an agency, by e-mail or by a link passed on."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .tokens import digest
 
 @dataclass(frozen=True, slots=True)
 class Invited:
-    """An invite that was just made, and the link to it, which is not shown again."""
+    """A new invite and its link, which is shown only once."""
 
     invite: Invite
     link: str
@@ -53,7 +53,7 @@ class CreateInvite(Message[Invited | Stored]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokeInvite(Message[Invite | Stored]):
-    """Take an invite back. NotFound ``invite_not_found``; Conflict ``invite_not_pending``."""
+    """Revoke an invite. NotFound ``invite_not_found``; Conflict ``invite_not_pending``."""
 
     principal: Principal
     invite_id: str
@@ -64,7 +64,7 @@ class RevokeInvite(Message[Invite | Stored]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookUpInvite(Message[Found]):
-    """What either token of an invite leads to. NotFound; BadRequest ``invite_not_pending``, ``invite_expired``."""
+    """Find an invite by either of its tokens. NotFound; BadRequest ``invite_not_pending``, ``invite_expired``."""
 
     token: str
     origin: Origin
@@ -72,7 +72,7 @@ class LookUpInvite(Message[Found]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptInvite(Message[SignedIn]):
-    """Join with either token. WeakPassword; what ``LookUpInvite`` is refused with; Conflict."""
+    """Join with either token. Refusals: WeakPassword, those of ``LookUpInvite``, Conflict."""
 
     token: str
     password: str
@@ -109,7 +109,7 @@ class Invites:
         self._verification = verification
 
     def carry_out(self, message: InviteMessage) -> Coroutine[Any, Any, Any]:
-        """The answer to ``message``."""
+        """The reply to ``message``."""
         match message:
             case CreateInvite():
                 return self._create(message)
@@ -123,7 +123,7 @@ class Invites:
                 assert_never(message)
 
     async def _create(self, message: CreateInvite) -> Invited | Stored:
-        """See ``CreateInvite``. The link's token is another than the letter's: it proves no address."""
+        """See ``CreateInvite``. The link's token differs from the e-mail's: it does not verify the address."""
         caller, now, invite_id = message.principal, self._clock.now(), uuid7()
         expires_at = now + self._lifetime
         mail, letter_token = self._emails.invite(invite_id, message.email, expires_at)
@@ -169,7 +169,7 @@ class Invites:
     async def _once(
         self, command: Create | Revoke, key: IdempotencyKey | None, reply: Encode[Invite] | None
     ) -> Invite | Stored:
-        """Under an idempotency key the answer is kept sealed: there may be a link in it."""
+        """Under an idempotency key the answer is stored sealed: it may contain a link."""
         if key is None or reply is None:
             return await self._storage.ask(command)
         once = Once(
@@ -188,7 +188,7 @@ class Invites:
         return await self._storage.ask(Find(token_hash=digest(message.token), now=self._clock.now()))
 
     async def _accept(self, message: AcceptInvite) -> SignedIn:
-        """See ``AcceptInvite``. A token that does not work costs no hash."""
+        """See ``AcceptInvite``. An invalid token costs no hash."""
         check_password(message.password)
         token_hash = digest(message.token)
         found = await self._storage.ask(Find(token_hash=token_hash, now=self._clock.now()))
@@ -197,20 +197,20 @@ class Invites:
         password_hash = await self._passwords.hash(message.password, Asker.of(message.origin))
         now = self._clock.now()
         new_session = self._families.open(message.origin, now)
-        proven = found.by_letter or not self._verified_only
+        verified = found.by_letter or not self._verified_only
         person = Principal(
             user_id=uuid7(),
             tenant_id=found.tenant_id,
             role=found.role,
             email=found.email,
-            email_verified=proven,
+            email_verified=verified,
             full_name=message.full_name,
             tenant_name=found.tenant_name,
             created_at=now,
             token_version=BIRTH_VERSION,
             family_id=new_session.family.id,
         )
-        verification = None if proven else self._verification(found.email)
+        verification = None if verified else self._verification(found.email)
         await self._storage.ask(
             Accept(
                 invite=found,

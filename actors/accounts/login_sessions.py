@@ -1,4 +1,4 @@
-"""Opening a family of tokens: what every way in ends with."""
+"""Login sessions: each sign-in opens a family of refresh tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_ADDRESS = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedIn:
-    """A person who has come in, and the tokens they go on with."""
+    """A signed-in user and their tokens."""
 
     access_token: str
     refresh_token: str
@@ -27,14 +27,14 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """A family about to be stored, with the first refresh token that only its owner will hold."""
+    """A family to be stored, and its first refresh token, of which only the hash is stored."""
 
     family: NewFamily
     refresh_token: str
 
 
 class LoginSessions:
-    """Makes families and the tokens that go out with them. Ages in seconds."""
+    """Creates token families and issues their tokens. Ages in seconds."""
 
     def __init__(self, access: AccessTokens, refresh: RefreshTokens, *, refresh_ttl: int, max_age: int) -> None:
         self._access = access
@@ -43,7 +43,7 @@ class LoginSessions:
         self._max_age = timedelta(seconds=max_age)
 
     def open(self, origin: Origin, now: datetime) -> NewSession:
-        """A new family for whoever comes from ``origin``."""
+        """A new family for a sign-in from ``origin``."""
         family_id = uuid7()
         first = self._refresh.derive(family_id, 0)
         ends_at = now + self._max_age
@@ -61,7 +61,7 @@ class LoginSessions:
         return NewSession(family, first.token)
 
     def issue_tokens(self, principal: Principal, new_session: NewSession, now: datetime) -> SignedIn:
-        """The answer to ``principal``, once the family is stored."""
+        """The tokens for ``principal``, once the family is stored."""
         return SignedIn(
             access_token=self._access.issue(principal, now),
             refresh_token=new_session.refresh_token,

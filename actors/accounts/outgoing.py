@@ -1,4 +1,4 @@
-"""From a fact to a row of the outbox: what it holds is sealed, and read again when it is sent."""
+"""Builds outbox rows: the payload is sealed, and opened again for delivery."""
 
 from __future__ import annotations
 
@@ -20,52 +20,52 @@ from ..foundation.config import Settings
 from .tokens import digest
 
 RESET_REQUEST = "password_reset_request"
-"""The kind of an outbox row that is no letter: somebody asked, and whether we know them is found out later."""
+"""The kind of an outbox row that is no e-mail: a password reset request, resolved later."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationToken:
-    """A one-time token and the letter that carries it, to be stored together."""
+    """A one-time token and the e-mail that contains it, stored together."""
 
     token: NewToken
     mail: outbox.QueuedEmail
     secret: str
-    """The token itself; it leaves the process in the letter alone."""
+    """The token in clear; it leaves the process only in the e-mail."""
 
 
 class OutgoingEmails:
-    """Makes outbox rows. Their payload can be read again here, and nowhere without the sealing key."""
+    """Builds outbox rows and opens their payloads, which are sealed."""
 
     def __init__(self, settings: Settings) -> None:
         self._sealing = Sealing(settings.sealing_keys)
         self._host = urlsplit(settings.public_url).hostname or "localhost"
 
     def notice(self, kind: Kind, recipient: str = "") -> outbox.QueuedEmail:
-        """An e-mail that only tells. Without ``recipient`` it is for ``outbox.notify``, which knows the address."""
+        """A notice without a token. Without ``recipient``, ``outbox.notify`` fills in the address."""
         return self._queued(kind, recipient, None, None)
 
     def request(self, recipient: str, facts: Mapping[str, Any], expires_at: datetime) -> outbox.QueuedEmail:
-        """Somebody's wish for a new password, to be looked into later."""
+        """A password reset request, to be resolved later."""
         return self._queued(RESET_REQUEST, recipient, facts, expires_at)
 
     def verification(self, kind: Kind, token_kind: str, recipient: str, expires_at: datetime) -> VerificationToken:
-        """A fresh one-time token of ``token_kind``, and the letter that brings it to ``recipient``."""
+        """A new one-time token of ``token_kind``, and the e-mail to ``recipient`` that contains it."""
         secret = secrets.token_urlsafe(32)
         token = NewToken(id=uuid7(), kind=token_kind, token_hash=digest(secret), email=recipient, expires_at=expires_at)
         return VerificationToken(token, self._queued(kind, recipient, {"token": secret}, expires_at), secret)
 
     def undo_reset(self, recipient: str, expires_at: datetime) -> ResetEmail:
-        """What sets the password of an account that is given back to ``recipient``."""
+        """The reset token and e-mail for an account that is returned to ``recipient``."""
         verification = self.verification(Kind.PASSWORD_RESET, UNDO_RESET, recipient, expires_at)
         return ResetEmail(token=verification.token, mail=verification.mail)
 
     def invite(self, invite_id: str, recipient: str, expires_at: datetime) -> tuple[outbox.QueuedEmail, str]:
-        """The letter of an invite, under the invite's own id, and the token it brings."""
+        """The e-mail of an invite, under the invite's id, and its token."""
         secret = secrets.token_urlsafe(32)
         return self._queued(Kind.INVITE, recipient, {"token": secret}, expires_at, invite_id), secret
 
     def read(self, mail: outbox.Claimed) -> dict[str, Any]:
-        """What was sealed with the letter. Raises ``sealing.NotOpened``."""
+        """The e-mail's sealed payload. Raises ``sealing.NotOpened``."""
         if mail.payload_sealed is None:
             return {}
         plain = self._sealing.open(mail.payload_sealed, table=outbox.TABLE, column=outbox.COLUMN, row=mail.id)

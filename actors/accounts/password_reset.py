@@ -1,4 +1,4 @@
-"""Passwords after the first: wished for by letter, set with its token, changed by who knows the old one."""
+"""Password reset by e-mailed token, and password change with the current one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .tokens import digest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestReset(Message[str | None]):
-    """A letter for whoever has ``email``. Answers the token only where settings give it away, else None."""
+    """Send a reset e-mail to ``email``. Returns the token only where settings expose it, else None."""
 
     email: str
     origin: Origin
@@ -34,7 +34,7 @@ class RequestReset(Message[str | None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResetPassword(Message[None]):
-    """Set a password with a letter's token. WeakPassword; BadRequest ``token_invalid``."""
+    """Set a password with a reset token. WeakPassword; BadRequest ``token_invalid``."""
 
     token: str
     new_password: str
@@ -43,7 +43,7 @@ class ResetPassword(Message[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangePassword(Message[TokenPair]):
-    """Set a password, knowing the old one. Forbidden ``invalid_password``; WeakPassword."""
+    """Set a password, given the current one. Forbidden ``invalid_password``; WeakPassword."""
 
     principal: Principal
     current_password: str
@@ -52,7 +52,7 @@ class ChangePassword(Message[TokenPair]):
 
 
 class PasswordFlows:
-    """Sets new passwords, and ends what leant on the old one."""
+    """Sets new passwords and revokes the sessions of the old one."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class PasswordFlows:
         expose_tokens: bool,
         forgive: Callable[[str, str], None],
     ) -> None:
-        """``expose_tokens`` gives reset tokens away, which production refuses."""
+        """``expose_tokens`` returns reset tokens to the client, which production refuses."""
         self._storage = storage
         self._passwords = passwords
         self._families = families
@@ -86,7 +86,7 @@ class PasswordFlows:
         return None
 
     async def reset(self, message: ResetPassword) -> None:
-        """See ``ResetPassword``. A token that does not work costs no hash."""
+        """See ``ResetPassword``. An invalid token costs no hash."""
         check_password(message.new_password)
         find = Find(token_hash=digest(message.token), kinds=(RESET, UNDO_RESET), now=self._clock.now())
         token = await self._storage.ask(find)

@@ -1,4 +1,4 @@
-"""Argon2id in a pool of its own: never on the loop, never more at once than the machine bears."""
+"""Argon2id in its own thread pool: off the event loop, with bounded concurrency."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ R = TypeVar("R")
 ANONYMOUS, UNBOUNDED = Asker(), Bounds()
 
 NICENESS = 10
-"""Hashing takes the processor when nobody else wants it: the loop's lag stays at a millisecond."""
+"""Hashing threads run at low priority, which keeps the event loop's lag at a millisecond."""
 
 _SALT = 16
 _DIGEST = 32
@@ -50,18 +50,18 @@ class Passwords:
         return await self._in_turn(asker, lambda: self._argon2.hash(opaque(text)))
 
     async def verify(self, stored: str | None, text: str, asker: Asker = ANONYMOUS) -> bool:
-        """Whether ``text`` is the password behind ``stored``. Without a hash it takes just as long, and it is not.
+        """Whether ``text`` is the password behind ``stored``. Without a hash it takes just as long and returns False.
 
         Refused as ``HashQueue.place`` refuses ``asker``.
         """
         return await self._in_turn(asker, lambda: self._matches(stored or self._nobody, opaque(text)))
 
     def outdated(self, stored: str) -> bool:
-        """Whether ``stored`` was made with other figures than today's."""
+        """Whether ``stored`` was made with other parameters than the current ones."""
         return self._argon2.check_needs_rehash(stored)
 
     def close(self) -> None:
-        """Take no more work; a hash under way ends by itself."""
+        """Accept no more work; a running hash completes."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _matches(self, stored: str, text: str) -> bool:
@@ -86,13 +86,13 @@ def _timed(work: Callable[[], R]) -> tuple[R, float]:
 
 
 def _lower_priority() -> None:
-    """Linux gives each thread a niceness of its own; elsewhere it would slow the whole process."""
+    """Only on Linux has each thread its own niceness; elsewhere it would slow the whole process."""
     if sys.platform == "linux":
         with contextlib.suppress(PermissionError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def _unmatchable_hash(time_cost: int, memory_cost: int, parallelism: int) -> str:
-    """A PHC string no password fits: verifying against it costs one full hash."""
+    """A PHC string that no password matches: verifying against it costs one full hash."""
     salt, digest = (base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (_SALT, _DIGEST))
     return f"$argon2id$v=19$m={memory_cost},t={time_cost},p={parallelism}${salt}${digest}"

@@ -1,4 +1,4 @@
-"""The cache of principals: what a token is held against on every request without asking the database each time."""
+"""The cache of principals, against which tokens are checked without a query for each request."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..runtime.ref import Recipient, fresh
 from .tokens import Claims
 
 FRESH_SECONDS = 30.0
-"""After this a row is read again, so that one changed by hand is obeyed too."""
+"""Maximum age of an entry, so that rows changed by hand take effect too."""
 
 MAX_ENTRIES = 10_000
 
 
 class CredentialRef(Protocol):
-    """A token's claims, an API key's owner, or the principal these led to: all name what is looked up."""
+    """A token's claims, an API key's owner, or the resolved principal: all can be looked up."""
 
     @property
     def tenant_id(self) -> str: ...
@@ -36,7 +36,7 @@ class CredentialRef(Protocol):
 
 
 class CacheKey(NamedTuple):
-    """A person, and what of their bearer can be ended: its family, the key, or the single token of foreign tooling."""
+    """A user and the revocable credential: token family, API key, or a single token without a family."""
 
     tenant_id: str
     user_id: str
@@ -44,13 +44,13 @@ class CacheKey(NamedTuple):
 
     @classmethod
     def of(cls, bearer: CredentialRef) -> CacheKey:
-        """Where the bearer's entry stands."""
+        """The cache key of a credential."""
         return cls(bearer.tenant_id, bearer.user_id, bearer.api_key_id or bearer.family_id or bearer.token_id)
 
 
 @dataclass(frozen=True, slots=True)
 class CachedPrincipal:
-    """What a reading found; ``None`` is remembered as well, so that a ghost costs one query in thirty seconds."""
+    """The result of a look-up; ``None`` is cached too, so that a missing user costs one query in 30 s."""
 
     person: Person | None
     read_at: float
@@ -60,7 +60,7 @@ Spawn = Callable[..., "asyncio.Task[Any]"]
 
 
 class Principals:
-    """Answers from memory for thirty seconds, then reads again. Waiters for the same person share one reading."""
+    """Caches principals for 30 s. Concurrent look-ups of the same user share one query."""
 
     def __init__(self, storage: Recipient, clock: Clock, spawn: Spawn) -> None:
         """``spawn`` starts a task that belongs to the cache's owner."""
@@ -71,14 +71,14 @@ class Principals:
         self._readings: dict[CacheKey, asyncio.Task[Person | Refusal | None]] = {}
 
     def cached(self, bearer: CredentialRef) -> CachedPrincipal | None:
-        """What is known of the bearer, if it is fresh."""
+        """The cached entry, if it is fresh."""
         entry = self._entries.get(CacheKey.of(bearer))
         if entry is None or self._clock.monotonic() - entry.read_at >= FRESH_SECONDS:
             return None
         return entry
 
     async def read(self, bearer: CredentialRef) -> Person | None:
-        """Ask the database, or wait with those who have. Unavailable if it cannot answer: never a guess."""
+        """Query the database, or join a query under way. Unavailable if the database is."""
         key = CacheKey.of(bearer)
         reading = self._readings.get(key)
         if reading is None:
@@ -89,7 +89,7 @@ class Principals:
         return outcome
 
     def forget(self, matches: Callable[[CacheKey], bool]) -> None:
-        """Read anew of all of whom ``matches`` holds; a reading under way may be of yesterday already."""
+        """Evict all entries that satisfy ``matches``; queries under way may be stale and are not cached."""
         for found in (self._entries, self._readings):
             for key in [key for key in found if matches(key)]:
                 del found[key]
@@ -106,8 +106,8 @@ class Principals:
         )
         try:
             person = await self._storage.ask(look)
-        except Refusal as away:
-            return away
+        except Refusal as refusal:
+            return refusal
         else:
             if self._readings.get(key) is mine:
                 self._keep(key, CachedPrincipal(person, read_at))
@@ -124,14 +124,14 @@ class Principals:
 
 
 def is_active(person: Person | None, now: float) -> bool:
-    """Whether the person and what they came with still stand, at ``now`` in Unix seconds."""
+    """Whether user and credential are active at ``now`` in Unix seconds."""
     if person is None or not (person.active and person.credential_active):
         return False
     return person.credential_expires_at is None or person.credential_expires_at.timestamp() > now
 
 
 def authorize(claims: Claims, person: Person, now: float) -> Principal | None:
-    """The principal behind genuine claims, or None if the present no longer bears them out. ``now`` in Unix seconds."""
+    """The principal of verified claims, or None if they are revoked or outdated. ``now`` in Unix seconds."""
     if not is_active(person, now):
         return None
     if claims.version is not None:

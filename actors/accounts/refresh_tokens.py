@@ -1,4 +1,4 @@
-"""Refresh: a new pair of tokens for an old one, and the end of a family whose token is shown twice."""
+"""Refresh token rotation; a reused token revokes its family."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .tokens import AccessTokens, RefreshTokens, digest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenPair:
-    """What a person goes on with. ``expires_in`` is the access token's life in seconds."""
+    """Access and refresh token. ``expires_in`` is the access token's lifetime in seconds."""
 
     access_token: str
     refresh_token: str
@@ -36,7 +36,7 @@ class Refresh(Message[TokenPair]):
 
 
 class RefreshFlow:
-    """Judges refresh tokens and gives out their successors."""
+    """Validates refresh tokens and issues their successors."""
 
     def __init__(
         self,
@@ -91,5 +91,5 @@ class RefreshFlow:
         )
 
     def _successor(self, presented: RefreshTokenRow, outcome: Renewed) -> str:
-        """Derived with the key it was first given out under, which a rotation of the ring may have moved on from."""
+        """Derived with the key it was first issued under, which may no longer be the signing key."""
         return self._refresh.derive(presented.family_id, presented.counter + 1, outcome.key_id).token

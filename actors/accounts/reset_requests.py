@@ -1,4 +1,4 @@
-"""A wish for a new password, from whoever says an address: kept at once, looked into out of the asker's sight."""
+"""Password reset requests: stored at once, resolved in the background, so that timing reveals no account."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from ..runtime.actor import Recipient
 from .outgoing import OutgoingEmails
 
 CLAIM_DELAY = timedelta(minutes=5)
-"""How long a wish that is looked into at once is kept from everybody else."""
+"""How long the mail actor leaves a request alone that is resolved at once."""
 
 
 class ResetRequests:
-    """Keeps wishes and looks into them. Known and unknown addresses leave the same row, in the same time."""
+    """Stores and resolves requests. Known and unknown addresses leave the same row, in the same time."""
 
     def __init__(self, storage: Recipient, emails: OutgoingEmails, clock: Clock, *, ttl: int) -> None:
-        """``ttl`` is the life of a token in seconds."""
+        """``ttl`` is the lifetime of a token in seconds."""
         self._storage = storage
         self._emails = emails
         self._clock = clock
         self._ttl = timedelta(seconds=ttl)
 
     async def request(self, email: str, origin: Origin) -> None:
-        """Keep the wish, for whoever delivers letters."""
+        """Store the request, for the mail actor to resolve."""
         await self._keep(email, origin, timedelta())
 
     async def request_and_expose(self, email: str, origin: Origin) -> str | None:
-        """Keep the wish, look into it and give the token away if there is one: for test benches alone."""
+        """Store and resolve the request and return the token, if any: for tests only."""
         request_id = await self._keep(email, origin, CLAIM_DELAY)
         return await self.resolve(request_id, email, asdict(origin))
 
     async def resolve(self, request_id: str, email: str, facts: Mapping[str, Any]) -> str | None:
-        """Post the letter, if the address is known. Answers its token."""
+        """Enqueue the e-mail, if the address is known. Returns its token."""
         now = self._clock.now()
         verification = self._emails.verification(Kind.PASSWORD_RESET, RESET, email, now + self._ttl)
         command = ResolveReset(

@@ -1,4 +1,4 @@
-"""The hourly upkeep of accounts: what ended long ago is removed, what stayed unproven too long is ended."""
+"""Hourly retention of accounts: prunes expired rows and closes accounts that stay unverified."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _log = log.get(__name__)
 
 
 class AccountRetention:
-    """What the hourly job does with accounts; where addresses are not verified, none is ended."""
+    """The hourly job for accounts. Where addresses are not verified, no account is closed."""
 
     def __init__(self, *, store: Recipient, accounts: Recipient, clock: Clock, settings: Settings) -> None:
         self._store = store
@@ -35,7 +35,7 @@ class AccountRetention:
         self._unverified_for = timedelta(seconds=settings.auth_unverified_ttl_seconds) if gated else None
 
     async def run(self, items: Items | None = None) -> None:
-        """Do all that is due, in small transactions, each one of ``items``: none that fails keeps the others waiting.
+        """Run all pieces in small transactions, each one of ``items``: a failure does not block the others.
 
         Unavailable if storage is.
         """
@@ -53,9 +53,9 @@ class AccountRetention:
         origin = Origin(request_id=ids.uuid7())
         find = FindOverdue(now=self._clock.now(), allowed=allowed)
         while overdue := await self._store.ask(find, within=STORAGE_TIMEOUT):
-            for each in overdue:
-                with items.one(user=each.user_id):
-                    await self._end(each, allowed, origin)
+            for account in overdue:
+                with items.one(user=account.user_id):
+                    await self._end(account, allowed, origin)
             find = replace(find, after=overdue[-1].user_id)
 
     async def _end(self, overdue: Overdue, allowed: timedelta, origin: Origin) -> None:

@@ -1,4 +1,4 @@
-"""The second factor: set up, proven, ended, and the way in that asks for it."""
+"""The second factor (TOTP): set-up, verification, removal, and the sign-in that requires it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ACTIVE, PENDING = "totp_sealed", "totp_pending_sealed"
 
 @dataclass(frozen=True, slots=True)
 class NewSeed:
-    """What a device is told, this once."""
+    """A new TOTP seed, returned only once."""
 
     secret: str
     otpauth_url: str
@@ -44,7 +44,7 @@ class NewSeed:
 
 @dataclass(frozen=True, slots=True)
 class TotpSignedIn:
-    """A person who came in, and how many recovery codes are left if they used one."""
+    """A signed-in user, and how many recovery codes are left if one was used."""
 
     signed_in: SignedIn
     recovery_codes_left: int | None
@@ -52,14 +52,14 @@ class TotpSignedIn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetUpTotp(Message[NewSeed]):
-    """A seed that waits for its first code; an earlier one that waited is forgotten. Conflict."""
+    """Create a pending seed, replacing an earlier pending one. Conflict."""
 
     principal: Principal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyTotp(Message[list[str] | None]):
-    """The first code turns the factor on: recovery codes. Later ones change nothing: None.
+    """The first valid code enables the factor and returns recovery codes. Later ones return None.
 
     BadRequest ``totp_not_initialized``; Unauthorized ``totp_invalid``.
     """
@@ -71,7 +71,7 @@ class VerifyTotp(Message[list[str] | None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisableTotp(Message[None]):
-    """Turn the factor off, by password and code. Forbidden ``invalid_password``, ``totp_invalid``."""
+    """Disable the factor, given password and code. Forbidden ``invalid_password``, ``totp_invalid``."""
 
     principal: Principal
     password: str
@@ -81,7 +81,7 @@ class DisableTotp(Message[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignInTotp(Message[TotpSignedIn]):
-    """Come in by password and code. ``email`` in normal form."""
+    """Sign in with password and code. ``email`` in normal form."""
 
     email: str
     password: str
@@ -90,11 +90,11 @@ class SignInTotp(Message[TotpSignedIn]):
 
 
 TotpMessage = SetUpTotp | VerifyTotp | DisableTotp
-"""What people do to their own factor."""
+"""Messages by which users manage their own second factor."""
 
 
 class SecondFactor:
-    """Judges codes. ``record`` takes the events of refused sign-ins, which nobody waits for.
+    """Verifies codes. ``record`` writes the audit events of refused sign-ins in the background.
 
     ``on_enqueued`` is called when there may be a notice to deliver.
     """
@@ -123,7 +123,7 @@ class SecondFactor:
         self._macs = RecoveryMacs(settings.sealing_keys)
 
     def carry_out(self, message: TotpMessage | SignInTotp) -> Coroutine[Any, Any, Any]:
-        """The answer to ``message``."""
+        """The reply to ``message``."""
         match message:
             case SetUpTotp():
                 return self._set_up(message.principal)
@@ -168,7 +168,7 @@ class SecondFactor:
         if await self._storage.ask(enable):
             self._on_enqueued()
             return codes
-        return await self._verify(message)  # somebody was faster: judge by what stands there now
+        return await self._verify(message)  # a concurrent change: verify against the current row
 
     async def _disable(self, message: DisableTotp) -> None:
         caller = message.principal
@@ -227,7 +227,7 @@ class SecondFactor:
         evidence = self._evidence(factor, message.code, user_id, now)
         method = "recovery_code" if isinstance(evidence, rows.Recovery) else "totp"
         new_session = self._families.open(message.origin, now)
-        told = {"method": method, "session_id": new_session.family.id}
+        inputs = {"method": method, "session_id": new_session.family.id}
         principal, left, ended = await self._storage.ask(
             rows.SignInTotp(
                 tenant_id=tenant_id,
@@ -237,7 +237,7 @@ class SecondFactor:
                 evidence=evidence,
                 verified_only=self._verified_only,
                 family=new_session.family,
-                signed_in=_event("auth.sign_in", tenant_id, user_id, message.origin, now, **told),
+                signed_in=_event("auth.sign_in", tenant_id, user_id, message.origin, now, **inputs),
                 code_used=_event("auth.recovery_code_used", tenant_id, user_id, message.origin, now),
                 code_used_notice=self._emails.notice(Kind.RECOVERY_CODE_USED),
                 now=now,
@@ -253,7 +253,7 @@ class SecondFactor:
         return factor
 
     def _evidence(self, factor: Factor, typed: str, user_id: str, now: datetime) -> TotpEvidence | None:
-        """What the code may prove. Whether a recovery code was ever given out, the database knows."""
+        """The evidence a code provides. Whether a recovery code exists is checked in the database."""
         code = read_code(typed)
         if code is None or not factor.enabled or factor.totp_sealed is None:
             return None
@@ -287,7 +287,7 @@ def _event(kind: str, tenant_id: str, user_id: str, origin: Origin, now: datetim
 
 
 def _failure(account: UserCredentials, code: str, origin: Origin, now: datetime) -> AuditEvent:
-    """The system's word about a person: whoever tried may have been somebody else."""
+    """The audit actor is the system: the client may not have been the account's owner."""
     event = _event("auth.sign_in_failed", account.tenant_id, account.user_id, origin, now, code=code)
     about = {"user_id": account.user_id}
     return replace(event, status="rejected", actor_kind="system", actor_id=None, entity_refs=about)

@@ -29,7 +29,10 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignUp(Message[SignedIn]):
-    """Found an agency. ``email`` in normal form, names trimmed. WeakPassword; Conflict ``email_already_registered``."""
+    """Create an agency and its first admin. ``email`` in normal form, names trimmed.
+
+    WeakPassword; Conflict ``email_already_registered``.
+    """
 
     email: str
     password: str
@@ -40,7 +43,7 @@ class SignUp(Message[SignedIn]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignIn(Message[SignedIn]):
-    """Come in by password. ``email`` in normal form. Unauthorized with the codes of ``Entrance.sign_in``."""
+    """Sign in with a password. ``email`` in normal form. Unauthorized with the codes of ``SignInFlows.sign_in``."""
 
     email: str
     password: str
@@ -48,7 +51,7 @@ class SignIn(Message[SignedIn]):
 
 
 class SignInFlows:
-    """The two ways in that need no token.
+    """Sign-up and sign-in with a password.
 
     ``record`` writes the audit events of refusals in the background; ``verification`` makes a verification e-mail.
     """
@@ -111,7 +114,7 @@ class SignInFlows:
         return self._families.issue_tokens(admin, new_session, now)
 
     async def sign_in(self, message: SignIn) -> SignedIn:
-        """Tokens for a person who knows their password.
+        """Verify the password and return tokens.
 
         Unauthorized: ``invalid_credentials`` (an unknown address costs the same hash), ``account_inactive``,
         ``email_not_verified``, ``totp_required``.
@@ -162,7 +165,7 @@ class SignInFlows:
 
 
 async def counted(operation: str, attempt: Awaitable[R]) -> R:
-    """Count how an attempt ends: ``ok``, or the code of its refusal."""
+    """Count an attempt by outcome: ``ok``, or the code of its refusal."""
     try:
         answer = await attempt
     except Refusal as refusal:
@@ -186,7 +189,7 @@ def _event(kind: str, user_id: str, tenant_id: str, origin: Origin, now: datetim
 
 
 def _failure(account: UserCredentials, code: str, origin: Origin, now: datetime) -> AuditEvent:
-    """A failed sign-in is the system's word about a person: whoever tried may have been somebody else."""
+    """The audit actor is the system: the client may not have been the account's owner."""
     event = _event("auth.sign_in_failed", account.user_id, account.tenant_id, origin, now, code=code)
     about = {"user_id": account.user_id}
     return replace(event, status="rejected", actor_kind="system", actor_id=None, entity_refs=about)

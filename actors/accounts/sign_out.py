@@ -1,4 +1,4 @@
-"""Leaving: sign-out with whatever one holds, and the end of a session from another."""
+"""Sign-out with any token, and revocation of one's other sessions."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .tokens import MAX_TIMESTAMP, Claims, digest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignOut(Message[None]):
-    """End what is shown: a bearer's family, a refresh token's, or both. What is unknown or lapsed is ignored.
+    """Revoke the family of the bearer token, of the refresh token, or both. Unknown or expired tokens are ignored.
 
-    Answered when the end is on disk; Unavailable if it cannot be stored.
+    Replies once the revocation is stored; Unavailable if it cannot be.
     """
 
     bearer: str | None
@@ -29,7 +29,7 @@ class SignOut(Message[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokeSession(Message[Stored | None]):
-    """End one of ``principal``'s own sessions. NotFound ``session_not_found``. A replayed answer is ``Stored``."""
+    """Revoke one of ``principal``'s own sessions. NotFound ``session_not_found``. A replayed answer is ``Stored``."""
 
     principal: Principal
     session_id: str
@@ -40,14 +40,14 @@ class RevokeSession(Message[Stored | None]):
 
 @dataclass(frozen=True, slots=True)
 class PresentedToken:
-    """A bearer that is good: whose it is, and what its token says."""
+    """A valid bearer token: its principal and its claims."""
 
     principal: Principal
     claims: Claims
 
 
 class SignOutFlows:
-    """Ends sessions. ``leeway`` (seconds) is how long a lapsed access token is still taken."""
+    """Revokes sessions. ``leeway`` (seconds) is how long an expired access token is still accepted."""
 
     def __init__(self, storage: Recipient, clock: Clock, *, leeway: int, revocation: Revocation) -> None:
         self._storage = storage
@@ -56,7 +56,7 @@ class SignOutFlows:
         self._revocation = revocation
 
     async def sign_out(self, presented: PresentedToken | None, refresh_token: str | None, origin: Origin) -> None:
-        """End what came along; another person's refresh token beside a good bearer is not looked at."""
+        """Revoke the presented tokens; another user's refresh token beside a valid bearer is ignored."""
         place = None
         if refresh_token:
             place = await self._storage.ask(refresh_tokens.Find(token_hash=digest(refresh_token)))
@@ -85,7 +85,7 @@ class SignOutFlows:
         self._revocation.revoke(*credential_ids)
 
     async def revoke(self, message: RevokeSession) -> Stored | None:
-        """End one session; see ``RevokeSession``."""
+        """See ``RevokeSession``."""
         caller, now = message.principal, self._clock.now()
         command = sign_outs.Revoke(
             tenant_id=caller.tenant_id,

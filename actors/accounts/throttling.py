@@ -1,4 +1,4 @@
-"""The gate before whatever can be guessed: one line for each operation that is slowed, and the way through."""
+"""Throttles the operations that can be used for guessing: one line each, and the gate they pass."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ M = TypeVar("M")
 
 @dataclass(frozen=True, slots=True)
 class Malformed(Message[None]):
-    """A public request was refused for its form. Throttled ``too_many_attempts`` if its network sends many."""
+    """A malformed public request. Throttled ``too_many_attempts`` if its network sends many."""
 
     origin: Origin
 
@@ -50,27 +50,27 @@ THROTTLED: Final[Mapping[type, Operation]] = {
     CreateKey: throttles.CREATE_KEY,
     Malformed: throttles.MALFORMED,
 }
-"""Message -> what of it is counted. It has an ``origin``, and a ``principal`` or an ``email`` where it is about one."""
+"""Message -> the operation it counts as. It has an ``origin``, and a ``principal`` or ``email`` where it names one."""
 
 BY_EMAIL: Final = (SignIn, SignInTotp, RequestReset)
 """Public messages that name the account they are about; a sign-up's address is no account yet."""
 
 UNCHANGED: Final = "unchanged"
-"""How a change ends that was none after all."""
+"""The outcome of a change that changed nothing."""
 
 _log = log.get("accounts.throttling")
 
 
 class ThrottleGate:
-    """Has the guard asked before an attempt is judged, and told how it ended. Without a guard it stands open."""
+    """Asks the throttle before an attempt and reports its outcome. Without a throttle all attempts pass."""
 
     def __init__(self, guard: Recipient | None) -> None:
         self._throttle = guard
 
     async def judged(self, message: M, judge: Callable[[M], Coroutine[Any, Any, Any]]) -> Any:
-        """What ``judge`` answers to ``message``. Throttled ``too_many_attempts``: it was not even looked at.
+        """The reply of ``judge`` to ``message``. Throttled ``too_many_attempts`` before any work is done.
 
-        An attempt that ends by a defect stays charged.
+        An attempt that fails by a defect stays charged.
         """
         operation = _operation(message)
         if self._throttle is None or operation is None:
@@ -87,12 +87,12 @@ class ThrottleGate:
         return answer
 
     def forgive(self, email: str, user_id: str) -> None:
-        """Somebody has set a new password by letter."""
+        """Reset the counts of an account after a password reset."""
         if self._throttle is not None:
             self._notify_throttle(self._throttle, Forgive(email, user_id))
 
     def _notify_throttle(self, guard: Recipient, message: End | Forgive) -> None:
-        """Too late to refuse anything: if the guard cannot be told, the attempt stays charged."""
+        """Send the outcome; if the throttle's mailbox is full, the attempt stays charged."""
         try:
             guard.tell(message)
         except Refusal as full:
@@ -100,7 +100,7 @@ class ThrottleGate:
 
 
 def _operation(message: object) -> Operation | None:
-    """What of a message is counted. A profile is an address claimed, where it is another than one's own."""
+    """The operation a message is counted as. A profile update counts if it claims another address."""
     if isinstance(message, UpdateProfile):
         claims = message.email is not None and message.email != message.principal.email
         return throttles.CHANGE_ADDRESS if claims else None

@@ -1,4 +1,4 @@
-"""Tickets for streams: a browser's ``EventSource`` sends no header, so what lets it in stands in its address."""
+"""Stream tickets: a browser's ``EventSource`` sends no headers, so the credential is part of the URL."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .tokens import ALGORITHM, KeyRing
 
 AUDIENCE = "voyagent-stream"
 LIFETIME = 3600
-"""Seconds a ticket may be shown."""
+"""Seconds a ticket is valid."""
 
 NAMES = ("sub", "tid", "session", "iss", "aud", "iat", "exp")
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What a person shows to watch one session, and until when."""
+    """A ticket to subscribe to one session, and its expiry."""
 
     ticket: str
     expires_at: datetime
@@ -35,7 +35,7 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssueTicket(Message[Ticket]):
-    """A ticket for ``session_id``, which is the caller's to know of. It dies with the sign-in or key behind it."""
+    """Issue a ticket for ``session_id``. The caller has checked access. It is revoked with its login session or key."""
 
     principal: Principal
     session_id: str
@@ -43,7 +43,7 @@ class IssueTicket(Message[Ticket]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShowTicket(Message[Principal]):
-    """Whose ticket for ``session_id`` is this? Unauthorized ``unauthorized`` if nobody's who is welcome now."""
+    """The principal of a ticket for ``session_id``. Unauthorized ``unauthorized`` if it is invalid or revoked."""
 
     ticket: str
     session_id: str | None
@@ -52,7 +52,7 @@ class ShowTicket(Message[Principal]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TicketClaims:
-    """What a genuine ticket says, and which credential it leans on."""
+    """The verified claims of a ticket, and the credential it depends on."""
 
     user_id: str
     tenant_id: str
@@ -63,19 +63,19 @@ class TicketClaims:
     version: int | None
 
     def borne_out_by(self, person: Person, now: float) -> bool:
-        """Whether person and credential still stand. A key outlives its owner's passwords, a sign-in does not."""
+        """Whether user and credential are active. A password change revokes login sessions, but not API keys."""
         return is_active(person, now) and self.version in {None, person.principal.token_version}
 
 
 class Tickets:
-    """JWTs of the ring that signs access tokens, for an audience of their own: neither passes for the other."""
+    """JWTs signed like access tokens, with a separate audience, so that neither is accepted as the other."""
 
     def __init__(self, ring: KeyRing, *, issuer: str) -> None:
         self._ring = ring
         self._issuer = issuer
 
     def issue(self, message: IssueTicket, now: datetime) -> Ticket:
-        """Sign one."""
+        """Sign a ticket."""
         of, issued_at = message.principal, int(now.timestamp())
         claims: dict[str, Any] = {
             "sub": of.user_id,
@@ -95,7 +95,7 @@ class Tickets:
         return Ticket(ticket, datetime.fromtimestamp(issued_at + LIFETIME, UTC))
 
     def read(self, presented: ShowTicket, now: datetime) -> TicketClaims:
-        """The claims of a genuine ticket for this session, in its time; Unauthorized for anything else."""
+        """The claims of a valid ticket for this session; Unauthorized otherwise."""
         try:
             secret = self._ring.secret(jwt.get_unverified_header(presented.ticket).get("kid"))
             if secret is None:
@@ -119,7 +119,7 @@ class Tickets:
 
 
 def _claims(claims: Mapping[str, Any]) -> TicketClaims | None:
-    """The claims, each of the kind it has to be, with one credential to lean on; None if one is odd."""
+    """The claims, type-checked, with exactly one credential; None if any is malformed."""
     ids = {name: parse_uuid(str(claims[name])) for name in ("sub", "tid", "session", "sid", "key") if name in claims}
     token_id, version = claims.get("tok"), claims.get("ver")
     credential_ids = [ids.get("sid"), ids.get("key"), token_id if isinstance(token_id, str) else None]

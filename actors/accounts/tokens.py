@@ -1,4 +1,4 @@
-"""Access and refresh tokens: how they are made and read. Nothing here knows whether their bearer is still welcome."""
+"""Issues and verifies access and refresh tokens. Revocation is checked elsewhere."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class KeyRing:
         self._unnamed = unnamed
 
     def secret(self, kid: str | None) -> str | None:
-        """The secret a token with this key id must be signed with; None if we have none such."""
+        """The secret for this key id; None if there is none."""
         return self._unnamed if kid is None else self._keys.get(kid)
 
     @property
@@ -52,7 +52,7 @@ class KeyRing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """What a genuine access token says. Role and address are not among it: the row decides those."""
+    """The claims of a verified access token. Role and address are read from the database instead."""
 
     user_id: str
     tenant_id: str
@@ -69,14 +69,14 @@ class Claims:
 
 
 class TokenExpired(Unauthorized):
-    """A genuine token at the wrong time. Every client meets it once an hour; it is no event of anybody's audit."""
+    """A valid but expired token. Routine, so it is not audited."""
 
 
 class AccessTokens:
     """JWTs (RFC 7519), signed with HS256 and nothing else."""
 
     def __init__(self, ring: KeyRing, *, issuer: str, audience: str, ttl: int, leeway: int) -> None:
-        """``ttl`` and ``leeway`` in seconds; the leeway bears with clocks that differ."""
+        """``ttl`` and ``leeway`` in seconds; the leeway allows for clock skew."""
         self._ring = ring
         self._issuer = issuer
         self._audience = audience
@@ -103,7 +103,7 @@ class AccessTokens:
         return jwt.encode(claims, self._ring.signing_secret, ALGORITHM, headers={"kid": self._ring.signing_kid})
 
     def read(self, token: str, now: datetime) -> Claims:
-        """The claims of a genuine, timely token; Unauthorized for anything else, Lapsed if only the time is wrong."""
+        """The claims of a valid token; TokenExpired if only the time is wrong, else Unauthorized."""
         fingerprint = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         claims = self._remembered.get(fingerprint)
         if claims is None:
@@ -146,7 +146,7 @@ class AccessTokens:
 
 
 def _claims(payload: Mapping[str, Any]) -> Claims | None:
-    """The claims, each of the kind it has to be; None if one is odd."""
+    """The claims, type-checked; None if any is malformed."""
     user_id, tenant_id, token_id = parse_uuid(payload["sub"]), parse_uuid(payload["tid"]), payload["jti"]
     issued_at, expires_at = _seconds(payload["iat"]), _seconds(payload["exp"])
     earliest = _seconds(payload.get("nbf", 0))
@@ -190,14 +190,14 @@ class RefreshToken:
 
 
 class RefreshTokens:
-    """Tokens derived from their place, HMAC-SHA-256 over family and counter: a lost answer can be given again."""
+    """Tokens derived by HMAC-SHA-256 from family and counter, so that a lost response can be repeated."""
 
     def __init__(self, ring: KeyRing) -> None:
         self._ring = ring
         self._keys: dict[str, bytes] = {}
 
     def derive(self, family_id: str, counter: int, key_id: str | None = None) -> RefreshToken:
-        """The family's token number ``counter``, under today's key or the one it was first derived with.
+        """The family's token number ``counter``, under the signing key or the one it was first derived with.
 
         Raises Unauthorized ``invalid_refresh_token`` if that key has left the ring.
         """

@@ -1,4 +1,4 @@
-"""The rules of the second factor: codes that move with the clock, and the ones kept for a lost device."""
+"""The rules of the second factor: TOTP codes (RFC 6238) and recovery codes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PURPOSE = b"voyagent recovery codes"
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """What somebody typed, once it is known what it could be."""
+    """A code as entered, with its kind."""
 
     kind: Literal["totp", "recovery"]
     text: str
@@ -45,7 +45,7 @@ def clean_code(typed: str) -> str:
 
 
 def read_code(typed: str) -> Code | None:
-    """Six digits are of the device; eight letters of the alphabet, or taken for one of it, are a recovery code."""
+    """Six digits are a TOTP code; eight characters of the alphabet or its aliases are a recovery code."""
     text = clean_code(typed)
     if len(text) == CODE_DIGITS and text.isascii() and text.isdigit():
         return Code("totp", text)
@@ -61,7 +61,7 @@ def new_seed() -> str:
 
 
 def otpauth_url(seed: str, email: str) -> str:
-    """The secret as authenticator apps scan it."""
+    """The seed as an ``otpauth`` URL for authenticator apps."""
     return f"otpauth://totp/{ISSUER}:{quote(email, safe='')}?secret={seed}&issuer={ISSUER}"
 
 
@@ -76,7 +76,7 @@ def step_of(seed: str, code: Code | None, now: datetime) -> int | None:
 
 
 def new_recovery_codes() -> list[str]:
-    """Ten codes that differ."""
+    """Ten distinct codes."""
     codes: set[str] = set()
     while len(codes) < RECOVERY_CODES:
         codes.add("".join(secrets.choice(RECOVERY_ALPHABET) for _ in range(RECOVERY_LENGTH)))
@@ -84,7 +84,7 @@ def new_recovery_codes() -> list[str]:
 
 
 class RecoveryMacs:
-    """Turns recovery codes into what is stored: 40 bits are too few for a bare digest, so a key of ours is in it."""
+    """Keyed MACs of recovery codes: 40 bits are too few for an unkeyed digest."""
 
     def __init__(self, sealing_keys: Mapping[str, bytes]) -> None:
         """Keys by id, derived from those that seal, in their order: new codes are kept under the first."""
@@ -98,11 +98,11 @@ class RecoveryMacs:
         return next(iter(self._keys))
 
     def new(self, code: str, user_id: str) -> bytes:
-        """What is kept of a new code."""
+        """The MAC to store for a new code."""
         return _mac(self._keys[self.key_id], code, user_id)
 
     def all(self, code: str, user_id: str) -> list[bytes]:
-        """What may have been kept of a code that is shown, under any key of the ring."""
+        """The possible MACs of a presented code, one for each key of the ring."""
         return [_mac(key, code, user_id) for key in self._keys.values()]
 
 
