@@ -1,4 +1,4 @@
-"""The audit chain of each agency: appending to it, and checking that nobody has touched it since."""
+"""The audit trail of each agency, a hash chain: appending and verification."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ UPDATE audit_heads SET seq = $21, hash = $22 WHERE tenant_id = $1
 async def append(db: Connection, entries: Sequence[AuditEvent]) -> None:
     """Add ``entries`` to the chains of their agencies, in their order. The last statement before COMMIT.
 
-    Each chain's head stays locked until then: whoever appends next waits, so that no place is taken twice or left out.
+    Each chain's head stays locked until then: concurrent appends wait, so that numbers are unique and without gaps.
     """
     try:
         # in the order of the agencies: two that append to the same chains never wait for each other
@@ -95,7 +95,7 @@ async def _lock_head(db: Connection, tenant_id: str) -> tuple[int, str]:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a check of a chain found. ``broken_at`` is the first row that is missing or not what it was."""
+    """The result of a verification. ``broken_at`` is the first row that is missing or not what it was."""
 
     checked: int
     broken_at: int | None = None
@@ -118,7 +118,7 @@ BATCH = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verify(Snapshot[Verdict]):
-    """Compute one agency's chain anew, from its first row to its head."""
+    """Recompute one agency's chain, from its first row to its head."""
 
     async def run(self, db: Connection) -> Verdict:
         head = await db.fetchrow(HEAD, self.tenant_id)

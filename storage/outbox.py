@@ -1,4 +1,4 @@
-"""Letters on their way: written in the transaction of the act they tell of, delivered in their own time."""
+"""The outbox: e-mails are written in the transaction they report on, and delivered asynchronously."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from .engine.pool import Connection
 
 TABLE, COLUMN = "outbox", "payload_sealed"
-"""The place a payload is sealed to, beside the letter's id."""
+"""Table and column a payload is sealed to, beside the e-mail's id."""
 
 RECIPIENT = "recipient_"
-"""How a cause begins that is about one address, and says nothing about the way out."""
+"""Prefix of causes that concern one recipient's address, not the transport."""
 
 INSERT = """
 INSERT INTO outbox (id, tenant_id, kind, recipient, payload_sealed, key_id, state, due_at, expires_at, message_id,
@@ -66,7 +66,7 @@ CAPPED = frozenset({"verification", "password_reset", "invite"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedEmail:
-    """A letter about to be posted. What of it is secret is sealed already, to its own row."""
+    """An e-mail to enqueue. Its secrets are already sealed to its own row."""
 
     id: str
     kind: str
@@ -82,8 +82,8 @@ async def enqueue(
 ) -> None:
     """Put ``mail`` into the outbox: it goes out if, and only if, this transaction is committed.
 
-    A ``held`` one waits there until somebody lets it go. Kinds in ``CAPPED`` have no business here but behind
-    ``enough``, which ``offer`` asks; the e-mail of an undo is bounded by its tokens.
+    A ``held`` one waits until it is released. Kinds in ``CAPPED`` are enqueued only after
+    ``enough``, as ``offer`` does; the e-mail of an undo is bounded by its tokens.
     """
     sealed = (mail.payload_sealed, mail.key_id)
     values = (mail.id, tenant_id, mail.kind, mail.recipient, *sealed)
@@ -91,9 +91,9 @@ async def enqueue(
 
 
 async def notify(db: Connection, notice: QueuedEmail, tenant_id: str | None, user_id: str, now: datetime) -> None:
-    """Post ``notice`` to the address the person has now; nobody is told whose account is closed.
+    """Enqueue ``notice`` to the user's current address; closed accounts get none.
 
-    One that nobody has verified may be anybody's: it gets no more notices of a kind than of other e-mails.
+    An unverified address may be anybody's: the cap of other e-mails applies to its notices too.
     """
     address = await db.fetchrow(ADDRESS, tenant_id, user_id)
     if address is not None:
@@ -103,13 +103,13 @@ async def notify(db: Connection, notice: QueuedEmail, tenant_id: str | None, use
 
 
 async def drop(db: Connection, ids: Sequence[str]) -> None:
-    """There is no use any more in these letters: those that have not gone out yet never will."""
+    """Cancel these e-mails, unless they have been sent."""
     if ids:
         await db.execute(DROP, ids)
 
 
 async def enough(db: Connection, mail: QueuedEmail, now: datetime) -> bool:
-    """Whether the address has had its e-mails of this kind for now, from any agency; askers wait for each other.
+    """Whether the address has reached its cap for this kind, over all agencies. Serialized by address.
 
     On an agency's connection row-level security hides what others sent: only notices are counted there.
     """
@@ -118,7 +118,7 @@ async def enough(db: Connection, mail: QueuedEmail, now: datetime) -> bool:
 
 
 async def offer(db: Connection, mail: QueuedEmail, tenant_id: str | None, now: datetime, *, held: bool = False) -> bool:
-    """``enqueue`` the e-mail unless its address had ``enough``. Answers whether it was posted."""
+    """``enqueue`` the e-mail unless its address had ``enough``. Returns whether it was enqueued."""
     if await enough(db, mail, now):
         return False
     await enqueue(db, mail, tenant_id, now, now, held=held)
@@ -127,7 +127,7 @@ async def offer(db: Connection, mail: QueuedEmail, tenant_id: str | None, now: d
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """A letter that is the claimer's until its lease ends."""
+    """An e-mail leased to its claimer."""
 
     id: str
     kind: str
@@ -142,9 +142,9 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim(Command[list[Claimed]]):
-    """Take up to ``limit`` due letters, which nobody else gets before ``until``: a killed claimer loses none.
+    """Lease up to ``limit`` due e-mails until ``until``: those of a killed claimer become due again.
 
-    System work: letters of all agencies.
+    System work: e-mails of all agencies.
     """
 
     tenant_id: None = None
@@ -159,7 +159,7 @@ class Claim(Command[list[Claimed]]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent(Command[None]):
-    """It has been handed over: what it held is erased."""
+    """Mark an e-mail as sent and erase its payload."""
 
     tenant_id: None = None
     id: str
@@ -171,7 +171,7 @@ class Sent(Command[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenUp(Command[None]):
-    """It will not go out: ``dropped`` if there is no use in it any more, ``dead`` if nobody would take it."""
+    """Give an e-mail up: ``dropped`` if it is obsolete, ``dead`` if it is undeliverable."""
 
     tenant_id: None = None
     id: str
@@ -184,7 +184,7 @@ class GivenUp(Command[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Later(Command[None]):
-    """It is to be retried at ``due_at``; ``cause`` is why it did not go out, in a word that is safe to be shown."""
+    """Retry an e-mail at ``due_at``; ``cause`` is a safe code for the failure."""
 
     tenant_id: None = None
     id: str
@@ -197,7 +197,7 @@ class Later(Command[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing(Query[Mapping[str, int]]):
-    """How many letters lie in the outbox, by state."""
+    """The number of undelivered e-mails by state."""
 
     tenant_id: None = None
 
@@ -207,10 +207,10 @@ class Standing(Query[Mapping[str, int]]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OldestUndelivered(Query[datetime | None]):
-    """Since when e-mails do not go out; None while they do.
+    """When the oldest undelivered e-mail was created; None if deliveries work.
 
-    Counted are those that were tried without success, unless it was their own address that was refused, and those
-    that nobody has tried although they were due at ``due_by``.
+    It counts e-mails whose attempts failed, unless their own address was refused, and those
+    not attempted although they were due at ``due_by``.
     """
 
     tenant_id: None = None

@@ -1,4 +1,4 @@
-"""A server process as our own child: it never outlives us, never sees our Ctrl-C, and never runs as root.
+"""Server processes as children: they do not outlive the parent, receive its Ctrl-C, or run as root.
 
 Postgres detaches itself when started its usual way and then lives on for ever after our ``kill -9``; started here, the
 kernel ends it with us (Linux). Where the kernel cannot, the next start finds the orphan by its pid file and ends it.
@@ -22,7 +22,7 @@ from typing import Protocol
 PR_SET_PDEATHSIG = 1
 CLONE_NEWUSER = 0x10000000
 INNER_ID = 1000
-"""Who root becomes inside its own user namespace; any number but 0 will do."""
+"""The user id of root inside its user namespace; any number but 0."""
 
 PROC = Path("/proc")
 PREDECESSOR_TIMEOUT = 10.0
@@ -43,7 +43,7 @@ class Identity(Protocol):
 
 
 class CurrentUser:
-    """The plain case: we are nobody special."""
+    """The current, unprivileged user."""
 
     def __init__(self) -> None:
         self.owner = (os.geteuid(), os.getegid())
@@ -53,7 +53,7 @@ class CurrentUser:
 
 
 class OwnNamespace:
-    """Root outside, an ordinary user inside: no account to make, no file to hand over."""
+    """Root outside the namespace, an ordinary user inside: needs no account and no chown."""
 
     owner = (0, 0)
 
@@ -68,13 +68,13 @@ class OwnNamespace:
 
 
 class UnprivilegedUser:
-    """An unprivileged account to which root hands the files over."""
+    """An unprivileged OS user, who becomes the owner of the files."""
 
     def __init__(self, account: pwd.struct_passwd) -> None:
         self.owner = (account.pw_uid, account.pw_gid)
 
     def assume(self, libc: ctypes.CDLL) -> None:  # noqa: ARG002 - only a namespace needs it
-        """Give up root for good."""
+        """Drop root permanently."""
         os.setgroups([])
         os.setgid(self.owner[1])
         os.setuid(self.owner[0])
@@ -125,7 +125,7 @@ def _before_exec(identity: Identity, parent_death_signal: signal.Signals) -> Cal
 
 
 class Child:
-    """A running server process. ``on_exit`` is told its exit status if it ends without having been asked to."""
+    """A running server process. ``on_exit`` is called with its exit status if it ends without ``stop``."""
 
     def __init__(self, process: asyncio.subprocess.Process, on_exit: Callable[[int], None]) -> None:
         self._process = process
@@ -174,7 +174,7 @@ class Child:
         return await asyncio.shield(self._watch)
 
     async def stop(self, *steps: tuple[signal.Signals, float]) -> None:
-        """Ask it to end with each signal in turn, allowing the seconds beside it; then kill it."""
+        """Send each signal in turn, waiting the given seconds; then kill it."""
         self._stopping = True
         for ask, seconds in (*steps, (signal.SIGKILL, 60.0)):
             with suppress(ProcessLookupError):
@@ -194,7 +194,7 @@ class Child:
 async def stop_predecessor(pid_file: Path, marks: Sequence[str], ask: signal.Signals) -> None:
     """Wait for an earlier server on our data, which may still be stopping; one that is not stopping is asked to.
 
-    ``marks`` must all occur in its command line, so that a number used anew by a stranger is left alone. The caller
+    ``marks`` must all occur in its command line, so that a reused pid of another program is left alone. The caller
     holds the lock of the data directory, so whatever the file names is an orphan. The file is gone afterwards.
     """
     loop = asyncio.get_running_loop()

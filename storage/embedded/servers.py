@@ -1,6 +1,6 @@
 """Real Postgres and real Redis for ``--embedded`` and for the tests, from the binaries of two wheels.
 
-Both listen on sockets inside a folder only we may enter, so they ask for no password. One lock on the data directory
+Both listen on sockets inside a private folder, so they need no password. One lock on the data directory
 keeps a second service out: Postgres would refuse it by itself, Redis would silently be taken over.
 """
 
@@ -110,7 +110,7 @@ class Postgres:
             await child.stop((signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0))
 
     async def _make_cluster(self, identity: Identity) -> None:
-        """In a folder beside the place, moved there when whole: a kill in the middle leaves nothing half made."""
+        """Built in a temporary folder and renamed when complete: a kill leaves no partial cluster."""
         draft = self._data.with_name(f"{self._data.name}.new")
         shutil.rmtree(draft, ignore_errors=True)
         _make_private(draft)
@@ -156,7 +156,7 @@ class Postgres:
 
 
 class Redis:
-    """One Redis without a disk: what it holds may be lost."""
+    """One Redis without persistence: its data may be lost."""
 
     name = "redis"
 
@@ -224,7 +224,7 @@ class Redis:
 
 
 class EmbeddedServers:
-    """Postgres and Redis on one data directory, held by one lock. A server that dies by itself is started again.
+    """Postgres and Redis on one data directory, held by one lock. A server that exits unexpectedly is restarted.
 
     ``fast`` trades the safety of the data for speed: for tests.
     """
@@ -269,7 +269,7 @@ class EmbeddedServers:
             raise
 
     async def stop(self) -> None:
-        """End both, Redis first, and let go of the lock. May be called twice."""
+        """Stop both, Redis first, and release the lock. Idempotent."""
         for restart in self._restarts.values():
             restart.cancel()
         await asyncio.gather(*self._restarts.values(), return_exceptions=True)
@@ -307,7 +307,7 @@ class EmbeddedServers:
             try:
                 await server.stop()
                 await server.start()
-            except Exception as failure:  # noqa: BLE001 -- whatever it is, the next attempt comes
+            except Exception as failure:  # noqa: BLE001 -- retried in any case
                 log.warning("embedded_server_restart_failed", server=name, error=f"{type(failure).__name__}: {failure}")
             else:
                 log.info("embedded_server_restarted", server=name)
@@ -369,7 +369,7 @@ def _rotate_logs(folder: Path) -> None:
 
 
 async def _wait_until_ready(child: Child, ready: Callable[[Child], Awaitable[bool]], log_file: Path) -> None:
-    """Wait until the server says it is ready; if it ends instead, its last words are the reason."""
+    """Wait until the server says it is ready; if it exits instead, raise its last log lines."""
     try:
         async with asyncio.timeout(START_TIMEOUT):
             while not await ready(child):

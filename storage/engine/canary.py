@@ -1,7 +1,7 @@
-"""Whether the sealing keys are those of this database: each has sealed a few known bytes here, and must open them.
+"""Checks the sealing keys against the database: each key must open the canary it sealed earlier.
 
-A wrong key looks like altered data, one value at a time. Asked here once, before anything is served, it is what it
-is: a mistake in the configuration, which nothing is given up for.
+A wrong key would look like altered data, one value at a time. Checked once before start-up, it is reported as a
+configuration error, and no data is given up.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PLAIN: Final = b"voyagent"
 VARIABLE: Final = "VOYAGENT_KMS_KEY"
 
 SAMPLES: Final = 5
-"""Values of one column that are tried where a key has no canary yet: one of them may really be altered."""
+"""Values of one column to try where a key has no canary yet: a single one may really be altered."""
 
 _NAME: Final = "encode(substring({0} from 2 for get_byte({0}, 0)), 'escape')"
 """The key id in front of a sealed value."""
@@ -33,7 +33,7 @@ IN_USE: Final = (
     ("tool_calls.input_sealed", _NAMED.format("input_sealed", "tool_calls")),
     ("tenant_credentials.sealed", "SELECT DISTINCT key_id FROM tenant_credentials"),
 )
-"""Where what keys have sealed is kept for longer than a day, and by which keys."""
+"""Columns that hold sealed values for longer than a day, and the keys in use there."""
 
 OPENED: Final = (
     ("users", "totp_sealed", f"length(totp_sealed) > 1 AND {_NAME.format('totp_sealed')} = $1"),
@@ -47,7 +47,7 @@ FORGET: Final = "DELETE FROM sealing_canaries WHERE NOT key_id = ANY($1)"
 
 
 async def faults(db: Connection, keys: Mapping[str, bytes]) -> list[str]:
-    """Why these ``keys`` are not this database's, in sentences; nothing is written. ``db`` is the system role's."""
+    """Faults of ``keys`` for this database, in sentences; nothing is written. ``db`` is the system role's."""
     canaries = {row["key_id"]: row["sealed"] for row in await db.fetch(READ)}
     ring = Sealing(keys)
     wrong = [kid for kid in keys if not await _opens(db, ring, kid, canaries.get(kid))]
@@ -70,9 +70,9 @@ _MISSING: Final = "{0}: key {1!r} is missing, which has sealed what stands in {2
 
 
 async def keep(db: Connection, keys: Mapping[str, bytes]) -> None:
-    """Have each key leave its canary, and forget the keys that are gone. To be called when there are no ``faults``.
+    """Store a canary for each key and delete those of removed keys. Called when there are no ``faults``.
 
-    A database that takes no writes gets none: nothing is sealed in it either, and the next start tries again.
+    Skipped for a read-only database; the next start tries again.
     """
     if not await db.fetchval(WRITABLE):
         return

@@ -1,7 +1,7 @@
-"""What Postgres says, in our words: broken constraints become refusals, trouble with the connection a 503.
+"""Translates Postgres errors: violated constraints become refusals, connection errors a 503.
 
-A constraint is the last word on a rule that a race could get past. One that is not named here guards against our own
-mistakes: breaking it is a defect, not an answer.
+A constraint enforces a rule that a race could get past. One that is not named here protects against defects:
+violating it is an internal error, not a refusal.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CONSTRAINTS: Mapping[str, Callable[[], Refusal]] = {
     "fk_session_events_session_id": lambda: NotFound("session_not_found"),
     "fk_pending_approvals_session_id": lambda: NotFound("session_not_found"),
 }
-"""Who broke which constraint is told this."""
+"""Constraint name -> refusal."""
 
 
 class OperationFailed(InternalError):
@@ -41,7 +41,7 @@ class StorageUnavailable(Unavailable):
 
 
 class CommitLost(StorageUnavailable):
-    """503 ``storage_unavailable``: the connection broke during COMMIT. Nobody retries: it may have been committed."""
+    """503 ``storage_unavailable``: the connection broke during COMMIT. Not retried: it may have been committed."""
 
 
 def refusal(error: BaseException) -> Refusal | None:
@@ -64,20 +64,20 @@ def is_connection_error(error: BaseException) -> bool:
 
 
 def is_timeout(error: BaseException) -> bool:
-    """Whether a time limit ended it, the server's or the driver's: to try again at once would take as long again."""
+    """Whether a time limit was exceeded, the server's or the driver's: an immediate retry would take as long."""
     return isinstance(error, TimeoutError) or getattr(error, "sqlstate", None) in _TIMEOUT_STATES
 
 
 _CONNECTION_CLASSES = frozenset({"08", "53", "57", "58"})
 """Classes: connection exception, insufficient resources, operator intervention, system error."""
 _CONNECTION_STATES = frozenset({"25006"})
-"""Read-only: a failover has left us at a standby, or the disk is full. Another connection may do better."""
+"""Read-only: a standby after a failover, or a full disk. Another connection may succeed."""
 _TIMEOUT_STATES = frozenset({"57014", "55P03", "25P03", "25P04"})
 """The limits on statements, locks, idling in a transaction and transactions."""
 
 
 def is_held(error: BaseException) -> bool:
-    """Whether somebody else holds what a statement needs; the connection is as good as before."""
+    """Whether a lock timed out; the connection stays usable."""
     return isinstance(error, asyncpg.LockNotAvailableError)
 
 

@@ -1,4 +1,4 @@
-"""Whether a database is one to serve from, asked before anything is served and by ``doctor``."""
+"""Checks that a database is fit to serve from, at start-up and for ``doctor``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from . import canary, pool, reach
 from .pool import SYSTEM_ROLE, WRITABLE, Connection, connect
 
 MAX_CLOCK_SKEW: Final = timedelta(seconds=5)
-"""How far two clocks may be apart: half of what a token's leeway is by default."""
+"""Maximum clock skew: half of the default leeway of tokens."""
 
 WRITE: Final = "INSERT INTO sealing_canaries (key_id, sealed, created_at) VALUES ('doctor', '', now())"
 
@@ -22,7 +22,7 @@ WRITE: Final = "INSERT INTO sealing_canaries (key_id, sealed, created_at) VALUES
 async def faults(url: str, keys: Mapping[str, bytes]) -> list[str]:
     """What makes the database at ``url`` unfit for a service with these sealing ``keys``, in sentences.
 
-    Raises ``Unreachable`` where waiting may mend it, ``NotAdmitted``, ``reach.TooOld``, ``MissingRole``.
+    Raises ``Unreachable`` where waiting may help, ``NotAdmitted``, ``reach.TooOld``, ``MissingRole``.
     """
     async with signed_in(url) as db:
         faults_found = await pool.faults(db)
@@ -34,7 +34,7 @@ async def faults(url: str, keys: Mapping[str, bytes]) -> list[str]:
 
 
 async def troubles(url: str, now: datetime) -> list[str]:
-    """What a fit database cannot do at the moment: take a write, tell the time. Raises as ``faults``."""
+    """Temporary faults of a fit database: writes fail, or its clock is off. Raises as ``faults``."""
     async with signed_in(url) as db:
         skew = abs(await db.fetchval("SELECT clock_timestamp()") - now)
         if not await db.fetchval(WRITABLE):

@@ -1,4 +1,4 @@
-"""Acts that are repeated under the same key: done once, answered each time with the first answer (business 1.4)."""
+"""Idempotency keys: a repeated request is executed once and gets the stored reply of the first."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class IdempotencyKey:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An answer as it is sent."""
+    """A reply as sent."""
 
     status: int
     body: bytes
@@ -49,7 +49,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Fresh(Generic[R]):
-    """The act was done now, and answered so."""
+    """The command was executed now, with this reply."""
 
     value: R
     answer: Stored
@@ -57,13 +57,13 @@ class Fresh(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """The act had been done before; this is what it was answered with."""
+    """The command had been executed before, with this reply."""
 
     answer: Stored
 
 
 Encode: TypeAlias = Callable[[R], Stored]
-"""Makes the answer of a command's reply."""
+"""Encodes a command's result as a reply."""
 
 IN_FLIGHT = "SELECT pg_try_advisory_xact_lock($1)"
 FIND = """
@@ -79,7 +79,7 @@ ON CONFLICT (tenant_id, user_id, route, key) DO UPDATE
 
 
 async def claim(db: Connection, key: IdempotencyKey, now: datetime, sealing: Sealing | None = None) -> Stored | None:
-    """The answer that was given under ``key`` before, or None: then the key is ours until this transaction ends.
+    """The stored reply for ``key``, or None: then the key is locked until this transaction ends.
 
     Refusals: ``idempotency_key_in_flight``, ``idempotency_key_reused``. To be called first in a transaction, since
     only what is committed when the lock is got counts.
@@ -90,7 +90,7 @@ async def claim(db: Connection, key: IdempotencyKey, now: datetime, sealing: Sea
 
 
 async def find(db: Connection, key: IdempotencyKey, now: datetime, sealing: Sealing | None = None) -> Stored | None:
-    """The answer that was given under ``key`` before. Refusal: ``idempotency_key_reused``."""
+    """The stored reply for ``key``. Refusal: ``idempotency_key_reused``."""
     row = await db.fetchrow(FIND, key.tenant_id, key.user_id, key.route, key.key, now)
     if row is None:
         return None
@@ -103,9 +103,9 @@ async def find(db: Connection, key: IdempotencyKey, now: datetime, sealing: Seal
 async def keep(
     db: Connection, key: IdempotencyKey, stored: Stored, now: datetime, sealing: Sealing | None = None
 ) -> None:
-    """Store the answer with the effect, in the transaction that claimed ``key``; a lapsed one makes way.
+    """Store the reply with the effect, in the transaction that claimed ``key``; an expired one is replaced.
 
-    An answer that holds a secret is stored with ``sealing``, and claimed with it.
+    A reply that contains a secret is stored and claimed with ``sealing``.
     """
     await db.execute(
         KEEP,
@@ -123,7 +123,7 @@ async def keep(
 
 
 def _place(key: IdempotencyKey) -> dict[str, str]:
-    """Where an answer is sealed to; the row has no id but its scope."""
+    """The place a reply is sealed to; the row's id is its scope."""
     row = json.dumps([key.tenant_id, key.user_id, key.route, key.key])
     return {"table": "idempotency_keys", "column": "reply", "row": row}
 
@@ -132,8 +132,8 @@ def _place(key: IdempotencyKey) -> dict[str, str]:
 class Once(Command[Fresh[R] | Replayed]):
     """A command under an ``Idempotency-Key``: effect and answer are one transaction; a refusal frees the key.
 
-    ``tenant_id`` is the command's: ``None`` for system work, although the key is always somebody's. Only the answer is
-    written behind the command's audit entry, under a lock nobody waits for. With ``sealing`` it is stored sealed.
+    ``tenant_id`` is the command's: ``None`` for system work, although the key is a user's. Only the reply is written
+    after the command's audit event, under a lock that does not block others. With ``sealing`` it is stored sealed.
     """
 
     key: IdempotencyKey

@@ -1,4 +1,4 @@
-"""One process at a time: an advisory lock on a connection of its own says who serves this database."""
+"""Leader lock: a session-level advisory lock held on a dedicated connection."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from .errors import StorageUnavailable
 from .pool import Connection, connect
 
 TRY: Final = "SELECT pg_try_advisory_lock(1987, 1)"
-"""Two numbers: idempotency keys and addresses lock by one."""
+"""The two-key form: idempotency keys and addresses use the one-key form."""
 RETRY_INTERVAL: Final = 0.5
 """Seconds between attempts to get the lock."""
 CHECK_INTERVAL: Final = 5.0
-"""Seconds between two looks at whether the connection still holds it."""
+"""Seconds between two checks of the connection."""
 GRACE: Final = 30.0
 
 _log = log.get(__name__)
 
 
 class LeaderLock:
-    """Holds the lock as long as its connection lives. ``run`` is to be somebody's task."""
+    """Holds the lock while its connection is open. ``run`` belongs in a task."""
 
     def __init__(
         self,
@@ -37,9 +37,9 @@ class LeaderLock:
         *,
         had: bool = False,
     ) -> None:
-        """``lost`` is awaited when the lock is gone, before it is taken again: the place to stop turns.
+        """``lost`` is awaited after the lock was lost, before it is acquired again: it stops turns.
 
-        ``taken`` is called when it is had. With ``had`` an incarnation before this one has had it, and lost it.
+        ``taken`` is called when it is acquired. With ``had`` a previous incarnation held and lost it.
         """
         self._url = url
         self._taken = taken
@@ -52,11 +52,11 @@ class LeaderLock:
         self.held = False
 
     async def run(self) -> None:
-        """Take the lock, hold it, take it again after its connection was lost."""
+        """Acquire and hold the lock; acquire it again after its connection was lost."""
         await self._task.run()
 
     async def _tick(self) -> None:
-        """Yield what was lost, try once, and hold what was got: nothing is taken before that."""
+        """Report a lost lock, then try once to acquire it, and hold it."""
         if self._lost_pending and self._lost is not None:
             await self._lost()
         self._lost_pending = False
@@ -79,7 +79,7 @@ class LeaderLock:
                 _log.error("leader_lock_lost")
 
     async def _hold(self, connection: Connection) -> None:
-        """Until the connection is lost."""
+        """Hold the lock until the connection is lost."""
         gone = asyncio.Event()
         connection.add_termination_listener(lambda _connection: gone.set())
         self.held, self._reported = True, False

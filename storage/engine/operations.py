@@ -21,7 +21,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation(Message[R]):
-    """One named piece of storage work and the type it answers with."""
+    """One named storage operation and its reply type."""
 
     tenant_id: str | None
 
@@ -29,13 +29,13 @@ class Operation(Message[R]):
     def fence(self) -> int | None:
         """An advisory lock held while it runs: it waits for all that hold it, lost COMMITs included.
 
-        An operation with one is not begun, nor tried again, once its asker has left.
+        A fenced operation is neither begun nor retried once its ask has timed out.
         """
         return None
 
     @abstractmethod
     async def run(self, db: Connection) -> R:
-        """Do it on ``db``. Refusals are raised; constraint names are translated by the engine."""
+        """Execute it on ``db``. Refusals are raised; constraint names are translated by the engine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,13 +31,13 @@ SIZE: Final = 10
 """Connections that serve agencies: two cores keep few more than that busy."""
 SYSTEM_SIZE: Final = 4
 COMMAND_TIMEOUT: Final = 15.0
-"""Seconds for one statement; longer than anybody waits for a reply."""
+"""Seconds for one statement; longer than any ask timeout."""
 _CONNECT_TIMEOUT: Final = 5.0
 _CLOSE_TIMEOUT: Final = 3.0
 _ATTEMPTS: Final = 5
-"""How often a transaction is run that others got in the way of."""
+"""Attempts of a transaction that conflicts with others."""
 _CONNECTIONS: Final = 3
-"""How many connections may break under one operation: maybe it is the operation that breaks them."""
+"""Broken connections allowed for one operation, which may itself be the cause."""
 _BEGIN_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 _log = log.get(__name__)
@@ -119,7 +119,7 @@ _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=Fa
 
 
 async def _keep(_connection: asyncpg.Connection) -> None:
-    """On its way back to the pool a connection stays as it is: RESET ALL would forget the tenant, and costs."""
+    """No reset on release: RESET ALL would clear the tenant, and costs a round trip."""
 
 
 class Engine:
@@ -155,12 +155,12 @@ class Engine:
         return engine
 
     def terminate(self) -> None:
-        """Drop all connections, here and now."""
+        """Terminate all connections immediately."""
         for pool in (self._tenants, self._system):
             pool.terminate()
 
     async def close(self) -> None:
-        """Close all connections; those that are in use a little later."""
+        """Close all connections; those in use after a grace period."""
         for pool in (self._tenants, self._system):
             try:
                 async with asyncio.timeout(_CLOSE_TIMEOUT):
@@ -169,7 +169,7 @@ class Engine:
                 pool.terminate()
 
     async def run(self, operation: Operation[R], wanted: Callable[[], bool] = lambda: True) -> R:
-        """Run ``operation`` to its end, again if others got in its way or the connection broke before COMMIT.
+        """Run ``operation``; retry after conflicts and after connections that broke before COMMIT.
 
         One that is fenced is not begun unless it is ``wanted``. Raises its refusals, ``storage_unavailable``, and as
         they are the errors that are defects.
@@ -250,7 +250,7 @@ SELECT NOT EXISTS (
        AND NOT (c.relrowsecurity AND c.relforcerowsecurity))
 """
 WRITABLE: Final = "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'"
-"""What a failover or a full disk of a managed server turns to false, while reads go on."""
+"""False on a standby or with a full disk, while reads still work."""
 CHECKS: Final = (
     (RLS_APPLIES, "The service connects as a role that row-level security does not bind."),
     (
@@ -286,7 +286,7 @@ class _ConnectionBroken(Exception):
 
 @asynccontextmanager
 async def _acquired(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
-    """A connection of ``pool``, given back whatever happens. Refusal: ``storage_unavailable``."""
+    """A connection of ``pool``, released in any case. Refusal: ``storage_unavailable``."""
     try:
         db = await pool.acquire(timeout=_CONNECT_TIMEOUT)
     except Exception as error:
@@ -323,7 +323,7 @@ def _fence(lock: int) -> str:
 
 
 async def _transact(db: Connection, operation: Operation[R], begin: str) -> R:
-    """BEGIN, the operation, COMMIT. Raises ``CommitLost`` when nobody can know whether it was committed."""
+    """BEGIN, the operation, COMMIT. Raises ``CommitLost`` when the outcome of COMMIT is unknown."""
     try:
         await db.execute(begin)
         reply = await operation.run(db)
@@ -347,7 +347,7 @@ async def _transact(db: Connection, operation: Operation[R], begin: str) -> R:
 
 
 async def _roll_back(db: Connection) -> None:
-    """Undo what was begun. A server that cannot even do that does it when it sees the connection gone."""
+    """Roll back; if that fails, the connection is terminated and the server rolls back."""
     try:
         async with asyncio.timeout(_CLOSE_TIMEOUT):
             await db.execute("ROLLBACK")
@@ -414,7 +414,7 @@ class Statement:
 
 
 def statement(core: ClauseElement) -> Statement:
-    """Compile ``core``, once, at import. A list is passed as an array, for ``= ANY``: ``IN`` would be compiled anew."""
+    """Compile ``core``, once, at import. Lists are arrays, for ``= ANY``: ``IN`` would be compiled for each call."""
     compiled = cast("Any", core.compile(dialect=asyncpg_dialect()))  # type: ignore[no-untyped-call]
     if compiled.post_compile_params:
         raise TypeError("IN is compiled anew for each list: use = ANY")

@@ -1,4 +1,4 @@
-"""Why a database does not let us in, in a sentence for whoever runs the service, without address or password."""
+"""Explains connection failures in a sentence for operators, without address or password."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ TOO_OLD: Final = "Postgres 16 or newer is needed; this is {}."
 
 
 class TooOld(Exception):
-    """The server is older than what everything here is built on."""
+    """The server is older than the minimum version."""
 
 
 def require_version(connection: asyncpg.Connection | Connection) -> None:
-    """Raises ``TooOld``. To be asked before anything else: on an older server nothing else means what it says."""
+    """Raises ``TooOld``. Checked first: on an older server other checks are meaningless."""
     if connection.get_server_version().major < MIN_VERSION:
         raise TooOld(TOO_OLD.format(connection.get_settings().server_version.partition(" ")[0]))
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether waiting may mend it: nobody listens yet, or the server starts. What a URL says wrong stays wrong."""
+    """Whether the failure may be temporary: nothing listens yet, or the server is starting. A wrong URL is not."""
     if isinstance(error, asyncpg.PostgresError):
         return isinstance(error, asyncpg.CannotConnectNowError | asyncpg.TooManyConnectionsError)
     return not isinstance(error, asyncpg.InterfaceError)

@@ -1,4 +1,4 @@
-"""Whether Redis keeps and returns what it is given: for the health of the service and for whoever sets it up."""
+"""Probes Redis with a write and a read, for health checks and ``doctor``."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ KEY_TTL = timedelta(seconds=30)
 
 
 class ValueLost(Exception):
-    """It answers, and what was set is not what is got."""
+    """Redis replies, but does not return the value that was set."""
 
 
 class RedisProbe:
-    """One connection kept for asking."""
+    """Probes Redis over one connection."""
 
     def __init__(self, url: str) -> None:
         self._redis: Redis = Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
         self._key = f"voyagent:probe:{secrets.token_hex(8)}"
 
     async def works(self) -> bool:
-        """Set a key and get it again. Raises what Redis or the way to it says: RedisError, OSError, ``ValueLost``."""
+        """Set a key and get it again. Raises RedisError, OSError, ``ValueLost``."""
         value = secrets.token_hex(8).encode()
         await self._redis.set(self._key, value, px=KEY_TTL)
         if await self._redis.get(self._key) != value:
@@ -32,7 +32,7 @@ class RedisProbe:
         return True
 
     async def trouble(self) -> str | None:
-        """What is wrong, in a word that holds no address; None if it works."""
+        """The error's type name, which contains no address; None if it works."""
         try:
             await self.works()
         except (RedisError, OSError, ValueLost) as error:
@@ -40,5 +40,5 @@ class RedisProbe:
         return None
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         await self._redis.aclose()

@@ -1,4 +1,4 @@
-"""Secrets at rest: AES-GCM, bound to the place they stand in, so that a row cannot borrow another's."""
+"""Encryption of secrets at rest: AES-GCM, bound to table, column and row, so that values cannot be swapped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NONCE_BYTES = 12
 class NotOpened(Exception):
     """Altered, moved to another place, or sealed with a key that has left the ring or is another by the same id.
 
-    Which of these it is cannot be told from the value: nothing may be given up for it.
+    The value does not reveal which: no data may be given up because of it.
     """
 
 
@@ -32,11 +32,11 @@ class Sealing:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The keys by their ids, the one that seals first."""
+        """The key ids; the sealing key is first."""
         return tuple(self._ring)
 
     def seal(self, plain: bytes, *, table: str, column: str, row: str) -> bytes:
-        """``plain``, readable in this place alone. Without any key nothing is sealed and nothing may be stored."""
+        """``plain``, sealed to this place. RuntimeError without any key."""
         if not self._ring:
             raise RuntimeError("VOYAGENT_KMS_KEY is not set: nothing can be sealed")
         kid, key = next(iter(self._ring.items()))
@@ -45,7 +45,7 @@ class Sealing:
         return bytes([len(name)]) + name + nonce + key.encrypt(nonce, plain, _place(table, column, row))
 
     def open(self, sealed: bytes, *, table: str, column: str, row: str) -> bytes:
-        """What was sealed in this place. Raises ``NotOpened``."""
+        """The plaintext sealed to this place. Raises ``NotOpened``."""
         kid, rest = _named(sealed)
         key = self._ring.get(kid)
         if key is None:
@@ -58,7 +58,7 @@ class Sealing:
 
 
 def key_id(sealed: bytes) -> str:
-    """Which key sealed it. Raises ``NotOpened`` for what was never sealed here."""
+    """The id of the sealing key. Raises ``NotOpened`` for a malformed value."""
     return _named(sealed)[0]
 
 
