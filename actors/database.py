@@ -1,4 +1,4 @@
-"""The owner of the database's connections: every storage operation is a message to it."""
+"""StorageActor: owns the database connections; every storage operation is a message to it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from .runtime.periodic import ON_CALL, PeriodicTasks
 R = TypeVar("R")
 T = TypeVar("T")
 
-FIRST_OPEN_SECONDS, OPEN_SECONDS = 0.1, 2.0
-"""Between two attempts to open a database that cannot be reached or served, at first and at last."""
-PROBE_LIMIT = 2.0
-PROBE_SHARED = 1.0
-"""Seconds one probe's result serves all who ask."""
+MIN_OPEN_BACKOFF, MAX_OPEN_BACKOFF = 0.1, 2.0
+"""First and longest pause between attempts to open the database."""
+PROBE_TIMEOUT = 2.0
+PROBE_CACHE_SECONDS = 1.0
+"""Seconds for which the result of a probe is cached."""
 
 _log = log.get(__name__)
 
@@ -41,8 +41,8 @@ _log = log.get(__name__)
 class Append(Message[None]):
     """Store events of one session by group commit; answered when they are durable.
 
-    Refusals: ``storage_unavailable``, ``overloaded``, ``internal_error``. After any of them the session has to reload:
-    what it appends is accepted again where its log really ends.
+    Refusals: ``storage_unavailable``, ``overloaded``, ``internal_error``. After any of them the session has to reload;
+    appends are accepted again only at the stored end of its log.
     """
 
     rows: tuple[EventRow, ...]
@@ -55,18 +55,18 @@ class Probe(Message[bool]):
 
 @dataclass(frozen=True, slots=True)
 class IsLeader(Message[bool]):
-    """Whether this process is the one that serves the database."""
+    """Whether this process is the leader, which serves the database."""
 
 
 @dataclass(frozen=True, slots=True)
 class Faults(Message[tuple[str, ...]]):
-    """What keeps the database from serving, in sentences for whoever runs the service; empty when nothing does."""
+    """Why the database cannot be served, in sentences for operators; empty when it can."""
 
 
 class StorageActor(Actor):
-    """Runs operations side by side, as many as there are connections. It finds Postgres again by itself.
+    """Runs operations concurrently, as many as there are connections. Reconnects to Postgres by itself.
 
-    An error of an operation is told to its asker and logged; it is no reason to end.
+    An error in an operation is logged and sent to its asker; it does not fail the actor.
     """
 
     inline = frozenset({Append})
@@ -84,10 +84,10 @@ class StorageActor(Actor):
         sealing_keys: Mapping[str, bytes] | None = None,
         tasks: PeriodicTasks | None = None,
     ) -> None:
-        """Without ``url`` all is refused. ``lock_lost`` is awaited before a lost process lock is taken again.
+        """Without ``url`` every operation is refused. ``lock_lost`` is awaited before a lost leader lock is retaken.
 
-        That may have been an earlier incarnation's (``lock_had``). A database that ``sealing_keys`` cannot open is not
-        served; without them that is not asked.
+        An earlier incarnation may have held it (``lock_had``). A database sealed with other keys than ``sealing_keys``
+        is not served; without keys this is not checked.
         """
         super().__init__()
         self._url = url
@@ -102,12 +102,12 @@ class StorageActor(Actor):
             self._lock = LeaderLock(url, self._tasks, lock_lost, lock_taken, had=lock_had)
         self._lanes = Lanes(size)
         self._system_lanes = Lanes(system_size)
-        self._open_pause = FIRST_OPEN_SECONDS
+        self._open_pause = MIN_OPEN_BACKOFF
         self._probing = asyncio.Lock()
-        self._probed = (-PROBE_SHARED, False)
+        self._probed = (-PROBE_CACHE_SECONDS, False)
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
-        """Connect if the database is there; if it is not, serve refusals and go on trying."""
+        """Connect if the database is available; else refuse operations and retry."""
         if self._url is None:
             return
         record = self._tasks.record("event_writer", group_commit.GRACE)
@@ -121,7 +121,7 @@ class StorageActor(Actor):
             opening = self._tasks.task(
                 "database_opening",
                 partial(self._keep_opening, self._url),
-                every=OPEN_SECONDS,
+                every=MAX_OPEN_BACKOFF,
                 grace=math.inf,
                 clock=Clock(),
             )
@@ -147,22 +147,22 @@ class StorageActor(Actor):
         """Join the queue of the group commit."""
         return self._append(message.rows)
 
-    async def terminate(self, failure: BaseException | None) -> None:  # noqa: ARG002  # whatever it was, the pools close
+    async def terminate(self, failure: BaseException | None) -> None:  # noqa: ARG002  # the pools close in any case
         if self._engine is not None:
             await self._engine.close()
 
     async def _open(self, url: str) -> None:
-        """Open the pools, unless something about the database forbids to serve from it."""
+        """Open the pools, unless a check of the database fails."""
         try:
             opened = await pool.Engine.open(url, size=self._sizes[0], system_size=self._sizes[1])
         except StorageUnavailable:
             self._faults = ("The database cannot be reached.",)
             return
         try:
-            faults = tuple(await opened.check()) or tuple(await self._sealed_otherwise(opened))
-        except Exception as error:  # noqa: BLE001  # it went away again, or is no database of ours
+            faults = tuple(await opened.check()) or tuple(await self._sealing_faults(opened))
+        except Exception as error:  # noqa: BLE001  # unavailable again, or not our database
             faults = (f"The database could not be checked: {type(error).__name__}.",)
-        except BaseException:  # nobody owns these pools yet
+        except BaseException:  # these pools have no owner yet
             opened.terminate()
             raise
         if faults and faults != self._faults:
@@ -174,8 +174,8 @@ class StorageActor(Actor):
             self._engine = opened
             _log.info("database_opened")
 
-    async def _sealed_otherwise(self, opened: pool.Engine) -> list[str]:
-        """Why our keys are not the database's; if they are, they leave their canaries."""
+    async def _sealing_faults(self, opened: pool.Engine) -> list[str]:
+        """Check the sealing keys against the stored canaries; store canaries of new keys."""
         if self._sealing_keys is None:
             return []
         async with opened.acquire_system() as db:
@@ -185,13 +185,13 @@ class StorageActor(Actor):
         return faults
 
     async def _keep_opening(self, url: str) -> float | None:
-        """Until it is open. How long that takes is told by the part ``database``."""
+        """Retry until it is open. Readiness reports the state as ``database``."""
         await self._open(url)
-        self._open_pause = min(2 * self._open_pause, OPEN_SECONDS)
+        self._open_pause = min(2 * self._open_pause, MAX_OPEN_BACKOFF)
         return self._open_pause if self._engine is None else ON_CALL
 
     def _append(self, rows: tuple[EventRow, ...]) -> NoReply:
-        """Every word of every model comes this way, so no task is made for it."""
+        """Queue rows for group commit without a task: all model output passes here."""
         began = perf_counter()
         try:
             writer = self._writer()
@@ -211,18 +211,18 @@ class StorageActor(Actor):
             raise StorageUnavailable
         return self._events
 
-    async def _operate(self, wanted: Callable[[], bool], operation: Operation[R]) -> R:
+    async def _operate(self, asker_waits: Callable[[], bool], operation: Operation[R]) -> R:
         if self._engine is None:
             raise StorageUnavailable
         lanes = self._system_lanes if operation.tenant_id is None else self._lanes
         work = operation.command if isinstance(operation, Once) else operation
         async with lanes.turn(operation.tenant_id, step=isinstance(work, Step)):
-            return await self._engine.run(operation, wanted)
+            return await self._engine.run(operation, asker_waits)
 
     async def _probe(self) -> bool:
         async with self._probing:
             at, alive = self._probed
-            if perf_counter() - at >= PROBE_SHARED:
+            if perf_counter() - at >= PROBE_CACHE_SECONDS:
                 alive = await self._answers()
                 self._probed = (perf_counter(), alive)
             return alive
@@ -231,7 +231,7 @@ class StorageActor(Actor):
         if self._engine is None:
             return False
         try:
-            async with asyncio.timeout(PROBE_LIMIT):
+            async with asyncio.timeout(PROBE_TIMEOUT):
                 return await self._engine.run(_Ping(tenant_id=None))
         except (TimeoutError, Refusal):
             return False
@@ -239,18 +239,18 @@ class StorageActor(Actor):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ping(Query[bool]):
-    """The least one can ask of a database that is to be written to: not a standby, not read-only."""
+    """Whether the database is writable: no standby, not read-only."""
 
     async def run(self, db: pool.Connection) -> bool:
         return bool(await db.fetchval(pool.WRITABLE))
 
 
-async def _metered(name: str, work: Callable[[T], Awaitable[R]], on: T) -> R:
-    """Do it, count it, and make a defect in it the asker's affair instead of the actor's."""
+async def _metered(name: str, work: Callable[[T], Awaitable[R]], operation: T) -> R:
+    """Run and measure an operation; a defect becomes ``OperationFailed`` for its asker instead of failing the actor."""
     began = perf_counter()
     outcome = "failed"
     try:
-        reply = await work(on)
+        reply = await work(operation)
         outcome = "ok"
     except Exception as error:
         outcome = _outcome(error)
@@ -267,9 +267,9 @@ _APPENDS = metrics.OperationMeter.of("Append")
 
 
 def _outcome(error: BaseException) -> str:
-    """Whether the asker was told no, or the operation came to grief."""
-    told = isinstance(error, Refusal) and not isinstance(error, Unavailable | OperationFailed)
-    return "refused" if told else "failed"
+    """The metric's outcome: ``refused`` by a rule, or ``failed``."""
+    refused = isinstance(error, Refusal) and not isinstance(error, Unavailable | OperationFailed)
+    return "refused" if refused else "failed"
 
 
 def _failed(done: asyncio.Future[Any]) -> bool:

@@ -1,7 +1,7 @@
-"""What works here and what does not, and how to mend it: asked before strangers are served.
+"""Diagnoses an installation before it goes live: what works, what does not, and how to fix it.
 
-Each line does what the service does with that part, to the end: it signs in, writes, asks the model, holds the whole
-dialogue with the mail server. What only looks well is not told to be.
+Each check uses its part as the service does: it signs in, writes, calls the model, and runs a whole SMTP dialogue up to
+the message.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from .foundation.config import Settings, unknown_variables, variable
 from .foundation.config_doubts import doubts
 from .suppliers import supplier
 
-PATIENCE = 10.0
+TIMEOUT = 10.0
 VERSION = "2023-06-01"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One part: whether it works, what is to be said of it, and what mends it. ``vital`` ones must work to serve."""
+    """The result for one part: whether it works, details, and how to fix it. ``vital`` ones must work to serve."""
 
     part: str
     works: bool
@@ -42,7 +42,7 @@ class Finding:
 
 
 async def examine(settings: Settings, environ: Mapping[str, str] | None = None) -> list[Finding]:
-    """Look at everything the service leans on."""
+    """Check everything the service depends on."""
     return [
         *_configuration(settings, os.environ if environ is None else environ),
         await asyncio.to_thread(_data_directory, settings),
@@ -53,31 +53,31 @@ async def examine(settings: Settings, environ: Mapping[str, str] | None = None) 
 
 
 def _configuration(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
-    found = [
+    findings = [
         Finding("configuration", works=False, text=text.partition(": ")[2], mend=f"look at {text.partition(':')[0]}")
         for text in doubts(settings)
     ]
     if unknown := unknown_variables(environ):
         text = f"nothing reads {', '.join(unknown)}"
-        found.append(Finding("configuration", works=False, text=text, mend="see .env.example for the names"))
+        findings.append(Finding("configuration", works=False, text=text, mend="see .env.example for the names"))
     if undriven := supplier.without_driver(settings.suppliers):
         text, mend = f"no driver for {', '.join(undriven)}", f"correct {variable('suppliers')}"
-        found.append(Finding("suppliers", works=False, text=text, mend=mend, vital=True))
-    return found or [Finding("configuration", works=True, text=f"{settings.env}, {settings.public_url}", vital=True)]
+        findings.append(Finding("suppliers", works=False, text=text, mend=mend, vital=True))
+    return findings or [Finding("configuration", works=True, text=f"{settings.env}, {settings.public_url}", vital=True)]
 
 
 def _data_directory(settings: Settings) -> Finding:
-    """Where embedded servers, e-mails and secrets made in development live; production may do without."""
-    place = next(path for path in (settings.data_dir, *settings.data_dir.parents) if path.exists())
-    mend = f"make {place} writable, or set {variable('data_dir')}"
-    works = settings.production or _takes_files(place)
+    """The directory of embedded servers, e-mail files and development secrets; optional in production."""
+    directory = next(path for path in (settings.data_dir, *settings.data_dir.parents) if path.exists())
+    mend = f"make {directory} writable, or set {variable('data_dir')}"
+    works = settings.production or _is_writable(directory)
     return Finding("data", works, str(settings.data_dir), mend, vital=not settings.production)
 
 
-def _takes_files(place: Path) -> bool:
-    """Whether a file can be written: the mode says nothing of a full disk or one mounted to be read."""
+def _is_writable(directory: Path) -> bool:
+    """Whether a file can be written; the mode does not show a full or read-only disk."""
     try:
-        with tempfile.TemporaryFile(dir=place) as file:
+        with tempfile.TemporaryFile(dir=directory) as file:
             file.write(b"voyagent")
             file.flush()
     except OSError:
@@ -86,7 +86,7 @@ def _takes_files(place: Path) -> bool:
 
 
 async def _database(settings: Settings) -> Finding:
-    """The service's own role: what it may see, do and open."""
+    """Check with the service's role: privileges, row security, sealing keys."""
     if settings.db_url is None:
         mend = f"set {variable('db_url')}, or use --embedded"
         return Finding("database", works=False, text="none is configured", mend=mend, vital=True)
@@ -106,7 +106,7 @@ async def _database(settings: Settings) -> Finding:
 
 
 async def _migrations(settings: Settings) -> Finding:
-    """The owner's role, which the next start needs."""
+    """Check the owner's role, which migrations need."""
     if settings.owner_url is None:
         return Finding(
             "migrations", works=False, text="no role is configured", mend=f"set {variable('db_migrate_url')}"
@@ -127,15 +127,15 @@ async def _redis(settings: Settings) -> Finding:
         mend = f"set {variable('redis_url')}"
         return Finding("redis", works=False, text="none: caches and counters do not outlive the process", mend=mend)
     probe = RedisProbe(settings.redis_url)
-    trouble = await probe.trouble()
+    fault = await probe.trouble()
     await probe.close()
     mend = f"start Redis, or correct {variable('redis_url')}"
-    text = "keeps what it is given" if trouble is None else f"does not keep what it is given: {trouble}"
-    return Finding("redis", trouble is None, text, mend)
+    text = "keeps what it is given" if fault is None else f"does not keep what it is given: {fault}"
+    return Finding("redis", fault is None, text, mend)
 
 
 async def _model(settings: Settings) -> Finding:
-    """Ask the model for one token, as a turn would ask: key, model and credit are judged at once."""
+    """Request one token from the model, which checks key, model and credit."""
     if settings.anthropic_api_key is None:
         text = "no key: a rehearsal is played" if settings.embedded else "no key: turns end in model_not_configured"
         return Finding("model", works=settings.embedded, text=text, mend=f"set {variable('anthropic_api_key')}")
@@ -144,7 +144,7 @@ async def _model(settings: Settings) -> Finding:
     url = f"{settings.anthropic_base_url}/v1/messages"
     try:
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(PATIENCE), headers=headers) as client,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(TIMEOUT), headers=headers) as client,
             client.post(url, json=body) as answer,
         ):
             return _answered(settings.agent_model, answer.status)
@@ -161,29 +161,29 @@ REFUSALS = {
     404: ("does not know the model", f"choose another {variable('agent_model')}"),
     429: ("has no room for this account", "look at the account's limits"),
 }
-"""What the model's API says by its status, and what to look at."""
+"""Finding and fix by HTTP status of the model's API."""
 
 
 def _answered(model: str, status: int) -> Finding:
-    if status < 300:  # noqa: PLR2004 -- all of them are a yes
+    if status < 300:  # noqa: PLR2004 -- any 2xx
         return Finding("model", works=True, text=f"{model} answers")
     text, mend = REFUSALS.get(status, ("does not answer as it should", "try again, and look at the vendor's status"))
     return Finding("model", works=False, text=f"{text} ({model}, {status})", mend=mend)
 
 
 async def _mail(settings: Settings) -> Finding:
-    """Hold the whole dialogue of a delivery, from the sender to the sender, and take it back before the e-mail."""
+    """Run an SMTP dialogue from and to the sender's own address, aborted before the message."""
     if settings.smtp_url is None:
         text = f"none: e-mails become files under {settings.data_dir / 'mail'}"
         if settings.production:
             text = "none: no e-mail is sent"
         return Finding("mail", works=not settings.production, text=text, mend=f"set {variable('smtp_url')}")
-    own = wire_sender(settings.mail_from).addr_spec
+    sender = wire_sender(settings.mail_from).addr_spec
     try:
-        await Smtp(settings.smtp_url, PATIENCE).try_out(Envelope(own, own, EmailMessage()))
+        await Smtp(settings.smtp_url, TIMEOUT).try_out(Envelope(sender, sender, EmailMessage()))
     except Undelivered as refused:
         return Finding("mail", works=False, text=str(refused), mend=_mend_mail(refused.cause))
-    return Finding("mail", works=True, text=f"the server takes e-mails from {own}")
+    return Finding("mail", works=True, text=f"the server takes e-mails from {sender}")
 
 
 MAIL_MENDS = (
@@ -200,7 +200,7 @@ MAIL_MENDS = (
     ("smtputf8_", f"set {variable('mail_from')} to an address of ASCII letters"),
     ("recipient_", f"have the server relay for this machine, or give user and password in {variable('smtp_url')}"),
 )
-"""How a cause begins, and what to set."""
+"""Fix by prefix of the cause."""
 
 
 def _mend_mail(cause: str) -> str:

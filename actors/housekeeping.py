@@ -48,7 +48,7 @@ class HousekeepingActor(Actor):
         root: Recipient,
         clock: Clock,
         is_leader: Callable[[], bool],
-        upkeep: AccountRetention | None = None,
+        retention: AccountRetention | None = None,
         tasks: PeriodicTasks | None = None,
     ) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class HousekeepingActor(Actor):
         self.root = root
         self.clock = clock
         self.is_leader = is_leader
-        self.upkeep = upkeep
+        self.retention = retention
         self.settled = False
         tasks = tasks or PeriodicTasks(clock)
         self.rounds = tasks.task("housekeeping", self._round, every=ROUND_SECONDS, retry=RETRY_SECONDS)
@@ -119,8 +119,8 @@ class HousekeepingActor(Actor):
             await self.store.ask(pruning.PruneKeys(now=self.clock.now()), within=60.0)
         with items.one(piece="deltas"):
             await self._prune_deltas()
-        if self.upkeep is not None:
-            await self.upkeep.run(items)
+        if self.retention is not None:
+            await self.retention.run(items)
         items.settle()
         return None
 

@@ -1,4 +1,4 @@
-"""A demo agency: one person of each role, to look around with."""
+"""Creates a demo agency with one user of each role."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ SHUTDOWN = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """Who may come in, all by one password."""
+    """The demo users and their common password."""
 
     people: tuple[tuple[Role, str], ...]
     password: str
 
 
 async def seed(settings: Settings) -> Demo:
-    """Found the demo agency. Conflict ``email_already_registered`` if it is there.
+    """Create the demo agency. Conflict ``email_already_registered`` if it exists.
 
-    No housekeeping runs meanwhile, so a service at work on the same database is not disturbed.
+    No housekeeping runs meanwhile, so a service running on the same database is not affected.
     """
     clock = Clock()
     password = f"demo-{secrets.token_hex(8)}-1"
@@ -46,7 +46,7 @@ async def seed(settings: Settings) -> Demo:
     )
     try:
         (_, admin), *others = people
-        founded = await accounts.ask(
+        created = await accounts.ask(
             SignUp(
                 email=admin,
                 password=password,
@@ -58,7 +58,7 @@ async def seed(settings: Settings) -> Demo:
         for role, email in others:
             await storage.ask(
                 AddMember(
-                    tenant_id=founded.principal.tenant_id,
+                    tenant_id=created.principal.tenant_id,
                     user_id=ids.uuid7(),
                     email=email,
                     role=role,

@@ -1,4 +1,4 @@
-"""The actors of one process and what they share: starting reads as a list, stopping is its reverse."""
+"""The actor system of one process (Akka's ``ActorSystem``): starts the root and wires its singletons."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ from .throttling import throttle
 
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
-LOCK_SECONDS = 2.0
-"""For the lock of the one process that serves; without it the start goes on, and readiness says no until it is had."""
-LOOK_SECONDS = 0.05
-"""Between two looks at whether turns still run while the service stops."""
+LEADER_LOCK_TIMEOUT = 2.0
+"""Wait for the leader lock at start; without it the start completes, and the process is not ready until it has it."""
+POLL_INTERVAL = 0.05
+"""Between checks for running turns during a shutdown."""
 
 _log = log.get(__name__)
 
 
 class System:
-    """Everything behind the HTTP layer."""
+    """All actors and shared clients behind the HTTP layer."""
 
-    _cut_off: Callable[[], None]
+    _on_storage_lost: Callable[[], None]
     storage: NamedRef
     accounts: NamedRef
     root: Ref
@@ -59,35 +59,35 @@ class System:
         metrics.API_BUILD_INFO.labels(version=settings.version, commit=settings.git_sha).set(1)
         self.stopping = False
         self.is_leader = settings.db_url is None
-        """Whether this process is the one that serves the database; without a database there is nothing to lead."""
+        """Whether this process is the leader; always, without a database."""
 
         self.redis = None if settings.redis_url is None else RedisProbe(settings.redis_url)
         self._model = LazyModel(settings.anthropic_api_key, settings.anthropic_base_url, self.clock)
         self._offers = OfferCache.open(settings.redis_url, self.clock)
 
     async def start(self) -> None:
-        """Start the root, wait until all singletons have been started, and a moment for the right to serve."""
+        """Start the root and its singletons, then wait briefly for leadership."""
         self.root = root.RootActor.start(plan=self._plan, clock=self.clock)
         await self.root.ask(root.Tree(), within=START_SECONDS)
         self._model.load()
         if self.settings.db_url is not None:
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOCK_SECONDS):
-                    while not await self.storage.ask(IsLeader()):  # noqa: ASYNC110 - the lock is told of to who asks
-                        await asyncio.sleep(LOOK_SECONDS / 5)
+                async with asyncio.timeout(LEADER_LOCK_TIMEOUT):
+                    while not await self.storage.ask(IsLeader()):  # noqa: ASYNC110 - leadership is only polled
+                        await asyncio.sleep(POLL_INTERVAL / 5)
 
     async def drain(self, seconds: float) -> None:
-        """Begin no new turn, and give the running ones ``seconds`` to come to their end."""
+        """Refuse new turns and give running ones ``seconds`` to finish."""
         self.stopping = True
         running = ActorMeter.of(TurnActor.__name__).mailboxes
         deadline = self.clock.monotonic() + seconds
         while running and self.clock.monotonic() < deadline:
-            await self.clock.sleep(LOOK_SECONDS)
+            await self.clock.sleep(POLL_INTERVAL)
         if running:
             _log.warning("turns_interrupted", turns=len(running))
 
     async def stop(self) -> None:
-        """Stop the actors, children before parents and last started first, then let go of what they used."""
+        """Stop the actors, children before parents and last started first, then close shared clients."""
         self.stopping = True
         await self.root.stop_and_wait(STOP_SECONDS)
         await self._model.close()
@@ -96,13 +96,13 @@ class System:
             await self.redis.close()
 
     async def ended(self) -> None:
-        """Return when the root has given up by itself: nothing below it can be trusted then."""
+        """Return when the root has ended by itself, which is fatal."""
         await self.root.ended()
 
     async def __aenter__(self) -> Self:
         try:
             await self.start()
-        except BaseException:  # a start that is given up leaves no actor behind
+        except BaseException:  # a failed start leaves no actor behind
             await self.stop()
             raise
         return self
@@ -113,23 +113,23 @@ class System:
         await self.stop()
 
     def _plan(self, address: Callable[[str], NamedRef], to: Recipient) -> tuple[list[Child], SessionServices]:
-        self.storage, self.accounts, post = address("storage"), address("accounts"), address("mail")
-        gate = None if self.settings.guard == "off" else address("guard")
-        self._cut_off = lambda: _hint(address("housekeeping"), StorageLost())
+        self.storage, self.accounts, mail_ref = address("storage"), address("accounts"), address("mail")
+        throttling = None if self.settings.guard == "off" else address("guard")
+        self._on_storage_lost = lambda: _hint(address("housekeeping"), StorageLost())
         settings, clock, tasks = self.settings, self.clock, self.tasks
-        counts = Throttles(throttle.rules(settings))
+        throttles = Throttles(throttle.rules(settings))
         singletons = [
             Child("storage", lambda: self._storage(to), shutdown=8.0, escalate=True),
             Child("mail", lambda: mail.MailActor.start(self.storage, settings, clock, tasks=tasks), escalate=True),
             Child(
                 "guard",
-                lambda: throttle.ThrottleActor.start(self.storage, settings, clock, counts, tasks),
+                lambda: throttle.ThrottleActor.start(self.storage, settings, clock, throttles, tasks),
                 escalate=True,
             ),
             Child(
                 "accounts",
                 lambda: AccountsActor.start(
-                    self.storage, settings, clock, lambda: _hint(post, mail.Poll()), gate, tasks
+                    self.storage, settings, clock, lambda: _hint(mail_ref, mail.Poll()), throttling, tasks
                 ),
                 escalate=True,
             ),
@@ -143,15 +143,15 @@ class System:
             tools=lambda task: self._context(to, task),
             stopping=lambda: self.stopping,
             is_leader=lambda: self.is_leader,
-            on_storage_lost=self._cut_off,
+            on_storage_lost=self._on_storage_lost,
         )
         return singletons, services
 
     def _storage(self, to: Recipient) -> Ref:
         return StorageActor.start(
             self.settings.db_url,
-            lock_lost=lambda: self._yield(to),
-            lock_taken=self._lead,
+            lock_lost=lambda: self._on_lost(to),
+            lock_taken=self._on_elected,
             lock_had=self.is_leader,
             sealing_keys=self.settings.sealing_keys,
             tasks=self.tasks,
@@ -159,23 +159,23 @@ class System:
 
     def _housekeeping(self, to: Recipient) -> Ref:
         clock = self.clock
-        upkeep = AccountRetention(store=self.storage, accounts=self.accounts, clock=clock, settings=self.settings)
+        retention = AccountRetention(store=self.storage, accounts=self.accounts, clock=clock, settings=self.settings)
         return HousekeepingActor.start(
             store=self.storage,
             root=to,
             clock=clock,
             is_leader=lambda: self.is_leader,
-            upkeep=upkeep,
+            retention=retention,
             tasks=self.tasks,
         )
 
-    def _lead(self) -> None:
-        """Ours to serve, for the first time or anew: what was cut off is due."""
+    def _on_elected(self) -> None:
+        """Leadership was acquired: interrupted work is due."""
         self.is_leader = True
-        self._cut_off()
+        self._on_storage_lost()
 
-    async def _yield(self, to: Recipient) -> None:
-        """Another process may serve the database from now on: nothing of ours may go on writing."""
+    async def _on_lost(self, to: Recipient) -> None:
+        """Leadership was lost: another process may serve the database, so stop all agencies."""
         self.is_leader = False
         await to.ask(root.StopAgencies(), within=STOP_SECONDS)
 
@@ -205,6 +205,6 @@ class System:
 
 
 def _hint(to: NamedRef, message: Message[None]) -> None:
-    """Tell what a periodic task would find by itself; whoever has too much mail to hear of it is no reason to fail."""
+    """Tell what a periodic task finds anyway; a full mailbox is ignored."""
     with suppress(MailboxFull):
         to.tell(message)

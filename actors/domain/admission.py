@@ -1,6 +1,6 @@
-"""What a message posted to a conversation does: the table of business 4.3 as a function of message, session and time.
+"""Admission of a message to a conversation, as a pure function of message, session and time.
 
-Nothing here waits, reads or writes: ``decide`` is handed what is known and answers what is to be done.
+``decide`` performs no I/O: it takes a snapshot of the session and returns what is to be done.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from .turns import QUEUE_LIMIT, REJOIN_WINDOW
 
 OnBusy = Literal["reject", "queue", "interrupt"]
 Place = Literal["now", "last", "first"]
-"""Where a message's pass goes: it starts at once, waits behind the queue, or before it."""
+"""Where a message's pass goes: it starts at once, or is queued last or first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A message as it is judged.
+    """A message to be admitted.
 
     ``text_hash`` is None without text; ``approvals`` is its map, ``decidable``: any entry
     still waits for a verdict.
@@ -86,27 +86,27 @@ class Snapshot:
 
     @property
     def places(self) -> int:
-        """Messages that have a place in the queue, or will have one as soon as they are stored."""
+        """Messages queued, or to be queued as soon as they are stored."""
         return self.queued + sum(each.waits for each in self.accepting)
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Nothing of the message is applied."""
+    """Refuse the message as a whole."""
 
     refusal: Refusal
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A repetition of a message that is being stored: its sender gets the same answer."""
+    """A repetition of a message that is being stored: both get the same reply."""
 
     intake: int
 
 
 @dataclass(frozen=True, slots=True)
 class Rejoin:
-    """A repetition of the message accepted last: its sender watches what that one began."""
+    """A repetition of the message accepted last: its sender rejoins that turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class Decide:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Follow what goes on: the running pass, the one that was resumed last, or all until nothing is left to do."""
+    """Subscribe: to the running pass, to the one resumed last, or until the session is idle."""
 
     what: Literal["running", "resumed", "settled"]
 
@@ -136,7 +136,7 @@ Admission: TypeAlias = Refuse | Share | Rejoin | Accept | Decide | Watch
 
 
 def decide(request: Request, session: Snapshot) -> Admission:
-    """Business 4.3, row by row; the order of the refusals is that of 2.6."""
+    """Decide what is done with a message; the order of the cases is the order of the refusals."""
     repeated = _repeated(request, session)
     if repeated is not None:
         return repeated
@@ -159,7 +159,7 @@ def decide(request: Request, session: Snapshot) -> Admission:
 
 
 def _repeated(request: Request, session: Snapshot) -> Refuse | Share | Rejoin | None:
-    """With a key only the key decides; else the same person's same text, if no other was accepted since."""
+    """Find what the message repeats: by key, else the same user's same text if none was accepted since."""
     if request.key is not None:
         same = [each for each in session.accepting if (each.user_id, each.key) == (request.user_id, request.key)]
         if not same:
@@ -181,12 +181,12 @@ def _repeated(request: Request, session: Snapshot) -> Refuse | Share | Rejoin | 
 
 
 def _was_cut(latest: Latest, now: datetime) -> bool:
-    """Its pass ended a moment ago, and its sender was never handed the ``final``."""
+    """Whether its pass has just ended and its sender did not get the ``final``."""
     return latest.ended_at is not None and not latest.delivered and now - latest.ended_at < REJOIN_WINDOW
 
 
 def _interrupted(session: Snapshot) -> int | None:
-    """The pass that runs now, or the one that begins as soon as its message is stored."""
+    """The running pass, or the one that starts as soon as its message is stored."""
     if session.running is not None:
         return session.running
     return next((each.starts for each in session.accepting if each.starts is not None), None)

@@ -1,4 +1,4 @@
-"""Approvals: what a human is asked before an irreversible step, and what came of it."""
+"""Approvals: a human decision required before an irreversible tool call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAP_LIMIT = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """One approval as everybody reads it. ``payload`` is the exact input that will run; overdue is ``expired``."""
+    """One approval as clients read it. ``payload`` is the exact input that will run; overdue is ``expired``."""
 
     id: str
     session_id: str
@@ -34,7 +34,7 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A human's verdict on one approval."""
+    """A user's decision on one approval."""
 
     approval_id: str
     granted: bool

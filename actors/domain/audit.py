@@ -1,4 +1,4 @@
-"""What an act leaves behind: one entry of an agency's tamper-evident audit chain."""
+"""Audit events and their hash chain, one per agency."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Status = Literal["started", "succeeded", "failed", "rejected", "cancelled"]
 
 HASH_VERSION = 1
 GENESIS = "0" * 64
-"""``prev_hash`` of an agency's first entry."""
+"""``prev_hash`` of an agency's first audit event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Origin:
     api_key_id: str | None = None
 
     def inputs(self) -> dict[str, Any]:
-        """The common inputs of an audit entry; the key's id only if a key was used."""
+        """The common inputs of an audit event; the API key's id only if one was used."""
         common: dict[str, Any] = {"request_id": self.request_id, "ip": self.ip, "user_agent": self.user_agent}
         if self.via is not None:
             common |= {"via": self.via, "api_key_id": self.api_key_id}
@@ -37,7 +37,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """The person behind an act, and where the request for it came from."""
+    """The user who acts, and the origin of the request."""
 
     user_id: str
     origin: Origin

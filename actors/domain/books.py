@@ -57,7 +57,7 @@ class LedgerAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DraftLine:
-    """A line as somebody asks for it: the account by id or code, each side as far as it was named."""
+    """A requested journal line: the account by id or code, and debit or credit as far as given."""
 
     account: str
     code: str | None
@@ -69,7 +69,7 @@ class DraftLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A line that may stand: one side of one account."""
+    """A validated journal line: one side of one account."""
 
     account: LedgerAccount
     side: Literal["debit", "credit"]
@@ -102,7 +102,7 @@ class InvalidJournal(Exception):
 
 
 def drawn_up(wishes: Sequence[DraftLine], find: Callable[[str], LedgerAccount | None]) -> tuple[Line, ...]:
-    """The lines somebody wants to post by hand; ``InvalidJournal`` unless each can stand and they balance together."""
+    """Validate the lines of a manual journal; ``InvalidJournal`` unless each is valid and they balance."""
     lines = tuple(_line(place, wish, find) for place, wish in enumerate(wishes, start=1))
     for place, line in enumerate(lines, start=1):
         if line.account.is_control:
@@ -126,7 +126,7 @@ def drawn_up(wishes: Sequence[DraftLine], find: Callable[[str], LedgerAccount | 
 
 
 def check_date(entry_date: date, today: date) -> None:
-    """``InvalidJournal`` for a day no books are kept of: a slip of the pen in a year."""
+    """``InvalidJournal`` for a date outside the years that books are kept for."""
     if not EARLIEST_ENTRY <= entry_date <= today + LATEST_ENTRY:
         raise InvalidJournal(
             "validation_failed", f"entry_date {entry_date} is before {EARLIEST_ENTRY} or over a year away."

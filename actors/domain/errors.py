@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Refusal(Exception):
-    """A declared "no": raised by rules, actors and storage, carried to the asker, answered by one table in ``http``.
+    """A declared refusal: raised by rules, actors and storage, sent to the asker, mapped to a status by ``http``.
 
     ``code`` is the stable wire code. ``retry_after`` (seconds) becomes the ``Retry-After`` header.
     """
@@ -27,19 +27,19 @@ class BadRequest(Refusal):
 
 
 class Unauthorized(Refusal):
-    """401: nobody we know."""
+    """401: not authenticated."""
 
 
 class Forbidden(Refusal):
-    """403: known, but may not."""
+    """403: authenticated, but not permitted."""
 
 
 class NotFound(Refusal):
-    """404: unknown here, or another agency's."""
+    """404: not found, or another agency's."""
 
 
 class Conflict(Refusal):
-    """409: the thing's state does not allow it."""
+    """409: the resource's state does not allow it."""
 
 
 class RequestTimeout(Refusal):
@@ -47,30 +47,30 @@ class RequestTimeout(Refusal):
 
 
 class PayloadTooLarge(Refusal):
-    """413: more bytes than are read."""
+    """413: the body is too large."""
 
 
 class Unsupported(Refusal):
-    """415: a body in a form that is not taken."""
+    """415: unsupported media type or encoding."""
 
 
 class Unprocessable(Refusal):
-    """422 with a code as a string: a rule of the contract that has a name."""
+    """422 with a code: a named rule of the contract."""
 
 
 class Throttled(Refusal):
-    """429: too often."""
+    """429: too many requests."""
 
 
 class Unavailable(Refusal):
-    """503: a part this answer needs is away; the caller may try again."""
+    """503: a dependency is unavailable; the client may retry."""
 
     def __init__(self, code: str, *, retry_after: float = 1.0) -> None:
         super().__init__(code, retry_after=retry_after)
 
 
 class InternalError(Refusal):
-    """500: what was asked met a defect. Its cause is in the log; the actor that answers this goes on."""
+    """500: the operation failed because of a defect, whose cause is logged; the actor continues."""
 
 
 class WeakPassword(BadRequest):

@@ -1,4 +1,4 @@
-"""The events of a conversation and their bytes on the wire (business 3.1 and 3.3)."""
+"""The events of a conversation and their encoding as server-sent events."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One thing that happened in a turn. Its number is given by the session when it is written to the log."""
+    """One event of a turn. The session numbers it when it is stored."""
 
     kind: Kind
     turn_id: str
@@ -59,7 +59,7 @@ class Event:
 
 
 def words(turn_id: str, text: str, session_id: str, at: datetime) -> str:
-    """The line of a ``text_delta``, of which there are hundreds for one of any other kind: its form is written out."""
+    """The data line of a ``text_delta``, formatted by hand because it is by far the most frequent event."""
     return (
         f'{{"kind":"text_delta","session_id":{_quoted(session_id)},"turn_id":{_quoted(turn_id)},'
         f'"timestamp":"{wire_time(at)}","text":{_quoted(text)},{_NO_MORE}'
@@ -83,7 +83,7 @@ _NO_MORE = _ENCODER.encode(
 
 
 _LINE_BREAKS = tuple((sign, f"\\u{ord(sign):04x}") for sign in "\x85\u2028\u2029")
-"""Ends of lines to Unicode, not to the standard of these events: readers there are that take one for the other."""
+"""Line ends to Unicode, though not to the SSE standard; escaped, as some readers confuse them."""
 
 
 def frame(data: str, seq: int | None = None) -> bytes:
@@ -101,9 +101,9 @@ def transient_frame(kind: Kind, session_id: str, at: datetime, turn_id: str, err
 
 
 HEARTBEAT = b"event: heartbeat\ndata:\n\n"
-"""Keeps proxies from closing a silent stream; carries nothing."""
+"""Keeps proxies from closing an idle stream."""
 
 
 def retry(milliseconds: int) -> bytes:
-    """Tells an ``EventSource`` how long to wait before it connects again."""
+    """Sets the reconnection delay of an ``EventSource``."""
     return f"retry: {milliseconds}\n\n".encode()

@@ -1,4 +1,4 @@
-"""Who people are: roles, addresses, the password rule, and the principal every request is held against."""
+"""Identity: roles, e-mail addresses, the password policy, and the principal of a request."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ PASSWORD_LENGTH = range(12, 129)
 """Code points of a new password."""
 
 FORMER_ADDRESS_RESERVED = timedelta(days=7)
-"""How long the address a person has left stays theirs, so that a hijacked change can be undone."""
+"""How long a replaced address stays reserved for its user, so that a hijacked change can be undone."""
 
 BIRTH_VERSION = 0
-"""The token version a person begins with."""
+"""The initial token version of a user."""
 
 ENCODED_WORD = "=?"
 """How an encoded word begins. RFC 2047, 5 (3) allows none in an address, yet readers of headers decode it there."""
@@ -56,7 +56,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """The person behind a request, as the database has them now, and the credential they came with."""
+    """The authenticated user of a request, with current data from the database, and the credential used."""
 
     user_id: str
     tenant_id: str
@@ -74,7 +74,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What decides whether a person may come in, beside the secret they know."""
+    """What decides whether a user may sign in, apart from the password."""
 
     user_active: bool
     tenant_active: bool
@@ -82,7 +82,7 @@ class Standing:
     totp_enabled: bool
 
     def refusal(self, *, verified_only: bool) -> str | None:
-        """The code a sign-in with the right password is refused with, or None. The first that holds is told."""
+        """The code that a sign-in with the right password is refused with, or None; the first that applies."""
         if not (self.user_active and self.tenant_active):
             return "account_inactive"
         if verified_only and not self.email_verified:
@@ -149,7 +149,7 @@ def opaque(text: str) -> str:
 
 
 def check_password(text: str) -> None:
-    """Hold a new password against the policy: NIST SP 800-63B's length and list, a letter and a digit of any script.
+    """Check a new password against the policy: NIST SP 800-63B's length and list, a letter and a digit of any script.
 
     Raises WeakPassword with the first rule it breaks.
     """
@@ -185,7 +185,7 @@ def has_digit(text: str) -> bool:
 
 @cache
 def common_passwords() -> frozenset[str]:
-    """The passwords guessed first, case-folded. Whole entries only: a stem inside a longer password is no objection."""
+    """Common passwords, case-folded. Only whole passwords are compared, not parts of longer ones."""
     return frozenset((Path(__file__).parent / "common_passwords.txt").read_text("utf-8").splitlines())
 
 

@@ -1,4 +1,4 @@
-"""An agency's settings: what they are at birth, what each may be, and how a change is made."""
+"""An agency's settings: defaults, validation, and changes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NO_ZONES = frozenset({"localtime", "posixrules", "Factory"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TenantSettings:
-    """One agency's settings, with the defaults it is born with."""
+    """One agency's settings with their defaults."""
 
     tenant_id: str
     model: str | None = None

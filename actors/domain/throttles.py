@@ -1,4 +1,4 @@
-"""How guessing is slowed (identity 7): what is counted, how often for free, and the waits that follow.
+"""Throttling of guesses: counters, free attempts, and the delays that follow.
 
 Times are seconds of the wall clock, so that a count outlives the process that made it.
 """
@@ -17,15 +17,15 @@ Kind = Literal["pair", "account", "network", "tenant"]
 one network's, or one agency's of a day."""
 
 OK: Final = "ok"
-"""How an attempt ends that is not refused."""
+"""The outcome of an attempt that was not refused."""
 
 DAY: Final = 86_400.0
 
 CAPACITY: Final = 20_000
-"""Buckets of each kind. Beyond it those without events for the longest time go; each had cost a judged attempt."""
+"""Buckets of each kind. Beyond it the least recently used are dropped; each cost its client an attempt."""
 
 MAX_DOUBLINGS: Final = 30
-"""No wait is longer than this many doublings: far beyond any that is configured."""
+"""Limit of doublings of a delay, far beyond any configured maximum."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,28 +80,28 @@ SIGN_UP: Final = _operation("sign_up", _TWENTY, OK, "email_already_registered")
 CHANGE_ADDRESS: Final = _operation(
     "change_address", _CLAIM, OK, "email_already_registered", counter="sign_up", everybody=True
 )
-"""Claims an address as a sign-up does, and is counted with them: what tells a taken address from a free one."""
+"""Counted with sign-ups, since it reveals as well whether an address is registered."""
 LOOK_UP_INVITE: Final = _operation("invite_lookup", _THIRTY, *_NO_INVITE, afterwards=True)
 ACCEPT_INVITE: Final = _operation("accept_invite", _THIRTY, "password_too_weak", *_NO_INVITE, afterwards=True)
 MALFORMED: Final = _operation("malformed", {"network": 60}, every=True)
-"""Requests of nobody we know that were refused for their form: reading one costs more than making it."""
+"""Malformed unauthenticated requests: reading one costs more than sending it."""
 CREATE_INVITE: Final = _operation("create_invite", {"tenant": 200}, OK)
 CREATE_KEY: Final = _operation("create_api_key", {"tenant": 200}, OK)
 """However many are revoked again: each leaves a row."""
 
 PASSWORD_COUNTERS: Final = (SIGN_IN.counter, CHANGE_PASSWORD.counter)
-"""What a password reset clears: guesses at a password that is no more."""
+"""Counters cleared by a password reset."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """The figures that can be configured. ``network`` replaces every network's; waits and windows in seconds."""
+    """The configurable limits. ``network`` replaces every network's; waits and windows in seconds."""
 
     pair: int = 5
     account: int = 20
     network: int | None = None
     networks: bool = True
-    """Whether networks are counted at all: not where everybody comes from one."""
+    """Whether networks are counted; not if all clients share one."""
     max_delay: float = 900.0
     window: float = 3600.0
 
@@ -136,7 +136,7 @@ class BucketKey(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """What of a bucket is worth keeping: its events, and when the last one was."""
+    """The persisted state of a bucket: its number of events, and the time of the last one."""
 
     events: int
     last: float
@@ -144,7 +144,7 @@ class Saved(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One event in one bucket, and what it takes to give it back."""
+    """One event in one bucket, with what is needed to refund it."""
 
     key: BucketKey
     number: int
@@ -178,7 +178,7 @@ class Throttles:
         return sum(map(len, self._shelves.values()))
 
     def wait(self, key: BucketKey, free: int, now: float) -> float:
-        """Seconds until another attempt is judged; 0 if it is now. A clock put back makes no wait longer."""
+        """Seconds until the next attempt is admitted; 0 if it is now. A clock put back makes no wait longer."""
         bucket = self._alive(key, now)
         if bucket is None:
             return 0.0
@@ -186,7 +186,7 @@ class Throttles:
         return max(0.0, min(bucket.last + delay - now, delay))
 
     def charge(self, key: BucketKey, now: float) -> Charge:
-        """Count an event before it is known how it ends."""
+        """Count an event before its outcome is known."""
         number = next(self._numbers)
         shelf = self._shelves[key.kind]
         bucket = self._alive(key, now)
@@ -199,7 +199,7 @@ class Throttles:
         return charge
 
     def give_back(self, charge: Charge) -> None:
-        """It is as if the event had never been; those that came after it stay."""
+        """Remove the event; later events stay."""
         shelf = self._shelves[charge.key.kind]
         bucket = shelf.get(charge.key)
         if bucket is None or bucket.born != charge.born:
@@ -215,7 +215,7 @@ class Throttles:
         self._shelves[key.kind].pop(key, None)
 
     def clear_account(self, counter: str, account: str) -> list[BucketKey]:
-        """Forget the account's events, wherever they came from. Answers what was cleared."""
+        """Clear the account's events from all networks; return the cleared buckets."""
         found = [
             key
             for kind in ("pair", "account")
@@ -227,7 +227,7 @@ class Throttles:
         return found
 
     def first_refusal(self, key: BucketKey) -> bool:
-        """Whether nobody was refused yet in the wait that stands; from now on somebody was."""
+        """Whether this is the first refusal during the current delay."""
         bucket = self._shelves[key.kind].get(key)
         if bucket is None or bucket.told:
             return False
@@ -235,12 +235,12 @@ class Throttles:
         return True
 
     def saved(self, key: BucketKey) -> Saved | None:
-        """What to keep of a bucket; None if there is nothing."""
+        """The state of a bucket to persist; None if there is none."""
         bucket = self._shelves[key.kind].get(key)
         return None if bucket is None else Saved(bucket.count, bucket.last)
 
     def restore(self, key: BucketKey, saved: Saved, now: float) -> None:
-        """Take up a bucket where another process left it, if there is room, it has not lapsed and is not known here."""
+        """Restore a persisted bucket, if there is room, it has not expired, and is not present."""
         shelf = self._shelves[key.kind]
         room = len(shelf) < self._capacity and key not in shelf
         if room and saved.events > 0 and now - saved.last < self.rules.kept(key.kind):
@@ -248,7 +248,7 @@ class Throttles:
             shelf[key] = _Bucket(count=saved.events, last=min(saved.last, now), newest=number, born=number)
 
     def keys(self) -> Iterator[BucketKey]:
-        """The names of all buckets."""
+        """The keys of all buckets."""
         for shelf in self._shelves.values():
             yield from shelf
 

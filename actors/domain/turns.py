@@ -26,9 +26,9 @@ TURN_SECONDS = 600.0
 GRANT_LIFE = timedelta(seconds=900)
 """How long a grant may wait for its run; after it the call is ``approval_stale``."""
 REJOIN_WINDOW = timedelta(seconds=60)
-"""How long after its end a turn may be re-joined by the same text, if its sender never got the ``final``."""
+"""How long after its end a turn can be rejoined with the same text, if its sender did not get the ``final``."""
 MAX_ATTEMPTS = 3
-"""A turn found unfinished at start this many times is given up."""
+"""A turn found unfinished at start this many times fails."""
 
 
 def text_hash(text: str) -> bytes:
@@ -48,7 +48,7 @@ def fingerprint(tool: str, call_input: Mapping[str, Any], bound: Mapping[str, An
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
-    """A row of the side-effect ledger: one tool call of one turn. Its ``id`` is the key suppliers and journals see."""
+    """One tool call of one turn. Its ``id`` is the key suppliers and journals see."""
 
     id: str
     turn_id: str

@@ -309,7 +309,7 @@ async def test_r56_the_hourly_job_does_it_all(strict: Desk, house: House, until:
         return await house.db.fetchval("SELECT count(*) FROM users WHERE released_at IS NOT NULL")
 
     keeper = HousekeepingActor.start(
-        store=house.storage, root=strict.ref, clock=house.clock, is_leader=lambda: True, upkeep=upkeep
+        store=house.storage, root=strict.ref, clock=house.clock, is_leader=lambda: True, retention=upkeep
     )
     await until(closed)
     await house.db.execute("UPDATE auth_families SET expires_at = $1", house.clock.now() - timedelta(days=90))
@@ -364,7 +364,7 @@ async def test_housekeeping_goes_on_after_a_defect_in_any_of_its_steps(strict: D
     store = Defective(house, fails)
     upkeep = AccountRetention(store=store, accounts=strict.ref, clock=house.clock, settings=strict.settings)
     keeper = HousekeepingActor.start(
-        store=store, root=strict.ref, clock=house.clock, is_leader=lambda: True, upkeep=upkeep
+        store=store, root=strict.ref, clock=house.clock, is_leader=lambda: True, retention=upkeep
     )
     async with asyncio.timeout(10):
         while PIECES[-1] not in asked or asked.count(turns.Unfinished) < 4:

@@ -128,7 +128,7 @@ async def eventually(check: Callable[[], Any]) -> None:
 
 async def look(running: Any) -> None:
     """Housekeeping's minute is over."""
-    running.service.system._cut_off()
+    running.service.system._on_storage_lost()
 
 
 GOING_ON = """
@@ -322,7 +322,7 @@ async def test_stopping_an_agency_leaves_a_write_under_way_to_be_looked_up(
     assert running.rehearsal.count == asked
     running.rehearsal.play(Turn("It is booked."))
     system.is_leader = True
-    system._cut_off()
+    system._on_storage_lost()
     await eventually(lambda: admin.value("SELECT state = 'completed' FROM turns"))
     assert await admin.value(LAST) == "confirmed"
     assert await admin.value("SELECT count(*) FROM house_orders") == 1

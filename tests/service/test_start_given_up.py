@@ -12,7 +12,7 @@ from voyagent.http.service import Service
 from voyagent.storage.engine.pool import connect
 
 OURS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-ACTORS = ("RootActor", "StorageActor", "MailActor", "AccountsActor", "HousekeepingActor", "GuardActor")
+ACTORS = ("RootActor", "StorageActor", "MailActor", "AccountsActor", "HousekeepingActor", "ThrottleActor")
 PATIENCE = 20.0
 
 
