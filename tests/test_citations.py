@@ -144,6 +144,6 @@ def test_a_tools_fields_and_reasons_are_in_its_row(name: str) -> None:
 
 def test_a_tool_is_not_served_yet_exactly_if_it_is_not_built() -> None:
     rows = PAGES["business"].partition("### 10.2")[2].partition("### 10.3")[0]
-    reply_later = set(re.findall(r"^\| ([a-z_]+) \(not served yet\) \|", rows, re.MULTILINE))
+    unserved = set(re.findall(r"^\| ([a-z_]+) \(not served yet\) \|", rows, re.MULTILINE))
     listed = set(re.findall(r"^\| ([a-z_]+) (?:\(not served yet\) )?\|", rows, re.MULTILINE))
-    assert listed - reply_later == {*CATALOGUE, "handoff", "clarify"}
+    assert listed - unserved == {*CATALOGUE, "handoff", "clarify"}

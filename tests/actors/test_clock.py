@@ -40,12 +40,12 @@ async def test_what_is_due_runs_in_order_and_at_its_own_moment() -> None:
     def note(name: str) -> None:
         seen.append((name, clock.monotonic()))
 
-    async def on_idle() -> None:
+    async def sleeping() -> None:
         for _ in range(3):
             await clock.sleep(2.0)
             note("slept")
 
-    task = asyncio.create_task(on_idle())
+    task = asyncio.create_task(sleeping())
     clock.call_later(3.0, lambda: note("three"))
     clock.call_later(1.0, lambda: note("one"))
     clock.call_later(1.0, lambda: note("one again"))
@@ -59,12 +59,12 @@ async def test_a_cancelled_timer_or_sleeper_leaves_nothing_behind() -> None:
     clock = ManualClock()
     rung: list[int] = []
     timer = clock.call_later(1.0, lambda: rung.append(1))
-    on_idle = asyncio.create_task(clock.sleep(1.0))
+    sleeping = asyncio.create_task(clock.sleep(1.0))
     await asyncio.sleep(0)
     assert clock.pending == 2
     timer.cancel()
-    on_idle.cancel()
-    await asyncio.wait({on_idle})
+    sleeping.cancel()
+    await asyncio.wait({sleeping})
     assert clock.pending == 0
     await clock.advance(2.0)
     assert rung == []

@@ -107,12 +107,12 @@ async def test_a_message_being_handled_keeps_its_own_reply() -> None:
     desk = desk_of(ref)
     slow = ref.request(Slow())
     await desk.slow.wait()
-    delegate_reply = ref.request(Lend())
+    lent = ref.request(Lend())
     assert len(desk.lent_out) == 1
     desk.gate.set()
     assert await slow == "done"
-    desk.lent_out[0].set_result("delegate_reply")
-    assert await delegate_reply == "delegate_reply"
+    desk.lent_out[0].set_result("lent")
+    assert await lent == "lent"
     await ref.stop_and_wait(5.0)
 
 

@@ -62,17 +62,17 @@ async def asked(kind: type[Lender] = Lender) -> tuple[Ref, asyncio.Future[int], 
 
 
 async def test_the_asker_gets_what_is_set_and_it_is_counted() -> None:
-    ref, delegate_reply, reply = await asked()
+    ref, lent, reply = await asked()
     counted = actor_of(ref).counted
-    delegate_reply.set_result(7)
+    lent.set_result(7)
     assert await reply == 7
     await ref.stop_and_wait(5.0)
     assert counted == [reply]
 
 
 async def test_an_error_is_the_askers_affair() -> None:
-    ref, delegate_reply, reply = await asked()
-    delegate_reply.set_exception(NotFound("gone"))
+    ref, lent, reply = await asked()
+    lent.set_exception(NotFound("gone"))
     with pytest.raises(NotFound, match="gone"):
         await reply
     assert ref.is_alive()
@@ -98,11 +98,11 @@ async def test_nobody_has_to_wait_for_the_reply() -> None:
 
 
 async def test_a_stop_waits_for_what_is_owed() -> None:
-    ref, delegate_reply, reply = await asked()
+    ref, lent, reply = await asked()
     ref.stop_soon()
     with pytest.raises(ActorDead):
         await ref.ask(Promise())
-    delegate_reply.set_result(7)
+    lent.set_result(7)
     assert await reply == 7
     await ref.ended()
 

@@ -109,7 +109,7 @@ async def test_today_is_that_of_the_origin_s_clock(
 
 
 async def test_across_the_date_line_one_may_come_back_on_the_day_before(house: EmbeddedInventory) -> None:
-    across = question(origin="AKL", destination="LAX", outbound_date=date(2027, 3, 12), return_date=date(2027, 3, 11))
+    across = question(origin="NRT", destination="HNL", outbound_date=date(2027, 3, 12), return_date=date(2027, 3, 11))
     found = await house.search(across)
     assert found
     for offer in found:
