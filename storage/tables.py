@@ -341,7 +341,7 @@ sealing_canaries = Table(
     _created(),
     PrimaryKeyConstraint("key_id"),
 )
-"""What each sealing key has sealed here first: a ring that cannot open it is not this database's."""
+"""A canary for each sealing key: keys that cannot open theirs belong to another database."""
 
 idempotency_keys = Table(
     "idempotency_keys",

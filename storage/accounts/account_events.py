@@ -1,4 +1,4 @@
-"""Audit entries of what people do to their own accounts."""
+"""Audit events of what users do to their own accounts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...actors.domain.ids import uuid7
 def event(
     kind: str, tenant_id: str, user_id: str, origin: Origin, now: datetime, inputs: dict[str, Any] | None = None
 ) -> AuditEvent:
-    """Something the person did."""
+    """An audit event with the user as its actor."""
     return AuditEvent(
         id=uuid7(),
         tenant_id=tenant_id,

@@ -1,4 +1,4 @@
-"""An account given back to the owner of an address it had: nothing anybody else could act with is left in it."""
+"""Account recovery: returns an account to the owner of its former address and revokes all credentials."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ResetEmail:
     mail: outbox.QueuedEmail
 
     async def send(self, db: Connection, tenant_id: str, user_id: str, now: datetime) -> None:
-        """Store the one and post the other. No cap: undo tokens are few, and without it there is no way in."""
+        """Store the token and enqueue the e-mail. No cap: undo tokens are few, and it is the only way to sign in."""
         await one_time_tokens.keep(db, self.token, tenant_id, user_id, now)
         await outbox.enqueue(db, self.mail, tenant_id, now, now)
 
@@ -56,7 +56,7 @@ async def give_back(
 ) -> list[audits.AuditEvent]:
     """Return the locked account to ``email``, verified: no password, session, key, second factor or invite is left.
 
-    Answers the audit events. The caller sends or spends the token that sets the next password.
+    Returns the audit events. The caller sends or spends the token that sets the next password.
     """
     user = (account.tenant_id, account.user_id)
     await db.execute(RESTORE_EMAIL, *user, account.email, now)

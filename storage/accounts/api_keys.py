@@ -1,4 +1,4 @@
-"""API keys: minted within a limit, found by their hash, revoked for good."""
+"""API keys: created within a limit, found by their hash, revoked permanently."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ UPDATE api_keys SET last_used_at = $3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """A key as it is shown: never the key itself."""
+    """An API key's metadata, never the key itself."""
 
     id: str
     name: str
@@ -90,7 +90,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class CreatedKey:
-    """A key and its row. Nobody will see the key again."""
+    """A new key and its row. The key is returned only once."""
 
     key: str = field(repr=False)
     api_key: ApiKey
@@ -154,9 +154,9 @@ class All(Query[list[ApiKey]]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revoke(Command[None]):
-    """End a key: any of the agency's, or only one ``created_by`` somebody. NotFound ``not_found``.
+    """Revoke a key: any of the agency's, or only one ``created_by`` a user. NotFound ``not_found``.
 
-    The first end is kept, and is the only event.
+    A repeated revocation changes nothing and writes no event.
     """
 
     tenant_id: str
@@ -178,7 +178,7 @@ class Revoke(Command[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """Whose key it is. That never changes; whether it is still good is another question."""
+    """The owner of a key, which never changes, unlike its validity."""
 
     tenant_id: str
     user_id: str
@@ -187,7 +187,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Find(Query[Owner | None]):
-    """The owner of a key, by its hash. System work: the key alone says whose it is."""
+    """The owner of a key, by its hash. System work: the agency is found by the key."""
 
     tenant_id: None = None
     key_hash: bytes

@@ -1,4 +1,4 @@
-"""What a person acts with beside a password, and the end of it: sessions, API keys, second factor, pending invites."""
+"""Revokes credentials beside the password: sessions, API keys, second factor, pending invites."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ REMOVE_CODES = "DELETE FROM recovery_codes WHERE tenant_id = $1 AND user_id = $2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revoked:
-    """What a person can no longer act with: ids, and of invites the address too."""
+    """Revoked credentials: ids, and for invites the address too."""
 
     api_keys: tuple[str, ...] = ()
     invites: tuple[tuple[str, str], ...] = ()
@@ -50,7 +50,7 @@ class Revoked:
         }
 
     def entries(self, tenant_id: str, user_id: str, origin: Origin, now: datetime) -> list[AuditEvent]:
-        """An audit event for each invite; nobody took it back, so it is the system's."""
+        """An audit event for each invite, with the system as its actor."""
         return [
             replace(
                 event("auth.invite_revoked", tenant_id, user_id, origin, now, {"invite_id": invite_id, "email": email}),
@@ -64,7 +64,7 @@ class Revoked:
 async def revoke_all(
     db: Connection, tenant_id: str, user_id: str, why: str, now: datetime
 ) -> tuple[list[str], Revoked]:
-    """End every session and everything of ``revoke``. Answers the sessions' ids, and the rest."""
+    """Revoke every session and everything of ``revoke``. Returns the sessions' ids, and the rest."""
     sessions = await end_families(db, tenant_id, user_id, why, now)
     return sessions, await revoke(db, tenant_id, user_id, now)
 
@@ -77,19 +77,19 @@ async def revoke(db: Connection, tenant_id: str, user_id: str, now: datetime) ->
 
 
 async def revoke_keys(db: Connection, tenant_id: str, user_id: str, now: datetime) -> tuple[str, ...]:
-    """Revoke every live API key the person created. Answers their ids."""
+    """Revoke every live API key the person created. Returns their ids."""
     return tuple(sorted(row["id"] for row in await db.fetch(REVOKE_KEYS, tenant_id, user_id, now)))
 
 
 async def revoke_invites(db: Connection, tenant_id: str, user_id: str, now: datetime) -> tuple[tuple[str, str], ...]:
-    """Revoke every pending invite of the person, its e-mail included. Answers ids and addresses."""
+    """Revoke every pending invite of the person, its e-mail included. Returns ids and addresses."""
     rows = await db.fetch(REVOKE_INVITES, tenant_id, user_id, now)
     await outbox.drop(db, [row["id"] for row in rows])
     return tuple(sorted((row["id"], row["email"]) for row in rows))
 
 
 async def remove_factor(db: Connection, tenant_id: str, user_id: str) -> bool:
-    """Turn the second factor off, a seed that waits included. Answers whether it was on."""
+    """Disable the second factor and delete a pending seed. Returns whether it was enabled."""
     was_on = bool(await db.fetchval(HAS_FACTOR, tenant_id, user_id))
     await db.execute(REMOVE_FACTOR, tenant_id, user_id)
     await db.execute(REMOVE_CODES, tenant_id, user_id)

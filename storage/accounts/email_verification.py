@@ -1,4 +1,4 @@
-"""Addresses: proven by a letter, changed, and given back to their owner when the change was somebody else's."""
+"""E-mail addresses: verification, change, and the undo of a change by somebody else."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ UPDATE users SET email = $3, email_verified = false, email_changed_at = $4, form
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendVerification(Command[None]):
-    """Post another e-mail that verifies one's address. None for a verified one, nor to one that had enough.
+    """Resend the verification e-mail, unless the address is verified or has reached its cap.
 
-    System work: it had them from any agency.
+    System work: the cap spans agencies.
     """
 
     tenant_id: None = None
@@ -63,7 +63,7 @@ class SendVerification(Command[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verify(Command[None]):
-    """Prove the address a token was sent to. BadRequest ``token_invalid`` if it is the account's no more."""
+    """Verify the address a token was sent to. BadRequest ``token_invalid`` if it is the account's no more."""
 
     tenant_id: None = None
     token: one_time_tokens.Found
@@ -120,9 +120,9 @@ class Undo(Command[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """The new address with the token that proves it, and the notice to the old one, whose token undoes the change.
+    """The new address with its verification token, and the notice to the old one with the undo token.
 
-    There is no undo token for an address that was never proven: ``undo`` and ``notice`` are for proven ones.
+    ``undo`` and ``notice`` are used only if the old address was verified.
     """
 
     email: str
@@ -142,7 +142,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeProfile(Command[Changed]):
-    """Take another name or address; ``None`` keeps what is. Conflict ``email_already_registered``.
+    """Change name or address; ``None`` leaves the field unchanged. Conflict ``email_already_registered``.
 
     Unauthorized if the person is gone, or their tokens ended since they were admitted with ``token_version``. System
     work: an address must be free in every agency.
@@ -182,7 +182,7 @@ class ChangeProfile(Command[Changed]):
         return Changed(principal=read_principal(after, self.family_id), moved=moved)
 
     async def _move(self, db: Connection, person: Any, move: Move) -> None:
-        """The last proven address stays reserved, however many unproven ones come after it."""
+        """The last verified address stays reserved, however many unverified ones follow."""
         tenant_id, user_id, now = self.agency_id, self.user_id, self.now
         if await is_taken(db, move.email, now, user_id):
             raise Conflict("email_already_registered")

@@ -1,4 +1,4 @@
-"""Invites: one pending for an address at a time, taken back, or accepted once by whoever holds a token of theirs."""
+"""Invites: at most one pending for an address; revoked, or accepted once with one of its tokens."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Invite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewInvite:
-    """An invite about to be made, and its letter, which bears the invite's own id."""
+    """An invite to be created, and its e-mail, which has the invite's id."""
 
     id: str
     email: str
@@ -255,7 +255,7 @@ class Accept(Command[None]):
 
 
 async def release(db: Connection, tenant_id: str, user_id: str, now: datetime) -> None:
-    """Let the letters go that waited for this inviter to prove their address."""
+    """Release the e-mails held until this inviter's address is verified."""
     await db.execute(RELEASE, tenant_id, user_id, now)
 
 
@@ -273,7 +273,7 @@ async def _find(db: Connection, token_hash: bytes, now: datetime) -> Found:
 
 
 def _invite(row: Any, now: datetime) -> Invite:
-    """A pending one that has lapsed is shown as expired, although nobody came by to write it down."""
+    """A pending invite past its expiry is returned as expired, even if the row is not updated yet."""
     fields = dict(row)
     if fields["status"] == "pending" and fields["expires_at"] <= now:
         fields["status"] = "expired"

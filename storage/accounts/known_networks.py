@@ -1,4 +1,4 @@
-"""Where an account has been at home lately: what tells its owner from a stranger while guesses are slowed."""
+"""Known networks of an account, from which its owner may sign in while guesses are throttled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 KNOWN_FOR = timedelta(days=90)
 
 MAX_NETWORKS = 200
-"""The newest of an account that are remembered."""
+"""At most so many of an account, the newest."""
 
 _NETWORKS = """
 SELECT u.id AS user_id, u.tenant_id, ARRAY(
@@ -39,7 +39,7 @@ class AccountNetworks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Networks(Query[AccountNetworks | None]):
-    """Where the account with this address, or else this id, is known. None if there is none. System work."""
+    """The known networks of the account with this address, or else this id. None if there is none. System work."""
 
     tenant_id: None = None
     email: str | None = None

@@ -1,4 +1,4 @@
-"""Members of an agency: their role, whether they are active, and all that ends with it."""
+"""Members of an agency: role, activation, and the revocations that follow from changes."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Members:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Query[Members]):
-    """The members of an agency, oldest first; closed accounts are nobody's any more."""
+    """The members of an agency, oldest first, without closed accounts."""
 
     limit: int
     offset: int
@@ -85,7 +85,7 @@ class Page(Query[Members]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """What ended with a member's rights, by id."""
+    """Credentials revoked with a member's rights, by id."""
 
     sessions: tuple[str, ...] = ()
     api_keys: tuple[str, ...] = ()
@@ -94,7 +94,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change(Command[Member]):
-    """Give a member another role, or switch them off or on; ``None`` keeps what is.
+    """Change a member's role, deactivate or reactivate them; ``None`` leaves the field unchanged.
 
     NotFound ``member_not_found``; Conflict ``last_admin`` if no active admin would remain, exact also when two admins
     demote each other at once. Nobody's ``by`` is the system.
@@ -129,7 +129,7 @@ class Change(Command[Member]):
         return after
 
     async def _end(self, db: Connection, *, leaves: bool, demoted: bool) -> Ended:
-        """A member who leaves takes everything along; an admin no more takes back what only admins may hand out."""
+        """Deactivation revokes all credentials; demotion revokes pending invites, which only admins may create."""
         if not (leaves or demoted):
             return Ended()
         pending = await revoke_invites(db, self.tenant_id, self.user_id, self.now)
@@ -171,7 +171,7 @@ class Change(Command[Member]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwitchAgency(Command[None]):
-    """Suspend an agency, or let it work again. NotFound ``tenant_not_found``."""
+    """Suspend or reactivate an agency. NotFound ``tenant_not_found``."""
 
     is_active: bool
 

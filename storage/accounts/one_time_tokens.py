@@ -50,7 +50,7 @@ UPDATE one_time_tokens t SET used_at = $4 FROM one_time_tokens first
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewToken:
-    """A token about to be stored, bound to the address its letter goes to."""
+    """A token to be stored, bound to the address its e-mail goes to."""
 
     id: str
     kind: str
@@ -61,7 +61,7 @@ class NewToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A live token, and whose it is."""
+    """A live token and its owner."""
 
     id: str
     tenant_id: str
@@ -73,7 +73,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Find(Query[Found]):
-    """The live token with this hash. BadRequest ``token_invalid``. System work: nobody has said who they are."""
+    """The live token with this hash. BadRequest ``token_invalid``. System work: the client is not authenticated."""
 
     tenant_id: None = None
     token_hash: bytes
@@ -96,19 +96,19 @@ async def keep(db: Connection, token: NewToken, tenant_id: str, user_id: str, no
 async def send(
     db: Connection, token: NewToken, mail: outbox.QueuedEmail, tenant_id: str, user_id: str, now: datetime
 ) -> None:
-    """Store ``token`` and post the e-mail that brings it; neither, if the address had enough of them for now."""
+    """Store ``token`` and enqueue its e-mail; neither, if the address has reached its cap."""
     if await outbox.offer(db, mail, tenant_id, now):
         await keep(db, token, tenant_id, user_id, now)
 
 
 async def spend(db: Connection, token_id: str, now: datetime) -> None:
-    """Use a token up; of many who try one succeeds. BadRequest ``token_invalid`` for the others."""
+    """Use a token; of concurrent attempts one succeeds. BadRequest ``token_invalid`` for the others."""
     if await db.fetchval(SPEND, token_id, now) is None:
         raise BadRequest(INVALID)
 
 
 async def end(db: Connection, tenant_id: str, user_id: str, kinds: tuple[str, ...], now: datetime) -> None:
-    """No token of these kinds works any more for this person."""
+    """Revoke the user's tokens of these kinds."""
     await db.execute(END, tenant_id, user_id, list(kinds), now)
 
 

@@ -1,4 +1,4 @@
-"""New passwords: wished for, set with a letter's token, changed by who knows the old one."""
+"""Passwords: reset requests, reset by e-mailed token, and change with the current password."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ SELECT id FROM api_keys WHERE tenant_id = $1 AND created_by_user_id = $2 AND rev
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestReset(Command[None]):
-    """Keep somebody's wish for a new password, whoever they are. ``due_at`` is when it is looked into."""
+    """Store a password reset request, for any address. ``due_at`` is when it is resolved."""
 
     tenant_id: None = None
     request: outbox.QueuedEmail
@@ -70,9 +70,9 @@ class RequestReset(Command[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolveReset(Command[bool]):
-    """Look into a wish: a known, active account gets ``token`` in ``mail``, and every earlier one dies.
+    """Resolve a request: a known, active account gets ``token`` in ``mail``, and its earlier ones are revoked.
 
-    Answers whether it does. An address that has had its letters for now gets none, and its last one stays good.
+    Returns whether it does. An address at its cap gets no e-mail, and its last token stays valid.
     """
 
     tenant_id: None = None
@@ -150,7 +150,7 @@ class Reset(Command[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hash(Query[str | None]):
-    """What one's password is held against. Unauthorized ``unauthorized`` if the person is gone."""
+    """The stored password hash. Unauthorized ``unauthorized`` if the person is gone."""
 
     user_id: str
 

@@ -1,4 +1,4 @@
-"""What a token is held against: its person, their agency and whether the token itself has been ended."""
+"""The state behind a token: its user, their agency and whether the token is revoked."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ SELECT w.place - 1 AS place
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """A person as the rows have them, with all that can make their token void."""
+    """A user, with all that can revoke their token."""
 
     principal: Principal
     active: bool
@@ -67,7 +67,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindPrincipal(Query[Person | None]):
-    """The person behind a token: by its family, or by itself if foreign tooling minted it without one.
+    """The user behind a token, by its family, or by its id if other tooling issued it without one.
 
     Or the one behind an API key.
     """
@@ -87,7 +87,7 @@ class FindPrincipal(Query[Person | None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindRevoked(Query[list[int]]):
-    """Which of these principals are no longer welcome, by their places in the list. System work: it spans agencies."""
+    """Which of these principals are revoked, by their indexes in the list. System work: it spans agencies."""
 
     tenant_id: None = None
     principals: Sequence[Principal]

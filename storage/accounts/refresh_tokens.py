@@ -1,4 +1,4 @@
-"""Refresh tokens used: one step forward in their family, the same step again, or a theft."""
+"""Refresh token rotation: the next token of a family, a retry within the grace period, or a reuse."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """Go on with the successor, which stands under this key: stored now, or up to a grace ago."""
+    """Continue with the successor, derived with this key: stored now, or within the grace period."""
 
     principal: Principal
     key_id: str
@@ -100,12 +100,12 @@ class Renewed:
 
 @dataclass(frozen=True, slots=True)
 class Reused:
-    """The token had been replaced before: its family has been ended."""
+    """The token had been replaced before: its family is revoked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renew(Command[Renewed | Reused]):
-    """Use a refresh token. Of any number at once one moves the family on; the others find it moved.
+    """Use a refresh token. Of concurrent uses one rotates the family; the others are retries.
 
     Unauthorized ``invalid_refresh_token`` if family, person, agency or address do not allow it. A reuse is an answer
     and no refusal: the end of the family has to be committed.
@@ -136,7 +136,7 @@ class Renew(Command[Renewed | Reused]):
         return Renewed(principal, self.successor.key_id)
 
     def _forgiven(self, family: Any) -> bool:
-        """Whether it is the immediate predecessor, a moment after: whoever lost the answer asks for it again."""
+        """Whether it is the immediate predecessor within the grace period: a client that lost the reply retries."""
         return bool(
             family["counter"] == self.presented.counter + 1 and self.now - family["rotated_at"] < self.rules.grace
         )

@@ -1,4 +1,4 @@
-"""What the hourly job removes of ended sign-ins, spent proofs and letters: piece by piece, each on an index."""
+"""Hourly pruning of login sessions, tokens and e-mails, in batches, each on an index."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..engine.pool import Connection
 
 FAMILIES_KEPT_FOR = timedelta(days=90)
-"""After their end: from where somebody signed in lately is what tells a known network from a strange one."""
+"""After their end: recent sign-ins determine the known networks."""
 
 TOKENS_KEPT_FOR = timedelta(days=30)
 LETTERS_KEPT_FOR = timedelta(days=30)
@@ -75,7 +75,7 @@ class PruneFamilies(Prune):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneDenied(Prune):
-    """Denied single tokens that nobody would take any more in any case."""
+    """Revoked single tokens that have expired."""
 
     statement = PRUNE_DENIED
     kept_for = timedelta()
@@ -91,7 +91,7 @@ class PruneTokens(Prune):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneEmails(Prune):
-    """Letters after their delivery; those nobody got count from the day they were written."""
+    """E-mails after delivery; undelivered ones count from their creation."""
 
     statement = PRUNE_LETTERS
     kept_for = LETTERS_KEPT_FOR

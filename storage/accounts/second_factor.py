@@ -1,4 +1,4 @@
-"""The second factor at rest: seeds that wait and work, steps and recovery codes that are burnt once."""
+"""The stored second factor: pending and active seeds, used time steps and recovery codes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ WRONG = "totp_invalid"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Factor:
-    """What a person's password and codes are held against."""
+    """A user's password hash and seeds."""
 
     password_hash: str | None
     email: str
@@ -82,7 +82,7 @@ class Factor:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A device's code, right for this step of the seed that was read."""
+    """A TOTP code, valid for this time step of the seed that was read."""
 
     sealed: bytes
     step: int
@@ -90,7 +90,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """A recovery code, as it may have been kept under each key."""
+    """A recovery code, as its MACs under each key."""
 
     macs: Sequence[bytes]
 
@@ -100,7 +100,7 @@ TotpEvidence = Step | Recovery
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read(Query[Factor]):
-    """How a person's second factor stands. Unauthorized ``unauthorized`` if the person is gone."""
+    """A user's second factor. Unauthorized ``unauthorized`` if the person is gone."""
 
     user_id: str
 
@@ -113,7 +113,7 @@ class Read(Query[Factor]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begin(Command[None]):
-    """Keep a seed that waits for its first code. Conflict ``totp_already_enabled``; Unauthorized."""
+    """Store a pending seed. Conflict ``totp_already_enabled``; Unauthorized."""
 
     user_id: str
     pending_sealed: bytes
@@ -127,7 +127,7 @@ class Begin(Command[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enable(Command[bool]):
-    """Make the waiting seed the working one. False if it is not the one that was read any more."""
+    """Activate the pending seed. False if it has changed since it was read."""
 
     user_id: str
     judged_pending: bytes
@@ -152,9 +152,9 @@ class Enable(Command[bool]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disable(Command[None]):
-    """End the second factor for who proved password and code a moment ago; without effect if it has ended.
+    """Disable the second factor after password and code were verified; no effect if it is disabled.
 
-    Forbidden ``invalid_password``, ``totp_invalid``; Unauthorized if the person is gone. A step is not burnt here.
+    Forbidden ``invalid_password``, ``totp_invalid``; Unauthorized if the user is gone. The time step stays unused.
     """
 
     user_id: str
@@ -187,7 +187,7 @@ class Disable(Command[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignInTotp(Command[tuple[Principal, int | None, list[str]]]):
-    """Open a family for a person whose password and code were right a moment ago, burning the code.
+    """Open a login session for a user whose password and code were just verified, and mark the code as used.
 
     Answers with how many recovery codes are left, if one was used, and the ids of families that had to make room.
     Unauthorized with the code of
@@ -204,7 +204,7 @@ class SignInTotp(Command[tuple[Principal, int | None, list[str]]]):
     code_used: audits.AuditEvent
     """Written when a recovery code was used."""
     code_used_notice: outbox.QueuedEmail
-    """Posted with it."""
+    """Enqueued with it."""
     now: datetime
 
     async def run(self, db: Connection) -> tuple[Principal, int | None, list[str]]:

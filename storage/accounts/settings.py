@@ -55,7 +55,7 @@ class Load(Command[TenantSettings]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change(Command[TenantSettings]):
-    """Change the named fields and leave the rest. A change that changes nothing leaves no trace."""
+    """Change the named fields and leave the rest. A change without effect writes no audit event."""
 
     tenant_id: str
     changes: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Sessions as their owner sees them, and their end by the owner's own will: sign-out and revocation."""
+"""A user's login sessions: list, sign-out and revocation."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ OWN = "SELECT EXISTS (SELECT FROM auth_families WHERE tenant_id = $1 AND user_id
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A place where somebody is signed in: one family of refresh tokens."""
+    """A login session: one family of refresh tokens."""
 
     id: str
     created_at: datetime
@@ -63,7 +63,7 @@ class ListLoginSessions(Query[list[Session]]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denied:
-    """An access token without a family, to be refused for as long as it lives."""
+    """An access token without a family, refused until it expires."""
 
     token_id: str
     expires_at: datetime
@@ -71,7 +71,7 @@ class Denied:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignOut(Command[None]):
-    """End these families of one person, and a single token without one. An earlier end is kept, and is no event."""
+    """Revoke families of one user, and a single token without one. Repeated revocations write no event."""
 
     tenant_id: str
     user_id: str
@@ -94,7 +94,7 @@ class SignOut(Command[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revoke(Command[None]):
-    """End one of one's own sessions. NotFound ``session_not_found``; one that has ended already stays as it is."""
+    """Revoke one of the user's own sessions. NotFound ``session_not_found``; no effect if it has ended."""
 
     tenant_id: str
     user_id: str

@@ -1,4 +1,4 @@
-"""The counts of the throttles in Redis, so that a restart forgives nobody. The process has them first and best."""
+"""Throttle counts in Redis, so that they survive a restart. The process's own counts are authoritative."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ PREFIX: Final = "voyagent:guard:"
 TIMEOUT: Final = 0.5
 """Seconds Redis may take for an answer."""
 READ_TIMEOUT: Final = 2.0
-"""Seconds a start waits for all that Redis remembers."""
+"""Seconds start-up waits for all counts."""
 BATCH: Final = 500
 
 _COUNT: Final = re.compile("[0-9]{1,9}")
-"""More events than that nobody has counted."""
+"""Larger counts are malformed."""
 
 _KINDS: Final[dict[str, Kind]] = {"pair": "pair", "account": "account", "network": "network", "tenant": "tenant"}
 
 
 class RedisUnavailable(Exception):
-    """Redis did not take or give the counts; the argument says how."""
+    """Redis could not read or write the counts; the argument is the cause."""
 
 
 class ThrottleStore:
-    """Writes counts down and reads them again. Nothing is connected before it is used."""
+    """Writes and reads counts. Connects on first use."""
 
     def __init__(self, url: str) -> None:
         self._redis: Redis = Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
 
     async def read(self) -> dict[BucketKey, Saved]:
-        """All counts that have not lapsed. RedisUnavailable, also if it takes too long."""
+        """All counts that have not expired. RedisUnavailable, also if it takes too long."""
         found: dict[BucketKey, Saved] = {}
         try:
             async with asyncio.timeout(READ_TIMEOUT):
@@ -69,7 +69,7 @@ class ThrottleStore:
             raise RedisUnavailable(type(error).__name__) from error
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         await self._redis.aclose()
 
 
@@ -82,7 +82,7 @@ def _read(names: Sequence[bytes | str], values: Sequence[bytes | str | None]) ->
 
 
 def _readable(names: Iterable[str], values: Iterable[str]) -> Iterator[tuple[BucketKey, Saved]]:
-    """What another release wrote in its own way is passed over."""
+    """Skips values in the format of another release."""
     for name, value in zip(names, values, strict=True):
         kind, _, rest = name.removeprefix(PREFIX).partition(":")
         counter, _, who = rest.partition(":")

@@ -1,4 +1,4 @@
-"""Accounts whose address stayed unproven for too long: they are closed, or fall back to what was proven last."""
+"""Accounts that stay unverified: they are closed, or fall back to the last verified address."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ CLOSE_AGENCY = "UPDATE tenants SET is_active = false WHERE id = $1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overdue:
-    """Somebody whose address should have been proven by now, and the address that their end is about."""
+    """A user whose verification is overdue, and the address that is restored or released."""
 
     tenant_id: str
     user_id: str
@@ -61,7 +61,7 @@ class Overdue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindOverdue(Query[list[Overdue]]):
-    """Up to ``limit`` people whose address has been unproven for ``allowed``, behind ``after``. System work."""
+    """Up to ``limit`` users whose address has been unverified for ``allowed``, behind ``after``. System work."""
 
     tenant_id: None = None
     now: datetime
@@ -86,7 +86,7 @@ class Outcome(Enum):
 class CloseUnverified(Command[Outcome]):
     """Do with one account what is due, if it still is.
 
-    It falls back to the address it proved last; one that never proved any is closed and its address released, with
+    It falls back to its last verified address; one that never had any is closed and its address released, with
     the agency if nobody else is in it. The only admin of others is kept, as is who has lost even the former address.
     System work: addresses are everybody's.
     """

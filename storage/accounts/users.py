@@ -1,4 +1,4 @@
-"""People and their agencies: finding an address, signing up, signing in, joining."""
+"""Users and their agencies: look-up by address, sign-up, sign-in and joining."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SELECT EXISTS (SELECT 1 FROM users WHERE email = $1 AND released_at IS NULL AND 
                 WHERE email = $1 AND kind IN ('undo', 'undo_reset') AND used_at IS NULL AND expires_at > $2
                   AND user_id IS DISTINCT FROM $3)
 """
-"""An address is somebody's who has it, or whom a live token could give it back, however often they moved since."""
+"""An address belongs to its current user, and to one to whom a live undo token could return it."""
 
 LOCK_ADDRESS = "SELECT pg_advisory_xact_lock(hashtextextended('voyagent.address:' || $1, 0))"
 
@@ -63,7 +63,7 @@ UPDATE users SET last_login_at = $3, password_hash = coalesce($4, password_hash)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserCredentials:
-    """Where an address leads, and what its password is held against."""
+    """The account of an address, and its password hash."""
 
     user_id: str
     tenant_id: str
@@ -72,7 +72,7 @@ class UserCredentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Find(Query[UserCredentials | None]):
-    """The account of an address in normal form. System work: nobody's agency is known before they have signed in."""
+    """The account of an address in normal form. System work: the agency is unknown before sign-in."""
 
     tenant_id: None = None
     email: str
@@ -86,7 +86,7 @@ class Find(Query[UserCredentials | None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IsEmailTaken(Query[bool]):
-    """Whether an address belongs to somebody, or did until lately. System work."""
+    """Whether an address is in use or reserved. System work."""
 
     tenant_id: None = None
     email: str
@@ -97,12 +97,12 @@ class IsEmailTaken(Query[bool]):
 
 
 async def is_taken(db: Connection, email: str, now: datetime, but_for: str | None = None) -> bool:
-    """Whether ``email`` is somebody's, or may be again; ``but_for`` is a user's id who does not count."""
+    """Whether ``email`` is in use or reserved, by any user but ``but_for``."""
     return bool(await db.fetchval(TAKEN, email, now, but_for))
 
 
 async def claim_address(db: Connection, email: str, now: datetime) -> None:
-    """Hold ``email`` until the transaction ends; Conflict ``email_already_registered`` if it is somebody's."""
+    """Lock ``email`` until the transaction ends; Conflict ``email_already_registered`` if it is taken."""
     await db.fetchval(LOCK_ADDRESS, email)
     if await is_taken(db, email, now):
         raise Conflict("email_already_registered")
@@ -119,7 +119,7 @@ class SignUp(Command[None]):
     family: NewFamily
     entries: Sequence[audits.AuditEvent]
     verification: tuple[one_time_tokens.NewToken, outbox.QueuedEmail] | None = None
-    """The token that proves the address, and its letter, where addresses are verified."""
+    """The verification token and its e-mail, where addresses are verified."""
 
     async def run(self, db: Connection) -> None:
         admin, now = self.admin, self.admin.created_at
@@ -147,9 +147,9 @@ class SignUp(Command[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignIn(Command[tuple[Principal, list[str]]]):
-    """Open a family for a person whose password was right a moment ago, if it still is and they may come in.
+    """Open a login session for a user whose password was just verified, if it is unchanged and they may sign in.
 
-    Answers with the ids of families that had to make room.
+    Returns the ids of families that were revoked beyond the limit.
 
     Unauthorized with the code of ``Standing.refusal``. ``rehashed`` replaces a hash made with other figures.
     """
@@ -183,7 +183,7 @@ class SignIn(Command[tuple[Principal, list[str]]]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddMember(Command[str]):
-    """A person of any role in an existing agency, for set-up and tests: invites are the way in for people.
+    """A person of any role in an existing agency, for set-up and tests: users join by invite.
 
     Answers the user's id. An address in use anywhere is Conflict ``email_already_registered``, by the unique index.
     """
@@ -215,7 +215,7 @@ class AddMember(Command[str]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record(Command[None]):
-    """Audit entries of a refusal: there is no act whose transaction they could be written in."""
+    """Audit events of a refusal, which has no transaction of its own."""
 
     entries: Sequence[audits.AuditEvent]
 

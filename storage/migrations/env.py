@@ -1,4 +1,4 @@
-"""Alembic's way in: it runs the migrations on the connection ``storage.migrate`` hands it."""
+"""Alembic's entry point: runs the migrations on the connection that ``storage.migrate`` passes."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def protect(table: str, key: str = "tenant_id") -> Iterator[str]:
 
 
 def append_only(table: str) -> Iterator[str]:
-    """Two locks, the grant and a trigger: what stands in ``table`` stays as it is."""
+    """Make ``table`` append-only, by grant and by trigger."""
     for role in ("CURRENT_USER", SYSTEM_ROLE):
         yield f"REVOKE UPDATE, DELETE, TRUNCATE ON {table} FROM {role}"
     yield (

@@ -1,4 +1,4 @@
-"""Bringing a database to the present tables. Migrations sort by name and all run in one transaction, or none."""
+"""Migrates a database to the current schema. Migrations sort by name and run in one transaction."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 MIGRATIONS: Final = Path(__file__).parent
 LIMITS: Final = {"lock_timeout": "5s", "statement_timeout": "60s", "application_name": "voyagent migrate"}
-"""A migration that cannot have its lock gives up instead of holding up the service that runs beside it."""
+"""A migration that cannot get its lock fails, instead of blocking the running service."""
 ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtextextended('voyagent.migrate', 0))"
 
 _log = log.get(__name__)
 
 
 class MissingRole(Exception):
-    """The role for system work is not there, or not as it must be: work for an administrator."""
+    """The role for system work is missing or misconfigured: an administrator has to fix it."""
 
     def __init__(self, app_role: str) -> None:
         name = (
@@ -42,15 +42,15 @@ class MissingRole(Exception):
 
 
 class Unreachable(Exception):
-    """The database does not answer, and may in a moment; the text holds no address and no password."""
+    """The database does not answer, perhaps temporarily; the text contains neither address nor password."""
 
 
 class NotAdmitted(Exception):
-    """It answers and refuses: what the URL says, or what an administrator has to do, is not right."""
+    """The database refuses the connection: the URL or the server's configuration is wrong."""
 
 
 TROUBLES: Final = (MissingRole, Unreachable, NotAdmitted, reach.TooOld)
-"""What keeps migrations from running, each in words for whoever runs the service."""
+"""Failures that prevent migrations, each with a message for operators."""
 
 
 async def upgrade(owner_url: str, app_url: str | None = None) -> None:

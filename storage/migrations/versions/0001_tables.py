@@ -1,4 +1,4 @@
-"""Agencies, people, audit, conversations, the side-effect ledger and bookings."""
+"""Agencies, users, audit, conversations, tool calls and bookings."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """There is nothing below the first."""
+    """Irreversible: this is the first migration."""
     raise RuntimeError("The first tables are not taken away: restore a backup.")
 
 
@@ -118,7 +118,7 @@ def _statements() -> Iterator[str]:
 
 
 def _forward_only(table: str) -> Iterator[str]:
-    """The head of a chain moves on, and never goes away."""
+    """The head of a chain moves forward and is never deleted."""
     for role in ("CURRENT_USER", SYSTEM_ROLE):
         yield f"REVOKE DELETE, TRUNCATE ON {table} FROM {role}"
     yield f"CREATE TRIGGER forward BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION voyagent_forward()"

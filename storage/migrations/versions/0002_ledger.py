@@ -1,4 +1,4 @@
-"""The books: a chart of accounts, journals that balance, and lines nobody changes."""
+"""The general ledger: chart of accounts, balanced journals and immutable lines."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Books are not thrown away."""
+    """Irreversible: the books are kept."""
     raise RuntimeError("The books are not taken away: restore a backup.")
 
 

@@ -1,4 +1,4 @@
-"""Indexes for the hourly job: it finds what is over without reading what is not."""
+"""Indexes for the hourly retention job."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Without them the job is slower, and no less right."""
+    """Drop the indexes: the job is slower without them, but correct."""
     for name in INDEXES:
         op.execute(f"DROP INDEX {name}")
