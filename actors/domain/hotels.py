@@ -1,4 +1,4 @@
-"""Stays as every part of the house sees them: what is asked for, what is offered, and what a supplier made of it."""
+"""Hotel stays: searches, offers and bookings, independent of any supplier."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Stay(Shape):
 
 
 class HotelQuestion(Shape):
-    """What a hotel search is asked. ``currency`` is a wish; a supplier may answer in another."""
+    """What a hotel search is asked. ``currency`` is preferred; a supplier may answer in another."""
 
     country: str = Field(pattern=COUNTRY)
     city: str = Field(min_length=1)
@@ -79,7 +79,7 @@ class HotelOffer(Shape):
 
 
 class HotelOrder(Shape):
-    """What a supplier keeps for us: a room, or what became of one."""
+    """A supplier's record of a room: booked or cancelled."""
 
     supplier: str
     supplier_ref: Words

@@ -1,4 +1,4 @@
-"""Who somebody is by age on a day, and by name however it is written."""
+"""Passenger types by age, and matching of names regardless of spelling."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def could_be_born(birth: date, now: datetime) -> bool:
 
 
 def type_on(day: date, person: Passenger) -> PassengerType:
-    """What somebody travels as on a day: by their age if their birth is known, else as they are on file."""
+    """The passenger type on a day: by age if the date of birth is known, else as on file."""
     if person.date_of_birth is None:
         return person.type
     age = age_on(day, person.date_of_birth)
@@ -50,8 +50,8 @@ def typed(persons: Sequence[Passenger], segments: Sequence[Segment], party: Part
     named = tuple(person.model_copy(update={"type": type_on(days[0], person)}) for person in persons)
     found = Party.of(named)
     if found != party:
-        told = [f"{_told(person)} is {_a(person.type)} on {days[0]}." for person in named if _is_dated(person)]
-        raise Misfit(" ".join([f"The fare is for {party.text}; those named are {found.text}.", *told]))
+        ages = [f"{_told(person)} is {_a(person.type)} on {days[0]}." for person in named if _is_dated(person)]
+        raise Misfit(" ".join([f"The fare is for {party.text}; those named are {found.text}.", *ages]))
     if not found.adult + found.senior:
         raise Misfit("Children and infants travel with an adult; nobody named is one.")
     return named

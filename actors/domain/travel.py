@@ -1,4 +1,4 @@
-"""Travel as every part of the house sees it: persons, flights, offers and what a supplier made of an order.
+"""Persons, flights, offers and bookings, independent of any supplier.
 
 The shapes are frozen, refuse unknown keys and are checked again whenever they are read back. No supplier's own type
 gets this far.
@@ -75,7 +75,7 @@ def zone(name: str) -> ZoneInfo:
 
 
 class Shape(BaseModel):
-    """What all travel shapes share: frozen, and no keys but their own."""
+    """Base of all travel models: frozen, no unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -98,7 +98,7 @@ class Passenger(Shape):
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The fields an airline will ask for and this person lacks. Children and infants must show their age."""
+        """The fields an airline requires that are missing. Children and infants need a date of birth."""
         needed = ["given_name", "family_name"]
         if self.type in ("child", "infant"):
             needed.append("date_of_birth")
@@ -106,7 +106,7 @@ class Passenger(Shape):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (64 hex) over everything about the person that a supplier is told."""
+        """SHA-256 (64 hex) over all data of the person that is sent to suppliers."""
         return hashlib.sha256(canonical(self.model_dump(mode="json"))).hexdigest()
 
 
@@ -152,7 +152,7 @@ class Party(Shape):
 
 
 class FlightQuestion(Shape):
-    """What a flight search is asked. ``currency`` is the agency's wish; a supplier may answer in another."""
+    """What a flight search is asked. ``currency`` is the agency's preference; a supplier may answer in another."""
 
     origin: str = Field(pattern=AIRPORT)
     destination: str = Field(pattern=AIRPORT)
@@ -267,7 +267,7 @@ class FlightOffer(Shape):
 
 
 class FlightOrder(Shape):
-    """What a supplier holds for us: a seat on hold (``tentative``), a booking, or what became of one."""
+    """A supplier's record: a seat on hold (``tentative``), a booking, or a cancelled one."""
 
     supplier: str
     supplier_ref: Words

@@ -114,7 +114,7 @@ class Faults:
 
 @pytest.fixture
 def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
-    monkeypatch.setattr(tool_execution, "RECORDING_PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(tool_execution, "RECORDING_BACKOFF", (0.0, 0.0, 0.0))
     monkeypatch.setattr(housekeeping, "RETRY_SECONDS", 0.05)
     return Faults(monkeypatch)
 
