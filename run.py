@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The service and what its operators need: serve (the default), migrate, seed, openapi, doctor, audit verify."""
+"""Run the Voyagent service and its operator commands: serve (default), migrate, seed, openapi, doctor, audit verify."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from voyagent.storage.engine.pool import Engine
 from voyagent.storage.migrations import migrate
 
 FAILED, MISCONFIGURED = 1, 2
-NOBODY_ELSE, NOBODY_ELSE_BUT_PASSING = 0o077, 0o066
-"""Masks of what we make. Started by root, the embedded Postgres is another user, who must come by to its own folder."""
+OWNER_ONLY, OWNER_ONLY_BUT_TRAVERSABLE = 0o077, 0o066
+"""umask. If root starts the service, embedded Postgres runs as another user, who must be able to reach its folder."""
 STOP_SECONDS = 9.0
-"""Beyond the turns' grace: with the default of 20 s a stop that hangs ends within 30 s all the same."""
+"""Added to the drain time before a hanging stop is forced: with the default of 20 s the process exits within 30 s."""
 
 JSON = "-H 'Content-Type: application/json'"
 PICK = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"{}\"])'"
@@ -47,7 +47,7 @@ Command = Callable[[Settings], Coroutine[Any, Any, int]]
 
 
 async def serve(settings: Settings) -> int:
-    """Migrate, start everything, and serve until a signal. A second signal ends the process where it stands."""
+    """Migrate, start everything, and serve until a signal. A second signal exits immediately."""
     asked = asyncio.Event()
     on_signals(asked)
     async with AsyncExitStack() as parts:
@@ -68,15 +68,15 @@ async def serve(settings: Settings) -> int:
 
 @asynccontextmanager
 async def listening(settings: Settings) -> AsyncIterator[Service]:
-    """The service, started. OSError in our words if somebody else has its place."""
+    """The service, started. OSError naming the setting if its port is in use."""
     service = Service(settings)
     try:
         await service.start()
-    except OSError as taken:
-        if taken.errno != errno.EADDRINUSE:
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
             raise
-        where = f"{settings.host}:{settings.port}"
-        raise OSError(f"{variable('port')}: something listens on {where} already") from taken
+        address = f"{settings.host}:{settings.port}"
+        raise OSError(f"{variable('port')}: {address} is already in use") from error
     try:
         yield service
     finally:
@@ -84,65 +84,65 @@ async def listening(settings: Settings) -> AsyncIterator[Service]:
 
 
 async def upgrade(settings: Settings) -> int:
-    """Bring the database to the present tables, as their owner."""
+    """Migrate the database to the current schema, as the owner of the tables."""
     async with databases(settings, shared=True) as ready:
         if ready.owner_url is None:
             raise ConfigurationError(["VOYAGENT_DB_MIGRATE_URL: must be set, or VOYAGENT_DB_URL, or use --embedded"])
         await migrate.upgrade(ready.owner_url, ready.db_url)
-    print("The tables are up to date.")
+    print("The database schema is up to date.")
     return 0
 
 
 async def demo(settings: Settings) -> int:
-    """Found a demo agency and show who may come in."""
+    """Create a demo agency and print its users and their password."""
     async with databases(settings, shared=True) as ready:
         await migrated(ready)
-        founded = await seed(ready)
-    for role, email in founded.people:
+        created = await seed(ready)
+    for role, email in created.people:
         print(f"{role:16} {email}")
-    print(f"{'password':16} {founded.password}")
+    print(f"{'password':16} {created.password}")
     return 0
 
 
 def describe() -> int:
-    """Print the OpenAPI document, which no setting changes but the version."""
+    """Print the OpenAPI document. The only setting it depends on is the version."""
     version = os.environ.get(variable("version"), Settings.model_fields["version"].default)
     print(json.dumps(openapi.document(ROUTES, version), indent=2, ensure_ascii=False))
     return 0
 
 
 async def examine(settings: Settings) -> int:
-    """Say what works and how to mend the rest; fails if the service could not serve."""
+    """Check the installation and print how to fix what fails. Fails if the service could not serve."""
     async with databases(settings, shared=True) as ready:
         findings = await doctor.examine(ready)
-    for found in findings:
-        print(f"{'ok ' if found.works else 'NO ' if found.vital else '-- '} {found.part:14} {found.text}")
-        if not found.works:
-            print(f"{'':18} {found.mend}")
-    return FAILED if any(found.vital and not found.works for found in findings) else 0
+    for finding in findings:
+        print(f"{'ok ' if finding.works else 'NO ' if finding.vital else '-- '} {finding.part:14} {finding.text}")
+        if not finding.works:
+            print(f"{'':18} {finding.mend}")
+    return FAILED if any(finding.vital and not finding.works for finding in findings) else 0
 
 
 async def verify(settings: Settings) -> int:
-    """Compute every agency's audit chain anew; names the first broken row of each."""
+    """Recompute every agency's audit chain and print the first broken row of each."""
     async with databases(settings, shared=True) as ready:
         if ready.db_url is None:
             raise ConfigurationError(["VOYAGENT_DB_URL: must be set, or use --embedded"])
         async with fitness.signed_in(ready.db_url):
             engine = await Engine.open(ready.db_url, size=1, system_size=1)
         try:
-            known = await engine.run(agencies.All())
-            verdicts = [(agency, await engine.run(audit.Verify(tenant_id=agency.id))) for agency in known]
+            listed = await engine.run(agencies.All())
+            verdicts = [(agency, await engine.run(audit.Verify(tenant_id=agency.id))) for agency in listed]
         finally:
             await engine.close()
     for agency, verdict in verdicts:
-        told = "unbroken" if verdict.ok else f"BROKEN at row {verdict.broken_at}"
-        print(f"{agency.id}  {verdict.checked:8} rows  {told}  {agency.name}")
+        result = "unbroken" if verdict.ok else f"BROKEN at row {verdict.broken_at}"
+        print(f"{agency.id}  {verdict.checked:8} rows  {result}  {agency.name}")
     return 0 if all(verdict.ok for _, verdict in verdicts) else FAILED
 
 
 @asynccontextmanager
 async def databases(settings: Settings, *, shared: bool = False) -> AsyncIterator[Settings]:
-    """The settings with the URLs of embedded servers, if asked for; ``shared`` is content with those that run."""
+    """The settings with the URLs of embedded servers, if enabled. ``shared`` uses running ones if they are in use."""
     if not settings.embedded:
         yield settings
         return
@@ -161,7 +161,7 @@ async def databases(settings: Settings, *, shared: bool = False) -> AsyncIterato
 
 @asynccontextmanager
 async def model(settings: Settings) -> AsyncIterator[Settings]:
-    """Without a key embedded mode plays a rehearsal on loopback."""
+    """Start the rehearsal model on loopback if embedded mode has no API key."""
     if not settings.embedded or settings.anthropic_api_key is not None:
         yield settings
         return
@@ -174,62 +174,64 @@ async def model(settings: Settings) -> AsyncIterator[Settings]:
 
 
 async def migrated(settings: Settings) -> None:
-    """Run what migrations are due, and hold the database against the configuration.
+    """Run pending migrations, and check that the database fits the configuration.
 
-    One that does not answer is served without: requests are refused until it does. Raises ConfigurationError for one
-    that is not to be served from, with these keys or at all.
+    If the database is unreachable the service starts without it and refuses requests until it answers. Raises
+    ConfigurationError for a database that must not be served, with these keys or at all.
     """
     if settings.owner_url is None:
         return
     try:
         await migrate.upgrade(settings.owner_url, settings.db_url)
         faults = await fitness.faults(settings.db_url or settings.owner_url, settings.sealing_keys)
-    except migrate.Unreachable as away:
-        _log.warning("not_migrated", reason=str(away), mend="the next start migrates")
+    except migrate.Unreachable as error:
+        _log.warning("migrations_skipped", reason=str(error), mend="the next start runs them")
         return
     if faults:
         raise ConfigurationError([*faults, *kept_key(settings)])
 
 
 def kept_key(settings: Settings) -> list[str]:
-    """Where the key is that was made here, for who looks for it."""
+    """A hint at the key generated in development, if there is one."""
     path = settings.data_dir / "secrets" / "kms_key"
-    return [] if settings.production or not path.exists() else [f"The key made in development is kept in {path}."]
+    return (
+        [] if settings.production or not path.exists() else [f"The key generated in development is stored in {path}."]
+    )
 
 
 def doubted(settings: Settings) -> None:
-    """Say what the configuration says and hardly means."""
+    """Log settings that are valid but probably not intended."""
     for doubt in doubts(settings):
         _log.warning("configuration_doubtful", reason=doubt)
 
 
 def on_signals(asked: asyncio.Event) -> None:
-    """SIGTERM, Ctrl-C and a hang-up ask for a stop; the second time process and children end at once."""
+    """SIGTERM, SIGINT and SIGHUP request a stop; a second one exits immediately, children included."""
 
-    def heard() -> None:
+    def request_stop() -> None:
         if asked.is_set():
             os._exit(130)
         asked.set()
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, heard)
+        asyncio.get_running_loop().add_signal_handler(number, request_stop)
 
 
 def started(service: Service) -> None:
-    """Say that it listens and where: one line among the others in production, else what to try first."""
+    """Report the address: a log event in production, else example commands on stdout."""
     settings = service.settings
     if settings.production:
-        known = {"version": settings.version, "commit": settings.git_sha, "public_url": settings.public_url}
-        _log.info("service_started", url=service.url, **known, suppliers=list(settings.suppliers))
+        build = {"version": settings.version, "commit": settings.git_sha, "public_url": settings.public_url}
+        _log.info("service_started", url=service.url, **build, suppliers=list(settings.suppliers))
     else:
         welcome(service.url)
 
 
 def welcome(url: str) -> None:
-    """Say where to find it and what to try first: come in, open a session, have a flight booked."""
+    """Print the address and example commands: sign up, create a session, ask for a flight."""
     day = (datetime.now(UTC) + timedelta(days=90)).date()
     print(
-        f"""Voyagent listens on {url}   (operations: {url}/docs)
+        f"""Voyagent listens on {url}   (API reference: {url}/docs)
 
   TOKEN=$(curl -s {url}/auth/sign-up {JSON} -d '{{"email": "asha@example.com", "password": "a long password 1", \
 "full_name": "Asha Rao", "agency_name": "Rao Travels"}}' | {PICK.format("access_token")})
@@ -242,35 +244,35 @@ def welcome(url: str) -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """What the command line says; without a command it is ``serve``."""
-    ours = argparse.ArgumentParser(add_help=False)
-    ours.add_argument(
+    """Parse the command line; the default command is ``serve``."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
         "--embedded",
         action="store_true",
         default=argparse.SUPPRESS,
-        help="Postgres and Redis as children of this process, data under VOYAGENT_DATA_DIR (./var)",
+        help="run Postgres and Redis as child processes, with data under VOYAGENT_DATA_DIR (./var)",
     )
-    parser = argparse.ArgumentParser(description=__doc__, parents=[ours])
+    parser = argparse.ArgumentParser(description=__doc__, parents=[common])
     parser.set_defaults(command=serve)
     commands = parser.add_subparsers(title="commands", metavar="command")
     for name, command, text in (
-        ("serve", serve, "serve until a signal (the default)"),
-        ("migrate", upgrade, "bring the database to the present tables"),
-        ("seed", demo, "found a demo agency"),
+        ("serve", serve, "serve until SIGTERM or SIGINT (default)"),
+        ("migrate", upgrade, "migrate the database to the current schema"),
+        ("seed", demo, "create a demo agency"),
         ("openapi", None, "print the OpenAPI document"),
-        ("doctor", examine, "say what works, what does not, and how to mend it"),
+        ("doctor", examine, "check the installation and report how to fix it"),
     ):
-        commands.add_parser(name, help=text, parents=[ours]).set_defaults(command=command)
-    checks = commands.add_parser("audit", help="check the audit chains").add_subparsers(
-        required=True, metavar="command"
-    )
-    checks.add_parser("verify", help="compute every chain anew", parents=[ours]).set_defaults(command=verify)
+        commands.add_parser(name, help=text, parents=[common]).set_defaults(command=command)
+    checks = commands.add_parser("audit", help="audit trail commands").add_subparsers(required=True, metavar="command")
+    checks.add_parser(
+        "verify", help="recompute and check the audit chain of every agency", parents=[common]
+    ).set_defaults(command=verify)
     return parser.parse_args()
 
 
 def main() -> int:
-    """Read the settings and run the command; what is wrong is said in a line, without a traceback."""
-    os.umask(NOBODY_ELSE if os.geteuid() else NOBODY_ELSE_BUT_PASSING)
+    """Load the settings and run the command. Errors are printed on one line, without a traceback."""
+    os.umask(OWNER_ONLY if os.geteuid() else OWNER_ONLY_BUT_TRAVERSABLE)
     asked = arguments()
     command: Command | None = asked.command
     if command is None:
@@ -279,13 +281,13 @@ def main() -> int:
         settings = Settings.load(embedded="embedded" in asked)
         log.configure(settings.env, settings.log_level)
         return asyncio.run(command(settings))
-    except ConfigurationError as wrong:
-        print(*wrong.problems, sep="\n", file=sys.stderr)
+    except ConfigurationError as error:
+        print(*error.problems, sep="\n", file=sys.stderr)
         return MISCONFIGURED
-    except Refusal as refused:
-        print(f"Refused: {refused.code}", file=sys.stderr)
-    except (EmbeddedError, OSError, *migrate.TROUBLES) as wrong:
-        print(wrong, file=sys.stderr)
+    except Refusal as refusal:
+        print(f"Error: {refusal.code}", file=sys.stderr)
+    except (EmbeddedError, OSError, *migrate.TROUBLES) as error:
+        print(error, file=sys.stderr)
     return FAILED
 
 

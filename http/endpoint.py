@@ -1,4 +1,4 @@
-"""A route as aiohttp calls it: guard, size, shape, key, handler, in the contract's order."""
+"""An aiohttp handler for a route: guard, body size, validation, idempotency key, handler, in that order."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Endpoint:
             call.idempotency = self._key(call)
 
     def _key(self, call: RequestContext) -> IdempotencyKey | None:
-        """The key the caller gave this act, in its scope. Unprocessable ``invalid_idempotency_key``."""
+        """The request's idempotency key in its scope. Unprocessable ``invalid_idempotency_key``."""
         given = call.request.headers.getall(IDEMPOTENCY_KEY, [])
         if not given:
             return None
@@ -101,7 +101,7 @@ class Endpoint:
         )
 
     async def _count_malformed(self, call: RequestContext) -> None:
-        """Slow whoever sends many of those without being known. Throttled takes the place of what was wrong."""
+        """Throttle clients that send many malformed public requests. Throttled then replaces the original error."""
         if self._route.guard is not PUBLIC or self._route.tag != "auth":
             return
         try:
@@ -110,7 +110,7 @@ class Endpoint:
             _log.warning("malformed_not_counted", refusal=overloaded.code)
 
     def _denied(self, call: RequestContext, refusal: Refusal) -> None:
-        """Count a denial, and have it audited where it concerns somebody we know."""
+        """Count a denial, and audit it if the caller is authenticated."""
         status = status_of(refusal)
         metrics.AUTH_DENIED_TOTAL.labels(str(status), refusal.code).inc()
         if call.principal is None:
@@ -120,7 +120,7 @@ class Endpoint:
             self._services.accounts.tell(event)
         except Refusal as full:
             metrics.AUDIT_WRITE_FAILURES_TOTAL.inc()
-            _log.warning("denial not audited", refusal=full.code)
+            _log.warning("denial_audit_failed", refusal=full.code)
 
     def _encode(self, answer: Answer) -> web.Response:
         status = answer.status or self._route.status
@@ -131,5 +131,5 @@ class Endpoint:
 
 
 def _filled(template: str, path: Mapping[str, str]) -> str:
-    """The route with its ids, written in one way however the caller wrote them."""
+    """The path with its ids in canonical form."""
     return template.format(**{name: parse_uuid(value) or value for name, value in path.items()})

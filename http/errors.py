@@ -1,4 +1,4 @@
-"""From refusal to answer: one table of statuses, one shape of body."""
+"""Map refusals to responses: one table of statuses, one body schema."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STATUS: dict[type[Refusal], int] = {
 }
 
 ROUTER = {404: "Not Found", 405: "Method Not Allowed"}
-"""What is told of a path or method there is none of (identity 2)."""
+"""The detail for an unknown path or method (docs/contract/identity.md 2)."""
 
 JSON_HEADERS: dict[str, str] = {hdrs.CONTENT_TYPE: "application/json"}
 
@@ -37,7 +37,7 @@ UNREAD = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LA
 
 
 class Invalid(errors.Unprocessable):
-    """422: the list of everything wrong with the request's shape. Items never hold what was sent."""
+    """422: the list of validation errors. Items never contain the rejected value."""
 
     def __init__(self, items: list[dict[str, Any]]) -> None:
         super().__init__("invalid")
@@ -49,7 +49,7 @@ class Invalid(errors.Unprocessable):
 
 
 def status_of(refusal: Refusal) -> int:
-    """The status of the nearest class the table knows. KeyError for a class without one: a defect."""
+    """The status of the nearest class in the table. KeyError for a class without one: a defect."""
     for known in type(refusal).__mro__:
         if known in STATUS:
             return STATUS[known]
@@ -57,7 +57,7 @@ def status_of(refusal: Refusal) -> int:
 
 
 def refused(refusal: Refusal) -> web.Response:
-    """The answer to a request that met a refusal. After 408, 413 and 415 the rest of the body is not read."""
+    """The response to a refused request. After 408, 413 and 415 the rest of the body is not read."""
     status = status_of(refusal)
     response = problem(status, refusal.detail)
     if status == HTTPStatus.UNAUTHORIZED:
@@ -70,12 +70,12 @@ def refused(refusal: Refusal) -> web.Response:
 
 
 def crashed(request_id: str) -> web.Response:
-    """The answer to a request that met a defect: the cause is in the log, under the id."""
+    """The response to an unhandled error: the cause is logged under the request id."""
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", request_id=request_id)
 
 
 def from_aiohttp(error: web.HTTPException) -> web.Response:
-    """The library's own refusals in our shape: 404 and 405 of the router, and what it finds wrong by itself."""
+    """Errors of aiohttp in our format: 404 and 405 of the router, and malformed requests."""
     response = problem(error.status, ROUTER.get(error.status) or code_of(error.status))
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]
@@ -83,11 +83,11 @@ def from_aiohttp(error: web.HTTPException) -> web.Response:
 
 
 def code_of(status: int) -> str:
-    """The code of a status that has but one: ``bad_request``."""
+    """The code of a status that has only one, such as ``bad_request``."""
     return HTTPStatus(status).phrase.lower().replace("-", "_").replace(" ", "_")
 
 
 def problem(status: int, detail: Any, **more: Any) -> web.Response:
-    """A JSON answer with ``detail``."""
+    """A JSON response with ``detail``."""
     body = json.dumps({"detail": detail, **more}, separators=(",", ":")).encode()
     return web.Response(status=status, body=body, headers=JSON_HEADERS)

@@ -1,4 +1,4 @@
-"""Who may call an operation, decided before a byte of the body is read."""
+"""Authentication and authorisation of an operation, before its body is read."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ Identify = Callable[[RequestContext], Awaitable[Principal]]
 
 
 class Guard:
-    """Lets everybody in; the others refuse some."""
+    """Admits every caller. Subclasses refuse some."""
 
     needs_bearer: ClassVar[bool] = False
     needs_token: ClassVar[bool] = False
 
     @property
     def refusals(self) -> dict[int, tuple[str, ...]]:
-        """What it refuses with, for the document."""
+        """The statuses and codes it refuses with, for the OpenAPI document."""
         return {}
 
     async def admit(self, call: RequestContext) -> None:
-        """Return if the caller may go on, with ``call.principal`` set where there is one; else raise a refusal."""
+        """Admit the caller and set ``call.principal`` if there is one, or raise a refusal."""
 
 
 class Internal(Guard):
-    """Operators only: the right token, or where none is set somebody on this machine. Others find nothing here."""
+    """Operators only: the metrics token, or if none is set a request from this machine. Others get 404."""
 
     needs_token: ClassVar[bool] = True
 
@@ -54,7 +54,7 @@ class Internal(Guard):
         return {404: ("not found",)}
 
     async def admit(self, call: RequestContext) -> None:
-        """NotFound ``not found`` for strangers: the route does not betray that it exists."""
+        """NotFound ``not found`` for others, so that the route's existence is not disclosed."""
         expected = (call.services.settings.metrics_token or "").strip()
         if not expected:
             allowed = is_direct_loopback(call.request)
@@ -66,7 +66,7 @@ class Internal(Guard):
 
 
 def bearer(call: RequestContext) -> str | None:
-    """What ``Authorization: Bearer`` carries; None if the header is missing or of another form."""
+    """The token in ``Authorization: Bearer``; None if the header is missing or malformed."""
     words = call.request.headers.get("Authorization", "").split(maxsplit=1)
     if len(words) != BEARER_WORDS or words[0].lower() != "bearer" or not words[1].isascii():
         return None
@@ -74,7 +74,7 @@ def bearer(call: RequestContext) -> str | None:
 
 
 async def by_bearer(call: RequestContext) -> Principal:
-    """Whose ``Authorization: Bearer`` this is. Unauthorized ``unauthorized`` if nobody's."""
+    """The principal of the bearer token. Unauthorized ``unauthorized`` without a valid one."""
     token = bearer(call)
     if token is None:
         raise Unauthorized("unauthorized")
@@ -82,7 +82,7 @@ async def by_bearer(call: RequestContext) -> Principal:
 
 
 async def by_ticket(call: RequestContext) -> Principal:
-    """Whose ticket stands in the address of this session's stream; without one, whose bearer this is."""
+    """The principal of the stream ticket in the query string; without a ticket, of the bearer token."""
     tickets = call.request.query.getall("ticket", [])
     if not tickets:
         return await by_bearer(call)
@@ -91,7 +91,7 @@ async def by_ticket(call: RequestContext) -> Principal:
 
 
 def door(call: RequestContext) -> DeniedRequest:
-    """The place a denial is audited under."""
+    """The request as a denial is audited."""
     return DeniedRequest(method=call.request.method, path=call.trace.template, origin=call.origin)
 
 
@@ -141,18 +141,18 @@ MYSELF = BearerGuard(verified=False)
 """Any member, unproven too, API keys too: ``GET /auth/me``."""
 
 PERSON = BearerGuard(keys=False, verified=False)
-"""Any person about their own account, under ``/auth``; no API keys."""
+"""Any person, for their own account under ``/auth``; no API keys."""
 
 PERSON_WRITER = BearerGuard(keys=False, verified=False, roles=WRITERS)
 PERSON_ADMIN = BearerGuard(keys=False, verified=False, roles=ADMINS)
 
 READER = BearerGuard()
 STREAM = BearerGuard(identify=by_ticket)
-"""Any member; a ticket in the address will do."""
+"""Any member, by bearer token or by a ticket in the query string."""
 
 WRITER = BearerGuard(roles=WRITERS)
 ADMIN = BearerGuard(roles=ADMINS)
 LEAD = BearerGuard(roles=LEADS)
 
 DECIDER = BearerGuard(keys=False, roles=WRITERS)
-"""A person who may decide approvals of some tool; of which, the approval itself knows."""
+"""A person who may decide approvals of some tools. Which ones depends on the approval."""

@@ -1,4 +1,4 @@
-"""Whether the parts behind the service work, asked so that anonymous callers cost nothing and learn nothing."""
+"""Health of the service's dependencies, probed at a bounded rate so that anonymous callers cost nothing."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from ..actors.foundation import log
 from ..actors.foundation.clock import Clock
 
 SHARED_SECONDS = 1.0
-"""How long one result answers everybody."""
+"""How long one result is shared by all callers."""
 
 WAIT_SECONDS = 2.0
-"""What has not answered by then counts as unavailable."""
+"""A part that has not answered by then counts as unavailable."""
 
 WATCH_SECONDS = 5.0
-"""Between two looks of the service's own, so that a loss is logged although nobody asks."""
+"""Interval of the service's own checks, so that an outage is logged without requests."""
 
 Word = Literal["ok", "degraded", "down", "stopping"]
 Look = Callable[[], Awaitable[bool]]
-"""Asks one part whether it works; a refusal or any error counts as no."""
+"""Checks one part; a refusal or any error counts as not working."""
 
 Notes = Callable[[], Mapping[str, object]]
-"""What is to be told beside the words, as of the last look."""
+"""Details reported beside the statuses, as of the last check."""
 
 DATABASE = "database"
 REDIS = "redis"
@@ -34,7 +34,7 @@ _log = log.get(__name__)
 
 
 class Probe:
-    """One part, looked at at most once a second however many ask."""
+    """One part, checked at most once a second for any number of callers."""
 
     def __init__(self, name: str, look: Look, clock: Clock) -> None:
         self._name = name
@@ -56,13 +56,13 @@ class Probe:
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 works, cause = await self._look(), None
-        except Exception as error:  # noqa: BLE001 -- whatever it is, the part does not work; the cause is logged
+        except Exception as error:  # noqa: BLE001 -- any error means that the part does not work; the cause is logged
             works, cause = False, type(error).__name__
-        self._tell(works=works, cause=cause)
+        self._log_change(works=works, cause=cause)
         return works
 
-    def _tell(self, *, works: bool, cause: str | None) -> None:
-        """Log that it stopped working, once, and that it works again."""
+    def _log_change(self, *, works: bool, cause: str | None) -> None:
+        """Log once that the part stopped working, and once that it works again."""
         if works != self._worked:
             self._worked = works
             if works:
@@ -72,10 +72,10 @@ class Probe:
 
 
 class Health:
-    """What ``/health/*`` knows. ``vital`` parts must work for the service to be ready, ``useful`` ones should.
+    """The state behind ``/health/*``. ``vital`` parts must work for the service to be ready, ``useful`` ones should.
 
-    A part that is not configured is left out; ``expected`` has the word for those whose absence is told. ``standing``
-    says where the process is between start and stop, ``notes`` what an operator should read beside the words.
+    A part that is not configured is omitted, unless ``expected`` has a status for it. ``standing`` returns the status
+    of the process between start and stop, ``notes`` further details for operators.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Health:
         return None if probe is None else await probe.works()
 
     async def words(self) -> dict[str, Word]:
-        """A word for each part, and for the service itself."""
+        """The status of each part, and of the service itself."""
         probes = {**self._vital, **self._useful}
         answers = await asyncio.gather(*(probe.works() for probe in probes.values()))
         checks: dict[str, Word] = {"service": self._standing(), **self._expected}
@@ -109,5 +109,5 @@ class Health:
         return checks
 
     async def watch(self) -> None:
-        """Look at every part, which is done from time to time for the log's sake."""
+        """Check every part; run periodically so that outages are logged."""
         await self.words()

@@ -1,4 +1,4 @@
-"""One line of the route table: everything that is known of an operation before it is called."""
+"""One line of the route table: the declaration of an operation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UNTAGGED = frozenset({"health", "internal", "schemas"})
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An operation. Method, path, handler, guard and success status stand in front, the rest is named.
+    """An operation. Method, path, handler, guard and success status are positional, the rest are keywords.
 
     ``name`` is the published name where it is not the handler's own. ``reply`` is the model of the success body, or
     its JSON schema, or ``None`` for no body. ``refusals`` maps further statuses to their codes, for the document.
@@ -54,7 +54,7 @@ class Route:
 
     @property
     def body_limit(self) -> int:
-        """Bytes of a body that are read: what its shape can need. Nobody has to be known under ``/auth``."""
+        """The maximum body size in bytes. Smaller under ``/auth``, where callers may be unauthenticated."""
         if self.path.startswith("/auth/") or (self.method == "PATCH" and self.path != "/tenant-settings"):
             return SMALL
         return MESSAGE if self.path.endswith("/messages") else decode.LIMIT
@@ -68,7 +68,7 @@ class Route:
 
     @property
     def tag(self) -> str | None:
-        """The group of the document it stands in: its first path segment."""
+        """Its group in the document: the first path segment."""
         first = self.path.split("/")[1]
         return None if first in UNTAGGED else first
 

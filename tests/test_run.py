@@ -134,7 +134,7 @@ async def test_a_port_that_is_taken_is_said_in_our_words(tmp_path: Path) -> None
         port = other.getsockname()[1]
         code, out, err = await ran(tmp_path, VOYAGENT_ENV="development", VOYAGENT_PORT=str(port))
     assert (code, out) == (1, "")
-    assert err.splitlines()[-1] == f"VOYAGENT_PORT: something listens on 127.0.0.1:{port} already"
+    assert err.splitlines()[-1] == f"VOYAGENT_PORT: 127.0.0.1:{port} is already in use"
 
 
 def production(database: Any, **changes: str) -> dict[str, str]:
@@ -243,7 +243,7 @@ async def test_the_openapi_document_needs_no_configuration(tmp_path: Path) -> No
 async def test_migrate_may_be_run_twice(tmp_path: Path, empty_database: Any) -> None:
     for _ in range(2):
         code, out, err = await ran(tmp_path, "migrate", **development(empty_database.url))
-        assert (code, out) == (0, "The tables are up to date.\n"), err
+        assert (code, out) == (0, "The database schema is up to date.\n"), err
     code, findings, _ = await ran(tmp_path, "doctor", **development(empty_database.url))
     assert code == 0
     assert "ok  database" in findings
@@ -253,14 +253,14 @@ async def test_doctor_fails_where_the_service_could_not_serve(tmp_path: Path, em
     code, findings, _ = await ran(tmp_path, "doctor", **development(empty_database.url), VOYAGENT_AUTH_SERCET="x")
     assert code == 1
     assert "NO  database       The tables are missing" in findings
-    assert "nothing reads VOYAGENT_AUTH_SERCET" in findings
+    assert "unknown settings VOYAGENT_AUTH_SERCET" in findings
 
 
 async def test_audit_verify_names_the_first_broken_row(tmp_path: Path, database: Any) -> None:
     environ = development(database.url)
     assert (await ran(tmp_path, "seed", **environ))[0] == 0
     code, _, err = await ran(tmp_path, "seed", **environ)
-    assert (code, err.splitlines()[-1]) == (1, "Refused: email_already_registered")
+    assert (code, err.splitlines()[-1]) == (1, "Error: email_already_registered")
     db = await asyncpg.connect(database.admin_url)
     await db.execute("SET session_replication_role = replica; UPDATE audit_events SET kind = 'nothing.happened'")
     await db.close()

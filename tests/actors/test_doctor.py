@@ -1,4 +1,4 @@
-"""What ``doctor`` says: no line vouches for more than it has tried."""
+"""``doctor`` reports a part as working only if it has tried it."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def examine(tmp_path: Path) -> Examine:
 
 
 DIALOGUE: list[tuple[dict[bytes, bytes], str, str, str]] = [
-    ({}, "", "the server takes e-mails from desk@rao-travels.in", ""),
-    ({b"EHLO": b"554 no\r\n"}, "", "ehlo_refused 554", "the mail server's own log"),
+    ({}, "", "the server accepts e-mails from desk@rao-travels.in", ""),
+    ({b"EHLO": b"554 no\r\n"}, "", "ehlo_refused 554", "the mail server's log"),
     ({}, "user:secret@", "auth_not_offered", "correct user and password in VOYAGENT_SMTP_URL"),
     ({b"MAIL": b"553 not you\r\n"}, "", "sender_refused 553", "set VOYAGENT_MAIL_FROM"),
-    ({b"RCPT": b"550 relaying denied\r\n"}, "", "recipient_refused 550", "have the server relay"),
-    ({b"RSET": b"500 what\r\n"}, "", "rset_refused 500", "the mail server's own log"),
-    ({b"RCPT": b""}, "", "recipient_cut_off", "have the server relay"),
+    ({b"RCPT": b"550 relaying denied\r\n"}, "", "recipient_refused 550", "allow this host to relay"),
+    ({b"RSET": b"500 what\r\n"}, "", "rset_refused 500", "the mail server's log"),
+    ({b"RCPT": b""}, "", "recipient_cut_off", "allow this host to relay"),
 ]
 
 
@@ -89,7 +89,7 @@ async def test_a_relay_without_starttls_is_told_with_what_to_set(examine: Examin
 async def test_every_cause_of_the_dialogue_has_something_to_set() -> None:
     causes = ("connection_timed_out", "server_unreachable", "tls_failed", "certificate_not_trusted", "auth_refused")
     for cause in causes:
-        assert "own log" not in doctor._mend_mail(cause), cause
+        assert "server's log" not in doctor._mend_mail(cause), cause
 
 
 async def test_the_database_is_fit_only_if_keys_writes_and_roles_are(
@@ -100,7 +100,7 @@ async def test_the_database_is_fit_only_if_keys_writes_and_roles_are(
         assert found.vital
         return ("ok " if found.works else "") + found.text
 
-    assert (await text()).startswith("ok up to date, takes writes, opens what is sealed")
+    assert (await text()).startswith("ok up to date, writable, secrets can be decrypted")
     assert "There is no role nobody" in await text(servers.postgres.url("nobody", database.name))
     assert "There is no database nowhere" in await text(servers.postgres.url(database="nowhere"))
     assert "does not bind" in await text(database.admin_url)
@@ -143,7 +143,7 @@ async def test_redis_works_if_it_keeps_what_it_is_given(examine: Examine, redis_
         await client.config_set("maxmemory", "0")
         await client.aclose()
     assert not found.works
-    assert "does not keep" in found.text
+    assert "cannot be read and written" in found.text
 
 
 @asynccontextmanager
@@ -167,11 +167,11 @@ async def vendor(status: int) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]
     ("status", "works", "told"),
     [
         (200, True, "answers"),
-        (400, False, "refuses the request"),
-        (401, False, "refuses the key"),
+        (400, False, "rejects the request"),
+        (401, False, "rejects the API key"),
         (404, False, "does not know the model"),
-        (429, False, "has no room"),
-        (529, False, "does not answer as it should"),
+        (429, False, "rate-limits this account"),
+        (529, False, "returns an unexpected status"),
     ],
 )
 async def test_the_model_works_if_it_answers_a_question(examine: Examine, status: int, works: bool, told: str) -> None:
