@@ -61,7 +61,7 @@ CAP, CAP_SPAN = 5, timedelta(hours=1)
 """So many e-mails of one kind to one address in an hour, from all agencies: nobody's mailbox is flooded."""
 
 CAPPED = frozenset({"verification", "password_reset", "invite"})
-"""Kinds that go to an address whoever asks may name, although nobody has verified it."""
+"""Kinds that go to an unverified address named by a client."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

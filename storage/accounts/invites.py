@@ -133,8 +133,8 @@ class Create(Command[Invite]):
             raise Forbidden("forbidden_role")
         if await db.fetchval(MEMBER, self.agency_id, new.email):
             raise Conflict("email_already_registered")
-        lapsed = await db.fetch(EXPIRE, self.agency_id, new.email, now)
-        await outbox.drop(db, [row["id"] for row in lapsed])
+        expired = await db.fetch(EXPIRE, self.agency_id, new.email, now)
+        await outbox.drop(db, [row["id"] for row in expired])
         hashes = (new.token_hash, new.letter_token_hash)
         values = (self.user_id, inviter["email"], new.email, new.role, *hashes, new.expires_at, now)
         row = await db.fetchrow(INSERT, new.id, self.agency_id, *values)
@@ -182,7 +182,7 @@ class Revoke(Command[Invite]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A pending invite as whoever holds a token of it sees it, and whether that token was the letter's."""
+    """A pending invite as shown for one of its tokens, and whether that token was the e-mailed one."""
 
     id: str
     tenant_id: str

@@ -1,4 +1,4 @@
-"""One-time tokens: proofs that somebody reads the letters of an address. Only their SHA-256 is known here."""
+"""One-time tokens sent by e-mail, which verify access to an address. Only their SHA-256 is stored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VERIFICATION, RESET, UNDO, UNDO_RESET = "verification", "reset", "undo", "undo_r
 KINDS = (VERIFICATION, RESET, UNDO, UNDO_RESET)
 
 INVALID = "token_invalid"
-"""What every token that does not work is refused with: unknown, used, lapsed, superseded, address changed."""
+"""The code of every refused token: unknown, used, expired, superseded, address changed."""
 
 KEEP = """
 INSERT INTO one_time_tokens (id, tenant_id, user_id, kind, token_hash, email, expires_at, created_at, updated_at)

@@ -333,7 +333,7 @@ def _binaries(package: str, within: str) -> Path:
 
 
 def _lock_folder(folder: Path) -> IO[str]:
-    """The open lock file, which names us; whoever holds it owns the directory until it is closed or we are gone."""
+    """The open lock file with this process's id; its lock is held until it is closed or the process ends."""
     folder.mkdir(parents=True, exist_ok=True)
     file = (folder / "lock").open("a+")
     try:

@@ -263,7 +263,7 @@ CHECKS: Final = (
 
 
 async def faults(db: Connection) -> list[str]:
-    """What is wrong with the database ``db`` belongs to, each in a sentence for whoever runs the service."""
+    """Faults of the database of ``db``, each in a sentence for operators."""
     await db.serve("")
     found = [fault for sql, fault in CHECKS if not await db.fetchval(sql)]
     if found:
