@@ -142,7 +142,7 @@ class Pass:
         return loaded
 
     async def _advance(self, loaded: turns.PassContext) -> str:
-        decided = [call for call in self.calls if not call.told and not call.undecided]
+        decided = [call for call in self.calls if not call.reported and not call.undecided]
         for call in decided:
             await self._settle(call)
         undecided = any(call.undecided for call in self.calls)
@@ -313,7 +313,7 @@ class Pass:
         """Execute a call, or store its known outcome, and mark it as reported."""
         output = await tool_execution.settle(self, call, outcome)
         state: CallState = "failed" if "error" in output else "succeeded"
-        self.calls = [replace(each, told=True, state=state) if each.id == call.id else each for each in self.calls]
+        self.calls = [replace(each, reported=True, state=state) if each.id == call.id else each for each in self.calls]
 
     async def _end(self, state: Any) -> str:
         return await self.stop(state, None)

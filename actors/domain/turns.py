@@ -68,7 +68,7 @@ class ToolCall:
     error: str | None = None
     output: dict[str, Any] | None = None
     driver: str | None = None
-    told: bool = False
+    reported: bool = False
 
     @property
     def input_hash(self) -> str:

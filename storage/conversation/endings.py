@@ -62,7 +62,7 @@ STATE = """
 SELECT state, input, step FROM turns WHERE tenant_id = $1 AND session_id = $2 AND id = $3 FOR NO KEY UPDATE
 """
 
-TOLD = """
+PUBLISHED_TEXT = """
 SELECT string_agg(frame::jsonb ->> 'text', '' ORDER BY seq) FROM session_events
  WHERE tenant_id = $1 AND session_id = $2 AND turn_id = $3 AND kind = 'text_delta' AND seq > $4
 """
@@ -97,16 +97,16 @@ class End(Step[str]):
         turn = await db.fetchrow(STATE, self.tenant_id, self.session_id, self.turn_id)
         if turn is None or turn["state"] != "running":
             return Written("None" if turn is None else str(turn["state"]), ())
-        await self._keep_words(db, turn)
+        await self._keep_text(db, turn)
         ending, closed = self.ending, list[rules.Closed]()
         calls = [] if self.close is None else await tool_calls.calls_of(db, self.tenant_id, self.turn_id)
-        unreported = [call for call in calls if not call.told]
+        unreported = [call for call in calls if not call.reported]
         if self.keep_pending_approvals and unreported:
             ending = replace(ending, state="waiting")
         elif self.close is not None:
             closed = [await self._close(db, call, self.close) for call in unreported]
         waits = ending.state == "waiting"
-        await self._keep_place(db, turn, None if waits else FollowUp.of(turn["input"] or {}))
+        await self._mark_transcript_complete(db, turn, None if waits else FollowUp.of(turn["input"] or {}))
         if self.spent is not None:
             await settle(db, self.tenant_id, self.spent)
         await end_turn(db, self, self.turn_id, ending)
@@ -117,22 +117,24 @@ class End(Step[str]):
             entries.append(rules.audit_of_act("turn.cancelled", by, {"turn_id": self.turn_id}, {}, self.at))
         return await self.write(db, str(ending.state), [*events, *self.events], entries)
 
-    async def _keep_words(self, db: Connection, turn: Mapping[str, Any]) -> None:
+    async def _keep_text(self, db: Connection, turn: Mapping[str, Any]) -> None:
         """Keep the text of an incomplete answer: that of this pass, else what the event log has of a lost one."""
-        told = self.partial
-        if told is None and self.close is not None:
+        text = self.partial
+        if text is None and self.close is not None:
             since = (turn["step"] or {}).get(KEPT_THROUGH, 0)
-            told = await db.fetchval(TOLD, self.tenant_id, self.session_id, self.turn_id, since)
-        if told and self.partial_id is not None:
-            words = TranscriptMessage("assistant", [{"type": "text", "text": told}])
-            await add_message(db, self, self.partial_id, self.turn_id, words)
+            text = await db.fetchval(PUBLISHED_TEXT, self.tenant_id, self.session_id, self.turn_id, since)
+        if text and self.partial_id is not None:
+            message = TranscriptMessage("assistant", [{"type": "text", "text": text}])
+            await add_message(db, self, self.partial_id, self.turn_id, message)
 
-    async def _keep_place(self, db: Connection, turn: Mapping[str, Any], along: FollowUp | None) -> None:
+    async def _mark_transcript_complete(
+        self, db: Connection, turn: Mapping[str, Any], follow_up: FollowUp | None
+    ) -> None:
         """Mark the transcript as complete; add a pending follow-up message for the next turn's model."""
         left = turn["input"] or {}
-        if along is not None:
-            line = TranscriptMessage("user", [{"type": "text", "text": along.text}], user_id=along.user_id)
-            await add_message(db, self, ids.uuid7(), self.turn_id, line)
+        if follow_up is not None:
+            message = TranscriptMessage("user", [{"type": "text", "text": follow_up.text}], user_id=follow_up.user_id)
+            await add_message(db, self, ids.uuid7(), self.turn_id, message)
             left = {}
         await db.execute(KEPT, self.tenant_id, self.turn_id, {KEPT_THROUGH: self.after}, left)
 

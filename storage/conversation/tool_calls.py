@@ -26,7 +26,7 @@ CALLS = """
 SELECT c.id, c.turn_id, c.call_id, c.tool, c.desk, c.input, c.effect, c.user_id, c.position, c.state, c.bound,
        c.approval_id, c.decided_by, c.decided_at, p.reason, c.error, c.output, c.driver,
        EXISTS (SELECT FROM messages m WHERE m.tenant_id = c.tenant_id AND m.session_id = c.session_id
-                                        AND m.tool_call_id = c.id) AS told
+                                        AND m.tool_call_id = c.id) AS reported
   FROM tool_calls c LEFT JOIN pending_approvals p ON p.tenant_id = c.tenant_id AND p.id = c.approval_id
  WHERE c.tenant_id = $1 AND c.turn_id = $2 ORDER BY c.created_at, c.position
 """
@@ -270,7 +270,9 @@ LOST = """
         SELECT FROM turns t WHERE t.tenant_id = c.tenant_id AND t.id = c.turn_id
                               AND t.state IN ('queued', 'running', 'waiting')))
 """
-WITH_LOST = f"SELECT DISTINCT c.tenant_id FROM tool_calls c WHERE c.state IN ('unknown', 'executing') AND {LOST}"  # noqa: S608  # our own words
+AGENCIES_TO_SETTLE = (
+    f"SELECT DISTINCT c.tenant_id FROM tool_calls c WHERE c.state IN ('unknown', 'executing') AND {LOST}"  # noqa: S608  # our own words
+)
 
 
 def _within(now: datetime) -> tuple[datetime, datetime, datetime, int]:
@@ -284,10 +286,10 @@ class WithLost(Query[list[str]]):
     now: datetime
 
     async def run(self, db: Connection) -> list[str]:
-        return [row["tenant_id"] for row in await db.fetch(WITH_LOST, *_within(self.now))]
+        return [row["tenant_id"] for row in await db.fetch(AGENCIES_TO_SETTLE, *_within(self.now))]
 
 
-LOST_CALLS = f"""
+LOST_WRITES = f"""
 SELECT c.id, c.turn_id, c.call_id, c.tool, c.desk, c.input, c.effect, c.user_id, c.position, c.state, c.bound,
        c.approval_id, c.decided_by, c.decided_at, c.error, c.output, c.driver, c.session_id
   FROM tool_calls c WHERE c.tenant_id = $5 AND c.state IN ('unknown', 'executing') AND {LOST} ORDER BY c.id LIMIT 100
@@ -301,7 +303,7 @@ class Lost(Query[list[tuple[ToolCall, str | None]]]):
     now: datetime
 
     async def run(self, db: Connection) -> list[tuple[ToolCall, str | None]]:
-        rows = [dict(row) for row in await db.fetch(LOST_CALLS, *_within(self.now), self.tenant_id)]
+        rows = [dict(row) for row in await db.fetch(LOST_WRITES, *_within(self.now), self.tenant_id)]
         sessions = [row.pop("session_id") for row in rows]
         return [(ToolCall(**row), session) for row, session in zip(rows, sessions, strict=True)]
 

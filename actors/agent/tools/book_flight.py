@@ -116,7 +116,7 @@ class BookFlight(SupplierTool[BookInput]):
     async def execute(self, given: BookInput, bound: Mapping[str, Any], key: str, context: ToolContext) -> Executed:
         trip = await self._trip(given, context)
         if trip.bound(given.buyer_reference) != bound:
-            raise Objection("changed_since_approval", "What was approved has changed; it has to be asked for anew.")
+            raise Objection("changed_since_approval", "What was approved has changed; it has to be asked for again.")
         held = None if trip.hold is None else trip.hold.supplier_ref
         order = await trip.supplier.book(trip.offer, trip.persons, key, held)
         return self._placed(given, order, key, context)

@@ -89,7 +89,7 @@ class BookHotel(SupplierTool[StayInput]):
     async def execute(self, given: StayInput, bound: Mapping[str, Any], key: str, context: ToolContext) -> Executed:
         visit = await self._visit(given, context)
         if visit.bound(given.buyer_reference) != bound:
-            raise Objection("changed_since_approval", "What was approved has changed; it has to be asked for anew.")
+            raise Objection("changed_since_approval", "What was approved has changed; it has to be asked for again.")
         order = await visit.supplier.book(visit.offer, visit.guests, key)
         return self._placed(given, bound, order, key, context)
 

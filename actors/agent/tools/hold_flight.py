@@ -38,7 +38,7 @@ class HoldFlight(SupplierTool[HoldInput]):
 
     name = "hold_flight"
     description = (
-        "Hold a fare that says hold_possible, for the passengers named. Nothing is paid; it lapses at hold_expires_at "
+        "Hold a fare that says hold_possible, for the passengers named. Nothing is paid; it expires at hold_expires_at "
         "unless book_flight is called with the booking_id."
     )
     Input = HoldInput

@@ -150,11 +150,11 @@ def _summary(entry: JournalEntry) -> str:
     said = words(entry.narration, NARRATION_SHOWN)
     shown: list[str] = []
     for line in entry.lines:
-        told = _line(line)
-        if sum(map(len, shown)) + len(told) > LINES_SHOWN:
+        text = _line(line)
+        if sum(map(len, shown)) + len(text) > LINES_SHOWN:
             shown.append(f"and {len(entry.lines) - len(shown)} more lines")
             break
-        shown.append(told)
+        shown.append(text)
     return f"Post journal of {entry.entry_date}: {total}; {said}; {', '.join(shown)}"
 
 

@@ -68,8 +68,8 @@ class ReadPnr(ReadTool[PnrInput]):
     desks = frozenset({"ticketing_visa"})
 
     async def look(self, given: PnrInput, context: ToolContext) -> Reply:
-        wanted = bookings.ByLocator(tenant_id=context.tenant_id, locator=given.locator.strip().upper())
-        found = await context.store.ask(wanted)
+        query = bookings.ByLocator(tenant_id=context.tenant_id, locator=given.locator.strip().upper())
+        found = await context.store.ask(query)
         if found is None:
             return {"error": "not_found: no booking of this agency has this locator"}
         booking, tickets = found

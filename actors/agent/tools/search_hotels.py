@@ -122,8 +122,8 @@ class SearchHotels(ReadTool[HotelsInput]):
         ]
         asked_in = {offer.price.currency for offer in found}
         if given.budget_max is not None and found and given.currency not in asked_in:
-            told = f"rates are in {', '.join(sorted(asked_in))}, the budget in {given.currency}: not comparable"
-            raise SupplierError("validation_failed", told)
+            mismatch = f"rates are in {', '.join(sorted(asked_in))}, the budget in {given.currency}: not comparable"
+            raise SupplierError("validation_failed", mismatch)
         places = _by_property(offer for offer in found if given.affords(offer.price))
         shown = places[:SHOWN]
         await context.offers.keep(context.tenant_id, [rate for rates in shown for rate in rates[:RATES_SHOWN]])

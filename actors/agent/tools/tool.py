@@ -199,8 +199,8 @@ class ReadTool(Tool[I]):
     async def read(self, given: I, context: ToolContext) -> Reply:
         """The output, read once more if it was invalid. A supplier's error is returned by its code."""
         try:
-            told = await self.look(given, context)
-            return await self.look(given, context) if _is_invalid(told) else told
+            output = await self.look(given, context)
+            return await self.look(given, context) if _is_invalid(output) else output
         except SupplierError as failure:
             return {"error": failure.line}
 
@@ -285,8 +285,10 @@ class SupplierTool(Tool[I]):
 
     def say(self, **values: Any) -> Reply:
         """The output of an executed write. An invalid one becomes an unknown outcome, not a failure."""
-        told = super().say(**values)
-        return lost("the order is entered; read the booking before it is tried again") if _is_invalid(told) else told
+        output = super().say(**values)
+        return (
+            lost("the order is entered; read the booking before it is tried again") if _is_invalid(output) else output
+        )
 
     def record(self, given: I, placed: Executed, call: ToolCall, context: ToolContext) -> Operation[Reply]:
         """The operation that records the write in the transaction that ends the call; returns the output."""
@@ -344,8 +346,8 @@ def _alike(value: Any, name: str = "") -> Any:
     return value
 
 
-def _is_invalid(told: Reply) -> bool:
-    return str(told.get("error", "")).startswith(INVALID)
+def _is_invalid(output: Reply) -> bool:
+    return str(output.get("error", "")).startswith(INVALID)
 
 
 def lost(text: str) -> Reply:

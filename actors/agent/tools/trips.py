@@ -121,8 +121,8 @@ async def travellers(context: ToolContext, passenger_ids: Sequence[str], offer: 
 
     Each has the passenger type that follows from the age on the days of the flights.
     """
-    wanted = [ids.parse_uuid(each) for each in passenger_ids]
-    known = [each for each in wanted if each is not None]
+    parsed = [ids.parse_uuid(each) for each in passenger_ids]
+    known = [each for each in parsed if each is not None]
     persons = await context.store.ask(passengers.Load(tenant_id=context.tenant_id, ids=tuple(known)))
     if len(persons) != len(set(passenger_ids)):
         raise Objection("passenger_not_found", "A passenger_id is not that of anybody on file.")
