@@ -1,4 +1,4 @@
-"""The agent's tests: a rehearsal server of each test's own, and the real SDK pointed at it."""
+"""Fixtures of the agent's tests: a rehearsal server per test, and the real SDK pointed at it."""
 
 from __future__ import annotations
 

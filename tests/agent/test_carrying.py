@@ -1,4 +1,4 @@
-"""A supplier's write, once begun, is not left behind by its pass."""
+"""A supplier's write, once begun, is awaited to its outcome even if its pass is cancelled."""
 
 from __future__ import annotations
 

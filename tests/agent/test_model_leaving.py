@@ -1,4 +1,4 @@
-"""Leaving the model in mid-sentence: the real SDK against the rehearsal server."""
+"""Cancelling a model call during its stream: the real SDK against the rehearsal server."""
 
 from __future__ import annotations
 

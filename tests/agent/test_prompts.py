@@ -1,4 +1,4 @@
-"""The system prompts: what every agency's agent is told, and what only this one's is."""
+"""The system prompts: the parts all agencies share, and those of one agency."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a model said and we stored can be sent to the model again."""
+"""Stored answers of a model can be sent to the model again."""
 
 from __future__ import annotations
 

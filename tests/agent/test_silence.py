@@ -1,4 +1,4 @@
-"""A model that says nothing any more is given up; one that only thinks for long is not."""
+"""The idle timeout: a silent stream is closed, one that pings during long thinking is not."""
 
 from __future__ import annotations
 

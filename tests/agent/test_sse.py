@@ -1,4 +1,4 @@
-"""The model's stream cut anywhere, with any line ends, says what it says in one piece."""
+"""A stream split anywhere, with any line ends, decodes to the same events."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ async def test_b21_killed_backends_and_poison_lose_nothing_and_leave_no_gap(
     refused = 0
 
     async def talk(session: str) -> None:
-        """As a session's actor does: one append at a time; after a refusal read anew where the log ends."""
+        """As a session's actor does: one append at a time; after a rejection read again where the log ends."""
         nonlocal refused
         seq = 1
         for turn in range(60):

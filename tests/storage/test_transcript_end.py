@@ -1,4 +1,4 @@
-"""What a pass reads of a long conversation: its end, from a user's message on; and model calls nobody settled."""
+"""What a pass reads of a long conversation: its end, from a user's message on; and abandoned model calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the house offers is a function of the question, and can be flown."""
+"""Fares of the embedded inventory are a function of the question, and their flights connect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The house's rooms: rates that never differ for the same question, and one order per key."""
+"""Hotels of the embedded inventory: rates that never differ for the same question, and one order per key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The house's orders are real rows, one for each key, and cannot be had on other terms than were offered."""
+"""Orders of the embedded inventory are rows, one per key, and only on the terms that were offered."""
 
 from __future__ import annotations
 

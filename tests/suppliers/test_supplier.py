@@ -1,4 +1,4 @@
-"""Around every driver: limits, a breaker, retries where they are safe, and writes that belong to nobody's patience."""
+"""The supplier's actor: limits, circuit breaker, retries where they are safe, and writes that outlive their callers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A desk with tools in its hands: real storage, real Redis, and the house with moods that tests set."""
+"""A desk with its tools: real storage, real Redis, and the embedded inventory with faults that tests set."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class AgencyLike(Protocol):
 
 
 class Moody(EmbeddedInventory):
-    """The house, with a price and a temper that tests set."""
+    """The embedded inventory of flights, with prices and failures that tests set."""
 
     surcharge = 0
     temper: SupplierError | None = None
@@ -80,7 +80,7 @@ class Moody(EmbeddedInventory):
 
 
 class MoodyHotels(HouseHotels):
-    """The house's hotels, with a price and a temper that tests set."""
+    """The embedded inventory of hotels, with prices and failures that tests set."""
 
     surcharge = 0
     temper: SupplierError | None = None

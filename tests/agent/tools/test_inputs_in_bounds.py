@@ -1,4 +1,4 @@
-"""No input ends in silent nothing, in a defect, or in a row that nobody can have meant: one table for all tools."""
+"""No input ends in an empty result, a crash or a meaningless row: one table for all tools."""
 
 from __future__ import annotations
 
