@@ -37,7 +37,7 @@ FORMS: Mapping[str, type[Handoff | Clarify]] = {"handoff": Handoff, "clarify": C
 
 
 @dataclass(frozen=True, slots=True)
-class OwnCall:
+class OrchestratorCall:
     """A call of the orchestrator, which needs no tool to run, or ``error``: why it is invalid."""
 
     id: str
@@ -53,10 +53,10 @@ class OwnCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class OrchestratorCalls:
     """All calls of one answer."""
 
-    calls: tuple[OwnCall, ...]
+    calls: tuple[OrchestratorCall, ...]
 
     @property
     def handoffs(self) -> list[Brief]:
@@ -76,25 +76,25 @@ class Asked:
         return any(each.error is not None for each in self.calls)
 
 
-def read(answer: Answer) -> Asked:
+def read(answer: Answer) -> OrchestratorCalls:
     """The calls of an answer, each validated. A repeated call is made once."""
-    calls: list[OwnCall] = []
+    calls: list[OrchestratorCall] = []
     for at in answer.calls:
         call = _read(answer.blocks[at], answer.flaws.get(at))
         twice = call.parsed is not None and any(each.parsed == call.parsed for each in calls)
         again = "duplicate_call: this answer asks for the same already; it is done once"
-        calls.append(OwnCall(call.id, call.name, call.input, error=again) if twice else call)
-    return Asked(tuple(calls))
+        calls.append(OrchestratorCall(call.id, call.name, call.input, error=again) if twice else call)
+    return OrchestratorCalls(tuple(calls))
 
 
-def _read(block: Mapping[str, Any], flaw: str | None) -> OwnCall:
+def _read(block: Mapping[str, Any], flaw: str | None) -> OrchestratorCall:
     call_id, name, given = block["id"], block["name"], block["input"]
     form = FORMS.get(name)
     if form is None:
-        return OwnCall(call_id, name, given, error=f"unknown_tool: {name}")
+        return OrchestratorCall(call_id, name, given, error=f"unknown_tool: {name}")
     if flaw is None:
         try:
-            return OwnCall(call_id, name, given, form.model_validate(given))
+            return OrchestratorCall(call_id, name, given, form.model_validate(given))
         except ValidationError as invalid:
             flaw = explained(invalid, frozenset(form.model_fields))
-    return OwnCall(call_id, name, given, error=f"Input validation failed for '{name}': {flaw}")
+    return OrchestratorCall(call_id, name, given, error=f"Input validation failed for '{name}': {flaw}")

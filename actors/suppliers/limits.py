@@ -11,7 +11,7 @@ from ..domain.errors import Unavailable
 from ..foundation import metrics
 from ..foundation.clock import Clock
 from .breaker import Breaker, RateLimit
-from .protocols import TROUBLE, SupplierError
+from .protocols import FAILURES, SupplierError
 
 R = TypeVar("R")
 
@@ -51,7 +51,7 @@ class Limits:
             try:
                 return await self._attempt(work, owed=owed)
             except SupplierError as failure:
-                if failure.supplier_code not in TROUBLE:
+                if failure.supplier_code not in FAILURES:
                     raise
                 pause = failure.retry_after or 2**attempt * random.uniform(0.1, 0.3)  # noqa: S311 - jitter, no secret
                 await self._clock.sleep(min(pause, LONGEST_RETRY_AFTER))
@@ -67,7 +67,7 @@ class Limits:
             outcome, judge = "ok", self.breaker.passed
         except SupplierError as failure:
             outcome = failure.supplier_code
-            judge = self.breaker.failed if outcome in TROUBLE else self.breaker.passed
+            judge = self.breaker.failed if outcome in FAILURES else self.breaker.passed
             raise
         except Unavailable as unavailable:  # our own storage, not the supplier
             outcome = "transient"

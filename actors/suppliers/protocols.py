@@ -25,7 +25,7 @@ Code = Literal[
 ]
 Method = Literal["search", "price", "hold", "book", "read", "find", "check_rate"]
 
-TROUBLE: frozenset[Code] = frozenset({"rate_limited", "transient", "timeout"})
+FAILURES: frozenset[Code] = frozenset({"rate_limited", "transient", "timeout"})
 """Codes of failures rather than answers: they count towards the breaker, and may be retried."""
 NO_ANSWER: frozenset[Code] = frozenset({"transient", "timeout"})
 """Codes that leave open whether the supplier has acted."""

@@ -22,7 +22,7 @@ BRIEF = 0.2
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages_api, "SILENCE", BRIEF)
+    monkeypatch.setattr(messages_api, "IDLE_SECONDS", BRIEF)
 
 
 @pytest.mark.usefixtures("impatient")

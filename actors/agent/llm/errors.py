@@ -17,7 +17,7 @@ import httpx2
 from ...foundation.clock import Clock
 from .accumulator import MalformedStream
 
-TROUBLE = (anthropic.APIError, httpx2.HTTPError, aiohttp.ClientError, OSError, UnicodeDecodeError, MalformedStream)
+API_ERRORS = (anthropic.APIError, httpx2.HTTPError, aiohttp.ClientError, OSError, UnicodeDecodeError, MalformedStream)
 """Failures of the connection and of the API. Any other exception is a defect and must not be retried."""
 
 
@@ -35,13 +35,13 @@ class Verdict:
     """A failure's error code for the client, and whether it is transient."""
 
     code: str
-    passing: bool
+    transient: bool
 
 
-_UNAVAILABLE = Verdict("model_unavailable", passing=True)
-_RATE_LIMITED = Verdict("model_rate_limited", passing=True)
-_NOT_CONFIGURED = Verdict("model_not_configured", passing=False)
-_REJECTED = Verdict("model_request_rejected", passing=False)
+_UNAVAILABLE = Verdict("model_unavailable", transient=True)
+_RATE_LIMITED = Verdict("model_rate_limited", transient=True)
+_NOT_CONFIGURED = Verdict("model_not_configured", transient=False)
+_REJECTED = Verdict("model_request_rejected", transient=False)
 
 _BY_TYPE = {
     "rate_limit_error": _RATE_LIMITED,
@@ -56,14 +56,14 @@ _BY_TYPE = {
 
 
 def judge(error: BaseException) -> Verdict:
-    """The verdict on one of `TROUBLE`."""
+    """The verdict on one of `API_ERRORS`."""
     if isinstance(error, MalformedStream):
         return _BY_TYPE.get(error.error_type or "", _UNAVAILABLE)
     if not isinstance(error, anthropic.APIStatusError):
         return _UNAVAILABLE
     verdict = _by_status(error.status_code)
     told_not_to = error.response.headers.get("x-should-retry") == "false"
-    return Verdict(verdict.code, passing=False) if told_not_to else verdict
+    return Verdict(verdict.code, transient=False) if told_not_to else verdict
 
 
 def _by_status(status: int) -> Verdict:

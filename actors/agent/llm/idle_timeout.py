@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx2
 
-from .errors import TROUBLE
+from .errors import API_ERRORS
 
 
 class IdleTimeout:
@@ -43,7 +43,7 @@ class IdleTimeout:
             self._closing = self._loop.create_task(self._closed(), name="model.silence")
 
     async def _closed(self) -> None:
-        with suppress(*TROUBLE):
+        with suppress(*API_ERRORS):
             await self._close()
 
 

@@ -22,7 +22,7 @@ from ...foundation import log, metrics
 from ...foundation.clock import Clock
 from . import sse
 from .accumulator import Accumulator, MalformedStream, Usage
-from .errors import TROUBLE, cause, judge, retry_after, share_taken
+from .errors import API_ERRORS, cause, judge, retry_after, share_taken
 from .idle_timeout import IdleTimeout, chunks
 from .model import Answer, Delta, ModelCall, ModelFailed
 from .request import marked_messages, marked_tools, system_blocks
@@ -44,10 +44,10 @@ BACKOFF = 0.5
 LONGEST_WAIT = 30.0
 """Seconds; a longer ``Retry-After`` is cut to it rather than hold up a user's turn."""
 
-SILENCE = 120.0
+IDLE_SECONDS = 120.0
 """Seconds without a byte after which a connection counts as lost: the API pings far more often."""
 
-FAREWELL = 0.25
+DRAIN_SECONDS = 0.25
 """Seconds to read the rest of a response after its last event, so that the connection can be reused."""
 
 
@@ -91,7 +91,7 @@ class AnthropicModel:
                         async for text in words:
                             yield Delta(text)
                     answer = _whole(attempt, tries)
-                except TROUBLE as error:
+                except API_ERRORS as error:
                     await tries.wait_or_fail(error, attempt)
             metrics.MODEL_CALLS_TOTAL.labels(call.model, "ok").inc()
         except ModelFailed:
@@ -105,7 +105,7 @@ class AnthropicModel:
         self, client: AsyncAnthropic, call: ModelCall, attempt: Accumulator, tries: _Tries
     ) -> AsyncGenerator[str, None]:
         """The text of one attempt; everything else of the stream accumulates in ``attempt``."""
-        async with asyncio.timeout(SILENCE):
+        async with asyncio.timeout(IDLE_SECONDS):
             stream = await client.messages.create(
                 model=call.model,
                 max_tokens=call.max_tokens,
@@ -115,7 +115,7 @@ class AnthropicModel:
                 stream=True,
             )
         tries.opened = True
-        idle = IdleTimeout(stream.close, SILENCE)
+        idle = IdleTimeout(stream.close, IDLE_SECONDS)
         try:
             decoder, body = sse.Decoder(), chunks(stream.response)
             async for chunk in body:
@@ -133,7 +133,7 @@ class AnthropicModel:
                     break
         finally:
             idle.end()
-            with contextlib.suppress(*TROUBLE):  # the stream is broken already or no longer needed
+            with contextlib.suppress(*API_ERRORS):  # the stream is broken already or no longer needed
                 await stream.close()
 
 
@@ -163,10 +163,10 @@ class _Tries:
         verdict = judge(error)
         if self.opened:
             self._broken += 1
-            again = self._broken <= REOPENINGS and verdict.passing and not self.published
+            again = self._broken <= REOPENINGS and verdict.transient and not self.published
         else:
             self._refused += 1
-            again = self._refused <= RETRIES and verdict.passing
+            again = self._refused <= RETRIES and verdict.transient
         _log.warning(
             "model_call_interrupted" if self.opened else "model_call_refused",
             model=self._call.model,
@@ -217,8 +217,8 @@ def _whole(attempt: Accumulator, tries: _Tries) -> Answer:
 
 async def _drain(body: AsyncIterator[bytes]) -> None:
     """Read the rest of the response; a connection with unread data cannot be reused."""
-    with contextlib.suppress(*TROUBLE):  # the answer is complete: how the connection ends does not matter
-        async with asyncio.timeout(FAREWELL):
+    with contextlib.suppress(*API_ERRORS):  # the answer is complete: how the connection ends does not matter
+        async with asyncio.timeout(DRAIN_SECONDS):
             async for _ in body:
                 pass
 
