@@ -53,7 +53,7 @@ async def test_a_rate_limit_says_rate_limit_and_to_try_later(rehearsal: Rehearsa
     text = str((await listen()).failure)
     assert text.startswith("model_rate_limited: ")
     assert "rate limit" in text
-    assert "reply_later" in text
+    assert "later" in text
 
 
 @pytest.mark.parametrize(
