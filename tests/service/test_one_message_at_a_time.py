@@ -61,7 +61,7 @@ async def test_no_state_of_a_session_is_written_outside_its_receive(
     running.rehearsal.play(Turn("slow", gate=gate), *[Turn("fine")] * 8)
     chat = await asha.post(session, {"message": "meanwhile"})
     await gate.waiting()
-    queued = await asha.post(session, {"message": "reply_later", "on_busy": "queue"}, **{"Idempotency-Key": "k"})
+    queued = await asha.post(session, {"message": "later", "on_busy": "queue"}, **{"Idempotency-Key": "k"})
     urgent = await asha.post(session, {"message": "no", "on_busy": "interrupt", "approvals": {first: True}})
     await gate.open()
     for stream in (chat, queued, urgent):

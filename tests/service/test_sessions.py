@@ -36,7 +36,7 @@ async def test_b22_the_summary_is_one_object_wherever_it_is_answered(asha: Any) 
 async def test_the_first_message_names_a_session_and_no_later_one_does(asha: Any) -> None:
     session = await asha.session()
     await asha.say(session, "  " + "é" * 70)
-    await asha.say(session, "reply_later")
+    await asha.say(session, "later")
     assert (await asha.get(f"/chat/sessions/{session}"))["title"] == "é" * 60
 
 

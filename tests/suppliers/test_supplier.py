@@ -234,17 +234,17 @@ LATER_NOES = (
 )
 
 
-@pytest.mark.parametrize("reply_later", LATER_NOES)
+@pytest.mark.parametrize("later", LATER_NOES)
 @pytest.mark.parametrize("acted", [True, False])
 async def test_no_later_answer_denies_what_an_earlier_attempt_may_have_done(
-    reply_later: str, acted: bool, make: Make
+    later: str, acted: bool, make: Make
 ) -> None:
     def act() -> None:
         if acted:
             stand.driver.made["k-1"] = ORDER
         raise trouble()
 
-    stand = make(act, *[trouble(reply_later)] * (2 if reply_later == "rate_limited" else 1))
+    stand = make(act, *[trouble(later)] * (2 if later == "rate_limited" else 1))
     if acted:
         assert await stand.settle(stand.counter.book(OFFER, [ASHA], "k-1")) == ORDER
     else:
