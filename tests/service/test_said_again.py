@@ -185,8 +185,8 @@ async def test_a_booking_that_was_made_lately_is_named_first_when_it_is_asked_fo
     third = next(event.data for event in others if event.kind == "approval_request")
     assert third["approval_summary"].startswith("Book ")
     await admin.execute("UPDATE tool_calls SET ended_at = ended_at - interval '25 hours', started_at = NULL")
-    _, reply_later = await ask_for_booking(asha, running)
-    assert [each.data["approval_summary"][:5] for each in reply_later if each.kind == "approval_request"] == ["Book "]
+    _, later = await ask_for_booking(asha, running)
+    assert [each.data["approval_summary"][:5] for each in later if each.kind == "approval_request"] == ["Book "]
 
 
 async def test_somebody_who_may_not_act_any_more_has_nothing_done_and_it_is_audited_once(

@@ -29,9 +29,9 @@ async def test_b41_a_planted_passport_number_is_found_nowhere(
     assert events[-2].data["text"].endswith(".")
     streamed = b"".join(event.raw for event in [*events, *await asha.replay(session)]).decode()
     transcript = str(await asha.get(f"/chat/sessions/{session}/messages"))
-    reply_later = str(running.rehearsal.requests[-1].body)
+    later = str(running.rehearsal.requests[-1].body)
     told = capfd.readouterr()
-    for kept in (streamed, transcript, reply_later, told.out, told.err):
+    for kept in (streamed, transcript, later, told.out, told.err):
         assert PASSPORT not in kept
     for row in await admin.db.fetch(TABLES):
         table = row["table_name"]
