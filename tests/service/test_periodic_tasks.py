@@ -25,7 +25,7 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
 }
 ASKS: dict[str, tuple[str, ...]] = {
     "housekeeping": ("SettleAbandoned", "Unfinished", "Pending", "WithLost"),
-    "pruning": ("PruneKeys", "PruneDeltas", "PruneFamilies", "PruneDenied", "PruneTokens", "PruneLetters"),
+    "pruning": ("PruneKeys", "PruneDeltas", "PruneFamilies", "PruneDenied", "PruneTokens", "PruneEmails"),
     "mail": ("Claim", "Standing"),
 }
 """What each of them asks of storage in a round that finds nothing special."""
@@ -152,7 +152,7 @@ async def test_a_failure_to_stop_agencies_does_not_end_the_lock_nor_give_it_back
         if stops < 3:
             raise ValueError("a defect while stopping")
 
-    monkeypatch.setattr(system, "_yield", fails_twice)
+    monkeypatch.setattr(system, "_on_lost", fails_twice)
     db = await connect(database.admin_url)
     await db.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1987")
     await db.close()

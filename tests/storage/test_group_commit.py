@@ -60,7 +60,7 @@ async def start(database: Any) -> AsyncIterator[Start]:
 
 
 @pytest.fixture
-def writer(start: Start) -> EventWriter:
+async def writer(start: Start) -> EventWriter:
     return start()[0]
 
 
