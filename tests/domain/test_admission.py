@@ -200,7 +200,7 @@ SESSIONS = st.builds(
     due=st.booleans(),
     deciding=st.booleans(),
     queued=st.integers(0, QUEUE_LIMIT),
-    accepting=st.lists(BEING_STORED, max_size=3),
+    accepting=st.lists(BEING_STORED, max_size=3, unique_by=lambda each: each.intake),
     latest=st.none()
     | st.builds(
         Latest, user_id=USERS, text_hash=HASHES, under_way=st.booleans(), ended_at=MOMENTS, delivered=st.booleans()
