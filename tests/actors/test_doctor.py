@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from redis.asyncio import Redis
 
-from tests.post_office import PostOffice
+from tests.mail_server import MailServer
 from voyagent.actors import doctor
 from voyagent.actors.doctor import Finding
 from voyagent.actors.foundation.config import Settings
@@ -70,7 +70,7 @@ DIALOGUE: list[tuple[dict[bytes, bytes], str, str, str]] = [
 async def test_mail_works_if_the_whole_dialogue_of_a_delivery_does(
     examine: Examine, answers: dict[bytes, bytes], who: str, told: str, mend: str
 ) -> None:
-    async with PostOffice() as office:
+    async with MailServer() as office:
         office.answers = answers
         found = (await examine(VOYAGENT_SMTP_URL=office.url.replace("//", f"//{who}")))["mail"]
         assert office.letters == []
@@ -80,7 +80,7 @@ async def test_mail_works_if_the_whole_dialogue_of_a_delivery_does(
 
 
 async def test_a_relay_without_starttls_is_told_with_what_to_set(examine: Examine) -> None:
-    async with PostOffice() as office:
+    async with MailServer() as office:
         found = (await examine(VOYAGENT_SMTP_URL=office.url.partition("?")[0]))["mail"]
     assert (found.works, found.text) == (False, "starttls_not_offered")
     assert "?tls=off" in found.mend

@@ -15,7 +15,7 @@ import pytest
 import redis.asyncio
 import structlog
 
-from tests.post_office import PostOffice
+from tests.mail_server import MailServer
 from voyagent.actors.accounts.retention import AccountRetention
 from voyagent.actors.domain.identity import Role
 from voyagent.actors.domain.ids import uuid7
@@ -74,7 +74,7 @@ class Life:
 
     service: Service
     http: aiohttp.ClientSession
-    office: PostOffice
+    office: MailServer
     db: asyncpg.Connection[asyncpg.Record]
     lines: list[Any]
     tenant_id: str = ""
@@ -191,7 +191,7 @@ class Life:
 
 @pytest.fixture
 async def life(settings_for: Make, database: Any) -> AsyncIterator[Life]:
-    async with PostOffice() as office:
+    async with MailServer() as office:
         settings = settings_for(VOYAGENT_AUTH_SKIP_EMAIL_VERIFICATION="false", VOYAGENT_SMTP_URL=office.url)
         db = await asyncpg.connect(database.admin_url)
         with structlog.testing.capture_logs() as lines:
