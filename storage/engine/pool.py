@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
 import asyncpg
-from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
-from sqlalchemy.sql import ClauseElement
 
 from ...actors.domain.errors import Refusal
 from ...actors.foundation import log, metrics
@@ -378,45 +376,3 @@ def _unreachable(error: Exception) -> errors.StorageUnavailable:
     if _unreachable_log.allows():
         _log.warning("database_unreachable", reason=f"{type(error).__name__}: {error}")
     return errors.StorageUnavailable()
-
-
-class Statement:
-    """A statement of SQLAlchemy's, compiled once, run by asyncpg with its parameters by name."""
-
-    __slots__ = ("_fixed", "_names", "sql")
-
-    def __init__(self, sql: str, names: tuple[str, ...], fixed: Mapping[str, Any]) -> None:
-        self.sql = sql
-        self._names = names
-        self._fixed = fixed
-
-    async def fetch(self, db: Connection, **values: Any) -> list[Any]:
-        """All rows."""
-        return await db.fetch(self.sql, *self._arguments(values))
-
-    async def fetchrow(self, db: Connection, **values: Any) -> Any:
-        """The first row, or ``None``."""
-        return await db.fetchrow(self.sql, *self._arguments(values))
-
-    async def fetchval(self, db: Connection, **values: Any) -> Any:
-        """The first column of the first row, or ``None``."""
-        return await db.fetchval(self.sql, *self._arguments(values))
-
-    async def execute(self, db: Connection, **values: Any) -> str:
-        """The command's tag, ``UPDATE 1`` for instance."""
-        return await db.execute(self.sql, *self._arguments(values))
-
-    def _arguments(self, values: Mapping[str, Any]) -> list[Any]:
-        unknown = values.keys() - set(self._names)
-        if unknown:
-            raise TypeError(f"the statement has no parameter {', '.join(sorted(unknown))}")
-        return [values[name] if name in values else self._fixed[name] for name in self._names]
-
-
-def statement(core: ClauseElement) -> Statement:
-    """Compile ``core``, once, at import. Lists are arrays, for ``= ANY``: ``IN`` would be compiled for each call."""
-    compiled = cast("Any", core.compile(dialect=asyncpg_dialect()))  # type: ignore[no-untyped-call]
-    if compiled.post_compile_params:
-        raise TypeError("IN is compiled anew for each list: use = ANY")
-    fixed = {name: value for name, value in compiled.params.items() if value is not None}
-    return Statement(str(compiled), tuple(compiled.positiontup or ()), fixed)

@@ -13,14 +13,12 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import bindparam, select, update
 
 from voyagent.actors.domain.errors import Conflict, NotFound, Refusal
 from voyagent.storage.embedded.servers import EmbeddedServers
 from voyagent.storage.engine.errors import CommitLost, StorageUnavailable
 from voyagent.storage.engine.operations import Command, Query, Snapshot
-from voyagent.storage.engine.pool import Connection, Engine, connect, plain_url, statement
-from voyagent.storage.tables import tenants, users
+from voyagent.storage.engine.pool import Connection, Engine, connect, plain_url
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 TENANT = "0193f5a0-0000-7000-8000-00000000000a"
@@ -328,31 +326,3 @@ async def test_nobody_to_connect_to_is_storage_unavailable(tmp_path: Path) -> No
 
 def test_a_url_loses_the_driver_and_nothing_else() -> None:
     assert plain_url("postgresql+asyncpg://u:p+q@h:1/d?host=/a+b") == "postgresql://u:p+q@h:1/d?host=/a+b"
-
-
-RENAME = statement(
-    update(tenants)
-    .where(tenants.c.id == bindparam("agency"))
-    .values(display_name=bindparam("name"))
-    .returning(tenants.c.id)
-)
-ADMINS = statement(
-    select(users.c.email)
-    .where(users.c.role == "agency_admin")
-    .order_by(users.c.id)
-    .limit(bindparam("most", type_=None))
-)
-
-
-async def test_a_statement_is_run_with_its_parameters_by_name(engine: Engine) -> None:
-    await engine.run(Do(tenant_id=TENANT, work=agency(TENANT)))
-    renamed = Do(tenant_id=TENANT, work=lambda db: RENAME.fetchval(db, agency=TENANT, name="New"))
-    assert await engine.run(renamed) == TENANT
-    assert await engine.run(Read(tenant_id=TENANT, work=lambda db: ADMINS.fetch(db, most=3))) == []
-    with pytest.raises(TypeError, match="nobody"):
-        await engine.run(Read(tenant_id=TENANT, work=lambda db: ADMINS.fetch(db, most=3, nobody=1)))
-
-
-def test_a_statement_with_an_expanding_list_is_refused_at_import() -> None:
-    with pytest.raises(TypeError, match="ANY"):
-        statement(select(users.c.id).where(users.c.email.in_(bindparam("mails", expanding=True))))
