@@ -6,6 +6,7 @@ from collections import deque
 from datetime import date
 
 from .domain.settings import TenantSettings
+from .domain.turns import TurnError
 from .foundation.clock import Clock
 
 MINUTE = 60.0
@@ -32,15 +33,15 @@ class Quota:
         self._turns = deque(now - age for age in turn_ages)
         self._settled = settled_today
 
-    def admit(self) -> str | None:
+    def admit(self) -> TurnError | None:
         """Count a turn, or return why it is refused: by hour, minute or tokens. A refused one is not counted."""
         now = self._clock.monotonic()
         while self._turns and self._turns[0] <= now - HOUR:
             self._turns.popleft()
         if len(self._turns) >= self.settings.rate_limit_per_hour:
-            return "rate_limited: hour"
+            return TurnError("rate_limited", "hour")
         if sum(1 for moment in self._turns if moment > now - MINUTE) >= self.settings.rate_limit_per_minute:
-            return "rate_limited: minute"
+            return TurnError("rate_limited", "minute")
         refused = self._over(1)
         if refused is None:
             self._turns.append(now)
@@ -68,7 +69,7 @@ class Quota:
     def reserved(self) -> int:
         return self._reserved
 
-    def reserve(self, tokens: int) -> str | None:
+    def reserve(self, tokens: int) -> TurnError | None:
         """Reserve ``tokens`` for a model call, or return why it is refused."""
         refused = self._over(tokens)
         if refused is None:
@@ -81,8 +82,8 @@ class Quota:
         self._reserved -= reserved
         self._settled += used
 
-    def _over(self, tokens: int) -> str | None:
+    def _over(self, tokens: int) -> TurnError | None:
         limit = self.settings.daily_token_budget
         if limit is None or self.used + tokens <= limit:
             return None
-        return f"daily_budget_exceeded: limit={limit} used={self.used}"
+        return TurnError("daily_budget_exceeded", f"limit={limit} used={self.used}")

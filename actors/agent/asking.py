@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...storage.conversation import turns
 from ..domain import ids, transcript
+from ..domain.turns import TurnError
 from ..foundation import metrics
 from . import usage
 from .desks import DESKS, ORCHESTRATOR_TOOLS
@@ -32,7 +33,11 @@ LAST_ROUND = "[No more tools can be called in this turn. Answer now with what yo
 
 
 class PassAborted(Exception):
-    """The pass ends with an ``error`` event; the exception's text is the event's."""
+    """The pass ends with an ``error`` event about ``error``."""
+
+    def __init__(self, error: TurnError) -> None:
+        super().__init__(error.line)
+        self.error = error
 
 
 def room_of(task: Task) -> int:
@@ -59,7 +64,7 @@ async def ask(work: Pass, *, last: bool) -> Answer:
             answer = await _answer(work, reservation, call, lambda share: _smaller(work, loaded, share, last=last))
             reservation.finish(answer.usage, "ok" if answer.usage.total else "usage_unknown")
     except ModelFailed as failed:
-        raise PassAborted(str(failed)) from failed
+        raise PassAborted(TurnError(failed.code, failed.text)) from failed
     return own_ids(answer, _taken(work, loaded))
 
 

@@ -9,22 +9,24 @@ from ..domain import ids
 from ..domain.audit import Author
 from ..domain.events import Event
 from ..domain.tool_calls import Closing
+from ..domain.turns import TurnError
 
 if TYPE_CHECKING:
     from .run import Pass
 
 
 def ending(
-    work: Pass, state: Any, error: str | None, *, keep_pending_approvals: bool, by: Author | None
+    work: Pass, state: Any, error: TurnError | None, *, keep_pending_approvals: bool, by: Author | None
 ) -> endings.End:
     """The step that ends a pass. Where the turn ends for good, all of its calls are closed.
 
     With ``keep_pending_approvals`` a failed pass keeps its undecided approvals, and its turn waits for them.
     """
     task, turn_id = work.task, work.task.turn_id
-    events = [] if error is None else [Event(kind="error", turn_id=turn_id, error_message=error)]
-    over = state in ("failed", "cancelled")
-    why = "cancelled" if state == "cancelled" else (error or "failed").partition(":")[0]
+    events = [] if error is None else [Event(kind="error", turn_id=turn_id, error_message=error.line)]
+    close = None
+    if error is not None and state in ("failed", "cancelled"):
+        close = Closing(error, "cancelled" if state == "cancelled" else error.code, by)
     return endings.End(
         tenant_id=task.tenant_id,
         session_id=task.session_id,
@@ -33,7 +35,7 @@ def ending(
         events=(*events, Event(kind="final", turn_id=turn_id)),
         partial="".join(work.partial) or None,
         partial_id=ids.uuid7(),
-        close=Closing(error or "cancelled", why, by) if over else None,
+        close=close,
         keep_pending_approvals=keep_pending_approvals,
         spent=None if work.reservation is None else work.reservation.spent(),
     )

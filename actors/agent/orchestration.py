@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from ..domain import transcript
+from ..domain.outcomes import Failed, InvalidInput, Succeeded
 from ..domain.turns import MESSAGE_LIMIT, Brief
 from .desks import SPECIALISTS
 from .llm.model import Answer
@@ -38,18 +39,17 @@ FORMS: Mapping[str, type[Handoff | Clarify]] = {"handoff": Handoff, "clarify": C
 
 @dataclass(frozen=True, slots=True)
 class OrchestratorCall:
-    """A call of the orchestrator, which needs no tool to run, or ``error``: why it is invalid."""
+    """A call of the orchestrator, which needs no tool to run, or ``flaw``: why it is not made."""
 
     id: str
     name: str
     input: dict[str, Any]
     parsed: Handoff | Clarify | None = None
-    error: str | None = None
+    flaw: Failed | InvalidInput | None = None
 
     def result(self) -> Mapping[str, Any]:
         """The result block for the transcript."""
-        output: dict[str, Any] = {"accepted": True} if self.error is None else {"error": self.error}
-        return transcript.tool_result(self.id, self.name, output)
+        return transcript.tool_result(self.id, self.name, self.flaw or Succeeded({"accepted": True}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class OrchestratorCalls:
     @property
     def refused(self) -> bool:
         """Whether the model has to be sent the error of an invalid call."""
-        return any(each.error is not None for each in self.calls)
+        return any(each.flaw is not None for each in self.calls)
 
 
 def read(answer: Answer) -> OrchestratorCalls:
@@ -82,8 +82,8 @@ def read(answer: Answer) -> OrchestratorCalls:
     for at in answer.calls:
         call = _read(answer.blocks[at], answer.flaws.get(at))
         twice = call.parsed is not None and any(each.parsed == call.parsed for each in calls)
-        again = "duplicate_call: this answer asks for the same already; it is done once"
-        calls.append(OrchestratorCall(call.id, call.name, call.input, error=again) if twice else call)
+        again = Failed("duplicate_call", "this answer asks for the same already; it is done once")
+        calls.append(OrchestratorCall(call.id, call.name, call.input, flaw=again) if twice else call)
     return OrchestratorCalls(tuple(calls))
 
 
@@ -91,10 +91,10 @@ def _read(block: Mapping[str, Any], flaw: str | None) -> OrchestratorCall:
     call_id, name, given = block["id"], block["name"], block["input"]
     form = FORMS.get(name)
     if form is None:
-        return OrchestratorCall(call_id, name, given, error=f"unknown_tool: {name}")
+        return OrchestratorCall(call_id, name, given, flaw=Failed("unknown_tool", name))
     if flaw is None:
         try:
             return OrchestratorCall(call_id, name, given, form.model_validate(given))
         except ValidationError as invalid:
             flaw = explained(invalid, frozenset(form.model_fields))
-    return OrchestratorCall(call_id, name, given, error=f"Input validation failed for '{name}': {flaw}")
+    return OrchestratorCall(call_id, name, given, flaw=InvalidInput(name, flaw))

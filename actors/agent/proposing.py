@@ -14,7 +14,7 @@ from ..domain.approvals import approval_id
 from ..domain.errors import Unavailable
 from ..domain.events import Event
 from ..domain.masking import hidden
-from ..domain.tool_calls import NOT_PERMITTED
+from ..domain.outcomes import NOT_PERMITTED, Failed, Outcome
 from ..domain.turns import ApprovalAsk, ToolCall
 from .llm.model import Answer
 from .tools.catalogue import for_desk
@@ -37,7 +37,7 @@ class Proposal:
     call: ToolCall
     events: tuple[Event, ...]
     ask: ApprovalAsk | None = None
-    outcome: Mapping[str, Any] | None = None
+    outcome: Outcome | None = None
 
 
 async def propose(work: Pass, answer: Answer) -> list[Proposal]:
@@ -65,17 +65,17 @@ async def _propose(work: Pass, answer: Answer, at: int, place: int, seen: set[by
     )
     asking = work.event("tool_use", call.tool, call.call_id, tool_input=call.input)
     if tool is None:
-        return Proposal(call, (asking,), outcome={"error": f"unknown_tool: {call.tool}"})
+        return Proposal(call, (asking,), outcome=Failed("unknown_tool", call.tool))
     if not work.user_active:
         return Proposal(call, (asking,), outcome=NOT_PERMITTED)
     try:
         given = _given(tool, call.input, answer.flaws.get(at))
     except InputInvalid as invalid:
-        return Proposal(call, (asking,), outcome={"error": str(invalid)})
+        return Proposal(call, (asking,), outcome=invalid.outcome)
     same = tool.name.encode() + tool.likeness(given)
     if same in seen:
-        twice = f"duplicate_call: this answer asks for the same '{tool.name}' already; it is done once"
-        return Proposal(call, (asking,), outcome={"error": twice})
+        twice = Failed("duplicate_call", f"this answer asks for the same '{tool.name}' already; it is done once")
+        return Proposal(call, (asking,), outcome=twice)
     seen.add(same)
     if not tool.gated:
         return Proposal(call, (asking,))
@@ -88,11 +88,11 @@ async def _propose(work: Pass, answer: Answer, at: int, place: int, seen: set[by
 def _given(tool: Tool[Any], stored: Mapping[str, Any], flaw: str | None) -> Any:
     """The input as the tool's model; unreadable JSON is invalid input."""
     if flaw is not None:
-        raise InputInvalid(f"Input validation failed for '{tool.name}': {flaw}")
+        raise InputInvalid(tool.name, flaw)
     return tool.parse(stored)
 
 
-async def _gate(work: Pass, tool: Tool[Any], given: Any) -> ApprovalProposal | dict[str, Any]:
+async def _gate(work: Pass, tool: Tool[Any], given: Any) -> ApprovalProposal | Outcome:
     """The approval to ask for, or why the call cannot succeed; the check has no effect, so its failure is a result."""
     try:
         if isinstance(tool, SupplierTool):
@@ -100,7 +100,7 @@ async def _gate(work: Pass, tool: Tool[Any], given: Any) -> ApprovalProposal | d
         assert isinstance(tool, DatabaseTool)
         return await work.ports.store.ask(tool.gate(given, work.tools))
     except Unavailable as refused:
-        return {"error": f"transient: {refused.code}"}
+        return Failed("transient", refused.code)
 
 
 async def _ask(

@@ -19,8 +19,9 @@ from ..domain import ids
 from ..domain.audit import Author
 from ..domain.events import Event
 from ..domain.masking import hidden
+from ..domain.outcomes import Outcome
 from ..domain.settings import TenantSettings
-from ..domain.turns import MAX_ROUNDS, CallState, LoopState, ToolCall
+from ..domain.turns import MAX_ROUNDS, LoopState, ToolCall, TurnError
 from ..foundation import log, metrics
 from ..foundation.clock import Clock
 from ..runtime.actor import Recipient
@@ -52,8 +53,8 @@ class PassLog(Protocol):
 class TokenBudget(Protocol):
     """The agency's token budget: reserved before a model call, settled after it."""
 
-    def reserve(self, tokens: int) -> str | None:
-        """None, or the text of the refusal."""
+    def reserve(self, tokens: int) -> TurnError | None:
+        """None, or the refusal."""
 
     def settle(self, reserved: int, used: int) -> None:
         """Release the reservation and count what was used."""
@@ -127,7 +128,7 @@ class Pass:
         try:
             return await self._advance(loaded)
         except PassAborted as broken:
-            return await self.stop("failed", str(broken), keep_pending_approvals=True)
+            return await self.stop("failed", broken.error, keep_pending_approvals=True)
 
     async def load(self) -> turns.PassContext:
         """Load the stored conversation, as much of it as a model is sent."""
@@ -207,7 +208,7 @@ class Pass:
             state = await self._take(answer)
             if state is not None:
                 return state
-        raise PassAborted(f"tool_rounds_exceeded: {rounds}")
+        raise PassAborted(TurnError("tool_rounds_exceeded", str(rounds)))
 
     async def _take(self, answer: Answer) -> str | None:
         """Store an answer and do what it asks for; the turn's state if the pass is over."""
@@ -237,7 +238,7 @@ class Pass:
         """Handle an answer without text: the model is asked once more, then the pass fails."""
         await self._store_answer(answer, (), None, ())
         if self.nudged:
-            raise PassAborted("model_silent: the model ended without an answer; please ask again")
+            raise PassAborted(TurnError("model_silent", "the model ended without an answer; please ask again"))
         self.nudged = True
         return None
 
@@ -253,7 +254,7 @@ class Pass:
         ending = endings.Ending(state="completed", ran_ms=self.ran_ms) if over else None
         sequence = await self._store_answer(answer, events, ending, (), own)
         if asked.unknown_desk is not None:
-            raise PassAborted(f"desk_unknown: {asked.unknown_desk}")
+            raise PassAborted(TurnError("desk_unknown", asked.unknown_desk))
         if self.state.brief is not None:
             self.state = replace(self.state, brief_after=sequence)
         return None if ending is None else ending.state
@@ -309,17 +310,17 @@ class Pass:
         )
         return None
 
-    async def _settle(self, call: ToolCall, outcome: Mapping[str, Any] | None = None) -> None:
+    async def _settle(self, call: ToolCall, outcome: Outcome | None = None) -> None:
         """Execute a call, or store its known outcome, and mark it as reported."""
-        output = await tool_execution.settle(self, call, outcome)
-        state: CallState = "failed" if "error" in output else "succeeded"
-        self.calls = [replace(each, reported=True, state=state) if each.id == call.id else each for each in self.calls]
+        came = await tool_execution.settle(self, call, outcome)
+        ended = replace(call, reported=True, state=came.state)
+        self.calls = [ended if each.id == call.id else each for each in self.calls]
 
     async def _end(self, state: Any) -> str:
         return await self.stop(state, None)
 
     async def stop(
-        self, state: Any, error: str | None, *, keep_pending_approvals: bool = False, by: Author | None = None
+        self, state: Any, error: TurnError | None, *, keep_pending_approvals: bool = False, by: Author | None = None
     ) -> str:
         """End the pass: the error if there is one, and ``final``. Failing or cancelling leaves no call open.
 
@@ -354,4 +355,4 @@ async def run_within(work: Pass, seconds: float) -> str:
         async with asyncio.timeout(max(seconds, 0.0)):
             return await work.run()
     except TimeoutError:
-        return await work.stop("failed", f"turn_timeout: {round(seconds + work.ran_before)}s")
+        return await work.stop("failed", TurnError("turn_timeout", f"{round(seconds + work.ran_before)}s"))

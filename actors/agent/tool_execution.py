@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Coroutine
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,13 @@ from ...storage.conversation import tool_calls
 from ...storage.engine.operations import Operation
 from ..domain import ids
 from ..domain.errors import Refusal, Unavailable
-from ..domain.tool_calls import NOT_PERMITTED, Output, denial, verdict
+from ..domain.outcomes import NOT_PERMITTED, Failed, Outcome, Unknown
+from ..domain.tool_calls import denial
 from ..domain.turns import ToolCall
 from ..foundation import log, metrics
 from ..runtime.actor import ActorFailed
 from .tools.catalogue import CATALOGUE
-from .tools.tool import DatabaseTool, InputInvalid, ReadTool, SupplierTool, Tool, lost
+from .tools.tool import DatabaseTool, Executed, InputInvalid, ReadTool, SupplierTool, Tool
 
 if TYPE_CHECKING:
     from .run import Pass
@@ -27,11 +28,11 @@ RECORDING_BACKOFF = (0.1, 0.5, 2.0)
 """Seconds between attempts to record what a supplier has done."""
 
 
-async def settle(work: Pass, call: ToolCall, outcome: Output | None) -> Output:
-    """Conclude one call: store its denial, or execute it. Returns its output as stored."""
+async def settle(work: Pass, call: ToolCall, outcome: Outcome | None) -> Outcome:
+    """Conclude one call: store its denial, or execute it. Returns its outcome as stored."""
     if outcome is not None:
         return await _conclude(work, call, outcome)
-    denied = denial(call)
+    denied: Outcome | None = denial(call)
     if denied is None and not work.user_active and call.state != "executing":
         denied = NOT_PERMITTED
     if denied is not None:
@@ -39,35 +40,35 @@ async def settle(work: Pass, call: ToolCall, outcome: Output | None) -> Output:
     tool = CATALOGUE.get(call.tool)
     unfit = _unfit(tool, call)
     if unfit is not None and call.state == "executing":  # it has begun: no refusal may deny that
-        return await _conclude(work, call, lost(f"{call.tool} was under way, and this release cannot look it up"))
+        return await _conclude(work, call, Unknown(f"{call.tool} was under way, and this release cannot look it up"))
     if unfit is not None:
         return await _conclude(work, call, unfit)
     began = work.ports.clock.monotonic()
     try:
-        output = await _execute(work, tool, call)
+        outcome = await _execute(work, tool, call)
     finally:
         took = work.ports.clock.monotonic() - began
         metrics.TOOL_CALL_DURATION_SECONDS.labels(tool=call.tool if tool else "unknown").observe(took)
-    metrics.TOOL_CALLS_TOTAL.labels(tool=call.tool if tool else "unknown", outcome=verdict(output)).inc()
-    return output
+    metrics.TOOL_CALLS_TOTAL.labels(tool=call.tool if tool else "unknown", outcome=outcome.state).inc()
+    return outcome
 
 
-def _unfit(tool: Tool[Any] | None, call: ToolCall) -> Output | None:
+def _unfit(tool: Tool[Any] | None, call: ToolCall) -> Outcome | None:
     """Why a stored call may not run: checks at proposal time are lost if the pass was cut off after them."""
     if tool is None or call.desk not in tool.desks:
-        return {"error": f"unknown_tool: {call.tool}"}
+        return Failed("unknown_tool", call.tool)
     try:
         tool.parse(call.input)
     except InputInvalid as invalid:
-        return {"error": str(invalid)}
+        return invalid.outcome
     if tool.gated and call.approval_id is None:
-        return {"error": f"not_run: '{call.tool}' was cut off before anybody was asked; ask for it again"}
+        return Failed("not_run", f"'{call.tool}' was cut off before anybody was asked; ask for it again")
     return None
 
 
-async def _execute(work: Pass, tool: Tool[Any] | None, call: ToolCall) -> Output:
+async def _execute(work: Pass, tool: Tool[Any] | None, call: ToolCall) -> Outcome:
     if tool is None:
-        return await _conclude(work, call, {"error": f"unknown_tool: {call.tool}"})
+        return await _conclude(work, call, Failed("unknown_tool", call.tool))
     given = tool.parse(call.input)
     if isinstance(tool, ReadTool):
         return await _conclude(work, call, await _read(call, tool.read(given, work.tools)))
@@ -77,7 +78,7 @@ async def _execute(work: Pass, tool: Tool[Any] | None, call: ToolCall) -> Output
     return await _uninterrupted(work, _execute_at_supplier(work, tool, call, given))
 
 
-async def _uninterrupted(work: Pass, writing: Coroutine[Any, Any, Output]) -> Output:
+async def _uninterrupted(work: Pass, writing: Coroutine[Any, Any, Outcome]) -> Outcome:
     """Await a supplier's write to its outcome, however often the pass is cancelled meanwhile.
 
     Only a pass whose actor is stopped abandons it: its outcome is looked up when the turn is resumed.
@@ -96,19 +97,18 @@ async def _uninterrupted(work: Pass, writing: Coroutine[Any, Any, Output]) -> Ou
     return task.result()
 
 
-async def _read(call: ToolCall, reading: Any) -> Output:
-    """A read's output. A failure is reported to the model as a code; its cause is logged."""
+async def _read(call: ToolCall, reading: Awaitable[Outcome]) -> Outcome:
+    """A read's outcome. A failure is reported to the model as a code; its cause is logged."""
     try:
-        output: Output = await reading
+        return await reading
     except Unavailable as refused:
-        return {"error": f"transient: {refused.code}"}
+        return Failed("transient", refused.code)
     except ActorFailed as failure:
         _log.error("tool_failed", tool=call.tool, exc_info=failure)
-        return {"error": "internal_error: the tool failed"}
-    return output
+        return Failed("internal_error", "the tool failed")
 
 
-async def _execute_in_database(work: Pass, tool: DatabaseTool[Any], call: ToolCall, given: Any) -> Output:
+async def _execute_in_database(work: Pass, tool: DatabaseTool[Any], call: ToolCall, given: Any) -> Outcome:
     task, message_id = work.task, ids.uuid7()
     plan = tool.plan(given, work.tools, call.id)
     bind = tool.gate(given, work.tools) if tool.gated else None
@@ -124,7 +124,7 @@ async def _execute_in_database(work: Pass, tool: DatabaseTool[Any], call: ToolCa
     )
 
 
-async def _execute_at_supplier(work: Pass, tool: SupplierTool[Any], call: ToolCall, given: Any) -> Output:
+async def _execute_at_supplier(work: Pass, tool: SupplierTool[Any], call: ToolCall, given: Any) -> Outcome:
     """Execute a supplier's write in two steps: the intent is stored before the supplier is asked."""
     task, again = work.task, call.state == "executing"
     if not again or call.driver is None:
@@ -148,12 +148,12 @@ async def _execute_at_supplier(work: Pass, tool: SupplierTool[Any], call: ToolCa
     except (Refusal, ActorFailed) as broken:  # our own fault, unknown whether before or after the supplier's answer
         _log.error("supplier_write_aborted", tool=call.tool, call_id=call.id, exc_info=broken)
         raise Unavailable("storage_unavailable") from broken
-    if isinstance(placed, Mapping):
+    if not isinstance(placed, Executed):
         return await _conclude(work, call, placed)
     return await _record(work, call, tool.record(given, placed, call, work.tools))
 
 
-async def _record(work: Pass, call: ToolCall, record: Operation[dict[str, Any]]) -> Output:
+async def _record(work: Pass, call: ToolCall, record: Operation[Outcome]) -> Outcome:
     """Record what a supplier has done, with retries.
 
     If the whole step cannot be stored, the booking alone is, and the call stays ``executing``: the resumed turn looks
@@ -161,7 +161,7 @@ async def _record(work: Pass, call: ToolCall, record: Operation[dict[str, Any]])
     """
     for backoff in RECORDING_BACKOFF:
         try:
-            return await _conclude(work, call, {}, record)
+            return await _write_result(work, call, record)
         except Unavailable:
             raise
         except Refusal as broken:
@@ -174,7 +174,11 @@ async def _record(work: Pass, call: ToolCall, record: Operation[dict[str, Any]])
     raise Unavailable("storage_unavailable")
 
 
-async def _conclude(work: Pass, call: ToolCall, output: Output, record: Any = None) -> Output:
+async def _conclude(work: Pass, call: ToolCall, outcome: Outcome) -> Outcome:
+    return await _write_result(work, call, outcome)
+
+
+async def _write_result(work: Pass, call: ToolCall, result: Outcome | Operation[Outcome]) -> Outcome:
     task, message_id = work.task, ids.uuid7()
     return await work.ports.recorder.write(
         tool_calls.Result(
@@ -182,7 +186,6 @@ async def _conclude(work: Pass, call: ToolCall, output: Output, record: Any = No
             session_id=task.session_id,
             call=call,
             message_id=message_id,
-            output=output,
-            record=record,
+            result=result,
         )
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from ...storage.conversation import model_calls
 from ..domain import ids
+from ..domain.turns import TurnError
 from ..foundation import log, metrics
 from ..foundation.config_values import ModelPrice
 from .llm.accumulator import Usage
@@ -52,7 +53,7 @@ class UsageReservation:
         self.outcome = "failed"
         self._reserved = 0
 
-    def reserve(self) -> str | None:
+    def reserve(self) -> TurnError | None:
         """Reserve the estimate, or return why the call may not be made."""
         refused = self.ports.budget.reserve(self.estimate)
         self._reserved = self.estimate if refused is None else 0

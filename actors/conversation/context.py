@@ -9,6 +9,7 @@ from typing import Protocol
 from ..agent.run import PassLog, Ports, Task
 from ..agent.tools.tool import ToolContext
 from ..domain.settings import TenantSettings
+from ..domain.turns import TurnError
 from ..foundation.clock import Clock
 from ..foundation.config import Settings
 from ..runtime.actor import Recipient
@@ -19,13 +20,13 @@ class AgencyQuota(Protocol):
 
     settings: TenantSettings
 
-    def admit(self) -> str | None:
-        """None, or ``rate_limited: …`` or ``daily_budget_exceeded: …``; a turn that may start is counted."""
+    def admit(self) -> TurnError | None:
+        """None, or ``rate_limited`` or ``daily_budget_exceeded``; a turn that may start is counted."""
 
     def give_back(self) -> None:
         """Uncount an admitted turn that was not started."""
 
-    def reserve(self, tokens: int) -> str | None: ...
+    def reserve(self, tokens: int) -> TurnError | None: ...
     def settle(self, reserved: int, used: int) -> None: ...
 
 

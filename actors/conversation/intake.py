@@ -19,7 +19,7 @@ from ..domain import admission, ids
 from ..domain.approvals import Approval, Decision
 from ..domain.audit import Author
 from ..domain.errors import Conflict
-from ..domain.turns import text_hash, title_of
+from ..domain.turns import TurnError, text_hash, title_of
 from ..foundation import metrics
 from ..runtime.actor import Outcome
 from ..runtime.ref import refuse, resolve
@@ -304,7 +304,8 @@ class MessageIntake:
             self._scheduler.enqueue(taken, first=accept.place == "first")
             if accept.over is not None:
                 self._passes.interrupt(
-                    accept.over, _interrupt("turn_interrupted: a newer message took its place", message.who)
+                    accept.over,
+                    _interrupt(TurnError("turn_interrupted", "a newer message took its place"), message.who),
                 )
             end = taken.next_end
         else:
@@ -345,7 +346,7 @@ class MessageIntake:
         if any(isinstance(refusal, approvals.ApprovalExpired) for refusal in decided.refused.values()):
             self._owner.expire()
         intake.prelude = b"".join(
-            self._subscriptions.transient("error", f"{refusal.code}: {approval_id}")
+            self._subscriptions.error(TurnError(refusal.code, approval_id))
             for approval_id, refusal in decided.refused.items()
         )
         follows_up = decide.text == "follows_up"
@@ -371,7 +372,7 @@ class MessageIntake:
         if isinstance(watch, admission.Watch):
             self._answer(intake, self._watch(watch.what))
         elif intake.prelude:
-            self._answer(intake, self._subscriptions.nothing(prelude=b"", after=self._subscriptions.transient("final")))
+            self._answer(intake, self._subscriptions.nothing(prelude=b"", after=self._subscriptions.final()))
         elif isinstance(watch, admission.Refuse):
             self._refuse(intake, watch.refusal)
 
@@ -453,7 +454,7 @@ class MessageIntake:
         return self._services.clock.now()
 
 
-def _interrupt(error: str, who: Who) -> turn.Interrupt:
+def _interrupt(error: TurnError, who: Who) -> turn.Interrupt:
     return turn.Interrupt(error, Author(who.user_id, who.origin))
 
 

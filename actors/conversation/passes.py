@@ -13,7 +13,7 @@ from ...storage.conversation import turns
 from ..agent.run import Pass, Ports, Task
 from ..domain import ids
 from ..domain.errors import Unavailable
-from ..domain.turns import MAX_ATTEMPTS, TURN_SECONDS
+from ..domain.turns import MAX_ATTEMPTS, TURN_SECONDS, TurnError
 from ..foundation import log, metrics
 from ..runtime.actor import Outcome
 from ..runtime.ref import Ref
@@ -188,8 +188,8 @@ class PassRunner:
         self._give_up(run)
 
     def _give_up(self, lost: Run) -> None:
-        error = f"internal_error: {ids.uuid7()}"
-        _log.error("turn_abandoned", session_id=self.session_id, turn_id=lost.turn.id, error=error)
+        error = TurnError("internal_error", ids.uuid7())
+        _log.error("turn_abandoned", session_id=self.session_id, turn_id=lost.turn.id, error=error.line)
         stop = Pass(self._task(lost.turn), self._ports(lost.turn.id)).stop("failed", error)
         self._owner.pipe(stop, lambda outcome: self._given_up(lost, outcome), name="give_up")
 
@@ -204,8 +204,8 @@ class PassRunner:
         if run.turn.state == "running":
             self._give_up(run)
             return
-        error = f"internal_error: {ids.uuid7()}"
-        _log.error("turn_start_failed", session_id=self.session_id, turn_id=run.turn.id, error=error)
+        error = TurnError("internal_error", ids.uuid7())
+        _log.error("turn_start_failed", session_id=self.session_id, turn_id=run.turn.id, error=error.line)
         self._writer.step(
             turns.AbandonStart(
                 tenant_id=self.tenant_id,

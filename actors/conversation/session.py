@@ -20,6 +20,7 @@ from ..domain.approvals import Approval, Decision
 from ..domain.audit import Author
 from ..domain.errors import Conflict, Unavailable
 from ..domain.events import transient_frame
+from ..domain.turns import TurnError
 from ..foundation import log, metrics
 from ..foundation.clock import Timer
 from ..runtime.actor import ActorDead, Message, NoReply, Outcome, Ref
@@ -408,7 +409,9 @@ class SessionActor(Supervisor):
         self._deadline_passed()
 
     def _cancel_turn(self, cancel: Cancel) -> str | NoReply:
-        interrupt = turn.Interrupt("turn_cancelled: stopped by a person", Author(cancel.who.user_id, cancel.who.origin))
+        interrupt = turn.Interrupt(
+            TurnError("turn_cancelled", "stopped by a person"), Author(cancel.who.user_id, cancel.who.origin)
+        )
         run = self.scheduler.current
         if run is None:
             starting = self.intake.cancel(cancel.turn_id, interrupt)
@@ -437,7 +440,9 @@ class SessionActor(Supervisor):
             self.deletion.replies.append(reply)
             return
         self.deletion = deletion = _Deletion(who, [reply])
-        interrupt = turn.Interrupt("turn_cancelled: the session is deleted", Author(who.user_id, who.origin))
+        interrupt = turn.Interrupt(
+            TurnError("turn_cancelled", "the session is deleted"), Author(who.user_id, who.origin)
+        )
         if self.scheduler.current is not None:
             self.passes.interrupt(self.scheduler.current.number, interrupt)
         else:

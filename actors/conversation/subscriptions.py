@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from ..domain.events import Kind, transient_frame
+from ..domain.turns import TurnError
 from ..foundation import metrics
 from ..foundation.clock import Clock
 from .event_log import EndCondition, EventLog, PassEnd, Subscription
@@ -35,20 +36,21 @@ class Subscriptions:
         position = int(cursor) if _is_position(cursor) else None
         if position is None or position > log.last:
             metrics.SSE_REPLAYS_TOTAL.labels(source="failed").inc()
-            return self._from_running(mode, prelude=self.transient("error", self._unusable(cursor, position)))
+            return self._from_running(mode, prelude=self._replay_failed(cursor, position))
         source = "memory" if position + 1 >= log.first else "table"
         metrics.SSE_REPLAYS_TOTAL.labels(source="failed" if position < log.pruned_through else source).inc()
         prelude = self._gap(position)
         if mode == "replay" and position == log.last and not prelude:
             return None
         nothing = position == log.last and not log.busy and mode == "settled"
-        after = self.transient("final") if nothing else b""
+        after = self.final() if nothing else b""
         return Subscription(log, after=position, until=_until(mode), prelude=prelude, epilogue=after)
 
-    def _unusable(self, cursor: str, position: int | None) -> str:
-        if position is None:
-            return "replay_failed: the cursor is not an event id"
-        return f"replay_failed: {cursor} is newer than the newest event {self._log.last}"
+    def _replay_failed(self, cursor: str, position: int | None) -> bytes:
+        """The frame for a cursor that cannot be used."""
+        newest = f"{cursor} is newer than the newest event {self._log.last}"
+        why = TurnError("replay_failed", "the cursor is not an event id" if position is None else newest)
+        return self._transient("error", "replay", why)
 
     def _from_running(self, mode: Mode, *, prelude: bytes = b"") -> Subscription | None:
         run = self._scheduler.current
@@ -60,7 +62,7 @@ class Subscriptions:
             after=self._log.last if run is None else self._before(run.turn.pass_event),
             until=_until(mode),
             prelude=prelude,
-            epilogue=self.transient("final") if nothing else b"",
+            epilogue=self.final() if nothing else b"",
         )
 
     def running(self, run: Run) -> Subscription:
@@ -102,14 +104,22 @@ class Subscriptions:
         """One turn from its first event, whether it is running, queued or over."""
         return self.turns([turn_id], after=self._before(first_event) if first_event else self._log.last)
 
-    def refusal(self, error: str) -> Subscription:
+    def refusal(self, error: TurnError) -> Subscription:
         """A refusal of the turn, sent to its sender only."""
-        return self.nothing(prelude=self.transient("error", error) + self.transient("final", turn_id="error"))
+        return self.nothing(prelude=self.error(error) + self._transient("final", "error"))
 
-    def transient(self, kind: Kind, message: str | None = None, *, turn_id: str = "replay") -> bytes:
+    def error(self, error: TurnError) -> bytes:
+        """The frame of an error that belongs to no turn."""
+        return self._transient("error", "error", error)
+
+    def final(self) -> bytes:
+        """The frame that ends a stream in which no pass ends."""
+        return self._transient("final", "replay")
+
+    def _transient(self, kind: Kind, turn_id: Literal["replay", "error"], error: TurnError | None = None) -> bytes:
         """A frame outside the log."""
-        turn_of = "error" if message is not None and not message.startswith("replay_failed") else turn_id
-        return transient_frame(kind, self._session_id, self._clock.now(), turn_of, message)
+        now, message = self._clock.now(), None if error is None else error.line
+        return transient_frame(kind, self._session_id, now, turn_id, message)
 
     def _until(self, ends: tuple[PassEnd, ...], *, after: int, only: str | None) -> Subscription:
         return Subscription(self._log, after=after, until=EndCondition(ends=ends), only=only, prelude=self._gap(after))

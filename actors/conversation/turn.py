@@ -13,6 +13,7 @@ from typing import Any, TypeVar, assert_never
 from ...storage.conversation.steps import Step
 from ..agent.run import Pass, Ports, Task, run_within
 from ..domain.audit import Author
+from ..domain.turns import TurnError
 from ..runtime.actor import Actor, ActorDead, MailboxFull, Message, Recipient
 from ..runtime.ref import refuse
 from .log_writer import AppendText, Flush, StoreStep
@@ -42,7 +43,7 @@ class Interrupt(Message[bool]):
     Replies whether it will: a pass that has stored its ``final`` is over.
     """
 
-    error: str
+    error: TurnError
     by: Author
 
 

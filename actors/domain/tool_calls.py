@@ -1,4 +1,4 @@
-"""The rules of tool calls: their verdicts, their results for the model, their events and their audit events.
+"""The rules of tool calls: their denials, their events and their audit events.
 
 Every function takes the call as stored; ``Context`` is its agency and session, and the time.
 """
@@ -13,25 +13,8 @@ from typing import Any
 from .audit import AuditEvent, Author, Status
 from .events import Event
 from .masking import masked
-from .turns import ApprovalAsk, ToolCall
-
-Output = Mapping[str, Any]
-
-NOT_PERMITTED: Output = {
-    "error": "permission_denied",
-    "detail": "The person who asked for this may not act any more.",
-}
-
-# fmt: off
-REFUSING_KEYS = frozenset(
-    {
-        "held", "booked", "issued", "cancelled", "saved", "opened", "updated", "checked",
-        "read", "posted", "reversed", "drafted", "created", "recorded", "voided", "paid",
-        "fetched", "reconciled",
-    }
-)
-# fmt: on
-"""``{<verb>: false, reason}`` is how a tool refuses (business 10)."""
+from .outcomes import NOT_PERMITTED, Failed, Outcome, Rejected, Unknown, Unsuccessful
+from .turns import ApprovalAsk, ToolCall, TurnError
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,40 +29,25 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """Why the calls of an ended turn are closed, and by whom; ``error`` is for the model."""
+    """Why the calls of an ended turn are closed, and by whom; ``error`` is for the model, ``reason`` for people."""
 
-    error: str
+    error: TurnError
     reason: str
     by: Author | None
 
 
-def verdict(output: Output) -> str:
-    """The state an output leaves a call in: a refusal or an error is ``failed``, an unclear outcome ``unknown``."""
-    error = output.get("error")
-    if isinstance(error, str):
-        return "unknown" if error.startswith("outcome_unknown") else "failed"
-    refused = any(value is False for name, value in output.items() if name in REFUSING_KEYS) and "reason" in output
-    return "failed" if refused or "error_code" in output else "succeeded"
-
-
-def failure(output: Output) -> str | None:
-    """Why a call did not succeed, as stored in its row."""
-    why = output.get("error") or output.get("reason") or output.get("error_code")
-    return str(why) if why and verdict(output) != "succeeded" else None
-
-
-def denial(call: ToolCall) -> Output | None:
-    """The output for the model of a call that was rejected, expired or withdrawn."""
+def denial(call: ToolCall) -> Failed | Rejected | None:
+    """The outcome of a call that was rejected, expired or withdrawn."""
     if call.state != "failed":
         return None
     if call.error == "expired":
-        return {"error": f"approval_expired: nobody decided '{call.tool}' in time"}
+        return Failed("approval_expired", f"nobody decided '{call.tool}' in time")
     if call.error == "rejected":
-        return {"error": f"Approval denied for tool '{call.tool}'.", "reason": call.reason}
-    return {"error": f"{call.error or 'withdrawn'}: the call will not run"}
+        return Rejected(call.tool, call.reason)
+    return Failed(call.error or "withdrawn", "the call will not run")
 
 
-def result_events(call: ToolCall, output: Output) -> Sequence[Event]:
+def result_events(call: ToolCall, outcome: Outcome) -> Sequence[Event]:
     """The events of a result: the decision first if an approval was requested, then the output."""
     about: dict[str, Any] = {"turn_id": call.turn_id, "tool_name": call.tool, "tool_call_id": call.call_id}
     events = []
@@ -91,10 +59,10 @@ def result_events(call: ToolCall, output: Output) -> Sequence[Event]:
             kind="approval_denied", approval_id=call.approval_id, error_message=why, text=call.reason, **about
         )
         events.append(denied)
-    return [*events, Event(kind="tool_result", tool_output=dict(output), **about)]
+    return [*events, Event(kind="tool_result", tool_output=outcome.to_output(), **about)]
 
 
-def audit_of_result(call: ToolCall, output: Output, at: Context, *, starts: bool) -> Sequence[AuditEvent]:
+def audit_of_result(call: ToolCall, outcome: Outcome, at: Context, *, starts: bool) -> Sequence[AuditEvent]:
     """The audit events of a call with an effect; reads and invalid calls have none.
 
     ``starts``: effect and outcome are one transaction, so ``started`` is written with the outcome.
@@ -102,23 +70,26 @@ def audit_of_result(call: ToolCall, output: Output, at: Context, *, starts: bool
     if call.effect == "read":
         return []
     if call.state == "failed":
-        return [audit_event(call, "rejected", output, at, call.error)]
-    if output.get("error") == NOT_PERMITTED["error"]:
-        return [audit_event(call, "rejected", output, at, "permission_denied")]
+        return [audit_event(call, "rejected", at, outcome, call.error)]
+    if outcome == NOT_PERMITTED:
+        return [audit_event(call, "rejected", at, outcome, NOT_PERMITTED.code)]
     if call.driver is None and not starts:
         return []
-    end = audit_of_outcome(call, output, at)
-    return [audit_event(call, "started", {}, at), end] if starts else [end]
+    end = audit_of_outcome(call, outcome, at)
+    return [audit_event(call, "started", at), end] if starts else [end]
 
 
-def audit_of_outcome(call: ToolCall, output: Output, at: Context) -> AuditEvent:
+def audit_of_outcome(call: ToolCall, outcome: Outcome, at: Context) -> AuditEvent:
     """The audit event of a call's outcome."""
-    succeeded = verdict(output) == "succeeded"
-    return audit_event(call, "succeeded" if succeeded else "failed", output, at, failure(output))
+    status: Status = "succeeded" if outcome.state == "succeeded" else "failed"
+    return audit_event(call, status, at, outcome, outcome.error)
 
 
-def audit_event(call: ToolCall, status: Status, output: Output, at: Context, error: str | None = None) -> AuditEvent:
+def audit_event(
+    call: ToolCall, status: Status, at: Context, outcome: Outcome | None = None, error: str | None = None
+) -> AuditEvent:
     """An audit event of a tool call."""
+    output = {} if outcome is None else outcome.to_output()
     named = {name: value for name, value in output.items() if name.endswith("_id") and isinstance(value, str)}
     denied = call.state == "failed"
     return AuditEvent(
@@ -164,32 +135,25 @@ def audit_of_request(ask: ApprovalAsk, at: Context) -> AuditEvent:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The events and audit events of a call closed with its turn; ``output`` is for the transcript."""
+    """The events and audit events of a call closed with its turn; ``outcome`` is for the transcript."""
 
-    output: Output
+    outcome: Unsuccessful
     events: Sequence[Event] = ()
     entries: Sequence[AuditEvent] = ()
 
 
 def close(call: ToolCall, closing: Closing, at: Context) -> Closed:
     """Close one call without a reported result: executing, rejected, expired, granted or undecided."""
-    output = _closing_output(call, closing.error)
     if call.state == "executing":
-        lost = audit_event(call, "failed", output, at, "outcome_unknown")
-        return Closed(output, result_events(call, output), (lost,))
+        unknown = Unknown(f"{call.tool} was under way when its turn ended; look it up by hand")
+        return Closed(unknown, result_events(call, unknown), (audit_event(call, "failed", at, unknown, Unknown.code),))
+    outcome = denial(call) or Failed(closing.error.code, closing.error.text)
     if call.approval_id is None:
-        return Closed(output)
-    entries = [audit_event(call, "rejected", output, at, call.error or "withdrawn")]
+        return Closed(outcome)
+    entries = [audit_event(call, "rejected", at, outcome, call.error or "withdrawn")]
     if call.undecided:
         entries.insert(0, _audit_of_withdrawal(call, closing, at))
-    return Closed(output, (_denied(call, closing.reason),), entries)
-
-
-def _closing_output(call: ToolCall, error: str) -> Output:
-    """The call's output for the model, should the conversation go on."""
-    if call.state == "executing":
-        return {"error": f"outcome_unknown: {call.tool} was under way when its turn ended; look it up by hand"}
-    return denial(call) or {"error": error}
+    return Closed(outcome, (_denied(call, closing.reason),), entries)
 
 
 def _denied(call: ToolCall, why: str) -> Event:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import blocks
+from .outcomes import Outcome
 from .turns import Message
 
 OUTPUT_LIMIT = 32 * 1024
@@ -200,14 +201,14 @@ def _text(words: str) -> dict[str, Any]:
     return {"type": "text", "text": words}
 
 
-def tool_result(call_id: str, name: str, output: Mapping[str, Any]) -> dict[str, Any]:
-    """The block a tool message holds; a failure is an output with the key ``error``."""
+def tool_result(call_id: str, name: str, outcome: Outcome) -> dict[str, Any]:
+    """The block a tool message holds. A tool's refusal is an answer, not an error."""
     return {
         "type": "tool_result",
         "tool_use_id": call_id,
         "name": name,
-        "output": dict(output),
-        "is_error": "error" in output,
+        "output": outcome.to_output(),
+        "is_error": outcome.is_error,
     }
 
 

@@ -46,6 +46,19 @@ def fingerprint(tool: str, call_input: Mapping[str, Any], bound: Mapping[str, An
     return hashlib.sha256(canonical({"tool": tool, "input": call_input, "bound": bound})).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class TurnError:
+    """Why a turn is refused, fails or is cancelled: a stable code, and a text for people."""
+
+    code: str
+    text: str
+
+    @property
+    def line(self) -> str:
+        """``"<code>: <text>"``, as in the ``error`` event and the turn's row."""
+        return f"{self.code}: {self.text}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
     """One tool call of one turn. Its ``id`` is the key suppliers and journals see."""

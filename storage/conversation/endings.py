@@ -10,7 +10,7 @@ from ...actors.domain import ids
 from ...actors.domain import tool_calls as rules
 from ...actors.domain.events import Event
 from ...actors.domain.transcript import tool_result
-from ...actors.domain.turns import ToolCall, TurnState
+from ...actors.domain.turns import ToolCall, TurnError, TurnState
 from . import tool_calls
 from .model_calls import ModelCallUsage, settle
 from .steps import Step, TranscriptMessage, Written, add_message
@@ -24,7 +24,7 @@ class Ending:
     """How a pass ends: the turn's next state, and its error if there is one."""
 
     state: TurnState
-    error: str | None = None
+    error: TurnError | None = None
     ran_ms: int = 0
 
 
@@ -37,9 +37,8 @@ UPDATE turns SET state = $4, error = $5, ran_ms = ran_ms + $6, attempts = 0,
 
 async def end_turn(db: Connection, step: Step[Any], turn_id: str, ending: Ending) -> None:
     """Set the turn's state after its pass."""
-    await db.execute(
-        END_TURN, step.tenant_id, step.session_id, turn_id, ending.state, ending.error, ending.ran_ms, step.now
-    )
+    error = None if ending.error is None else ending.error.line
+    await db.execute(END_TURN, step.tenant_id, step.session_id, turn_id, ending.state, error, ending.ran_ms, step.now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +139,10 @@ class End(Step[str]):
 
     async def _close(self, db: Connection, call: ToolCall, closing: rules.Closing) -> rules.Closed:
         closed = rules.close(call, closing, self.at)
-        block = tool_result(call.call_id, call.tool, closed.output)
+        block = tool_result(call.call_id, call.tool, closed.outcome)
         await add_message(db, self, ids.uuid7(), self.turn_id, TranscriptMessage("tool", [block]))
         if call.state == "executing":
-            await tool_calls.lose(db, self, call, closed.output)
+            await tool_calls.lose(db, self, call, closed.outcome)
         elif call.undecided:
             await tool_calls.withdraw(db, self, call, closing.by, closing.reason)
         else:

@@ -5,7 +5,6 @@ A call's row is locked before the call is executed or decided, so each of these 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...actors.domain import audit as audits
 from ...actors.domain import ids
 from ...actors.domain import tool_calls as rules
+from ...actors.domain.outcomes import NOT_PERMITTED, Failed, Outcome
 from ...actors.domain.transcript import tool_result
 from ...actors.domain.turns import GRANT_LIFE, ApprovalAsk, ToolCall
 from .. import audit
@@ -121,9 +121,9 @@ UPDATE tool_calls SET state = 'unknown', output = $3, error = 'outcome_unknown',
 """
 
 
-async def lose(db: Connection, step: Step[Any], call: ToolCall, output: Mapping[str, Any]) -> None:
+async def lose(db: Connection, step: Step[Any], call: ToolCall, outcome: Outcome) -> None:
     """End a call whose outcome is unknown; it never runs again."""
-    await db.execute(LOSE, step.tenant_id, call.id, dict(output), step.now)
+    await db.execute(LOSE, step.tenant_id, call.id, outcome.to_output(), step.now)
 
 
 FINISH = """
@@ -134,41 +134,39 @@ UPDATE tool_calls SET state = $3, output = $4, error = $5, driver = $6, started_
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result(Step[Mapping[str, Any]]):
-    """Store a call's outcome in its row, the transcript, the audit and the event log. Returns the output.
+class Result(Step[Outcome]):
+    """Store a call's outcome in its row, the transcript, the audit and the event log, and return it.
 
-    ``record`` is the tool's own write (a booking, for example) in the same transaction; its result is the output.
+    ``result`` is the outcome, or the tool's own write (a booking, for example) in the same transaction, which returns
+    it.
     """
 
     call: ToolCall
     message_id: str
-    output: Mapping[str, Any]
-    record: Operation[dict[str, Any]] | None = None
+    result: Outcome | Operation[Outcome]
 
-    async def run(self, db: Connection) -> Written[Mapping[str, Any]]:
-        output = self.output if self.record is None else await self.record.run(db)
-        return await conclude(db, self, output, starts=False)
+    async def run(self, db: Connection) -> Written[Outcome]:
+        outcome = await self.result.run(db) if isinstance(self.result, Operation) else self.result
+        return await conclude(db, self, outcome, starts=False)
 
 
-async def conclude(
-    db: Connection, step: Result | Perform, output: Mapping[str, Any], *, starts: bool
-) -> Written[Mapping[str, Any]]:
+async def conclude(db: Connection, step: Result | Perform, outcome: Outcome, *, starts: bool) -> Written[Outcome]:
     """Store a call's outcome: row, transcript message, events and audit events."""
     call = step.call
     await db.execute(
         FINISH,
         step.tenant_id,
         call.id,
-        rules.verdict(output),
-        dict(output),
-        rules.failure(output),
+        outcome.state,
+        outcome.to_output(),
+        outcome.error,
         call.driver,
         step.now,
     )
-    block = tool_result(call.call_id, call.tool, output)
+    block = tool_result(call.call_id, call.tool, outcome)
     await add_message(db, step, step.message_id, call.turn_id, TranscriptMessage("tool", [block], tool_call_id=call.id))
-    events = rules.result_events(call, output)
-    return await step.write(db, output, events, rules.audit_of_result(call, output, step.at, starts=starts))
+    events = rules.result_events(call, outcome)
+    return await step.write(db, outcome, events, rules.audit_of_result(call, outcome, step.at, starts=starts))
 
 
 LOCK_CALL = """
@@ -180,19 +178,19 @@ SELECT c.state, c.approval_id, c.decided_at, c.input_hash, p.status, p.input_has
 """
 
 
-async def objection(db: Connection, call: ToolCall, tenant_id: str | None, now: datetime) -> dict[str, Any] | None:
+async def objection(db: Connection, call: ToolCall, tenant_id: str | None, now: datetime) -> Failed | None:
     """Why a locked call may not run now, or None. Read in the transaction that runs it."""
     row = await db.fetchrow(LOCK_CALL, tenant_id, call.id)
     if row is None or row["state"] in ("succeeded", "failed", "unknown"):
         raise AlreadyDone(call.id)
     if not row["user_active"]:
-        return {"error": "permission_denied", "detail": "The person who asked for this may not act any more."}
+        return NOT_PERMITTED
     if row["approval_id"] is None:
         return None
     if row["status"] != "granted" or row["approved_hash"] != call.input_hash or row["input_hash"] != call.input_hash:
-        return {"error": "changed_since_approval: this is not what was approved"}
+        return Failed("changed_since_approval", "this is not what was approved")
     if row["state"] == "approved" and now - row["decided_at"] > GRANT_LIFE:
-        return {"error": "approval_stale: the approval was given too long ago"}
+        return Failed("approval_stale", "the approval was given too long ago")
     return None
 
 
@@ -201,7 +199,7 @@ class AlreadyDone(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Perform(Step[Mapping[str, Any]]):
+class Perform(Step[Outcome]):
     """Run a tool on our own tables: effect, tool call, transcript, audit and events in one transaction.
 
     ``bind`` recomputes what the approver was shown; if it differs, the call fails instead of running.
@@ -209,17 +207,17 @@ class Perform(Step[Mapping[str, Any]]):
 
     call: ToolCall
     message_id: str
-    plan: Operation[dict[str, Any]]
+    plan: Operation[Outcome]
     bind: Operation[Any] | None = None
 
-    async def run(self, db: Connection) -> Written[Mapping[str, Any]]:
+    async def run(self, db: Connection) -> Written[Outcome]:
         refused = await objection(db, self.call, self.tenant_id, self.now)
         if refused is None and self.bind is not None:
             gate = await self.bind.run(db)
             if getattr(gate, "bound", None) != self.call.bound:
-                refused = {"error": "changed_since_approval: what was approved has changed; ask again"}
-        output = refused if refused is not None else await self.plan.run(db)
-        return await conclude(db, self, output, starts=True)
+                refused = Failed("changed_since_approval", "what was approved has changed; ask again")
+        outcome = await self.plan.run(db) if refused is None else refused
+        return await conclude(db, self, outcome, starts=True)
 
 
 EXECUTING = """
@@ -235,7 +233,7 @@ class Begun:
     ``refused`` is the refusal. ``again``: the write has begun before, so its outcome is looked up first.
     """
 
-    refused: Mapping[str, Any] | None = None
+    refused: Failed | None = None
     again: bool = False
 
 
@@ -253,7 +251,7 @@ class Begin(Step[Begun]):
         if refused is not None:
             return Written(Begun(refused), ())
         await db.execute(EXECUTING, self.tenant_id, self.call.id, self.driver, self.now)
-        return await self.write(db, Begun(), (), [rules.audit_event(self.call, "started", {}, self.at)])
+        return await self.write(db, Begun(), (), [rules.audit_event(self.call, "started", self.at)])
 
 
 IS_EXECUTING = "SELECT state = 'executing' FROM tool_calls WHERE tenant_id = $1 AND id = $2"
@@ -313,25 +311,25 @@ SETTLE = "UPDATE tool_calls SET state = $3, output = $4, error = $5, ended_at = 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settle(Command[Mapping[str, Any] | None]):
+class Settle(Command[Outcome | None]):
     """Store the outcome a supplier confirms for a lost write. None if it has been stored meanwhile.
 
     The transcript keeps what was reported at the time; tool call, audit and our own tables have the outcome.
     """
 
     call: ToolCall
-    record: Operation[dict[str, Any]]
+    record: Operation[Outcome]
     session_id: str | None
     now: datetime
 
-    async def run(self, db: Connection) -> Mapping[str, Any] | None:
+    async def run(self, db: Connection) -> Outcome | None:
         if await db.fetchval(LOCK_LOST, self.tenant_id, self.call.id) not in ("unknown", "executing"):
             return None
-        output = await self.record.run(db)
-        state = rules.verdict(output)
-        if state == "unknown":  # recorded, but its output does not fit its schema: nothing new to report
+        outcome = await self.record.run(db)
+        if outcome.state == "unknown":  # recorded, but its output does not fit its schema: nothing new to report
             return None
-        await db.execute(SETTLE, self.tenant_id, self.call.id, state, output, rules.failure(output), self.now)
+        output = outcome.to_output()
+        await db.execute(SETTLE, self.tenant_id, self.call.id, outcome.state, output, outcome.error, self.now)
         at = rules.Context(self.tenant_id or "", self.session_id, self.now, ids.uuid7)
-        await audit.append(db, [rules.audit_of_outcome(self.call, output, at)])
-        return output
+        await audit.append(db, [rules.audit_of_outcome(self.call, outcome, at)])
+        return outcome

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ...actors.domain import tool_calls as rules
 from ...actors.domain.events import Event
 from ...actors.domain.transcript import OUTPUT_LIMIT
-from ...actors.domain.turns import ApprovalAsk, LoopState, Message, ToolCall
+from ...actors.domain.turns import ApprovalAsk, LoopState, Message, ToolCall, TurnError
 from ..engine import idempotency
 from ..engine.operations import Query, Snapshot
 from . import tool_calls
@@ -181,7 +181,7 @@ class AbandonStart(Step[str]):
     turn_id: str
     user_id: str
     message_id: str
-    error: str
+    error: TurnError
 
     async def run(self, db: Connection) -> Written[str]:
         row = await db.fetchrow(WAITING_TURN, self.tenant_id, self.session_id, self.turn_id)
@@ -192,7 +192,7 @@ class AbandonStart(Step[str]):
             await add_message(db, self, self.message_id, self.turn_id, line)
             await end_turn(db, self, self.turn_id, Ending(state="failed", error=self.error))
         events = (
-            Event(kind="error", turn_id=self.turn_id, error_message=self.error),
+            Event(kind="error", turn_id=self.turn_id, error_message=self.error.line),
             Event(kind="final", turn_id=self.turn_id),
         )
         return await self.write(db, state, events)

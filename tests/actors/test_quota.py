@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from voyagent.actors.domain.settings import TenantSettings
+from voyagent.actors.domain.turns import TurnError
 from voyagent.actors.foundation.clock import ManualClock
 from voyagent.actors.quota import Quota
 
@@ -13,9 +14,9 @@ def quota(clock: ManualClock, **limits: int) -> Quota:
 
 async def test_b43_the_windows_slide_and_refused_turns_do_not_count(clock: ManualClock) -> None:
     own = quota(clock, rate_limit_per_minute=2, rate_limit_per_hour=3)
-    assert [own.admit() for _ in range(3)] == [None, None, "rate_limited: minute"]
+    assert [own.admit() for _ in range(3)] == [None, None, TurnError("rate_limited", "minute")]
     await clock.advance(61)
-    assert [own.admit(), own.admit()] == [None, "rate_limited: hour"]
+    assert [own.admit(), own.admit()] == [None, TurnError("rate_limited", "hour")]
     await clock.advance(3600)
     assert own.admit() is None
 
@@ -23,10 +24,10 @@ async def test_b43_the_windows_slide_and_refused_turns_do_not_count(clock: Manua
 def test_b43_reservations_count_until_they_are_settled(clock: ManualClock) -> None:
     own = quota(clock, daily_token_budget=100)
     assert own.reserve(60) is None
-    assert own.reserve(60) == "daily_budget_exceeded: limit=100 used=60"
+    assert own.reserve(60) == TurnError("daily_budget_exceeded", "limit=100 used=60")
     own.settle(60, 10)
     assert own.reserve(90) is None
-    assert own.admit() == "daily_budget_exceeded: limit=100 used=100"
+    assert own.admit() == TurnError("daily_budget_exceeded", "limit=100 used=100")
 
 
 async def test_a_new_day_begins_with_nothing_used(clock: ManualClock) -> None:
@@ -40,7 +41,7 @@ async def test_a_new_day_begins_with_nothing_used(clock: ManualClock) -> None:
 async def test_b43_a_turn_refused_for_its_tokens_does_not_count_as_a_turn(clock: ManualClock) -> None:
     own = quota(clock, daily_token_budget=100, rate_limit_per_minute=1)
     own.restore([], 100)
-    assert own.admit() == own.admit() == "daily_budget_exceeded: limit=100 used=100"
+    assert own.admit() == own.admit() == TurnError("daily_budget_exceeded", "limit=100 used=100")
     own.settle(0, -100)
     assert own.admit() is None
 
@@ -48,4 +49,4 @@ async def test_b43_a_turn_refused_for_its_tokens_does_not_count_as_a_turn(clock:
 def test_b43_a_restart_remembers_the_last_hours_turns(clock: ManualClock) -> None:
     own = quota(clock, rate_limit_per_minute=1)
     own.restore([59.0], 0)
-    assert own.admit() == "rate_limited: minute"
+    assert own.admit() == TurnError("rate_limited", "minute")

@@ -19,7 +19,7 @@ from voyagent.actors.root import StopAgencies
 from voyagent.actors.suppliers.house.driver import EmbeddedInventory
 from voyagent.actors.suppliers.protocols import SupplierError
 from voyagent.storage.conversation import tool_calls
-from voyagent.storage.engine.operations import Query
+from voyagent.storage.engine.operations import Operation, Query
 from voyagent.storage.travel import passengers
 
 from .test_approvals import HANDOFF, SEARCH, ask_for_booking, book, kinds, resolve, results
@@ -100,7 +100,7 @@ class Faults:
         original = tool_calls.Result.run
 
         async def run(step: Any, db: Any) -> Any:
-            if step.record is None or not self.times or step.call.tool in self.spared:
+            if not isinstance(step.result, Operation) or not self.times or step.call.tool in self.spared:
                 return await original(step, db)
             self.times -= 1
             faulty = Faulty(db, self.at, self.fault)

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from ....storage.engine.operations import Operation
 from ....storage.travel import bookings, offers
 from ...domain import ids
+from ...domain.outcomes import Outcome
 from ...domain.travel import FlightOrder
 from .schema import Id, PassengerIds, Price, Reference
 from .tool import (
@@ -17,7 +18,6 @@ from .tool import (
     ApprovalProposal,
     Executed,
     Objection,
-    Reply,
     SupplierTool,
     Then,
     ToolContext,
@@ -183,12 +183,12 @@ class BookFlight(SupplierTool[BookInput]):
                 data=data_of(order, given.buyer_reference),
                 now=context.now,
             )
-        return Executed(Then(tenant_id=context.tenant_id, first=entered, say=self._output))
+        return Executed(Then(tenant_id=context.tenant_id, first=entered, then=self._outcome))
 
-    def _output(self, booking: bookings.Booking) -> Reply:
+    def _outcome(self, booking: bookings.Booking) -> Outcome:
         if booking.status in ("cancelled", "failed"):
             return self.refuse(Objection("supplier_refused", f"The supplier's order is {booking.status}."))
-        return self.say(
+        return self.succeed(
             booking_id=booking.id,
             locator=booking.locator,
             supplier=booking.supplier,

@@ -10,6 +10,7 @@ from pydantic import Field
 from ....storage.travel import bookings
 from ...domain import ids
 from ...domain.hotels import HotelOrder
+from ...domain.outcomes import Outcome
 from ...suppliers.protocols import Driver
 from .schema import Id, PassengerIds, Reference
 from .stays import Visit, keep, named, seller, standing
@@ -18,7 +19,6 @@ from .tool import (
     ApprovalProposal,
     Executed,
     Objection,
-    Reply,
     SupplierTool,
     Then,
     ToolContext,
@@ -133,12 +133,12 @@ class BookHotel(SupplierTool[StayInput]):
             passengers=given.passenger_ids,
             now=context.now,
         )
-        return Executed(Then(tenant_id=context.tenant_id, first=entered, say=self._output))
+        return Executed(Then(tenant_id=context.tenant_id, first=entered, then=self._outcome))
 
-    def _output(self, booking: bookings.Booking) -> Reply:
+    def _outcome(self, booking: bookings.Booking) -> Outcome:
         if booking.status in ("cancelled", "failed"):
             return self.refuse(Objection("supplier_refused", f"The supplier's order is {booking.status}."))
-        return self.say(
+        return self.succeed(
             booking_id=booking.id,
             supplier=booking.supplier,
             supplier_ref=booking.supplier_ref,

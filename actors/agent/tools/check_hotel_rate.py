@@ -6,10 +6,11 @@ from typing import Literal
 
 from ...domain.audit import wire_time
 from ...domain.hotels import Board
+from ...domain.outcomes import Outcome
 from ...suppliers.protocols import SupplierError
 from .schema import Id, Moment, Price
 from .stays import keep, standing
-from .tool import Objection, ReadTool, Reply, ToolContext, ToolInput, ToolOutput
+from .tool import Objection, ReadTool, ToolContext, ToolInput, ToolOutput
 from .trips import payable
 
 
@@ -41,7 +42,7 @@ class CheckHotelRate(ReadTool[RateInput]):
     verb = "checked"
     reasons = frozenset({"capability_not_supported", "offer_not_found", "offer_expired"})
 
-    async def look(self, given: RateInput, context: ToolContext) -> Reply:
+    async def look(self, given: RateInput, context: ToolContext) -> Outcome:
         try:
             _, offer = await standing(context, given.rate_key)
             payable(offer.price, "offer_not_found")
@@ -52,7 +53,7 @@ class CheckHotelRate(ReadTool[RateInput]):
                 raise
             return self.refuse(Objection("capability_not_supported", failure.text))
         await keep(context, offer)
-        return self.say(
+        return self.succeed(
             rate_key=offer.id,
             price=offer.price.text,
             is_refundable=offer.is_refundable,

@@ -9,9 +9,10 @@ from pydantic import Field
 
 from ....storage.travel import bookings
 from ...domain.audit import wire_time
+from ...domain.outcomes import Outcome
 from ...domain.travel import FlightOrder
 from .schema import Id, Moment, PassengerIds, Price
-from .tool import Executed, Objection, Reply, SupplierTool, Then, ToolContext, ToolInput, ToolOutput
+from .tool import Executed, Objection, SupplierTool, Then, ToolContext, ToolInput, ToolOutput
 from .trips import keep, recorded, remembered, seller, standing, travellers
 
 
@@ -85,13 +86,13 @@ class HoldFlight(SupplierTool[HoldInput]):
 
     def _placed(self, given: HoldInput, order: FlightOrder, key: str, context: ToolContext) -> Executed:
         entered = recorded(context, order, key, given.fare_id, given.passenger_ids, None)
-        return Executed(Then(tenant_id=context.tenant_id, first=entered, say=self._output))
+        return Executed(Then(tenant_id=context.tenant_id, first=entered, then=self._outcome))
 
-    def _output(self, booking: bookings.Booking) -> Reply:
+    def _outcome(self, booking: bookings.Booking) -> Outcome:
         if booking.status in ("cancelled", "failed"):
             return self.refuse(Objection("supplier_refused", f"The supplier's hold is {booking.status}."))
         until = booking.hold_expires_at
-        return self.say(
+        return self.succeed(
             booking_id=booking.id,
             locator=booking.locator,
             status=booking.status,

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from ....storage import general_ledger
 from ...domain.books import AccountType
-from .tool import ReadTool, Reply, ToolContext, ToolInput, ToolOutput
+from ...domain.outcomes import Outcome
+from .tool import ReadTool, ToolContext, ToolInput, ToolOutput
 
 SHOWN = 200
 
@@ -46,7 +47,7 @@ class ListLedgerAccounts(ReadTool[AccountsInput]):
     Output = LedgerAccounts
     desks = frozenset({"accounting"})
 
-    async def look(self, given: AccountsInput, context: ToolContext) -> Reply:
+    async def look(self, given: AccountsInput, context: ToolContext) -> Outcome:
         del given
         chart = await context.store.ask(general_ledger.Chart(tenant_id=context.tenant_id, now=context.now))
         accounts = [
@@ -54,4 +55,4 @@ class ListLedgerAccounts(ReadTool[AccountsInput]):
             for each in chart
             if each.is_active
         ]
-        return self.say(count=len(accounts), accounts=accounts[:SHOWN])
+        return self.succeed(count=len(accounts), accounts=accounts[:SHOWN])

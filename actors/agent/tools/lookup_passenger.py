@@ -8,8 +8,9 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from ....storage.travel import passengers
+from ...domain.outcomes import Outcome
 from .schema import Said
-from .tool import ReadTool, Reply, ToolContext, ToolInput, ToolOutput
+from .tool import ReadTool, ToolContext, ToolInput, ToolOutput
 
 SHOWN = 20
 FEWEST_SIGNS = 2
@@ -60,7 +61,7 @@ class LookupPassenger(ReadTool[LookupInput]):
     Output = Persons
     desks = frozenset({"ticketing_visa", "hotels_holidays"})
 
-    async def look(self, given: LookupInput, context: ToolContext) -> Reply:
+    async def look(self, given: LookupInput, context: ToolContext) -> Outcome:
         search = passengers.Search(tenant_id=context.tenant_id, text=given.query, limit=SHOWN)
         found = await context.store.ask(search)
         persons = [
@@ -76,4 +77,4 @@ class LookupPassenger(ReadTool[LookupInput]):
             )
             for person in found
         ]
-        return self.say(count=len(persons), passengers=persons)
+        return self.succeed(count=len(persons), passengers=persons)

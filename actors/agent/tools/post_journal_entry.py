@@ -9,6 +9,7 @@ from pydantic import Field
 from ....storage import general_ledger
 from ....storage.engine.operations import Operation
 from ...domain.books import DraftLine, InvalidJournal, JournalEntry, Line
+from ...domain.outcomes import Outcome
 from .schema import Amount, Currency, Day, Id, Said
 from .summary import code
 from .summary import shown as words
@@ -17,7 +18,6 @@ from .tool import (
     ApprovalProposal,
     DatabaseTool,
     Objection,
-    Reply,
     Then,
     ToolContext,
     ToolInput,
@@ -82,24 +82,24 @@ class PostJournalEntry(DatabaseTool[JournalInput]):
     gated = True
     approvers = ALL_ACCOUNTING
 
-    def gate(self, given: JournalInput, context: ToolContext) -> Operation[ApprovalProposal | Reply]:
-        return Then(tenant_id=context.tenant_id, first=_draft(given.entry, context), say=self._asked)
+    def gate(self, given: JournalInput, context: ToolContext) -> Operation[ApprovalProposal | Outcome]:
+        return Then(tenant_id=context.tenant_id, first=_draft(given.entry, context), then=self._asked)
 
-    def plan(self, given: JournalInput, context: ToolContext, key: str) -> Operation[Reply]:
+    def plan(self, given: JournalInput, context: ToolContext, key: str) -> Operation[Outcome]:
         post = general_ledger.Post(
             tenant_id=context.tenant_id, draft=_draft(given.entry, context), key=f"call:{key}", by=context.user_id
         )
-        return Then(tenant_id=context.tenant_id, first=post, say=self._output)
+        return Then(tenant_id=context.tenant_id, first=post, then=self._outcome)
 
-    def _asked(self, entry: JournalEntry | InvalidJournal) -> ApprovalProposal | Reply:
+    def _asked(self, entry: JournalEntry | InvalidJournal) -> ApprovalProposal | Outcome:
         if isinstance(entry, InvalidJournal):
             return self.refuse(Objection(entry.reason, entry.detail))
         return ApprovalProposal(_summary(entry), _bound(entry), None)
 
-    def _output(self, outcome: str | InvalidJournal) -> Reply:
+    def _outcome(self, outcome: str | InvalidJournal) -> Outcome:
         if isinstance(outcome, InvalidJournal):
             return self.refuse(Objection(outcome.reason, outcome.detail))
-        return self.say(journal_id=outcome)
+        return self.succeed(journal_id=outcome)
 
 
 def _draft(entry: EntryInput, context: ToolContext) -> general_ledger.DraftJournal:

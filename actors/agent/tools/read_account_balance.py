@@ -9,8 +9,9 @@ from pydantic import Field
 from ....storage import general_ledger
 from ...domain.books import grouped
 from ...domain.money import Money
+from ...domain.outcomes import Outcome
 from .schema import Currency, Day, Id
-from .tool import Objection, ReadTool, Reply, ToolContext, ToolInput, ToolOutput
+from .tool import Objection, ReadTool, ToolContext, ToolInput, ToolOutput
 
 Balance = Annotated[str, Field(pattern=r"^[A-Z]{3} -?[0-9]{1,3}(,[0-9]{3})*(\.[0-9]+)?$")]
 """``"INR 1,234.56"``."""
@@ -43,7 +44,7 @@ class ReadAccountBalance(ReadTool[BalanceInput]):
     verb = "read"
     reasons = frozenset({"account_not_found", "capability_not_supported"})
 
-    async def look(self, given: BalanceInput, context: ToolContext) -> Reply:
+    async def look(self, given: BalanceInput, context: ToolContext) -> Outcome:
         asked = general_ledger.Balances(
             tenant_id=context.tenant_id, account=given.account_id, as_of=given.as_of, now=context.now
         )
@@ -53,4 +54,4 @@ class ReadAccountBalance(ReadTool[BalanceInput]):
         currency = context.settings.default_currency
         own = next((each for each in found if each.currency == currency), Money.of(0, currency))
         others = [grouped(each) for each in found if each.currency != currency]
-        return self.say(balance=grouped(own), currency=currency, other_balances=others)
+        return self.succeed(balance=grouped(own), currency=currency, other_balances=others)

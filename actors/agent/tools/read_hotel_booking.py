@@ -7,8 +7,9 @@ from typing import Literal
 
 from ....storage.travel import bookings
 from ...domain import ids
+from ...domain.outcomes import Outcome
 from .schema import Id, Price
-from .tool import Objection, ReadTool, Reply, ToolContext, ToolInput, ToolOutput
+from .tool import Objection, ReadTool, ToolContext, ToolInput, ToolOutput
 
 
 class BookingInput(ToolInput):
@@ -41,12 +42,12 @@ class ReadHotelBooking(ReadTool[BookingInput]):
     verb = "read"
     reasons = frozenset({"not_found"})
 
-    async def look(self, given: BookingInput, context: ToolContext) -> Reply:
+    async def look(self, given: BookingInput, context: ToolContext) -> Outcome:
         known = ids.parse_uuid(given.booking_id) or ids.uuid7()
         booking = await context.store.ask(bookings.Load(tenant_id=context.tenant_id, id=known))
         if booking is None or booking.kind != "hotel":
             return self.refuse(Objection("not_found", "No hotel booking of this agency has this booking_id."))
-        return self.say(
+        return self.succeed(
             booking_id=booking.id,
             supplier=booking.supplier,
             supplier_ref=booking.supplier_ref,

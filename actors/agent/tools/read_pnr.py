@@ -8,9 +8,10 @@ from pydantic import Field
 
 from ....storage.travel import bookings
 from ...domain.audit import wire_time
+from ...domain.outcomes import Failed, Outcome
 from ...domain.travel import Segment
 from .schema import Moment, Price
-from .tool import ReadTool, Reply, ToolContext, ToolInput, ToolOutput
+from .tool import ReadTool, ToolContext, ToolInput, ToolOutput
 
 
 class PnrInput(ToolInput):
@@ -67,15 +68,15 @@ class ReadPnr(ReadTool[PnrInput]):
     Output = Pnr
     desks = frozenset({"ticketing_visa"})
 
-    async def look(self, given: PnrInput, context: ToolContext) -> Reply:
+    async def look(self, given: PnrInput, context: ToolContext) -> Outcome:
         query = bookings.ByLocator(tenant_id=context.tenant_id, locator=given.locator.strip().upper())
         found = await context.store.ask(query)
         if found is None:
-            return {"error": "not_found: no booking of this agency has this locator"}
+            return Failed("not_found", "no booking of this agency has this locator")
         booking, tickets = found
         segments = [Segment.model_validate(each) for each in booking.data["segments"]]
         until = booking.hold_expires_at
-        return self.say(
+        return self.succeed(
             pnr_id=booking.id,
             locator=booking.locator,
             source=booking.supplier,

@@ -9,10 +9,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from ...domain.audit import wire_time
+from ...domain.outcomes import Outcome
 from ...domain.travel import DATE_LINE, Cabin, FlightOffer, FlightQuestion, Party, Segment
 from ...suppliers.protocols import FlightSupplier, SupplierError
 from .schema import AirportCode, Day, Moment, Price
-from .tool import ReadTool, Reply, ToolContext, ToolInput, ToolOutput
+from .tool import ReadTool, ToolContext, ToolInput, ToolOutput
 
 SHOWN = 20
 """Fares returned to the model, and cached so that they can be booked."""
@@ -140,7 +141,7 @@ class SearchFlights(ReadTool[SearchInput]):
     Output = Fares
     desks = frozenset({"ticketing_visa"})
 
-    async def look(self, given: SearchInput, context: ToolContext) -> Reply:
+    async def look(self, given: SearchInput, context: ToolContext) -> Outcome:
         if given.origin == given.destination:
             raise SupplierError("validation_failed", "origin and destination are the same")
         question = given.question(context.settings.default_currency)
@@ -161,7 +162,7 @@ class SearchFlights(ReadTool[SearchInput]):
         found.sort(key=lambda offer: (offer.price.currency, offer.price.amount, offer.segments[0].departs_at))
         shown = found[:SHOWN]
         await context.offers.keep(context.tenant_id, shown)
-        return self.say(count=len(found), fares=[Fare.of(offer) for offer in shown])
+        return self.succeed(count=len(found), fares=[Fare.of(offer) for offer in shown])
 
 
 async def _search(supplier: FlightSupplier, question: FlightQuestion) -> Sequence[FlightOffer] | SupplierError:

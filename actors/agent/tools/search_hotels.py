@@ -11,9 +11,10 @@ from pydantic import Field, model_validator
 from ...domain.audit import wire_time
 from ...domain.hotels import HotelOffer, HotelQuestion, Stay
 from ...domain.money import Money
+from ...domain.outcomes import Outcome
 from ...suppliers.protocols import HotelSupplier, SupplierError
 from .schema import Amount, CountryCode, Currency, Day, Moment, Price, Said
-from .tool import ReadTool, Reply, ToolContext, ToolInput, ToolOutput
+from .tool import ReadTool, ToolContext, ToolInput, ToolOutput
 
 SHOWN = 20
 """Properties returned to the model."""
@@ -104,7 +105,7 @@ class SearchHotels(ReadTool[HotelsInput]):
     Output = Places
     desks = frozenset({"hotels_holidays"})
 
-    async def look(self, given: HotelsInput, context: ToolContext) -> Reply:
+    async def look(self, given: HotelsInput, context: ToolContext) -> Outcome:
         question = given.question(context.settings.default_currency)
         asked = [each for each in context.suppliers.hotels if "search" in each.capabilities.methods]
         if not asked:
@@ -127,7 +128,7 @@ class SearchHotels(ReadTool[HotelsInput]):
         places = _by_property(offer for offer in found if given.affords(offer.price))
         shown = places[:SHOWN]
         await context.offers.keep(context.tenant_id, [rate for rates in shown for rate in rates[:RATES_SHOWN]])
-        return self.say(count=len(places), results=[Place.of(rates) for rates in shown])
+        return self.succeed(count=len(places), results=[Place.of(rates) for rates in shown])
 
 
 def _by_property(offers: Iterable[HotelOffer]) -> list[list[HotelOffer]]:

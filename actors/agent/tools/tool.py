@@ -20,6 +20,7 @@ from ....storage.engine.operations import Command, Operation
 from ...domain.audit import canonical
 from ...domain.hotels import HotelOffer
 from ...domain.identity import Role
+from ...domain.outcomes import Failed, InvalidInput, Outcome, Refused, Succeeded, Unknown
 from ...domain.settings import TenantSettings
 from ...domain.travel import FlightOffer
 from ...domain.turns import Effect, ToolCall
@@ -38,10 +39,8 @@ R = TypeVar("R")
 S = TypeVar("S")
 _log = log.get(__name__)
 
-Reply = dict[str, Any]
-"""The output of a tool for the model, as JSON."""
-
-INVALID = "tool_output_invalid"
+INVALID_OUTPUT = "tool_output_invalid"
+"""Code of a read whose output does not fit its schema."""
 
 ALL_ACCOUNTING = frozenset({Role.AGENCY_ADMIN, Role.ACCOUNTING_LEAD})
 """Roles that approve postings to the books (business 5.6)."""
@@ -96,11 +95,15 @@ class ApprovalProposal:
 
 
 class InputInvalid(Exception):
-    """The model's input is invalid. The text names fields and reasons, never the given values."""
+    """The model's input is invalid; ``outcome`` says why."""
+
+    def __init__(self, tool: str, flaws: str) -> None:
+        self.outcome = InvalidInput(tool, flaws)
+        super().__init__(self.outcome.error)
 
 
 class Objection(Exception):
-    """A tool's refusal; becomes ``{<verb>: false, reason, detail}``."""
+    """A tool's refusal; becomes its `Refused`."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason)
@@ -143,8 +146,7 @@ class Tool(Generic[I]):
         try:
             return self.Input.model_validate(dict(given))  # type: ignore[return-value]  # Input is this tool's own I
         except ValidationError as invalid:
-            text = explained(invalid, frozenset(self.Input.model_fields))
-            raise InputInvalid(f"Input validation failed for '{self.name}': {text}") from None
+            raise InputInvalid(self.name, explained(invalid, frozenset(self.Input.model_fields))) from None
 
     def likeness(self, given: I) -> bytes:
         """Key of equal calls in one answer: ids in any letter case, persons in any order, amounts by their value.
@@ -178,54 +180,59 @@ class Tool(Generic[I]):
         known = next((code(str(each)) for each in named if each), "")
         return f"Already {done} {known}".rstrip() + ": "
 
-    def say(self, **values: Any) -> Reply:
-        """The output, validated: an invalid one is not returned."""
+    def succeed(self, **values: Any) -> Outcome:
+        """Success, with an output that fits its schema; failure if it does not."""
         try:
-            return self.Output(**values).model_dump(mode="json")
+            return Succeeded(self.Output(**values).model_dump(mode="json"))
         except ValidationError as invalid:
             _log.error("tool_output_invalid", tool=self.name, fields=explained(invalid, frozenset(values)))
-            return {"error": f"{INVALID}: the answer of '{self.name}' is not what was agreed"}
+            return self.output_invalid()
 
-    def refuse(self, no: Objection) -> Reply:
-        """A refusal as output."""
+    def output_invalid(self) -> Outcome:
+        """The outcome of a call whose output does not fit its schema."""
+        return Failed(INVALID_OUTPUT, f"the answer of '{self.name}' is not what was agreed")
+
+    def refuse(self, no: Objection) -> Refused:
+        """A refusal as outcome."""
         if no.reason not in self.reasons:
             raise AssertionError(f"{self.name} does not declare the reason {no.reason}")
-        return {self.verb: False, "reason": no.reason, "detail": no.detail}
+        return Refused(self.verb, no.reason, no.detail)
 
 
 class ReadTool(Tool[I]):
     """Reads only, and is not audited."""
 
-    async def read(self, given: I, context: ToolContext) -> Reply:
-        """The output, read once more if it was invalid. A supplier's error is returned by its code."""
+    async def read(self, given: I, context: ToolContext) -> Outcome:
+        """The outcome, read once more if the output was invalid. A supplier's error is returned by its code."""
         try:
-            output = await self.look(given, context)
-            return await self.look(given, context) if _is_invalid(output) else output
+            outcome = await self.look(given, context)
+            invalid = isinstance(outcome, Failed) and outcome.code == INVALID_OUTPUT
+            return await self.look(given, context) if invalid else outcome
         except SupplierError as failure:
-            return {"error": failure.line}
+            return Failed(failure.supplier_code, failure.text)
 
     @abstractmethod
-    async def look(self, given: I, context: ToolContext) -> Reply:
-        """The output, or a ``SupplierError``."""
+    async def look(self, given: I, context: ToolContext) -> Outcome:
+        """The outcome, or a ``SupplierError``."""
 
 
 class DatabaseTool(Tool[I]):
     """Writes our own tables. Planning reads nothing; what depends on stored rows is decided in the command."""
 
     @abstractmethod
-    def plan(self, given: I, context: ToolContext, key: str) -> Operation[Reply]:
-        """The command that executes the call and returns the output. ``key`` is the tool call's id."""
+    def plan(self, given: I, context: ToolContext, key: str) -> Operation[Outcome]:
+        """The command that executes the call and returns the outcome. ``key`` is the tool call's id."""
 
-    def gate(self, given: I, context: ToolContext) -> Operation[ApprovalProposal | Reply]:
+    def gate(self, given: I, context: ToolContext) -> Operation[ApprovalProposal | Outcome]:
         """For a gated tool: the operation that returns the approval proposal, or why the call cannot succeed."""
         raise NotImplementedError(f"{self.name} is not gated")
 
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """The supplier has executed the write; ``record`` stores it and returns the output."""
+    """The supplier has executed the write; ``record`` stores it and returns the outcome."""
 
-    record: Operation[Reply]
+    record: Operation[Outcome]
 
 
 class SupplierTool(Tool[I]):
@@ -234,7 +241,7 @@ class SupplierTool(Tool[I]):
     unsupported: ClassVar[str] = "capability_not_supported"
     """The reason returned when the supplier does not support the operation."""
 
-    async def check(self, given: I, context: ToolContext) -> ApprovalProposal | Reply:
+    async def check(self, given: I, context: ToolContext) -> ApprovalProposal | Outcome:
         """The approval proposal, or why the call cannot succeed now."""
         try:
             return await self.precheck(given, context)
@@ -245,7 +252,7 @@ class SupplierTool(Tool[I]):
 
     async def place(
         self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext, *, again: bool = False
-    ) -> Executed | Reply:
+    ) -> Executed | Outcome:
         """Execute the write, once per ``key``, if everything approved still holds.
 
         ``again``: the call was interrupted before, so its outcome is looked up first. A refusal without that might deny
@@ -260,7 +267,7 @@ class SupplierTool(Tool[I]):
         except SupplierError as failure:
             return self.unreached(failure)
 
-    async def _resume(self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext) -> Executed | Reply:
+    async def _resume(self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext) -> Executed | Outcome:
         """The outcome of an interrupted call; it is repeated where the supplier's writes are idempotent.
 
         Only a look-up without a match proves that nothing was done: a refusal of the second attempt does not.
@@ -273,30 +280,27 @@ class SupplierTool(Tool[I]):
         if found is not None:
             return found
         if supplier is None or not supplier.capabilities.honours_keys:
-            return lost(f"{self.name} was under way when the service stopped; look it up by hand")
+            return Unknown(f"{self.name} was under way when the service stopped; look it up by hand")
         try:
             return await self.execute(given, bound, key, context)
         except Objection as no:
             if supplier.capabilities.looks_up:
                 return self.refuse(no)
-            return lost(f"{self.name} was under way when the service stopped, and now: {no.detail}")
+            return Unknown(f"{self.name} was under way when the service stopped, and now: {no.detail}")
         except SupplierError as failure:
             return self.unreached(failure) if supplier.capabilities.looks_up else _unknown(failure)
 
-    def say(self, **values: Any) -> Reply:
-        """The output of an executed write. An invalid one becomes an unknown outcome, not a failure."""
-        output = super().say(**values)
-        return (
-            lost("the order is entered; read the booking before it is tried again") if _is_invalid(output) else output
-        )
+    def output_invalid(self) -> Outcome:
+        """The write has been executed, so this is no failure."""
+        return Unknown("the order is entered; read the booking before it is tried again")
 
-    def record(self, given: I, placed: Executed, call: ToolCall, context: ToolContext) -> Operation[Reply]:
-        """The operation that records the write in the transaction that ends the call; returns the output."""
+    def record(self, given: I, placed: Executed, call: ToolCall, context: ToolContext) -> Operation[Outcome]:
+        """The operation that records the write in the transaction that ends the call; returns the outcome."""
         del given, call, context
         return placed.record
 
-    def unreached(self, failure: SupplierError) -> Reply:
-        """A supplier's failure as output. If it may have acted nevertheless, the outcome is unknown, not failed."""
+    def unreached(self, failure: SupplierError) -> Outcome:
+        """A supplier's failure as outcome. If it may have acted nevertheless, the outcome is unknown, not failed."""
         if failure.unclear:
             return _unknown(failure)
         match failure.supplier_code:
@@ -305,7 +309,7 @@ class SupplierTool(Tool[I]):
             case "validation_failed" | "permanent" | "not_found" | "conflict":
                 return self.refuse(Objection("supplier_refused", failure.text))
             case _:
-                return {"error": failure.line}
+                return Failed(failure.supplier_code, failure.text)
 
     @abstractmethod
     async def driver(self, given: I, bound: Mapping[str, Any], context: ToolContext) -> str:
@@ -346,36 +350,27 @@ def _alike(value: Any, name: str = "") -> Any:
     return value
 
 
-def _is_invalid(output: Reply) -> bool:
-    return str(output.get("error", "")).startswith(INVALID)
-
-
-def lost(text: str) -> Reply:
-    """The output of a write with unknown outcome: neither a success nor a failure."""
-    return {"error": f"outcome_unknown: {text}"}
-
-
-def _unknown(failure: SupplierError) -> Reply:
-    return lost(f"{failure.text}; the supplier has to be asked before this is tried again")
+def _unknown(failure: SupplierError) -> Unknown:
+    return Unknown(f"{failure.text}; the supplier has to be asked before this is tried again")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Then(Command[S], Generic[R, S]):
-    """A storage operation whose result is mapped to a tool's output."""
+    """A storage operation whose result is mapped to a tool's outcome, in the transaction that stores it."""
 
     first: Operation[R]
-    say: Callable[[R], S]
+    then: Callable[[R], S]
 
     async def run(self, db: Connection) -> S:
-        return self.say(await self.first.run(db))
+        return self.then(await self.first.run(db))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told(Command[Reply]):
-    """A plan with a fixed output that needs no storage, such as a refusal."""
+class Planned(Command[Outcome]):
+    """A plan with a fixed outcome that needs no storage, such as a refusal."""
 
-    output: Reply
+    outcome: Outcome
 
-    async def run(self, db: Connection) -> Reply:
+    async def run(self, db: Connection) -> Outcome:
         del db
-        return self.output
+        return self.outcome

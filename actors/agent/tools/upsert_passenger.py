@@ -11,10 +11,11 @@ from ....storage.engine.operations import Operation
 from ....storage.travel import passengers
 from ...domain import ids
 from ...domain.identity import normal_email
+from ...domain.outcomes import Outcome
 from ...domain.persons import could_be_born, match_key
 from ...domain.travel import PHONE, Gender, PassengerType, Title, tidy_name
 from .schema import CountryCode, Day, Id
-from .tool import DatabaseTool, Objection, Reply, Then, Told, ToolContext, ToolInput, ToolOutput
+from .tool import DatabaseTool, Objection, Planned, Then, ToolContext, ToolInput, ToolOutput
 
 
 def _name(name: str) -> str:
@@ -68,14 +69,14 @@ class UpsertPassenger(DatabaseTool[PassengerInput]):
     reasons = frozenset({"not_found", "invalid_phone", "invalid_email", "invalid_date_of_birth", "already_on_file"})
     effect = "reversible"
 
-    def plan(self, given: PassengerInput, context: ToolContext, key: str) -> Operation[Reply]:
+    def plan(self, given: PassengerInput, context: ToolContext, key: str) -> Operation[Outcome]:
         del key  # equal passengers are one row, however often the call is made
         try:
             return self._upsert(given, context)
         except Objection as no:
-            return Told(tenant_id=context.tenant_id, output=self.refuse(no))
+            return Planned(tenant_id=context.tenant_id, outcome=self.refuse(no))
 
-    def _upsert(self, given: PassengerInput, context: ToolContext) -> Operation[Reply]:
+    def _upsert(self, given: PassengerInput, context: ToolContext) -> Operation[Outcome]:
         passenger_id = None if given.passenger_id is None else ids.parse_uuid(given.passenger_id)
         if given.passenger_id is not None and passenger_id is None:
             raise _UNKNOWN
@@ -94,9 +95,9 @@ class UpsertPassenger(DatabaseTool[PassengerInput]):
             given=said,
             now=context.now,
         )
-        return Then(tenant_id=context.tenant_id, first=upsert, say=self._output)
+        return Then(tenant_id=context.tenant_id, first=upsert, then=self._outcome)
 
-    def _output(self, outcome: passengers.Saved | passengers.Taken | None) -> Reply:
+    def _outcome(self, outcome: passengers.Saved | passengers.Taken | None) -> Outcome:
         match outcome:
             case None:
                 return self.refuse(_UNKNOWN)
@@ -104,7 +105,7 @@ class UpsertPassenger(DatabaseTool[PassengerInput]):
                 detail = f"Passenger {other} has this name and address already."
                 return self.refuse(Objection("already_on_file", detail))
             case passengers.Saved(passenger_id=passenger_id, created=created):
-                return self.say(passenger_id=passenger_id, created=created)
+                return self.succeed(passenger_id=passenger_id, created=created)
 
 
 _UNKNOWN = Objection("not_found", "Nobody on file has this passenger_id.")

@@ -15,6 +15,7 @@ from voyagent.actors.agent.llm.accumulator import Accumulator
 from voyagent.actors.agent.llm.model import Answer
 from voyagent.actors.agent.rehearsed.wire import InvalidRequest
 from voyagent.actors.agent.run import Task
+from voyagent.actors.domain.outcomes import Succeeded
 from voyagent.actors.domain.settings import TenantSettings
 from voyagent.actors.domain.transcript import for_model, tokens, tool_result, trimmed
 from voyagent.actors.domain.turns import Message
@@ -96,7 +97,7 @@ def stored(answers: list[list[Any]], answered: list[bool]) -> list[Message]:
             line(messages, "assistant", answer.blocks)
         for at in answer.calls:
             call = answer.blocks[at]
-            result = tool_result(call["id"], call["name"], {"n": len(messages)})
+            result = tool_result(call["id"], call["name"], Succeeded({"n": len(messages)}))
             if receive_inline:
                 line(messages, "tool", [result])
             else:
@@ -154,7 +155,7 @@ def test_what_was_stored_before_it_was_checked_is_mended_when_it_is_sent(block: 
         line(messages, "user", [{"type": "text", "text": "go"}])
         line(messages, "assistant", [block])
         if block["type"] == "tool_use":
-            line(messages, "tool", [tool_result(block["id"], block["name"], {"n": len(messages)})])
+            line(messages, "tool", [tool_result(block["id"], block["name"], Succeeded({"n": len(messages)}))])
     line(messages, "user", [{"type": "text", "text": "and now?"}])
     rendered = for_model(messages, pending={})
     accepted(rendered)
@@ -192,7 +193,7 @@ def test_one_exchange_that_is_too_long_keeps_its_question_and_its_newest_answers
     line(messages, "user", [{"type": "text", "text": "go"}])
     for place in range(20):
         line(messages, "assistant", [{"type": "tool_use", "id": f"c{place}", "name": "search_flights", "input": {}}])
-        line(messages, "tool", [tool_result(f"c{place}", "search_flights", {"rows": "x" * 30_000})])
+        line(messages, "tool", [tool_result(f"c{place}", "search_flights", Succeeded({"rows": "x" * 30_000}))])
     kept = trimmed(messages, 40_000)
     assert kept[0] == messages[0]
     assert kept[-2:] == messages[-2:]

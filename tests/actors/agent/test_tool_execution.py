@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from voyagent.actors.agent.tool_execution import _uninterrupted, settle
-from voyagent.actors.domain.tool_calls import verdict
+from voyagent.actors.domain.outcomes import Outcome, Succeeded
 from voyagent.actors.domain.turns import ToolCall
 
 
@@ -18,10 +18,10 @@ async def begun(work: Any) -> tuple[asyncio.Task[Any], asyncio.Event, list[str]]
     """A pass that waits for a write, what lets the write end, and whether it has."""
     answer, ended = asyncio.Event(), []
 
-    async def write() -> dict[str, str]:
+    async def write() -> Outcome:
         await answer.wait()
         ended.append("written")
-        return {"booked": "yes"}
+        return BOOKED
 
     waiting = asyncio.create_task(_uninterrupted(work, write()))
     await asyncio.sleep(0)
@@ -54,9 +54,9 @@ async def test_a_pass_whose_actor_is_stopped_does_not_wait_for_it() -> None:
 async def test_an_undisturbed_write_answers_and_its_failure_is_the_pass_s() -> None:
     waiting, answer, _ = await begun(SimpleNamespace(abandoned=False))
     answer.set()
-    assert await waiting == {"booked": "yes"}
+    assert await waiting == BOOKED
 
-    async def fails() -> dict[str, str]:
+    async def fails() -> Outcome:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
@@ -79,14 +79,16 @@ async def test_a_call_under_way_that_this_release_cannot_read_is_unknown_and_not
     for state, expected in (("executing", "unknown"), ("approved", "failed")):
         for odd in ({}, {"tool": "book_train"}, {"desk": "accounting"}):
             stored = replace(call, state=state, **odd)  # type: ignore[arg-type]
-            output = await settle(WORK, stored, None)  # type: ignore[arg-type]
-            assert verdict(output) == expected, (state, odd)
+            outcome = await settle(WORK, stored, None)  # type: ignore[arg-type]
+            assert outcome.state == expected, (state, odd)
 
 
 async def write(step: Any) -> Any:
-    """Take a step and answer the output it would store."""
-    return step.output
+    """Take a step and answer the outcome it would store."""
+    return step.result
 
+
+BOOKED = Succeeded({"booked": "yes"})
 
 WORK = SimpleNamespace(
     user_active=True,

@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from voyagent.actors.domain.outcomes import Failed, Refused, Succeeded
 from voyagent.actors.domain.transcript import OUTPUT_LIMIT, compact, for_model, tool_result, trimmed
 from voyagent.actors.domain.turns import Message
 
@@ -32,7 +33,7 @@ def test_a_result_stands_right_behind_its_call() -> None:
     messages = [
         said(1, "user", text("go")),
         said(2, "assistant", use("a")),
-        said(3, "tool", tool_result("a", "search", {})),
+        said(3, "tool", tool_result("a", "search", Succeeded({}))),
     ]
     rendered = for_model(messages, pending={})
     assert [m["role"] for m in rendered] == ["user", "assistant", "user"]
@@ -45,7 +46,7 @@ def test_an_undecided_call_is_shown_as_pending_and_its_late_result_as_a_note() -
         said(2, "assistant", use("a")),
         said(3, "user", text("and now?")),
         said(4, "assistant", text("It waits.")),
-        said(5, "tool", tool_result("a", "search", {"booked": True})),
+        said(5, "tool", tool_result("a", "search", Succeeded({"booked": True}))),
     ]
     rendered = for_model(messages, pending={})
     assert rendered[2]["content"][0]["tool_use_id"] == "a"
@@ -56,8 +57,9 @@ def test_an_undecided_call_is_shown_as_pending_and_its_late_result_as_a_note() -
 
 
 def test_an_error_is_marked_and_an_empty_output_is_a_success() -> None:
-    assert tool_result("a", "x", {})["is_error"] is False
-    assert tool_result("a", "x", {"error": "no"})["is_error"] is True
+    assert tool_result("a", "x", Succeeded({}))["is_error"] is False
+    assert tool_result("a", "x", Failed("no"))["is_error"] is True
+    assert tool_result("a", "x", Refused("booked", "hold_expired", "Late."))["is_error"] is False
 
 
 def test_b27_a_large_result_is_cut_with_a_note_within_its_limit() -> None:
@@ -70,7 +72,7 @@ def test_a_brief_is_said_behind_its_place_and_only_there() -> None:
     messages = [
         said(1, "user", text("go")),
         said(2, "assistant", use("h")),
-        said(3, "tool", tool_result("h", "handoff", {})),
+        said(3, "tool", tool_result("h", "handoff", Succeeded({}))),
     ]
     rendered = for_model(messages, pending={}, brief="goal", brief_after=3)
     assert json.dumps(rendered).count('"goal"') == 1
@@ -88,7 +90,7 @@ def build(turns: list[tuple[str, list[bool]]]) -> list[Message]:
         messages.append(said(len(messages) + 1, "assistant", text("ok"), *(use(call) for call in ids)))
         for call, answered in zip(ids, calls, strict=True):
             if answered:
-                messages.append(said(len(messages) + 1, "tool", tool_result(call, "search", {"n": number})))
+                messages.append(said(len(messages) + 1, "tool", tool_result(call, "search", Succeeded({"n": number}))))
     return messages
 
 

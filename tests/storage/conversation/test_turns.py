@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import pytest
 
 from voyagent.actors.domain import ids
+from voyagent.actors.domain.outcomes import Succeeded
 from voyagent.actors.domain.transcript import tool_result, trimmed, weight
 from voyagent.actors.domain.turns import Message
 from voyagent.storage.conversation import model_calls, turns, usage
@@ -32,7 +33,7 @@ async def talk(agency: AgencyLike, exchanges: int, said: str) -> list[Message]:
         for role, block in (
             ("user", {"type": "text", "text": f"{place} {said}"}),
             ("assistant", {"type": "tool_use", "id": call, "name": "search", "input": {"place": place}}),
-            ("tool", tool_result(call, "search", {"rows": said})),
+            ("tool", tool_result(call, "search", Succeeded({"rows": said}))),
             ("assistant", {"type": "text", "text": "Found."}),
         ):
             whole.append(Message(ids.uuid7(), len(whole) + 1, agency.turn_id, role, [block], None, NOON))  # type: ignore[arg-type]

@@ -23,6 +23,7 @@ from voyagent.actors.domain import ids
 from voyagent.actors.domain.audit import canonical
 from voyagent.actors.domain.hotels import HotelOffer, HotelOrder
 from voyagent.actors.domain.money import Money
+from voyagent.actors.domain.outcomes import Outcome
 from voyagent.actors.domain.settings import TenantSettings
 from voyagent.actors.domain.travel import FlightOffer, FlightOrder
 from voyagent.actors.domain.turns import ToolCall
@@ -35,6 +36,14 @@ from voyagent.actors.suppliers.supplier import SupplierActor
 from voyagent.storage.travel.offer_cache import OfferCache
 
 SEARCH = {"origin": "BOM", "destination": "DXB", "outbound_date": "2026-12-05"}
+
+
+class Output(dict[str, Any]):
+    """An outcome's JSON, and the state it leaves its call in."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.to_output())
+        self.state = outcome.state
 
 
 class AgencyLike(Protocol):
@@ -107,25 +116,23 @@ class Desk:
     context: ToolContext
     clock: ManualClock
 
-    async def read(self, name: str, **given: Any) -> dict[str, Any]:
+    async def read(self, name: str, **given: Any) -> Output:
         tool = cast("ReadTool[Any]", CATALOGUE[name])
-        return await tool.read(tool.parse(given), self.context)
+        return Output(await tool.read(tool.parse(given), self.context))
 
-    async def plan(self, name: str, *, key: str | None = None, **given: Any) -> dict[str, Any]:
+    async def plan(self, name: str, *, key: str | None = None, **given: Any) -> Output:
         tool = cast("DatabaseTool[Any]", CATALOGUE[name])
         plan = tool.plan(tool.parse(given), self.context, key or ids.uuid7())
-        return cast("dict[str, Any]", await self.agency.store.ask(plan))
+        return Output(await self.agency.store.ask(plan))
 
-    async def bind(self, name: str, **given: Any) -> ApprovalProposal | dict[str, Any]:
+    async def bind(self, name: str, **given: Any) -> ApprovalProposal | Output:
         """What a human is asked about a plan, or why it cannot be done."""
         tool = cast("DatabaseTool[Any]", CATALOGUE[name])
-        return cast(
-            "ApprovalProposal | dict[str, Any]", await self.agency.store.ask(tool.gate(tool.parse(given), self.context))
-        )
+        return _shown(await self.agency.store.ask(tool.gate(tool.parse(given), self.context)))
 
-    async def check(self, name: str = "book_flight", **given: Any) -> ApprovalProposal | dict[str, Any]:
+    async def check(self, name: str = "book_flight", **given: Any) -> ApprovalProposal | Output:
         tool = cast("SupplierTool[Any]", CATALOGUE[name])
-        return await tool.check(tool.parse(given), self.context)
+        return _shown(await tool.check(tool.parse(given), self.context))
 
     async def gate(self, name: str = "book_flight", **given: Any) -> ApprovalProposal:
         gate = await self.check(name, **given)
@@ -140,15 +147,15 @@ class Desk:
         key: str | None = None,
         again: bool = False,
         **given: Any,
-    ) -> dict[str, Any]:
+    ) -> Output:
         """Place an order and write it down, as a turn does; answers the output."""
         tool = cast("SupplierTool[Any]", CATALOGUE[name])
         parsed, key = tool.parse(given), key or await self.agency.call(name)
         placed = await tool.place(parsed, _stored(bound or {}), key, self.context, again=again)
         if not isinstance(placed, Executed):
-            return placed
+            return Output(placed)
         record = tool.record(parsed, placed, self.row(name, key, given), self.context)
-        return cast("dict[str, Any]", await self.agency.store.ask(record))
+        return Output(await self.agency.store.ask(record))
 
     def row(self, name: str, key: str, given: dict[str, Any]) -> ToolCall:
         return ToolCall(
@@ -177,6 +184,10 @@ class Desk:
 
     async def count(self, table: str) -> int:
         return cast("int", await self.agency.db.fetchval(f"SELECT count(*) FROM {table}"))
+
+
+def _shown(gate: ApprovalProposal | Outcome) -> ApprovalProposal | Output:
+    return gate if isinstance(gate, ApprovalProposal) else Output(gate)
 
 
 def _stored(bound: dict[str, Any]) -> dict[str, Any]:

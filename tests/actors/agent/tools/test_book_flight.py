@@ -16,7 +16,6 @@ from voyagent.actors.agent.tools.tool import Executed, InputInvalid, SupplierToo
 from voyagent.actors.domain import ids
 from voyagent.actors.domain.audit import canonical
 from voyagent.actors.domain.money import Money
-from voyagent.actors.domain.tool_calls import verdict
 from voyagent.actors.suppliers.house.driver import EmbeddedInventory
 from voyagent.actors.suppliers.protocols import SupplierError
 from voyagent.storage.travel.offer_cache import OfferCache
@@ -24,7 +23,7 @@ from voyagent.storage.travel.offer_cache import OfferCache
 
 def reason(output: Any) -> str:
     assert isinstance(output, dict), output
-    assert verdict(output) == "failed"
+    assert output.state == "failed"
     assert output["detail"]
     return cast("str", output["reason"])
 
@@ -80,7 +79,7 @@ async def test_an_approved_booking_is_made_and_written_down(desk: Any) -> None:
     assert list(booked) == ["booked", "booking_id", "locator", "supplier", "supplier_ref", "status", "price"]
     assert (booked["booked"], booked["status"], booked["supplier"]) == (True, "confirmed", "house")
     assert booked["price"] in gate.summary
-    assert verdict(booked) == "succeeded"
+    assert booked.state == "succeeded"
     row = await desk.agency.db.fetchrow("SELECT * FROM bookings")
     assert (str(row["id"]), str(row["tool_call_id"]), str(row["session_id"])) == (
         booked["booking_id"],
@@ -183,7 +182,7 @@ async def test_a_supplier_that_honours_keys_and_cannot_look_up_denies_nothing(ag
     await desk.clock.advance(3600)
     able(desk, looks_up=False)
     output = await desk.place(bound=gate.bound, again=again, **given)
-    assert verdict(output) == ("unknown" if again else "failed")
+    assert output.state == ("unknown" if again else "failed")
 
 
 async def test_a_supplier_without_keys_is_looked_up_and_never_asked_twice(desk: Any) -> None:
@@ -191,7 +190,7 @@ async def test_a_supplier_without_keys_is_looked_up_and_never_asked_twice(desk: 
     gate = await desk.gate(**given)
     able(desk, honours_keys=False)
     key = await desk.agency.call("book_flight")
-    assert verdict(await desk.place(bound=gate.bound, key=key, again=True, **given)) == "unknown"
+    assert (await desk.place(bound=gate.bound, key=key, again=True, **given)).state == "unknown"
     assert desk.house.bookings == 0
     assert (await desk.place(bound=gate.bound, key=key, **given))["booked"] is True
     assert (await desk.place(bound=gate.bound, key=key, again=True, **given))["booked"] is True
@@ -282,7 +281,7 @@ async def test_b53_an_outcome_nobody_knows_is_called_unknown(desk: Any) -> None:
     desk.house.temper = SupplierError("transient", "the line went dead")
     output = await desk.place(bound=gate.bound, **given)
     assert output["error"].startswith("outcome_unknown: ")
-    assert verdict(output) == "unknown"
+    assert output.state == "unknown"
 
 
 async def test_nothing_is_denied_while_an_earlier_attempt_may_have_succeeded(desk: Any) -> None:
@@ -290,7 +289,7 @@ async def test_nothing_is_denied_while_an_earlier_attempt_may_have_succeeded(des
     gate = await desk.gate(**given)
     await desk.clock.advance(3600)
     desk.house.temper = SupplierError("permanent", "out of order")
-    assert verdict(await desk.place(bound=gate.bound, again=True, **given)) == "unknown"
+    assert (await desk.place(bound=gate.bound, again=True, **given)).state == "unknown"
 
 
 @pytest.mark.parametrize(

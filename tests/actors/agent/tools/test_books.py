@@ -11,7 +11,6 @@ import pytest
 from voyagent.actors.agent.tools.tool import ApprovalProposal
 from voyagent.actors.domain.audit import canonical
 from voyagent.actors.domain.books import CHART
-from voyagent.actors.domain.tool_calls import verdict
 
 LINES = [
     {"account_id": "1000", "currency": "INR", "debit_amount": "1200.50"},
@@ -25,7 +24,7 @@ def entry(**parts: Any) -> dict[str, Any]:
 
 def reason(output: Any) -> str:
     assert isinstance(output, dict), output
-    assert verdict(output) == "failed"
+    assert output.state == "failed"
     assert output["detail"]
     return cast("str", output["reason"])
 
@@ -70,7 +69,7 @@ async def test_b54_a_journal_is_posted_by_id_and_by_code_and_read_as_a_balance(d
     ]
     posted = await desk.plan("post_journal_entry", entry=entry(lines=[*lines, *dollars]))
     assert list(posted) == ["posted", "journal_id"]
-    assert verdict(posted) == "succeeded"
+    assert posted.state == "succeeded"
     balance = await desk.read("read_account_balance", account_id="1000", as_of="2026-11-20")
     assert balance == {
         "read": True,

@@ -12,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voyagent.actors.agent.desks import DESKS
+from voyagent.actors.agent.tools.book_flight import BookFlight
 from voyagent.actors.agent.tools.catalogue import CATALOGUE, catalogue, for_desk
 from voyagent.actors.agent.tools.lookup_passenger import LookupPassenger
 from voyagent.actors.agent.tools.search_flights import SearchFlights
 from voyagent.actors.agent.tools.tool import InputInvalid, Objection, SupplierTool, Tool
 from voyagent.actors.agent.tools.upsert_passenger import UpsertPassenger
 from voyagent.actors.domain.identity import Role
+from voyagent.actors.domain.outcomes import Failed, Outcome, Refused, Succeeded
 
 SEARCH: dict[str, Any] = {"origin": "BOM", "destination": "DXB", "outbound_date": "2026-12-05"}
 HOTELS: dict[str, Any] = {
@@ -268,30 +270,32 @@ def test_nobody_named_means_one_adult() -> None:
 
 def test_an_output_that_is_not_what_was_agreed_is_not_told() -> None:
     tool = UpsertPassenger()
-    assert tool.say(passenger_id="p", created=True) == {"saved": True, "passenger_id": "p", "created": True}
-    broken = tool.say(passenger_id=SECRET, created="perhaps", extra=1)
-    assert broken == {"error": "tool_output_invalid: the answer of 'upsert_passenger' is not what was agreed"}
+    saved = {"saved": True, "passenger_id": "p", "created": True}
+    assert tool.succeed(passenger_id="p", created=True) == Succeeded(saved)
+    broken = tool.succeed(passenger_id=SECRET, created="perhaps", extra=1)
+    assert broken == Failed("tool_output_invalid", "the answer of 'upsert_passenger' is not what was agreed")
+
+
+def test_b53_an_executed_write_whose_output_is_wrong_is_unknown_and_not_failed() -> None:
+    assert BookFlight().succeed(booking_id=7).state == "unknown"
 
 
 async def test_a_reading_whose_output_is_wrong_is_made_once_more() -> None:
     class Hesitant(LookupPassenger):
         answers: ClassVar = [{"count": "many"}, {"count": 0, "passengers": []}]
 
-        async def look(self, given: Any, context: Any) -> dict[str, Any]:
+        async def look(self, given: Any, context: Any) -> Outcome:
             del given, context
-            return self.say(**self.answers.pop(0))
+            return self.succeed(**self.answers.pop(0))
 
     tool = Hesitant()
-    assert await tool.read(tool.parse({"query": "Rao"}), None) == {"count": 0, "passengers": []}  # type: ignore[arg-type]
+    read = await tool.read(tool.parse({"query": "Rao"}), None)  # type: ignore[arg-type]
+    assert read == Succeeded({"count": 0, "passengers": []})
 
 
 def test_a_tool_refuses_only_for_reasons_it_declares() -> None:
     tool = UpsertPassenger()
-    assert tool.refuse(Objection("not_found", "Nobody.")) == {
-        "saved": False,
-        "reason": "not_found",
-        "detail": "Nobody.",
-    }
+    assert tool.refuse(Objection("not_found", "Nobody.")) == Refused("saved", "not_found", "Nobody.")
     with pytest.raises(AssertionError):
         tool.refuse(Objection("bad_mood", "No."))
 

@@ -7,14 +7,13 @@ from typing import Any, cast
 
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
 from voyagent.actors.domain import ids
-from voyagent.actors.domain.tool_calls import verdict
 
 SEARCH = {"origin": "BOM", "destination": "DXB", "outbound_date": "2026-12-05"}
 
 
 def reason(output: Any) -> str:
     assert isinstance(output, dict), output
-    assert verdict(output) == "failed"
+    assert output.state == "failed"
     assert output["detail"]
     return cast("str", output["reason"])
 

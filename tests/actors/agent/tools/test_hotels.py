@@ -15,7 +15,6 @@ from voyagent.actors.agent.tools.tool import Executed, SupplierTool
 from voyagent.actors.domain import ids
 from voyagent.actors.domain.audit import canonical
 from voyagent.actors.domain.money import Money
-from voyagent.actors.domain.tool_calls import verdict
 from voyagent.actors.suppliers.clients import AgencySuppliers
 from voyagent.actors.suppliers.protocols import SupplierError
 from voyagent.storage.travel.offer_cache import OfferCache
@@ -25,7 +24,7 @@ SEARCH = {"country": "AE", "city": "Dubai", "check_in": "2026-12-05", "check_out
 
 def reason(output: Any) -> str:
     assert isinstance(output, dict), output
-    assert verdict(output) == "failed"
+    assert output.state == "failed"
     assert output["detail"]
     return cast("str", output["reason"])
 
@@ -261,4 +260,4 @@ async def test_b53_a_stay_whose_outcome_nobody_knows_is_called_unknown(desk: Any
     given = await ready(desk)
     gate = await desk.gate("book_hotel", **given)
     desk.hotels.temper = SupplierError("transient", "the line went dead")
-    assert verdict(await desk.place("book_hotel", bound=gate.bound, **given)) == "unknown"
+    assert (await desk.place("book_hotel", bound=gate.bound, **given)).state == "unknown"

@@ -10,7 +10,6 @@ from typing import Any, cast
 import pytest
 
 from voyagent.actors.domain.money import Money
-from voyagent.actors.domain.tool_calls import verdict
 from voyagent.actors.domain.transcript import OUTPUT_LIMIT
 from voyagent.actors.suppliers.clients import AgencySuppliers
 
@@ -19,7 +18,7 @@ SEARCH = {"origin": "BOM", "destination": "DXB", "outbound_date": "2026-12-05"}
 
 def reason(output: Any) -> str:
     assert isinstance(output, dict), output
-    assert verdict(output) == "failed"
+    assert output.state == "failed"
     assert output["detail"]
     return cast("str", output["reason"])
 
