@@ -13,8 +13,9 @@ from .examples import UUID, sample
 from .guards import PUBLIC
 from .middleware import CSP
 from .openapi import document, guard_words
+from .operation import EVENT_STREAM, JSON
 from .request_context import Answer, RequestContext
-from .route import EVENT_STREAM, JSON, Route
+from .route import Route
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1c2330 }
@@ -97,7 +98,7 @@ def page(routes: Sequence[Route], described: dict[str, Any]) -> str:
 def _operation(route: Route, described: dict[str, Any]) -> Iterator[str]:
     told = described["paths"][route.path][route.method.lower()]
     schemas = described["components"]["schemas"]
-    addition = ' <span class="addition">addition</span>' if route.addition else ""
+    addition = ' <span class="addition">addition</span>' if route.operation.addition else ""
     title = f"<b>{escape(route.method)}</b> <code>{escape(route.path)}</code>{addition}"
     yield f'<h3 id="{escape(route.operation_id)}">{title}</h3>'
     yield f"<p>{_prose(told['description'])}</p><p>Authentication: {escape(guard_words(route.guard))}.</p>"
@@ -110,7 +111,7 @@ def _operation(route: Route, described: dict[str, Any]) -> Iterator[str]:
         for item in told["parameters"]
     ]
     yield _table(("parameter", "type", ""), rows)
-    body = route.body.__name__ if route.body is not None else None
+    body = route.operation.body.__name__ if route.operation.body is not None else None
     if body is not None:
         yield f"<p>Body <code>{escape(body)}</code></p>"
         yield _table(("field", "type", ""), list(_fields(schemas[body])))
@@ -158,15 +159,17 @@ def _example(route: Route, told: dict[str, Any], schemas: dict[str, Any]) -> str
     lines = [f"{route.method} {route.path.format(**dict.fromkeys(route.parameters, UUID))} HTTP/1.1"]
     if route.guard.needs_bearer:
         lines.append("Authorization: Bearer <token>")
-    if route.body is not None:
-        shown = json.dumps(sample(schemas[route.body.__name__], schemas), indent=2)
+    if route.operation.body is not None:
+        shown = json.dumps(sample(schemas[route.operation.body.__name__], schemas), indent=2)
         lines += ["Content-Type: application/json", "", shown]
     answer = told["responses"][str(route.status)]
     lines += ["", f"HTTP/1.1 {route.status} {answer['description']}"]
     for media, content in answer.get("content", {}).items():
         lines.append(f"Content-Type: {media}")
         if media == JSON:
-            reply = route.example if route.example is not None else sample(content["schema"], schemas)
+            reply = (
+                route.operation.example if route.operation.example is not None else sample(content["schema"], schemas)
+            )
             lines += ["", json.dumps(reply, indent=2)]
         elif media == EVENT_STREAM:
             lines += ["", FRAMES]

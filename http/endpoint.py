@@ -41,6 +41,7 @@ class Endpoint:
 
     def __init__(self, route: Route, services: Services) -> None:
         self._route = route
+        self._operation = route.operation
         self._services = services
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -55,7 +56,7 @@ class Endpoint:
             except (Invalid, PayloadTooLarge, Unsupported):
                 await self._count_malformed(call)
                 raise
-            answer = await self._route.handler(call)
+            answer = await self._operation.handler(call)
         except (Unauthorized, Forbidden) as refusal:
             self._denied(call, refusal)
             raise
@@ -70,16 +71,16 @@ class Endpoint:
             request.writer.output_size = 0
 
     async def _decode(self, call: RequestContext) -> None:
-        route = self._route
+        route, operation = self._route, self._operation
         if call.request.body_exists:
             call.raw_body = await decode.read(call.request, route.body_limit)
-        if route.body is not None or route.query is not None:
+        if operation.body is not None or operation.query is not None:
             call.body, call.query = decode.shapes(
                 call.request,
                 call.raw_body,
-                body=route.body,
-                body_required=route.body_required,
-                query=route.query,
+                body=operation.body,
+                body_required=operation.body_required,
+                query=operation.query,
                 context=self._services.settings,
             )
         if route.idempotent:

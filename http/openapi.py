@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from .guards import Guard
-from .route import EVENT_STREAM, JSON, Route
+from .operation import EVENT_STREAM, JSON
+from .route import Route
 from .schemas.shared import Refused
 
 TITLE = "Voyagent API"
@@ -91,7 +92,8 @@ def document(routes: Iterable[Route], version: str) -> Json:
 
 def operation(route: Route) -> Json:
     """One operation of the document."""
-    text = getdoc(route.handler) or ""
+    declared = route.operation
+    text = getdoc(declared.handler) or ""
     described: Json = {
         "operationId": route.operation_id,
         "summary": text.partition("\n")[0].rstrip("."),
@@ -101,13 +103,13 @@ def operation(route: Route) -> Json:
     }
     if route.tag is not None:
         described["tags"] = [route.tag]
-    if route.body is not None:
-        described["requestBody"] = _request_body(route.body, required=route.body_required)
+    if declared.body is not None:
+        described["requestBody"] = _request_body(declared.body, required=declared.body_required)
     if route.guard.needs_bearer:
         described["security"] = [{BEARER: []}]
     if route.guard.needs_token:
         described["security"] = [{METRICS: []}, {BEARER: []}, {}]
-    if route.addition:
+    if declared.addition:
         described["x-voyagent-addition"] = True
     return described
 
@@ -116,14 +118,14 @@ def parameters(route: Route) -> list[Json]:
     """The parameters in the path, the query and the headers."""
     text = {"type": "string"}
     listed: list[Json] = [{"name": name, "in": "path", "required": True, "schema": text} for name in route.parameters]
-    if route.query is not None:
-        schema = route.query.model_json_schema(by_alias=True, ref_template=REF)
+    if route.operation.query is not None:
+        schema = route.operation.query.model_json_schema(by_alias=True, ref_template=REF)
         required = schema.get("required", ())
         listed += [
             {"name": name, "in": "query", "required": name in required, "schema": _bounded(shape)}
             for name, shape in schema["properties"].items()
         ]
-    headers = dict(route.headers)
+    headers = dict(route.operation.headers)
     if route.guard.needs_bearer:
         headers["authorization"] = "`Bearer` followed by an access token or API key."
     if route.idempotent:
@@ -161,10 +163,10 @@ def refusals(route: Route) -> dict[int, tuple[str, ...]]:
     """Every error status with its codes: of the guard, of decoding, of the handler."""
     found: dict[int, tuple[str, ...]] = {}
     needs_dependencies = route.guard.needs_bearer or route.tag is not None
-    sources: list[Mapping[int, Sequence[str]]] = [route.guard.refusals, route.refusals]
-    if route.body is not None:
+    sources: list[Mapping[int, Sequence[str]]] = [route.guard.refusals, route.operation.refusals]
+    if route.operation.body is not None:
         sources.append(BODY)
-    if route.guard.needs_bearer or route.body or route.query or route.parameters:
+    if route.guard.needs_bearer or route.operation.body or route.operation.query or route.parameters:
         sources.append({422: ()})
     if route.idempotent:
         sources.append({409: ("idempotency_key_in_flight",)})
@@ -179,12 +181,13 @@ def refusals(route: Route) -> dict[int, tuple[str, ...]]:
 
 def _success(route: Route) -> Json:
     success: Json = {"description": HTTPStatus(route.status).phrase}
-    if route.media == EVENT_STREAM:
+    media, reply = route.operation.media, route.operation.reply
+    if media == EVENT_STREAM:
         success["content"] = {EVENT_STREAM: {"schema": {"type": "string"}}}
-    elif isinstance(route.reply, Mapping):
-        success["content"] = {route.media: {"schema": dict(route.reply)}}
-    elif route.reply is not None:
-        success["content"] = {route.media: {"schema": {"$ref": REF.format(model=route.reply.__name__)}}}
+    elif isinstance(reply, Mapping):
+        success["content"] = {media: {"schema": dict(reply)}}
+    elif reply is not None:
+        success["content"] = {media: {"schema": {"$ref": REF.format(model=reply.__name__)}}}
     return success
 
 
@@ -198,7 +201,7 @@ def _request_body(model: type[BaseModel], *, required: bool) -> Json:
 def _schemas(routes: Sequence[Route]) -> Json:
     models: list[type[BaseModel]] = [Refused]
     for route in routes:
-        models += [model for model in (route.body, route.reply) if isinstance(model, type)]
+        models += [model for model in (route.operation.body, route.operation.reply) if isinstance(model, type)]
     _, made = models_json_schema([(model, "validation") for model in dict.fromkeys(models)], ref_template=REF)
     return dict(sorted({**made.get("$defs", {}), **VALIDATION}.items()))
 

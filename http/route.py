@@ -1,37 +1,24 @@
-"""One line of the route table: the declaration of an operation."""
+"""One line of the route table."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-from aiohttp import web
-from pydantic import BaseModel
 
 from . import decode
 from .guards import Guard
-from .request_context import Answer, RequestContext
-
-Handler = Callable[[RequestContext], Awaitable[Answer | web.StreamResponse]]
+from .operation import Handler, Operation
 
 SMALL, MESSAGE = 16 * 1024, 256 * 1024
 
-JSON = "application/json"
-EVENT_STREAM = "text/event-stream"
 UNTAGGED = frozenset({"health", "internal", "schemas"})
 """First path segments whose operations have no tag in the document."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An operation. Method, path, handler, guard and success status are positional, the rest are keywords.
+    """Where an operation is served: method, path, handler, guard and success status.
 
-    ``name`` is the published name where it is not the handler's own. ``reply`` is the model of the success body, or
-    its JSON schema, or ``None`` for no body. ``refusals`` maps further statuses to their codes, for the document.
-    ``idempotent`` routes read ``Idempotency-Key``; ``headers`` describes others the handler reads. ``addition`` marks
-    what goes beyond the 49 published operations; ``hidden`` leaves a route out of the document. ``example`` is a reply
-    to show where the schema is too open to make one from.
+    ``idempotent`` routes read ``Idempotency-Key``; ``hidden`` leaves a route out of the OpenAPI document.
     """
 
     method: str
@@ -39,18 +26,13 @@ class Route:
     handler: Handler
     guard: Guard
     status: int = 200
-    name: str = field(default="", kw_only=True)
-    body: type[BaseModel] | None = field(default=None, kw_only=True)
-    body_required: bool = field(default=True, kw_only=True)
-    query: type[BaseModel] | None = field(default=None, kw_only=True)
-    reply: type[BaseModel] | Mapping[str, Any] | None = field(default=None, kw_only=True)
-    media: str = field(default=JSON, kw_only=True)
-    refusals: Mapping[int, tuple[str, ...]] = field(default_factory=dict, kw_only=True)
     idempotent: bool = field(default=False, kw_only=True)
-    addition: bool = field(default=False, kw_only=True)
     hidden: bool = field(default=False, kw_only=True)
-    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True)
-    example: Mapping[str, Any] | None = field(default=None, kw_only=True)
+
+    @property
+    def operation(self) -> Operation:
+        """The handler with its description."""
+        return Operation.of(self.handler)
 
     @property
     def body_limit(self) -> int:
@@ -62,7 +44,7 @@ class Route:
     @property
     def operation_id(self) -> str:
         """The published id: name, path and method, joined by underscores."""
-        name = self.name or getattr(self.handler, "__name__", "")
+        name = self.operation.name or getattr(self.operation.handler, "__name__", "")
         words = "".join(letter if letter.isalnum() else "_" for letter in f"{name}{self.path}")
         return f"{words}_{self.method.lower()}"
 

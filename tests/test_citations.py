@@ -98,7 +98,7 @@ def test_every_code_a_route_declares_is_on_a_page() -> None:
     codes = {
         code
         for route in ROUTES
-        for found in (route.refusals, route.guard.refusals)
+        for found in (route.operation.refusals, route.guard.refusals)
         for c in found.values()
         for code in c
     }

@@ -6,11 +6,18 @@ from ...actors.accounts.actor import CreateKey, RevokeKey
 from ...actors.domain.identity import Role
 from ...storage.accounts.api_keys import All, CreatedKey
 from ...storage.engine.idempotency import Stored
+from ..operation import THROTTLED, operation
 from ..request_context import Answer, RequestContext
 from ..schemas.api_keys import ApiKeySummary, CreateApiKeyRequest, CreateApiKeyResponse, ListApiKeysResponse
 from .sessions import again, stored
 
 
+@operation(
+    name="create_api_key_route",
+    body=CreateApiKeyRequest,
+    reply=CreateApiKeyResponse,
+    refusals={**THROTTLED, 409: ("api_key_limit",)},
+)
 async def create(call: RequestContext) -> Answer:
     """Create an API key. It acts as the caller and is shown only once."""
     body: CreateApiKeyRequest = call.body
@@ -31,6 +38,7 @@ def _stored(minted: CreatedKey) -> Stored:
     return stored(201, Answer(CreateApiKeyResponse.of(minted)))
 
 
+@operation(name="list_api_keys_route", reply=ListApiKeysResponse)
 async def page(call: RequestContext) -> Answer:
     """List API keys, newest first: the caller's own, or all keys of the agency for an admin."""
     who = call.person
@@ -39,6 +47,7 @@ async def page(call: RequestContext) -> Answer:
     return Answer(ListApiKeysResponse(items=[ApiKeySummary.of(key) for key in found]))
 
 
+@operation(name="revoke_api_key_route", refusals={404: ("not_found",)})
 async def revoke(call: RequestContext) -> Answer:
     """Revoke an API key, immediately and permanently. Revoking it again has no effect."""
     done = await call.services.accounts.ask(

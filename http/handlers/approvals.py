@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ...actors import tenant
 from ...actors.conversation import session
 from ...actors.domain.approvals import Approval, Decision
@@ -9,11 +11,20 @@ from ...actors.domain.errors import Unprocessable
 from ...actors.domain.ids import parse_uuid
 from ...storage.conversation import approvals
 from ...storage.engine.idempotency import Stored
+from ..operation import RUNTIME_UNAVAILABLE, Refusals, operation
 from ..request_context import Answer, RequestContext
 from ..schemas.approvals import ApprovalItem, ApprovalListQuery, ApprovalListResponse, ResolveApprovalRequest
 from .sessions import again, stored, who
 
+NO_APPROVAL: Final[Refusals] = {404: ("approval_not_found",)}
 
+
+@operation(
+    name="list_approvals",
+    query=ApprovalListQuery,
+    reply=ApprovalListResponse,
+    refusals={422: ("invalid_session_id",)},
+)
 async def page(call: RequestContext) -> Answer:
     """List approvals, newest request first. Pending ones unless ``status`` is given."""
     query: ApprovalListQuery = call.query
@@ -36,6 +47,7 @@ async def page(call: RequestContext) -> Answer:
     return Answer(ApprovalListResponse(items=items, total=found.total, limit=query.limit, offset=query.offset))
 
 
+@operation(name="get_approval", reply=ApprovalItem, refusals=NO_APPROVAL)
 async def read(call: RequestContext) -> Answer:
     """Retrieve an approval, with the exact tool input that will run once it is granted."""
     found = await call.services.storage.ask(
@@ -48,6 +60,12 @@ async def read(call: RequestContext) -> Answer:
     return Answer(ApprovalItem.of(found))
 
 
+@operation(
+    name="resolve_approval_endpoint",
+    body=ResolveApprovalRequest,
+    reply=ApprovalItem,
+    refusals={**NO_APPROVAL, **RUNTIME_UNAVAILABLE, 409: ("approval_already_resolved",)},
+)
 async def resolve(call: RequestContext) -> Answer:
     """Grant or reject a pending approval. Of concurrent decisions exactly one is accepted."""
     body: ResolveApprovalRequest = call.body

@@ -10,15 +10,22 @@ from prometheus_client.exposition import choose_encoder
 from ...actors.domain.audit import wire_time
 from ...actors.foundation import metrics
 from ...actors.root import Tree
+from ..operation import OBJECT, operation
 from ..request_context import Answer, RequestContext
 
 
+@operation(name="metrics", reply={}, media="text/plain")
 async def metrics_text(call: RequestContext) -> Answer:
     """Return all metrics in the Prometheus text format, or in OpenMetrics if ``Accept`` requests it."""
     encode, content_type = choose_encoder(call.request.headers.get("Accept", ""))
     return Answer(encode(metrics.REGISTRY), headers={"Content-Type": content_type})
 
 
+@operation(
+    reply=OBJECT,
+    example={"name": "root", "class": "RootActor", "state": "running", "children": [], "children_total": 0},
+    addition=True,
+)
 async def actors(call: RequestContext) -> Answer:
     """Return the supervision tree: each actor with its state, mailbox and counters, at most 100 children per actor."""
     tree = await call.services.root.ask(Tree())

@@ -8,6 +8,8 @@ from ...actors.domain.errors import BadRequest
 from ...actors.domain.identity import Role
 from ...storage.accounts.invites import All, Invite
 from ...storage.engine.idempotency import Stored
+from ..examples import UUID
+from ..operation import OBJECT, THROTTLED, operation
 from ..request_context import Answer, RequestContext
 from ..schemas.accounts import AuthResponse
 from ..schemas.invites import (
@@ -26,6 +28,12 @@ from .sessions import again, stored
 STATUSES = frozenset({"pending", "accepted", "revoked", "expired"})
 
 
+@operation(
+    name="create_invite",
+    body=CreateInviteRequest,
+    reply=CreateInviteResponse,
+    refusals={**THROTTLED, 409: ("email_already_registered", "invite_already_exists")},
+)
 async def create(call: RequestContext) -> Answer:
     """Invite a person to the agency by e-mail. Returns a link that can be handed over instead.
 
@@ -50,6 +58,12 @@ def _created(invited: Invited) -> Stored:
     return stored(201, Answer(CreateInviteResponse.of(invited)))
 
 
+@operation(
+    name="list_invites",
+    query=InvitesQuery,
+    reply=ListInvitesResponse,
+    refusals={400: ("invalid_status",)},
+)
 async def page(call: RequestContext) -> Answer:
     """List the agency's invites, newest first, optionally filtered by ``status``."""
     query: InvitesQuery = call.query
@@ -60,6 +74,12 @@ async def page(call: RequestContext) -> Answer:
     return Answer(ListInvitesResponse(items=[InviteSummary.of(invite) for invite in found]))
 
 
+@operation(
+    name="revoke_invite",
+    reply=OBJECT,
+    refusals={404: ("invite_not_found",), 409: ("invite_not_pending",)},
+    example={"invite": {"id": UUID, "email": "ravi@example.com", "role": "agent", "status": "revoked"}},
+)
 async def revoke(call: RequestContext) -> Answer:
     """Revoke a pending invite. Its e-mail and its link stop working."""
     done = await call.services.accounts.ask(
@@ -82,6 +102,12 @@ def _revoked(invite: Invite) -> Stored:
     return stored(200, _revoked_answer(invite))
 
 
+@operation(
+    name="lookup_invite",
+    query=InviteLookupQuery,
+    reply=InviteLookupResponse,
+    refusals={400: ("invite_not_pending", "invite_expired"), 404: ("invite_not_found",)},
+)
 async def lookup(call: RequestContext) -> Answer:
     """Look up an invite by its token: the inviter, the agency, the invitee's e-mail and role.
 
@@ -92,6 +118,16 @@ async def lookup(call: RequestContext) -> Answer:
     return Answer(InviteLookupResponse.of(found))
 
 
+@operation(
+    name="accept_invite",
+    body=AcceptInviteRequest,
+    reply=AuthResponse,
+    refusals={
+        400: ("password_too_weak", "invite_not_pending", "invite_expired"),
+        404: ("invite_not_found",),
+        409: ("email_already_registered",),
+    },
+)
 async def accept(call: RequestContext) -> Answer:
     """Accept an invite and create the member's account. Returns tokens.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from ...actors.accounts.actor import ChangeMember
 from ...actors.domain.identity import Role
 from ...storage.accounts.members import Page
+from ..operation import operation
 from ..request_context import Answer, RequestContext
 from ..schemas.members import MemberItem, MemberPatchRequest, MembersQuery, MembersResponse
 
 
+@operation(name="list_members", query=MembersQuery, reply=MembersResponse, addition=True)
 async def page(call: RequestContext) -> Answer:
     """List the agency's members, oldest first."""
     query: MembersQuery = call.query
@@ -16,6 +18,13 @@ async def page(call: RequestContext) -> Answer:
     return Answer(MembersResponse.of(await call.services.storage.ask(load), query))
 
 
+@operation(
+    name="change_member",
+    body=MemberPatchRequest,
+    reply=MemberItem,
+    refusals={404: ("member_not_found",), 409: ("last_admin",)},
+    addition=True,
+)
 async def change(call: RequestContext) -> Answer:
     """Change a member's role, or deactivate or reactivate the member. It takes effect on the member's next request.
 

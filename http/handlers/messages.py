@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import wraps
+from typing import Final
 
 from aiohttp import web
 
@@ -14,14 +14,16 @@ from ...actors.conversation.event_log import Subscription
 from ...actors.domain.errors import Forbidden, Unprocessable
 from ...actors.domain.turns import MESSAGE_LIMIT
 from .. import streams
+from ..operation import EVENT_STREAM, RUNTIME_UNAVAILABLE, Handler, operation
 from ..request_context import Answer, RequestContext
 from ..schemas.sessions import EventsQuery, SendMessageRequest
-from .sessions import session_id, who
+from .sessions import NO_SESSION, session_id, who
 
 GET_STREAM_SECONDS = 3600.0
 
-
-Handler = Callable[[RequestContext], Awaitable[web.StreamResponse | Answer]]
+LAST_EVENT_ID: Final = {
+    "Last-Event-ID": "The id of the last event received. Replays the events after it; does not start a turn."
+}
 
 
 def _bounded(handler: Handler) -> Handler:
@@ -35,6 +37,20 @@ def _bounded(handler: Handler) -> Handler:
     return hold
 
 
+@operation(
+    name="send_message",
+    body=SendMessageRequest,
+    media=EVENT_STREAM,
+    headers=LAST_EVENT_ID,
+    refusals={
+        **NO_SESSION,
+        403: ("api_key_not_allowed",),
+        409: ("turn_in_progress", "queue_full"),
+        422: ("message_required", "message_too_long"),
+        429: ("too_many_streams",),
+        503: ("shutting_down", "agent_runtime_unavailable"),
+    },
+)
 @_bounded
 async def send(call: RequestContext) -> web.StreamResponse:
     """Send a message, resolve approvals, or follow the running turn. Streams events until ``final``.
@@ -72,6 +88,14 @@ async def send(call: RequestContext) -> web.StreamResponse:
     return await _stream(call, feed, watching)
 
 
+@operation(
+    name="follow_session",
+    query=EventsQuery,
+    media=EVENT_STREAM,
+    headers=LAST_EVENT_ID,
+    refusals={**NO_SESSION, **RUNTIME_UNAVAILABLE, 429: ("too_many_streams",)},
+    addition=True,
+)
 @_bounded
 async def events(call: RequestContext) -> web.StreamResponse | Answer:
     """Stream a conversation's events across turns: replay from a cursor, then live."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from ..operation import OBJECT, operation
 from ..request_context import Answer, RequestContext
 
 MONEY: Final[dict[str, Any]] = {
@@ -33,6 +34,7 @@ MONEY: Final[dict[str, Any]] = {
 _SCHEMA = json.dumps(MONEY, separators=(",", ":")).encode()
 
 
+@operation(reply=OBJECT, example=MONEY)
 async def money_schema(_call: RequestContext) -> Answer:
     """Return the JSON Schema of a monetary amount."""
     return Answer(_SCHEMA)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...actors.accounts.second_factor import DisableTotp, SetUpTotp, SignInTotp, VerifyTotp
+from ..operation import THROTTLED, operation
 from ..request_context import Answer, RequestContext
 from ..schemas.accounts import AuthResponse
 from ..schemas.second_factor import (
@@ -16,6 +17,15 @@ from ..schemas.second_factor import (
 )
 
 
+@operation(
+    body=SignInTotpRequest,
+    reply=AuthResponse,
+    refusals={
+        **THROTTLED,
+        400: ("totp_not_enabled",),
+        401: ("invalid_credentials", "account_inactive", "email_not_verified", "totp_invalid"),
+    },
+)
 async def sign_in_totp(call: RequestContext) -> Answer:
     """Sign in with e-mail, password and a TOTP code or recovery code.
 
@@ -31,12 +41,18 @@ async def sign_in_totp(call: RequestContext) -> Answer:
     return Answer(RecoveredAuthResponse(**dict(tokens), recovery_codes_left=result.recovery_codes_left))
 
 
+@operation(reply=TotpSetupResponse, refusals={409: ("totp_already_enabled",)})
 async def totp_setup(call: RequestContext) -> Answer:
     """Create a TOTP secret. Two-factor sign-in is not enabled until a first code is verified."""
     seed = await call.services.accounts.ask(SetUpTotp(principal=call.person))
     return Answer(TotpSetupResponse(secret=seed.secret, otpauth_url=seed.otpauth_url))
 
 
+@operation(
+    body=TotpVerifyRequest,
+    reply=TotpStatusResponse,
+    refusals={**THROTTLED, 400: ("totp_not_initialized",), 401: ("totp_invalid",)},
+)
 async def totp_verify(call: RequestContext) -> Answer:
     """Verify a TOTP code. The first one enables two-factor sign-in and returns ten recovery codes, shown only once."""
     body: TotpVerifyRequest = call.body
@@ -45,6 +61,11 @@ async def totp_verify(call: RequestContext) -> Answer:
     return Answer(TotpVerifiedResponse(totp_enabled=True, recovery_codes=codes))
 
 
+@operation(
+    body=TotpDisableRequest,
+    reply=TotpStatusResponse,
+    refusals={**THROTTLED, 403: ("invalid_password", "totp_invalid")},
+)
 async def totp_disable(call: RequestContext) -> Answer:
     """Disable two-factor sign-in with password and code. Deletes the secret and the recovery codes."""
     body: TotpDisableRequest = call.body

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import BaseModel
 
 from ...actors.accounts.actor import IssueTicket
@@ -9,18 +11,23 @@ from ...actors.conversation import session
 from ...actors.domain.ids import parse_uuid, uuid7
 from ...storage.conversation import sessions
 from ...storage.engine.idempotency import Once, Replayed, Stored
+from ..operation import RUNTIME_UNAVAILABLE, Refusals, operation
 from ..request_context import Answer, RequestContext
 from ..schemas.sessions import (
     CancelRequest,
     CancelResponse,
+    SessionCreateRequest,
     SessionCreateResponse,
     SessionListQuery,
     SessionListResponse,
+    SessionRenameRequest,
     SessionSummaryResponse,
     TicketResponse,
     TranscriptQuery,
     TranscriptResponse,
 )
+
+NO_SESSION: Final[Refusals] = {404: ("session_not_found",)}
 
 
 def session_id(call: RequestContext) -> str:
@@ -34,6 +41,13 @@ def who(call: RequestContext) -> session.Who:
     return session.Who(user_id=principal.user_id, role=str(principal.role), origin=call.origin)
 
 
+@operation(
+    name="create_session",
+    body=SessionCreateRequest,
+    body_required=False,
+    reply=SessionCreateResponse,
+    refusals={429: ("too_many_sessions",)},
+)
 async def create(call: RequestContext) -> Answer:
     """Create a conversation."""
     call.services.new_sessions.count(call.person)
@@ -66,6 +80,7 @@ def again(kept: Stored) -> Answer:
     return Answer(kept.body, kept.status, headers)
 
 
+@operation(name="list_sessions", query=SessionListQuery, reply=SessionListResponse)
 async def page(call: RequestContext) -> Answer:
     """List the agency's conversations, newest first."""
     query: SessionListQuery = call.query
@@ -75,6 +90,7 @@ async def page(call: RequestContext) -> Answer:
     return Answer(SessionListResponse.of(found, query))
 
 
+@operation(name="get_session", reply=SessionSummaryResponse, refusals=NO_SESSION)
 async def read(call: RequestContext) -> Answer:
     """Retrieve a conversation's summary, with its pending approvals."""
     found = await call.services.storage.ask(
@@ -83,6 +99,12 @@ async def read(call: RequestContext) -> Answer:
     return Answer(SessionSummaryResponse.of(found))
 
 
+@operation(
+    name="rename_session",
+    body=SessionRenameRequest,
+    reply=SessionSummaryResponse,
+    refusals={**NO_SESSION, **RUNTIME_UNAVAILABLE, 422: ("title_empty",)},
+)
 async def rename(call: RequestContext) -> Answer:
     """Rename a conversation."""
     renamed = await call.services.root.ask(
@@ -96,6 +118,7 @@ async def rename(call: RequestContext) -> Answer:
     return Answer(SessionSummaryResponse.of(renamed))
 
 
+@operation(name="delete_session", refusals={**NO_SESSION, **RUNTIME_UNAVAILABLE, 409: ("turn_in_progress",)})
 async def delete(call: RequestContext) -> Answer:
     """Delete a conversation. Bookings made in it are kept.
 
@@ -108,6 +131,14 @@ async def delete(call: RequestContext) -> Answer:
     return Answer()
 
 
+@operation(
+    name="cancel_turn",
+    body=CancelRequest,
+    body_required=False,
+    reply=CancelResponse,
+    refusals={**NO_SESSION, **RUNTIME_UNAVAILABLE, 409: ("no_turn_running",)},
+    addition=True,
+)
 async def cancel(call: RequestContext) -> Answer:
     """Cancel the running turn. Completed work is kept.
 
@@ -125,6 +156,7 @@ async def cancel(call: RequestContext) -> Answer:
     return Answer(CancelResponse(turn_id=turn_id))
 
 
+@operation(name="stream_ticket", reply=TicketResponse, refusals=NO_SESSION, addition=True)
 async def ticket(call: RequestContext) -> Answer:
     """Create a ticket for this conversation's event stream, for browsers: pass it as the query parameter ``ticket``.
 
@@ -138,6 +170,13 @@ async def ticket(call: RequestContext) -> Answer:
     return Answer(body, headers={"Cache-Control": "no-store"})
 
 
+@operation(
+    name="list_messages",
+    query=TranscriptQuery,
+    reply=TranscriptResponse,
+    refusals={**NO_SESSION, 422: ("invalid_before",)},
+    addition=True,
+)
 async def transcript(call: RequestContext) -> Answer:
     """List the newest messages older than ``before``, oldest first."""
     query: TranscriptQuery = call.query

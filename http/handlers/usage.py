@@ -7,6 +7,7 @@ from datetime import date
 from ...actors.domain.errors import Unprocessable
 from ...actors.tenant import ReadBudget
 from ...storage.conversation.usage import ByDay
+from ..operation import RUNTIME_UNAVAILABLE, operation
 from ..request_context import Answer, RequestContext
 from ..schemas.usage import Period, UsageQuery, UsageResponse
 
@@ -14,6 +15,13 @@ USUAL_DAYS = 30
 MOST_DAYS = 366
 
 
+@operation(
+    name="usage_report",
+    query=UsageQuery,
+    reply=UsageResponse,
+    refusals={**RUNTIME_UNAVAILABLE, 422: ("from must be on or before to", "range_too_long")},
+    addition=True,
+)
 async def report(call: RequestContext) -> Answer:
     """Report model calls by UTC day and model, with tokens and cost. Failed and cancelled calls are included."""
     period = _period(call.query, call.services.clock.now().date())

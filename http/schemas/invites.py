@@ -10,8 +10,7 @@ from ...actors.accounts.invites import Invited
 from ...storage.accounts.invites import Found, Invite
 from .accounts import Email, FullName, NewPassword
 from .members import known_role
-from .proofs import Closed, Token
-from .shared import Body, Query, UtcTime
+from .shared import Body, Closed, Query, Token, UtcTime
 
 
 class CreateInviteRequest(Body):

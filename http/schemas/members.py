@@ -1,4 +1,4 @@
-"""Requests and responses of ``/auth/members`` and ``/auth/sessions`` (docs/contract/identity.md 10)."""
+"""Requests and responses of ``/auth/members`` (docs/contract/identity.md 10)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from ...actors.domain.identity import Role
 from ...storage.accounts.members import Member, Members
-from ...storage.accounts.sign_outs import Session
 from .shared import UNSENT, Body, Paging, Reply, UtcTime, coded
 
 
@@ -76,33 +75,3 @@ class MembersResponse(Reply):
     def of(cls, page: Members, query: MembersQuery) -> MembersResponse:
         items = [MemberItem.of(member) for member in page.items]
         return cls(items=items, total=page.total, limit=query.limit, offset=query.offset)
-
-
-class SignedInSession(Reply):
-    """A login session of the caller."""
-
-    id: str
-    created_at: UtcTime
-    last_used_at: UtcTime
-    expires_at: UtcTime
-    user_agent: str | None
-    ip: str | None
-    current: bool
-
-    @classmethod
-    def of(cls, session: Session, current: str | None) -> SignedInSession:
-        return cls(
-            id=session.id,
-            created_at=session.created_at,
-            last_used_at=session.last_used_at,
-            expires_at=session.expires_at,
-            user_agent=session.user_agent,
-            ip=session.ip,
-            current=session.id == current,
-        )
-
-
-class SignedInSessionsResponse(Reply):
-    """The caller's active login sessions, most recently used first."""
-
-    items: list[SignedInSession]

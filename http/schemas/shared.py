@@ -45,6 +45,12 @@ class Reply(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class Closed(Reply):
+    """A response published with ``additionalProperties: false``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
 UNSENT: Any = None
 """The default of a field that may be omitted but not null. ``model_fields_set`` shows whether it was sent."""
 
@@ -89,6 +95,9 @@ QueryInt = Annotated[int, BeforeValidator(_digits)]
 
 QueryDate = Annotated[date, BeforeValidator(_date)]
 """A date in a query string: YYYY-MM-DD only."""
+
+Token = Annotated[str, Field(min_length=1, max_length=128)]
+"""A one-time token, as the e-mail carries it."""
 
 Offset = Annotated[QueryInt, Field(ge=0), AfterValidator(_storable_offset)]
 

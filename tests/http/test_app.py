@@ -12,6 +12,7 @@ import pytest
 
 from voyagent.http.decode import LIMIT
 from voyagent.http.guards import PUBLIC
+from voyagent.http.operation import operation
 from voyagent.http.request_context import Answer, RequestContext
 from voyagent.http.route import Route
 from voyagent.http.routes import ROUTES
@@ -28,6 +29,7 @@ class Said(LooseBody):
     text: str = ""
 
 
+@operation(body=Said)
 async def length(call: RequestContext) -> Answer:
     body: Said = call.body
     return Answer(json.dumps({"length": len(body.text)}).encode())
@@ -47,7 +49,7 @@ async def nothing(_call: RequestContext) -> Answer:
 
 
 TABLE = [
-    Route("POST", "/length", length, PUBLIC, body=Said),
+    Route("POST", "/length", length, PUBLIC),
     Route("POST", "/ignores", ignores, PUBLIC),
     Route("GET", "/things/{id}", named, PUBLIC),
     Route("DELETE", "/things/{id}", nothing, PUBLIC, 204),

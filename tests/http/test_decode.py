@@ -19,8 +19,12 @@ from voyagent.http.routes import ROUTES
 from voyagent.http.schemas.shared import Body, LooseBody, Offset, Paging, Query, QueryInt, coded
 
 JSON = "application/json"
-BODIES = sorted({route.body for route in ROUTES if route.body is not None}, key=lambda model: model.__name__)
-QUERIES = sorted({route.query for route in ROUTES if route.query is not None}, key=lambda model: model.__name__)
+BODIES = sorted(
+    {route.operation.body for route in ROUTES if route.operation.body is not None}, key=lambda model: model.__name__
+)
+QUERIES = sorted(
+    {route.operation.query for route in ROUTES if route.operation.query is not None}, key=lambda model: model.__name__
+)
 MARK = "zqxjk"
 """Stands in every value sent; no name, message or limit of ours has it."""
 

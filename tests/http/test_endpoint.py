@@ -13,6 +13,7 @@ import pytest
 from voyagent.actors.runtime.actor import MailboxFull
 from voyagent.http.decode import LIMIT
 from voyagent.http.guards import WRITER
+from voyagent.http.operation import operation
 from voyagent.http.request_context import Answer, RequestContext
 from voyagent.http.route import Route
 from voyagent.http.routes import ROUTES
@@ -54,10 +55,11 @@ def keeper() -> Keeper:
 
 @pytest.fixture
 async def acting(serve: Serve, keeper: Keeper) -> Client:
+    acts, acts_alone = operation(body=Named, query=Paging), operation(body=Named)
     return await serve(
         [
-            Route("POST", "/things/{id}/act", keeper.act, WRITER, body=Named, query=Paging, idempotent=True),
-            Route("POST", "/things/{id}/other", keeper.act, WRITER, body=Named),
+            Route("POST", "/things/{id}/act", acts(keeper.act), WRITER, idempotent=True),
+            Route("POST", "/things/{id}/other", acts_alone(keeper.act), WRITER),
         ]
     )
 
@@ -185,8 +187,8 @@ NASTY = {
 FIELDS = [
     (route, field)
     for route in ROUTES
-    if route.body is not None
-    for field in (list(route.body.model_fields) or ["unknown"])
+    if route.operation.body is not None
+    for field in (list(route.operation.body.model_fields) or ["unknown"])
 ]
 
 

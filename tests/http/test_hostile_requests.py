@@ -58,13 +58,17 @@ async def test_a_head_of_any_shape_is_answered_without_a_500(client: Client, siz
 
 
 def test_whoever_is_not_known_may_send_little() -> None:
-    assert {route.body_limit for route in ROUTES if route.body is not None and route.guard is PUBLIC} == {SMALL}
+    assert {route.body_limit for route in ROUTES if route.operation.body is not None and route.guard is PUBLIC} == {
+        SMALL
+    }
     assert {route.body_limit for route in ROUTES if route.path.startswith("/auth/")} == {SMALL}
     assert {route.body_limit for route in ROUTES if route.path.endswith("/messages")} == {MESSAGE}
     assert max(route.body_limit for route in ROUTES) == LIMIT
 
 
-@pytest.mark.parametrize("path", sorted({route.path for route in ROUTES if route.body and route.guard is PUBLIC}))
+@pytest.mark.parametrize(
+    "path", sorted({route.path for route in ROUTES if route.operation.body and route.guard is PUBLIC})
+)
 async def test_r49_a_byte_more_than_the_route_takes_is_refused_unread(client: Client, path: str) -> None:
     head, body = await client.raw(SHAPES["post"](path, b" " * (SMALL + 1)))
     assert (head.split()[1], json.loads(body)) == (b"413", {"detail": "body_too_large"})

@@ -14,6 +14,7 @@ from voyagent.actors.domain.errors import Refusal
 from voyagent.actors.domain.ids import parse_uuid
 from voyagent.actors.foundation import log, metrics
 from voyagent.http.guards import PUBLIC, READER
+from voyagent.http.operation import operation
 from voyagent.http.request_context import Answer, RequestContext
 from voyagent.http.route import Route
 from voyagent.http.schemas.shared import LooseBody
@@ -93,7 +94,7 @@ class Streaming(Slow):
 TABLE = [
     Route("GET", "/hello", hello, PUBLIC),
     Route("GET", "/mine", hello, READER),
-    Route("POST", "/named", hello, PUBLIC, body=Named),
+    Route("POST", "/named", operation(body=Named)(hello), PUBLIC),
     Route("GET", "/refuse/{what}", refuse, PUBLIC),
     Route("GET", "/half", half_a_stream, PUBLIC),
 ]

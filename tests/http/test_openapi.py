@@ -14,8 +14,9 @@ from voyagent.http.docs import page
 from voyagent.http.examples import sample
 from voyagent.http.guards import PUBLIC
 from voyagent.http.openapi import document
+from voyagent.http.operation import EVENT_STREAM, operation
 from voyagent.http.request_context import Answer, RequestContext
-from voyagent.http.route import EVENT_STREAM, Route
+from voyagent.http.route import Route
 from voyagent.http.routes import ROUTES
 from voyagent.http.schemas.shared import Body
 
@@ -274,17 +275,18 @@ def test_the_page_shows_every_operation_with_its_answers() -> None:
     assert "script" not in text.tags
 
 
+class Hostile(Body):
+    field: str = "<img src=x onerror=alert(1)>"
+
+
+@operation(body=Hostile, refusals={409: ("<i>taken</i>",)})
 async def hostile(_call: RequestContext) -> Answer:
     """<script>alert(1)</script> and ``<b>code</b>`` & more."""
     return Answer()
 
 
-class Hostile(Body):
-    field: str = "<img src=x onerror=alert(1)>"
-
-
 def test_the_page_escapes_whatever_it_renders() -> None:
-    routes = [Route("POST", "/<script>x</script>", hostile, PUBLIC, body=Hostile, refusals={409: ("<i>taken</i>",)})]
+    routes = [Route("POST", "/<script>x</script>", hostile, PUBLIC)]
 
     text = Text(page(routes, document(routes, "<u>1</u>")))
 
@@ -296,7 +298,12 @@ def test_the_page_escapes_whatever_it_renders() -> None:
 @pytest.mark.parametrize(
     "model",
     sorted(
-        {model for route in ROUTES for model in (route.body, route.reply) if isinstance(model, type)},
+        {
+            model
+            for route in ROUTES
+            for model in (route.operation.body, route.operation.reply)
+            if isinstance(model, type)
+        },
         key=lambda model: model.__name__,
     ),
     ids=lambda model: model.__name__,

@@ -82,8 +82,8 @@ async def test_a_page_asks_what_its_operation_takes_beside_the_token(
 
     assert page.form["data-send"] == f"..{operation}"
     assert page.asks == asks
-    assert route.body is not None
-    assert set(route.body.model_fields) == asks | {"token"}
+    assert route.operation.body is not None
+    assert set(route.operation.body.model_fields) == asks | {"token"}
     assert "noscript" in page.tags
 
 

@@ -20,7 +20,8 @@ import pytest
 from voyagent.actors.agent.rehearsed.server import Text, Turn
 from voyagent.actors.conversation.event_log import EventLog
 from voyagent.actors.conversation.session import SessionActor
-from voyagent.http.route import EVENT_STREAM, Route
+from voyagent.http.operation import EVENT_STREAM
+from voyagent.http.route import Route
 from voyagent.http.routes import ROUTES
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def path_of(route: Route, **ids: str) -> str:
 
 
 def test_the_streams_below_are_all_there_are() -> None:
-    paths = {(route.method, route.path) for route in ROUTES if route.media == EVENT_STREAM}
+    paths = {(route.method, route.path) for route in ROUTES if route.operation.media == EVENT_STREAM}
     base = "/chat/sessions/{session_id}/"
     assert paths == {(method, base + path.partition("?")[0]) for method, path, _, _ in STREAMS.values()}
 
@@ -207,7 +208,7 @@ def running_logs(session: str) -> list[EventLog]:
     return [each.log for each in actors]
 
 
-PLAIN = [route for route in ROUTES if route.media != EVENT_STREAM]
+PLAIN = [route for route in ROUTES if route.operation.media != EVENT_STREAM]
 
 
 @pytest.mark.parametrize("route", PLAIN, ids=lambda route: f"{route.method} {route.path}")

@@ -62,7 +62,7 @@ class Fuzz:
         self.chance = chance
 
     def body(self, route: Route) -> bytes:
-        fields = list(route.body.model_fields) if route.body is not None else []
+        fields = list(route.operation.body.model_fields) if route.operation.body is not None else []
         names = [name for name in [*fields, "else"] if name != "else" or self.chance.random() < 0.1]
         sent = {name: self.chance.choice(ODDS) for name in names if self.chance.random() < 0.9}
         return json.dumps(sent).encode()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from ...actors.accounts.actor import RevokeSession
 from ...storage.accounts.sign_outs import ListLoginSessions
+from ..operation import operation
 from ..request_context import Answer, RequestContext
-from ..schemas.members import SignedInSession, SignedInSessionsResponse
+from ..schemas.login_sessions import SignedInSession, SignedInSessionsResponse
 from .api_keys import emptied
 from .sessions import again
 
 
+@operation(name="list_own_sessions", reply=SignedInSessionsResponse, addition=True)
 async def page(call: RequestContext) -> Answer:
     """List the caller's active login sessions, most recently used first."""
     who = call.person
@@ -20,6 +22,7 @@ async def page(call: RequestContext) -> Answer:
     return Answer(SignedInSessionsResponse(items=items))
 
 
+@operation(name="revoke_own_session", refusals={404: ("session_not_found",)}, addition=True)
 async def revoke(call: RequestContext) -> Answer:
     """Revoke one of the caller's login sessions and its tokens, immediately. Revoking it again has no effect."""
     done = await call.services.accounts.ask(
