@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from sqlalchemy import bindparam, select
+from sqlalchemy.dialects.postgresql import insert
+
 from ..actors.domain.audit import GENESIS, HASH_VERSION, AuditEvent, chained
 from ..actors.foundation import metrics
 from .engine.operations import Snapshot
+from .engine.statements import binds, statement
+from .tables import audit_events, audit_heads
 
 if TYPE_CHECKING:
     from .engine.pool import Connection
 
-LOCK_HEAD = "SELECT seq, hash FROM audit_heads WHERE tenant_id = $1 FOR UPDATE"
-FIRST_HEAD = "INSERT INTO audit_heads (tenant_id, seq, hash) VALUES ($1, 0, $2) ON CONFLICT (tenant_id) DO NOTHING"
+_HEAD = select(*audit_heads.c["seq", "hash"]).filter_by(**binds("tenant_id"))
+HEAD = statement(_HEAD)
+LOCK_HEAD = statement(_HEAD.with_for_update())
+FIRST_HEAD = statement(
+    insert(audit_heads).values(**binds("tenant_id", "hash"), seq=0).on_conflict_do_nothing(index_elements=["tenant_id"])
+)
 APPEND = """
 WITH appended AS (
     INSERT INTO audit_events (id, tenant_id, seq, prev_hash, hash, hash_v, actor_id, actor_kind, kind, driver, inputs,
@@ -32,6 +41,7 @@ WITH appended AS (
 )
 UPDATE audit_heads SET seq = $21, hash = $22 WHERE tenant_id = $1
 """
+"""SQL text: hot, every command ends with it. Any number of events are stored and the head moves in one statement."""
 
 
 async def append(db: Connection, entries: Sequence[AuditEvent]) -> None:
@@ -84,10 +94,10 @@ async def _append(db: Connection, tenant_id: str, entries: Sequence[AuditEvent])
 
 
 async def _lock_head(db: Connection, tenant_id: str) -> tuple[int, str]:
-    head = await db.fetchrow(LOCK_HEAD, tenant_id)
+    head = await LOCK_HEAD.fetchrow(db, tenant_id=tenant_id)
     if head is None:
-        await db.execute(FIRST_HEAD, tenant_id, GENESIS)
-        head = await db.fetchrow(LOCK_HEAD, tenant_id)
+        await FIRST_HEAD.execute(db, tenant_id=tenant_id, hash=GENESIS)
+        head = await LOCK_HEAD.fetchrow(db, tenant_id=tenant_id)
     if head is None:
         raise RuntimeError("an audit chain without a head")
     return head["seq"], head["hash"]
@@ -106,13 +116,13 @@ class Verdict:
         return self.broken_at is None
 
 
-CHAIN = """
-SELECT id, tenant_id, created_at, kind, status, actor_kind, actor_id, driver, inputs, outputs, entity_refs, error,
-       approval_required, approved_by, approved_at, completed_at, seq, prev_hash, hash, hash_v
-  FROM audit_events WHERE tenant_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
-"""
-HEAD = "SELECT seq, hash FROM audit_heads WHERE tenant_id = $1"
-ENTRY = tuple(AuditEvent.__slots__)
+ENTRY = tuple(field.name for field in fields(AuditEvent))
+CHAIN = statement(
+    select(*audit_events.c[ENTRY], *audit_events.c["seq", "prev_hash", "hash", "hash_v"])
+    .where(audit_events.c.tenant_id == bindparam("tenant_id"), audit_events.c.seq > bindparam("after"))
+    .order_by(audit_events.c.seq)
+    .limit(bindparam("limit"))
+)
 BATCH = 1_000
 
 
@@ -121,9 +131,9 @@ class Verify(Snapshot[Verdict]):
     """Recompute one agency's chain, from its first row to its head."""
 
     async def run(self, db: Connection) -> Verdict:
-        head = await db.fetchrow(HEAD, self.tenant_id)
+        head = await HEAD.fetchrow(db, tenant_id=self.tenant_id)
         seq, newest = 0, GENESIS
-        while rows := await db.fetch(CHAIN, self.tenant_id, seq, BATCH):
+        while rows := await CHAIN.fetch(db, tenant_id=self.tenant_id, after=seq, limit=BATCH):
             for row in rows:
                 seq += 1
                 entry = AuditEvent(**{name: row[name] for name in ENTRY})

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import Text, and_, bindparam, func, insert, or_, select, update
+
+from .accounts.principals import PRESENT, THIS_USER
 from .engine.operations import Command, Query
+from .engine.statements import any_of, binds, statement
+from .tables import outbox, users
 
 if TYPE_CHECKING:
     from .engine.pool import Connection
@@ -18,11 +23,15 @@ TABLE, COLUMN = "outbox", "payload_sealed"
 RECIPIENT = "recipient_"
 """Prefix of causes that concern one recipient's address, not the transport."""
 
-INSERT = """
-INSERT INTO outbox (id, tenant_id, kind, recipient, payload_sealed, key_id, state, due_at, expires_at, message_id,
-                    created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $11, $7, $8, $9, $10, $10)
-"""
+THIS_DUE = and_(outbox.c.id == bindparam("id"), outbox.c.state == "due")
+ERASED: dict[str, Any] = {"payload_sealed": None, "key_id": None}
+
+INSERT = statement(
+    insert(outbox).values(
+        **binds("id", "tenant_id", "kind", "recipient", "payload_sealed", "key_id", "state", "due_at", "expires_at"),
+        **binds("message_id", "created_at"),
+    )
+)
 
 CLAIM = """
 UPDATE outbox o SET due_at = $2, attempts = attempts + 1
@@ -32,30 +41,42 @@ UPDATE outbox o SET due_at = $2, attempts = attempts + 1
 RETURNING o.id, o.kind, o.recipient, o.payload_sealed, o.attempts, o.expires_at, o.message_id, o.created_at,
           (SELECT s.locale FROM tenant_settings s WHERE s.tenant_id = o.tenant_id) AS locale
 """
+"""SQL text: rows that another claimer has locked are skipped in the same statement that leases the others."""
 
-SENT = """
-UPDATE outbox SET state = 'sent', sent_at = $2, payload_sealed = NULL, key_id = NULL WHERE id = $1 AND state = 'due'
-"""
-GIVEN_UP = """
-UPDATE outbox SET state = $2, cause = coalesce($3, cause), payload_sealed = NULL, key_id = NULL
- WHERE id = $1 AND state = 'due'
-"""
-DROP = """
-UPDATE outbox SET state = 'dropped', payload_sealed = NULL, key_id = NULL
- WHERE id = ANY($1) AND state IN ('due', 'held')
-"""
-LATER = "UPDATE outbox SET due_at = $2, cause = $3 WHERE id = $1 AND state = 'due'"
-COUNT_BY_STATE = "SELECT state, count(*) AS letters FROM outbox WHERE sent_at IS NULL GROUP BY state"
-OLDEST_UNDELIVERED = f"""
-SELECT min(created_at) FROM outbox
- WHERE sent_at IS NULL AND state = 'due' AND coalesce(cause, '') NOT LIKE '{RECIPIENT}%'
-   AND (cause IS NOT NULL OR due_at <= $1)
-"""  # noqa: S608 -- a constant of ours
-ADDRESS = (
-    "SELECT email, email_verified FROM users WHERE tenant_id = $1 AND id = $2 AND is_active AND released_at IS NULL"
+SENT = statement(
+    update(outbox).where(THIS_DUE).values(state="sent", sent_at=bindparam("now"), **ERASED).returning(outbox.c.id)
 )
+GIVEN_UP = statement(
+    update(outbox)
+    .where(THIS_DUE)
+    .values(state=bindparam("to"), cause=func.coalesce(bindparam("cause", type_=Text), outbox.c.cause), **ERASED)
+)
+DROP = statement(
+    update(outbox)
+    .where(any_of(outbox.c.id, "ids"), outbox.c.state.in_(("due", "held")))
+    .values(state="dropped", **ERASED)
+)
+LATER = statement(update(outbox).where(THIS_DUE).values(**binds("due_at", "cause")))
+COUNT_BY_STATE = statement(
+    select(outbox.c.state, func.count().label("emails")).where(outbox.c.sent_at.is_(None)).group_by(outbox.c.state)
+)
+OLDEST_UNDELIVERED = statement(
+    select(func.min(outbox.c.created_at)).where(
+        outbox.c.sent_at.is_(None),
+        outbox.c.state == "due",
+        func.coalesce(outbox.c.cause, "").not_like(f"{RECIPIENT}%"),
+        or_(outbox.c.cause.is_not(None), outbox.c.due_at <= bindparam("due_by")),
+    )
+)
+ADDRESS = statement(select(*users.c["email", "email_verified"]).where(THIS_USER, PRESENT))
 LOCK_RECIPIENT = "SELECT pg_advisory_xact_lock(hashtextextended('voyagent.recipient:' || $1, 0))"
-COUNT_RECENT = "SELECT count(*) FROM outbox WHERE kind = $1 AND recipient = $2 AND created_at > $3"
+"""SQL text: it is about no table."""
+COUNT_RECENT = statement(
+    select(func.count())
+    .select_from(outbox)
+    .filter_by(**binds("kind", "recipient"))
+    .where(outbox.c.created_at > bindparam("since"))
+)
 
 CAP, CAP_SPAN = 5, timedelta(hours=1)
 """So many e-mails of one kind to one address in an hour, from all agencies: nobody's mailbox is flooded."""
@@ -85,9 +106,20 @@ async def enqueue(
     A ``held`` one waits until it is released. Kinds in ``CAPPED`` are enqueued only after
     ``enough``, as ``offer`` does; the e-mail of an undo is bounded by its tokens.
     """
-    sealed = (mail.payload_sealed, mail.key_id)
-    values = (mail.id, tenant_id, mail.kind, mail.recipient, *sealed)
-    await db.execute(INSERT, *values, due_at, mail.expires_at, mail.message_id, now, "held" if held else "due")
+    await INSERT.execute(
+        db,
+        id=mail.id,
+        tenant_id=tenant_id,
+        kind=mail.kind,
+        recipient=mail.recipient,
+        payload_sealed=mail.payload_sealed,
+        key_id=mail.key_id,
+        state="held" if held else "due",
+        due_at=due_at,
+        expires_at=mail.expires_at,
+        message_id=mail.message_id,
+        created_at=now,
+    )
 
 
 async def notify(db: Connection, notice: QueuedEmail, tenant_id: str | None, user_id: str, now: datetime) -> None:
@@ -95,7 +127,7 @@ async def notify(db: Connection, notice: QueuedEmail, tenant_id: str | None, use
 
     An unverified address may be anybody's: the cap of other e-mails applies to its notices too.
     """
-    address = await db.fetchrow(ADDRESS, tenant_id, user_id)
+    address = await ADDRESS.fetchrow(db, tenant_id=tenant_id, user_id=user_id)
     if address is not None:
         addressed = replace(notice, recipient=address["email"])
         if address["email_verified"] or not await enough(db, addressed, now):
@@ -105,7 +137,7 @@ async def notify(db: Connection, notice: QueuedEmail, tenant_id: str | None, use
 async def drop(db: Connection, ids: Sequence[str]) -> None:
     """Cancel these e-mails, unless they have been sent."""
     if ids:
-        await db.execute(DROP, ids)
+        await DROP.execute(db, ids=ids)
 
 
 async def enough(db: Connection, mail: QueuedEmail, now: datetime) -> bool:
@@ -114,7 +146,8 @@ async def enough(db: Connection, mail: QueuedEmail, now: datetime) -> bool:
     On an agency's connection row-level security hides what others sent: only notices are counted there.
     """
     await db.fetchval(LOCK_RECIPIENT, mail.recipient)
-    return int(await db.fetchval(COUNT_RECENT, mail.kind, mail.recipient, now - CAP_SPAN)) >= CAP
+    count = await COUNT_RECENT.fetchval(db, kind=mail.kind, recipient=mail.recipient, since=now - CAP_SPAN)
+    return int(count) >= CAP
 
 
 async def offer(db: Connection, mail: QueuedEmail, tenant_id: str | None, now: datetime, *, held: bool = False) -> bool:
@@ -166,7 +199,7 @@ class Sent(Command[None]):
     now: datetime
 
     async def run(self, db: Connection) -> None:
-        await db.execute(SENT, self.id, self.now)
+        await SENT.execute(db, id=self.id, now=self.now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +212,7 @@ class GivenUp(Command[None]):
     cause: str | None = None
 
     async def run(self, db: Connection) -> None:
-        await db.execute(GIVEN_UP, self.id, self.state, self.cause)
+        await GIVEN_UP.execute(db, id=self.id, to=self.state, cause=self.cause)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +225,7 @@ class Later(Command[None]):
     cause: str
 
     async def run(self, db: Connection) -> None:
-        await db.execute(LATER, self.id, self.due_at, self.cause)
+        await LATER.execute(db, id=self.id, due_at=self.due_at, cause=self.cause)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +235,7 @@ class Standing(Query[Mapping[str, int]]):
     tenant_id: None = None
 
     async def run(self, db: Connection) -> Mapping[str, int]:
-        return {row["state"]: row["letters"] for row in await db.fetch(COUNT_BY_STATE)}
+        return {row["state"]: row["emails"] for row in await COUNT_BY_STATE.fetch(db)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,5 +250,5 @@ class OldestUndelivered(Query[datetime | None]):
     due_by: datetime
 
     async def run(self, db: Connection) -> datetime | None:
-        oldest: datetime | None = await db.fetchval(OLDEST_UNDELIVERED, self.due_by)
+        oldest: datetime | None = await OLDEST_UNDELIVERED.fetchval(db, due_by=self.due_by)
         return oldest

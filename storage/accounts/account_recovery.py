@@ -6,21 +6,34 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import bindparam, update
+
 from ...actors.domain import audit as audits
 from .. import outbox
+from ..engine.statements import statement
+from ..tables import users
 from . import one_time_tokens
 from .account_events import event
 from .credentials import revoke_all
+from .principals import THIS_USER
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
 
-RESTORE_EMAIL = """
-UPDATE users SET email = $3, email_verified = true, unverified_since = NULL, former_email = NULL,
-                 email_changed_at = NULL, password_hash = NULL, token_version = token_version + 1,
-                 token_version_at = $4
- WHERE tenant_id = $1 AND id = $2
-"""
+RESTORE_EMAIL = statement(
+    update(users)
+    .where(THIS_USER)
+    .values(
+        email=bindparam("email"),
+        email_verified=True,
+        unverified_since=None,
+        former_email=None,
+        email_changed_at=None,
+        password_hash=None,
+        token_version=users.c.token_version + 1,
+        token_version_at=bindparam("now"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +72,7 @@ async def give_back(
     Returns the audit events. The caller sends or spends the token that sets the next password.
     """
     user = (account.tenant_id, account.user_id)
-    await db.execute(RESTORE_EMAIL, *user, account.email, now)
+    await RESTORE_EMAIL.execute(db, tenant_id=user[0], user_id=user[1], email=account.email, now=now)
     sessions, revoked = await revoke_all(db, *user, "email_change_undone", now)
     kinds = (one_time_tokens.VERIFICATION, one_time_tokens.RESET, one_time_tokens.UNDO_RESET)
     await one_time_tokens.end(db, *user, kinds, now)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
+
 from ..engine.operations import Query
+from ..engine.statements import statement
+from ..tables import tenants
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
 
-ALL = "SELECT id, display_name FROM tenants ORDER BY created_at, id"
+ALL = statement(select(*tenants.c["id", "display_name"]).order_by(tenants.c.created_at, tenants.c.id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,4 +32,4 @@ class All(Query[list[Agency]]):
     tenant_id: None = None
 
     async def run(self, db: Connection) -> list[Agency]:
-        return [Agency(row["id"], row["display_name"]) for row in await db.fetch(ALL)]
+        return [Agency(row["id"], row["display_name"]) for row in await ALL.fetch(db)]

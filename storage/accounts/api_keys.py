@@ -7,12 +7,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import and_, bindparam, exists, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
 from ...actors.domain import audit as audits
-from ...actors.domain.errors import Conflict, Forbidden, NotFound, Unauthorized
+from ...actors.domain.errors import Conflict, Forbidden, NotFound
 from ...actors.domain.identity import Role
 from ...actors.domain.ids import uuid7
 from .. import audit
 from ..engine.operations import Command, Query
+from ..engine.statements import binds, statement
+from ..schema.columns import Uuid
+from ..tables import api_keys
+from .principals import lock_acting
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
@@ -23,46 +30,62 @@ LIMIT = 50
 LAST_USED_PRECISION = timedelta(minutes=1)
 """How exact ``last_used_at`` is: using a key must not cost a write each time."""
 
-CREATOR = """
-SELECT u.role, u.is_active AND t.is_active AND u.released_at IS NULL AND u.token_version = $3 AS active
-  FROM users u JOIN tenants t ON t.id = u.tenant_id WHERE u.tenant_id = $1 AND u.id = $2 FOR SHARE OF u
-"""
 
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('voyagent.api_keys:' || $1, 0))"
+"""SQL text: it is about no table."""
 
-LIVE = """
-SELECT count(*) FROM api_keys
- WHERE tenant_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
-"""
+API_KEY = api_keys.c["id", "name", "prefix", "scopes", "created_at", "expires_at", "revoked_at", "last_used_at"]
 
-INSERT = """
-INSERT INTO api_keys (id, tenant_id, created_by_user_id, name, prefix, key_hash, expires_at, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8) ON CONFLICT (key_hash) DO NOTHING
-RETURNING id, name, prefix, scopes, created_at, expires_at, revoked_at, last_used_at
-"""
+THIS_KEY = and_(
+    api_keys.c.tenant_id == bindparam("tenant_id"),
+    api_keys.c.id == bindparam("key_id"),
+)
+OF_CREATOR = or_(
+    bindparam("created_by", type_=Uuid).is_(None), api_keys.c.created_by_user_id == bindparam("created_by")
+)
+"""Of one creator, or with ``None`` of anybody."""
 
-LIST = """
-SELECT id, name, prefix, scopes, created_at, expires_at, revoked_at, last_used_at FROM api_keys
- WHERE tenant_id = $1 AND ($2::uuid IS NULL OR created_by_user_id = $2) ORDER BY created_at DESC, id DESC
-"""
+COUNT_LIVE = statement(
+    select(func.count())
+    .select_from(api_keys)
+    .where(
+        api_keys.c.tenant_id == bindparam("tenant_id"),
+        api_keys.c.revoked_at.is_(None),
+        or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > bindparam("now")),
+    )
+)
 
-REVOKE = """
-UPDATE api_keys SET revoked_at = $4
- WHERE tenant_id = $1 AND id = $2 AND ($3::uuid IS NULL OR created_by_user_id = $3) AND revoked_at IS NULL
-RETURNING prefix, created_by_user_id
-"""
+INSERT = statement(
+    insert(api_keys)
+    .values(**binds("id", "tenant_id", "created_by_user_id", "name", "prefix", "key_hash", "expires_at", "created_at"))
+    .on_conflict_do_nothing(index_elements=["key_hash"])
+    .returning(*API_KEY)
+)
 
-EXISTS = """
-SELECT EXISTS (SELECT FROM api_keys
-                WHERE tenant_id = $1 AND id = $2 AND ($3::uuid IS NULL OR created_by_user_id = $3))
-"""
+LIST = statement(
+    select(*API_KEY)
+    .where(api_keys.c.tenant_id == bindparam("tenant_id"), OF_CREATOR)
+    .order_by(api_keys.c.created_at.desc(), api_keys.c.id.desc())
+)
 
-FIND = "SELECT id, tenant_id, created_by_user_id FROM api_keys WHERE key_hash = $1"
+REVOKE = statement(
+    update(api_keys)
+    .where(THIS_KEY, OF_CREATOR, api_keys.c.revoked_at.is_(None))
+    .values(revoked_at=bindparam("now"))
+    .returning(*api_keys.c["prefix", "created_by_user_id"])
+)
 
-USED = """
-UPDATE api_keys SET last_used_at = $3
- WHERE tenant_id = $1 AND id = $2 AND (last_used_at IS NULL OR last_used_at <= $4)
-"""
+EXISTS = statement(select(exists().where(THIS_KEY, OF_CREATOR)))
+
+FIND = statement(
+    select(*api_keys.c["id", "tenant_id", "created_by_user_id"]).where(api_keys.c.key_hash == bindparam("key_hash"))
+)
+
+USED = statement(
+    update(api_keys)
+    .where(THIS_KEY, or_(api_keys.c.last_used_at.is_(None), api_keys.c.last_used_at <= bindparam("unless_after")))
+    .values(last_used_at=bindparam("now"))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +138,11 @@ class Create(Command[CreatedKey]):
     now: datetime
 
     async def run(self, db: Connection) -> CreatedKey:
-        creator = await db.fetchrow(CREATOR, self.tenant_id, self.user_id, self.token_version)
-        if creator is None or not creator["active"]:
-            raise Unauthorized("unauthorized")
+        creator = await lock_acting(db, self.tenant_id, self.user_id, self.token_version)
         if creator["role"] == Role.VIEWER:
             raise Forbidden("forbidden_role")
         await db.fetchval(ONE_AT_A_TIME, self.tenant_id)
-        if await db.fetchval(LIVE, self.tenant_id, self.now) >= LIMIT:
+        if await COUNT_LIVE.fetchval(db, tenant_id=self.tenant_id, now=self.now) >= LIMIT:
             raise Conflict("api_key_limit")
         minted = await self._insert(db)
         values = {
@@ -136,8 +157,17 @@ class Create(Command[CreatedKey]):
     async def _insert(self, db: Connection) -> CreatedKey:
         while True:
             new = self.mint()
-            values = (self.name, new.prefix, new.key_hash, self.expires_at, self.now)
-            row = await db.fetchrow(INSERT, uuid7(), self.tenant_id, self.user_id, *values)
+            row = await INSERT.fetchrow(
+                db,
+                id=uuid7(),
+                tenant_id=self.tenant_id,
+                created_by_user_id=self.user_id,
+                name=self.name,
+                prefix=new.prefix,
+                key_hash=new.key_hash,
+                expires_at=self.expires_at,
+                created_at=self.now,
+            )
             if row is not None:
                 return CreatedKey(new.key, _api_key(row))
 
@@ -149,7 +179,8 @@ class All(Query[list[ApiKey]]):
     created_by: str | None
 
     async def run(self, db: Connection) -> list[ApiKey]:
-        return [_api_key(row) for row in await db.fetch(LIST, self.tenant_id, self.created_by)]
+        rows = await LIST.fetch(db, tenant_id=self.tenant_id, created_by=self.created_by)
+        return [_api_key(row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,9 +198,10 @@ class Revoke(Command[None]):
     now: datetime
 
     async def run(self, db: Connection) -> None:
-        row = await db.fetchrow(REVOKE, self.tenant_id, self.key_id, self.created_by, self.now)
+        key = {"tenant_id": self.tenant_id, "key_id": self.key_id, "created_by": self.created_by}
+        row = await REVOKE.fetchrow(db, **key, now=self.now)
         if row is None:
-            if not await db.fetchval(EXISTS, self.tenant_id, self.key_id, self.created_by):
+            if not await EXISTS.fetchval(db, **key):
                 raise NotFound("not_found")
             return
         values = {"key_id": self.key_id, "prefix": row["prefix"], "creator_id": row["created_by_user_id"]}
@@ -193,7 +225,7 @@ class Find(Query[Owner | None]):
     key_hash: bytes
 
     async def run(self, db: Connection) -> Owner | None:
-        row = await db.fetchrow(FIND, self.key_hash)
+        row = await FIND.fetchrow(db, key_hash=self.key_hash)
         if row is None:
             return None
         return Owner(tenant_id=row["tenant_id"], user_id=row["created_by_user_id"], api_key_id=row["id"])
@@ -207,7 +239,8 @@ class Used(Command[None]):
     now: datetime
 
     async def run(self, db: Connection) -> None:
-        await db.execute(USED, self.tenant_id, self.key_id, self.now, self.now - LAST_USED_PRECISION)
+        unless_after = self.now - LAST_USED_PRECISION
+        await USED.execute(db, tenant_id=self.tenant_id, key_id=self.key_id, now=self.now, unless_after=unless_after)
 
 
 def _api_key(row: Any) -> ApiKey:

@@ -6,31 +6,50 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import bindparam, delete, select, update
+
 from ...actors.domain.audit import AuditEvent, Origin
 from .. import outbox
+from ..engine.statements import binds, statement
+from ..tables import api_keys, invites, recovery_codes, users
 from .account_events import event
 from .login_sessions import end_families
+from .principals import THIS_USER
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
 
-REVOKE_KEYS = """
-UPDATE api_keys SET revoked_at = $3 WHERE tenant_id = $1 AND created_by_user_id = $2 AND revoked_at IS NULL RETURNING id
-"""
+REVOKE_KEYS = statement(
+    update(api_keys)
+    .where(
+        api_keys.c.tenant_id == bindparam("tenant_id"),
+        api_keys.c.created_by_user_id == bindparam("user_id"),
+        api_keys.c.revoked_at.is_(None),
+    )
+    .values(revoked_at=bindparam("now"))
+    .returning(api_keys.c.id)
+)
 
-REVOKE_INVITES = """
-UPDATE invites SET status = 'revoked', revoked_at = $3
- WHERE tenant_id = $1 AND invited_by_user_id = $2 AND status = 'pending' RETURNING id, email
-"""
+REVOKE_INVITES = statement(
+    update(invites)
+    .where(
+        invites.c.tenant_id == bindparam("tenant_id"),
+        invites.c.invited_by_user_id == bindparam("user_id"),
+        invites.c.status == "pending",
+    )
+    .values(status="revoked", revoked_at=bindparam("now"))
+    .returning(*invites.c["id", "email"])
+)
 
-HAS_FACTOR = "SELECT totp_enabled_at IS NOT NULL FROM users WHERE tenant_id = $1 AND id = $2"
+HAS_FACTOR = statement(select(users.c.totp_enabled_at.is_not(None)).where(THIS_USER))
 
-REMOVE_FACTOR = """
-UPDATE users SET totp_sealed = NULL, totp_pending_sealed = NULL, totp_enabled_at = NULL, totp_last_step = NULL
- WHERE tenant_id = $1 AND id = $2
-"""
+REMOVE_FACTOR = statement(
+    update(users)
+    .where(THIS_USER)
+    .values(totp_sealed=None, totp_pending_sealed=None, totp_enabled_at=None, totp_last_step=None)
+)
 
-REMOVE_CODES = "DELETE FROM recovery_codes WHERE tenant_id = $1 AND user_id = $2"
+REMOVE_CODES = statement(delete(recovery_codes).filter_by(**binds("tenant_id", "user_id")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,19 +97,25 @@ async def revoke(db: Connection, tenant_id: str, user_id: str, now: datetime) ->
 
 async def revoke_keys(db: Connection, tenant_id: str, user_id: str, now: datetime) -> tuple[str, ...]:
     """Revoke every live API key the person created. Returns their ids."""
-    return tuple(sorted(row["id"] for row in await db.fetch(REVOKE_KEYS, tenant_id, user_id, now)))
+    rows = await REVOKE_KEYS.fetch(db, tenant_id=tenant_id, user_id=user_id, now=now)
+    return tuple(sorted(row["id"] for row in rows))
 
 
 async def revoke_invites(db: Connection, tenant_id: str, user_id: str, now: datetime) -> tuple[tuple[str, str], ...]:
     """Revoke every pending invite of the person, its e-mail included. Returns ids and addresses."""
-    rows = await db.fetch(REVOKE_INVITES, tenant_id, user_id, now)
+    rows = await REVOKE_INVITES.fetch(db, tenant_id=tenant_id, user_id=user_id, now=now)
     await outbox.drop(db, [row["id"] for row in rows])
     return tuple(sorted((row["id"], row["email"]) for row in rows))
 
 
 async def remove_factor(db: Connection, tenant_id: str, user_id: str) -> bool:
     """Disable the second factor and delete a pending seed. Returns whether it was enabled."""
-    was_on = bool(await db.fetchval(HAS_FACTOR, tenant_id, user_id))
-    await db.execute(REMOVE_FACTOR, tenant_id, user_id)
-    await db.execute(REMOVE_CODES, tenant_id, user_id)
+    was_on = bool(await HAS_FACTOR.fetchval(db, tenant_id=tenant_id, user_id=user_id))
+    await forget_factor(db, tenant_id, user_id)
     return was_on
+
+
+async def forget_factor(db: Connection, tenant_id: str, user_id: str) -> None:
+    """Delete the seeds of the second factor and its recovery codes."""
+    await REMOVE_FACTOR.execute(db, tenant_id=tenant_id, user_id=user_id)
+    await REMOVE_CODES.execute(db, tenant_id=tenant_id, user_id=user_id)

@@ -6,37 +6,44 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import bindparam, case, func, update
+
 from ...actors.domain import audit as audits
 from ...actors.domain.errors import BadRequest, Conflict, Unauthorized
 from ...actors.domain.identity import Principal
 from .. import audit, outbox
 from ..engine.operations import Command
+from ..engine.statements import statement
+from ..schema.columns import Time
+from ..tables import users
 from . import invites, one_time_tokens
 from .account_events import event
 from .account_recovery import GivenBack, ResetEmail, give_back
-from .principals import read_principal
+from .principals import LOCK_ADMITTED, THIS_USER, read_principal
 from .users import LOCK_ADDRESS, is_taken
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
 
-LOCK = """
-SELECT u.id, u.tenant_id, u.role, u.email, u.email_verified, u.display_name, u.created_at, u.token_version,
-       t.display_name AS tenant_name, u.former_email
-  FROM users u JOIN tenants t ON t.id = u.tenant_id
- WHERE u.tenant_id = $1 AND u.id = $2 AND u.is_active AND t.is_active AND u.released_at IS NULL
-   FOR NO KEY UPDATE OF u
-"""
 
-MARK_VERIFIED = "UPDATE users SET email_verified = true, unverified_since = NULL WHERE tenant_id = $1 AND id = $2"
+MARK_VERIFIED = statement(update(users).where(THIS_USER).values(email_verified=True, unverified_since=None))
 
-RENAME = "UPDATE users SET display_name = $3 WHERE tenant_id = $1 AND id = $2"
+RENAME = statement(update(users).where(THIS_USER).values(display_name=bindparam("display_name")))
 
-MOVE = """
-UPDATE users SET email = $3, email_verified = false, email_changed_at = $4, former_email = $5,
-                 unverified_since = CASE WHEN email_verified THEN $4 ELSE coalesce(unverified_since, created_at) END
- WHERE tenant_id = $1 AND id = $2
-"""
+MOVE = statement(
+    update(users)
+    .where(THIS_USER)
+    .values(
+        email=bindparam("email"),
+        email_verified=False,
+        email_changed_at=bindparam("now"),
+        former_email=bindparam("former_email"),
+        unverified_since=case(
+            (users.c.email_verified, bindparam("now", type_=Time)),
+            else_=func.coalesce(users.c.unverified_since, users.c.created_at),
+        ),
+    )
+)
 """How long an address may go unverified is counted from when the last verified one was left."""
 
 
@@ -72,13 +79,13 @@ class Verify(Command[None]):
 
     async def run(self, db: Connection) -> None:
         token = self.token
-        person = await db.fetchrow(LOCK, token.tenant_id, token.user_id)
+        person = await LOCK_ADMITTED.fetchrow(db, tenant_id=token.tenant_id, user_id=token.user_id)
         if person is None or person["email"] != token.email:
             raise BadRequest(one_time_tokens.INVALID)
         await one_time_tokens.spend(db, token.id, self.now)
         if person["email_verified"]:
             return
-        await db.execute(MARK_VERIFIED, token.tenant_id, token.user_id)
+        await MARK_VERIFIED.execute(db, tenant_id=token.tenant_id, user_id=token.user_id)
         await invites.release(db, token.tenant_id, token.user_id, self.now)
         verified = {"email": token.email, "by": "letter"}
         entry = event("auth.email_verified", token.tenant_id, token.user_id, self.origin, self.now, verified)
@@ -102,7 +109,7 @@ class Undo(Command[None]):
         token, now = self.token, self.now
         user = (token.tenant_id, token.user_id)
         await db.fetchval(LOCK_ADDRESS, token.email)
-        person = await db.fetchrow(LOCK, *user)
+        person = await LOCK_ADMITTED.fetchrow(db, tenant_id=token.tenant_id, user_id=token.user_id)
         if person is None or await is_taken(db, token.email, now, token.user_id):
             raise BadRequest(one_time_tokens.INVALID)
         await one_time_tokens.spend(db, token.id, now)
@@ -167,7 +174,7 @@ class ChangeProfile(Command[Changed]):
             raise Unauthorized("unauthorized")
         after, entries = dict(person), []
         if self.full_name is not None and self.full_name != person["display_name"]:
-            await db.execute(RENAME, *user, self.full_name)
+            await RENAME.execute(db, tenant_id=user[0], user_id=user[1], display_name=self.full_name)
             after["display_name"] = self.full_name
             names = {"before": {"full_name": person["display_name"]}, "after": {"full_name": self.full_name}}
             entries.append(event("auth.profile_changed", *user, self.origin, self.now, names))
@@ -188,7 +195,7 @@ class ChangeProfile(Command[Changed]):
             raise Conflict("email_already_registered")
         verified = person["email_verified"]
         former = person["email"] if verified else person["former_email"]
-        await db.execute(MOVE, tenant_id, user_id, move.email, now, former)
+        await MOVE.execute(db, tenant_id=tenant_id, user_id=user_id, email=move.email, now=now, former_email=former)
         ended_kinds = (one_time_tokens.VERIFICATION, one_time_tokens.RESET)
         await one_time_tokens.end(db, tenant_id, user_id, ended_kinds, now)
         await one_time_tokens.send(db, move.token, move.mail, tenant_id, user_id, now)
@@ -199,7 +206,7 @@ class ChangeProfile(Command[Changed]):
 
 async def _locked(db: Connection, tenant_id: str, user_id: str) -> Any:
     """The person's row, held. Unauthorized ``unauthorized`` if they are gone."""
-    person = await db.fetchrow(LOCK, tenant_id, user_id)
+    person = await LOCK_ADMITTED.fetchrow(db, tenant_id=tenant_id, user_id=user_id)
     if person is None:
         raise Unauthorized("unauthorized")
     return person

@@ -6,74 +6,128 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import and_, bindparam, case, exists, insert, or_, select, update
+
 from ...actors.domain import audit as audits
-from ...actors.domain.errors import BadRequest, Conflict, Forbidden, NotFound, Unauthorized
+from ...actors.domain.errors import BadRequest, Conflict, Forbidden, NotFound
 from ...actors.domain.identity import Principal, Role
 from .. import audit, outbox
 from ..engine.operations import Command, Query
+from ..engine.statements import binds, statement
+from ..tables import invites, tenants, users
+from ..tables import outbox as emails
 from . import one_time_tokens
 from .account_events import event
 from .login_sessions import NewFamily, open_family
-from .users import JOIN, claim_address
+from .principals import lock_acting
+from .users import add_user, claim_address
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
 
-INVITER = """
-SELECT u.role, u.email, u.email_verified,
-       u.is_active AND t.is_active AND u.released_at IS NULL AND u.token_version = $3 AS active
-  FROM users u JOIN tenants t ON t.id = u.tenant_id WHERE u.tenant_id = $1 AND u.id = $2 FOR SHARE OF u
-"""
 
-MEMBER = "SELECT EXISTS (SELECT FROM users WHERE tenant_id = $1 AND email = $2 AND released_at IS NULL)"
+THIS_INVITE = and_(invites.c.tenant_id == bindparam("tenant_id"), invites.c.id == bindparam("invite_id"))
+IS_PENDING = invites.c.status == "pending"
+HAS_EXPIRED = invites.c.expires_at <= bindparam("now")
+INVITE = (
+    *invites.c["id", "tenant_id", "email", "role", "status", "expires_at", "created_at", "accepted_at", "revoked_at"],
+    invites.c.invited_by_user_id,
+)
+"""The columns of ``Invite``."""
 
-EXPIRE = """
-UPDATE invites SET status = 'expired'
- WHERE tenant_id = $1 AND email = $2 AND status = 'pending' AND expires_at <= $3 RETURNING id
-"""
+IS_MEMBER = statement(
+    select(
+        exists().where(
+            users.c.tenant_id == bindparam("tenant_id"),
+            users.c.email == bindparam("email"),
+            users.c.released_at.is_(None),
+        )
+    )
+)
 
-INSERT = """
-INSERT INTO invites (id, tenant_id, invited_by_user_id, inviter_email, email, role, token_hash, letter_token_hash,
-                     expires_at, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
-RETURNING id, tenant_id, email, role, status, expires_at, created_at, accepted_at, revoked_at, invited_by_user_id
-"""
+EXPIRE = statement(
+    update(invites)
+    .filter_by(**binds("tenant_id", "email"))
+    .where(IS_PENDING, HAS_EXPIRED)
+    .values(status="expired")
+    .returning(invites.c.id)
+)
 
-LIST = """
-SELECT id, tenant_id, email, role, status, expires_at, created_at, accepted_at, revoked_at, invited_by_user_id
-  FROM invites
- WHERE tenant_id = $1
-   AND ($2::text IS NULL OR $2 = CASE WHEN status = 'pending' AND expires_at <= $3 THEN 'expired' ELSE status END)
- ORDER BY created_at DESC, id DESC
-"""
+INSERT = statement(
+    insert(invites)
+    .values(
+        **binds("id", "tenant_id", "invited_by_user_id", "inviter_email", "email", "role"),
+        **binds("token_hash", "letter_token_hash", "expires_at", "created_at"),
+    )
+    .returning(*INVITE)
+)
 
-REVOKE = """
-UPDATE invites SET status = 'revoked', revoked_at = $3
- WHERE tenant_id = $1 AND id = $2 AND status = 'pending' AND expires_at > $3
-RETURNING id, tenant_id, email, role, status, expires_at, created_at, accepted_at, revoked_at, invited_by_user_id
-"""
+LIST = statement(
+    select(*INVITE)
+    .where(
+        invites.c.tenant_id == bindparam("tenant_id"),
+        or_(
+            bindparam("status", type_=invites.c.status.type).is_(None),
+            case((and_(IS_PENDING, HAS_EXPIRED), "expired"), else_=invites.c.status) == bindparam("status"),
+        ),
+    )
+    .order_by(invites.c.created_at.desc(), invites.c.id.desc())
+)
 
-EXISTS = "SELECT EXISTS (SELECT FROM invites WHERE tenant_id = $1 AND id = $2)"
+REVOKE = statement(
+    update(invites)
+    .where(THIS_INVITE, IS_PENDING, ~HAS_EXPIRED)
+    .values(status="revoked", revoked_at=bindparam("now"))
+    .returning(*INVITE)
+)
 
-FIND = """
-SELECT i.id, i.tenant_id, i.email, i.role, i.status, i.inviter_email, i.expires_at, t.display_name AS tenant_name,
-       i.letter_token_hash = $1 AS by_letter
-  FROM invites i JOIN tenants t ON t.id = i.tenant_id AND t.is_active
- WHERE i.token_hash = $1 OR i.letter_token_hash = $1
-"""
+EXISTS = statement(select(exists().where(THIS_INVITE)))
 
-ACCEPT = """
-UPDATE invites i SET status = 'accepted', accepted_at = $2 FROM tenants t
- WHERE i.id = $1 AND i.status = 'pending' AND i.expires_at > $2 AND t.id = i.tenant_id AND t.is_active RETURNING i.id
-"""
+FIND = statement(
+    select(
+        *invites.c["id", "tenant_id", "email", "role", "status", "inviter_email", "expires_at"],
+        tenants.c.display_name.label("tenant_name"),
+        (invites.c.letter_token_hash == bindparam("token_hash")).label("by_letter"),
+    )
+    .select_from(invites.join(tenants, and_(tenants.c.id == invites.c.tenant_id, tenants.c.is_active)))
+    .where(
+        or_(
+            invites.c.token_hash == bindparam("token_hash"),
+            invites.c.letter_token_hash == bindparam("token_hash"),
+        )
+    )
+)
 
-ACCEPTED_BY = "UPDATE invites SET accepted_user_id = $3 WHERE tenant_id = $1 AND id = $2"
+ACCEPT = statement(
+    update(invites)
+    .where(
+        invites.c.id == bindparam("invite_id"),
+        IS_PENDING,
+        ~HAS_EXPIRED,
+        tenants.c.id == invites.c.tenant_id,
+        tenants.c.is_active,
+    )
+    .values(status="accepted", accepted_at=bindparam("now"))
+    .returning(invites.c.id)
+)
 
-RELEASE = """
-UPDATE outbox SET state = 'due', due_at = $3
- WHERE tenant_id = $1 AND state = 'held'
-   AND id IN (SELECT id FROM invites WHERE tenant_id = $1 AND invited_by_user_id = $2 AND status = 'pending')
-"""
+ACCEPTED_BY = statement(update(invites).where(THIS_INVITE).values(accepted_user_id=bindparam("user_id")))
+
+RELEASE = statement(
+    update(emails)
+    .where(
+        emails.c.tenant_id == bindparam("tenant_id"),
+        emails.c.state == "held",
+        emails.c.id.in_(
+            select(invites.c.id).where(
+                invites.c.tenant_id == bindparam("tenant_id"),
+                invites.c.invited_by_user_id == bindparam("user_id"),
+                IS_PENDING,
+            )
+        ),
+    )
+    .values(state="due", due_at=bindparam("now"))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,18 +180,26 @@ class Create(Command[Invite]):
 
     async def run(self, db: Connection) -> Invite:
         new, now = self.invite, self.now
-        inviter = await db.fetchrow(INVITER, self.agency_id, self.user_id, self.token_version)
-        if inviter is None or not inviter["active"]:
-            raise Unauthorized("unauthorized")
+        inviter = await lock_acting(db, self.agency_id, self.user_id, self.token_version)
         if inviter["role"] != Role.AGENCY_ADMIN:
             raise Forbidden("forbidden_role")
-        if await db.fetchval(MEMBER, self.agency_id, new.email):
+        if await IS_MEMBER.fetchval(db, tenant_id=self.agency_id, email=new.email):
             raise Conflict("email_already_registered")
-        expired = await db.fetch(EXPIRE, self.agency_id, new.email, now)
+        expired = await EXPIRE.fetch(db, tenant_id=self.agency_id, email=new.email, now=now)
         await outbox.drop(db, [row["id"] for row in expired])
-        hashes = (new.token_hash, new.letter_token_hash)
-        values = (self.user_id, inviter["email"], new.email, new.role, *hashes, new.expires_at, now)
-        row = await db.fetchrow(INSERT, new.id, self.agency_id, *values)
+        row = await INSERT.fetchrow(
+            db,
+            id=new.id,
+            tenant_id=self.agency_id,
+            invited_by_user_id=self.user_id,
+            inviter_email=inviter["email"],
+            email=new.email,
+            role=new.role,
+            token_hash=new.token_hash,
+            letter_token_hash=new.letter_token_hash,
+            expires_at=new.expires_at,
+            created_at=now,
+        )
         held = self.proven_only and not inviter["email_verified"]
         await outbox.offer(db, new.mail, self.agency_id, now, held=held)
         inputs = {"invite_id": new.id, "email": new.email, "role": new.role.value}
@@ -154,7 +216,8 @@ class All(Query[list[Invite]]):
     now: datetime
 
     async def run(self, db: Connection) -> list[Invite]:
-        return [_invite(row, self.now) for row in await db.fetch(LIST, self.tenant_id, self.status, self.now)]
+        rows = await LIST.fetch(db, tenant_id=self.tenant_id, status=self.status, now=self.now)
+        return [_invite(row, self.now) for row in rows]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,9 +231,9 @@ class Revoke(Command[Invite]):
     now: datetime
 
     async def run(self, db: Connection) -> Invite:
-        row = await db.fetchrow(REVOKE, self.tenant_id, self.invite_id, self.now)
+        row = await REVOKE.fetchrow(db, tenant_id=self.tenant_id, invite_id=self.invite_id, now=self.now)
         if row is None:
-            if await db.fetchval(EXISTS, self.tenant_id, self.invite_id):
+            if await EXISTS.fetchval(db, tenant_id=self.tenant_id, invite_id=self.invite_id):
                 raise Conflict("invite_not_pending")
             raise NotFound("invite_not_found")
         await outbox.drop(db, [self.invite_id])
@@ -230,14 +293,12 @@ class Accept(Command[None]):
     async def run(self, db: Connection) -> None:
         person, now = self.person, self.now
         tenant_id, user_id, invite_id = person.tenant_id, person.user_id, self.invite.id
-        if await db.fetchval(ACCEPT, invite_id, now) is None:
+        if await ACCEPT.fetchval(db, invite_id=invite_id, now=now) is None:
             await _find(db, self.token_hash, now)
             raise NotFound("invite_not_found")
         await claim_address(db, person.email, now)
-        verified = person.email_verified
-        values = (person.email, person.full_name, person.role, self.password_hash, verified, person.token_version, now)
-        await db.execute(JOIN, user_id, tenant_id, *values)
-        await db.execute(ACCEPTED_BY, tenant_id, invite_id, user_id)
+        await add_user(db, person, self.password_hash, now)
+        await ACCEPTED_BY.execute(db, tenant_id=tenant_id, invite_id=invite_id, user_id=user_id)
         await open_family(db, self.family, tenant_id, user_id, now)
         await outbox.drop(db, [invite_id])
         if self.verification is not None:
@@ -256,11 +317,11 @@ class Accept(Command[None]):
 
 async def release(db: Connection, tenant_id: str, user_id: str, now: datetime) -> None:
     """Release the e-mails held until this inviter's address is verified."""
-    await db.execute(RELEASE, tenant_id, user_id, now)
+    await RELEASE.execute(db, tenant_id=tenant_id, user_id=user_id, now=now)
 
 
 async def _find(db: Connection, token_hash: bytes, now: datetime) -> Found:
-    row = await db.fetchrow(FIND, token_hash)
+    row = await FIND.fetchrow(db, token_hash=token_hash)
     if row is None:
         raise NotFound("invite_not_found")
     fields = dict(row)

@@ -24,6 +24,7 @@ SELECT u.id AS user_id, u.tenant_id, ARRAY(
        ) AS networks
   FROM users u WHERE {whose} AND u.released_at IS NULL
 """
+"""SQL text: an ARRAY of a correlated query."""
 BY_EMAIL = _NETWORKS.format(whose="u.email = $1")
 BY_ID = _NETWORKS.format(whose="u.id = $1")
 

@@ -7,40 +7,68 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import Integer, and_, bindparam, case, func, or_, select, true, update
+
 from ...actors.domain import audit as audits
 from ...actors.domain.errors import Conflict, NotFound
 from ...actors.domain.identity import Role
 from ...actors.domain.ids import uuid7
 from .. import audit
 from ..engine.operations import Command, Query
+from ..engine.statements import binds, statement
+from ..schema.columns import Time
+from ..tables import tenants, users
 from .credentials import revoke_invites, revoke_keys
 from .login_sessions import end_families
+from .principals import THIS_USER
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
 
-LOCK = """
-SELECT id, email, display_name, role, is_active, email_verified, totp_enabled_at, last_login_at, created_at
-  FROM users WHERE tenant_id = $1 AND released_at IS NULL AND (id = $2 OR role = 'agency_admin' AND is_active)
- ORDER BY id FOR NO KEY UPDATE
-"""
+MEMBER = (
+    *users.c["id", "email", "display_name", "role", "is_active", "email_verified", "totp_enabled_at", "last_login_at"],
+    users.c.created_at,
+)
+OF_AGENCY = and_(users.c.tenant_id == bindparam("tenant_id"), users.c.released_at.is_(None))
+GOVERNS = and_(users.c.role == "agency_admin", users.c.is_active)
+"""One of the admins an agency cannot be without."""
 
-CHANGE = """
-UPDATE users SET role = $3, is_active = $4, token_version = token_version + $5::int,
-                 token_version_at = CASE WHEN $5::int > 0 THEN $6::timestamptz ELSE token_version_at END
- WHERE tenant_id = $1 AND id = $2
-"""
+LOCK = statement(
+    select(*MEMBER)
+    .where(OF_AGENCY, or_(users.c.id == bindparam("user_id"), GOVERNS))
+    .order_by(users.c.id)
+    .with_for_update(key_share=True)
+)
 
-PAGE = """
-SELECT whole.total, u.*
-  FROM (SELECT count(*) AS total FROM users WHERE tenant_id = $1 AND released_at IS NULL) whole
-  LEFT JOIN LATERAL (
-       SELECT id, email, display_name, role, is_active, email_verified, totp_enabled_at, last_login_at, created_at
-         FROM users WHERE tenant_id = $1 AND released_at IS NULL ORDER BY created_at, id LIMIT $2 OFFSET $3) u ON true
- ORDER BY u.created_at, u.id
-"""
+CHANGE = statement(
+    update(users)
+    .where(THIS_USER)
+    .values(
+        **binds("role", "is_active"),
+        token_version=users.c.token_version + bindparam("revoked", type_=Integer),
+        token_version_at=case(
+            (bindparam("revoked", type_=Integer) > 0, bindparam("now", type_=Time)),
+            else_=users.c.token_version_at,
+        ),
+    )
+)
 
-SWITCH_AGENCY = "UPDATE tenants SET is_active = $2 WHERE id = $1 RETURNING id"
+_WHOLE = select(func.count().label("total")).select_from(users).where(OF_AGENCY).subquery("whole")
+_PAGE = (
+    select(*MEMBER)
+    .where(OF_AGENCY)
+    .order_by(users.c.created_at, users.c.id)
+    .limit(bindparam("limit"))
+    .offset(bindparam("offset"))
+    .subquery("page")
+)
+PAGE = statement(
+    select(_WHOLE.c.total, _PAGE).select_from(_WHOLE.outerjoin(_PAGE, true())).order_by(_PAGE.c.created_at, _PAGE.c.id)
+)
+
+SWITCH_AGENCY = statement(
+    update(tenants).filter_by(**binds("id")).values(is_active=bindparam("active")).returning(tenants.c.id)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +107,7 @@ class Page(Query[Members]):
     offset: int
 
     async def run(self, db: Connection) -> Members:
-        rows = await db.fetch(PAGE, self.tenant_id, self.limit, self.offset)
+        rows = await PAGE.fetch(db, tenant_id=self.tenant_id, limit=self.limit, offset=self.offset)
         return Members(tuple(_member(row) for row in rows if row["id"] is not None), rows[0]["total"])
 
 
@@ -109,7 +137,8 @@ class Change(Command[Member]):
     now: datetime
 
     async def run(self, db: Connection) -> Member:
-        locked = {row["id"]: _member(row) for row in await db.fetch(LOCK, self.tenant_id, self.user_id)}
+        rows = await LOCK.fetch(db, tenant_id=self.tenant_id, user_id=self.user_id)
+        locked = {row["id"]: _member(row) for row in rows}
         before = locked.pop(self.user_id, None)
         if before is None:
             raise NotFound("member_not_found")
@@ -123,7 +152,15 @@ class Change(Command[Member]):
         if before.governs and not after.governs and not any(other.governs for other in locked.values()):
             raise Conflict("last_admin")
         leaves = before.is_active and not after.is_active
-        await db.execute(CHANGE, self.tenant_id, self.user_id, after.role, after.is_active, int(leaves), self.now)
+        await CHANGE.execute(
+            db,
+            tenant_id=self.tenant_id,
+            user_id=self.user_id,
+            role=after.role,
+            is_active=after.is_active,
+            revoked=int(leaves),
+            now=self.now,
+        )
         ended = await self._end(db, leaves=leaves, demoted=before.governs and not after.governs)
         await audit.append(db, self._entries(before, after, ended))
         return after
@@ -176,7 +213,7 @@ class SwitchAgency(Command[None]):
     is_active: bool
 
     async def run(self, db: Connection) -> None:
-        if await db.fetchval(SWITCH_AGENCY, self.tenant_id, self.is_active) is None:
+        if await SWITCH_AGENCY.fetchval(db, id=self.tenant_id, active=self.is_active) is None:
             raise NotFound("tenant_not_found")
 
 

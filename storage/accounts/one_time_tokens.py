@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from sqlalchemy import and_, bindparam, insert, select, tuple_, update
+
 from ...actors.domain.errors import BadRequest
 from .. import outbox
 from ..engine.operations import Query
+from ..engine.statements import any_of, binds, statement
+from ..tables import one_time_tokens
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
@@ -20,32 +24,57 @@ KINDS = (VERIFICATION, RESET, UNDO, UNDO_RESET)
 INVALID = "token_invalid"
 """The code of every refused token: unknown, used, expired, superseded, address changed."""
 
-KEEP = """
-INSERT INTO one_time_tokens (id, tenant_id, user_id, kind, token_hash, email, expires_at, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
-"""
+UNUSED = one_time_tokens.c.used_at.is_(None)
+OF_USER = and_(one_time_tokens.c.tenant_id == bindparam("tenant_id"), one_time_tokens.c.user_id == bindparam("user_id"))
 
-FIND = """
-SELECT id, tenant_id, user_id, kind, email, created_at FROM one_time_tokens
- WHERE token_hash = $1 AND kind = ANY($2) AND used_at IS NULL AND expires_at > $3
-"""
+KEEP = statement(
+    insert(one_time_tokens).values(
+        **binds("id", "tenant_id", "user_id", "kind", "token_hash", "email", "expires_at", "created_at")
+    )
+)
 
-SPEND = "UPDATE one_time_tokens SET used_at = $2 WHERE id = $1 AND used_at IS NULL AND expires_at > $2 RETURNING id"
+FIND = statement(
+    select(*one_time_tokens.c["id", "tenant_id", "user_id", "kind", "email", "created_at"]).where(
+        one_time_tokens.c.token_hash == bindparam("token_hash"),
+        any_of(one_time_tokens.c.kind, "kinds"),
+        UNUSED,
+        one_time_tokens.c.expires_at > bindparam("now"),
+    )
+)
 
-END = """
-UPDATE one_time_tokens SET used_at = $4 WHERE tenant_id = $1 AND user_id = $2 AND kind = ANY($3) AND used_at IS NULL
-"""
+SPEND = statement(
+    update(one_time_tokens)
+    .filter_by(**binds("id"))
+    .where(UNUSED, one_time_tokens.c.expires_at > bindparam("now"))
+    .values(used_at=bindparam("now"))
+    .returning(one_time_tokens.c.id)
+)
 
-LAST_UNDO = """
-SELECT id FROM one_time_tokens WHERE tenant_id = $1 AND user_id = $2 AND kind = 'undo' AND email = $3
- ORDER BY created_at DESC, id DESC LIMIT 1
-"""
+END = statement(
+    update(one_time_tokens)
+    .where(OF_USER, any_of(one_time_tokens.c.kind, "kinds"), UNUSED)
+    .values(used_at=bindparam("now"))
+)
 
-END_UNDO_FROM = """
-UPDATE one_time_tokens t SET used_at = $4 FROM one_time_tokens first
- WHERE first.id = $3 AND t.tenant_id = $1 AND t.user_id = $2 AND t.kind = 'undo' AND t.used_at IS NULL
-   AND (t.created_at, t.id) >= (first.created_at, first.id)
-"""
+LAST_UNDO = statement(
+    select(one_time_tokens.c.id)
+    .where(OF_USER, one_time_tokens.c.kind == UNDO, one_time_tokens.c.email == bindparam("email"))
+    .order_by(one_time_tokens.c.created_at.desc(), one_time_tokens.c.id.desc())
+    .limit(1)
+)
+
+_FIRST = one_time_tokens.alias("first")
+END_UNDO_FROM = statement(
+    update(one_time_tokens)
+    .where(
+        OF_USER,
+        one_time_tokens.c.kind == UNDO,
+        UNUSED,
+        _FIRST.c.id == bindparam("id"),
+        tuple_(*one_time_tokens.c["created_at", "id"]) >= tuple_(*_FIRST.c["created_at", "id"]),
+    )
+    .values(used_at=bindparam("now"))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +110,7 @@ class Find(Query[Found]):
     now: datetime
 
     async def run(self, db: Connection) -> Found:
-        row = await db.fetchrow(FIND, self.token_hash, list(self.kinds), self.now)
+        row = await FIND.fetchrow(db, token_hash=self.token_hash, kinds=self.kinds, now=self.now)
         if row is None:
             raise BadRequest(INVALID)
         return Found(**dict(row))
@@ -89,8 +118,17 @@ class Find(Query[Found]):
 
 async def keep(db: Connection, token: NewToken, tenant_id: str, user_id: str, now: datetime) -> None:
     """Store ``token`` as ``user_id``'s."""
-    values = (token.id, tenant_id, user_id, token.kind, token.token_hash, token.email, token.expires_at)
-    await db.execute(KEEP, *values, now)
+    await KEEP.execute(
+        db,
+        id=token.id,
+        tenant_id=tenant_id,
+        user_id=user_id,
+        kind=token.kind,
+        token_hash=token.token_hash,
+        email=token.email,
+        expires_at=token.expires_at,
+        created_at=now,
+    )
 
 
 async def send(
@@ -103,21 +141,21 @@ async def send(
 
 async def spend(db: Connection, token_id: str, now: datetime) -> None:
     """Use a token; of concurrent attempts one succeeds. BadRequest ``token_invalid`` for the others."""
-    if await db.fetchval(SPEND, token_id, now) is None:
+    if await SPEND.fetchval(db, id=token_id, now=now) is None:
         raise BadRequest(INVALID)
 
 
 async def end(db: Connection, tenant_id: str, user_id: str, kinds: tuple[str, ...], now: datetime) -> None:
     """Revoke the user's tokens of these kinds."""
-    await db.execute(END, tenant_id, user_id, list(kinds), now)
+    await END.execute(db, tenant_id=tenant_id, user_id=user_id, kinds=kinds, now=now)
 
 
 async def last_undo(db: Connection, tenant_id: str, user_id: str, email: str) -> str | None:
     """The id of the newest undo token that was sent to ``email``, live or not."""
-    token_id: str | None = await db.fetchval(LAST_UNDO, tenant_id, user_id, email)
+    token_id: str | None = await LAST_UNDO.fetchval(db, tenant_id=tenant_id, user_id=user_id, email=email)
     return token_id
 
 
 async def end_undo_from(db: Connection, tenant_id: str, user_id: str, token_id: str, now: datetime) -> None:
     """End this undo token and those made after it. One made before belongs to an earlier address, and stays."""
-    await db.execute(END_UNDO_FROM, tenant_id, user_id, token_id, now)
+    await END_UNDO_FROM.execute(db, tenant_id=tenant_id, user_id=user_id, id=token_id, now=now)

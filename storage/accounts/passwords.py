@@ -6,53 +6,62 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import bindparam, case, false, func, or_, select, update
+
 from ...actors.domain import audit as audits
 from ...actors.domain.errors import BadRequest, Forbidden, Unauthorized
 from ...actors.domain.identity import Principal
 from .. import audit, outbox
 from ..engine.operations import Command, Query
+from ..engine.statements import statement
+from ..tables import api_keys, users
 from . import credentials, one_time_tokens
 from .account_events import event
 from .account_recovery import GivenBack, give_back
 from .login_sessions import NewFamily, end_families, open_family
-from .principals import read_principal
+from .principals import ADMITTED, LOCK_ADMITTED, MEMBERSHIP, PRESENT, THIS_USER, read_principal
 from .users import LOCK_ADDRESS, is_taken
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
 
-TAKE_REQUEST = """
-UPDATE outbox SET state = 'sent', sent_at = $2, payload_sealed = NULL, key_id = NULL
- WHERE id = $1 AND state = 'due' RETURNING id
-"""
 
-LOCK_USER_BY_EMAIL = """
-SELECT u.id, u.tenant_id FROM users u JOIN tenants t ON t.id = u.tenant_id
- WHERE u.email = $1 AND u.released_at IS NULL AND u.is_active AND t.is_active
-   FOR NO KEY UPDATE OF u
-"""
+LOCK_USER_BY_EMAIL = statement(
+    select(*users.c["id", "tenant_id"])
+    .select_from(MEMBERSHIP)
+    .where(users.c.email == bindparam("email"), ADMITTED)
+    .with_for_update(key_share=True, of=users)
+)
 
-HASH = "SELECT password_hash FROM users WHERE tenant_id = $1 AND id = $2 AND is_active AND released_at IS NULL"
+HASH = statement(select(users.c.password_hash).where(THIS_USER, PRESENT))
 
-LOCK = """
-SELECT u.id, u.tenant_id, u.role, u.email, u.email_verified, u.display_name, u.created_at, u.token_version,
-       t.display_name AS tenant_name, u.password_hash
-  FROM users u JOIN tenants t ON t.id = u.tenant_id
- WHERE u.tenant_id = $1 AND u.id = $2 AND u.is_active AND t.is_active AND u.released_at IS NULL
-   FOR NO KEY UPDATE OF u
-"""
 
-SET = """
-UPDATE users SET password_hash = $3, password_changed_at = $4, token_version = token_version + 1,
-                 token_version_at = $4, email_verified = email_verified OR coalesce(email = $5, false),
-                 unverified_since = CASE WHEN email = $5 THEN NULL ELSE unverified_since END
- WHERE tenant_id = $1 AND id = $2 RETURNING token_version, email_verified
-"""
+SET = statement(
+    update(users)
+    .where(THIS_USER)
+    .values(
+        password_hash=bindparam("password_hash"),
+        password_changed_at=bindparam("now"),
+        token_version=users.c.token_version + 1,
+        token_version_at=bindparam("now"),
+        email_verified=or_(
+            users.c.email_verified, func.coalesce(users.c.email == bindparam("verified_email"), false())
+        ),
+        unverified_since=case((users.c.email == bindparam("verified_email"), None), else_=users.c.unverified_since),
+    )
+    .returning(*users.c["token_version", "email_verified"])
+)
 
-LIVE_KEYS = """
-SELECT id FROM api_keys WHERE tenant_id = $1 AND created_by_user_id = $2 AND revoked_at IS NULL
-   AND (expires_at IS NULL OR expires_at > $3) ORDER BY id
-"""
+LIVE_KEYS = statement(
+    select(api_keys.c.id)
+    .where(
+        api_keys.c.tenant_id == bindparam("tenant_id"),
+        api_keys.c.created_by_user_id == bindparam("user_id"),
+        api_keys.c.revoked_at.is_(None),
+        or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > bindparam("now")),
+    )
+    .order_by(api_keys.c.id)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +92,9 @@ class ResolveReset(Command[bool]):
     now: datetime
 
     async def run(self, db: Connection) -> bool:
-        if await db.fetchval(TAKE_REQUEST, self.request_id, self.now) is None:
+        if await outbox.SENT.fetchval(db, id=self.request_id, now=self.now) is None:
             return False
-        user = await db.fetchrow(LOCK_USER_BY_EMAIL, self.token.email)
+        user = await LOCK_USER_BY_EMAIL.fetchrow(db, email=self.token.email)
         if user is None or await outbox.enough(db, self.mail, self.now):
             return False
         tenant_id, user_id = user["tenant_id"], user["id"]
@@ -119,7 +128,7 @@ class Reset(Command[None]):
         after_undo = token.kind == one_time_tokens.UNDO_RESET
         if after_undo:
             await db.fetchval(LOCK_ADDRESS, token.email)
-        person = await db.fetchrow(LOCK, *user)
+        person = await LOCK_ADMITTED.fetchrow(db, tenant_id=token.tenant_id, user_id=token.user_id)
         moved = person is not None and person["email"] != token.email
         if person is None or (moved and not after_undo) or (moved and await is_taken(db, token.email, now, user[1])):
             raise BadRequest(one_time_tokens.INVALID)
@@ -129,7 +138,7 @@ class Reset(Command[None]):
         if after_undo or not person["email_verified"]:
             revoked = await credentials.revoke(db, *user, now)
             entries += revoked.entries(*user, self.origin, now)
-        await db.fetchrow(SET, *user, self.password_hash, now, token.email)
+        await _set(db, *user, self.password_hash, now, verifies=token.email)
         ended = await end_access(db, *user, "password_reset", now)
         await outbox.notify(db, self.notice, *user, now)
         entries.append(event("auth.password_reset", *user, self.origin, now, ended | revoked.values()))
@@ -155,7 +164,7 @@ class Hash(Query[str | None]):
     user_id: str
 
     async def run(self, db: Connection) -> str | None:
-        row = await db.fetchrow(HASH, self.tenant_id, self.user_id)
+        row = await HASH.fetchrow(db, tenant_id=self.tenant_id, user_id=self.user_id)
         if row is None:
             raise Unauthorized("unauthorized")
         stored: str | None = row["password_hash"]
@@ -180,12 +189,12 @@ class ChangePassword(Command[Principal]):
 
     async def run(self, db: Connection) -> Principal:
         tenant_id, user_id, now = self.tenant_id, self.user_id, self.now
-        person = await db.fetchrow(LOCK, tenant_id, user_id)
+        person = await LOCK_ADMITTED.fetchrow(db, tenant_id=tenant_id, user_id=user_id)
         if person is None:
             raise Unauthorized("unauthorized")
         if person["password_hash"] != self.judged_hash:
             raise Forbidden("invalid_password")
-        moved = await db.fetchrow(SET, tenant_id, user_id, self.password_hash, now, None)
+        moved = await _set(db, tenant_id, user_id, self.password_hash, now)
         ended = await end_access(db, tenant_id, user_id, "password_changed", now)
         await open_family(db, self.family, tenant_id, user_id, now)
         await outbox.notify(db, self.notice, tenant_id, user_id, now)
@@ -193,10 +202,25 @@ class ChangePassword(Command[Principal]):
         return read_principal(dict(person) | dict(moved), self.family.id)
 
 
+async def _set(
+    db: Connection,
+    tenant_id: str,
+    user_id: str,
+    password_hash: str,
+    now: datetime,
+    *,
+    verifies: str | None = None,
+) -> Any:
+    """Store the hash and end access tokens; the address it ``verifies`` is verified. Answers with what has changed."""
+    return await SET.fetchrow(
+        db, tenant_id=tenant_id, user_id=user_id, password_hash=password_hash, now=now, verified_email=verifies
+    )
+
+
 async def end_access(db: Connection, tenant_id: str, user_id: str, why: str, now: datetime) -> dict[str, Any]:
     """End a person's sessions and reset tokens. Answers for the audit what ended, and which keys live on."""
     kinds = (one_time_tokens.RESET, one_time_tokens.UNDO_RESET)
     await one_time_tokens.end(db, tenant_id, user_id, kinds, now)
     ended = await end_families(db, tenant_id, user_id, why, now)
-    keys = [row["id"] for row in await db.fetch(LIVE_KEYS, tenant_id, user_id, now)]
-    return {"live_api_keys": keys, "sessions_ended": ended}
+    rows = await LIVE_KEYS.fetch(db, tenant_id=tenant_id, user_id=user_id, now=now)
+    return {"live_api_keys": [row["id"] for row in rows], "sessions_ended": ended}

@@ -7,35 +7,75 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import and_, bindparam, exists, func, null, select
+
+from ...actors.domain.errors import Unauthorized
 from ...actors.domain.identity import Principal, Role
 from ..engine.operations import Query
+from ..engine.statements import Statement, statement
+from ..schema.columns import Time
+from ..tables import api_keys, auth_families, revoked_access_tokens, tenants, users
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
 
-PERSON = """
-SELECT u.id, u.tenant_id, u.role, u.email, u.email_verified, u.display_name, u.created_at, u.token_version,
-       u.token_version_at, u.is_active AND t.is_active AND u.released_at IS NULL AS active,
-       t.display_name AS tenant_name, {credential}
-  FROM users u JOIN tenants t ON t.id = u.tenant_id {join}
- WHERE u.tenant_id = $1 AND u.id = $2
-"""
+THIS_USER = and_(users.c.tenant_id == bindparam("tenant_id"), users.c.id == bindparam("user_id"))
+PRESENT = and_(users.c.is_active, users.c.released_at.is_(None))
+"""Neither deactivated nor closed."""
+ADMITTED = and_(users.c.is_active, tenants.c.is_active, users.c.released_at.is_(None))
+"""Present, in an agency that is not suspended."""
 
-BY_FAMILY = PERSON.format(
-    credential="f.id IS NOT NULL AND f.revoked_at IS NULL AS credential_active, "
-    "least(f.expires_at, f.ends_at) AS credential_expires_at",
-    join="LEFT JOIN auth_families f ON f.tenant_id = u.tenant_id AND f.user_id = u.id AND f.id = $3",
+MEMBERSHIP = users.join(tenants, tenants.c.id == users.c.tenant_id)
+PRINCIPAL = (
+    *users.c["id", "tenant_id", "role", "email", "email_verified", "display_name", "created_at", "token_version"],
+    tenants.c.display_name.label("tenant_name"),
+)
+"""What ``read_principal`` reads, of ``MEMBERSHIP``."""
+
+LOCK_ADMITTED = statement(
+    select(*PRINCIPAL, *users.c["former_email", "password_hash"])
+    .select_from(MEMBERSHIP)
+    .where(THIS_USER, ADMITTED)
+    .with_for_update(key_share=True, of=users)
 )
 
-BY_TOKEN = PERSON.format(
-    credential="NOT EXISTS (SELECT 1 FROM revoked_access_tokens r WHERE r.jti = $3) AS credential_active, "
-    "NULL::timestamptz AS credential_expires_at",
-    join="",
+LOCK_ACTING = statement(
+    select(
+        *users.c["role", "email", "email_verified"],
+        and_(ADMITTED, users.c.token_version == bindparam("token_version")).label("active"),
+    )
+    .select_from(MEMBERSHIP)
+    .where(THIS_USER)
+    .with_for_update(read=True, of=users)
 )
 
-BY_KEY = PERSON.format(
-    credential="k.id IS NOT NULL AND k.revoked_at IS NULL AS credential_active, k.expires_at AS credential_expires_at",
-    join="LEFT JOIN api_keys k ON k.tenant_id = u.tenant_id AND k.created_by_user_id = u.id AND k.id = $3",
+
+def _find(credential_active: Any, expires_at: Any, source: Any = MEMBERSHIP) -> Statement:
+    """A user with the state of the credential ``credential_id``."""
+    credential = (credential_active.label("credential_active"), expires_at.label("credential_expires_at"))
+    columns = (*PRINCIPAL, users.c.token_version_at, ADMITTED.label("active"), *credential)
+    return statement(select(*columns).select_from(source).where(THIS_USER))
+
+
+def _of_user(table: Any, user_id: Any) -> Any:
+    """The row of ``table`` that is the credential, if it is the user's."""
+    own = and_(table.c.tenant_id == users.c.tenant_id, user_id == users.c.id)
+    return MEMBERSHIP.outerjoin(table, and_(own, table.c.id == bindparam("credential_id")))
+
+
+BY_FAMILY = _find(
+    and_(auth_families.c.id.is_not(None), auth_families.c.revoked_at.is_(None)),
+    func.least(auth_families.c.expires_at, auth_families.c.ends_at),
+    _of_user(auth_families, auth_families.c.user_id),
+)
+BY_TOKEN = _find(
+    ~exists().where(revoked_access_tokens.c.jti == bindparam("credential_id")),
+    null().cast(Time),
+)
+BY_KEY = _find(
+    and_(api_keys.c.id.is_not(None), api_keys.c.revoked_at.is_(None)),
+    api_keys.c.expires_at,
+    _of_user(api_keys, api_keys.c.created_by_user_id),
 )
 
 REVOKED = """
@@ -52,6 +92,7 @@ SELECT w.place - 1 AS place
        AND coalesce(k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $4) AND k.id IS NOT NULL, false)
            IS FALSE
 """
+"""SQL text: it joins the parameters themselves, with their places."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +119,10 @@ class FindPrincipal(Query[Person | None]):
     api_key_id: str | None = None
 
     async def run(self, db: Connection) -> Person | None:
-        sql, credential_id = (BY_FAMILY, self.family_id) if self.family_id else (BY_TOKEN, self.token_id)
+        find, credential_id = (BY_FAMILY, self.family_id) if self.family_id else (BY_TOKEN, self.token_id)
         if self.api_key_id:
-            sql, credential_id = BY_KEY, self.api_key_id
-        row = await db.fetchrow(sql, self.tenant_id, self.user_id, credential_id)
+            find, credential_id = BY_KEY, self.api_key_id
+        row = await find.fetchrow(db, tenant_id=self.tenant_id, user_id=self.user_id, credential_id=credential_id)
         return None if row is None else _person(row, self.family_id, self.api_key_id)
 
 
@@ -102,6 +143,17 @@ class FindRevoked(Query[list[int]]):
             self.now,
         )
         return [row["place"] for row in rows]
+
+
+async def lock_acting(db: Connection, tenant_id: str, user_id: str, token_version: int) -> Any:
+    """The role and address of who acts, held against changes until COMMIT.
+
+    Unauthorized if they are gone, or their tokens ended since they were admitted with ``token_version``.
+    """
+    row = await LOCK_ACTING.fetchrow(db, tenant_id=tenant_id, user_id=user_id, token_version=token_version)
+    if row is None or not row["active"]:
+        raise Unauthorized("unauthorized")
+    return row
 
 
 def _person(row: Any, family_id: str | None, api_key_id: str | None) -> Person:

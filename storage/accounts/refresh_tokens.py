@@ -6,43 +6,62 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import and_, bindparam, func, select, update
+
 from ...actors.domain import audit as audits
 from ...actors.domain.errors import Unauthorized
 from ...actors.domain.identity import Principal
 from ...actors.domain.ids import uuid7
 from .. import audit, outbox
 from ..engine.operations import Command, Query
-from .login_sessions import ADD_TO_FAMILY
-from .principals import read_principal
+from ..engine.statements import binds, statement
+from ..tables import auth_families, auth_refresh_tokens, users
+from .login_sessions import ADD_TO_FAMILY, IS_LIVE
+from .principals import ADMITTED, MEMBERSHIP, PRINCIPAL, THIS_USER, read_principal
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
 
-FIND = """
-SELECT t.tenant_id, t.family_id, t.counter, f.user_id
-  FROM auth_refresh_tokens t JOIN auth_families f ON f.id = t.family_id WHERE t.token_hash = $1
-"""
+THIS_FAMILY = and_(auth_families.c.tenant_id == bindparam("tenant_id"), auth_families.c.id == bindparam("family_id"))
 
-LOCK = """
-SELECT counter, rotated_at, revoked_at IS NULL AND least(expires_at, ends_at) > $3 AS alive, ends_at
-  FROM auth_families WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE
-"""
+FIND = statement(
+    select(*auth_refresh_tokens.c["tenant_id", "family_id", "counter"], auth_families.c.user_id)
+    .select_from(auth_refresh_tokens.join(auth_families, auth_families.c.id == auth_refresh_tokens.c.family_id))
+    .where(auth_refresh_tokens.c.token_hash == bindparam("token_hash"))
+)
 
-OWNER = """
-SELECT u.id, u.tenant_id, u.role, u.email, u.email_verified, u.display_name, u.created_at, u.token_version,
-       t.display_name AS tenant_name, u.is_active AND t.is_active AND u.released_at IS NULL AS active,
-       coalesce(u.unverified_since, u.created_at) AS unproven_since
-  FROM users u JOIN tenants t ON t.id = u.tenant_id WHERE u.tenant_id = $1 AND u.id = $2
-"""
+LOCK = statement(
+    select(*auth_families.c["counter", "rotated_at", "ends_at"], IS_LIVE.label("alive"))
+    .where(THIS_FAMILY)
+    .with_for_update(key_share=True)
+)
 
-ROTATE = """
-UPDATE auth_families SET counter = counter + 1, rotated_at = $4, last_used_at = $4, expires_at = $5
- WHERE tenant_id = $1 AND id = $2 AND counter = $3
-"""
+OWNER = statement(
+    select(
+        *PRINCIPAL,
+        ADMITTED.label("active"),
+        func.coalesce(users.c.unverified_since, users.c.created_at).label("unverified_since"),
+    )
+    .select_from(MEMBERSHIP)
+    .where(THIS_USER)
+)
 
-KEY_ID = "SELECT key_id FROM auth_refresh_tokens WHERE tenant_id = $1 AND family_id = $2 AND counter = $3"
+ROTATE = statement(
+    update(auth_families)
+    .where(THIS_FAMILY, auth_families.c.counter == bindparam("rotated"))
+    .values(
+        counter=auth_families.c.counter + 1,
+        rotated_at=bindparam("now"),
+        last_used_at=bindparam("now"),
+        expires_at=bindparam("expires_at"),
+    )
+)
 
-END_REUSED = "UPDATE auth_families SET revoked_at = $3, revoked_why = 'reused' WHERE tenant_id = $1 AND id = $2"
+KEY_ID = statement(select(auth_refresh_tokens.c.key_id).filter_by(**binds("tenant_id", "family_id", "counter")))
+
+END_REUSED = statement(
+    update(auth_families).where(THIS_FAMILY).values(revoked_at=bindparam("now"), revoked_why="reused")
+)
 
 REFUSED = "invalid_refresh_token"
 
@@ -65,7 +84,7 @@ class Find(Query[RefreshTokenRow | None]):
     token_hash: bytes
 
     async def run(self, db: Connection) -> RefreshTokenRow | None:
-        row = await db.fetchrow(FIND, self.token_hash)
+        row = await FIND.fetchrow(db, token_hash=self.token_hash)
         return None if row is None else RefreshTokenRow(**dict(row))
 
 
@@ -121,7 +140,7 @@ class Renew(Command[Renewed | Reused]):
     now: datetime
 
     async def run(self, db: Connection) -> Renewed | Reused:
-        family = await db.fetchrow(LOCK, self.tenant_id, self.presented.family_id, self.now)
+        family = await LOCK.fetchrow(db, tenant_id=self.tenant_id, family_id=self.presented.family_id, now=self.now)
         if family is None or not family["alive"]:
             raise Unauthorized(REFUSED)
         forward = family["counter"] == self.presented.counter
@@ -130,7 +149,9 @@ class Renew(Command[Renewed | Reused]):
             return Reused()
         principal = await self._owner(db)
         if not forward:
-            key_id = await db.fetchval(KEY_ID, self.tenant_id, self.presented.family_id, family["counter"])
+            key_id = await KEY_ID.fetchval(
+                db, tenant_id=self.tenant_id, family_id=self.presented.family_id, counter=family["counter"]
+            )
             return Renewed(principal, key_id)
         await self._rotate(db, family["ends_at"])
         return Renewed(principal, self.successor.key_id)
@@ -142,25 +163,32 @@ class Renew(Command[Renewed | Reused]):
         )
 
     async def _owner(self, db: Connection) -> Principal:
-        row = await db.fetchrow(OWNER, self.tenant_id, self.presented.user_id)
+        row = await OWNER.fetchrow(db, tenant_id=self.tenant_id, user_id=self.presented.user_id)
         if row is None or not row["active"]:
             raise Unauthorized(REFUSED)
         allowed = self.rules.unverified
-        if allowed is not None and not row["email_verified"] and self.now - row["unproven_since"] >= allowed:
+        if allowed is not None and not row["email_verified"] and self.now - row["unverified_since"] >= allowed:
             raise Unauthorized(REFUSED)
         return read_principal(row, self.presented.family_id)
 
     async def _rotate(self, db: Connection, ends_at: datetime) -> None:
         family_id, counter = self.presented.family_id, self.presented.counter
         expires_at = min(self.now + self.rules.lifetime, ends_at)
-        await db.execute(ROTATE, self.tenant_id, family_id, counter, self.now, expires_at)
+        family = {"tenant_id": self.tenant_id, "family_id": family_id}
+        await ROTATE.execute(db, **family, rotated=counter, now=self.now, expires_at=expires_at)
         new = self.successor
-        await db.execute(
-            ADD_TO_FAMILY, new.id, self.tenant_id, family_id, counter + 1, new.token_hash, new.key_id, self.now
+        await ADD_TO_FAMILY.execute(
+            db,
+            **family,
+            id=new.id,
+            counter=counter + 1,
+            token_hash=new.token_hash,
+            key_id=new.key_id,
+            created_at=self.now,
         )
 
     async def _end(self, db: Connection, counter: int) -> None:
-        await db.execute(END_REUSED, self.tenant_id, self.presented.family_id, self.now)
+        await END_REUSED.execute(db, tenant_id=self.tenant_id, family_id=self.presented.family_id, now=self.now)
         await outbox.notify(db, self.reused, self.tenant_id, self.presented.user_id, self.now)
         values = {"session_id": self.presented.family_id, "counter": counter, "presented": self.presented.counter}
         event = audits.AuditEvent(

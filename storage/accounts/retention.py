@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sqlalchemy import Column, ColumnElement, and_, bindparam, case, delete, func, or_, select, true
 
 from ..engine.operations import Command
+from ..engine.statements import Statement, statement
+from ..schema.columns import Time
+from ..tables import auth_families, one_time_tokens, outbox, revoked_access_tokens
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
@@ -15,45 +20,35 @@ FAMILIES_KEPT_FOR = timedelta(days=90)
 """After their end: recent sign-ins determine the known networks."""
 
 TOKENS_KEPT_FOR = timedelta(days=30)
-LETTERS_KEPT_FOR = timedelta(days=30)
+EMAILS_KEPT_FOR = timedelta(days=30)
 
-PRUNE_FAMILIES = """
-WITH gone AS (
-    DELETE FROM auth_families WHERE id IN (
-        SELECT id FROM auth_families WHERE revoked_at <= $1 OR expires_at <= $1 LIMIT $2) RETURNING 1
-) SELECT count(*) FROM gone
-"""
 
-PRUNE_DENIED = """
-WITH gone AS (
-    DELETE FROM revoked_access_tokens WHERE jti IN (
-        SELECT jti FROM revoked_access_tokens WHERE expires_at <= $1 LIMIT $2) RETURNING 1
-) SELECT count(*) FROM gone
-"""
+def _prune(key: Column[Any], over: ColumnElement[bool]) -> Statement:
+    """Delete at most ``limit`` rows that have been over at ``by``, and count them."""
+    gone = delete(key.table).where(key.in_(select(key).where(over).limit(bindparam("limit")))).returning(key).cte()
+    return statement(select(func.count()).select_from(gone))
 
-PRUNE_TOKENS = """
-WITH gone AS (
-    DELETE FROM one_time_tokens WHERE id IN (
-        SELECT id FROM one_time_tokens WHERE expires_at <= $1 LIMIT $2) RETURNING 1
-) SELECT count(*) FROM gone
-"""
 
-PRUNE_LETTERS = """
-WITH gone AS (
-    DELETE FROM outbox WHERE id IN (
-        SELECT id FROM outbox
-         WHERE state <> 'due' AND created_at <= $1
-           AND CASE state WHEN 'sent' THEN sent_at <= $1 WHEN 'held' THEN expires_at <= $1 ELSE true END
-         LIMIT $2) RETURNING 1
-) SELECT count(*) FROM gone
-"""
+_BY = bindparam("by", type_=Time)
+
+PRUNE_FAMILIES = _prune(auth_families.c.id, or_(auth_families.c.revoked_at <= _BY, auth_families.c.expires_at <= _BY))
+PRUNE_DENIED = _prune(revoked_access_tokens.c.jti, revoked_access_tokens.c.expires_at <= _BY)
+PRUNE_TOKENS = _prune(one_time_tokens.c.id, one_time_tokens.c.expires_at <= _BY)
+PRUNE_EMAILS = _prune(
+    outbox.c.id,
+    and_(
+        outbox.c.state != "due",
+        outbox.c.created_at <= _BY,
+        case({"sent": outbox.c.sent_at <= _BY, "held": outbox.c.expires_at <= _BY}, value=outbox.c.state, else_=true()),
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prune(Command[int]):
     """Remove at most ``limit`` rows of one kind that have been over for long enough; answers how many. System work."""
 
-    statement: ClassVar[str]
+    prune: ClassVar[Statement]
     kept_for: ClassVar[timedelta]
 
     tenant_id: None = None
@@ -61,14 +56,14 @@ class Prune(Command[int]):
     limit: int = 500
 
     async def run(self, db: Connection) -> int:
-        return int(await db.fetchval(self.statement, self.now - self.kept_for, self.limit))
+        return int(await self.prune.fetchval(db, by=self.now - self.kept_for, limit=self.limit))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneFamilies(Prune):
     """Families long ended; their refresh tokens go with them, of which a busy family has thousands."""
 
-    statement = PRUNE_FAMILIES
+    prune = PRUNE_FAMILIES
     kept_for = FAMILIES_KEPT_FOR
     limit: int = 100
 
@@ -77,7 +72,7 @@ class PruneFamilies(Prune):
 class PruneDenied(Prune):
     """Revoked single tokens that have expired."""
 
-    statement = PRUNE_DENIED
+    prune = PRUNE_DENIED
     kept_for = timedelta()
 
 
@@ -85,7 +80,7 @@ class PruneDenied(Prune):
 class PruneTokens(Prune):
     """One-time tokens, used or not."""
 
-    statement = PRUNE_TOKENS
+    prune = PRUNE_TOKENS
     kept_for = TOKENS_KEPT_FOR
 
 
@@ -93,8 +88,8 @@ class PruneTokens(Prune):
 class PruneEmails(Prune):
     """E-mails after delivery; undelivered ones count from their creation."""
 
-    statement = PRUNE_LETTERS
-    kept_for = LETTERS_KEPT_FOR
+    prune = PRUNE_EMAILS
+    kept_for = EMAILS_KEPT_FOR
 
 
 PIECES: tuple[type[Prune], ...] = (PruneFamilies, PruneDenied, PruneTokens, PruneEmails)

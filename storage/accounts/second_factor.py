@@ -7,64 +7,88 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from sqlalchemy import and_, bindparam, func, insert, select, update
+
 from ...actors.domain import audit as audits
 from ...actors.domain.errors import BadRequest, Conflict, Forbidden, Unauthorized
 from ...actors.domain.identity import Principal, Standing
 from ...actors.domain.ids import uuid7
 from .. import audit, outbox
 from ..engine.operations import Command, Query
+from ..engine.statements import any_of, binds, statement
+from ..tables import recovery_codes, users
+from .credentials import REMOVE_CODES, forget_factor
 from .login_sessions import NewFamily, end_oldest, open_family
-from .principals import read_principal
+from .principals import PRESENT, THIS_USER, read_principal
 from .users import LOCK_CREDENTIALS, SIGNED_IN
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
 
-READ = """
-SELECT password_hash, email, totp_sealed, totp_pending_sealed, totp_enabled_at IS NOT NULL AS enabled
-  FROM users WHERE tenant_id = $1 AND id = $2 AND is_active AND released_at IS NULL
-"""
+ENABLED = users.c.totp_enabled_at.is_not(None)
+UNUSED_CODES = and_(
+    recovery_codes.c.tenant_id == bindparam("tenant_id"),
+    recovery_codes.c.user_id == bindparam("user_id"),
+    recovery_codes.c.used_at.is_(None),
+)
 
-BEGIN = """
-UPDATE users SET totp_pending_sealed = $3
- WHERE tenant_id = $1 AND id = $2 AND is_active AND released_at IS NULL AND totp_enabled_at IS NULL RETURNING id
-"""
+READ = statement(
+    select(
+        *users.c["password_hash", "email", "totp_sealed", "totp_pending_sealed"],
+        ENABLED.label("enabled"),
+    ).where(THIS_USER, PRESENT)
+)
 
-ENABLE = """
-UPDATE users SET totp_sealed = $4, totp_pending_sealed = NULL, totp_enabled_at = $5, totp_last_step = NULL
- WHERE tenant_id = $1 AND id = $2 AND totp_pending_sealed = $3 AND totp_enabled_at IS NULL AND is_active
-   AND released_at IS NULL
-RETURNING id
-"""
+BEGIN = statement(
+    update(users)
+    .where(THIS_USER, PRESENT, ~ENABLED)
+    .values(totp_pending_sealed=bindparam("pending"))
+    .returning(users.c.id)
+)
 
-LOCK = """
-SELECT password_hash, totp_sealed, totp_enabled_at IS NOT NULL AS enabled
-  FROM users WHERE tenant_id = $1 AND id = $2 AND is_active AND released_at IS NULL FOR NO KEY UPDATE
-"""
+ENABLE = statement(
+    update(users)
+    .where(THIS_USER, PRESENT, ~ENABLED, users.c.totp_pending_sealed == bindparam("pending"))
+    .values(
+        totp_sealed=bindparam("sealed"),
+        totp_pending_sealed=None,
+        totp_enabled_at=bindparam("now"),
+        totp_last_step=None,
+    )
+    .returning(users.c.id)
+)
 
-DISABLE = """
-UPDATE users SET totp_sealed = NULL, totp_pending_sealed = NULL, totp_enabled_at = NULL, totp_last_step = NULL
- WHERE tenant_id = $1 AND id = $2
-"""
+LOCK = statement(
+    select(*users.c["password_hash", "totp_sealed"], ENABLED.label("enabled"))
+    .where(THIS_USER, PRESENT)
+    .with_for_update(key_share=True)
+)
 
-BURN_STEP = """
-UPDATE users SET totp_last_step = $3
- WHERE tenant_id = $1 AND id = $2 AND totp_sealed = $4 AND coalesce(totp_last_step, -1) < $3 RETURNING id
-"""
 
-BURN_CODE = """
-UPDATE recovery_codes SET used_at = $4
- WHERE tenant_id = $1 AND user_id = $2 AND code_mac = ANY($3::bytea[]) AND used_at IS NULL RETURNING id
-"""
+BURN_STEP = statement(
+    update(users)
+    .where(
+        THIS_USER,
+        users.c.totp_sealed == bindparam("sealed"),
+        func.coalesce(users.c.totp_last_step, -1) < bindparam("step"),
+    )
+    .values(totp_last_step=bindparam("step"))
+    .returning(users.c.id)
+)
 
-CODES_LEFT = "SELECT count(*) FROM recovery_codes WHERE tenant_id = $1 AND user_id = $2 AND used_at IS NULL"
+BURN_CODE = statement(
+    update(recovery_codes)
+    .where(UNUSED_CODES, any_of(recovery_codes.c.code_mac, "macs"))
+    .values(used_at=bindparam("now"))
+    .returning(recovery_codes.c.id)
+)
 
-FORGET_CODES = "DELETE FROM recovery_codes WHERE tenant_id = $1 AND user_id = $2"
+CODES_LEFT = statement(select(func.count()).select_from(recovery_codes).where(UNUSED_CODES))
 
-KEEP_CODE = """
-INSERT INTO recovery_codes (id, tenant_id, user_id, code_mac, key_id, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $6)
-"""
+
+KEEP_CODE = statement(
+    insert(recovery_codes).values(**binds("id", "tenant_id", "user_id", "code_mac", "key_id", "created_at"))
+)
 
 WRONG = "totp_invalid"
 
@@ -105,7 +129,7 @@ class Read(Query[Factor]):
     user_id: str
 
     async def run(self, db: Connection) -> Factor:
-        row = await db.fetchrow(READ, self.tenant_id, self.user_id)
+        row = await READ.fetchrow(db, tenant_id=self.tenant_id, user_id=self.user_id)
         if row is None:
             raise Unauthorized("unauthorized")
         return Factor(**dict(row))
@@ -115,13 +139,15 @@ class Read(Query[Factor]):
 class Begin(Command[None]):
     """Store a pending seed. Conflict ``totp_already_enabled``; Unauthorized."""
 
+    tenant_id: str
     user_id: str
     pending_sealed: bytes
 
     async def run(self, db: Connection) -> None:
-        if await db.fetchval(BEGIN, self.tenant_id, self.user_id, self.pending_sealed) is not None:
+        user = {"tenant_id": self.tenant_id, "user_id": self.user_id}
+        if await BEGIN.fetchval(db, **user, pending=self.pending_sealed) is not None:
             return
-        gone = await db.fetchrow(READ, self.tenant_id, self.user_id) is None
+        gone = await READ.fetchrow(db, **user) is None
         raise Unauthorized("unauthorized") if gone else Conflict("totp_already_enabled")
 
 
@@ -129,6 +155,7 @@ class Begin(Command[None]):
 class Enable(Command[bool]):
     """Activate the pending seed. False if it has changed since it was read."""
 
+    tenant_id: str
     user_id: str
     judged_pending: bytes
     sealed: bytes
@@ -139,13 +166,14 @@ class Enable(Command[bool]):
     now: datetime
 
     async def run(self, db: Connection) -> bool:
-        user = (self.tenant_id, self.user_id)
-        if await db.fetchval(ENABLE, *user, self.judged_pending, self.sealed, self.now) is None:
+        user = {"tenant_id": self.tenant_id, "user_id": self.user_id}
+        pending, sealed = self.judged_pending, self.sealed
+        if await ENABLE.fetchval(db, **user, pending=pending, sealed=sealed, now=self.now) is None:
             return False
-        await db.execute(FORGET_CODES, *user)
+        await REMOVE_CODES.execute(db, **user)
         for mac in self.macs:
-            await db.execute(KEEP_CODE, uuid7(), *user, mac, self.key_id, self.now)
-        await outbox.notify(db, self.notice, *user, self.now)
+            await KEEP_CODE.execute(db, **user, id=uuid7(), code_mac=mac, key_id=self.key_id, created_at=self.now)
+        await outbox.notify(db, self.notice, **user, now=self.now)
         await audit.append(db, self.entries)
         return True
 
@@ -157,6 +185,7 @@ class Disable(Command[None]):
     Forbidden ``invalid_password``, ``totp_invalid``; Unauthorized if the user is gone. The time step stays unused.
     """
 
+    tenant_id: str
     user_id: str
     judged_hash: str
     evidence: TotpEvidence
@@ -165,8 +194,8 @@ class Disable(Command[None]):
     now: datetime
 
     async def run(self, db: Connection) -> None:
-        user = (self.tenant_id, self.user_id)
-        row = await db.fetchrow(LOCK, *user)
+        user = {"tenant_id": self.tenant_id, "user_id": self.user_id}
+        row = await LOCK.fetchrow(db, **user)
         if row is None:
             raise Unauthorized("unauthorized")
         if row["password_hash"] != self.judged_hash:
@@ -176,12 +205,11 @@ class Disable(Command[None]):
         if isinstance(self.evidence, Step):
             right = row["totp_sealed"] == self.evidence.sealed
         else:
-            right = await db.fetchval(BURN_CODE, *user, self.evidence.macs, self.now) is not None
+            right = await BURN_CODE.fetchval(db, **user, macs=self.evidence.macs, now=self.now) is not None
         if not right:
             raise Forbidden(WRONG)
-        await db.execute(DISABLE, *user)
-        await db.execute(FORGET_CODES, *user)
-        await outbox.notify(db, self.notice, *user, self.now)
+        await forget_factor(db, **user)
+        await outbox.notify(db, self.notice, **user, now=self.now)
         await audit.append(db, self.entries)
 
 
@@ -194,6 +222,7 @@ class SignInTotp(Command[tuple[Principal, int | None, list[str]]]):
     ``Standing.refusal``; BadRequest ``totp_not_enabled``; Unauthorized ``totp_invalid``, also without a ``evidence``.
     """
 
+    tenant_id: str
     user_id: str
     judged_hash: str
     rehashed: str | None
@@ -208,8 +237,8 @@ class SignInTotp(Command[tuple[Principal, int | None, list[str]]]):
     now: datetime
 
     async def run(self, db: Connection) -> tuple[Principal, int | None, list[str]]:
-        user = (self.tenant_id, self.user_id)
-        row = await db.fetchrow(LOCK_CREDENTIALS, *user)
+        user = {"tenant_id": self.tenant_id, "user_id": self.user_id}
+        row = await LOCK_CREDENTIALS.fetchrow(db, **user)
         if row is None or row["password_hash"] != self.judged_hash:
             raise Unauthorized("invalid_credentials")
         standing = Standing(
@@ -223,25 +252,25 @@ class SignInTotp(Command[tuple[Principal, int | None, list[str]]]):
         if row["totp_enabled_at"] is None:
             raise BadRequest("totp_not_enabled")
         left = await self._burn(db)
-        await db.execute(SIGNED_IN, *user, self.now, self.rehashed)
+        await SIGNED_IN.execute(db, **user, now=self.now, rehashed=self.rehashed)
         await open_family(db, self.family, row["tenant_id"], row["id"], self.now)
         ended = await end_oldest(db, row["tenant_id"], row["id"], self.now)
         entries = [self.signed_in]
         if left is not None:
-            await outbox.notify(db, self.code_used_notice, *user, self.now)
+            await outbox.notify(db, self.code_used_notice, **user, now=self.now)
             entries.append(replace(self.code_used, inputs={**self.code_used.inputs, "left": left}))
         await audit.append(db, entries)
         return read_principal(row, self.family.id), left, ended
 
     async def _burn(self, db: Connection) -> int | None:
-        user = (self.tenant_id, self.user_id)
+        user = {"tenant_id": self.tenant_id, "user_id": self.user_id}
         match self.evidence:
             case Step(sealed=sealed, step=step):
-                if await db.fetchval(BURN_STEP, *user, step, sealed) is not None:
+                if await BURN_STEP.fetchval(db, **user, step=step, sealed=sealed) is not None:
                     return None
             case Recovery(macs=macs):
-                if await db.fetchval(BURN_CODE, *user, macs, self.now) is not None:
-                    return int(await db.fetchval(CODES_LEFT, *user))
+                if await BURN_CODE.fetchval(db, **user, macs=macs, now=self.now) is not None:
+                    return int(await CODES_LEFT.fetchval(db, **user))
             case None:
                 pass
         raise Unauthorized(WRONG)

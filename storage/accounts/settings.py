@@ -7,36 +7,50 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.dialects.postgresql import insert
+
 from ...actors.domain import audit as audits
 from ...actors.domain.errors import NotFound
 from ...actors.domain.ids import uuid7
 from ...actors.domain.settings import TenantSettings
 from .. import audit
 from ..engine.operations import Command
+from ..engine.statements import binds, statement
+from ..schema.columns import Time
+from ..tables import tenant_settings, tenants
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
 
-MAKE = """
-INSERT INTO tenant_settings (tenant_id, default_currency, created_at, updated_at)
-SELECT id, default_currency, $2, $2 FROM tenants WHERE id = $1 ON CONFLICT (tenant_id) DO NOTHING
-"""
+MAKE = statement(
+    insert(tenant_settings)
+    .from_select(
+        ["tenant_id", "default_currency", "created_at"],
+        select(*tenants.c["id", "default_currency"], bindparam("now", type_=Time)).where(
+            tenants.c.id == bindparam("tenant_id")
+        ),
+    )
+    .on_conflict_do_nothing(index_elements=["tenant_id"])
+)
 
-READ = """
-SELECT tenant_id, model, system_prompt_suffix, rate_limit_per_minute, rate_limit_per_hour, daily_token_budget, locale,
-       timezone, default_currency
-  FROM tenant_settings WHERE tenant_id = $1
-"""
+FIELDS = tuple(field.name for field in fields(TenantSettings))
+_OF_AGENCY = select(*tenant_settings.c[FIELDS]).filter_by(**binds("tenant_id"))
+READ = statement(_OF_AGENCY)
 
-LOCK = READ + "FOR NO KEY UPDATE"
+LOCK = statement(_OF_AGENCY.with_for_update(key_share=True))
 
-WRITE = """
-UPDATE tenant_settings SET model = $2, system_prompt_suffix = $3, rate_limit_per_minute = $4, rate_limit_per_hour = $5,
-                           daily_token_budget = $6, locale = $7, timezone = $8, default_currency = $9
- WHERE tenant_id = $1
-"""
+WRITE = statement(
+    update(tenant_settings)
+    .filter_by(**binds("tenant_id"))
+    .values(**binds(*(name for name in FIELDS if name != "tenant_id")))
+)
 
-FOLLOW_CURRENCY = "UPDATE tenants SET default_currency = $2 WHERE id = $1 AND default_currency <> $2"
+FOLLOW_CURRENCY = statement(
+    update(tenants)
+    .where(tenants.c.id == bindparam("tenant_id"), tenants.c.default_currency != bindparam("currency"))
+    .values(default_currency=bindparam("currency"))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +60,10 @@ class Load(Command[TenantSettings]):
     now: datetime
 
     async def run(self, db: Connection) -> TenantSettings:
-        row = await db.fetchrow(READ, self.tenant_id)
+        row = await READ.fetchrow(db, tenant_id=self.tenant_id)
         if row is None:
-            await db.execute(MAKE, self.tenant_id, self.now)
-            row = await db.fetchrow(READ, self.tenant_id)
+            await MAKE.execute(db, tenant_id=self.tenant_id, now=self.now)
+            row = await READ.fetchrow(db, tenant_id=self.tenant_id)
         return _settings(row)
 
 
@@ -64,13 +78,13 @@ class Change(Command[TenantSettings]):
     now: datetime
 
     async def run(self, db: Connection) -> TenantSettings:
-        await db.execute(MAKE, self.tenant_id, self.now)
-        before = _settings(await db.fetchrow(LOCK, self.tenant_id))
+        await MAKE.execute(db, tenant_id=self.tenant_id, now=self.now)
+        before = _settings(await LOCK.fetchrow(db, tenant_id=self.tenant_id))
         after = before.changed(self.changes)
         if after == before:
             return before
-        await db.execute(WRITE, *(getattr(after, field.name) for field in fields(after)))
-        await db.execute(FOLLOW_CURRENCY, self.tenant_id, after.default_currency)
+        await WRITE.execute(db, **{name: getattr(after, name) for name in FIELDS})
+        await FOLLOW_CURRENCY.execute(db, tenant_id=self.tenant_id, currency=after.default_currency)
         old, new = before.differences(after)
         entry = audits.AuditEvent(
             id=uuid7(),

@@ -7,35 +7,45 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from sqlalchemy import bindparam, exists, select, update
+from sqlalchemy.dialects.postgresql import insert
+
 from ...actors.domain import audit as audits
 from ...actors.domain.errors import NotFound
 from ...actors.domain.ids import uuid7
 from .. import audit
 from ..engine.operations import Command, Query
+from ..engine.statements import any_of, binds, statement
+from ..tables import auth_families, revoked_access_tokens
+from .login_sessions import EXPIRY, IS_LIVE, OF_USER
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
 
-LIVE = """
-SELECT id, created_at, last_used_at, least(expires_at, ends_at) AS expires_at, user_agent, ip
-  FROM auth_families
- WHERE tenant_id = $1 AND user_id = $2 AND revoked_at IS NULL AND least(expires_at, ends_at) > $3
- ORDER BY last_used_at DESC, id DESC
-"""
+LIVE = statement(
+    select(
+        *auth_families.c["id", "created_at", "last_used_at", "user_agent", "ip"],
+        EXPIRY.label("expires_at"),
+    )
+    .where(OF_USER, IS_LIVE)
+    .order_by(auth_families.c.last_used_at.desc(), auth_families.c.id.desc())
+)
 
-END = """
-UPDATE auth_families SET revoked_at = $4, revoked_why = $5
- WHERE tenant_id = $1 AND user_id = $2 AND id = ANY($3::uuid[]) AND revoked_at IS NULL
-   AND least(expires_at, ends_at) > $4
-RETURNING id
-"""
+END = statement(
+    update(auth_families)
+    .where(OF_USER, any_of(auth_families.c.id, "families"), IS_LIVE)
+    .values(revoked_at=bindparam("now"), revoked_why=bindparam("why"))
+    .returning(auth_families.c.id)
+)
 
-DENY = """
-INSERT INTO revoked_access_tokens (jti, tenant_id, user_id, expires_at, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (jti) DO NOTHING RETURNING jti
-"""
+DENY = statement(
+    insert(revoked_access_tokens)
+    .values(**binds("jti", "tenant_id", "user_id", "expires_at", "created_at"))
+    .on_conflict_do_nothing(index_elements=["jti"])
+    .returning(revoked_access_tokens.c.jti)
+)
 
-OWN = "SELECT EXISTS (SELECT FROM auth_families WHERE tenant_id = $1 AND user_id = $2 AND id = $3)"
+OWN = statement(select(exists().where(OF_USER, auth_families.c.id == bindparam("family_id"))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +68,8 @@ class ListLoginSessions(Query[list[Session]]):
     now: datetime
 
     async def run(self, db: Connection) -> list[Session]:
-        return [Session(**dict(row)) for row in await db.fetch(LIVE, self.tenant_id, self.user_id, self.now)]
+        rows = await LIVE.fetch(db, tenant_id=self.tenant_id, user_id=self.user_id, now=self.now)
+        return [Session(**dict(row)) for row in rows]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +94,17 @@ class SignOut(Command[None]):
     async def run(self, db: Connection) -> None:
         ended: list[str | None] = []
         if self.families:
-            rows = await db.fetch(END, self.tenant_id, self.user_id, self.families, self.now, "signed_out")
-            ended += sorted(row["id"] for row in rows)
+            ended += await _end(self, self.families, "signed_out", db)
         if (single := self.denied) is not None:
-            values = (single.token_id, self.tenant_id, self.user_id, single.expires_at, self.now)
-            if await db.fetchval(DENY, *values) is not None:
+            denied = await DENY.fetchval(
+                db,
+                jti=single.token_id,
+                tenant_id=self.tenant_id,
+                user_id=self.user_id,
+                expires_at=single.expires_at,
+                created_at=self.now,
+            )
+            if denied is not None:
                 ended.append(None)
         await audit.append(db, [_ended(self, "auth.sign_out", session_id) for session_id in ended])
 
@@ -103,10 +120,16 @@ class Revoke(Command[None]):
     now: datetime
 
     async def run(self, db: Connection) -> None:
-        if not await db.fetchval(OWN, self.tenant_id, self.user_id, self.session_id):
+        if not await OWN.fetchval(db, tenant_id=self.tenant_id, user_id=self.user_id, family_id=self.session_id):
             raise NotFound("session_not_found")
-        ended = await db.fetch(END, self.tenant_id, self.user_id, [self.session_id], self.now, "revoked")
-        await audit.append(db, [_ended(self, "auth.session_revoked", row["id"]) for row in ended])
+        ended = await _end(self, [self.session_id], "revoked", db)
+        await audit.append(db, [_ended(self, "auth.session_revoked", session_id) for session_id in ended])
+
+
+async def _end(by: SignOut | Revoke, families: Sequence[str], why: str, db: Connection) -> list[str]:
+    """Revoke those of the user's ``families`` that live. Answers with their ids."""
+    user = {"tenant_id": by.tenant_id, "user_id": by.user_id}
+    return sorted(row["id"] for row in await END.fetch(db, **user, families=families, now=by.now, why=why))
 
 
 def _ended(by: SignOut | Revoke, kind: str, session_id: str | None) -> audits.AuditEvent:

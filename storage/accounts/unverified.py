@@ -7,13 +7,20 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import bindparam, exists, func, not_, or_, select, update
+
 from ...actors.domain import audit as audits
 from .. import audit
 from ..engine.operations import Command, Query
+from ..engine.statements import binds, statement
+from ..schema.columns import Time
+from ..tables import tenants, users
 from . import one_time_tokens
 from .account_events import event
 from .account_recovery import GivenBack, ResetEmail, give_back
 from .credentials import revoke_all
+from .members import GOVERNS, OF_AGENCY
+from .principals import THIS_USER
 from .users import LOCK_ADDRESS, is_taken
 
 if TYPE_CHECKING:
@@ -21,33 +28,53 @@ if TYPE_CHECKING:
 
 BEFORE_ALL = "00000000-0000-0000-0000-000000000000"
 
-FIND = """
-SELECT tenant_id, id AS user_id, coalesce(former_email, email) AS email FROM users
- WHERE NOT email_verified AND released_at IS NULL AND coalesce(unverified_since, created_at) <= $1 AND id > $2
- ORDER BY id LIMIT $3
-"""
+SINCE = func.coalesce(users.c.unverified_since, users.c.created_at)
 
-LOCK = """
-SELECT id, email, email_verified, former_email, role = 'agency_admin' AND is_active AS governs,
-       coalesce(unverified_since, created_at) AS since
-  FROM users WHERE tenant_id = $1 AND released_at IS NULL AND (id = $2 OR role = 'agency_admin' AND is_active)
- ORDER BY id FOR NO KEY UPDATE
-"""
+FIND = statement(
+    select(
+        users.c.tenant_id,
+        users.c.id.label("user_id"),
+        func.coalesce(users.c.former_email, users.c.email).label("email"),
+    )
+    .where(
+        not_(users.c.email_verified),
+        users.c.released_at.is_(None),
+        bindparam("by", type_=Time) >= SINCE,
+        users.c.id > bindparam("after"),
+    )
+    .order_by(users.c.id)
+    .limit(bindparam("limit"))
+)
 
-HOLD_AGENCY = "SELECT FROM tenants WHERE id = $1 FOR UPDATE"
+LOCK = statement(
+    select(
+        *users.c["id", "email", "email_verified", "former_email"],
+        GOVERNS.label("governs"),
+        SINCE.label("since"),
+    )
+    .where(OF_AGENCY, or_(users.c.id == bindparam("user_id"), GOVERNS))
+    .order_by(users.c.id)
+    .with_for_update(key_share=True)
+)
+
+HOLD_AGENCY = statement(select(tenants.c.id).filter_by(**binds("id")).with_for_update())
 """Nobody joins an agency meanwhile: a new member's foreign key waits for this lock."""
 
-HAS_OTHERS = """
-SELECT EXISTS (SELECT FROM users WHERE tenant_id = $1 AND id <> $2 AND released_at IS NULL AND is_active)
-"""
+HAS_OTHERS = statement(select(exists().where(OF_AGENCY, users.c.id != bindparam("user_id"), users.c.is_active)))
 
-CLOSE = """
-UPDATE users SET is_active = false, released_at = $3, token_version = token_version + 1, token_version_at = $3,
-                 password_hash = NULL
- WHERE tenant_id = $1 AND id = $2
-"""
+CLOSE = statement(
+    update(users)
+    .where(THIS_USER)
+    .values(
+        is_active=False,
+        released_at=bindparam("now"),
+        token_version=users.c.token_version + 1,
+        token_version_at=bindparam("now"),
+        password_hash=None,
+    )
+)
 
-CLOSE_AGENCY = "UPDATE tenants SET is_active = false WHERE id = $1"
+CLOSE_AGENCY = statement(update(tenants).filter_by(**binds("id")).values(is_active=False))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +97,8 @@ class FindOverdue(Query[list[Overdue]]):
     limit: int = 100
 
     async def run(self, db: Connection) -> list[Overdue]:
-        return [Overdue(**dict(row)) for row in await db.fetch(FIND, self.now - self.allowed, self.after, self.limit)]
+        rows = await FIND.fetch(db, by=self.now - self.allowed, after=self.after, limit=self.limit)
+        return [Overdue(**dict(row)) for row in rows]
 
 
 class Outcome(Enum):
@@ -102,7 +130,8 @@ class CloseUnverified(Command[Outcome]):
     async def run(self, db: Connection) -> Outcome:
         tenant_id, user_id = self.overdue.tenant_id, self.overdue.user_id
         await db.fetchval(LOCK_ADDRESS, self.overdue.email)
-        locked = {row["id"]: row for row in await db.fetch(LOCK, tenant_id, user_id)}
+        rows = await LOCK.fetch(db, tenant_id=tenant_id, user_id=user_id)
+        locked = {row["id"]: row for row in rows}
         person = locked.pop(user_id, None)
         if person is None or person["email_verified"] or self.now - person["since"] < self.allowed:
             return Outcome.KEPT
@@ -110,14 +139,14 @@ class CloseUnverified(Command[Outcome]):
             return Outcome.KEPT
         if person["former_email"] is not None:
             return await self._fall_back(db, person)
-        await db.execute(HOLD_AGENCY, tenant_id)
-        others = bool(await db.fetchval(HAS_OTHERS, tenant_id, user_id))
+        await HOLD_AGENCY.execute(db, id=tenant_id)
+        others = bool(await HAS_OTHERS.fetchval(db, tenant_id=tenant_id, user_id=user_id))
         if others and person["governs"] and not any(row["governs"] for row in locked.values()):
             return Outcome.KEPT
         await self._close(db, person["email"])
         if others:
             return Outcome.CLOSED
-        await db.execute(CLOSE_AGENCY, tenant_id)
+        await CLOSE_AGENCY.execute(db, id=tenant_id)
         return Outcome.AGENCY_CLOSED
 
     async def _fall_back(self, db: Connection, person: Any) -> Outcome:
@@ -133,7 +162,7 @@ class CloseUnverified(Command[Outcome]):
 
     async def _close(self, db: Connection, email: str) -> None:
         tenant_id, user_id, now = self.overdue.tenant_id, self.overdue.user_id, self.now
-        await db.execute(CLOSE, tenant_id, user_id, now)
+        await CLOSE.execute(db, tenant_id=tenant_id, user_id=user_id, now=now)
         _sessions, revoked = await revoke_all(db, tenant_id, user_id, "closed", now)
         await one_time_tokens.end(db, tenant_id, user_id, one_time_tokens.KINDS, now)
         closed = self._entry("auth.account_closed", {"email": email})

@@ -7,58 +7,89 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from sqlalchemy import Boolean, Text, bindparam, case, exists, func, insert, not_, or_, select, update
+
 from ...actors.domain import audit as audits
 from ...actors.domain.errors import Conflict, Unauthorized
 from ...actors.domain.identity import BIRTH_VERSION, Principal, Role, Standing
 from .. import audit, outbox
 from ..engine.operations import Command, Query
+from ..engine.statements import binds, statement
 from ..general_ledger import seed_chart
+from ..schema.columns import Time, Uuid
+from ..tables import one_time_tokens as tokens
+from ..tables import tenant_settings, tenants, users
 from . import one_time_tokens
 from .login_sessions import NewFamily, end_oldest, open_family
-from .principals import read_principal
+from .principals import MEMBERSHIP, PRESENT, PRINCIPAL, THIS_USER, read_principal
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
 
-FIND = "SELECT id, tenant_id, password_hash FROM users WHERE email = $1 AND released_at IS NULL"
+FIND = statement(
+    select(*users.c["id", "tenant_id", "password_hash"])
+    .filter_by(**binds("email"))
+    .where(users.c.released_at.is_(None))
+)
 
-TAKEN = """
-SELECT EXISTS (SELECT 1 FROM users WHERE email = $1 AND released_at IS NULL AND id IS DISTINCT FROM $3)
-    OR EXISTS (SELECT 1 FROM one_time_tokens
-                WHERE email = $1 AND kind IN ('undo', 'undo_reset') AND used_at IS NULL AND expires_at > $2
-                  AND user_id IS DISTINCT FROM $3)
-"""
+_BUT_FOR = bindparam("but_for", type_=Uuid)
+TAKEN = statement(
+    select(
+        or_(
+            exists().where(
+                users.c.email == bindparam("email"),
+                users.c.released_at.is_(None),
+                users.c.id.is_distinct_from(_BUT_FOR),
+            ),
+            exists().where(
+                tokens.c.email == bindparam("email"),
+                tokens.c.kind.in_((one_time_tokens.UNDO, one_time_tokens.UNDO_RESET)),
+                tokens.c.used_at.is_(None),
+                tokens.c.expires_at > bindparam("now"),
+                tokens.c.user_id.is_distinct_from(_BUT_FOR),
+            ),
+        )
+    )
+)
 """An address belongs to its current user, and to one to whom a live undo token could return it."""
 
 LOCK_ADDRESS = "SELECT pg_advisory_xact_lock(hashtextextended('voyagent.address:' || $1, 0))"
+"""SQL text: it is about no table."""
 
-FOUND_AGENCY = """
-INSERT INTO tenants (id, display_name, default_currency, is_active, created_at, updated_at)
-VALUES ($1, $2, $3, true, $4, $4)
-"""
+FOUND_AGENCY = statement(insert(tenants).values(**binds("id", "display_name", "default_currency", "created_at")))
 
-FIRST_SETTINGS = """
-INSERT INTO tenant_settings (tenant_id, default_currency, created_at, updated_at) VALUES ($1, $2, $3, $3)
-"""
+FIRST_SETTINGS = statement(insert(tenant_settings).values(**binds("tenant_id", "default_currency", "created_at")))
 
-JOIN = """
-INSERT INTO users (id, tenant_id, email, display_name, role, is_active, password_hash, password_changed_at,
-                   email_verified, unverified_since, token_version, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, true, $6, CASE WHEN $6::text IS NULL THEN NULL ELSE $9::timestamptz END,
-        $7, CASE WHEN $7 THEN NULL ELSE $9::timestamptz END, $8, $9, $9)
-"""
+_NOW = bindparam("created_at", type_=Time)
+JOIN = statement(
+    insert(users).values(
+        **binds("id", "tenant_id", "email", "display_name", "role", "password_hash", "email_verified"),
+        **binds("token_version", "created_at"),
+        password_changed_at=case((bindparam("password_hash", type_=Text).is_not(None), _NOW)),
+        unverified_since=case((not_(bindparam("email_verified", type_=Boolean)), _NOW)),
+    )
+)
 
-LOCK_CREDENTIALS = """
-SELECT u.id, u.tenant_id, u.role, u.email, u.email_verified, u.display_name, u.created_at, u.token_version,
-       t.display_name AS tenant_name, u.password_hash, u.is_active AND u.released_at IS NULL AS is_active,
-       t.is_active AS tenant_active, u.totp_enabled_at
-  FROM users u JOIN tenants t ON t.id = u.tenant_id WHERE u.tenant_id = $1 AND u.id = $2
-   FOR NO KEY UPDATE OF u
-"""
+LOCK_CREDENTIALS = statement(
+    select(
+        *PRINCIPAL,
+        *users.c["password_hash", "totp_enabled_at"],
+        PRESENT.label("is_active"),
+        tenants.c.is_active.label("tenant_active"),
+    )
+    .select_from(MEMBERSHIP)
+    .where(THIS_USER)
+    .with_for_update(key_share=True, of=users)
+)
 
-SIGNED_IN = """
-UPDATE users SET last_login_at = $3, password_hash = coalesce($4, password_hash) WHERE tenant_id = $1 AND id = $2
-"""
+SIGNED_IN = statement(
+    update(users)
+    .where(THIS_USER)
+    .values(
+        last_login_at=bindparam("now"),
+        password_hash=func.coalesce(bindparam("rehashed", type_=Text), users.c.password_hash),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +109,7 @@ class Find(Query[UserCredentials | None]):
     email: str
 
     async def run(self, db: Connection) -> UserCredentials | None:
-        row = await db.fetchrow(FIND, self.email)
+        row = await FIND.fetchrow(db, email=self.email)
         if row is None:
             return None
         return UserCredentials(user_id=row["id"], tenant_id=row["tenant_id"], password_hash=row["password_hash"])
@@ -98,7 +129,7 @@ class IsEmailTaken(Query[bool]):
 
 async def is_taken(db: Connection, email: str, now: datetime, but_for: str | None = None) -> bool:
     """Whether ``email`` is in use or reserved, by any user but ``but_for``."""
-    return bool(await db.fetchval(TAKEN, email, now, but_for))
+    return bool(await TAKEN.fetchval(db, email=email, now=now, but_for=but_for))
 
 
 async def claim_address(db: Connection, email: str, now: datetime) -> None:
@@ -106,6 +137,22 @@ async def claim_address(db: Connection, email: str, now: datetime) -> None:
     await db.fetchval(LOCK_ADDRESS, email)
     if await is_taken(db, email, now):
         raise Conflict("email_already_registered")
+
+
+async def add_user(db: Connection, person: Principal, password_hash: str, now: datetime) -> None:
+    """Store a new member of an agency, whose address has been claimed."""
+    await JOIN.execute(
+        db,
+        id=person.user_id,
+        tenant_id=person.tenant_id,
+        email=person.email,
+        display_name=person.full_name,
+        role=person.role,
+        password_hash=password_hash,
+        email_verified=person.email_verified,
+        token_version=person.token_version,
+        created_at=now,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,21 +171,13 @@ class SignUp(Command[None]):
     async def run(self, db: Connection) -> None:
         admin, now = self.admin, self.admin.created_at
         await claim_address(db, admin.email, now)
-        await db.execute(FOUND_AGENCY, admin.tenant_id, admin.tenant_name, self.default_currency, now)
-        await db.execute(FIRST_SETTINGS, admin.tenant_id, self.default_currency, now)
-        await seed_chart(db, admin.tenant_id, now)
-        await db.execute(
-            JOIN,
-            admin.user_id,
-            admin.tenant_id,
-            admin.email,
-            admin.full_name,
-            admin.role,
-            self.password_hash,
-            admin.email_verified,
-            admin.token_version,
-            now,
+        currency = self.default_currency
+        await FOUND_AGENCY.execute(
+            db, id=admin.tenant_id, display_name=admin.tenant_name, default_currency=currency, created_at=now
         )
+        await FIRST_SETTINGS.execute(db, tenant_id=admin.tenant_id, default_currency=currency, created_at=now)
+        await seed_chart(db, admin.tenant_id, now)
+        await add_user(db, admin, self.password_hash, now)
         await open_family(db, self.family, admin.tenant_id, admin.user_id, now)
         if self.verification is not None:
             await one_time_tokens.send(db, *self.verification, admin.tenant_id, admin.user_id, now)
@@ -163,7 +202,7 @@ class SignIn(Command[tuple[Principal, list[str]]]):
     now: datetime
 
     async def run(self, db: Connection) -> tuple[Principal, list[str]]:
-        row = await db.fetchrow(LOCK_CREDENTIALS, self.tenant_id, self.user_id)
+        row = await LOCK_CREDENTIALS.fetchrow(db, tenant_id=self.tenant_id, user_id=self.user_id)
         if row is None or row["password_hash"] != self.judged_hash:
             raise Unauthorized("invalid_credentials")
         standing = Standing(
@@ -174,7 +213,9 @@ class SignIn(Command[tuple[Principal, list[str]]]):
         )
         if code := standing.refusal(verified_only=self.verified_only):
             raise Unauthorized(code)
-        await db.execute(SIGNED_IN, self.tenant_id, self.user_id, self.now, self.rehashed)
+        await SIGNED_IN.execute(
+            db, tenant_id=self.tenant_id, user_id=self.user_id, now=self.now, rehashed=self.rehashed
+        )
         await open_family(db, self.family, row["tenant_id"], row["id"], self.now)
         ended = await end_oldest(db, row["tenant_id"], row["id"], self.now)
         await audit.append(db, self.entries)
@@ -198,17 +239,17 @@ class AddMember(Command[str]):
 
     async def run(self, db: Connection) -> str:
         await db.fetchval(LOCK_ADDRESS, self.email)
-        await db.execute(
-            JOIN,
-            self.user_id,
-            self.tenant_id,
-            self.email,
-            self.full_name,
-            self.role,
-            self.password_hash,
-            self.email_verified,
-            BIRTH_VERSION,
-            self.now,
+        await JOIN.execute(
+            db,
+            id=self.user_id,
+            tenant_id=self.tenant_id,
+            email=self.email,
+            display_name=self.full_name,
+            role=self.role,
+            password_hash=self.password_hash,
+            email_verified=self.email_verified,
+            token_version=BIRTH_VERSION,
+            created_at=self.now,
         )
         return self.user_id
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BindParameter, bindparam
+from sqlalchemy import BindParameter, Column, ColumnElement, any_, bindparam
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg, PGDialect_asyncpg
 from sqlalchemy.sql import ClauseElement
 
@@ -64,13 +65,18 @@ def statement(core: ClauseElement) -> Statement:
     """Compile ``core``. Raises ``TypeError`` for a list that is no array: ``IN`` would be compiled for each call."""
     compiled: Any = core.compile(dialect=_DIALECT)
     if compiled.post_compile_params:
-        raise TypeError("IN is compiled anew for each list: use = any_(bindparam(..., type_=ARRAY(...)))")
+        raise TypeError("IN is compiled for each list again: use any_of")
     return Statement(str(compiled), tuple(compiled.positiontup or ()))
 
 
 def binds(*names: str) -> dict[str, BindParameter[Any]]:
     """A parameter for each column of that name, for ``values`` and ``filter_by``."""
     return {name: bindparam(name) for name in names}
+
+
+def any_of(column: Column[Any], name: str) -> ColumnElement[bool]:
+    """Whether the column is one of a list, which each call gives by ``name``."""
+    return column == any_(bindparam(name, type_=ARRAY(column.type)))
 
 
 class _Compiler(PGCompiler_asyncpg):
