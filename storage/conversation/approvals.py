@@ -7,39 +7,50 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import Text, and_, bindparam, case, func, or_, select, update
+
 from ...actors.domain import audit as audits
 from ...actors.domain.approvals import Approval, Decision
 from ...actors.domain.errors import Conflict, Forbidden, NotFound, Refusal
 from ...actors.domain.events import Event
 from ..engine import idempotency
 from ..engine.operations import Query, Snapshot
-from .steps import Step, Written
+from ..engine.statements import binds, statement
+from ..schema.columns import Time, Uuid
+from ..tables import pending_approvals, tool_calls
+from .steps import SET_INPUT, Step, Written
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
 
-FIELDS = """
-id, session_id, turn_id, tool_call_id, tool_name, summary, requested_at, expires_at,
-CASE WHEN status = 'pending' AND expires_at <= $2 THEN 'expired' ELSE status END AS status,
-payload, resolved_at, resolved_by_user_id, reason, approver_roles
-"""
+_NOW = bindparam("now", type_=Time)
+IS_OVERDUE = and_(pending_approvals.c.status == "pending", pending_approvals.c.expires_at <= _NOW)
+STATUS = case((IS_OVERDUE, "expired"), else_=pending_approvals.c.status)
+APPROVAL = (
+    *pending_approvals.c["id", "session_id", "turn_id", "tool_call_id", "tool_name", "summary", "requested_at"],
+    *pending_approvals.c["expires_at", "payload", "resolved_at", "resolved_by_user_id", "reason", "approver_roles"],
+    STATUS.label("status"),
+)
 
-ONE = f"SELECT {FIELDS} FROM pending_approvals WHERE tenant_id = $1 AND id = $3"  # noqa: S608 -- a constant
-PAGE = f"""
-SELECT {FIELDS}, count(*) OVER () AS total FROM pending_approvals
- WHERE tenant_id = $1 AND ($3::uuid IS NULL OR session_id = $3)
-   AND ($4 = 'all' OR $4 = CASE WHEN status = 'pending' AND expires_at <= $2 THEN 'expired' ELSE status END)
- ORDER BY requested_at DESC, id DESC LIMIT $5 OFFSET $6
-"""  # noqa: S608 -- a constant
-COUNT = """
-SELECT count(*) FROM pending_approvals
- WHERE tenant_id = $1 AND ($3::uuid IS NULL OR session_id = $3)
-   AND ($4 = 'all' OR $4 = CASE WHEN status = 'pending' AND expires_at <= $2 THEN 'expired' ELSE status END)
-"""
-OVERDUE = """
-SELECT DISTINCT session_id FROM pending_approvals
- WHERE tenant_id = $1 AND status = 'pending' AND expires_at <= $2 LIMIT 1000
-"""
+ONE = statement(select(*APPROVAL).filter_by(**binds("tenant_id", "id")))
+_SESSION_ID = bindparam("session_id", type_=Uuid)
+_STATUS = bindparam("status", type_=Text)
+LISTED = and_(
+    pending_approvals.c.tenant_id == bindparam("tenant_id"),
+    or_(_SESSION_ID.is_(None), pending_approvals.c.session_id == _SESSION_ID),
+    or_(_STATUS == "all", STATUS == _STATUS),
+)
+PAGE = statement(
+    select(*APPROVAL, func.count().over().label("total"))
+    .where(LISTED)
+    .order_by(pending_approvals.c.requested_at.desc(), pending_approvals.c.id.desc())
+    .limit(bindparam("limit"))
+    .offset(bindparam("offset"))
+)
+COUNT = statement(select(func.count()).select_from(pending_approvals).where(LISTED))
+OVERDUE = statement(
+    select(pending_approvals.c.session_id).distinct().filter_by(**binds("tenant_id")).where(IS_OVERDUE).limit(1000)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +73,15 @@ class Page(Snapshot[Approvals]):
     now: datetime
 
     async def run(self, db: Connection) -> Approvals:
-        scope = (self.tenant_id, self.now, self.session_id, self.status)
-        rows = await db.fetch(PAGE, *scope, self.limit, self.offset)
-        total = rows[0]["total"] if rows else await db.fetchval(COUNT, *scope)
-        overdue = await db.fetch(OVERDUE, self.tenant_id, self.now)
+        listed = {
+            "tenant_id": self.tenant_id,
+            "now": self.now,
+            "session_id": self.session_id,
+            "status": self.status,
+        }
+        rows = await PAGE.fetch(db, **listed, limit=self.limit, offset=self.offset)
+        total = rows[0]["total"] if rows else await COUNT.fetchval(db, **listed)
+        overdue = await OVERDUE.fetch(db, tenant_id=self.tenant_id, now=self.now)
         return Approvals(tuple(approval(row) for row in rows), total, tuple(row["session_id"] for row in overdue))
 
 
@@ -77,7 +93,7 @@ class Get(Query[Approval]):
     now: datetime
 
     async def run(self, db: Connection) -> Approval:
-        row = await db.fetchrow(ONE, self.tenant_id, self.now, self.approval_id)
+        row = await ONE.fetchrow(db, tenant_id=self.tenant_id, id=self.approval_id, now=self.now)
         if row is None:
             raise NotFound("approval_not_found")
         return approval(row)
@@ -98,10 +114,12 @@ UPDATE pending_approvals p
    AND c.tenant_id = p.tenant_id AND c.id = p.tool_call_id AND c.state = 'proposed' AND c.input_hash = p.input_hash
 RETURNING p.id
 """
-MARK_CALL = """
-UPDATE tool_calls SET state = $3, decided_by = $4, decided_at = $5, error = $6, ended_at = $7
- WHERE tenant_id = $1 AND approval_id = $2 AND state = 'proposed'
-"""
+"""Text: all that guards a decision is to be read in one place, as the database runs it."""
+MARK_CALL = statement(
+    update(tool_calls)
+    .filter_by(**binds("tenant_id", "approval_id"), state="proposed")
+    .values(**binds("state", "decided_by", "decided_at", "error", "ended_at"))
+)
 
 
 class ApprovalExpired(Conflict):
@@ -159,7 +177,7 @@ class Decide(Step[Decided]):
                 entries.append(self._audit_event(entry_id, decided))
         if self.follow_up is not None and made:
             follow_up = {"follow_up": self.follow_up, "user_id": self.user_id, "at": self.now.isoformat()}
-            await db.execute(KEEP_FOLLOW_UP, self.tenant_id, made[-1].turn_id, follow_up)
+            await SET_INPUT.execute(db, tenant_id=self.tenant_id, id=made[-1].turn_id, input=follow_up)
         if self.key is not None and self.reply is not None and made:
             await idempotency.keep(db, self.key, self.reply(made), self.now)
         return await self.write(db, Decided(tuple(made), refused), (), entries)
@@ -180,20 +198,20 @@ class Decide(Step[Decided]):
         if row is None:
             await self._refuse(db, decision, verdict)
             return None
-        await db.execute(
-            MARK_CALL,
-            self.tenant_id,
-            decision.approval_id,
-            "approved" if decision.granted else "failed",
-            self.user_id,
-            self.now,
-            None if decision.granted else "rejected",
-            None if decision.granted else self.now,
+        await MARK_CALL.execute(
+            db,
+            tenant_id=self.tenant_id,
+            approval_id=decision.approval_id,
+            state="approved" if decision.granted else "failed",
+            decided_by=self.user_id,
+            decided_at=self.now,
+            error=None if decision.granted else "rejected",
+            ended_at=None if decision.granted else self.now,
         )
-        return approval(await db.fetchrow(ONE, self.tenant_id, self.now, decision.approval_id))
+        return approval(await ONE.fetchrow(db, tenant_id=self.tenant_id, id=decision.approval_id, now=self.now))
 
     async def _refuse(self, db: Connection, decision: Decision, verdict: str) -> None:
-        row = await db.fetchrow(ONE, self.tenant_id, self.now, decision.approval_id)
+        row = await ONE.fetchrow(db, tenant_id=self.tenant_id, id=decision.approval_id, now=self.now)
         if row is None or row["session_id"] != self.session_id:
             if self.single:
                 raise NotFound("approval_not_found")
@@ -224,10 +242,9 @@ class Decide(Step[Decided]):
         )
 
 
-KEEP_FOLLOW_UP = "UPDATE turns SET input = $3 WHERE tenant_id = $1 AND id = $2"
-
-
-EXPIRES = "SELECT expires_at FROM pending_approvals WHERE tenant_id = $1 AND session_id = $2 AND status = 'pending'"
+EXPIRES = statement(
+    select(pending_approvals.c.expires_at).filter_by(**binds("tenant_id", "session_id"), status="pending")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,7 +254,11 @@ class Expiries(Query[tuple[datetime, ...]]):
     session_id: str
 
     async def run(self, db: Connection) -> tuple[datetime, ...]:
-        return tuple(row["expires_at"] for row in await db.fetch(EXPIRES, self.tenant_id, self.session_id))
+        rows = await EXPIRES.fetch(db, tenant_id=self.tenant_id, session_id=self.session_id)
+        return tuple(row["expires_at"] for row in rows)
+
+
+PENDING = statement(select(func.count()).select_from(pending_approvals).filter_by(status="pending"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,14 +266,16 @@ class Pending(Query[int]):
     """The number of undecided approvals of all agencies."""
 
     async def run(self, db: Connection) -> int:
-        return int(await db.fetchval("SELECT count(*) FROM pending_approvals WHERE status = 'pending'"))
+        return int(await PENDING.fetchval(db))
 
 
-LAPSE = """
-UPDATE pending_approvals SET status = 'expired', resolved_at = $2
- WHERE tenant_id = $1 AND session_id = $3 AND status = 'pending' AND expires_at <= $2
-RETURNING id, tool_call_id, tool_name, turn_id
-"""
+EXPIRE = statement(
+    update(pending_approvals)
+    .filter_by(**binds("tenant_id", "session_id"))
+    .where(IS_OVERDUE)
+    .values(status="expired", resolved_at=_NOW)
+    .returning(*pending_approvals.c["id", "tool_call_id", "tool_name", "turn_id"])
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,9 +285,18 @@ class Expire(Step[tuple[tuple[str, str], ...]]):
     new_id: Any
 
     async def run(self, db: Connection) -> Written[tuple[tuple[str, str], ...]]:
-        rows = await db.fetch(LAPSE, self.tenant_id, self.now, self.session_id)
+        rows = await EXPIRE.fetch(db, tenant_id=self.tenant_id, session_id=self.session_id, now=self.now)
         for row in rows:
-            await db.execute(MARK_CALL, self.tenant_id, row["id"], "failed", None, self.now, "expired", self.now)
+            await MARK_CALL.execute(
+                db,
+                tenant_id=self.tenant_id,
+                approval_id=row["id"],
+                state="failed",
+                decided_by=None,
+                decided_at=self.now,
+                error="expired",
+                ended_at=self.now,
+            )
         entries = [self._audit_event(row) for row in rows]
         events: tuple[Event, ...] = ()
         return await self.write(db, tuple((row["turn_id"], row["id"]) for row in rows), events, entries)

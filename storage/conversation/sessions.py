@@ -6,23 +6,28 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import Integer, and_, bindparam, delete, func, insert, or_, select, true, update
+
 from ...actors.domain import audit as audits
 from ...actors.domain.errors import NotFound, Unprocessable
 from ...actors.domain.turns import Message
 from .. import audit
 from ..engine.operations import Command, Query, Snapshot
+from ..engine.statements import binds, statement
+from ..tables import messages, pending_approvals, session_events, sessions, tool_calls, turns
 from . import approvals
-from .steps import session_fence
+from .steps import MESSAGE, session_fence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..engine.pool import Connection
 
-CREATE = """
-INSERT INTO sessions (id, tenant_id, actor_id, actor_kind, title, created_at, updated_at)
-VALUES ($1, $2, $3, 'human', NULL, $4, $4)
-"""
+THIS_SESSION = and_(sessions.c.tenant_id == bindparam("tenant_id"), sessions.c.id == bindparam("session_id"))
+ID_IF_IT_EXISTS = select(sessions.c.id).where(THIS_SESSION).scalar_subquery()
+"""The id of a session, or NULL: what refers to it may be stored after it was deleted."""
+
+CREATE = statement(insert(sessions).values(**binds("id", "tenant_id", "actor_id", "created_at")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +39,9 @@ class Create(Command[str]):
     now: datetime
 
     async def run(self, db: Connection) -> str:
-        await db.execute(CREATE, self.session_id, self.tenant_id, self.user_id, self.now)
+        await CREATE.execute(
+            db, id=self.session_id, tenant_id=self.tenant_id, actor_id=self.user_id, created_at=self.now
+        )
         return self.session_id
 
 
@@ -56,12 +63,17 @@ class Sessions:
     total: int
 
 
-PAGE = """
-SELECT s.id, s.title, s.created_at,
-       (SELECT count(*) FROM messages m WHERE m.tenant_id = s.tenant_id AND m.session_id = s.id) AS message_count
-  FROM sessions s WHERE s.tenant_id = $1 ORDER BY s.created_at DESC, s.id DESC LIMIT $2 OFFSET $3
-"""
-TOTAL = "SELECT count(*) FROM sessions WHERE tenant_id = $1"
+_MESSAGES_OF = and_(messages.c.tenant_id == sessions.c.tenant_id, messages.c.session_id == sessions.c.id)
+_MESSAGE_COUNT = select(func.count()).select_from(messages).where(_MESSAGES_OF).scalar_subquery()
+
+PAGE = statement(
+    select(*sessions.c["id", "title", "created_at"], _MESSAGE_COUNT.label("message_count"))
+    .filter_by(**binds("tenant_id"))
+    .order_by(sessions.c.created_at.desc(), sessions.c.id.desc())
+    .limit(bindparam("limit"))
+    .offset(bindparam("offset"))
+)
+TOTAL = statement(select(func.count()).select_from(sessions).filter_by(**binds("tenant_id")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +84,8 @@ class Page(Snapshot[Sessions]):
     offset: int
 
     async def run(self, db: Connection) -> Sessions:
-        rows = await db.fetch(PAGE, self.tenant_id, self.limit, self.offset)
-        total = await db.fetchval(TOTAL, self.tenant_id)
+        rows = await PAGE.fetch(db, tenant_id=self.tenant_id, limit=self.limit, offset=self.offset)
+        total = await TOTAL.fetchval(db, tenant_id=self.tenant_id)
         return Sessions(tuple(ListItem(**row) for row in rows), total)
 
 
@@ -102,26 +114,41 @@ class Summary:
     running_turn_id: str | None
 
 
-ONE = """
-SELECT s.id AS session_id, s.tenant_id, s.actor_id, s.title, s.created_at,
-       (SELECT count(*) FROM messages m WHERE m.tenant_id = s.tenant_id AND m.session_id = s.id) AS message_count,
-       coalesce((SELECT max(e.seq) FROM session_events e WHERE e.session_id = s.id), s.pruned_through) AS last_event_id,
-       (SELECT t.id FROM turns t WHERE t.tenant_id = s.tenant_id AND t.session_id = s.id AND t.state = 'running')
-           AS running_turn_id
-  FROM sessions s WHERE s.tenant_id = $1 AND s.id = $2
-"""
-WAITING = """
-SELECT id AS approval_id, tool_name, summary, expires_at FROM pending_approvals
- WHERE tenant_id = $1 AND session_id = $2 AND status = 'pending' AND expires_at > $3 ORDER BY requested_at, id
-"""
+_NEWEST_EVENT = (
+    select(func.max(session_events.c.seq)).where(session_events.c.session_id == sessions.c.id).scalar_subquery()
+)
+_LAST_EVENT_ID = func.coalesce(_NEWEST_EVENT, sessions.c.pruned_through)
+_RUNNING_TURN_ID = (
+    select(turns.c.id)
+    .where(turns.c.tenant_id == sessions.c.tenant_id, turns.c.session_id == sessions.c.id, turns.c.state == "running")
+    .scalar_subquery()
+)
+ONE = statement(
+    select(
+        sessions.c.id.label("session_id"),
+        *sessions.c["tenant_id", "actor_id", "title", "created_at"],
+        _MESSAGE_COUNT.label("message_count"),
+        _LAST_EVENT_ID.label("last_event_id"),
+        _RUNNING_TURN_ID.label("running_turn_id"),
+    ).where(THIS_SESSION)
+)
+WAITING = statement(
+    select(
+        pending_approvals.c.id.label("approval_id"),
+        *pending_approvals.c["tool_name", "summary", "expires_at"],
+    )
+    .filter_by(**binds("tenant_id", "session_id"), status="pending")
+    .where(pending_approvals.c.expires_at > bindparam("now"))
+    .order_by(pending_approvals.c.requested_at, pending_approvals.c.id)
+)
 
 
 async def summary(db: Connection, tenant_id: str | None, session_id: str, now: datetime) -> Summary:
     """Read the summary. Refusal: ``session_not_found``."""
-    row = await db.fetchrow(ONE, tenant_id, session_id)
+    row = await ONE.fetchrow(db, tenant_id=tenant_id, session_id=session_id)
     if row is None:
         raise NotFound("session_not_found")
-    waiting = await db.fetch(WAITING, tenant_id, session_id, now)
+    waiting = await WAITING.fetch(db, tenant_id=tenant_id, session_id=session_id, now=now)
     return Summary(**row, pending_approvals=tuple(Waiting(**each) for each in waiting))
 
 
@@ -136,10 +163,10 @@ class Read(Snapshot[Summary]):
         return await summary(db, self.tenant_id, self.session_id, self.now)
 
 
-TITLE = "SELECT title FROM sessions WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE"
+TITLE = statement(select(sessions.c.title).where(THIS_SESSION).with_for_update(key_share=True))
 """Events can be written meanwhile: their foreign key only waits for a deletion."""
-LAST_TITLE = "SELECT title FROM sessions WHERE tenant_id = $1 AND id = $2 FOR UPDATE"
-RENAME = "UPDATE sessions SET title = $3 WHERE tenant_id = $1 AND id = $2"
+LAST_TITLE = statement(select(sessions.c.title).where(THIS_SESSION).with_for_update())
+RENAME = statement(update(sessions).where(THIS_SESSION).values(**binds("title")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,29 +179,32 @@ class Rename(Command[Summary]):
     now: datetime
 
     async def run(self, db: Connection) -> Summary:
-        row = await db.fetchrow(TITLE, self.tenant_id, self.session_id)
+        session = {"tenant_id": self.tenant_id, "session_id": self.session_id}
+        row = await TITLE.fetchrow(db, **session)
         if row is None:
             raise NotFound("session_not_found")
         title = self.title.strip()
         if not title:
             raise Unprocessable("title_empty")
         if title != row["title"]:
-            await db.execute(RENAME, self.tenant_id, self.session_id, title)
+            await RENAME.execute(db, **session, title=title)
         renamed = await summary(db, self.tenant_id, self.session_id, self.now)
         if title != row["title"]:
             await audit.append(db, [_with(self.entry, {"from": row["title"], "to": title})])
         return renamed
 
 
-UNDECIDED = """
-UPDATE tool_calls SET state = 'failed', error = 'session_deleted', ended_at = $3
- WHERE tenant_id = $1 AND session_id = $2 AND state IN ('proposed', 'approved')
-"""
-PENDING_COUNT = """
-SELECT count(*) FROM pending_approvals WHERE tenant_id = $1 AND session_id = $2 AND status = 'pending'
-"""
-MESSAGE_COUNT = "SELECT count(*) FROM messages WHERE tenant_id = $1 AND session_id = $2"
-DELETE = "DELETE FROM sessions WHERE tenant_id = $1 AND id = $2"
+END_CALLS = statement(
+    update(tool_calls)
+    .filter_by(**binds("tenant_id", "session_id"))
+    .where(tool_calls.c.state.in_(("proposed", "approved")))
+    .values(state="failed", error="session_deleted", **binds("ended_at"))
+)
+PENDING_COUNT = statement(
+    select(func.count()).select_from(pending_approvals).filter_by(**binds("tenant_id", "session_id"), status="pending")
+)
+MESSAGE_COUNT = statement(select(func.count()).select_from(messages).filter_by(**binds("tenant_id", "session_id")))
+DELETE = statement(delete(sessions).where(THIS_SESSION))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,14 +216,15 @@ class Delete(Command[None]):
     now: datetime
 
     async def run(self, db: Connection) -> None:
-        row = await db.fetchrow(LAST_TITLE, self.tenant_id, self.session_id)
+        session = {"tenant_id": self.tenant_id, "session_id": self.session_id}
+        row = await LAST_TITLE.fetchrow(db, **session)
         if row is None:
             raise NotFound("session_not_found")
-        messages = await db.fetchval(MESSAGE_COUNT, self.tenant_id, self.session_id)
-        pending = await db.fetchval(PENDING_COUNT, self.tenant_id, self.session_id)
-        await db.execute(UNDECIDED, self.tenant_id, self.session_id, self.now)
-        await db.execute(DELETE, self.tenant_id, self.session_id)
-        about = {"title": row["title"], "message_count": messages, "pending_approvals": pending}
+        message_count = await MESSAGE_COUNT.fetchval(db, **session)
+        pending = await PENDING_COUNT.fetchval(db, **session)
+        await END_CALLS.execute(db, **session, ended_at=self.now)
+        await DELETE.execute(db, **session)
+        about = {"title": row["title"], "message_count": message_count, "pending_approvals": pending}
         await audit.append(db, [_with(self.entry, about)])
 
 
@@ -210,12 +241,16 @@ class Transcript:
     next_before: str | None
 
 
-BEFORE = "SELECT sequence FROM messages WHERE tenant_id = $1 AND session_id = $2 AND id = $3"
-MESSAGE_PAGE = """
-SELECT id, sequence, turn_id, role, content, user_id, created_at FROM messages
- WHERE tenant_id = $1 AND session_id = $2 AND ($3::int IS NULL OR sequence < $3) ORDER BY sequence DESC LIMIT $4
-"""
-EXISTS = "SELECT true FROM sessions WHERE tenant_id = $1 AND id = $2"
+BEFORE = statement(select(messages.c.sequence).filter_by(**binds("tenant_id", "session_id", "id")))
+_BEFORE = bindparam("before", type_=Integer)
+MESSAGE_PAGE = statement(
+    select(*MESSAGE)
+    .filter_by(**binds("tenant_id", "session_id"))
+    .where(or_(_BEFORE.is_(None), messages.c.sequence < _BEFORE))
+    .order_by(messages.c.sequence.desc())
+    .limit(bindparam("limit"))
+)
+EXISTS = statement(select(true()).select_from(sessions).where(THIS_SESSION))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,15 +262,16 @@ class Messages(Snapshot[Transcript]):
     before: str | None
 
     async def run(self, db: Connection) -> Transcript:
-        if await db.fetchval(EXISTS, self.tenant_id, self.session_id) is None:
+        session = {"tenant_id": self.tenant_id, "session_id": self.session_id}
+        if await EXISTS.fetchval(db, **session) is None:
             raise NotFound("session_not_found")
         place = None
         if self.before is not None:
-            place = await db.fetchval(BEFORE, self.tenant_id, self.session_id, self.before)
+            place = await BEFORE.fetchval(db, **session, id=self.before)
             if place is None:
                 raise Unprocessable("invalid_before")
-        rows = await db.fetch(MESSAGE_PAGE, self.tenant_id, self.session_id, place, self.limit + 1)
-        total = await db.fetchval(MESSAGE_COUNT, self.tenant_id, self.session_id)
+        rows = await MESSAGE_PAGE.fetch(db, **session, before=place, limit=self.limit + 1)
+        total = await MESSAGE_COUNT.fetchval(db, **session)
         items = tuple(Message(**row) for row in reversed(rows[: self.limit]))
         return Transcript(items, total, items[0].id if len(rows) > self.limit else None)
 
@@ -284,11 +320,7 @@ class State:
     expires: tuple[datetime, ...]
 
 
-HEAD = """
-SELECT s.pruned_through,
-       coalesce((SELECT max(e.seq) FROM session_events e WHERE e.session_id = s.id), s.pruned_through) AS last_seq
-  FROM sessions s WHERE s.tenant_id = $1 AND s.id = $2
-"""
+HEAD = statement(select(sessions.c.pruned_through, _LAST_EVENT_ID.label("last_seq")).where(THIS_SESSION))
 OPEN_TURNS = """
 SELECT t.id, t.user_id, t.state, t.text_hash, t.input, t.first_event_id, t.pass_event_id, t.attempts, t.ran_ms,
        t.queued_at,
@@ -301,6 +333,7 @@ SELECT t.id, t.user_id, t.state, t.text_hash, t.input, t.first_event_id, t.pass_
   FROM turns t WHERE t.tenant_id = $1 AND t.session_id = $2 AND t.state IN ('queued', 'running', 'waiting')
  ORDER BY t.queued_at, t.id
 """
+"""Text, like the next three: counts and times of other tables for each row, which read better so."""
 ENDED_AT = """
 coalesce(t.ended_at, (SELECT max(e.created_at) FROM session_events e
                        WHERE e.tenant_id = t.tenant_id AND e.session_id = t.session_id AND e.turn_id = t.id
@@ -339,20 +372,21 @@ class Load(Snapshot[State]):
         return session_fence(self.session_id)
 
     async def run(self, db: Connection) -> State:
-        head = await db.fetchrow(HEAD, self.tenant_id, self.session_id)
+        session = {"tenant_id": self.tenant_id, "session_id": self.session_id}
+        head = await HEAD.fetchrow(db, **session)
         if head is None:
             raise NotFound("session_not_found")
-        turns = await db.fetch(OPEN_TURNS, self.tenant_id, self.session_id)
+        unfinished = await db.fetch(OPEN_TURNS, self.tenant_id, self.session_id)
         accepted = [
             LastMessage(**row)
             for query in (LAST_BEGUN, LAST_FOLLOW_UP, PENDING_FOLLOW_UP)
             for row in await db.fetch(query, self.tenant_id, self.session_id)
         ]
-        expires = await db.fetch(approvals.EXPIRES, self.tenant_id, self.session_id)
+        expires = await approvals.EXPIRES.fetch(db, **session)
         return State(
             last_seq=head["last_seq"],
             pruned_through=head["pruned_through"],
-            turns=tuple(OpenTurn(**row) for row in turns),
+            turns=tuple(OpenTurn(**row) for row in unfinished),
             last=max(accepted, key=lambda message: message.at, default=None),
             expires=tuple(row["expires_at"] for row in expires),
         )
@@ -373,6 +407,7 @@ REPLAY = """
 SELECT seq, turn_id, kind, frame AS data, created_at FROM session_events
  WHERE tenant_id = $1 AND session_id = $2 AND seq > $3 AND seq <= $4 ORDER BY seq LIMIT $5
 """
+"""Text: every viewer that reconnects runs it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

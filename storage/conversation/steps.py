@@ -12,12 +12,16 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Self, TypeVar
 
+from sqlalchemy import update
+
 from ...actors.domain import audit as audits
 from ...actors.domain import ids
 from ...actors.domain import tool_calls as rules
 from ...actors.domain.events import Event
 from .. import audit
 from ..engine.operations import Command
+from ..engine.statements import binds, statement
+from ..tables import messages, turns
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
@@ -107,6 +111,11 @@ def session_fence(session_id: str) -> int:
     """
     return int.from_bytes(sha256(f"voyagent.session\n{session_id}".encode()).digest()[:8], "big", signed=True)
 
+
+MESSAGE = messages.c["id", "sequence", "turn_id", "role", "content", "user_id", "created_at"]
+"""The columns of a ``domain.turns.Message``."""
+
+SET_INPUT = statement(update(turns).filter_by(**binds("tenant_id", "id")).values(**binds("input")))
 
 INSERT_EVENTS = """
 INSERT INTO session_events (tenant_id, session_id, seq, turn_id, kind, frame, created_at)

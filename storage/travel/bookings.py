@@ -8,8 +8,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
 from ...actors.domain.money import Money
+from ..conversation.sessions import ID_IF_IT_EXISTS
 from ..engine.operations import Command, Query, Snapshot
+from ..engine.statements import binds, statement
+from ..schema.columns import Json, Time, Uuid
+from ..tables import booking_passengers, bookings, tickets
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
@@ -41,46 +48,84 @@ class Ticket:
     status: str
 
 
-COLUMNS = """b.id, b.kind, b.supplier, b.supplier_ref, b.locator, b.status, b.offer_id, b.cost, b.currency,
-       b.hold_expires_at, b.data,
-       ARRAY(SELECT p.passenger_id FROM booking_passengers p
-              WHERE p.tenant_id = b.tenant_id AND p.booking_id = b.id ORDER BY p.position) AS passengers"""
+_PASSENGERS = (
+    select(booking_passengers.c.passenger_id)
+    .where(booking_passengers.c.tenant_id == bookings.c.tenant_id, booking_passengers.c.booking_id == bookings.c.id)
+    .order_by(booking_passengers.c.position)
+    .scalar_subquery()
+)
+BOOKING = select(
+    *bookings.c["id", "kind", "supplier", "supplier_ref", "locator", "status", "offer_id", "cost", "currency"],
+    *bookings.c["hold_expires_at", "data"],
+    func.array(_PASSENGERS).label("passengers"),
+)
 
-INSERT = """
-INSERT INTO bookings (id, tenant_id, session_id, kind, supplier, supplier_ref, locator, status, offer_id, cost,
-                      currency, hold_expires_at, data, tool_call_id, created_at)
-VALUES ($1, $2, (SELECT id FROM sessions WHERE tenant_id = $2 AND id = $3), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
-        $14, $15)
-ON CONFLICT (tenant_id, tool_call_id) DO NOTHING RETURNING id
-"""
-PERSONS = """
+INSERT = statement(
+    insert(bookings)
+    .values(
+        **binds("id", "tenant_id", "kind", "supplier", "supplier_ref", "locator", "status", "offer_id", "cost"),
+        **binds("currency", "hold_expires_at", "data", "tool_call_id", "created_at"),
+        session_id=ID_IF_IT_EXISTS,
+    )
+    .on_conflict_do_nothing(index_elements=["tenant_id", "tool_call_id"])
+    .returning(bookings.c.id)
+)
+ADD_PASSENGERS = """
 INSERT INTO booking_passengers (tenant_id, booking_id, passenger_id, position, created_at)
 SELECT $1, $2, p.id, min(place), $4 FROM unnest($3::uuid[]) WITH ORDINALITY AS persons (person, place)
   JOIN passengers p ON p.tenant_id = $1 AND p.id = person GROUP BY p.id
 """
-BY_ID = f"SELECT {COLUMNS} FROM bookings b WHERE b.tenant_id = $1 AND b.id = $2"  # noqa: S608  # our own columns
-BY_CALL = f"SELECT {COLUMNS} FROM bookings b WHERE b.tenant_id = $1 AND b.tool_call_id = $2"  # noqa: S608  # our own columns
-BY_LOCATOR = f"""
-SELECT {COLUMNS} FROM bookings b
- WHERE b.tenant_id = $1 AND b.locator = $2 AND b.kind = 'flight' ORDER BY b.created_at DESC, b.id DESC LIMIT 1
-"""  # noqa: S608  # our own columns
-CONFIRM = """
-UPDATE bookings SET status = $3, supplier_ref = $4, locator = $5, cost = $6, currency = $7, hold_expires_at = NULL,
-                    data = data || $8
- WHERE tenant_id = $1 AND id = $2 AND (status = 'tentative' OR supplier_ref = $4) RETURNING id
-"""
-BOUGHT_TWICE = """
-INSERT INTO bookings (id, tenant_id, session_id, kind, supplier, supplier_ref, locator, status, offer_id, cost,
-                      currency, data, tool_call_id, created_at)
-SELECT $9, tenant_id, session_id, kind, supplier, $4, $5, $3, offer_id, $6, $7, data || $8, $10, $11
-  FROM bookings WHERE tenant_id = $1 AND id = $2
-ON CONFLICT (tenant_id, tool_call_id) DO NOTHING RETURNING id
-"""
-SAME_PERSONS = """
-INSERT INTO booking_passengers (tenant_id, booking_id, passenger_id, position, created_at)
-SELECT tenant_id, $3, passenger_id, position, $4 FROM booking_passengers WHERE tenant_id = $1 AND booking_id = $2
-"""
-TICKETS = "SELECT id, number, status FROM tickets WHERE tenant_id = $1 AND booking_id = $2 ORDER BY number"
+"""Text: an array with its ordinality reads better so."""
+BY_ID = statement(BOOKING.filter_by(**binds("tenant_id", "id")))
+BY_CALL = statement(BOOKING.filter_by(**binds("tenant_id", "tool_call_id")))
+BY_LOCATOR = statement(
+    BOOKING.filter_by(**binds("tenant_id", "locator"), kind="flight")
+    .order_by(bookings.c.created_at.desc(), bookings.c.id.desc())
+    .limit(1)
+)
+_ORDER = binds("status", "supplier_ref", "locator", "cost", "currency")
+_MERGED = bookings.c.data.concat(bindparam("data", type_=Json))
+CONFIRM = statement(
+    update(bookings)
+    .where(
+        bookings.c.tenant_id == bindparam("tenant_id"),
+        bookings.c.id == bindparam("id"),
+        or_(bookings.c.status == "tentative", bookings.c.supplier_ref == bindparam("supplier_ref")),
+    )
+    .values(**_ORDER, hold_expires_at=None, data=_MERGED)
+    .returning(bookings.c.id)
+)
+_COPIED = ("tenant_id", "session_id", "kind", "supplier", "offer_id")
+_GIVEN = (("id", "new_id"), *((name, name) for name in (*_ORDER, "tool_call_id", "created_at")))
+BOUGHT_TWICE = statement(
+    insert(bookings)
+    .from_select(
+        [*_COPIED, *(column for column, _ in _GIVEN), "data"],
+        select(
+            *bookings.c[_COPIED],
+            *(bindparam(name, type_=bookings.c[column].type) for column, name in _GIVEN),
+            _MERGED,
+        ).filter_by(**binds("tenant_id", "id")),
+    )
+    .on_conflict_do_nothing(index_elements=["tenant_id", "tool_call_id"])
+    .returning(bookings.c.id)
+)
+SAME_PASSENGERS = statement(
+    insert(booking_passengers).from_select(
+        ["tenant_id", "booking_id", "passenger_id", "position", "created_at"],
+        select(
+            booking_passengers.c.tenant_id,
+            bindparam("new_id", type_=Uuid),
+            *booking_passengers.c["passenger_id", "position"],
+            bindparam("created_at", type_=Time),
+        ).filter_by(**binds("tenant_id", "booking_id")),
+    )
+)
+TICKETS = statement(
+    select(*tickets.c["id", "number", "status"])
+    .filter_by(**binds("tenant_id", "booking_id"))
+    .order_by(tickets.c.number)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,27 +154,27 @@ class Record(Command[Booking]):
 
     async def run(self, db: Connection) -> Booking:
         cost, data = _kept(self.cost, self.currency, self.data)
-        new_id = await db.fetchval(
-            INSERT,
-            self.id,
-            self.tenant_id,
-            self.session_id,
-            self.kind,
-            self.supplier,
-            self.supplier_ref,
-            self.locator,
-            self.status,
-            self.offer_id,
-            cost,
-            self.currency,
-            self.hold_expires_at,
-            data,
-            self.tool_call_id,
-            self.now,
+        new_id = await INSERT.fetchval(
+            db,
+            id=self.id,
+            tenant_id=self.tenant_id,
+            session_id=self.session_id,
+            kind=self.kind,
+            supplier=self.supplier,
+            supplier_ref=self.supplier_ref,
+            locator=self.locator,
+            status=self.status,
+            offer_id=self.offer_id,
+            cost=cost,
+            currency=self.currency,
+            hold_expires_at=self.hold_expires_at,
+            data=data,
+            tool_call_id=self.tool_call_id,
+            created_at=self.now,
         )
         if new_id is not None:
-            await db.execute(PERSONS, self.tenant_id, new_id, list(self.passengers), self.now)
-        return _booking(await db.fetchrow(BY_CALL, self.tenant_id, self.tool_call_id))
+            await db.execute(ADD_PASSENGERS, self.tenant_id, new_id, list(self.passengers), self.now)
+        return _booking(await BY_CALL.fetchrow(db, tenant_id=self.tenant_id, tool_call_id=self.tool_call_id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,13 +197,23 @@ class Confirm(Command[Booking]):
 
     async def run(self, db: Connection) -> Booking:
         cost, data = _kept(self.cost, self.currency, self.data)
-        values = (self.tenant_id, self.id, self.status, self.supplier_ref, self.locator, cost, self.currency, data)
-        if await db.fetchval(CONFIRM, *values) is not None:
-            return _booking(await db.fetchrow(BY_ID, self.tenant_id, self.id))
-        own = await db.fetchval(BOUGHT_TWICE, *values, self.new_id, self.tool_call_id, self.now)
-        if own is not None:
-            await db.execute(SAME_PERSONS, self.tenant_id, self.id, own, self.now)
-        return _booking(await db.fetchrow(BY_CALL, self.tenant_id, self.tool_call_id))
+        hold: dict[str, Any] = {"tenant_id": self.tenant_id, "id": self.id}
+        order = {
+            "status": self.status,
+            "supplier_ref": self.supplier_ref,
+            "locator": self.locator,
+            "cost": cost,
+            "currency": self.currency,
+            "data": data,
+        }
+        if await CONFIRM.fetchval(db, **hold, **order) is not None:
+            return _booking(await BY_ID.fetchrow(db, **hold))
+        call = {"tenant_id": self.tenant_id, "tool_call_id": self.tool_call_id}
+        new_id = await BOUGHT_TWICE.fetchval(db, **call, **order, id=self.id, new_id=self.new_id, created_at=self.now)
+        if new_id is not None:
+            copy = {"tenant_id": self.tenant_id, "booking_id": self.id, "new_id": new_id}
+            await SAME_PASSENGERS.execute(db, **copy, created_at=self.now)
+        return _booking(await BY_CALL.fetchrow(db, **call))
 
 
 def _kept(cost: Decimal, currency: str, data: Mapping[str, Any]) -> tuple[Decimal, Mapping[str, Any]]:
@@ -174,7 +229,7 @@ class Load(Query[Booking | None]):
     id: str
 
     async def run(self, db: Connection) -> Booking | None:
-        row = await db.fetchrow(BY_ID, self.tenant_id, self.id)
+        row = await BY_ID.fetchrow(db, tenant_id=self.tenant_id, id=self.id)
         return None if row is None else _booking(row)
 
 
@@ -185,11 +240,11 @@ class ByLocator(Snapshot[tuple[Booking, tuple[Ticket, ...]] | None]):
     locator: str
 
     async def run(self, db: Connection) -> tuple[Booking, tuple[Ticket, ...]] | None:
-        row = await db.fetchrow(BY_LOCATOR, self.tenant_id, self.locator)
+        row = await BY_LOCATOR.fetchrow(db, tenant_id=self.tenant_id, locator=self.locator)
         if row is None:
             return None
-        tickets = await db.fetch(TICKETS, self.tenant_id, row["id"])
-        return _booking(row), tuple(Ticket(each["id"], each["number"], each["status"]) for each in tickets)
+        issued = await TICKETS.fetch(db, tenant_id=self.tenant_id, booking_id=row["id"])
+        return _booking(row), tuple(Ticket(**ticket) for ticket in issued)
 
 
 def _booking(row: Mapping[str, Any]) -> Booking:

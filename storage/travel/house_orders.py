@@ -8,9 +8,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.dialects.postgresql import insert
+
 from ...actors.domain.errors import Conflict
 from ...actors.domain.money import Money
 from ..engine.operations import Command, Query
+from ..engine.statements import binds, statement
+from ..schema.columns import Time
+from ..tables import house_orders
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
@@ -34,20 +40,24 @@ class HouseOrder:
 
 HOLD_GONE = "house_hold_gone"
 
-COLUMNS = "id, key, state, price, currency, data, created_at"
+COLUMNS = house_orders.c["id", "key", "state", "price", "currency", "data", "created_at"]
 
-INSERT = f"""
-INSERT INTO house_orders (id, tenant_id, key, kind, state, price, currency, data, created_at)
-VALUES ($1, $2, $3, $9, $4, $5, $6, $7, $8)
-ON CONFLICT (tenant_id, key) DO NOTHING RETURNING {COLUMNS}
-"""  # noqa: S608  # our own columns
-BY_KEY = f"SELECT {COLUMNS} FROM house_orders WHERE tenant_id = $1 AND key = $2"  # noqa: S608  # our own columns
-FIND = f"{BY_KEY} AND kind = $3"
-READ = f"SELECT {COLUMNS} FROM house_orders WHERE tenant_id = $1 AND id = $2 AND kind = $3"  # noqa: S608  # our own columns
-TAKE = """
-UPDATE house_orders SET state = 'taken'
- WHERE tenant_id = $1 AND id = $2 AND state = 'held' AND (data->>'hold_expires_at')::timestamptz > $3 RETURNING id
-"""
+INSERT = statement(
+    insert(house_orders)
+    .values(**binds("id", "tenant_id", "key", "kind", "state", "price", "currency", "data", "created_at"))
+    .on_conflict_do_nothing(index_elements=["tenant_id", "key"])
+    .returning(*COLUMNS)
+)
+BY_KEY = statement(select(*COLUMNS).filter_by(**binds("tenant_id", "key")))
+FIND = statement(select(*COLUMNS).filter_by(**binds("tenant_id", "key", "kind")))
+READ = statement(select(*COLUMNS).filter_by(**binds("tenant_id", "id", "kind")))
+TAKE = statement(
+    update(house_orders)
+    .filter_by(**binds("tenant_id", "id"), state="held")
+    .where(house_orders.c.data["hold_expires_at"].astext.cast(Time) > bindparam("now"))
+    .values(state="taken")
+    .returning(house_orders.c.id)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,21 +78,21 @@ class Place(Command[HouseOrder]):
     kind: Kind = "flight"
 
     async def run(self, db: Connection) -> HouseOrder:
-        row = await db.fetchrow(
-            INSERT,
-            self.id,
-            self.tenant_id,
-            self.key,
-            self.state,
-            self.price,
-            self.currency,
-            self.data,
-            self.now,
-            self.kind,
+        row = await INSERT.fetchrow(
+            db,
+            id=self.id,
+            tenant_id=self.tenant_id,
+            key=self.key,
+            kind=self.kind,
+            state=self.state,
+            price=self.price,
+            currency=self.currency,
+            data=self.data,
+            created_at=self.now,
         )
         if row is None:
-            return _order(await db.fetchrow(BY_KEY, self.tenant_id, self.key))
-        if self.held is not None and await db.fetchval(TAKE, self.tenant_id, self.held, self.now) is None:
+            return _order(await BY_KEY.fetchrow(db, tenant_id=self.tenant_id, key=self.key))
+        if self.held is not None and not await TAKE.fetchval(db, tenant_id=self.tenant_id, id=self.held, now=self.now):
             raise Conflict(HOLD_GONE)
         return _order(row)
 
@@ -95,7 +105,7 @@ class Find(Query[HouseOrder | None]):
     kind: Kind = "flight"
 
     async def run(self, db: Connection) -> HouseOrder | None:
-        row = await db.fetchrow(FIND, self.tenant_id, self.key, self.kind)
+        row = await FIND.fetchrow(db, tenant_id=self.tenant_id, key=self.key, kind=self.kind)
         return None if row is None else _order(row)
 
 
@@ -107,7 +117,7 @@ class Read(Query[HouseOrder | None]):
     kind: Kind = "flight"
 
     async def run(self, db: Connection) -> HouseOrder | None:
-        row = await db.fetchrow(READ, self.tenant_id, self.id, self.kind)
+        row = await READ.fetchrow(db, tenant_id=self.tenant_id, id=self.id, kind=self.kind)
         return None if row is None else _order(row)
 
 

@@ -6,20 +6,29 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
 from ...actors.domain.hotels import HotelOffer
 from ...actors.domain.travel import FlightOffer
+from ..conversation.sessions import ID_IF_IT_EXISTS
 from ..engine.operations import Command, Query
+from ..engine.statements import binds, statement
+from ..tables import offers
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
 
-KEEP = """
-INSERT INTO offers (id, tenant_id, session_id, kind, supplier, supplier_ref, price, currency, expires_at, data,
-                    created_at)
-VALUES ($1, $2, (SELECT id FROM sessions WHERE tenant_id = $2 AND id = $3), $11, $4, $5, $6, $7, $8, $9, $10)
-ON CONFLICT (tenant_id, id) DO NOTHING
-"""
-LOAD = "SELECT data FROM offers WHERE tenant_id = $1 AND id = $2 AND kind = $3"
+KEEP = statement(
+    insert(offers)
+    .values(
+        **binds("id", "tenant_id", "kind", "supplier", "supplier_ref", "price", "currency", "expires_at", "data"),
+        **binds("created_at"),
+        session_id=ID_IF_IT_EXISTS,
+    )
+    .on_conflict_do_nothing(index_elements=["tenant_id", "id"])
+)
+LOAD = statement(select(offers.c.data).filter_by(**binds("tenant_id", "id", "kind")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,19 +41,19 @@ class Keep(Command[None]):
 
     async def run(self, db: Connection) -> None:
         offer = self.offer
-        await db.execute(
-            KEEP,
-            offer.id,
-            self.tenant_id,
-            self.session_id,
-            offer.supplier,
-            offer.supplier_ref,
-            offer.price.amount,
-            offer.price.currency,
-            offer.expires_at,
-            offer.model_dump(mode="json"),
-            self.now,
-            "flight" if isinstance(offer, FlightOffer) else "hotel",
+        await KEEP.execute(
+            db,
+            id=offer.id,
+            tenant_id=self.tenant_id,
+            session_id=self.session_id,
+            kind="flight" if isinstance(offer, FlightOffer) else "hotel",
+            supplier=offer.supplier,
+            supplier_ref=offer.supplier_ref,
+            price=offer.price.amount,
+            currency=offer.price.currency,
+            expires_at=offer.expires_at,
+            data=offer.model_dump(mode="json"),
+            created_at=self.now,
         )
 
 
@@ -55,7 +64,7 @@ class Load(Query[FlightOffer | None]):
     id: str
 
     async def run(self, db: Connection) -> FlightOffer | None:
-        data = await db.fetchval(LOAD, self.tenant_id, self.id, "flight")
+        data = await LOAD.fetchval(db, tenant_id=self.tenant_id, id=self.id, kind="flight")
         return None if data is None else FlightOffer.model_validate(data)
 
 
@@ -66,5 +75,5 @@ class LoadRate(Query[HotelOffer | None]):
     id: str
 
     async def run(self, db: Connection) -> HotelOffer | None:
-        data = await db.fetchval(LOAD, self.tenant_id, self.id, "hotel")
+        data = await LOAD.fetchval(db, tenant_id=self.tenant_id, id=self.id, kind="hotel")
         return None if data is None else HotelOffer.model_validate(data)

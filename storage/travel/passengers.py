@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import Column, ColumnElement, Text, all_, and_, bindparam, func, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+
 from ...actors.domain.persons import match_key, match_words
 from ...actors.domain.travel import Passenger, split_name
 from ..engine.operations import Command, Query
+from ..engine.statements import any_of, binds, statement
+from ..tables import passengers
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
@@ -31,33 +36,52 @@ FIELDS = (
 DIGITS = frozenset("0123456789")
 FEWEST_DIGITS = 3
 
-COLUMNS = "id, full_name, " + ", ".join(FIELDS)
+COLUMNS = passengers.c[("id", "full_name", *FIELDS)]
+WRITTEN = binds("full_name", *FIELDS, "match_key")
 
-LOCK = f"SELECT {COLUMNS} FROM passengers WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE"  # noqa: S608  # our own columns
 ALONE = "SELECT pg_advisory_xact_lock(hashtextextended($1 || lower($2) || ' ' || $3, 5))"
-NAMESAKE = f"""
-SELECT {COLUMNS} FROM passengers
- WHERE tenant_id = $1 AND email_key = lower($2) AND match_key = $3 ORDER BY name_key <> lower($4), id LIMIT 1
-   FOR NO KEY UPDATE
-"""  # noqa: S608  # our own columns
-INSERT = f"""
-INSERT INTO passengers (tenant_id, created_at, match_key, {COLUMNS})
-VALUES ($1, $2, $15, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-ON CONFLICT (tenant_id, email_key, name_key) DO NOTHING RETURNING id
-"""  # noqa: S608  # our own columns
-UPDATE = """
-UPDATE passengers SET (full_name, given_name, family_name, title, type, gender, email, phone, date_of_birth,
-                       nationality, passport_expiry, match_key) = ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
- WHERE tenant_id = $1 AND id = $2
-"""
-MANY = f"SELECT {COLUMNS} FROM passengers WHERE tenant_id = $1 AND id = ANY($2::uuid[])"  # noqa: S608  # our own columns
-SEARCH = rf"""
-SELECT {COLUMNS} FROM passengers
- WHERE tenant_id = $1
-   AND (cardinality($2::text[]) > 0 AND match_key LIKE ALL($2) OR match_key LIKE '%' || nullif($3, '') || '%'
-        OR full_name ILIKE $4 ESCAPE '\' OR email ILIKE $4 ESCAPE '\' OR phone LIKE '%' || nullif($5, '') || '%')
- ORDER BY name_key, id LIMIT $6
-"""  # noqa: S608  # our own columns
+"""Text: it reads no table."""
+LOCK = statement(select(*COLUMNS).filter_by(**binds("tenant_id", "id")).with_for_update(key_share=True))
+NAMESAKE = statement(
+    select(*COLUMNS)
+    .filter_by(**binds("tenant_id", "match_key"))
+    .where(passengers.c.email_key == func.lower(bindparam("email", type_=Text)))
+    .order_by(passengers.c.name_key != func.lower(bindparam("full_name", type_=Text)), passengers.c.id)
+    .limit(1)
+    .with_for_update(key_share=True)
+)
+INSERT = statement(
+    insert(passengers)
+    .values(**binds("id", "tenant_id", "created_at"), **WRITTEN)
+    .on_conflict_do_nothing(index_elements=["tenant_id", "email_key", "name_key"])
+    .returning(passengers.c.id)
+)
+UPDATE = statement(update(passengers).filter_by(**binds("tenant_id", "id")).values(**WRITTEN))
+MANY = statement(select(*COLUMNS).filter_by(**binds("tenant_id")).where(any_of(passengers.c.id, "ids")))
+
+
+def _contains(column: Column[Any], name: str) -> ColumnElement[bool]:
+    """Whether ``column`` contains a text, which is not the empty one."""
+    return column.like("%" + func.nullif(bindparam(name, type_=Text), "") + "%")
+
+
+_WORDS = bindparam("words", type_=ARRAY(Text))
+_PATTERN = bindparam("pattern", type_=Text)
+SEARCH = statement(
+    select(*COLUMNS)
+    .filter_by(**binds("tenant_id"))
+    .where(
+        or_(
+            and_(func.cardinality(_WORDS) > 0, passengers.c.match_key.like(all_(_WORDS))),
+            _contains(passengers.c.match_key, "match_key"),
+            passengers.c.full_name.ilike(_PATTERN, escape="\\"),
+            passengers.c.email.ilike(_PATTERN, escape="\\"),
+            _contains(passengers.c.phone, "digits"),
+        )
+    )
+    .order_by(passengers.c.name_key, passengers.c.id)
+    .limit(bindparam("limit"))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +128,9 @@ class Upsert(Command[Saved | Taken | None]):
     async def _namesake(self, db: Connection, email: str) -> Any:
         """The passenger with this address and name in any spelling, under a lock against concurrent inserts."""
         await db.execute(ALONE, self.tenant_id, email, self._key)
-        return await db.fetchrow(NAMESAKE, self.tenant_id, email, self._key, self.full_name)
+        return await NAMESAKE.fetchrow(
+            db, tenant_id=self.tenant_id, email=email, match_key=self._key, full_name=self.full_name
+        )
 
     @property
     def _key(self) -> str:
@@ -112,11 +138,11 @@ class Upsert(Command[Saved | Taken | None]):
 
     async def _add(self, db: Connection) -> Saved | None:
         values = self._values({"type": "adult"})
-        new_id = await db.fetchval(INSERT, self.tenant_id, self.now, self.new_id, *values, self._key)
+        new_id = await INSERT.fetchval(db, tenant_id=self.tenant_id, created_at=self.now, id=self.new_id, **values)
         return None if new_id is None else Saved(passenger_id=new_id, created=True)
 
     async def _change(self, db: Connection, passenger_id: str) -> Saved | Taken | None:
-        known = await db.fetchrow(LOCK, self.tenant_id, passenger_id)
+        known = await LOCK.fetchrow(db, tenant_id=self.tenant_id, id=passenger_id)
         if known is None:
             return None
         email = self.given.get("email") or known["email"]
@@ -127,14 +153,15 @@ class Upsert(Command[Saved | Taken | None]):
         return await self._write(db, known)
 
     async def _write(self, db: Connection, known: Mapping[str, Any]) -> Saved:
-        await db.execute(UPDATE, self.tenant_id, known["id"], *self._values(known), self._key)
+        await UPDATE.execute(db, tenant_id=self.tenant_id, id=known["id"], **self._values(known))
         return Saved(passenger_id=known["id"], created=False)
 
-    def _values(self, known: Mapping[str, Any]) -> list[Any]:
-        """Full name and fields: as given, else as stored; first and last name follow a changed full name."""
+    def _values(self, known: Mapping[str, Any]) -> dict[str, Any]:
+        """What is written: as given, else as stored; first and last name follow a changed full name."""
         names = dict(zip(("given_name", "family_name"), split_name(self.full_name), strict=True))
         before = dict(known) if known.get("full_name") == self.full_name else {**known, **names}
-        return [self.full_name, *(self.given.get(name, before.get(name)) for name in FIELDS)]
+        fields = {name: self.given.get(name, before.get(name)) for name in FIELDS}
+        return {"full_name": self.full_name, "match_key": self._key, **fields}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +171,8 @@ class Load(Query[tuple[Passenger, ...]]):
     ids: Sequence[str]
 
     async def run(self, db: Connection) -> tuple[Passenger, ...]:
-        known = {row["id"]: _passenger(row) for row in await db.fetch(MANY, self.tenant_id, list(self.ids))}
+        rows = await MANY.fetch(db, tenant_id=self.tenant_id, ids=list(self.ids))
+        known = {row["id"]: _passenger(row) for row in rows}
         return tuple(known[each] for each in self.ids if each in known)
 
 
@@ -160,10 +188,17 @@ class Search(Query[tuple[Passenger, ...]]):
 
     async def run(self, db: Connection) -> tuple[Passenger, ...]:
         escaped = self.text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
-        words = [f"%{word}%" for word in match_words(self.text)]
         digits = "".join(sign for sign in self.text if sign in DIGITS)
-        asked = (words, match_key(self.text), f"%{escaped}%", digits if len(digits) >= FEWEST_DIGITS else "")
-        return tuple(_passenger(row) for row in await db.fetch(SEARCH, self.tenant_id, *asked, self.limit))
+        rows = await SEARCH.fetch(
+            db,
+            tenant_id=self.tenant_id,
+            words=[f"%{word}%" for word in match_words(self.text)],
+            match_key=match_key(self.text),
+            pattern=f"%{escaped}%",
+            digits=digits if len(digits) >= FEWEST_DIGITS else "",
+            limit=self.limit,
+        )
+        return tuple(_passenger(row) for row in rows)
 
 
 def _passenger(row: Mapping[str, Any]) -> Passenger:
