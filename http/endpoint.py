@@ -75,7 +75,7 @@ class Endpoint:
         if call.request.body_exists:
             call.raw_body = await decode.read(call.request, route.body_limit)
         if operation.body is not None or operation.query is not None:
-            call.body, call.query = decode.shapes(
+            call.body, call.query = decode.validate(
                 call.request,
                 call.raw_body,
                 body=operation.body,

@@ -8,7 +8,7 @@ from . import decode
 from .guards import Guard
 from .operation import Handler, Operation
 
-SMALL, MESSAGE = 16 * 1024, 256 * 1024
+SMALL_LIMIT = 16 * 1024
 
 UNTAGGED = frozenset({"health", "internal", "schemas"})
 """First path segments whose operations have no tag in the document."""
@@ -38,8 +38,8 @@ class Route:
     def body_limit(self) -> int:
         """The maximum body size in bytes. Smaller under ``/auth``, where callers may be unauthenticated."""
         if self.path.startswith("/auth/") or (self.method == "PATCH" and self.path != "/tenant-settings"):
-            return SMALL
-        return MESSAGE if self.path.endswith("/messages") else decode.LIMIT
+            return SMALL_LIMIT
+        return decode.LIMIT
 
     @property
     def operation_id(self) -> str:

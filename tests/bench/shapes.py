@@ -96,7 +96,22 @@ def heads(size: int) -> Iterator[tuple[str, bytes]]:
         yield name, line.format("/auth/me", lines).encode()
 
 
-def post(path: str, body: bytes, media: str = "application/json") -> bytes:
+MESSAGES: dict[str, bytes] = {
+    "the longest message": b'{"message":"' + b"a" * 32_000 + b'"}',
+    "the longest message of another script": '{{"message":"{}"}}'.format("ह" * 32_000).encode(),
+    "the longest message, escaped": b'{"message":"' + b"\\u0939" * 32_000 + b'"}',
+    "the longest message of line ends": b'{"message":"' + b"\\n" * 31_999 + b'a"}',
+    "a message too long": b'{"message":"' + b"a" * 250_000 + b'"}',
+    "approvals": ('{"message":"a","approvals":{' + ",".join(f'"k{n}":true' for n in range(50)) + "}}").encode(),
+    "too many approvals": ('{"approvals":{' + ",".join(f'"k{n}":true' for n in range(2_000)) + "}}").encode(),
+    "approvals that are none": ('{"approvals":{' + ",".join(f'"k{n}":1' for n in range(2_000)) + "}}").encode(),
+}
+"""Name -> a message that passes the parser, for what is behind it."""
+
+
+def post(path: str, body: bytes, media: str = "application/json", bearer: str = "") -> bytes:
     """A request with such a body, on a connection of its own."""
     about = f"Content-Type: {media}\r\nContent-Length: {len(body)}\r\n"
+    if bearer:
+        about += f"Authorization: Bearer {bearer}\r\n"
     return f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{about}\r\n".encode() + body

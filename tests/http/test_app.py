@@ -151,7 +151,7 @@ async def in_pieces(sent: bytes) -> AsyncIterator[bytes]:
         yield sent[start : start + 65536]
 
 
-async def test_r49_a_mebibyte_is_taken_and_a_byte_more_is_not(things: Client) -> None:
+async def test_r49_a_body_of_the_largest_size_is_taken_and_a_byte_more_is_not(things: Client) -> None:
     for path in ("/length", "/ignores"):
         assert (await things.send("POST", path, data=padded(LIMIT), headers=JSON)).status == 200
         for sent in (io.BytesIO(padded(LIMIT + 1)), in_pieces(padded(LIMIT + 1))):
@@ -233,7 +233,7 @@ async def test_a_body_whose_framing_is_broken_crashes_nothing(things: Client) ->
 
 
 async def test_a_body_that_dribbles_is_not_waited_for(things: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("voyagent.http.decode.SECONDS", 0.05)
+    monkeypatch.setattr("voyagent.http.decode.ARRIVAL_TIMEOUT", 0.05)
     reader, writer = await asyncio.open_connection(things.host, things.port)
     writer.write(b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{")
     async with asyncio.timeout(5):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import runpy
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -13,12 +15,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import AfterValidator, Field
 
-from voyagent.http import decode
+from voyagent.http import decode, strict_json
 from voyagent.http.errors import Invalid
 from voyagent.http.routes import ROUTES
 from voyagent.http.schemas.shared import Body, LooseBody, Offset, Paging, Query, QueryInt, coded
 
 JSON = "application/json"
+SHAPES: dict[str, Any] = runpy.run_path(str(Path(__file__).parents[1] / "bench" / "shapes.py"))
 BODIES = sorted(
     {route.operation.body for route in ROUTES if route.operation.body is not None}, key=lambda model: model.__name__
 )
@@ -72,7 +75,7 @@ def items(
 ) -> list[dict[str, Any]]:
     """What is told to be wrong; nothing if the request is taken."""
     request = make_mocked_request("POST", path, headers={} if media is None else {"Content-Type": media})
-    return wrong(lambda: decode.shapes(request, raw, body=model, body_required=required, query=query))
+    return wrong(lambda: decode.validate(request, raw, body=model, body_required=required, query=query))
 
 
 def wrong(decoding: Callable[[], object]) -> list[dict[str, Any]]:
@@ -177,13 +180,41 @@ NESTED = st.recursive(
 
 
 @given(core=NESTED, deep=st.integers(90, 110), beside=st.integers(0, 40), cut=st.integers(0, 3))
-def test_r49_however_it_is_nested_the_quick_look_lets_nothing_pass_that_the_slow_one_refuses(
+def test_r49_the_bounds_are_exceeded_exactly_where_a_first_fault_is_found(
     core: str, deep: int, beside: int, cut: int
 ) -> None:
     text = "[" + "[[]]," * beside + "[" * deep + core + "]" * max(0, deep - cut) + "]"
-    with_survey = wrong(lambda: decode._survey(text))
-    if with_survey:
-        assert decode._is_suspicious(decode._STRING.sub(b"", text.encode()))
+
+    assert strict_json.is_bounded(text.encode()) == (strict_json.first_fault(text) == 0)
+
+
+def test_r49_a_document_may_have_so_many_structural_characters_outside_strings_and_no_more() -> None:
+    fitting = b'{"a":[' + b"1," * (strict_json.MAX_STRUCTURE - 5) + b"1]}"
+
+    assert len(decode.parse(fitting)["a"]) == strict_json.MAX_STRUCTURE - 4
+    assert decode.parse(b'"' + b"[]{}:,," * 5_000 + b'"')
+    [item] = wrong(lambda: decode.parse(fitting.replace(b"[1,", b"[1,1,")))
+    assert item["loc"] == ["body", len(fitting) + 1]
+    [item] = wrong(lambda: decode.parse(b'"" ' * 5_002))
+    assert item["loc"] == ["body", 3 * 5_001]
+
+
+def values(document: Any) -> int:
+    """How many values a document has, itself and its keys included."""
+    if isinstance(document, dict):
+        return 1 + sum(1 + values(inner) for inner in document.values())
+    return 1 + sum(map(values, document)) if isinstance(document, list) else 1
+
+
+@pytest.mark.parametrize("shape", SHAPES["BODIES"])
+def test_r49_no_document_has_more_values_than_its_bound_whatever_its_shape(shape: str) -> None:
+    raw = SHAPES["BODIES"][shape](decode.LIMIT)
+    parsed: list[Any] = []
+
+    refused = wrong(lambda: parsed.append(decode.parse(raw)))
+
+    assert [item["type"] for item in refused] == ([] if parsed else ["json_invalid"])
+    assert all(values(document) <= 2 * strict_json.MAX_STRUCTURE for document in parsed)
 
 
 def test_fractions_are_never_floats() -> None:
@@ -310,13 +341,13 @@ def test_b23_an_offset_beyond_what_the_database_can_skip_is_refused() -> None:
 def test_of_a_repeated_parameter_the_last_counts_and_a_list_takes_all() -> None:
     request = make_mocked_request("GET", "/?limit=0&limit=7&kind=a&kind=b&from=x&unknown=%00")
 
-    _, query = decode.shapes(request, b"", body=None, body_required=False, query=Listed)
+    _, query = decode.validate(request, b"", body=None, body_required=False, query=Listed)
 
     assert query == Listed.model_validate({"limit": 7, "kind": ["a", "b"], "from": "x"})
 
 
 def test_a_body_of_nothing_but_mistakes_is_answered_by_a_short_list() -> None:
-    assert len(items(json.dumps({f"field{n}": n for n in range(5000)}).encode())) == decode.MAX_ITEMS
+    assert len(items(json.dumps({f"field{n}": n for n in range(1500)}).encode())) == decode.MAX_ITEMS
 
 
 def test_a_long_name_of_the_clients_own_is_cut() -> None:
@@ -370,6 +401,6 @@ def test_b23_no_query_of_any_operation_crashes_and_no_422_repeats_a_value(data: 
     request = make_mocked_request("GET", "/")
     request = request.clone(rel_url=request.rel_url.with_query(sent))
 
-    found = wrong(lambda: decode.shapes(request, b"", body=None, body_required=False, query=model))
+    found = wrong(lambda: decode.validate(request, b"", body=None, body_required=False, query=model))
 
     assert MARK not in json.dumps(found)

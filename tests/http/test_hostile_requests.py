@@ -14,14 +14,14 @@ from voyagent.actors.accounts.throttling import Malformed
 from voyagent.actors.domain.errors import NotFound
 from voyagent.http.decode import LIMIT
 from voyagent.http.guards import PUBLIC
-from voyagent.http.route import MESSAGE, SMALL
+from voyagent.http.route import SMALL_LIMIT
 from voyagent.http.routes import ROUTES
 
 if TYPE_CHECKING:
     from tests.http.conftest import Client
 
 SHAPES: dict[str, Any] = runpy.run_path(str(Path(__file__).parents[1] / "bench" / "shapes.py"))
-SIZES = (1_000, SMALL - 200, SMALL + 5_000)
+SIZES = (1_000, SMALL_LIMIT - 200, SMALL_LIMIT + 5_000)
 REFUSED = {400, 401, 404, 413, 414, 422, 431}
 
 
@@ -45,7 +45,7 @@ async def test_a_body_of_any_shape_is_refused_before_it_reaches_anybody(client: 
     body = SHAPES["BODIES"][shape](size)
     status = refused(*await client.raw(SHAPES["post"]("/auth/sign-up", body)))
 
-    assert (status == 413) == (len(body) > SMALL)
+    assert (status == 413) == (len(body) > SMALL_LIMIT)
     assert [type(message) for message in client.accounts.asked] == [Malformed]
 
 
@@ -59,10 +59,9 @@ async def test_a_head_of_any_shape_is_answered_without_a_500(client: Client, siz
 
 def test_whoever_is_not_known_may_send_little() -> None:
     assert {route.body_limit for route in ROUTES if route.operation.body is not None and route.guard is PUBLIC} == {
-        SMALL
+        SMALL_LIMIT
     }
-    assert {route.body_limit for route in ROUTES if route.path.startswith("/auth/")} == {SMALL}
-    assert {route.body_limit for route in ROUTES if route.path.endswith("/messages")} == {MESSAGE}
+    assert {route.body_limit for route in ROUTES if route.path.startswith("/auth/")} == {SMALL_LIMIT}
     assert max(route.body_limit for route in ROUTES) == LIMIT
 
 
@@ -70,5 +69,5 @@ def test_whoever_is_not_known_may_send_little() -> None:
     "path", sorted({route.path for route in ROUTES if route.operation.body and route.guard is PUBLIC})
 )
 async def test_r49_a_byte_more_than_the_route_takes_is_refused_unread(client: Client, path: str) -> None:
-    head, body = await client.raw(SHAPES["post"](path, b" " * (SMALL + 1)))
+    head, body = await client.raw(SHAPES["post"](path, b" " * (SMALL_LIMIT + 1)))
     assert (head.split()[1], json.loads(body)) == (b"413", {"detail": "body_too_large"})
