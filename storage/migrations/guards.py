@@ -1,43 +1,134 @@
-"""What every new table needs besides its columns, as statements for migrations.
+"""What the metadata of tables cannot say: row-level security, grants and triggers, as statements for migrations.
 
-A migration that needs other guards writes its own: what has run somewhere must not change here.
+Migrations after the first use ``protect``, ``touched`` and ``append_only`` for new tables. One that needs other guards
+writes its own: what has run somewhere must not change here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+
+from sqlalchemy import MetaData, Table
 
 SYSTEM_ROLE = "voyagent_system"
 TENANT = "nullif(current_setting('voyagent.tenant_id', true), '')::uuid"
 """The agency a connection serves; unset it equals nothing, so no row is seen."""
 
+TOUCH = """
+CREATE FUNCTION voyagent_touch() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        NEW.updated_at := coalesce(NEW.updated_at, NEW.created_at);
+    ELSE
+        NEW.updated_at := greatest(now(), OLD.updated_at + interval '1 microsecond');
+    END IF;
+    RETURN NEW;
+END $$
+"""
 
-def protect(table: str, key: str = "tenant_id") -> Iterator[str]:
+APPEND_ONLY = """
+CREATE FUNCTION voyagent_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
+END $$
+"""
+
+FORWARD = """
+CREATE FUNCTION voyagent_forward() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.tenant_id <> OLD.tenant_id OR NEW.seq <= OLD.seq THEN
+        RAISE EXCEPTION '% only goes forward', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END $$
+"""
+
+BALANCE = """
+CREATE FUNCTION voyagent_balance() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    journal uuid := CASE WHEN TG_TABLE_NAME = 'journals' THEN (to_jsonb(NEW)->>'id')::uuid
+                         ELSE (to_jsonb(NEW)->>'journal_id')::uuid END;
+BEGIN
+    IF NOT EXISTS (SELECT FROM journals j WHERE j.tenant_id = NEW.tenant_id AND j.id = journal AND j.line_count =
+                   (SELECT count(*) FROM journal_lines l WHERE l.tenant_id = j.tenant_id AND l.journal_id = j.id))
+    OR EXISTS (SELECT FROM journal_lines l WHERE l.tenant_id = NEW.tenant_id AND l.journal_id = journal
+                GROUP BY l.currency HAVING coalesce(sum(l.debit), 0) <> coalesce(sum(l.credit), 0))
+    THEN
+        RAISE EXCEPTION 'journal % does not balance', journal
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'balance', TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN NULL;
+END $$
+"""
+"""A journal has the lines it says and balances in each currency: so none comes without lines, nor gets more later."""
+
+
+def everything(metadata: MetaData) -> Iterator[str]:
+    """The guards of all tables of an empty database."""
+    yield from (TOUCH, APPEND_ONLY, FORWARD, BALANCE)
+    for table in metadata.sorted_tables:
+        yield from protect(table)
+        if "updated_at" in table.c:
+            yield from touched(table)
+    for name in ("audit_events", "journals", "journal_lines"):
+        yield from append_only(name)
+    yield from _forward_only("audit_heads")
+    yield from _balanced()
+    yield f"GRANT SELECT ON alembic_version TO {SYSTEM_ROLE}"
+
+
+def protect(table: Table) -> Iterator[str]:
     """Row-level security, for the owner too: an agency sees its rows, the system role all, anybody else none."""
-    yield f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"
-    yield f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY"
-    yield f"CREATE POLICY tenant ON {table} USING ({key} = {TENANT})"
-    yield f"CREATE POLICY system ON {table} TO {SYSTEM_ROLE} USING (true)"
-    yield f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {SYSTEM_ROLE}"
+    yield f"ALTER TABLE {table.name} ENABLE ROW LEVEL SECURITY"
+    yield f"ALTER TABLE {table.name} FORCE ROW LEVEL SECURITY"
+    key = "id" if table.name == "tenants" else "tenant_id"
+    if key in table.c:
+        yield f"CREATE POLICY tenant ON {table.name} USING ({key} = {TENANT})"
+    yield f"CREATE POLICY system ON {table.name} TO {SYSTEM_ROLE} USING (true)"
+    yield f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table.name} TO {SYSTEM_ROLE}"
 
 
-def append_only(table: str) -> Iterator[str]:
-    """Make ``table`` append-only, by grant and by trigger."""
-    for role in ("CURRENT_USER", SYSTEM_ROLE):
-        yield f"REVOKE UPDATE, DELETE, TRUNCATE ON {table} FROM {role}"
+def touched(table: Table) -> Iterator[str]:
+    """Keep ``updated_at``. Where columns are generated, the others are compared: a trigger cannot read these."""
+    stored = [column.name for column in table.c if column.computed is None]
+    old, new = (
+        row if len(stored) == len(table.c) else f"ROW({', '.join(f'{row}.{name}' for name in stored)})"
+        for row in ("OLD", "NEW")
+    )
+    yield f"CREATE TRIGGER born BEFORE INSERT ON {table.name} FOR EACH ROW EXECUTE FUNCTION voyagent_touch()"
     yield (
-        f"CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
+        f"CREATE TRIGGER touched BEFORE UPDATE ON {table.name} FOR EACH ROW WHEN ({old} IS DISTINCT FROM {new})"
+        " EXECUTE FUNCTION voyagent_touch()"
+    )
+
+
+def append_only(name: str) -> Iterator[str]:
+    """Make a table append-only, by grant and by trigger."""
+    for role in ("CURRENT_USER", SYSTEM_ROLE):
+        yield f"REVOKE UPDATE, DELETE, TRUNCATE ON {name} FROM {role}"
+    yield (
+        f"CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {name}"
         " FOR EACH STATEMENT EXECUTE FUNCTION voyagent_append_only()"
     )
 
 
-def touched(table: str, columns: Sequence[str] = ()) -> Iterator[str]:
-    """Keep ``updated_at``. ``columns`` are those to compare where some are generated: a trigger cannot read these."""
-    old, new = (
-        f"ROW({', '.join(f'{row}.{column}' for column in columns)})" if columns else row for row in ("OLD", "NEW")
-    )
-    yield f"CREATE TRIGGER born BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION voyagent_touch()"
+def _forward_only(name: str) -> Iterator[str]:
+    """The head of a chain moves forward and is never deleted."""
+    for role in ("CURRENT_USER", SYSTEM_ROLE):
+        yield f"REVOKE DELETE, TRUNCATE ON {name} FROM {role}"
+    yield f"CREATE TRIGGER forward BEFORE UPDATE ON {name} FOR EACH ROW EXECUTE FUNCTION voyagent_forward()"
     yield (
-        f"CREATE TRIGGER touched BEFORE UPDATE ON {table} FOR EACH ROW WHEN ({old} IS DISTINCT FROM {new})"
-        " EXECUTE FUNCTION voyagent_touch()"
+        f"CREATE TRIGGER append_only BEFORE DELETE OR TRUNCATE ON {name}"
+        " FOR EACH STATEMENT EXECUTE FUNCTION voyagent_append_only()"
     )
+
+
+def _balanced() -> Iterator[str]:
+    # a foreign key locks the row it refers to, as the tables' owner, who needs to be allowed some update for that;
+    # the trigger refuses all the same
+    yield "GRANT UPDATE (id) ON journals TO CURRENT_USER"
+    for name in ("journals", "journal_lines"):
+        yield (
+            f"CREATE CONSTRAINT TRIGGER balance AFTER INSERT ON {name} DEFERRABLE INITIALLY DEFERRED"
+            " FOR EACH ROW EXECUTE FUNCTION voyagent_balance()"
+        )

@@ -1,4 +1,8 @@
-"""Migrates a database to the current schema. Migrations sort by name and run in one transaction."""
+"""Migrates a database to the current schema, in one transaction. Migrations sort by name.
+
+An empty database gets the tables as the metadata has them; the migrations after the first are for those of earlier
+releases.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -20,6 +25,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 MIGRATIONS: Final = Path(__file__).parent
+FIRST: Final = "0007"
+"""The migration that makes all tables."""
 LIMITS: Final = {"lock_timeout": "5s", "statement_timeout": "60s", "application_name": "voyagent migrate"}
 """A migration that cannot get its lock fails, instead of blocking the running service."""
 ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtextextended('voyagent.migrate', 0))"
@@ -93,6 +100,9 @@ def _run(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
+    if MigrationContext.configure(connection).get_current_revision() is None:
+        command.upgrade(config, FIRST)
+        command.stamp(config, "head")
     command.upgrade(config, "head")
 
 
