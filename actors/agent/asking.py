@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ...storage.conversation import turns
+from ...storage.conversation import pass_context
 from ..domain import ids, transcript
 from ..domain.turns import TurnError
 from ..foundation import metrics
@@ -95,7 +95,7 @@ async def _stream(work: Pass, reservation: usage.UsageReservation, call: ModelCa
     raise ModelFailed("model_unavailable", text="the answer had no end")
 
 
-def _smaller(work: Pass, loaded: turns.PassContext, share: float, *, last: bool) -> ModelCall:
+def _smaller(work: Pass, loaded: pass_context.PassContext, share: float, *, last: bool) -> ModelCall:
     """The smaller request after a refusal; the limit stays for the rest of the pass."""
     sent = sum(transcript.weight(each) for each in transcript.trimmed(loaded.messages, _room(work)))
     work.room, work.plain = int(min(sent, _room(work)) * share), True
@@ -106,7 +106,7 @@ def _room(work: Pass) -> int:
     return room_of(work.task) if work.room is None else work.room
 
 
-def _request(work: Pass, loaded: turns.PassContext, *, last: bool) -> ModelCall:
+def _request(work: Pass, loaded: pass_context.PassContext, *, last: bool) -> ModelCall:
     state, settings = work.state, work.task.settings
     tools: Sequence[Mapping[str, Any]] = ORCHESTRATOR_TOOLS
     if state.desk is not None:
@@ -123,7 +123,7 @@ def _request(work: Pass, loaded: turns.PassContext, *, last: bool) -> ModelCall:
     )
 
 
-def _messages(work: Pass, loaded: turns.PassContext, *, plain: bool) -> list[dict[str, Any]]:
+def _messages(work: Pass, loaded: pass_context.PassContext, *, plain: bool) -> list[dict[str, Any]]:
     """The newest part of the conversation that fits; results are truncated where one exchange is too long."""
     room, state = _room(work), work.state
     kept = transcript.trimmed(loaded.messages, room)
@@ -141,7 +141,7 @@ def _messages(work: Pass, loaded: turns.PassContext, *, plain: bool) -> list[dic
     )
 
 
-def _taken(work: Pass, loaded: turns.PassContext) -> set[str]:
+def _taken(work: Pass, loaded: pass_context.PassContext) -> set[str]:
     """Ids of the calls in the request and of calls still open."""
     shown = {block.get("id") for each in loaded.messages if each.role == "assistant" for block in each.content}
     return {str(each) for each in shown} | {call.call_id for call in work.calls} | set(loaded.pending)

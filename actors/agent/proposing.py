@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ...storage import carried_out
-from ...storage.conversation import turns
+from ...storage.conversation import pass_context
 from ..domain import ids
 from ..domain.approvals import approval_id
 from ..domain.errors import Unavailable
@@ -43,7 +43,7 @@ class Proposal:
 async def propose(work: Pass, answer: Answer) -> list[Proposal]:
     """Proposals for all calls of an answer, in its order. Of several equal calls only the first is made."""
     if answer.calls:
-        standing = turns.MayAct(tenant_id=work.task.tenant_id, user_id=work.task.user_id)
+        standing = pass_context.MayAct(tenant_id=work.task.tenant_id, user_id=work.task.user_id)
         work.user_active = await work.ports.store.ask(standing)
     seen: set[bytes] = set()
     return [await _propose(work, answer, at, place, seen) for place, at in enumerate(answer.calls)]

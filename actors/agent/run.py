@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
-from ...storage.conversation import endings, turns
+from ...storage.conversation import answers, endings, pass_context, turns
 from ...storage.conversation.steps import Step
 from ..domain import ids
 from ..domain.audit import Author
@@ -130,9 +130,9 @@ class Pass:
         except PassAborted as broken:
             return await self.stop("failed", broken.error, keep_pending_approvals=True)
 
-    async def load(self) -> turns.PassContext:
+    async def load(self) -> pass_context.PassContext:
         """Load the stored conversation, as much of it as a model is sent."""
-        load = turns.LoadPass(
+        load = pass_context.LoadPass(
             tenant_id=self.task.tenant_id,
             session_id=self.task.session_id,
             turn_id=self.task.turn_id,
@@ -142,7 +142,7 @@ class Pass:
         self.user_active = loaded.user_active
         return loaded
 
-    async def _advance(self, loaded: turns.PassContext) -> str:
+    async def _advance(self, loaded: pass_context.PassContext) -> str:
         decided = [call for call in self.calls if not call.reported and not call.undecided]
         for call in decided:
             await self._settle(call)
@@ -171,7 +171,7 @@ class Pass:
         newest = max(call.decided_at for call in gated if call.decided_at is not None)
         return any(call.error == "expired" for call in gated if call.decided_at == newest)
 
-    def _finished(self, own: Sequence[turns.Spoken]) -> bool:
+    def _finished(self, own: Sequence[pass_context.Spoken]) -> bool:
         """The current desk has answered without a tool call: only another desk can be left to run."""
         answered = bool(own) and own[-1].role == "assistant" and own[-1].sequence > self.state.brief_after
         return answered and self.task.again
@@ -194,7 +194,7 @@ class Pass:
         """Report that the published text of an interrupted answer is void."""
         task = self.task
         await self.ports.recorder.write(
-            turns.RestartAnswer(tenant_id=task.tenant_id, session_id=task.session_id, turn_id=task.turn_id)
+            answers.RestartAnswer(tenant_id=task.tenant_id, session_id=task.session_id, turn_id=task.turn_id)
         )
         await self.ports.recorder.say("\n\n")
 
@@ -273,7 +273,7 @@ class Pass:
         message_id = ids.uuid7()
         self.partial, self.reservation = [], None
         sequence = await self.ports.recorder.write(
-            turns.Answer(
+            answers.Answer(
                 tenant_id=task.tenant_id,
                 session_id=task.session_id,
                 turn_id=task.turn_id,
@@ -301,7 +301,7 @@ class Pass:
             desk=brief.domain, brief=brief, brief_after=messages[-1].sequence, handoffs=self.state.handoffs[1:]
         )
         await self.ports.recorder.write(
-            turns.NextDesk(
+            answers.NextDesk(
                 tenant_id=task.tenant_id,
                 session_id=task.session_id,
                 turn_id=task.turn_id,
@@ -338,7 +338,7 @@ class Pass:
         return Event(kind=kind, turn_id=self.task.turn_id, tool_name=tool, tool_call_id=call_id, **more)
 
 
-def _unanswered(own: Sequence[turns.Spoken]) -> bool:
+def _unanswered(own: Sequence[pass_context.Spoken]) -> bool:
     """Whether a user's message follows the model's last one."""
     spoken = [message.role for message in own if message.role != "tool"]
     return bool(spoken) and spoken[-1] == "user"

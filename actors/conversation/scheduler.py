@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from ...storage.conversation import sessions
+from ...storage.conversation import session_state
 from ..runtime.actor import Ref
 from .event_log import PassEnd
 from .turn import Interrupt, PassEnded
@@ -85,7 +85,7 @@ class TurnScheduler:
         self._numbers += 1
         return self._numbers
 
-    def restore(self, stored: sessions.OpenTurn) -> bool:
+    def restore(self, stored: session_state.OpenTurn) -> bool:
         """Schedule an unfinished turn from its table row: running and decided turns are due, queued ones queued.
 
         Returns whether it was not scheduled before.

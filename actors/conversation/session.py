@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from ...storage.conversation import approvals, sessions
+from ...storage.conversation import approvals, session_state, sessions
 from ...storage.engine.idempotency import Encode, IdempotencyKey, Stored
 from ..domain import ids
 from ..domain.approvals import Approval, Decision
@@ -226,10 +226,10 @@ class SessionActor(Supervisor):
             **shared,
         )
 
-    def _load(self) -> sessions.Load:
-        return sessions.Load(tenant_id=self.tenant_id, session_id=self.session_id)
+    def _load(self) -> session_state.Load:
+        return session_state.Load(tenant_id=self.tenant_id, session_id=self.session_id)
 
-    def _remember(self, stored: sessions.LastMessage) -> None:
+    def _remember(self, stored: session_state.LastMessage) -> None:
         begun = self.scheduler.turns.get(stored.turn_id) or Turn(
             id=stored.turn_id,
             user_id=stored.user_id,
@@ -252,7 +252,9 @@ class SessionActor(Supervisor):
 
     async def _older(self, after: int, through: int) -> list[SseFrame]:
         """Read events that have left the ring; called in a viewer's task."""
-        replay = sessions.Replay(tenant_id=self.tenant_id, session_id=self.session_id, after=after, through=through)
+        replay = session_state.Replay(
+            tenant_id=self.tenant_id, session_id=self.session_id, after=after, through=through
+        )
         rows = await self.services.store.ask(replay)
         return frames_of((row.seq, row.turn_id, row.kind, row.data) for row in rows)
 
@@ -399,7 +401,7 @@ class SessionActor(Supervisor):
         if self._quiet and not fresh:
             self.pipe(self.services.store.ask(self._load()), partial(self._reconcile, writes), name="reconcile")
 
-    def _reconcile(self, writes: int, outcome: Outcome[sessions.State]) -> None:
+    def _reconcile(self, writes: int, outcome: Outcome[session_state.State]) -> None:
         if outcome.error is not None or not self._quiet or self.writer.writes != writes:
             return  # housekeeping sends Wake again
         restored = [stored.id for stored in outcome.value.turns if self.scheduler.restore(stored)]

@@ -216,7 +216,7 @@ def tokens(text: str) -> int:
     """Tokens ``text`` is unlikely to exceed: three ASCII characters each; elsewhere one and more a character.
 
     Two bytes (Greek, Arabic) count as one token, three (Devanagari, Han) as five thirds, four (emoji) as seven thirds.
-    The same sum is `storage.turns.LoadPass`'s.
+    The same sum is `storage.conversation.pass_context.LoadPass`'s.
     """
     return (2 * len(text.encode(errors="replace")) - len(text)) // 3 + 1
 

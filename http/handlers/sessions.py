@@ -10,6 +10,7 @@ from ...actors.accounts.actor import IssueTicket
 from ...actors.conversation import session
 from ...actors.domain.ids import parse_uuid, uuid7
 from ...storage.conversation import sessions
+from ...storage.conversation import transcript as transcripts
 from ...storage.engine.idempotency import Once, Replayed, Stored
 from ..operation import RUNTIME_UNAVAILABLE, Refusals, operation
 from ..request_context import Answer, RequestContext
@@ -182,9 +183,7 @@ async def transcript(call: RequestContext) -> Answer:
     query: TranscriptQuery = call.query
     before = None if query.before is None else parse_uuid(query.before) or NO_MESSAGE
     found = await call.services.storage.ask(
-        sessions.Messages(
-            tenant_id=call.person.tenant_id, session_id=session_id(call), limit=query.limit, before=before
-        )
+        transcripts.Page(tenant_id=call.person.tenant_id, session_id=session_id(call), limit=query.limit, before=before)
     )
     return Answer(TranscriptResponse.of(found))
 

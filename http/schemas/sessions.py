@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ...actors.domain.approvals import MAP_LIMIT
-from ...storage.conversation.sessions import Sessions, Summary, Transcript
+from ...storage.conversation.sessions import Sessions, Summary
+from ...storage.conversation.transcript import Transcript
 from .shared import Body, LooseBody, Offset, Query, QueryInt, Reply, UtcTime
 
 

@@ -177,7 +177,7 @@ class Decide(Step[Decided]):
                 entries.append(self._audit_event(entry_id, decided))
         if self.follow_up is not None and made:
             follow_up = {"follow_up": self.follow_up, "user_id": self.user_id, "at": self.now.isoformat()}
-            await SET_INPUT.execute(db, tenant_id=self.tenant_id, id=made[-1].turn_id, input=follow_up)
+            await SET_INPUT.execute(db, tenant_id=self.tenant_id, turn_id=made[-1].turn_id, input=follow_up)
         if self.key is not None and self.reply is not None and made:
             await idempotency.keep(db, self.key, self.reply(made), self.now)
         return await self.write(db, Decided(tuple(made), refused), (), entries)

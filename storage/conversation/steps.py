@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Self, TypeVar
 
-from sqlalchemy import update
+from sqlalchemy import and_, bindparam, update
 
 from ...actors.domain import audit as audits
 from ...actors.domain import ids
@@ -21,6 +21,7 @@ from ...actors.domain.events import Event
 from .. import audit
 from ..engine.operations import Command
 from ..engine.statements import binds, statement
+from ..schema.columns import Json
 from ..tables import messages, turns
 
 if TYPE_CHECKING:
@@ -115,12 +116,18 @@ def session_fence(session_id: str) -> int:
 MESSAGE = messages.c["id", "sequence", "turn_id", "role", "content", "user_id", "created_at"]
 """The columns of a ``domain.turns.Message``."""
 
-SET_INPUT = statement(update(turns).filter_by(**binds("tenant_id", "id")).values(**binds("input")))
+TURN_OF_AGENCY = and_(turns.c.tenant_id == bindparam("tenant_id"), turns.c.id == bindparam("turn_id"))
+THIS_TURN = and_(TURN_OF_AGENCY, turns.c.session_id == bindparam("session_id"))
+MERGED_STEP = turns.c.step.concat(bindparam("step", type_=Json))
+"""The state of a turn's loop with some of its keys replaced."""
+
+SET_INPUT = statement(update(turns).where(TURN_OF_AGENCY).values(**binds("input")))
 
 INSERT_EVENTS = """
 INSERT INTO session_events (tenant_id, session_id, seq, turn_id, kind, frame, created_at)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
 """
+"""Text: each step runs it, with an array for each column."""
 
 
 def columns(rows: Sequence[EventRow]) -> tuple[tuple[Any, ...], ...]:
@@ -144,6 +151,7 @@ SELECT $1, $2, $3, $4, $5, coalesce(max(sequence), 0) + 1, $6, $7, $8, $9
   FROM messages WHERE tenant_id = $2 AND session_id = $3
 RETURNING sequence
 """
+"""Text: it makes the sequence it stores."""
 
 
 async def add_message(db: Connection, step: Step[Any], message_id: str, turn_id: str, line: TranscriptMessage) -> int:

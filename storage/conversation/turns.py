@@ -1,38 +1,39 @@
-"""Turns: accept a message, store the model's answers, and load what a pass starts from."""
+"""Turns: accept a message, begin its passes, and find turns with work to do."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from ...actors.domain import tool_calls as rules
+from sqlalchemy import bindparam, insert, select, update
+
 from ...actors.domain.events import Event
-from ...actors.domain.transcript import OUTPUT_LIMIT
-from ...actors.domain.turns import ApprovalAsk, LoopState, Message, ToolCall, TurnError
+from ...actors.domain.turns import TurnError
 from ..engine import idempotency
 from ..engine.operations import Query, Snapshot
-from . import tool_calls
-from .endings import KEPT_THROUGH, Ending, FollowUp, end_turn
-from .model_calls import ModelCallUsage, settle
-from .steps import Step, TranscriptMessage, Written, add_message
+from ..engine.statements import any_of, binds, statement
+from ..tables import pending_approvals, sessions, turns
+from .endings import Ending, end_turn
+from .sessions import THIS_SESSION
+from .steps import SET_INPUT, THIS_TURN, Step, TranscriptMessage, Written, add_message
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
 
-NO_PLACE = 2**31 - 1
-
-NAME_SESSION = """
-UPDATE sessions SET title = $3 WHERE tenant_id = $1 AND id = $2 AND title IS NULL
-"""
-
-INSERT_TURN = """
-INSERT INTO turns (id, tenant_id, session_id, user_id, state, text_hash, input, pass_no, first_event_id, pass_event_id,
-                   attempts, idempotency_key, queued_at, started_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8, 1, $9, $10, $11)
-"""
+NAME_SESSION = statement(update(sessions).where(THIS_SESSION, sessions.c.title.is_(None)).values(**binds("title")))
+INSERT_TURN = statement(
+    insert(turns).values(
+        **binds("id", "tenant_id", "session_id", "user_id", "state", "text_hash", "input", "idempotency_key"),
+        **binds("queued_at", "started_at"),
+        first_event_id=bindparam("event_id"),
+        pass_event_id=bindparam("event_id"),
+        pass_no=1,
+        attempts=1,
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,24 +58,24 @@ class Accept(Step[idempotency.Stored | None]):
             earlier = await idempotency.claim(db, self.key, self.now)
             if earlier is not None:
                 return Written(earlier, ())
-        await db.execute(
-            INSERT_TURN,
-            self.turn_id,
-            self.tenant_id,
-            self.session_id,
-            self.user_id,
-            "queued" if self.queued else "running",
-            self.text_hash,
-            {"text": self.text} if self.queued else {},
-            None if self.queued else self.after + 1,
-            None if self.key is None else self.key.key,
-            self.now,
-            None if self.queued else self.now,
+        await INSERT_TURN.execute(
+            db,
+            id=self.turn_id,
+            tenant_id=self.tenant_id,
+            session_id=self.session_id,
+            user_id=self.user_id,
+            state="queued" if self.queued else "running",
+            text_hash=self.text_hash,
+            input={"text": self.text} if self.queued else {},
+            event_id=None if self.queued else self.after + 1,
+            idempotency_key=None if self.key is None else self.key.key,
+            queued_at=self.now,
+            started_at=None if self.queued else self.now,
         )
         if not self.queued:
             line = TranscriptMessage("user", [{"type": "text", "text": self.text}], user_id=self.user_id)
             await add_message(db, self, self.message_id, self.turn_id, line)
-        await db.execute(NAME_SESSION, self.tenant_id, self.session_id, self.title)
+        await NAME_SESSION.execute(db, tenant_id=self.tenant_id, session_id=self.session_id, title=self.title)
         if self.key is not None and self.reply is not None:
             await idempotency.keep(db, self.key, self.reply, self.now)
         return Written(None, ())
@@ -93,11 +94,15 @@ class LookedUp:
     decidable: bool
 
 
-FIRST_EVENT = "SELECT first_event_id FROM turns WHERE tenant_id = $1 AND session_id = $2 AND id = $3"
-DECIDABLE = """
-SELECT EXISTS (SELECT FROM pending_approvals WHERE tenant_id = $1 AND session_id = $2 AND id = ANY ($3)
-                                               AND status = 'pending' AND expires_at > $4)
-"""
+FIRST_EVENT = statement(select(turns.c.first_event_id).where(THIS_TURN))
+DECIDABLE = statement(
+    select(
+        select(pending_approvals.c.id)
+        .filter_by(**binds("tenant_id", "session_id"), status="pending")
+        .where(any_of(pending_approvals.c.id, "approval_ids"), pending_approvals.c.expires_at > bindparam("now"))
+        .exists()
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,12 +119,14 @@ class LookUp(Snapshot[LookedUp]):
 
     async def run(self, db: Connection) -> LookedUp:
         kept = None if self.key is None else await idempotency.find(db, self.key, self.now)
-        first_event_id = None
+        first_event_id, decidable = None, False
+        session = {"tenant_id": self.tenant_id, "session_id": self.session_id}
         if kept is not None:
             turn_id = json.loads(kept.body)["turns"][0]
-            first_event_id = await db.fetchval(FIRST_EVENT, self.tenant_id, self.session_id, turn_id)
-        scope = (self.tenant_id, self.session_id, list(self.approval_ids), self.now)
-        decidable = bool(self.approval_ids) and bool(await db.fetchval(DECIDABLE, *scope))
+            first_event_id = await FIRST_EVENT.fetchval(db, **session, turn_id=turn_id)
+        if self.approval_ids:
+            ids = list(self.approval_ids)
+            decidable = await DECIDABLE.fetchval(db, **session, approval_ids=ids, now=self.now)
         return LookedUp(kept, first_event_id, decidable)
 
 
@@ -131,6 +138,7 @@ UPDATE turns SET state = 'running', started_at = coalesce(started_at, $4),
                  input = CASE WHEN state = 'queued' THEN '{}'::jsonb ELSE input END
  WHERE tenant_id = $1 AND session_id = $2 AND id = $3 AND state IN ('queued', 'waiting', 'running')
 """
+"""Text: most columns keep or change their value by the state before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,10 +172,11 @@ class Start(Step[None]):
         return await self.write(db, None, ())
 
 
-WAITING_TURN = """
-SELECT state, input FROM turns
- WHERE tenant_id = $1 AND session_id = $2 AND id = $3 AND state IN ('queued', 'waiting') FOR NO KEY UPDATE
-"""
+WAITING_TURN = statement(
+    select(*turns.c["state", "input"])
+    .where(THIS_TURN, turns.c.state.in_(("queued", "waiting")))
+    .with_for_update(key_share=True)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +193,9 @@ class AbandonStart(Step[str]):
     error: TurnError
 
     async def run(self, db: Connection) -> Written[str]:
-        row = await db.fetchrow(WAITING_TURN, self.tenant_id, self.session_id, self.turn_id)
+        row = await WAITING_TURN.fetchrow(
+            db, tenant_id=self.tenant_id, session_id=self.session_id, turn_id=self.turn_id
+        )
         state = "waiting" if row is None else str(row["state"])
         if state == "queued":
             state = "failed"
@@ -198,9 +209,6 @@ class AbandonStart(Step[str]):
         return await self.write(db, state, events)
 
 
-CLEAR_FOLLOW_UP = "UPDATE turns SET input = $3 WHERE tenant_id = $1 AND id = $2"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddFollowUp(Step[None]):
     """Add the message sent with decisions to the transcript, after the results."""
@@ -211,220 +219,10 @@ class AddFollowUp(Step[None]):
     message_id: str
 
     async def run(self, db: Connection) -> Written[None]:
-        await db.execute(CLEAR_FOLLOW_UP, self.tenant_id, self.turn_id, {})
+        await SET_INPUT.execute(db, tenant_id=self.tenant_id, turn_id=self.turn_id, input={})
         line = TranscriptMessage("user", [{"type": "text", "text": self.text}], user_id=self.user_id)
         await add_message(db, self, self.message_id, self.turn_id, line)
         return await self.write(db, None, ())
-
-
-KEEP_STATE = """
-UPDATE turns SET step = coalesce(step, '{}'::jsonb) || $3, desk = $4, attempts = 1 WHERE tenant_id = $1 AND id = $2
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer(Step[int]):
-    """Store a complete answer of the model: message, tool calls, the approvals they need, and the cost.
-
-    Returns the sequence of the last message written. ``own`` are result blocks of calls without a tool (handoff,
-    clarify).
-    """
-
-    turn_id: str
-    message_id: str
-    content: list[Mapping[str, Any]]
-    events: tuple[Event, ...]
-    state: LoopState
-    calls: tuple[ToolCall, ...] = ()
-    asks: tuple[ApprovalAsk, ...] = ()
-    own: tuple[tuple[str, Mapping[str, Any]], ...] = ()
-    spent: ModelCallUsage | None = None
-    ending: Ending | None = None
-
-    async def run(self, db: Connection) -> Written[int]:
-        place = 0
-        if self.content:
-            place = await add_message(
-                db, self, self.message_id, self.turn_id, TranscriptMessage("assistant", self.content)
-            )
-        for message_id, block in self.own:
-            place = await add_message(db, self, message_id, self.turn_id, TranscriptMessage("tool", [block]))
-        for call in self.calls:
-            await tool_calls.propose(db, self, call)
-        for ask in self.asks:
-            await tool_calls.ask(db, self, ask)
-        state = self.state
-        if state.brief is not None and state.brief_after < 0:
-            state = LoopState(desk=state.desk, brief=state.brief, brief_after=place, handoffs=state.handoffs)
-        kept = state.plain() | {KEPT_THROUGH: self.after + len(self.events)}
-        await db.execute(KEEP_STATE, self.tenant_id, self.turn_id, kept, state.desk)
-        if self.spent is not None:
-            await settle(db, self.tenant_id, self.spent)
-        if self.ending is not None:
-            await end_turn(db, self, self.turn_id, self.ending)
-        entries = [rules.audit_of_request(ask, self.at) for ask in self.asks]
-        return await self.write(db, place, self.events, entries)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NextDesk(Step[None]):
-    """Hand a turn over to its next desk, after the text of the one before."""
-
-    turn_id: str
-    state: LoopState
-
-    async def run(self, db: Connection) -> Written[None]:
-        await db.execute(KEEP_STATE, self.tenant_id, self.turn_id, self.state.plain(), self.state.desk)
-        return await self.write(db, None, ())
-
-
-VOID_FROM = """
-SELECT min(seq) FROM session_events
- WHERE tenant_id = $1 AND session_id = $2 AND turn_id = $3 AND kind = 'text_delta'
-   AND seq > greatest($4, (SELECT max(seq) FROM session_events
-                            WHERE tenant_id = $1 AND session_id = $2 AND kind <> 'text_delta'))
-"""
-LOOP_STATE = "SELECT step FROM turns WHERE tenant_id = $1 AND id = $2"
-KEEP_PLACE = "UPDATE turns SET step = coalesce(step, '{}'::jsonb) || $3 WHERE tenant_id = $1 AND id = $2"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestartAnswer(Step[None]):
-    """Tell viewers that an interrupted answer is generated again: ``error`` ``answer_restarted`` (business 3.4).
-
-    It names the event from which on the text of this turn is void and in no message of the transcript.
-    """
-
-    turn_id: str
-
-    async def run(self, db: Connection) -> Written[None]:
-        step = await db.fetchval(LOOP_STATE, self.tenant_id, self.turn_id) or {}
-        scope = (self.tenant_id, self.session_id, self.turn_id, step.get(KEPT_THROUGH, 0))
-        void_from = await db.fetchval(VOID_FROM, *scope)
-        if void_from is None:
-            return Written(None, ())
-        why = f"answer_restarted: {void_from} the words from this event on are void, the answer is given again"
-        await db.execute(KEEP_PLACE, self.tenant_id, self.turn_id, {KEPT_THROUGH: self.after + 1})
-        return await self.write(db, None, [Event(kind="error", turn_id=self.turn_id, error_message=why)])
-
-
-class Spoken(NamedTuple):
-    """A message's role and its sequence in the transcript."""
-
-    role: str
-    sequence: int
-
-
-@dataclass(frozen=True, slots=True)
-class PassContext:
-    """All that a pass needs to start or to resume.
-
-    ``messages`` are the newest of the session, starting with a user's message; ``own`` lists all of this turn's.
-    """
-
-    messages: tuple[Message, ...]
-    own: tuple[Spoken, ...]
-    calls: tuple[ToolCall, ...]
-    pending: Mapping[str, str]
-    state: LoopState
-    follow_up: FollowUp | None
-    pass_no: int
-    ran_ms: int
-    cut: bool
-    user_active: bool
-
-
-SIZES = """
-SELECT sequence, role, (2 * octet_length(said) - char_length(said)) / 3 AS tokens
-  FROM (SELECT sequence, role, content::text AS said FROM messages
-         WHERE tenant_id = $1 AND session_id = $2 AND sequence < $3 ORDER BY sequence DESC LIMIT $4) newest
- ORDER BY sequence DESC
-"""
-"""`transcript.tokens` of each row, with its ids and names: a little more than a model is given of it."""
-MESSAGES = """
-SELECT id, sequence, turn_id, role, content, user_id, created_at FROM messages
- WHERE tenant_id = $1 AND session_id = $2 AND sequence >= $3 ORDER BY sequence
-"""
-OWN = "SELECT role, sequence FROM messages WHERE tenant_id = $1 AND turn_id = $2 ORDER BY sequence"
-FIRST_LOOK = 128
-"""Messages whose sizes are read first; four times as many each time they do not suffice."""
-TURN = "SELECT step, input, pass_no, ran_ms, user_id FROM turns WHERE tenant_id = $1 AND session_id = $2 AND id = $3"
-PENDING = """
-SELECT c.call_id, c.approval_id FROM tool_calls c
- WHERE c.tenant_id = $1 AND c.session_id = $2 AND c.approval_id IS NOT NULL AND c.state = 'proposed'
-"""
-NEWEST_KIND = """
-SELECT kind, turn_id FROM session_events WHERE session_id = $2 AND tenant_id = $1 ORDER BY seq DESC LIMIT 1
-"""
-USER_ACTIVE = "SELECT is_active AND role <> 'viewer' FROM users WHERE tenant_id = $1 AND id = $2"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadPass(Snapshot[PassContext]):
-    """Read the end of the transcript, this turn's calls, pending approvals, and the state of the loop.
-
-    ``room`` is the most tokens of the transcript to read; the newest exchange is read in any case.
-    """
-
-    session_id: str
-    turn_id: str
-    room: int
-
-    async def run(self, db: Connection) -> PassContext:
-        first = await self._first(db)
-        messages = await db.fetch(MESSAGES, self.tenant_id, self.session_id, first)
-        own = await db.fetch(OWN, self.tenant_id, self.turn_id)
-        turn = await db.fetchrow(TURN, self.tenant_id, self.session_id, self.turn_id)
-        calls = await tool_calls.calls_of(db, self.tenant_id, self.turn_id)
-        pending = await db.fetch(PENDING, self.tenant_id, self.session_id)
-        newest = await db.fetchrow(NEWEST_KIND, self.tenant_id, self.session_id)
-        active = await db.fetchval(USER_ACTIVE, self.tenant_id, turn["user_id"])
-        return PassContext(
-            messages=tuple(Message(**row) for row in messages),
-            own=tuple(Spoken(*row) for row in own),
-            calls=calls,
-            pending={row["call_id"]: row["approval_id"] for row in pending},
-            state=LoopState.from_plain(turn["step"]),
-            follow_up=FollowUp.of(turn["input"] or {}),
-            pass_no=turn["pass_no"],
-            ran_ms=turn["ran_ms"],
-            cut=newest is not None and newest["kind"] == "text_delta" and newest["turn_id"] == self.turn_id,
-            user_active=bool(active),
-        )
-
-    async def _first(self, db: Connection) -> int:
-        """The sequence of the earliest user's message from which on everything fits into ``room``."""
-        left, before, count = self.room, NO_PLACE, FIRST_LOOK
-        first: int | None = None
-        while sizes := await db.fetch(SIZES, self.tenant_id, self.session_id, before, count):
-            for row in sizes:
-                left -= row["tokens"] if row["role"] != "tool" else min(row["tokens"], OUTPUT_LIMIT)
-                if row["role"] == "user":
-                    if left < 0 and first is not None:
-                        return first
-                    first = row["sequence"]
-            before, count = sizes[-1]["sequence"], count * 4
-        return first or 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MayAct(Query[bool]):
-    """Whether a user may act now: active, and not a viewer."""
-
-    user_id: str
-
-    async def run(self, db: Connection) -> bool:
-        return bool(await db.fetchval(USER_ACTIVE, self.tenant_id, self.user_id))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unfinished(Query[list[tuple[str, str]]]):
-    """Sessions (tenant, session) with work to do: unfinished turns, decided calls, expired approvals."""
-
-    now: datetime
-
-    async def run(self, db: Connection) -> list[tuple[str, str]]:
-        return [(row["tenant_id"], row["session_id"]) for row in await db.fetch(UNFINISHED, self.now)]
 
 
 UNFINISHED = """
@@ -444,3 +242,14 @@ SELECT t.tenant_id, t.session_id FROM turns t
                                         AND m.tool_call_id = c.id)))
  LIMIT 10000
 """
+"""Text: three questions to several tables, united."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished(Query[list[tuple[str, str]]]):
+    """Sessions (tenant, session) with work to do: unfinished turns, decided calls, expired approvals."""
+
+    now: datetime
+
+    async def run(self, db: Connection) -> list[tuple[str, str]]:
+        return [(row["tenant_id"], row["session_id"]) for row in await db.fetch(UNFINISHED, self.now)]

@@ -9,7 +9,7 @@ import pytest
 
 from voyagent.actors.agent.rehearsed.server import Break, Failure, Gate, Hang, Raw, Text, ToolUse, Turn
 from voyagent.actors.suppliers.house.driver import EmbeddedInventory
-from voyagent.storage.conversation import sessions, tool_calls, turns
+from voyagent.storage.conversation import answers, pass_context, sessions, tool_calls
 
 from .test_approvals import HANDOFF, SEARCH
 
@@ -60,8 +60,8 @@ async def test_b28_no_failure_of_the_model_tells_its_cause(place: int, asha: Per
 @pytest.mark.parametrize(
     ("owner", "name"),
     [
-        (turns.LoadPass, "run"),
-        (turns.Answer, "run"),
+        (pass_context.LoadPass, "run"),
+        (answers.Answer, "run"),
         (tool_calls.Result, "run"),
         (EmbeddedInventory, "search"),
         (tool_calls.Perform, "run"),

@@ -29,7 +29,7 @@ from voyagent.actors.conversation import passes
 from voyagent.actors.conversation import session as sessions
 from voyagent.actors.root import Tree
 from voyagent.http.service import Service
-from voyagent.storage.conversation import model_calls, tool_calls, turns
+from voyagent.storage.conversation import answers, model_calls, pass_context, tool_calls
 from voyagent.storage.conversation.group_commit import EventWriter
 
 DESK = Turn(ToolUse("handoff", {"domain": "ticketing_visa", "goal": "book"}))
@@ -142,12 +142,12 @@ def once(original: Any) -> Any:
 
 
 PLACES = [
-    (turns.LoadPass, "run"),
+    (pass_context.LoadPass, "run"),
     (model_calls.Begin, "run"),
-    (turns.Answer, "run"),
+    (answers.Answer, "run"),
     (tool_calls.Perform, "run"),
     (tool_calls.Result, "run"),
-    (turns.NextDesk, "run"),
+    (answers.NextDesk, "run"),
     (run.Pass, "_take"),
     (proposing, "propose"),
     (type(CATALOGUE["lookup_passenger"]), "read"),

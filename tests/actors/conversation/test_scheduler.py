@@ -10,7 +10,7 @@ import pytest
 
 from voyagent.actors.conversation.scheduler import Turn, TurnScheduler
 from voyagent.actors.conversation.turn import PassEnded
-from voyagent.storage.conversation.sessions import OpenTurn
+from voyagent.storage.conversation.session_state import OpenTurn
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
 

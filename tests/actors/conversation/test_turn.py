@@ -12,7 +12,7 @@ from voyagent.actors.conversation.turn import TurnLog
 from voyagent.actors.domain.turns import LoopState
 from voyagent.actors.runtime.actor import ActorDead, MailboxFull
 from voyagent.actors.runtime.ref import refuse
-from voyagent.storage.conversation import turns
+from voyagent.storage.conversation import answers
 
 
 class Session:
@@ -61,7 +61,7 @@ class Full(Session):
 
 
 def step() -> Any:
-    return turns.NextDesk(tenant_id="a", session_id="s", turn_id="t-1", state=LoopState())
+    return answers.NextDesk(tenant_id="a", session_id="s", turn_id="t-1", state=LoopState())
 
 
 async def test_a_step_behind_words_that_are_stored_already_does_not_hold_the_loop() -> None:

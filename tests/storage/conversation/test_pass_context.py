@@ -12,7 +12,7 @@ from voyagent.actors.domain import ids
 from voyagent.actors.domain.outcomes import Succeeded
 from voyagent.actors.domain.transcript import tool_result, trimmed, weight
 from voyagent.actors.domain.turns import Message
-from voyagent.storage.conversation import model_calls, turns, usage
+from voyagent.storage.conversation import model_calls, pass_context, usage
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -48,9 +48,11 @@ async def talk(agency: AgencyLike, exchanges: int, said: str) -> list[Message]:
     return whole
 
 
-async def read(agency: AgencyLike, room: int) -> turns.PassContext:
-    load = turns.LoadPass(tenant_id=agency.tenant_id, session_id=agency.session_id, turn_id=agency.turn_id, room=room)
-    loaded: turns.PassContext = await agency.store.ask(load)
+async def read(agency: AgencyLike, room: int) -> pass_context.PassContext:
+    load = pass_context.LoadPass(
+        tenant_id=agency.tenant_id, session_id=agency.session_id, turn_id=agency.turn_id, room=room
+    )
+    loaded: pass_context.PassContext = await agency.store.ask(load)
     return loaded
 
 
