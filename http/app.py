@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong, PayloadEncodingError
-from aiohttp.web_protocol import RequestHandler
 
 from ..actors.foundation import log
 from . import decode
@@ -22,24 +23,24 @@ from .route import Route
 from .routes import ROUTES
 
 SHUTDOWN_SECONDS = 5.0
-"""How long handlers may go on when the service stops; aiohttp waits twice this long. Streams end before, by signal."""
+"""Time for handlers to finish at a stop; aiohttp waits twice this long. Streams are ended before, by signal."""
 
 HEADERS_TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 MAX_LINE, MAX_FIELD = 8 * 1024, 16 * 1024
-"""Bytes of a request's address and of one header: cookies of other services on our host come along."""
+"""Bytes of a request's target and of one header: browsers send the cookies of all services on our host."""
 
 _log = log.get(__name__)
 
 
 def make_app(services: Services, routes: Sequence[Route] = ROUTES) -> web.Application:
-    """An application that answers ``routes``, the OpenAPI document of them as JSON and page, and letters' pages."""
-    frame = Middleware(services.settings)
+    """An application that serves ``routes``, their OpenAPI document as JSON and page, and the pages e-mails link to."""
+    middleware = Middleware(services.settings)
 
     async def end_streams(_app: web.Application) -> None:
         services.streams.stop()
 
-    app = web.Application(middlewares=[frame.handle], client_max_size=decode.LIMIT)
-    app.on_response_prepare.append(frame.sign)
+    app = web.Application(middlewares=[middleware.handle], client_max_size=decode.LIMIT)
+    app.on_response_prepare.append(middleware.add_headers)
     app.on_shutdown.append(end_streams)
     for route in (*routes, *Documents(routes, services.settings.version).routes(), *Pages().routes()):
         _add(app, route, services)
@@ -47,7 +48,7 @@ def make_app(services: Services, routes: Sequence[Route] = ROUTES) -> web.Applic
 
 
 def _add(app: web.Application, route: Route, services: Services) -> None:
-    """Parameters match anything between two slashes: whether it is an id is the handler's question, and its own 404."""
+    """A path parameter matches any segment: whether it is an id is checked by the handler, which has its own 404."""
     resource = app.router.add_resource(route.path.replace("}", ":[^/]+}"))
     endpoint = Endpoint(route, services)
     for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
@@ -55,35 +56,40 @@ def _add(app: web.Application, route: Route, services: Services) -> None:
 
 
 class Runner(web.AppRunner):
-    """Serves an application the way this service needs it.
+    """Serves an application with this service's own connections and limits.
 
-    A handler is cancelled when its caller leaves, or streams would leak. aiohttp's own access log would write query
-    strings, so there is ours alone. Bodies stay as they were sent: one that is encoded is refused unread.
+    A handler is cancelled when its client disconnects, so that streams do not leak.
     """
 
     def __init__(self, app: web.Application) -> None:
+        super().__init__(app, handler_cancellation=True, shutdown_timeout=SHUTDOWN_SECONDS)
+
+    @property
+    def server(self) -> Any:
+        """The factory of connections, which aiohttp's sites call."""
+        server = super().server
+        return None if server is None else partial(Connection, server)
+
+
+class Connection(web.RequestHandler):
+    """An HTTP connection that answers malformed requests in JSON, like all other errors.
+
+    aiohttp's access log would write query strings; the middleware has its own. Bodies are not decompressed: encoded
+    ones are refused unread.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, server: web.Server) -> None:
         super().__init__(
-            app,
-            handler_cancellation=True,
+            server,
+            loop=asyncio.get_running_loop(),
             access_log=None,
-            shutdown_timeout=SHUTDOWN_SECONDS,
             keepalive_timeout=75,
             max_line_size=MAX_LINE,
             max_field_size=MAX_FIELD,
             auto_decompress=False,
         )
-
-    @property
-    def server(self) -> Any:
-        """The factory of connections."""
-        make: Callable[[], RequestHandler] | None = super().server
-        return None if make is None else lambda: _plain_spoken(make())
-
-
-class _Connection(RequestHandler):
-    """A connection that refuses what is no HTTP in JSON, as everything else is refused."""
-
-    __slots__ = ()
 
     def handle_error(
         self,
@@ -92,9 +98,9 @@ class _Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 -- it quotes what was sent
     ) -> web.StreamResponse:
-        """The answer to a request no handler saw: its head could not be read."""
+        """The response to a request whose head could not be read, so that no handler was called."""
         if request.writer.output_size > 0:
-            raise ConnectionError("a head is sent already; another cannot follow")
+            raise ConnectionError("a response has begun already; another cannot follow")
         name = request_id(request.headers)
         status = _status_of(exc, status)
         _log.info("request_unreadable", status=status, error=type(exc).__name__, request_id=name)
@@ -104,7 +110,7 @@ class _Connection(RequestHandler):
         return response
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
-        """What goes wrong between requests. A body that breaks off while it is passed over is its sender's matter."""
+        """Log an error between requests. A body that breaks off while it is skipped is no error of the service."""
         if isinstance(kw.get("exc_info"), PayloadEncodingError | web.RequestPayloadError):
             _log.debug("body_broken", error=type(kw["exc_info"]).__name__)
             return
@@ -112,14 +118,9 @@ class _Connection(RequestHandler):
 
 
 def _status_of(failure: BaseException | None, status: int) -> int:
-    """The library answers 400 to whatever it cannot read; what is too long has a status of its own."""
+    """Aiohttp answers 400 to everything it cannot read; a head that is too long has a status of its own."""
     if isinstance(failure, LineTooLong):
         return HTTPStatus.REQUEST_URI_TOO_LONG if MAX_LINE in failure.args else HEADERS_TOO_LARGE
     if isinstance(failure, BadHttpMessage) and "Too many headers" in failure.message:
         return HEADERS_TOO_LARGE
     return status
-
-
-def _plain_spoken(connection: RequestHandler) -> RequestHandler:
-    connection.__class__ = _Connection
-    return connection

@@ -119,7 +119,7 @@ class Middleware:
         }
         return web.Response(headers=headers)
 
-    async def sign(self, request: web.Request, response: web.StreamResponse) -> None:
+    async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         """Put the headers of every answer on this one; a stream's are sent now."""
         trace = request.get(TRACE)
         headers = response.headers
