@@ -31,8 +31,6 @@ T = TypeVar("T")
 MIN_OPEN_BACKOFF, MAX_OPEN_BACKOFF = 0.1, 2.0
 """First and longest pause between attempts to open the database."""
 PROBE_TIMEOUT = 2.0
-PROBE_CACHE_SECONDS = 1.0
-"""Seconds for which the result of a probe is cached."""
 
 _log = log.get(__name__)
 
@@ -50,7 +48,7 @@ class Append(Message[None]):
 
 @dataclass(frozen=True, slots=True)
 class Probe(Message[bool]):
-    """Whether the database answers and takes writes, within two seconds."""
+    """Whether the database answers and takes writes, within two seconds. Each runs a statement: share the results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +101,6 @@ class StorageActor(Actor):
         self._lanes = Lanes(size)
         self._system_lanes = Lanes(system_size)
         self._open_pause = MIN_OPEN_BACKOFF
-        self._probing = asyncio.Lock()
-        self._probed = (-PROBE_CACHE_SECONDS, False)
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
         """Connect if the database is available; else refuse operations and retry."""
@@ -135,7 +131,7 @@ class StorageActor(Actor):
             case Append():
                 return self.receive_inline(message)
             case Probe():
-                return self.reply_later(self._probe())
+                return self.reply_later(self._answers())
             case IsLeader():
                 return self._lock.held if self._lock is not None else self._url is not None
             case Faults():
@@ -218,14 +214,6 @@ class StorageActor(Actor):
         work = operation.command if isinstance(operation, Once) else operation
         async with lanes.turn(operation.tenant_id, step=isinstance(work, Step)):
             return await self._engine.run(operation, asker_waits)
-
-    async def _probe(self) -> bool:
-        async with self._probing:
-            at, alive = self._probed
-            if perf_counter() - at >= PROBE_CACHE_SECONDS:
-                alive = await self._answers()
-                self._probed = (perf_counter(), alive)
-            return alive
 
     async def _answers(self) -> bool:
         if self._engine is None:

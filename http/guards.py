@@ -8,12 +8,12 @@ from hmac import compare_digest
 from typing import ClassVar
 
 from ..actors.accounts.actor import Authenticate, DeniedRequest, ShowTicket
-from ..actors.database import Probe
 from ..actors.domain.errors import Forbidden, NotFound, Unauthorized, Unavailable
 from ..actors.domain.identity import Principal, Role
 from ..actors.domain.ids import parse_uuid
 from ..actors.foundation import log
 from .client_address import is_direct_loopback
+from .health import DATABASE
 from .request_context import RequestContext
 
 EVERYONE = frozenset(Role)
@@ -129,7 +129,7 @@ class BearerGuard(Guard):
         if self.verified and not principal.email_verified and not call.services.settings.auth_skip_email_verification:
             raise Forbidden("email_not_verified")
         if self.verified and not call.services.is_leader():
-            raise Unavailable("not_ready" if await call.services.storage.ask(Probe()) else "storage_unavailable")
+            raise Unavailable("not_ready" if await call.services.health.works(DATABASE) else "storage_unavailable")
         if principal.role not in self.roles:
             raise Forbidden("forbidden_role")
 

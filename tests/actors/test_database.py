@@ -200,18 +200,6 @@ async def test_an_unmigrated_database_is_refused_until_it_is_migrated(start: Sta
     await until_it_works(store)
 
 
-async def test_r50_probes_at_once_share_one_look(store: Ref, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks: list[int] = []
-
-    async def look(_self: StorageActor) -> bool:
-        looks.append(1)
-        return True
-
-    monkeypatch.setattr(StorageActor, "_answers", look)
-    assert await asyncio.gather(*(store.ask(Probe()) for _ in range(100))) == [True] * 100
-    assert len(looks) == 1
-
-
 async def test_events_are_stored_through_it(store: Ref, admin: Connection) -> None:
     await admin.execute("INSERT INTO tenants (id, display_name, created_at) VALUES ($1, 'A', $2)", TENANT, NOW)
     await admin.execute(

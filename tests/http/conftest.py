@@ -142,10 +142,12 @@ class Serve(Protocol):
 
 @pytest.fixture
 async def serve(clock: ManualClock) -> AsyncIterator[Serve]:
-    """Start an application over fakes; ``health`` and every setting may be given."""
+    """Start an application over fakes; ``health``, ``is_leader`` and every setting may be given."""
     async with AsyncExitStack() as stack:
 
-        async def start(routes: Sequence[Route] = ROUTES, *, health: Health | None = None, **given: Any) -> Client:
+        async def start(
+            routes: Sequence[Route] = ROUTES, *, health: Health | None = None, is_leader: bool = True, **given: Any
+        ) -> Client:
             accounts, root, storage = People(), Fake(), Fake()
             services = Services(
                 root=root,
@@ -157,6 +159,7 @@ async def serve(clock: ManualClock) -> AsyncIterator[Serve]:
                 streams=Streams(stall_seconds=30),
                 open_streams=OpenStreams(per_person=50, per_agency=500),
                 new_sessions=NewSessions(clock, 600),
+                is_leader=lambda: is_leader,
             )
             runner = Runner(make_app(services, routes))
             await runner.setup()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from voyagent.actors.accounts.actor import Authenticate, Denied
+from voyagent.actors.foundation.clock import ManualClock
 from voyagent.http.guards import ADMIN, DECIDER, MYSELF, PERSON, PERSON_ADMIN, PERSON_WRITER, PUBLIC, READER, WRITER
+from voyagent.http.health import DATABASE, Health
 from voyagent.http.request_context import Answer, RequestContext
 from voyagent.http.route import Route
 from voyagent.http.routes import ROUTES
@@ -157,3 +160,28 @@ async def test_a_stranger_is_told_to_nobody(client: Client) -> None:
     await client.send("GET", "/auth/me", who="nobody")
 
     assert client.accounts.told == []
+
+
+async def test_r50_requests_at_once_to_a_process_that_is_not_the_leader_share_one_look_at_the_database(
+    serve: Serve, clock: ManualClock
+) -> None:
+    looks: list[int] = []
+
+    async def look() -> bool:
+        looks.append(1)
+        return True
+
+    health = Health(clock, standing=lambda: "ok", vital={DATABASE: look})
+    client = await serve(health=health, is_leader=False)
+
+    answers = await asyncio.gather(*(client.send("GET", "/tenant-settings", who="agent") for _ in range(20)))
+
+    assert {(answer.status, answer.detail) for answer in answers} == {(503, "not_ready")}
+    assert len(looks) == 1
+    assert client.storage.asked == []
+
+
+async def test_a_process_that_is_not_the_leader_and_has_no_database_says_so(serve: Serve) -> None:
+    answer = await (await serve(is_leader=False)).send("GET", "/tenant-settings", who="agent")
+
+    assert (answer.status, answer.detail) == (503, "storage_unavailable")
