@@ -84,7 +84,7 @@ class Connection(web.RequestHandler):
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
-            access_log=None,
+            access_log=None,  # type: ignore[arg-type]  # what AppRunner documents to switch it off
             keepalive_timeout=75,
             max_line_size=MAX_LINE,
             max_field_size=MAX_FIELD,
