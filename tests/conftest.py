@@ -38,7 +38,7 @@ class Database:
     url: str
     """As the service: no superuser, held by row-level security."""
     admin_url: str
-    """As the superuser: to look behind the curtain."""
+    """As the superuser: sees the rows of every agency."""
 
 
 @pytest.fixture(scope="session")

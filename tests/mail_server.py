@@ -10,10 +10,10 @@ from email.message import EmailMessage
 from types import TracebackType
 from typing import Self
 
-GREETING = b"220 office.example ESMTP\r\n"
+GREETING = b"220 mail_server.example ESMTP\r\n"
 ANSWERS = {
-    b"EHLO": b"250 office.example\r\n",
-    b"HELO": b"250 office.example\r\n",
+    b"EHLO": b"250 mail_server.example\r\n",
+    b"HELO": b"250 mail_server.example\r\n",
     b"MAIL": b"250 ok\r\n",
     b"RCPT": b"250 ok\r\n",
     b"DATA": b"354 go on\r\n",
@@ -30,7 +30,7 @@ class MailServer:
         self.extensions = extensions
         self.tls = tls
         self.answers: dict[bytes, bytes] = {}
-        self.letters: list[EmailMessage] = []
+        self.emails: list[EmailMessage] = []
         self.commands: list[bytes] = []
         self.callers = 0
         self.refuses = False
@@ -55,29 +55,29 @@ class MailServer:
     def url(self) -> str:
         return f"smtp://127.0.0.1:{self.port}?tls=off"
 
-    async def had(self, callers: int = 0, letters: int = 0) -> None:
-        """Wait until so many have called, and left so many letters."""
+    async def had(self, callers: int = 0, emails: int = 0) -> None:
+        """Wait until so many have called, and left so many emails."""
         async with asyncio.timeout(20), self._called:
-            await self._called.wait_for(lambda: self.callers >= callers and len(self.letters) >= letters)
+            await self._called.wait_for(lambda: self.callers >= callers and len(self.emails) >= emails)
 
     def tokens(self) -> list[str]:
-        """All one-time tokens in all letters, oldest first."""
+        """All one-time tokens in all emails, oldest first."""
         found: list[str] = []
-        for letter in self.letters:
-            body = letter.get_body(("plain",))
+        for email in self.emails:
+            body = email.get_body(("plain",))
             assert body is not None
             found += re.findall(r"\?token=([\w-]{43})\s", body.get_content())
         return found
 
     def subjects(self) -> list[str]:
         """What everybody was told, in the order it arrived."""
-        return [str(letter["Subject"]) for letter in self.letters]
+        return [str(email["Subject"]) for email in self.emails]
 
     async def token(self, subject: str, number: int = 1) -> str:
         """The token in the newest e-mail with this subject, once there are so many."""
         async with asyncio.timeout(20), self._called:
             await self._called.wait_for(lambda: self.subjects().count(subject) >= number)
-        body = next(each for each in reversed(self.letters) if each["Subject"] == subject).get_body(("plain",))
+        body = next(each for each in reversed(self.emails) if each["Subject"] == subject).get_body(("plain",))
         assert body is not None
         found = re.search(r"\?token=([\w-]{43})\s", body.get_content())
         assert found is not None
@@ -117,7 +117,7 @@ class MailServer:
         if verb == b"MAIL" and self.refuses:
             return LATER
         if verb == b"EHLO" and self.extensions:
-            lines = [b"office.example", *self.extensions]
+            lines = [b"mail_server.example", *self.extensions]
             return b"".join(b"250-" + line + b"\r\n" for line in lines[:-1]) + b"250 " + lines[-1] + b"\r\n"
         return ANSWERS.get(verb, b"502 not known here\r\n")
 
@@ -127,7 +127,7 @@ class MailServer:
             self._called.notify_all()
 
     async def _take(self, data: bytes) -> None:
-        letter = message_from_bytes(data.removesuffix(b".\r\n").replace(b"\r\n..", b"\r\n."), policy=policy.default)
+        email = message_from_bytes(data.removesuffix(b".\r\n").replace(b"\r\n..", b"\r\n."), policy=policy.default)
         async with self._called:
-            self.letters.append(letter)
+            self.emails.append(email)
             self._called.notify_all()

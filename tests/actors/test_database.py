@@ -169,7 +169,7 @@ async def test_waiting_is_bounded_in_time(store: Ref, monkeypatch: pytest.Monkey
     assert sum(each.result() is True for each in (await asyncio.wait(asked))[0] if not each.exception()) == 1
 
 
-async def test_b24_postgres_away_is_refused_in_time_and_found_again(
+async def test_b24_an_unavailable_postgres_is_refused_in_time_and_found_again(
     start: Start, servers: EmbeddedServers, database: Any
 ) -> None:
     store = start(database.url)
@@ -232,7 +232,7 @@ async def test_one_process_serves_a_database_at_a_time(start: Start, database: A
     await until_held(second)
 
 
-async def test_turns_are_stopped_before_a_lost_lock_is_taken_anew(
+async def test_turns_are_stopped_before_a_lost_lock_is_taken_again(
     start: Start, database: Any, admin: Connection
 ) -> None:
     lost, stopped = asyncio.Event(), asyncio.Event()

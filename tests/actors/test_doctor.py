@@ -70,18 +70,18 @@ DIALOGUE: list[tuple[dict[bytes, bytes], str, str, str]] = [
 async def test_mail_works_if_the_whole_dialogue_of_a_delivery_does(
     examine: Examine, answers: dict[bytes, bytes], who: str, told: str, mend: str
 ) -> None:
-    async with MailServer() as office:
-        office.answers = answers
-        found = (await examine(VOYAGENT_SMTP_URL=office.url.replace("//", f"//{who}")))["mail"]
-        assert office.letters == []
+    async with MailServer() as mail_server:
+        mail_server.answers = answers
+        found = (await examine(VOYAGENT_SMTP_URL=mail_server.url.replace("//", f"//{who}")))["mail"]
+        assert mail_server.emails == []
     assert (found.works, found.text) == (not mend, told)
     assert mend in found.mend
     assert "secret" not in found.text + found.mend
 
 
 async def test_a_relay_without_starttls_is_told_with_what_to_set(examine: Examine) -> None:
-    async with MailServer() as office:
-        found = (await examine(VOYAGENT_SMTP_URL=office.url.partition("?")[0]))["mail"]
+    async with MailServer() as mail_server:
+        found = (await examine(VOYAGENT_SMTP_URL=mail_server.url.partition("?")[0]))["mail"]
     assert (found.works, found.text) == (False, "starttls_not_offered")
     assert "?tls=off" in found.mend
 

@@ -1,4 +1,4 @@
-"""What keeps an agency's actor awake keeps it awake as long as it lasts, and not a moment longer."""
+"""An agency's actor stays active exactly while something needs it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Agency:
     def actor(self) -> TenantActor:
         return self.root.actors[-1]
 
-    def awake(self) -> bool:
+    def active(self) -> bool:
         return bool(ActorMeter.of("TenantActor").mailboxes)
 
     async def child(self) -> None:
@@ -123,20 +123,20 @@ WAYS: dict[str, tuple[Act, Act]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_an_agency_is_awake_while_something_needs_it_and_passivates_afterwards(way: str, agency: Agency) -> None:
+async def test_an_agency_is_active_while_something_needs_it_and_passivates_afterwards(way: str, agency: Agency) -> None:
     way_in, way_out = WAYS[way]
     await way_in(agency)
     await agency.clock.advance(3 * IDLE_SECONDS)
-    assert agency.awake()
+    assert agency.active()
     await way_out(agency)
     await agency.clock.advance(IDLE_SECONDS)
     await agency.clock.advance(1.0)
-    assert not agency.awake()
+    assert not agency.active()
     await agency.root.ref.ask(ReadBudget(tenant_id=AGENCY))
-    assert agency.awake()
+    assert agency.active()
 
 
 async def test_an_agency_that_nothing_needs_passivates(agency: Agency) -> None:
     await agency.clock.advance(IDLE_SECONDS + 1.0)
-    assert not agency.awake()
+    assert not agency.active()
     assert tenant.ACTIVE_SESSIONS > tenant.PASSIVATION_BATCH

@@ -73,7 +73,7 @@ async def test_each_check_comes_before_the_next(acting: Client) -> None:
     """Everything is wrong with the first request; each next one has mended the fault that was told."""
     known = acting.accounts.bearers
     known["bad"] = replace(known["viewer"], email_verified=False)
-    known["proven"] = known["viewer"]
+    known["verified"] = known["viewer"]
     big, broken, wrong, right = b"{" * (LIMIT + 1), b"{", b"{}", b'{"name": "a"}'
     bad_key = {"Idempotency-Key": "\t"}
     path = "/things/no-id/act"

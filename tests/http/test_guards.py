@@ -128,7 +128,7 @@ async def test_anything_else_is_nobody_and_asks_nobody(client: Client, header: s
     assert client.accounts.asked == []
 
 
-async def test_accounts_learn_at_which_door_a_bearer_was_shown(client: Client) -> None:
+async def test_accounts_learn_for_which_request_a_bearer_was_refused(client: Client) -> None:
     await client.send("GET", "/chat/sessions/some-id", who="nobody", headers={"X-Request-ID": "r-1", "User-Agent": "t"})
 
     [asked] = client.accounts.asked
@@ -156,7 +156,7 @@ async def test_b38_a_refused_person_is_told_to_accounts_for_the_audit(client: Cl
     assert told.request.origin.api_key_id == told.principal.api_key_id
 
 
-async def test_a_stranger_is_told_to_nobody(client: Client) -> None:
+async def test_an_unknown_caller_is_told_to_nobody(client: Client) -> None:
     await client.send("GET", "/auth/me", who="nobody")
 
     assert client.accounts.told == []

@@ -76,7 +76,7 @@ async def test_parts_that_are_not_configured_are_named_by_their_variable(serve: 
 @pytest.mark.parametrize(
     "trouble", [False, Unavailable("storage_unavailable"), OSError("connect to db.internal:5432 failed")]
 )
-async def test_r50_a_part_that_is_away_is_told_without_its_cause(
+async def test_r50_a_part_that_is_unavailable_is_told_without_its_cause(
     serve: Serve, clock: ManualClock, trouble: bool | Exception
 ) -> None:
     look = Part(trouble).look
@@ -96,7 +96,7 @@ async def test_r50_a_thousand_calls_look_once(serve: Serve, clock: ManualClock) 
     assert part.looks == 1
 
 
-async def test_a_result_is_shared_for_a_second_and_then_looked_for_anew(clock: ManualClock) -> None:
+async def test_a_result_is_shared_for_a_second_and_then_looked_for_again(clock: ManualClock) -> None:
     part = Part()
     probe = Probe("part", part.look, clock)
 
@@ -125,7 +125,7 @@ async def test_a_caller_that_leaves_does_not_end_the_look_others_wait_for(clock:
     assert await second
 
 
-async def test_what_does_not_answer_in_time_is_away(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_does_not_answer_in_time_is_unavailable(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("voyagent.http.health.WAIT_SECONDS", 0.01)
 
     assert not await Probe("part", never, clock).works()

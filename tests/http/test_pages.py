@@ -1,4 +1,4 @@
-"""The pages letters lead to: plain, closed to everything foreign, and harmless to open."""
+"""The pages e-mails link to: plain, closed to everything foreign, and harmless to open."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ async def test_a_page_asks_what_its_operation_takes_beside_the_token(
     assert "noscript" in page.tags
 
 
-async def test_the_pages_stand_where_letters_lead_and_not_in_the_document(client: Client) -> None:
+async def test_the_pages_stand_where_emails_lead_and_not_in_the_document(client: Client) -> None:
     described = (await client.send("GET", "/openapi.json")).json["paths"]
 
     assert not any(path.startswith("/app/") for path in described)

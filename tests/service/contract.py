@@ -86,7 +86,7 @@ class Contract:
         else:
             self.queue.append(turn)
 
-    def lapse(self) -> None:
+    def expire(self) -> None:
         """The time of all that waits is over."""
         for each in self.waiting:
             each.status = "expired"
@@ -151,13 +151,13 @@ class Contract:
             if each.status == "granted":
                 turn.ran += 1
                 self.effects[each.tool] += 1
-        lapsed = any(each.status == "expired" for each in unreported) and not turn.ran
+        expired = any(each.status == "expired" for each in unreported) and not turn.ran
         if turn.ridden < len(turn.rides):
             turn.ridden = len(turn.rides)
         elif any(each.status == "pending" for each in turn.asked):
             turn.state = "waiting"
             return
-        elif lapsed:
+        elif expired:
             turn.state = "completed"
             return
         self.current = turn

@@ -34,7 +34,7 @@ def pieces_of(marker: str) -> tuple[str, ...]:
 class Player:
     """Answers by what a turn is about: small talk at once, else a desk, its gated calls, and words when they are done.
 
-    The last words of each turn wait at a gate; a gate that is asked for anew is another one.
+    The last words of each turn wait at a gate; a gate that is asked for again is another one.
     """
 
     def __init__(self) -> None:

@@ -168,7 +168,7 @@ class Conversation:
             return
         self.shifts += 1
         self.running.clock.shift(APPROVAL_SECONDS + 1)
-        self.model.lapse()
+        self.model.expire()
 
     async def rename(self, number: int) -> None:
         """Another title."""

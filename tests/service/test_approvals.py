@@ -168,7 +168,7 @@ async def test_b7_a_second_resolve_is_refused_even_with_the_same_verdict(asha: A
     assert await resolve(asha, approval) == (409, {"detail": "approval_already_resolved"})
 
 
-async def test_b8_overdue_reads_as_expired_everywhere_and_its_lapse_is_told(
+async def test_b8_overdue_reads_as_expired_everywhere_and_its_expiry_is_told(
     asha: Any, running: Any, admin: Any
 ) -> None:
     session, events = await ask_for_booking(asha, running)

@@ -330,7 +330,7 @@ async def test_stopping_an_agency_leaves_a_write_under_way_to_be_looked_up(
     assert told[-1]["booked"] is True
 
 
-async def test_a_write_begins_once_in_the_ledger(asha: Any, running: Any, admin: Any) -> None:
+async def test_a_write_begins_once(asha: Any, running: Any, admin: Any) -> None:
     """Two processes in the seconds around a lost lock: whoever comes second looks up what the first has done."""
     _, events = await ask_for_booking(asha, running)
     approval = next(event.data["approval_id"] for event in events if event.kind == "approval_request")

@@ -203,7 +203,7 @@ async def test_a_message_in_a_version_that_cannot_be_answered_has_no_effect(vers
 
 
 def running_logs(session: str) -> list[EventLog]:
-    """The log of a session that is awake."""
+    """The log of a session that is active."""
     actors = [each for each in gc.get_objects() if isinstance(each, SessionActor) and each.session_id == session]
     return [each.log for each in actors]
 

@@ -177,7 +177,7 @@ async def test_b10_a_grant_whose_quote_ran_out_before_its_turn_came_does_not_run
     assert (await asha.get(f"/approvals/{asked['id']}"))["status"] == "granted"
 
 
-async def test_b8_the_timer_writes_a_lapse_down_with_nobody_watching(timed: Timed, database: Any) -> None:
+async def test_b8_the_timer_stores_an_expiry_with_nobody_watching(timed: Timed, database: Any) -> None:
     asha = await timed.running.sign_up()
     session, events = await ask_for_booking(asha, timed.running)
     db = await asyncpg.connect(database.admin_url)

@@ -1,4 +1,4 @@
-"""Letters end to end: the real service, a real client, and the files a machine without a mail server writes."""
+"""E-mails end to end: the real service, a real client, and the files a machine without a mail server writes."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ PASSWORD, OTHER = "a long password 1", "another password 2"
 
 
 async def token_of(folder: Path, subject: str) -> str:
-    """The token of the one letter with this subject, once it is there."""
+    """The token of the one email with this subject, once it is there."""
     async with asyncio.timeout(10):
         while True:
             for path in await asyncio.to_thread(lambda: list(folder.glob("*.eml"))):
-                letter = message_from_bytes(path.read_bytes(), policy=policy.default)
-                body = letter.get_body(("plain",))
-                if letter["Subject"] == subject and body is not None:
+                email = message_from_bytes(path.read_bytes(), policy=policy.default)
+                body = email.get_body(("plain",))
+                if email["Subject"] == subject and body is not None:
                     found = re.search(r"http://desk\.example/app/[\w-]+\?token=([\w-]{43})\s", body.get_content())
                     assert found is not None
                     return found[1]
             await asyncio.sleep(0.02)
 
 
-async def test_r26_r35_a_person_proves_their_address_and_resets_their_password(
+async def test_r26_r35_a_person_verifies_their_address_and_resets_their_password(
     settings_for: Make, tmp_path: Path
 ) -> None:
     settings = settings_for(VOYAGENT_AUTH_SKIP_EMAIL_VERIFICATION="false", VOYAGENT_PUBLIC_URL="http://desk.example/")
@@ -48,9 +48,9 @@ async def test_r26_r35_a_person_proves_their_address_and_resets_their_password(
         assert status == 201
         access = signed_in["access_token"]
         assert (await send("GET", "/chat/sessions", token=access))[0] == 403
-        proof = await token_of(tmp_path / "mail", "Confirm your e-mail address")
-        assert await send("POST", "/auth/verify-email", {"token": proof}) == (200, {"verified": True})
-        assert await send("POST", "/auth/verify-email", {"token": proof}) == (400, {"detail": "token_invalid"})
+        token = await token_of(tmp_path / "mail", "Confirm your e-mail address")
+        assert await send("POST", "/auth/verify-email", {"token": token}) == (200, {"verified": True})
+        assert await send("POST", "/auth/verify-email", {"token": token}) == (400, {"detail": "token_invalid"})
         assert (await send("GET", "/chat/sessions", token=access))[0] == 200
         assert await send("POST", "/auth/send-verification-email", token=access) == (200, {"queued": True})
 

@@ -24,9 +24,9 @@ PASSWORD, OTHER, THIRD = "a long password 1", "another password 2", "a third pas
 class Client:
     """One person at the service, and their mailbox."""
 
-    def __init__(self, http: aiohttp.ClientSession, office: MailServer) -> None:
+    def __init__(self, http: aiohttp.ClientSession, mail_server: MailServer) -> None:
         self.http = http
-        self.office = office
+        self.mail_server = mail_server
         self.tokens: dict[str, str] = {}
         self.device = ""
         self.codes: list[str] = []
@@ -42,7 +42,7 @@ class Client:
             return found
 
     async def token(self, kind: Kind) -> str:
-        return await self.office.token(WORDS["en"][kind].subject)
+        return await self.mail_server.token(WORDS["en"][kind].subject)
 
     def now(self) -> str:
         return pyotp.TOTP(self.device).now()
@@ -112,24 +112,24 @@ def test_no_kind_is_without_an_act() -> None:
     assert {kind for _, posted in ACTS for kind in posted} == set(Kind)
 
 
-async def test_r13_every_act_posts_its_email_once_to_whom_it_is_for(settings_for: Make) -> None:
-    async with MailServer() as office:
+async def test_r13_every_act_queues_its_email_once_to_whom_it_is_for(settings_for: Make) -> None:
+    async with MailServer() as mail_server:
         settings = settings_for(
             VOYAGENT_AUTH_SKIP_EMAIL_VERIFICATION="false",
             VOYAGENT_AUTH_REFRESH_GRACE_SECONDS="0",
-            VOYAGENT_SMTP_URL=office.url,
+            VOYAGENT_SMTP_URL=mail_server.url,
             VOYAGENT_GUARD="off",
         )
         async with Service(settings) as service, aiohttp.ClientSession(service.url) as http:
-            client, expected = Client(http, office), 0
+            client, expected = Client(http, mail_server), 0
             for act, posted in ACTS:
                 await act(client)
                 expected += len(posted) + (act is move)  # the new address is to be verified
-                await office.had(letters=expected)
-                newest = [(str(each["Subject"]), str(each["To"])) for each in office.letters[-len(posted) - 1 :]]
+                await mail_server.had(emails=expected)
+                newest = [(str(each["Subject"]), str(each["To"])) for each in mail_server.emails[-len(posted) - 1 :]]
                 for kind, address in posted.items():
                     assert (WORDS["en"][kind].subject, address) in newest, act.__name__
-            assert len(office.letters) == expected
+            assert len(mail_server.emails) == expected
 
 
 @pytest.mark.parametrize("gone", ["is_active = false", "released_at = now()"])
@@ -138,11 +138,11 @@ async def test_nobody_is_told_whose_account_is_closed(settings_for: Make, databa
     settings = settings_for(VOYAGENT_AUTH_REFRESH_GRACE_SECONDS="0", VOYAGENT_GUARD="off")
     db = await asyncpg.connect(database.admin_url)
     async with (
-        MailServer() as office,
+        MailServer() as mail_server,
         Service(settings) as service,
         aiohttp.ClientSession(service.url) as http,
     ):
-        client = Client(http, office)
+        client = Client(http, mail_server)
         person = {"email": EMAIL, "full_name": "Asha", "agency_name": "Rao", "password": PASSWORD}
         first = await client.send("sign-up", person, status=201)
         await client.send("refresh", {"refresh_token": first["refresh_token"]})

@@ -107,7 +107,7 @@ async def test_b18_a_model_that_fails_ends_the_pass_with_its_error_and_one_final
     ],
     ids=["overloaded", "rate_limited", "cut", "garbage"],
 )
-async def test_b18_a_model_that_stays_away_is_tried_again_and_then_told(
+async def test_b18_a_model_that_stays_unavailable_is_tried_again_and_then_told(
     line: Reply, error: str, asha: Any, running: Any
 ) -> None:
     running.rehearsal.play(line, line, line)
@@ -249,11 +249,11 @@ async def dropping(person: Any, chance: random.Random, left: list[int]) -> dict[
         session = await person.session()
         told = logs[session] = []
         for number in range(TURNS_A_SESSION):
-            await hear(person, session, f"turn {number}", told, chance, left)
+            await listen(person, session, f"turn {number}", told, chance, left)
     return logs
 
 
-async def hear(person: Any, session: str, text: str, told: list[Any], chance: random.Random, left: list[int]) -> None:
+async def listen(person: Any, session: str, text: str, told: list[Any], chance: random.Random, left: list[int]) -> None:
     """Say something and come back after every loss, with a cursor in a header or in the address."""
     stream = await person.post(session, {"message": text})
     while True:
@@ -418,7 +418,7 @@ async def test_b20_a_stop_closes_streams_without_a_final_and_the_next_process_go
             assert kinds(events).count("final") == 1
 
 
-async def test_b13_a_session_that_falls_asleep_answers_the_message_that_found_it_so(
+async def test_b13_a_session_that_passivates_answers_the_message_that_activates_it(
     asha: Any, running: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asleep = asyncio.Event()

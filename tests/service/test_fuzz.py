@@ -79,12 +79,12 @@ class Fuzz:
             assert MARK not in said, (path, raw, said)
 
 
-@pytest.mark.parametrize("proven", [True, False])
+@pytest.mark.parametrize("verified", [True, False])
 async def test_r22_r49_b23_no_body_of_any_operation_crashes_the_service_or_comes_back(
-    settings_for: Make, proven: bool
+    settings_for: Make, verified: bool
 ) -> None:
     chance = random.Random(53)
-    settings = settings_for(VOYAGENT_AUTH_SKIP_EMAIL_VERIFICATION=str(proven))
+    settings = settings_for(VOYAGENT_AUTH_SKIP_EMAIL_VERIFICATION=str(verified))
     async with Service(settings) as service, aiohttp.ClientSession(service.url) as http:
         for number, route in enumerate(BODIES):
             person = {"email": f"p{number}@example.com", "password": PASSWORD, "full_name": "A", "agency_name": "A"}

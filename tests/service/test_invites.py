@@ -1,4 +1,4 @@
-"""Invites as clients of the whole service meet them: statuses, codes and order, letters, the log, repeated acts."""
+"""Invites as clients of the whole service meet them: statuses, codes and order, emails, the log, repeated acts."""
 
 from __future__ import annotations
 
@@ -61,16 +61,16 @@ async def revoke(who: Person, invite_id: str, **headers: str) -> tuple[int, Any]
 
 
 async def token_of(folder: Path, to: str, page: str) -> tuple[str, str]:
-    """The link and the token of the letter to somebody that leads to this page, once it is there; HTML has it too."""
+    """The link and the token of the email to somebody that leads to this page, once it is there; HTML has it too."""
     async with asyncio.timeout(10):
         while True:
             for path in await asyncio.to_thread(lambda: list(folder.glob("*.eml"))):
-                letter = message_from_bytes(path.read_bytes(), policy=policy.default)
-                plain, html = letter.get_body(("plain",)), letter.get_body(("html",))
+                email = message_from_bytes(path.read_bytes(), policy=policy.default)
+                plain, html = email.get_body(("plain",)), email.get_body(("html",))
                 assert plain is not None
                 assert html is not None
                 found = re.search(rf"(\S+/app/{page}\?token=([\w-]{{43}}))\s", plain.get_content())
-                if letter["To"] == to and found is not None:
+                if email["To"] == to and found is not None:
                     assert f'href="{found[1]}"' in html.get_content()
                     return found[1], found[2]
             await asyncio.sleep(0.02)
@@ -218,7 +218,7 @@ async def test_r18_the_log_has_the_template_of_a_lookup_and_no_token(asha: Perso
     assert token not in repr(lines)
 
 
-async def test_r34_r35_all_links_follow_the_public_url_and_held_letters_wait_for_the_proof(
+async def test_r34_r35_all_links_follow_the_public_url_and_held_emails_wait_for_the_verification(
     settings_for: Make, tmp_path: Path
 ) -> None:
     base, mail = "http://desk.example/base", tmp_path / "mail"
@@ -233,12 +233,12 @@ async def test_r34_r35_all_links_follow_the_public_url_and_held_letters_wait_for
         founder = {"email": "asha@example.com", "full_name": "Asha", "agency_name": "Rao", "password": PASSWORD}
         access = (await send("/auth/sign-up", founder))[1]["access_token"]
         status, made = await send("/auth/invites", {"email": "ravi@example.com"}, access)
-        assert status == 201, "an unproven admin may invite"
+        assert status == 201, "an unverified admin may invite"
         assert made["invite_link"].startswith(f"{base}/app/accept-invite?token=")
-        link, proof = await token_of(mail, "asha@example.com", "verify-email")
+        link, token = await token_of(mail, "asha@example.com", "verify-email")
         assert link.startswith(f"{base}/app/verify-email")
         assert len(await asyncio.to_thread(lambda: list(mail.glob("*.eml")))) == 1
-        assert await send("/auth/verify-email", {"token": proof}) == (200, {"verified": True})
+        assert await send("/auth/verify-email", {"token": token}) == (200, {"verified": True})
         link, token = await token_of(mail, "ravi@example.com", "accept-invite")
         assert link.startswith(f"{base}/app/accept-invite")
         assert token != made["invite_link"][-43:]
@@ -248,8 +248,8 @@ async def test_r34_r35_all_links_follow_the_public_url_and_held_letters_wait_for
         _status, handed = await send("/auth/invites", {"email": "mira@example.com"}, access)
         status, joined = await send("/auth/accept-invite", joining | {"token": handed["invite_link"][-43:]})
         assert (status, joined["user"]["email_verified"]) == (201, False)
-        _link, proof = await token_of(mail, "mira@example.com", "verify-email")
-        assert await send("/auth/verify-email", {"token": proof}) == (200, {"verified": True})
+        _link, token = await token_of(mail, "mira@example.com", "verify-email")
+        assert await send("/auth/verify-email", {"token": token}) == (200, {"verified": True})
         assert (await send("/auth/request-password-reset", {"email": "mira@example.com"}))[0] == 200
         link, _token = await token_of(mail, "mira@example.com", "reset-password")
         assert link.startswith(f"{base}/app/reset-password")

@@ -33,7 +33,7 @@ async def test_a_second_process_refuses_agencies_work_until_the_first_is_gone(
         assert await status(f"/chat/sessions/{session}/events?follow=0") == 204
 
 
-async def test_losing_the_right_to_serve_stops_the_agencies_before_it_is_taken_anew(
+async def test_losing_the_right_to_serve_stops_the_agencies_before_it_is_taken_again(
     running: Any, asha: Any, admin: Any
 ) -> None:
     session = await asha.session()

@@ -1,4 +1,4 @@
-"""How many sessions of an agency are awake, and what one costs that nobody watches."""
+"""How many sessions of an agency stay active, and what one without viewers costs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
-def awake() -> int:
+def active() -> int:
     return len(ActorMeter.of("SessionActor").mailboxes)
 
 
@@ -36,7 +36,7 @@ async def test_the_oldest_idle_sessions_passivate_when_an_agency_has_many(
     for session in sessions:
         running.rehearsal.play(Turn("hello"))
         assert (await asha.say(session, "hello"))[-1].kind == "final"
-    await until(lambda: awake() <= 6)
+    await until(lambda: active() <= 6)
     running.rehearsal.play(Turn("still here"))
     await asha.say(sessions[0], "are you there?")
     words = ""

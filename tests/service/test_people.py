@@ -115,8 +115,8 @@ async def test_sessions_are_listed_and_ended_one_by_one(running: Running, asha: 
 
 
 async def test_r60_anothers_session_is_not_found(running: Running, asha: Person, member: Join) -> None:
-    agent, stranger = await member(asha, "agent"), await running.sign_up("other")
-    for person in (agent, stranger):
+    agent, outsider = await member(asha, "agent"), await running.sign_up("other")
+    for person in (agent, outsider):
         (theirs,) = (await person.get("/auth/sessions"))["items"]
         status, body = await asha.call("POST", f"/auth/sessions/{theirs['id']}/revoke")
         assert (status, body) == (404, {"detail": "session_not_found"})
@@ -209,7 +209,7 @@ async def test_r38_b59_a_key_is_let_in_by_every_business_route_and_by_no_other_b
             assert (status, body) == (403, {"detail": "api_key_not_allowed"}), (route.method, path)
 
 
-async def test_r26_the_key_of_an_unproven_person_is_gated_with_them(
+async def test_r26_the_key_of_an_unverified_person_is_gated_with_them(
     running: Running, asha: Person, admin: Admin, settings_for: Make
 ) -> None:
     key = (await new_key(asha))["key"]
@@ -363,7 +363,7 @@ async def test_a_member_is_changed_by_what_is_allowed_only(asha: Person, body: d
     assert (await change(asha, asha, **body))[0] == 422
 
 
-async def test_r60_strangers_are_no_members(running: Running, asha: Person, member: Join) -> None:
+async def test_r60_others_are_no_members(running: Running, asha: Person, member: Join) -> None:
     other, agent = await running.sign_up("other"), await member(asha, "agent")
     missing = (404, {"detail": "member_not_found"})
     assert await change(asha, other, role="viewer") == missing

@@ -48,8 +48,8 @@ async def test_b15_old_text_goes_in_one_statement_with_its_mark_and_a_replay_say
     kept = [event for event in said if event.id not in deltas]
     assert await admin.value(KEPT, session) == [event.id for event in kept]
     assert await prune(running) == []
-    for asleep in (True, False):
-        if asleep:
+    for passivated in (True, False):
+        if passivated:
             await admin.close_actor(session)
         events = await asha.replay(session)
         assert events[0].data["error_message"] == ANNOUNCED.format(max(deltas))
@@ -84,27 +84,27 @@ async def its_own_pruning_is_over(running: Running) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_sessions_that_are_awake_hear_of_it_and_no_other_is_woken_for_it(
+async def test_sessions_that_are_active_are_told_of_it_and_no_other_is_activated_for_it(
     asha: Person, running: Running, admin: Admin
 ) -> None:
     await its_own_pruning_is_over(running)
-    awake, asleep = await asha.session(), await asha.session()
-    for session in (awake, asleep):
+    active, passivated = await asha.session(), await asha.session()
+    for session in (active, passivated):
         said = await two_turns(asha, running, session)
         await admin.execute(AGE, session, said[-1].id)
-    await admin.close_actor(asleep)
+    await admin.close_actor(passivated)
     system = running.service.system
     root = Listening(system.root)
     keeper = HousekeepingActor.start(store=system.storage, root=root, clock=system.clock, is_leader=lambda: True)
     async with asyncio.timeout(10):
-        heard = {(await root.pruned.get()).session_id for _ in range(2)}
-    assert heard == {awake, asleep}
+        told = {(await root.pruned.get()).session_id for _ in range(2)}
+    assert told == {active, passivated}
     tree = json.dumps(await system.root.ask(Tree()))
-    assert awake in tree
-    assert asleep not in tree
-    events = await asha.replay(awake)
-    assert events[0].data["error_message"] == ANNOUNCED.format(await admin.value(PRUNED, awake))
-    assert [event.id for event in events[1:]] == await admin.value(KEPT, awake)
+    assert active in tree
+    assert passivated not in tree
+    events = await asha.replay(active)
+    assert events[0].data["error_message"] == ANNOUNCED.format(await admin.value(PRUNED, active))
+    assert [event.id for event in events[1:]] == await admin.value(KEPT, active)
     assert not any(event.kind == "text_delta" for event in events)
     await keeper.stop_and_wait(5.0)
 
@@ -123,7 +123,7 @@ async def test_a_session_never_loses_its_newest_event(asha: Person, running: Run
     assert again[0].id == newest + 1
 
 
-async def test_keys_go_when_they_have_lapsed(asha: Person, running: Running, admin: Admin) -> None:
+async def test_keys_go_when_they_have_expired(asha: Person, running: Running, admin: Admin) -> None:
     for key in ("old", "new"):
         assert (await asha.call("POST", "/chat/sessions", headers={"Idempotency-Key": key}))[0] == 201
     await admin.execute("UPDATE idempotency_keys SET expires_at = now() WHERE key = 'old'")

@@ -80,8 +80,8 @@ async def test_an_agency_opens_no_more_than_its_people_together_are_allowed(
     ravi, mira = await member(asha, "agent"), await member(asha, "agent")
     viewers = [await who.watch(session) for who in (asha, asha, asha, ravi, ravi)]
     assert await mira.call("GET", f"/chat/sessions/{session}/events") == TOO_MANY
-    stranger = await running.sign_up("elsewhere")
-    viewers.append(await stranger.watch(await stranger.session()))
+    outsider = await running.sign_up("elsewhere")
+    viewers.append(await outsider.watch(await outsider.session()))
     close(viewers)
 
 

@@ -1,4 +1,4 @@
-"""What a reading of the code found: calls nobody approved, decisions that overtake a pass, deletions that fail."""
+"""Calls nobody approved, decisions during a pass, and deletions that fail."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def test_a_deletion_that_fails_leaves_the_queue_as_it_was(
     assert "".join(e.data["text"] or "" for e in await second.all()) == "The second."
 
 
-async def test_b3_words_that_ride_along_with_one_of_two_decisions_leave_the_other_open(
+async def test_b3_words_that_come_with_one_of_two_decisions_leave_the_other_open(
     asha: Any, running: Any, admin: Any
 ) -> None:
     session, events = await ask_for_booking(asha, running, times=2, then=(Turn("The first is booked."), Turn("Both.")))

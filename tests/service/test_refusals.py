@@ -289,9 +289,9 @@ async def _(s: Scene) -> Answers:
     await s.revoke(revoked)
     used, token = await s.invite()
     await s.accept(token)
-    lapsed, _token = await s.invite("mira@example.com")
-    await s.admin.execute("UPDATE invites SET expires_at = now() WHERE id = $1", lapsed)
-    return [await s.revoke(each) for each in (revoked, used, lapsed)]
+    expired, _token = await s.invite("mira@example.com")
+    await s.admin.execute("UPDATE invites SET expires_at = now() WHERE id = $1", expired)
+    return [await s.revoke(each) for each in (revoked, used, expired)]
 
 
 @row(409, "totp_already_enabled")
@@ -384,7 +384,7 @@ async def test_r61_a_refusal_has_exactly_its_status_and_code(
         assert set(body) == ({"detail", "request_id"} if status == 500 else {"detail"})
 
 
-async def test_r61_an_unproven_address_is_401_at_the_door_and_403_behind_it(settings_for: Make) -> None:
+async def test_r61_an_unverified_address_is_401_at_sign_in_and_403_behind_it(settings_for: Make) -> None:
     async with (
         Service(settings_for(VOYAGENT_AUTH_SKIP_EMAIL_VERIFICATION="false")) as service,
         aiohttp.ClientSession(service.url) as http,

@@ -27,9 +27,9 @@ def words(events: list[Any]) -> str:
     return "".join(event.data["text"] or "" for event in events if event.kind == "text_delta")
 
 
-@pytest.mark.parametrize("asleep", [False, True], ids=["awake", "asleep"])
-async def test_b17_words_that_rode_along_with_a_decision_are_not_said_twice(
-    asleep: bool, asha: Any, running: Any, admin: Any
+@pytest.mark.parametrize("passivated", [False, True], ids=["active", "passivated"])
+async def test_b17_words_that_came_with_a_decision_are_not_said_twice(
+    passivated: bool, asha: Any, running: Any, admin: Any
 ) -> None:
     session, events = await ask_for_booking(asha, running)
     gate = Gate()
@@ -44,7 +44,7 @@ async def test_b17_words_that_rode_along_with_a_decision_are_not_said_twice(
     seen = await again.all()
     assert kinds(seen)[0] == "approval_granted"
     assert (words(seen), kinds(seen)[-1], kinds(seen).count("final")) == ("Booked.", "final", 1)
-    if asleep:
+    if passivated:
         await admin.close_actor(session)
         third = await (await asha.post(session, body)).all()
         assert [event.raw for event in third] == [event.raw for event in seen]

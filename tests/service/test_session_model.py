@@ -25,7 +25,7 @@ CHAT, FLY, POST, TWO, QUEUED, INTERRUPT = 0, 2, 3, 4, 5, 15
 """Numbers of ``say``: what is said, plus how it waits its turn."""
 YES, NO, YES_SECOND = 0, 1, 2
 RIDDEN = [("say", TWO), ("ride", YES), ("let go", 0), ("decide", YES_SECOND), ("let go", 0)]
-LAPSED = [("say", TWO), ("say", CHAT), ("decide", YES), ("expire", 0), ("let go", 0), ("let go", 0)]
+EXPIRED = [("say", TWO), ("say", CHAT), ("decide", YES), ("expire", 0), ("let go", 0), ("let go", 0)]
 CUT = [("say", CHAT), *[("let on", 0), ("restart", 0)] * 3, ("say", FLY), ("restart", 0), ("decide", YES)]
 CROWDED = [*[("say", CHAT + QUEUED)] * 7, ("say", FLY + INTERRUPT), *[("let go", 0)] * 3, ("restart", 0), ("expire", 0)]
 CALM = settings(
@@ -37,7 +37,7 @@ CALM = settings(
 
 @dataclass(slots=True)
 class World:
-    """A service that can be started anew on the same database, and the hands on its clock and model."""
+    """A service that can be started again on the same database, and the hands on its clock and model."""
 
     running: Any
     settings: Any
@@ -47,7 +47,7 @@ class World:
     service: Any = None
 
     async def restart(self) -> None:
-        """Stop without grace, and start anew."""
+        """Stop without grace, and start again."""
         if self.service is not None:
             await self.service.stop()
         self.service = Service(self.settings, self.clock)
@@ -91,7 +91,7 @@ async def play(world: World, moves: list[tuple[str, int]]) -> None:
 
 @given(moves=MOVES)
 @example(moves=RIDDEN)
-@example(moves=LAPSED)
+@example(moves=EXPIRED)
 @example(moves=CUT)
 @example(moves=CROWDED)
 @settings(CALM, max_examples=30, derandomize=True)

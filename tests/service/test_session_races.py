@@ -418,7 +418,7 @@ async def test_b43_a_message_that_could_not_be_stored_counts_against_no_limit(
 
 
 @pytest.mark.parametrize("granted", [True, False], ids=["granted", "rejected"])
-async def test_a_session_whose_approvals_are_decided_has_nothing_to_stay_awake_for(
+async def test_a_session_whose_approvals_are_decided_has_no_reason_to_stay_active(
     granted: bool, asha: Any, running: Any
 ) -> None:
     session, events = await ask_for_booking(asha, running, then=(Turn("Fine."),))

@@ -138,7 +138,7 @@ async def test_b26_the_transcript_holds_each_call_with_its_result_and_pages_back
         assert await asha.call("GET", f"{path}?before={odd}") == (422, {"detail": "invalid_before"})
 
 
-async def test_b13_a_session_that_slept_goes_on_where_it_was(asha: Any, admin: Any) -> None:
+async def test_b13_a_session_that_was_passivated_goes_on_where_it_was(asha: Any, admin: Any) -> None:
     session = await asha.session()
     first = await asha.say(session, "hello")
     await admin.close_actor(session)

@@ -222,7 +222,7 @@ async def test_who_leaves_while_his_message_is_accepted_is_no_viewer(
     viewer.response.close()
 
 
-async def test_a_session_that_sleeps_is_freed_without_the_garbage_collector(
+async def test_a_passivated_session_is_freed_without_the_garbage_collector(
     asha: Person, running: Running, admin: Admin
 ) -> None:
     session = await asha.session()

@@ -60,7 +60,7 @@ async def test_a_ticket_lets_any_role_watch_this_session_without_a_header_and_no
     assert ticket.rpartition(".")[2] not in written.out + written.err
 
 
-async def test_a_ticket_and_its_streams_die_with_the_sign_in_behind_it(asha: Person, running: Running) -> None:
+async def test_a_ticket_and_its_streams_end_with_the_sign_in_behind_it(asha: Person, running: Running) -> None:
     session = await asha.session()
     await asha.say(session, "hello")
     ticket = await ticket_of(asha, session)
@@ -73,7 +73,7 @@ async def test_a_ticket_and_its_streams_die_with_the_sign_in_behind_it(asha: Per
     assert await outcome(running, session, ticket) == NOBODY
 
 
-async def test_a_ticket_of_a_key_dies_with_the_key_alone(asha: Person, running: Running) -> None:
+async def test_a_ticket_of_a_key_ends_with_the_key_alone(asha: Person, running: Running) -> None:
     session = await asha.session()
     await asha.say(session, "hello")
     status, made = await asha.call("POST", "/auth/api-keys", json={"name": "board"})
@@ -88,8 +88,8 @@ async def test_a_ticket_of_a_key_dies_with_the_key_alone(asha: Person, running: 
 
 
 async def test_a_ticket_is_for_sessions_of_the_own_agency(asha: Person, running: Running) -> None:
-    session, stranger = await asha.session(), await running.sign_up()
-    for person, where in ((stranger, session), (asha, uuid7()), (asha, "x")):
+    session, outsider = await asha.session(), await running.sign_up()
+    for person, where in ((outsider, session), (asha, uuid7()), (asha, "x")):
         status, body = await person.call("POST", f"/chat/sessions/{where}/ticket")
         assert (status, body) == (404, {"detail": "session_not_found"})
     async with running.http.post(f"{running.url}/chat/sessions/{session}/ticket") as response:

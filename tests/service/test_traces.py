@@ -74,7 +74,7 @@ class Life:
 
     service: Service
     http: aiohttp.ClientSession
-    office: MailServer
+    mail_server: MailServer
     db: asyncpg.Connection[asyncpg.Record]
     lines: list[Any]
     tenant_id: str = ""
@@ -96,7 +96,7 @@ class Life:
         return await self.send("POST", "/auth/sign-in", {"email": "asha@example.com", "password": password})
 
     async def prove(self, subject: str) -> str:
-        token = await self.office.token(subject)
+        token = await self.mail_server.token(subject)
         await self.send("POST", "/auth/verify-email", {"token": token})
         return token
 
@@ -113,7 +113,7 @@ class Life:
         access = await self._second_factor(access)
         await self._keys_and_settings(access)
         await self._members(access)
-        self.secrets.update(self.office.tokens())
+        self.secrets.update(self.mail_server.tokens())
 
     async def _sessions(self) -> None:
         for email in ("asha@example.com", "nobody@example.com"):
@@ -135,7 +135,7 @@ class Life:
     async def _passwords(self) -> str:
         await self.send("POST", "/auth/request-password-reset", {"email": "nobody@example.com"})
         await self.send("POST", "/auth/request-password-reset", {"email": "asha@example.com"})
-        token = await self.office.token("Set a new password")
+        token = await self.mail_server.token("Set a new password")
         await self.send("POST", "/auth/reset-password", {"token": token, "new_password": SECOND})
         access = (await self.enter(SECOND))["access_token"]
         change = {"current_password": SECOND, "new_password": THIRD}
@@ -144,9 +144,9 @@ class Life:
     async def _addresses(self, access: str) -> str:
         await self.send("PATCH", "/auth/profile", {"full_name": "Asha Rao"}, access)
         await self.send("PATCH", "/auth/profile", {"email": "thief@example.com"}, access)
-        resets = self.office.subjects().count("Set a new password")
+        resets = self.mail_server.subjects().count("Set a new password")
         await self.prove("Your e-mail address was changed")
-        token = await self.office.token("Set a new password", resets + 1)
+        token = await self.mail_server.token("Set a new password", resets + 1)
         await self.send("POST", "/auth/reset-password", {"token": token, "new_password": THIRD})
         return str((await self.enter(THIRD))["access_token"])
 
@@ -191,12 +191,12 @@ class Life:
 
 @pytest.fixture
 async def life(settings_for: Make, database: Any) -> AsyncIterator[Life]:
-    async with MailServer() as office:
-        settings = settings_for(VOYAGENT_AUTH_SKIP_EMAIL_VERIFICATION="false", VOYAGENT_SMTP_URL=office.url)
+    async with MailServer() as mail_server:
+        settings = settings_for(VOYAGENT_AUTH_SKIP_EMAIL_VERIFICATION="false", VOYAGENT_SMTP_URL=mail_server.url)
         db = await asyncpg.connect(database.admin_url)
         with structlog.testing.capture_logs() as lines:
             async with Service(settings) as service, aiohttp.ClientSession(service.url) as http:
-                made = Life(service, http, office, db, lines)
+                made = Life(service, http, mail_server, db, lines)
                 await made.live()
                 yield made
         await db.close()

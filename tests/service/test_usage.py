@@ -79,7 +79,7 @@ async def test_b42_an_unknown_price_is_null_and_the_total_sums_what_is_known(ash
     assert (report["totals"]["calls"], report["totals"]["unpriced_calls"]) == (2, 1)
 
 
-async def test_the_budget_shows_what_a_call_under_way_has_set_aside(asha: Person, running: Running) -> None:
+async def test_the_budget_shows_what_a_call_under_way_has_reserved(asha: Person, running: Running) -> None:
     status, _ = await asha.call("PATCH", "/tenant-settings", json={"daily_token_budget": 1_000_000})
     assert status == 200
     empty = await usage(asha)

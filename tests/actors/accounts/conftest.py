@@ -1,4 +1,4 @@
-"""A house with accounts in it: the actor on a real database that can be held back, and a look behind the curtain."""
+"""The AccountsActor on a real database whose operations can be held back, and the rows as the superuser sees them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Storage:
             request.set()
 
 
-class House:
+class AccountsHarness:
     """What a test does with accounts, in few words."""
 
     def __init__(self, storage: Storage, db: asyncpg.Connection[asyncpg.Record], clock: ManualClock) -> None:
@@ -139,10 +139,10 @@ class House:
 
 
 @pytest.fixture
-async def house(database: Database, clock: ManualClock) -> AsyncIterator[House]:
+async def harness(database: Database, clock: ManualClock) -> AsyncIterator[AccountsHarness]:
     storage = StorageActor.start(database.url, size=4, system_size=4, one_process=False)
     db = await asyncpg.connect(database.admin_url)
-    made = House(Storage(storage), db, clock)
+    made = AccountsHarness(Storage(storage), db, clock)
     yield made
     await made.end()
     await db.close()

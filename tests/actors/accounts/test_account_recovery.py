@@ -1,4 +1,4 @@
-"""An account in a thief's hands goes back to its owner whole, whatever was done to it and in whatever order."""
+"""An account taken over by an attacker is given back to its owner whole, whatever was done to it and in what order."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.actors.accounts.attacker import ACTS, NEW, NUMBERS, ORIGIN, STOLEN, SWITCHES, Attacker, mailbox
 from tests.actors.accounts.test_api_keys import new
-from tests.actors.accounts.test_email_flows import Desk
+from tests.actors.accounts.test_email_flows import EmailHarness
 from tests.actors.accounts.test_invites import invite, look
 from tests.actors.accounts.test_retention import leap, sweep
 from tests.actors.accounts.test_second_factor import code, set_up, verify
-from tests.actors.accounts.thief import ACTS, NEW, NUMBERS, ORIGIN, STOLEN, SWITCHES, Thief, mailbox
 from voyagent.actors.accounts import actor as accounts
 from voyagent.actors.domain.identity import Principal
 from voyagent.storage.accounts import api_keys, email_verification, invites
 
 if TYPE_CHECKING:
-    from tests.actors.accounts.conftest import House
+    from tests.actors.accounts.conftest import AccountsHarness
 
 Code = Callable[[Awaitable[Any]], Awaitable[str]]
 
@@ -37,28 +37,28 @@ ORDERS = st.lists(st.sampled_from(sorted(ACTS)), max_size=8)
 AT_ONCE = st.lists(st.sampled_from(sorted(ACTS.keys() - {"wait"})), max_size=8)
 
 
-async def owner_of(house: House) -> tuple[Thief, Principal]:
-    """Somebody who has verified their address, and the thief of their access token."""
-    signed_in = await house.sign_up(f"asha-{next(NUMBERS)}@example.com")
+async def owner_of(harness: AccountsHarness) -> tuple[Attacker, Principal]:
+    """Somebody who has verified their address, and the attacker of their access token."""
+    signed_in = await harness.sign_up(f"asha-{next(NUMBERS)}@example.com")
     email = signed_in.principal.email
-    (token,) = await mailbox(house, email, "verification")
-    await house.ref.ask(accounts.VerifyEmail(token=token, origin=ORIGIN))
-    thief = Thief(house, email, [signed_in.access_token], refreshes=[signed_in.refresh_token])
-    return thief, signed_in.principal
+    (token,) = await mailbox(harness, email, "verification")
+    await harness.ref.ask(accounts.VerifyEmail(token=token, origin=ORIGIN))
+    attacker = Attacker(harness, email, [signed_in.access_token], refreshes=[signed_in.refresh_token])
+    return attacker, signed_in.principal
 
 
-async def open_email(house: House, email: str, kind: str, place: int = -1) -> None:
+async def open_email(harness: AccountsHarness, email: str, kind: str, place: int = -1) -> None:
     """Use the token of an e-mail, the newest if nothing is said; a reset's with the owner's new password."""
-    token = (await mailbox(house, email, kind))[place]
+    token = (await mailbox(harness, email, kind))[place]
     if kind == "password_reset":
-        await house.ref.ask(accounts.ResetPassword(token=token, new_password=NEW, origin=ORIGIN))
+        await harness.ref.ask(accounts.ResetPassword(token=token, new_password=NEW, origin=ORIGIN))
     else:
-        await house.ref.ask(accounts.VerifyEmail(token=token, origin=ORIGIN))
+        await harness.ref.ask(accounts.VerifyEmail(token=token, origin=ORIGIN))
 
 
-async def left_in(house: House, who: Principal) -> dict[str, Any]:
+async def left_in(harness: AccountsHarness, who: Principal) -> dict[str, Any]:
     """All that could be acted with."""
-    row = await house.db.fetchrow(
+    row = await harness.db.fetchrow(
         """SELECT u.email, u.email_verified, u.totp_enabled_at, u.totp_sealed, u.totp_pending_sealed,
                   (SELECT count(*) FROM recovery_codes WHERE user_id = u.id) AS codes,
                   (SELECT count(*) FROM api_keys WHERE created_by_user_id = u.id AND revoked_at IS NULL) AS keys,
@@ -80,191 +80,201 @@ async def left_in(house: House, who: Principal) -> dict[str, Any]:
 @example(before=[], after=["verify", "move away", "squat"], beside=[])
 @example(before=[], after=["verify", "move away", "undo", "reset", "sign in"], beside=["undo"])
 @example(before=[], after=["move back", "move away", "verify", "reset"], beside=["ask a reset for the owner"] * 3)
-async def test_r28_whatever_a_thief_does_undo_and_reset_leave_the_owner_alone(
-    house: House, before: list[str], after: list[str], beside: list[str]
+async def test_r28_whatever_an_attacker_does_undo_and_reset_leave_the_owner_alone(
+    harness: AccountsHarness, before: list[str], after: list[str], beside: list[str]
 ) -> None:
     """``beside`` is done between the owner's undo and their reset."""
-    house.start(**SWITCHES)
-    thief, owner = await owner_of(house)
+    harness.start(**SWITCHES)
+    attacker, owner = await owner_of(harness)
     for name in (*before, "move away", *after):
-        await thief.act(name)
-    earlier = len(await mailbox(house, thief.owner, "password_reset"))
-    await open_email(house, thief.owner, "email_changed")
-    assert await thief.inside() == []
-    assert await left_in(house, owner) == {"email": owner.email, "email_verified": True}
+        await attacker.act(name)
+    earlier = len(await mailbox(harness, attacker.owner, "password_reset"))
+    await open_email(harness, attacker.owner, "email_changed")
+    assert await attacker.inside() == []
+    assert await left_in(harness, owner) == {"email": owner.email, "email_verified": True}
     for name in beside:
-        await thief.act(name)
-        assert await thief.inside() == []
-    await open_email(house, thief.owner, "password_reset", earlier)
-    assert (await house.sign_in(owner.email, NEW)).principal.user_id == owner.user_id
-    assert await thief.inside() == []
-    assert await left_in(house, owner) == {"email": owner.email, "email_verified": True, "families": 1}
+        await attacker.act(name)
+        assert await attacker.inside() == []
+    await open_email(harness, attacker.owner, "password_reset", earlier)
+    assert (await harness.sign_in(owner.email, NEW)).principal.user_id == owner.user_id
+    assert await attacker.inside() == []
+    assert await left_in(harness, owner) == {"email": owner.email, "email_verified": True, "families": 1}
 
 
 @pytest.mark.parametrize("chain", [1, 2, 5])
 async def test_an_address_stays_taken_while_an_undo_token_could_give_it_back(
-    house: House, refusal: Code, chain: int
+    harness: AccountsHarness, refusal: Code, chain: int
 ) -> None:
-    house.start(**SWITCHES)
-    thief, owner = await owner_of(house)
+    harness.start(**SWITCHES)
+    attacker, owner = await owner_of(harness)
     for _ in range(chain):
-        await thief.move_away()
-        await thief.verify()
-    stranger = (await house.sign_up("stranger@example.com")).principal
-    made = await invite(house, stranger, owner.email)
+        await attacker.move_away()
+        await attacker.verify()
+    outsider = (await harness.sign_up("outsider@example.com")).principal
+    made = await invite(harness, outsider, owner.email)
     for claim in (
-        house.sign_up(owner.email),
-        house.ref.ask(accounts.UpdateProfile(principal=stranger, full_name=None, email=owner.email, origin=ORIGIN)),
-        house.ref.ask(accounts.AcceptInvite(token=made.link[-43:], password=NEW, full_name="Not Asha", origin=ORIGIN)),
+        harness.sign_up(owner.email),
+        harness.ref.ask(accounts.UpdateProfile(principal=outsider, full_name=None, email=owner.email, origin=ORIGIN)),
+        harness.ref.ask(
+            accounts.AcceptInvite(token=made.link[-43:], password=NEW, full_name="Not Asha", origin=ORIGIN)
+        ),
     ):
         assert await refusal(claim) == "email_already_registered"
-    leap(house, timedelta(days=7).total_seconds())
-    assert (await house.sign_up(owner.email)).principal.user_id != owner.user_id
-    assert await refusal(open_email(house, owner.email, "email_changed")) == "token_invalid"
+    leap(harness, timedelta(days=7).total_seconds())
+    assert (await harness.sign_up(owner.email)).principal.user_id != owner.user_id
+    assert await refusal(open_email(harness, owner.email, "email_changed")) == "token_invalid"
 
 
-async def test_an_undo_ends_the_undo_tokens_made_later_and_no_earlier_one(house: House, refusal: Code) -> None:
-    house.start(**SWITCHES)
-    thief, owner = await owner_of(house)
+async def test_an_undo_ends_the_undo_tokens_made_later_and_no_earlier_one(
+    harness: AccountsHarness, refusal: Code
+) -> None:
+    harness.start(**SWITCHES)
+    attacker, owner = await owner_of(harness)
     for _ in range(2):
-        await thief.move_away()
-        await thief.verify()
-    await open_email(house, thief.addresses[0], "email_changed")
-    assert await house.db.fetchval("SELECT email FROM users WHERE id = $1", owner.user_id) == thief.addresses[0]
-    await open_email(house, owner.email, "email_changed")
-    assert await house.db.fetchval("SELECT email FROM users WHERE id = $1", owner.user_id) == owner.email
-    assert await refusal(open_email(house, thief.addresses[0], "email_changed")) == "token_invalid"
+        await attacker.move_away()
+        await attacker.verify()
+    await open_email(harness, attacker.addresses[0], "email_changed")
+    assert await harness.db.fetchval("SELECT email FROM users WHERE id = $1", owner.user_id) == attacker.addresses[0]
+    await open_email(harness, owner.email, "email_changed")
+    assert await harness.db.fetchval("SELECT email FROM users WHERE id = $1", owner.user_id) == owner.email
+    assert await refusal(open_email(harness, attacker.addresses[0], "email_changed")) == "token_invalid"
 
 
-async def test_the_reset_of_an_undo_outlives_a_change_of_address_for_its_hour(house: House, refusal: Code) -> None:
+async def test_the_reset_of_an_undo_outlives_a_change_of_address_for_its_hour(
+    harness: AccountsHarness, refusal: Code
+) -> None:
     """Nobody is signed in then; should somebody change it all the same, the reset gives it back as the undo did."""
-    house.start(**SWITCHES)
-    thief, owner = await owner_of(house)
-    await thief.move_away()
-    await open_email(house, owner.email, "email_changed")
-    version = await house.db.fetchval("SELECT token_version FROM users WHERE id = $1", owner.user_id)
+    harness.start(**SWITCHES)
+    attacker, owner = await owner_of(harness)
+    await attacker.move_away()
+    await open_email(harness, owner.email, "email_changed")
+    version = await harness.db.fetchval("SELECT token_version FROM users WHERE id = $1", owner.user_id)
     again = replace(owner, token_version=version)
     moving = accounts.UpdateProfile(principal=again, full_name=None, email="den@example.com", origin=ORIGIN)
-    assert (await house.ref.ask(moving)).moved
-    assert await refusal(house.sign_up(owner.email)) == "email_already_registered"
-    await new(house, again)
-    await open_email(house, owner.email, "password_reset")
-    assert (await house.sign_in(owner.email, NEW)).principal.user_id == owner.user_id
-    assert await left_in(house, owner) == {"email": owner.email, "email_verified": True, "families": 1}
-    assert await refusal(open_email(house, owner.email, "password_reset")) == "token_invalid"
+    assert (await harness.ref.ask(moving)).moved
+    assert await refusal(harness.sign_up(owner.email)) == "email_already_registered"
+    await new(harness, again)
+    await open_email(harness, owner.email, "password_reset")
+    assert (await harness.sign_in(owner.email, NEW)).principal.user_id == owner.user_id
+    assert await left_in(harness, owner) == {"email": owner.email, "email_verified": True, "families": 1}
+    assert await refusal(open_email(harness, owner.email, "password_reset")) == "token_invalid"
 
 
-async def test_the_reset_of_an_undo_lasts_an_hour(house: House, refusal: Code) -> None:
-    house.start(**SWITCHES)
-    thief, owner = await owner_of(house)
-    await thief.move_away()
-    await open_email(house, owner.email, "email_changed")
-    leap(house, 3600)
-    assert await refusal(open_email(house, owner.email, "password_reset")) == "token_invalid"
-    assert await refusal(house.sign_in(owner.email)) == "invalid_credentials", "the old password may be the thief's"
+async def test_the_reset_of_an_undo_lasts_an_hour(harness: AccountsHarness, refusal: Code) -> None:
+    harness.start(**SWITCHES)
+    attacker, owner = await owner_of(harness)
+    await attacker.move_away()
+    await open_email(harness, owner.email, "email_changed")
+    leap(harness, 3600)
+    assert await refusal(open_email(harness, owner.email, "password_reset")) == "token_invalid"
+    assert await refusal(harness.sign_in(owner.email)) == "invalid_credentials", (
+        "the old password may be the attacker's"
+    )
 
 
-async def test_what_was_admitted_before_an_undo_and_arrives_behind_it_is_refused(house: House, refusal: Code) -> None:
-    house.start(**SWITCHES)
-    thief, owner = await owner_of(house)
-    await thief.move_away()
-    who = await thief.who()
+async def test_what_was_admitted_before_an_undo_and_arrives_behind_it_is_refused(
+    harness: AccountsHarness, refusal: Code
+) -> None:
+    harness.start(**SWITCHES)
+    attacker, owner = await owner_of(harness)
+    await attacker.move_away()
+    who = await attacker.who()
     assert who is not None
     late = {
-        api_keys.Create: new(house, who),
-        invites.Create: invite(house, who, "accomplice@example.com"),
-        email_verification.ChangeProfile: thief.house.ref.ask(
+        api_keys.Create: new(harness, who),
+        invites.Create: invite(harness, who, "accomplice@example.com"),
+        email_verification.ChangeProfile: attacker.harness.ref.ask(
             accounts.UpdateProfile(principal=who, full_name=None, email="den@example.com", origin=ORIGIN)
         ),
     }
     for kind, asked in late.items():
-        with house.storage.hold(kind, before=True):
+        with harness.storage.hold(kind, before=True):
             task = asyncio.ensure_future(asked)
-            await house.storage.arrived.wait()
+            await harness.storage.arrived.wait()
             if kind is api_keys.Create:
-                await open_email(house, owner.email, "email_changed")
+                await open_email(harness, owner.email, "email_changed")
         assert await refusal(task) == "unauthorized"
-    assert await left_in(house, owner) == {"email": owner.email, "email_verified": True}
+    assert await left_in(harness, owner) == {"email": owner.email, "email_verified": True}
 
 
-async def test_r27_a_fall_back_gives_the_account_back_as_an_undo_does(house: House, refusal: Code) -> None:
-    strict = Desk(house, auth_skip_email_verification=False)
-    thief, owner = await owner_of(house)
-    await thief.mint()
-    await thief.set_up_totp()
-    await thief.turn_totp_on()
-    await thief.move_away()
-    await thief.invite()
-    assert await house.db.fetchval("SELECT state FROM outbox WHERE kind = 'invite'") == "held"
-    leap(house, timedelta(days=7).total_seconds())
+async def test_r27_a_fall_back_gives_the_account_back_as_an_undo_does(harness: AccountsHarness, refusal: Code) -> None:
+    strict = EmailHarness(harness, auth_skip_email_verification=False)
+    attacker, owner = await owner_of(harness)
+    await attacker.mint()
+    await attacker.set_up_totp()
+    await attacker.turn_totp_on()
+    await attacker.move_away()
+    await attacker.invite()
+    assert await harness.db.fetchval("SELECT state FROM outbox WHERE kind = 'invite'") == "held"
+    leap(harness, timedelta(days=7).total_seconds())
     await sweep(strict)
-    assert await house.db.fetchval("SELECT state FROM outbox WHERE kind = 'invite'") == "dropped"
-    assert await left_in(house, owner) == {"email": owner.email, "email_verified": True}
-    assert await thief.inside() == []
-    assert await refusal(house.sign_in(owner.email)) == "invalid_credentials"
-    (event,) = await house.events("auth.email_change_undone")
+    assert await harness.db.fetchval("SELECT state FROM outbox WHERE kind = 'invite'") == "dropped"
+    assert await left_in(harness, owner) == {"email": owner.email, "email_verified": True}
+    assert await attacker.inside() == []
+    assert await refusal(harness.sign_in(owner.email)) == "invalid_credentials"
+    (event,) = await harness.events("auth.email_change_undone")
     assert '"totp_removed": true' in event["said"]
-    assert len(await house.events("auth.invite_revoked")) == 1
+    assert len(await harness.events("auth.invite_revoked")) == 1
     await strict.deliver()
-    await strict.reset(strict.postbox.token(owner.email), NEW)
-    assert (await house.sign_in(owner.email, NEW)).principal.user_id == owner.user_id
+    await strict.reset(strict.fake_transport.token(owner.email), NEW)
+    assert (await harness.sign_in(owner.email, NEW)).principal.user_id == owner.user_id
 
 
-async def test_a_fall_back_to_a_thiefs_address_leaves_the_owners_undo_alive(house: House) -> None:
-    strict = Desk(house, auth_skip_email_verification=False, auth_unverified_ttl_seconds=3600)
-    thief, owner = await owner_of(house)
-    await thief.move_away()
-    await thief.verify()
-    await thief.move_away()
-    leap(house, 3600)
+async def test_a_fall_back_to_an_attackers_address_leaves_the_owners_undo_alive(harness: AccountsHarness) -> None:
+    strict = EmailHarness(harness, auth_skip_email_verification=False, auth_unverified_ttl_seconds=3600)
+    attacker, owner = await owner_of(harness)
+    await attacker.move_away()
+    await attacker.verify()
+    await attacker.move_away()
+    leap(harness, 3600)
     await sweep(strict)
-    assert await house.db.fetchval("SELECT email FROM users WHERE id = $1", owner.user_id) == thief.addresses[0]
-    await open_email(house, owner.email, "email_changed")
-    assert await left_in(house, owner) == {"email": owner.email, "email_verified": True}
+    assert await harness.db.fetchval("SELECT email FROM users WHERE id = $1", owner.user_id) == attacker.addresses[0]
+    await open_email(harness, owner.email, "email_changed")
+    assert await left_in(harness, owner) == {"email": owner.email, "email_verified": True}
 
 
 async def test_r27_what_a_squatter_armed_is_gone_when_the_owner_takes_the_address_by_reset(
-    house: House, refusal: Code
+    harness: AccountsHarness, refusal: Code
 ) -> None:
-    strict = Desk(house, auth_skip_email_verification=False)
-    squatter = (await house.sign_up(password=STOLEN)).principal
-    seed = await set_up(house, squatter)
-    await verify(house, squatter, code(house, seed))
-    key = (await new(house, squatter)).key
-    made = await invite(house, squatter, "accomplice@example.com")
+    strict = EmailHarness(harness, auth_skip_email_verification=False)
+    squatter = (await harness.sign_up(password=STOLEN)).principal
+    seed = await set_up(harness, squatter)
+    await verify(harness, squatter, code(harness, seed))
+    key = (await new(harness, squatter)).key
+    made = await invite(harness, squatter, "accomplice@example.com")
     await strict.reset(await strict.wish(), NEW)
-    assert (await house.sign_in(password=NEW)).principal.user_id == squatter.user_id
-    assert await refusal(house.who(key)) == "unauthorized"
-    assert await refusal(look(house, made.link[-43:])) == "invite_not_pending"
-    assert await house.db.fetchval("SELECT state FROM outbox WHERE kind = 'invite'") == "dropped"
-    assert await left_in(house, squatter) == {"email": squatter.email, "email_verified": True, "families": 1}
-    (event,) = await house.events("auth.password_reset")
+    assert (await harness.sign_in(password=NEW)).principal.user_id == squatter.user_id
+    assert await refusal(harness.who(key)) == "unauthorized"
+    assert await refusal(look(harness, made.link[-43:])) == "invite_not_pending"
+    assert await harness.db.fetchval("SELECT state FROM outbox WHERE kind = 'invite'") == "dropped"
+    assert await left_in(harness, squatter) == {"email": squatter.email, "email_verified": True, "families": 1}
+    (event,) = await harness.events("auth.password_reset")
     assert '"totp_removed": true' in event["said"]
-    assert len(await house.events("auth.invite_revoked")) == 1
+    assert len(await harness.events("auth.invite_revoked")) == 1
 
 
-async def test_a_reset_of_a_verified_address_ends_neither_keys_nor_invites(house: House) -> None:
-    strict = Desk(house, auth_skip_email_verification=False)
-    _, owner = await owner_of(house)
+async def test_a_reset_of_a_verified_address_ends_neither_keys_nor_invites(harness: AccountsHarness) -> None:
+    strict = EmailHarness(harness, auth_skip_email_verification=False)
+    _, owner = await owner_of(harness)
     owner = replace(owner, email_verified=True)
-    key = (await new(house, owner)).key
-    made = await invite(house, owner)
+    key = (await new(harness, owner)).key
+    made = await invite(harness, owner)
     await strict.reset(await strict.wish(owner.email), NEW)
-    assert (await house.who(key)).user_id == owner.user_id
-    assert (await look(house, made.link[-43:])).inviter_email == owner.email
+    assert (await harness.who(key)).user_id == owner.user_id
+    assert (await look(harness, made.link[-43:])).inviter_email == owner.email
 
 
-async def test_moves_between_unverified_addresses_gain_no_time(house: House, refusal: Code) -> None:
-    strict = Desk(house, auth_skip_email_verification=False)
-    signed_in = await house.sign_up("squatter@example.com")
+async def test_moves_between_unverified_addresses_gain_no_time(harness: AccountsHarness, refusal: Code) -> None:
+    strict = EmailHarness(harness, auth_skip_email_verification=False)
+    signed_in = await harness.sign_up("squatter@example.com")
     refresh, access = signed_in.refresh_token, signed_in.access_token
     for days, email in ((3, "victim@example.com"), (3, "other@example.com"), (0, "victim@example.com")):
-        leap(house, timedelta(days=days).total_seconds())
+        leap(harness, timedelta(days=days).total_seconds())
         pair = await strict.ask(accounts.Refresh(refresh_token=refresh, origin=ORIGIN))
         refresh, access = pair.refresh_token, pair.access_token
-        assert (await strict.update(await house.who(access), email=email)).moved
-    leap(house, timedelta(days=1).total_seconds())
+        assert (await strict.update(await harness.who(access), email=email)).moved
+    leap(harness, timedelta(days=1).total_seconds())
     asked = accounts.Refresh(refresh_token=refresh, origin=ORIGIN)
     assert await refusal(strict.ask(asked)) == "invalid_refresh_token"
     await sweep(strict)
-    assert (await house.sign_up("victim@example.com")).principal.user_id != signed_in.principal.user_id
+    assert (await harness.sign_up("victim@example.com")).principal.user_id != signed_in.principal.user_id

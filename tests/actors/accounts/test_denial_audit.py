@@ -45,7 +45,7 @@ async def test_r52_ten_thousand_denials_are_five_events_and_an_exact_number(cloc
     assert last.inputs["suppressed"] == 10_000 - EVENTS_PER_WINDOW
 
 
-def test_r52_a_stranger_of_many_addresses_does_not_grow_the_memory(clock: ManualClock) -> None:
+def test_r52_an_unknown_caller_of_many_addresses_does_not_grow_the_memory(clock: ManualClock) -> None:
     denials = DenialAudit(clock)
     for number in range(MAX_TALLIES + 5_000):
         denials.event(WHO, request(number), 401, "unauthorized")

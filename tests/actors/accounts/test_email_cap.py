@@ -12,15 +12,15 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.actors.accounts.attacker import NUMBERS, ORIGIN, SWITCHES, attempt
 from tests.actors.accounts.test_retention import leap
-from tests.actors.accounts.thief import NUMBERS, ORIGIN, SWITCHES, attempt
 from voyagent import storage
 from voyagent.actors.accounts import actor as accounts
 from voyagent.actors.domain.identity import Principal, Role
 from voyagent.storage.outbox import CAP, CAPPED
 
 if TYPE_CHECKING:
-    from tests.actors.accounts.conftest import House
+    from tests.actors.accounts.conftest import AccountsHarness
 
 CALM = settings(
     deadline=None,
@@ -33,21 +33,21 @@ CALM = settings(
 class Senders:
     """Three agencies whose people send whatever they can to one address."""
 
-    def __init__(self, house: House, victim: str) -> None:
-        self.house = house
+    def __init__(self, harness: AccountsHarness, victim: str) -> None:
+        self.harness = harness
         self.victim = victim
         self.people: list[Principal] = []
         self.invites: list[Any] = []
 
     async def gather(self) -> None:
         for _ in range(3):
-            self.people.append((await self.house.sign_up(f"sender-{next(NUMBERS)}@example.com")).principal)
+            self.people.append((await self.harness.sign_up(f"sender-{next(NUMBERS)}@example.com")).principal)
 
     async def tell(self, message: Any) -> Any:
-        return await attempt(self.house.ref.ask(message))
+        return await attempt(self.harness.ref.ask(message))
 
     async def sign_up(self, _who: Principal) -> None:
-        await attempt(self.house.sign_up(self.victim))
+        await attempt(self.harness.sign_up(self.victim))
 
     async def move(self, who: Principal) -> None:
         for email in (self.victim, f"aside-{next(NUMBERS)}@example.com"):
@@ -57,7 +57,9 @@ class Senders:
         await self.tell(accounts.UpdateProfile(principal=who, full_name=None, email=self.victim, origin=ORIGIN))
 
     async def send_verification(self, _who: Principal) -> None:
-        row = await self.house.db.fetchrow("SELECT id::text, tenant_id::text FROM users WHERE email = $1", self.victim)
+        row = await self.harness.db.fetchrow(
+            "SELECT id::text, tenant_id::text FROM users WHERE email = $1", self.victim
+        )
         if row is not None:
             holder = next(p for p in self.people if p.user_id == row["id"]) if self._ours(row["id"]) else None
             if holder is not None:
@@ -88,10 +90,10 @@ class Senders:
 
     async def change_password(self, _who: Principal) -> None:
         """Whoever holds the address is told of it each time."""
-        signed_up = await attempt(self.house.sign_up(self.victim))
+        signed_up = await attempt(self.harness.sign_up(self.victim))
         if signed_up is not None:
             self.people.append(signed_up.principal)
-        holder = await self.house.db.fetchval("SELECT id::text FROM users WHERE email = $1", self.victim)
+        holder = await self.harness.db.fetchval("SELECT id::text FROM users WHERE email = $1", self.victim)
         for who in self.people:
             if who.user_id == holder:
                 pair = await self.tell(
@@ -106,7 +108,7 @@ class Senders:
 
     async def sent(self) -> dict[str, int]:
         """How many e-mails of each kind the address has had, or will have."""
-        rows = await self.house.db.fetch(
+        rows = await self.harness.db.fetch(
             "SELECT kind, count(*) AS mails FROM outbox WHERE recipient = $1 AND kind <> 'password_reset_request'"
             " GROUP BY kind",
             self.victim,
@@ -138,10 +140,10 @@ WRITERS: dict[str, Callable[[Senders, Principal], Awaitable[None]]] = {
 @example(acts=[("change the password", 0, 7)])
 @example(acts=[("sign up", 0, 1), ("ask for a reset", 0, 7)])
 async def test_r30_whoever_writes_to_an_address_it_gets_five_of_a_kind_an_hour(
-    house: House, acts: list[tuple[str, int, int]]
+    harness: AccountsHarness, acts: list[tuple[str, int, int]]
 ) -> None:
-    house.start(**SWITCHES)
-    senders = Senders(house, f"victim-{next(NUMBERS)}@example.com")
+    harness.start(**SWITCHES)
+    senders = Senders(harness, f"victim-{next(NUMBERS)}@example.com")
     await senders.gather()
     for name, person, times in acts:
         for _ in range(times):
@@ -154,29 +156,29 @@ async def test_r30_whoever_writes_to_an_address_it_gets_five_of_a_kind_an_hour(
 @pytest.mark.parametrize(
     ("name", "kind"), [("move there and away", "verification"), ("invite and take back", "invite")]
 )
-async def test_an_hour_later_there_is_room_again(house: House, name: str, kind: str) -> None:
-    house.start(**SWITCHES)
-    senders = Senders(house, "victim@example.com")
+async def test_an_hour_later_there_is_room_again(harness: AccountsHarness, name: str, kind: str) -> None:
+    harness.start(**SWITCHES)
+    senders = Senders(harness, "victim@example.com")
     await senders.gather()
     for expected in (CAP, 2 * CAP):
         for number in range(2 * CAP):
             await WRITERS[name](senders, senders.people[number % 3])
         assert (await senders.sent())[kind] == expected
-        leap(house, 3600)
+        leap(harness, 3600)
 
 
-async def test_an_invite_without_an_e_mail_is_an_invite_all_the_same(house: House) -> None:
-    house.start(**SWITCHES)
-    senders = Senders(house, "victim@example.com")
+async def test_an_invite_without_an_e_mail_is_an_invite_all_the_same(harness: AccountsHarness) -> None:
+    harness.start(**SWITCHES)
+    senders = Senders(harness, "victim@example.com")
     await senders.gather()
     for number in range(CAP):
         await senders.invite(senders.people[number % 3])
     asked = accounts.CreateInvite(
         principal=senders.people[0], email="victim@example.com", role=Role.AGENT, origin=ORIGIN
     )
-    made = await house.ref.ask(asked)
-    assert await house.count("outbox WHERE kind = 'invite'") == CAP
-    assert (await house.ref.ask(accounts.LookUpInvite(token=made.link[-43:], origin=ORIGIN))).email == senders.victim
+    made = await harness.ref.ask(asked)
+    assert await harness.count("outbox WHERE kind = 'invite'") == CAP
+    assert (await harness.ref.ask(accounts.LookUpInvite(token=made.link[-43:], origin=ORIGIN))).email == senders.victim
 
 
 POSTS_UNCAPPED = {

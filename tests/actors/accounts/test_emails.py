@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.actors.accounts.test_email_flows import Desk, Postbox
+from tests.actors.accounts.test_email_flows import EmailHarness, FakeTransport
 from tests.figures import counted
 from tests.mail_server import MailServer
 from voyagent.actors import mail
@@ -30,9 +30,9 @@ from voyagent.actors.domain.ids import uuid7
 from voyagent.storage import outbox
 
 if TYPE_CHECKING:
-    from tests.actors.accounts.conftest import House
+    from tests.actors.accounts.conftest import AccountsHarness
 
-SENDER = "Voyagent <desk@agency.test>"
+SENDER = "Voyagent <emails@agency.test>"
 ENCODED_WORDS = (
     "=?utf-8?q?=0a?=@example.com",
     "=?utf-8?q?=0d=0abcc=3a?=@example.com",
@@ -144,10 +144,10 @@ def test_no_server_is_asked_for_eight_bits(kind: Kind, locale: str) -> None:
 @pytest.mark.parametrize(
     ("given_", "name", "address"),
     [
-        ("Voyagent <desk@agency.test>", "Voyagent", "desk@agency.test"),
-        ("desk@agency.test", "", "desk@agency.test"),
-        ('"Rao, Travels" <desk@agency.test>', "Rao, Travels", "desk@agency.test"),
-        ("यात्रा <desk@münchen.example>", "यात्रा", "desk@xn--mnchen-3ya.example"),
+        ("Voyagent <emails@agency.test>", "Voyagent", "emails@agency.test"),
+        ("emails@agency.test", "", "emails@agency.test"),
+        ('"Rao, Travels" <emails@agency.test>', "Rao, Travels", "emails@agency.test"),
+        ("यात्रा <emails@münchen.example>", "यात्रा", "emails@xn--mnchen-3ya.example"),
     ],
 )
 def test_a_sender_is_a_name_and_an_address(given_: str, name: str, address: str) -> None:
@@ -167,10 +167,10 @@ def test_an_old_row_with_such_an_address_is_never_written_to_somebody_else(text:
         addressed(text)
 
 
-async def test_r53_poisoned_rows_end_alone_and_all_others_reach_their_people(house: House) -> None:
+async def test_r53_poisoned_rows_end_alone_and_all_others_reach_their_people(harness: AccountsHarness) -> None:
     """Written by an older release, or by hand: what cannot be sent ends for itself and is counted."""
-    desk = Desk(house)
-    who = (await house.sign_up()).principal
+    emails = EmailHarness(harness)
+    who = (await harness.sign_up()).principal
     poisons = [
         *ENCODED_WORDS[:7],
         "no address",
@@ -180,19 +180,19 @@ async def test_r53_poisoned_rows_end_alone_and_all_others_reach_their_people(hou
         "x" * 3000 + "@example.com",
     ]
     post = "INSERT INTO outbox (id, kind, recipient, state, due_at, message_id, created_at, updated_at)"
-    long_ago = house.clock.now() - timedelta(minutes=1)
+    long_ago = harness.clock.now() - timedelta(minutes=1)
     for number, poison in enumerate([*poisons, "asha@example.com"]):
         kind = "a kind of tomorrow" if poison == "asha@example.com" else "password_changed"
         values = " VALUES ($1, $2, $3, 'due', $4, $5, $4, $4)"
-        await house.db.execute(post + values, uuid7(), kind, poison, long_ago, f"<{number}@example>")
-    await desk.change(who)
+        await harness.db.execute(post + values, uuid7(), kind, poison, long_ago, f"<{number}@example>")
+    await emails.change(who)
     dead = mail.metrics.MAIL_LETTERS_TOTAL.labels("password_changed", "dead")
     before = counted(dead)
     with structlog.testing.capture_logs() as lines:
-        await desk.deliver()
-    assert desk.postbox.subjects("asha@example.com") == ["Your password was changed"]
-    assert desk.postbox.tried == 1
-    rows = await house.db.fetch("SELECT state, cause FROM outbox WHERE state <> 'sent'")
+        await emails.deliver()
+    assert emails.fake_transport.subjects("asha@example.com") == ["Your password was changed"]
+    assert emails.fake_transport.tried == 1
+    rows = await harness.db.fetch("SELECT state, cause FROM outbox WHERE state <> 'sent'")
     assert [tuple(row) for row in rows] == [("dead", mail.DEFECT)] * (len(poisons) + 1)
     assert counted(dead) == before + len(poisons)
     told = [line for line in lines if line["event"] == "email_undeliverable"]
@@ -200,7 +200,7 @@ async def test_r53_poisoned_rows_end_alone_and_all_others_reach_their_people(hou
     assert not any("=?utf-8" in str({**line, "exc_info": None}) for line in told)
 
 
-class Broken(Postbox):
+class Broken(FakeTransport):
     """A way out with a defect of its own: whatever it is, it concerns the e-mail at hand."""
 
     def __init__(self, error: Exception) -> None:
@@ -216,70 +216,70 @@ class Broken(Postbox):
 @pytest.mark.parametrize(
     "error", [ValueError("x"), IndexError(), UnicodeEncodeError("ascii", "é", 0, 1, "x"), KeyError(1)]
 )
-async def test_a_defect_in_the_way_out_ends_one_email(house: House, error: Exception) -> None:
-    desk = Desk(house, auth_skip_email_verification=False)
-    desk.postbox = Broken(error)
+async def test_a_defect_in_the_way_out_ends_one_email(harness: AccountsHarness, error: Exception) -> None:
+    emails = EmailHarness(harness, auth_skip_email_verification=False)
+    emails.fake_transport = Broken(error)
     for email in ("poison@example.com", "asha@example.com"):
-        await house.sign_up(email)
-    await desk.deliver()
-    states = await house.db.fetch("SELECT recipient, state FROM outbox ORDER BY recipient DESC")
+        await harness.sign_up(email)
+    await emails.deliver()
+    states = await harness.db.fetch("SELECT recipient, state FROM outbox ORDER BY recipient DESC")
     assert [tuple(row) for row in states] == [("poison@example.com", "dead"), ("asha@example.com", "sent")]
 
 
-async def test_what_a_wrong_key_cannot_open_is_kept_and_goes_out_when_the_key_is_back(house: House) -> None:
-    desk = Desk(house, auth_skip_email_verification=False)
-    await house.sign_up()
-    right = desk.settings
+async def test_what_a_wrong_key_cannot_open_is_kept_and_goes_out_when_the_key_is_back(harness: AccountsHarness) -> None:
+    emails = EmailHarness(harness, auth_skip_email_verification=False)
+    await harness.sign_up()
+    right = emails.settings
     for ring in ({"default": bytes(32)}, {"other": bytes(range(32))}):
-        desk.settings = right.model_copy(update={"kms_key": ring})
-        await desk.deliver()
-        row = await house.db.fetchrow("SELECT state, cause, payload_sealed IS NULL AS erased FROM outbox")
+        emails.settings = right.model_copy(update={"kms_key": ring})
+        await emails.deliver()
+        row = await harness.db.fetchrow("SELECT state, cause, payload_sealed IS NULL AS erased FROM outbox")
         assert tuple(row) == ("due", mail.NOT_OPENED, False)
-        await house.clock.advance(3600)
-    desk.settings = right
-    await desk.deliver()
-    await desk.verify(desk.postbox.token("asha@example.com"))
+        await harness.clock.advance(3600)
+    emails.settings = right
+    await emails.deliver()
+    await emails.verify(emails.fake_transport.token("asha@example.com"))
 
 
-async def test_not_opened_it_is_dropped_only_when_it_has_expired(house: House) -> None:
-    desk = Desk(house, auth_skip_email_verification=False)
-    await house.sign_up()
-    desk.settings = desk.settings.model_copy(update={"kms_key": {"other": bytes(32)}})
-    await house.clock.advance(desk.settings.auth_verification_ttl_seconds)
-    await desk.deliver()
-    assert await house.db.fetchval("SELECT state FROM outbox") == "dropped"
+async def test_not_opened_it_is_dropped_only_when_it_has_expired(harness: AccountsHarness) -> None:
+    emails = EmailHarness(harness, auth_skip_email_verification=False)
+    await harness.sign_up()
+    emails.settings = emails.settings.model_copy(update={"kms_key": {"other": bytes(32)}})
+    await harness.clock.advance(emails.settings.auth_verification_ttl_seconds)
+    await emails.deliver()
+    assert await harness.db.fetchval("SELECT state FROM outbox") == "dropped"
 
 
-async def test_f_non_ascii_domains_travel_as_a_labels_to_any_server(house: House) -> None:
-    async with MailServer() as office:
-        desk = Desk(house, auth_skip_email_verification=False)
-        desk.postbox = Smtp(office.url)  # type: ignore[assignment]
-        await house.sign_up("ravi@münchen.example")
-        await desk.deliver()
-        (letter,) = office.letters
-        assert letter["To"] == "ravi@xn--mnchen-3ya.example"
-        assert b"RCPT TO:<ravi@xn--mnchen-3ya.example>" in office.commands
-        await desk.verify(await office.token("Confirm your e-mail address"))
+async def test_f_non_ascii_domains_travel_as_a_labels_to_any_server(harness: AccountsHarness) -> None:
+    async with MailServer() as mail_server:
+        emails = EmailHarness(harness, auth_skip_email_verification=False)
+        emails.fake_transport = Smtp(mail_server.url)  # type: ignore[assignment]
+        await harness.sign_up("ravi@münchen.example")
+        await emails.deliver()
+        (email,) = mail_server.emails
+        assert email["To"] == "ravi@xn--mnchen-3ya.example"
+        assert b"RCPT TO:<ravi@xn--mnchen-3ya.example>" in mail_server.commands
+        await emails.verify(await mail_server.token("Confirm your e-mail address"))
 
 
-async def test_a_local_part_beyond_ascii_needs_smtputf8_and_ends_at_once_without_it(house: House) -> None:
-    desk = Desk(house, auth_skip_email_verification=False)
+async def test_a_local_part_beyond_ascii_needs_smtputf8_and_ends_at_once_without_it(harness: AccountsHarness) -> None:
+    emails = EmailHarness(harness, auth_skip_email_verification=False)
     async with MailServer() as plain, MailServer(b"SMTPUTF8", b"8BITMIME") as able:
-        await house.sign_up("रवि@münchen.example")
-        desk.postbox = Smtp(plain.url)  # type: ignore[assignment]
+        await harness.sign_up("रवि@münchen.example")
+        emails.fake_transport = Smtp(plain.url)  # type: ignore[assignment]
         with structlog.testing.capture_logs() as lines:
-            await desk.deliver()
-        row = await house.db.fetchrow("SELECT state, cause FROM outbox")
+            await emails.deliver()
+        row = await harness.db.fetchrow("SELECT state, cause FROM outbox")
         assert tuple(row) == ("dead", "smtputf8_not_offered")
         (told,) = [line for line in lines if line["event"] == "email_undeliverable"]
         assert told["reason"] == "smtputf8_not_offered"
-        await house.sign_up("आशा@münchen.example")
-        desk.postbox = Smtp(able.url)  # type: ignore[assignment]
-        await desk.deliver()
+        await harness.sign_up("आशा@münchen.example")
+        emails.fake_transport = Smtp(able.url)  # type: ignore[assignment]
+        await emails.deliver()
         mailed = [command.decode() for command in able.commands if command[:4] in (b"MAIL", b"RCPT")]
         assert mailed[0].endswith(" SMTPUTF8")
         assert mailed[1] == "RCPT TO:<आशा@xn--mnchen-3ya.example>"
-        assert len(able.letters) == 1
+        assert len(able.emails) == 1
 
 
 REFUSED: list[tuple[dict[bytes, bytes], str, str]] = [
@@ -296,16 +296,16 @@ REFUSED: list[tuple[dict[bytes, bytes], str, str]] = [
 
 @pytest.mark.parametrize(("answers", "who", "cause"), REFUSED, ids=[row[2] for row in REFUSED])
 async def test_the_log_and_the_outbox_keep_a_cause_that_is_safe_to_show(
-    house: House, answers: dict[bytes, bytes], who: str, cause: str
+    harness: AccountsHarness, answers: dict[bytes, bytes], who: str, cause: str
 ) -> None:
-    async with MailServer() as office:
-        office.answers = answers
-        desk = Desk(house, auth_skip_email_verification=False)
-        desk.postbox = Smtp(office.url.replace("//", f"//{who}"))  # type: ignore[assignment]
-        await house.sign_up()
+    async with MailServer() as mail_server:
+        mail_server.answers = answers
+        emails = EmailHarness(harness, auth_skip_email_verification=False)
+        emails.fake_transport = Smtp(mail_server.url.replace("//", f"//{who}"))  # type: ignore[assignment]
+        await harness.sign_up()
         with structlog.testing.capture_logs() as lines:
-            await desk.deliver()
-    row = await house.db.fetchrow("SELECT state, cause FROM outbox")
+            await emails.deliver()
+    row = await harness.db.fetchrow("SELECT state, cause FROM outbox")
     assert tuple(row) == ("due", cause)
     (told,) = [line for line in lines if line["event"] == "email_retry_scheduled"]
     assert f"{told['reason']} {told.get('reply', '')}".strip() == cause
@@ -315,42 +315,42 @@ async def test_the_log_and_the_outbox_keep_a_cause_that_is_safe_to_show(
 async def test_a_server_without_encryption_a_wrong_password_and_an_unknown_certificate_have_causes_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def cause(office: MailServer, who: str = "") -> str:
-        url = f"smtp://{who}localhost:{office.port}"
+    async def cause(mail_server: MailServer, who: str = "") -> str:
+        url = f"smtp://{who}localhost:{mail_server.port}"
         with pytest.raises(Undelivered) as refused:
             await Smtp(url, seconds=10).deliver(addressed("asha@example.com"))
         return str(refused.value)
 
-    async with MailServer(b"STARTTLS", tls=certified(tmp_path)) as office:
-        office.answers[b"STAR"] = b"220 go on\r\n"
-        assert await cause(office) == "certificate_not_trusted"
+    async with MailServer(b"STARTTLS", tls=certified(tmp_path)) as mail_server:
+        mail_server.answers[b"STAR"] = b"220 go on\r\n"
+        assert await cause(mail_server) == "certificate_not_trusted"
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
-        office.answers[b"RCPT"] = b"550 encrypted as it is\r\n"
-        assert await cause(office) == "recipient_refused 550"
-        office.extensions = (b"STARTTLS", b"AUTH PLAIN")
-        office.answers[b"AUTH"] = b"535 wrong\r\n"
-        assert await cause(office, "user:wrong@") == "auth_refused 535"
-        office.answers[b"STAR"] = b"454 not now\r\n"
-        assert await cause(office) == "starttls_refused 454"
-        office.extensions = ()
-        assert await cause(office) == "starttls_not_offered"
-        port = office.port
+        mail_server.answers[b"RCPT"] = b"550 encrypted as it is\r\n"
+        assert await cause(mail_server) == "recipient_refused 550"
+        mail_server.extensions = (b"STARTTLS", b"AUTH PLAIN")
+        mail_server.answers[b"AUTH"] = b"535 wrong\r\n"
+        assert await cause(mail_server, "user:wrong@") == "auth_refused 535"
+        mail_server.answers[b"STAR"] = b"454 not now\r\n"
+        assert await cause(mail_server) == "starttls_refused 454"
+        mail_server.extensions = ()
+        assert await cause(mail_server) == "starttls_not_offered"
+        port = mail_server.port
     with pytest.raises(Undelivered, match="server_unreachable"):
         await Smtp(f"smtp://localhost:{port}").deliver(addressed("asha@example.com"))
 
 
-async def test_an_email_that_was_taken_is_sent_whatever_becomes_of_the_farewell() -> None:
-    async with MailServer() as office:
-        office.answers[b"QUIT"] = b""
-        await Smtp(office.url).deliver(addressed("asha@example.com"))
-        assert len(office.letters) == 1
+async def test_an_email_that_was_taken_is_sent_whatever_becomes_of_the_quit() -> None:
+    async with MailServer() as mail_server:
+        mail_server.answers[b"QUIT"] = b""
+        await Smtp(mail_server.url).deliver(addressed("asha@example.com"))
+        assert len(mail_server.emails) == 1
 
 
 async def test_a_trial_holds_the_whole_dialogue_and_sends_nothing() -> None:
-    async with MailServer() as office:
-        await Smtp(office.url).try_out(addressed("desk@example.com"))
-        assert office.letters == []
-        verbs = [command[:4] for command in office.commands]
+    async with MailServer() as mail_server:
+        await Smtp(mail_server.url).try_out(addressed("emails@example.com"))
+        assert mail_server.emails == []
+        verbs = [command[:4] for command in mail_server.commands]
         assert verbs == [b"EHLO", b"MAIL", b"RCPT", b"RSET", b"QUIT"]
 
 

@@ -14,14 +14,14 @@ from voyagent.actors.domain.identity import Principal, Role
 from voyagent.actors.domain.ids import uuid7
 
 if TYPE_CHECKING:
-    from tests.actors.accounts.conftest import House
+    from tests.actors.accounts.conftest import AccountsHarness
 
 Code = Callable[[Awaitable[Any]], Awaitable[str]]
 
 
-async def invite(house: House, by: Principal, email: str, status: str = "pending") -> str:
+async def invite(harness: AccountsHarness, by: Principal, email: str, status: str = "pending") -> str:
     invite_id = uuid7()
-    await house.db.execute(
+    await harness.db.execute(
         "INSERT INTO invites (id, tenant_id, invited_by_user_id, inviter_email, email, token_hash, letter_token_hash,"
         " status, expires_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)",
         invite_id,
@@ -32,32 +32,32 @@ async def invite(house: House, by: Principal, email: str, status: str = "pending
         uuid7().encode(),
         uuid7().encode(),
         status,
-        house.clock.now(),
+        harness.clock.now(),
     )
     return invite_id
 
 
-async def key(house: House, by: Principal) -> str:
+async def key(harness: AccountsHarness, by: Principal) -> str:
     key_id = uuid7()
-    await house.db.execute(
+    await harness.db.execute(
         "INSERT INTO api_keys (id, tenant_id, created_by_user_id, name, prefix, key_hash, created_at)"
         " VALUES ($1, $2, $3, 'key', 'abcdefgh', $4, $5)",
         key_id,
         by.tenant_id,
         by.user_id,
         uuid7().encode(),
-        house.clock.now(),
+        harness.clock.now(),
     )
     return key_id
 
 
-async def second_admin(house: House, admin: Principal) -> str:
-    return await house.add(admin.tenant_id, Role.AGENCY_ADMIN)
+async def second_admin(harness: AccountsHarness, admin: Principal) -> str:
+    return await harness.add(admin.tenant_id, Role.AGENCY_ADMIN)
 
 
-async def test_a_change_is_answered_and_remembered_with_before_and_after(house: House) -> None:
-    admin = (await house.sign_up()).principal
-    user_id = await house.add(admin.tenant_id, Role.AGENT, "ravi@example.com")
+async def test_a_change_is_answered_and_remembered_with_before_and_after(harness: AccountsHarness) -> None:
+    admin = (await harness.sign_up()).principal
+    user_id = await harness.add(admin.tenant_id, Role.AGENT, "ravi@example.com")
     change = accounts.ChangeMember(
         tenant_id=admin.tenant_id,
         user_id=user_id,
@@ -65,15 +65,15 @@ async def test_a_change_is_answered_and_remembered_with_before_and_after(house: 
         by=admin.user_id,
         origin=Origin(request_id="r-1"),
     )
-    member = await house.ref.ask(change)
+    member = await harness.ref.ask(change)
     assert (member.id, member.email, member.role, member.is_active) == (
         user_id,
         "ravi@example.com",
         Role.TICKETING_LEAD,
         True,
     )
-    assert await house.ref.ask(change) == member
-    (event,) = await house.events("auth.member_changed")
+    assert await harness.ref.ask(change) == member
+    (event,) = await harness.events("auth.member_changed")
     said = json.loads(event["said"])
     assert str(event["actor_id"]) == admin.user_id
     assert (said["user_id"], said["before"], said["after"]) == (
@@ -83,55 +83,57 @@ async def test_a_change_is_answered_and_remembered_with_before_and_after(house: 
     )
 
 
-async def test_r37_a_deactivation_ends_sessions_keys_and_pending_invites_and_nothing_older(house: House) -> None:
-    admin = (await house.sign_up()).principal
-    await second_admin(house, admin)
-    families = [admin.family_id, (await house.sign_in()).principal.family_id]
-    accepted = await invite(house, admin, "a@example.com", "accepted")
-    pending = await invite(house, admin, "b@example.com")
-    own = await key(house, admin)
-    await house.change(admin, is_active=False)
-    ended = json.loads((await house.events("auth.member_changed"))[0]["said"])
+async def test_r37_a_deactivation_ends_sessions_keys_and_pending_invites_and_nothing_older(
+    harness: AccountsHarness,
+) -> None:
+    admin = (await harness.sign_up()).principal
+    await second_admin(harness, admin)
+    families = [admin.family_id, (await harness.sign_in()).principal.family_id]
+    accepted = await invite(harness, admin, "a@example.com", "accepted")
+    pending = await invite(harness, admin, "b@example.com")
+    own = await key(harness, admin)
+    await harness.change(admin, is_active=False)
+    ended = json.loads((await harness.events("auth.member_changed"))[0]["said"])
     assert ended["sessions_ended"] == sorted(str(family) for family in families)
     assert (ended["api_keys_ended"], ended["invites_ended"]) == ([own], [pending])
-    (revoked,) = await house.events("auth.invite_revoked")
+    (revoked,) = await harness.events("auth.invite_revoked")
     assert (revoked["actor_kind"], json.loads(revoked["said"])["email"]) == ("system", "b@example.com")
-    statuses = dict(await house.db.fetch("SELECT id::text, status FROM invites"))
+    statuses = dict(await harness.db.fetch("SELECT id::text, status FROM invites"))
     assert statuses == {accepted: "accepted", pending: "revoked"}
-    before = await house.db.fetch("SELECT id, revoked_at, revoked_why FROM auth_families ORDER BY id")
+    before = await harness.db.fetch("SELECT id, revoked_at, revoked_why FROM auth_families ORDER BY id")
     assert {row["revoked_why"] for row in before} == {"deactivated"}
-    await house.clock.advance(60)
-    await house.change(admin, is_active=True)
-    assert await house.db.fetch("SELECT id, revoked_at, revoked_why FROM auth_families ORDER BY id") == before
-    assert await house.db.fetchval("SELECT count(*) FROM api_keys WHERE revoked_at IS NULL") == 0
+    await harness.clock.advance(60)
+    await harness.change(admin, is_active=True)
+    assert await harness.db.fetch("SELECT id, revoked_at, revoked_why FROM auth_families ORDER BY id") == before
+    assert await harness.db.fetchval("SELECT count(*) FROM api_keys WHERE revoked_at IS NULL") == 0
 
 
-async def test_r37_a_demotion_ends_pending_invites_only(house: House) -> None:
-    admin = (await house.sign_up()).principal
-    await second_admin(house, admin)
-    pending = await invite(house, admin, "b@example.com")
-    await key(house, admin)
-    await house.change(admin, role=Role.AGENT)
-    ended = json.loads((await house.events("auth.member_changed"))[0]["said"])
+async def test_r37_a_demotion_ends_pending_invites_only(harness: AccountsHarness) -> None:
+    admin = (await harness.sign_up()).principal
+    await second_admin(harness, admin)
+    pending = await invite(harness, admin, "b@example.com")
+    await key(harness, admin)
+    await harness.change(admin, role=Role.AGENT)
+    ended = json.loads((await harness.events("auth.member_changed"))[0]["said"])
     assert (ended["sessions_ended"], ended["api_keys_ended"], ended["invites_ended"]) == ([], [], [pending])
-    assert await house.db.fetchval("SELECT count(*) FROM auth_families WHERE revoked_at IS NOT NULL") == 0
+    assert await harness.db.fetchval("SELECT count(*) FROM auth_families WHERE revoked_at IS NOT NULL") == 0
 
 
-async def test_r42_the_last_admin_stays(house: House, refusal: Code) -> None:
-    admin = (await house.sign_up()).principal
-    off = await house.add(admin.tenant_id, Role.AGENCY_ADMIN)
-    await house.db.execute("UPDATE users SET is_active = false WHERE id = $1", off)
-    assert await refusal(house.change(admin, role=Role.AGENT)) == "last_admin"
-    assert await refusal(house.change(admin, is_active=False)) == "last_admin"
-    assert (await house.change(admin, role=Role.AGENCY_ADMIN, is_active=True)).role is Role.AGENCY_ADMIN
+async def test_r42_the_last_admin_stays(harness: AccountsHarness, refusal: Code) -> None:
+    admin = (await harness.sign_up()).principal
+    off = await harness.add(admin.tenant_id, Role.AGENCY_ADMIN)
+    await harness.db.execute("UPDATE users SET is_active = false WHERE id = $1", off)
+    assert await refusal(harness.change(admin, role=Role.AGENT)) == "last_admin"
+    assert await refusal(harness.change(admin, is_active=False)) == "last_admin"
+    assert (await harness.change(admin, role=Role.AGENCY_ADMIN, is_active=True)).role is Role.AGENCY_ADMIN
 
 
-async def test_r42_two_admins_who_demote_each_other_at_once_leave_one(house: House) -> None:
-    admin = (await house.sign_up()).principal
-    both = [admin.user_id, await second_admin(house, admin)]
+async def test_r42_two_admins_who_demote_each_other_at_once_leave_one(harness: AccountsHarness) -> None:
+    admin = (await harness.sign_up()).principal
+    both = [admin.user_id, await second_admin(harness, admin)]
     for _ in range(100):
         attempts = [
-            house.ref.ask(
+            harness.ref.ask(
                 accounts.ChangeMember(
                     tenant_id=admin.tenant_id, user_id=them, role=Role.AGENT, by=by, origin=Origin(request_id="r")
                 )
@@ -140,11 +142,11 @@ async def test_r42_two_admins_who_demote_each_other_at_once_leave_one(house: Hou
         ]
         outcomes = await asyncio.gather(*attempts, return_exceptions=True)
         assert [getattr(each, "code", "ok") for each in outcomes if isinstance(each, Refusal)] == ["last_admin"]
-        await house.db.execute("UPDATE users SET role = 'agency_admin'")
+        await harness.db.execute("UPDATE users SET role = 'agency_admin'")
 
 
-async def test_r60_members_of_other_agencies_are_nobody(house: House, refusal: Code) -> None:
-    mine, theirs = (await house.sign_up()).principal, (await house.sign_up("ravi@example.com")).principal
+async def test_r60_members_of_other_agencies_are_nobody(harness: AccountsHarness, refusal: Code) -> None:
+    mine, theirs = (await harness.sign_up()).principal, (await harness.sign_up("ravi@example.com")).principal
     change = accounts.ChangeMember(
         tenant_id=mine.tenant_id,
         user_id=theirs.user_id,
@@ -152,17 +154,19 @@ async def test_r60_members_of_other_agencies_are_nobody(house: House, refusal: C
         by=mine.user_id,
         origin=Origin(request_id="r"),
     )
-    assert await refusal(house.ref.ask(change)) == "member_not_found"
-    assert await house.db.fetchval("SELECT is_active FROM users WHERE id = $1", theirs.user_id)
+    assert await refusal(harness.ref.ask(change)) == "member_not_found"
+    assert await harness.db.fetchval("SELECT is_active FROM users WHERE id = $1", theirs.user_id)
 
 
-async def test_r58_a_member_cannot_be_added_under_an_address_in_use_anywhere(house: House, refusal: Code) -> None:
-    await house.sign_up()
-    other = (await house.sign_up("ravi@example.com")).principal
-    taken = house.add(other.tenant_id, Role.AGENT, "asha@example.com")
+async def test_r58_a_member_cannot_be_added_under_an_address_in_use_anywhere(
+    harness: AccountsHarness, refusal: Code
+) -> None:
+    await harness.sign_up()
+    other = (await harness.sign_up("ravi@example.com")).principal
+    taken = harness.add(other.tenant_id, Role.AGENT, "asha@example.com")
     assert await refusal(taken) == "email_already_registered"
 
 
-async def test_switching_an_unknown_agency_is_refused(house: House, refusal: Code) -> None:
+async def test_switching_an_unknown_agency_is_refused(harness: AccountsHarness, refusal: Code) -> None:
     switch = accounts.SwitchTenant(tenant_id=uuid7(), is_active=False)
-    assert await refusal(house.ref.ask(switch)) == "tenant_not_found"
+    assert await refusal(harness.ref.ask(switch)) == "tenant_not_found"

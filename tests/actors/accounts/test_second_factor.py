@@ -19,7 +19,7 @@ from voyagent.actors.domain.identity import Principal
 from voyagent.storage.engine.sealing import NotOpened, Sealing
 
 if TYPE_CHECKING:
-    from tests.actors.accounts.conftest import House
+    from tests.actors.accounts.conftest import AccountsHarness
 
 Refused = Callable[[Awaitable[Any]], Awaitable[str]]
 ORIGIN = Origin(request_id="r-1", ip="192.0.2.7", user_agent="tests")
@@ -27,35 +27,35 @@ PASSWORD = "mango-trellis-47"
 WRONG = "zzzzzz"
 
 
-def code(house: House, seed: str, steps: int = 0) -> str:
+def code(harness: AccountsHarness, seed: str, steps: int = 0) -> str:
     """What the device shows now, or that many steps away."""
-    return pyotp.TOTP(seed).at(house.clock.now(), counter_offset=steps)
+    return pyotp.TOTP(seed).at(harness.clock.now(), counter_offset=steps)
 
 
-async def set_up(house: House, who: Principal) -> str:
-    made: NewSeed = await house.ref.ask(SetUpTotp(principal=who))
+async def set_up(harness: AccountsHarness, who: Principal) -> str:
+    made: NewSeed = await harness.ref.ask(SetUpTotp(principal=who))
     return made.secret
 
 
-async def verify(house: House, who: Principal, typed: str) -> list[str] | None:
-    codes: list[str] | None = await house.ref.ask(VerifyTotp(principal=who, code=typed, origin=ORIGIN))
+async def verify(harness: AccountsHarness, who: Principal, typed: str) -> list[str] | None:
+    codes: list[str] | None = await harness.ref.ask(VerifyTotp(principal=who, code=typed, origin=ORIGIN))
     return codes
 
 
-async def disable(house: House, who: Principal, typed: str, password: str = PASSWORD) -> None:
-    await house.ref.ask(DisableTotp(principal=who, password=password, code=typed, origin=ORIGIN))
+async def disable(harness: AccountsHarness, who: Principal, typed: str, password: str = PASSWORD) -> None:
+    await harness.ref.ask(DisableTotp(principal=who, password=password, code=typed, origin=ORIGIN))
 
 
-async def enter(house: House, typed: str, password: str = PASSWORD) -> TotpSignedIn:
+async def enter(harness: AccountsHarness, typed: str, password: str = PASSWORD) -> TotpSignedIn:
     message = SignInTotp(email="asha@example.com", password=password, code=typed, origin=ORIGIN)
-    entered: TotpSignedIn = await house.ref.ask(message)
+    entered: TotpSignedIn = await harness.ref.ask(message)
     return entered
 
 
-async def turned_on(house: House) -> tuple[Principal, str, list[str]]:
-    who = (await house.sign_up()).principal
-    seed = await set_up(house, who)
-    codes = await verify(house, who, code(house, seed))
+async def turned_on(harness: AccountsHarness) -> tuple[Principal, str, list[str]]:
+    who = (await harness.sign_up()).principal
+    seed = await set_up(harness, who)
+    codes = await verify(harness, who, code(harness, seed))
     assert codes is not None
     return who, seed, codes
 
@@ -72,18 +72,18 @@ def test_a_code_is_read_as_people_type_it() -> None:
         assert read_code(typed) is None
 
 
-def test_the_url_names_the_person_and_the_house() -> None:
+def test_the_url_names_the_person_and_the_service() -> None:
     expected = "otpauth://totp/Voyagent:asha%40example.com?secret=ABC&issuer=Voyagent"
     assert otpauth_url("ABC", "asha@example.com") == expected
 
 
-async def test_a_code_is_good_one_step_to_either_side(house: House) -> None:
+async def test_a_code_is_good_one_step_to_either_side(harness: AccountsHarness) -> None:
     seed = pyotp.random_base32()
-    present = int(house.clock.now().timestamp()) // 30
+    present = int(harness.clock.now().timestamp()) // 30
     for steps in (-1, 0, 1):
-        assert step_of(seed, Code("totp", code(house, seed, steps)), house.clock.now()) == present + steps
+        assert step_of(seed, Code("totp", code(harness, seed, steps)), harness.clock.now()) == present + steps
     for steps in (-2, 2):
-        assert step_of(seed, Code("totp", code(house, seed, steps)), house.clock.now()) is None
+        assert step_of(seed, Code("totp", code(harness, seed, steps)), harness.clock.now()) is None
 
 
 def test_recovery_codes_are_ten_that_differ() -> None:
@@ -92,127 +92,135 @@ def test_recovery_codes_are_ten_that_differ() -> None:
     assert all(re.fullmatch(r"[0-9A-HJKMNP-TV-Z]{8}", one) for one in codes)
 
 
-async def test_r2_a_password_alone_does_not_pass(house: House, refusal: Refused) -> None:
-    await turned_on(house)
-    before = await house.count("auth_families")
-    assert await refusal(house.sign_in()) == "totp_required"
-    assert await refusal(enter(house, WRONG)) == "totp_invalid"
-    assert await house.count("auth_families") == before
+async def test_r2_a_password_alone_does_not_pass(harness: AccountsHarness, refusal: Refused) -> None:
+    await turned_on(harness)
+    before = await harness.count("auth_families")
+    assert await refusal(harness.sign_in()) == "totp_required"
+    assert await refusal(enter(harness, WRONG)) == "totp_invalid"
+    assert await harness.count("auth_families") == before
 
 
-async def test_r2_refusals_come_in_their_order(house: House, refusal: Refused, until: Any) -> None:
-    who = (await house.sign_up()).principal
-    assert await refusal(enter(house, "123456")) == "totp_not_enabled"
-    assert await refusal(enter(house, "123456", "another-one-12")) == "invalid_credentials"
-    assert await refusal(verify(house, who, "123456")) == "totp_not_initialized"
-    await house.db.execute("UPDATE users SET is_active = false")
-    assert await refusal(enter(house, "123456")) == "account_inactive"
-    assert await refusal(set_up(house, who)) == "unauthorized"
-    assert len(await until(lambda: house.events("auth.sign_in_failed"))) >= 1
+async def test_r2_refusals_come_in_their_order(harness: AccountsHarness, refusal: Refused, until: Any) -> None:
+    who = (await harness.sign_up()).principal
+    assert await refusal(enter(harness, "123456")) == "totp_not_enabled"
+    assert await refusal(enter(harness, "123456", "another-one-12")) == "invalid_credentials"
+    assert await refusal(verify(harness, who, "123456")) == "totp_not_initialized"
+    await harness.db.execute("UPDATE users SET is_active = false")
+    assert await refusal(enter(harness, "123456")) == "account_inactive"
+    assert await refusal(set_up(harness, who)) == "unauthorized"
+    assert len(await until(lambda: harness.events("auth.sign_in_failed"))) >= 1
 
 
-async def test_r3_the_factor_ends_only_by_password_and_code(house: House, refusal: Refused) -> None:
-    who, seed, _ = await turned_on(house)
-    assert await refusal(set_up(house, who)) == "totp_already_enabled"
-    assert await refusal(verify(house, who, WRONG)) == "totp_invalid"
-    assert await refusal(disable(house, who, code(house, seed), "another-one-12")) == "invalid_password"
-    assert await refusal(disable(house, who, WRONG)) == "totp_invalid"
-    assert await verify(house, who, code(house, seed)) is None
-    assert (await enter(house, code(house, seed))).recovery_codes_left is None
-    await disable(house, who, code(house, seed))
-    await house.sign_in()
-    assert await house.count("recovery_codes") == 0
-    assert [json.loads(e["said"])["method"] for e in await house.events("auth.totp_disabled")] == ["totp"]
+async def test_r3_the_factor_ends_only_by_password_and_code(harness: AccountsHarness, refusal: Refused) -> None:
+    who, seed, _ = await turned_on(harness)
+    assert await refusal(set_up(harness, who)) == "totp_already_enabled"
+    assert await refusal(verify(harness, who, WRONG)) == "totp_invalid"
+    assert await refusal(disable(harness, who, code(harness, seed), "another-one-12")) == "invalid_password"
+    assert await refusal(disable(harness, who, WRONG)) == "totp_invalid"
+    assert await verify(harness, who, code(harness, seed)) is None
+    assert (await enter(harness, code(harness, seed))).recovery_codes_left is None
+    await disable(harness, who, code(harness, seed))
+    await harness.sign_in()
+    assert await harness.count("recovery_codes") == 0
+    assert [json.loads(e["said"])["method"] for e in await harness.events("auth.totp_disabled")] == ["totp"]
 
 
-async def test_r3_a_waiting_seed_asks_for_nothing_and_stays_when_there_is_nothing_to_turn_off(house: House) -> None:
-    who = (await house.sign_up()).principal
-    await set_up(house, who)
-    seed = await set_up(house, who)
-    await house.sign_in()
-    await disable(house, who, WRONG)
-    assert await verify(house, who, code(house, seed))
+async def test_r3_a_waiting_seed_asks_for_nothing_and_stays_when_there_is_nothing_to_turn_off(
+    harness: AccountsHarness,
+) -> None:
+    who = (await harness.sign_up()).principal
+    await set_up(harness, who)
+    seed = await set_up(harness, who)
+    await harness.sign_in()
+    await disable(harness, who, WRONG)
+    assert await verify(harness, who, code(harness, seed))
 
 
-async def test_r4_a_code_signs_in_once_and_so_do_earlier_ones(house: House, refusal: Refused) -> None:
-    _, seed, _ = await turned_on(house)
-    await enter(house, code(house, seed))
-    assert await refusal(enter(house, code(house, seed))) == "totp_invalid"
-    assert await refusal(enter(house, code(house, seed, -1))) == "totp_invalid"
-    await enter(house, code(house, seed, 1))
+async def test_r4_a_code_signs_in_once_and_so_do_earlier_ones(harness: AccountsHarness, refusal: Refused) -> None:
+    _, seed, _ = await turned_on(harness)
+    await enter(harness, code(harness, seed))
+    assert await refusal(enter(harness, code(harness, seed))) == "totp_invalid"
+    assert await refusal(enter(harness, code(harness, seed, -1))) == "totp_invalid"
+    await enter(harness, code(harness, seed, 1))
 
 
 @pytest.mark.parametrize("recovery", [False, True])
-async def test_r4_of_sixteen_at_once_one_comes_in(house: House, recovery: bool) -> None:
-    _, seed, codes = await turned_on(house)
-    typed = codes[0] if recovery else code(house, seed)
-    outcomes = await asyncio.gather(*(enter(house, typed) for _ in range(16)), return_exceptions=True)
+async def test_r4_of_sixteen_at_once_one_comes_in(harness: AccountsHarness, recovery: bool) -> None:
+    _, seed, codes = await turned_on(harness)
+    typed = codes[0] if recovery else code(harness, seed)
+    outcomes = await asyncio.gather(*(enter(harness, typed) for _ in range(16)), return_exceptions=True)
     assert sum(isinstance(one, TotpSignedIn) for one in outcomes) == 1
     refused = [one.code for one in outcomes if isinstance(one, Refusal)]
     assert refused == ["totp_invalid"] * 15
 
 
-async def test_r5_one_code_serves_all_three_and_wrong_ones_burn_nothing(house: House, refusal: Refused) -> None:
-    who = (await house.sign_up()).principal
-    seed = await set_up(house, who)
-    right = code(house, seed)
-    assert await refusal(verify(house, who, WRONG)) == "totp_invalid"
-    assert await verify(house, who, right)
-    assert await refusal(enter(house, WRONG)) == "totp_invalid"
-    await enter(house, right)
-    assert await refusal(disable(house, who, WRONG)) == "totp_invalid"
-    await disable(house, who, right)
-    await house.sign_in()
+async def test_r5_one_code_serves_all_three_and_wrong_ones_burn_nothing(
+    harness: AccountsHarness, refusal: Refused
+) -> None:
+    who = (await harness.sign_up()).principal
+    seed = await set_up(harness, who)
+    right = code(harness, seed)
+    assert await refusal(verify(harness, who, WRONG)) == "totp_invalid"
+    assert await verify(harness, who, right)
+    assert await refusal(enter(harness, WRONG)) == "totp_invalid"
+    await enter(harness, right)
+    assert await refusal(disable(harness, who, WRONG)) == "totp_invalid"
+    await disable(harness, who, right)
+    await harness.sign_in()
 
 
-async def test_r6_seeds_and_recovery_codes_cannot_be_read_at_rest(house: House) -> None:
-    who, seed, codes = await turned_on(house)
+async def test_r6_seeds_and_recovery_codes_cannot_be_read_at_rest(harness: AccountsHarness) -> None:
+    who, seed, codes = await turned_on(harness)
     ring = Sealing({"default": bytes(range(32))})
-    sealed = await house.db.fetchval("SELECT totp_sealed FROM users")
+    sealed = await harness.db.fetchval("SELECT totp_sealed FROM users")
     place = {"table": "users", "column": "totp_sealed"}
     assert ring.open(sealed, row=who.user_id, **place) == seed.encode()
     with pytest.raises(NotOpened):
         ring.open(sealed, row=who.tenant_id, **place)
-    kept = await house.db.fetch("SELECT u::text AS text FROM users u UNION ALL SELECT r::text FROM recovery_codes r")
+    kept = await harness.db.fetch("SELECT u::text AS text FROM users u UNION ALL SELECT r::text FROM recovery_codes r")
     stored = "".join(row["text"] for row in kept).lower()
     for secret in (seed, *codes):
         assert secret.lower() not in stored
         assert secret.encode().hex() not in stored
-    assert {row["key_id"] for row in await house.db.fetch("SELECT key_id FROM recovery_codes")} == {"default"}
+    assert {row["key_id"] for row in await harness.db.fetch("SELECT key_id FROM recovery_codes")} == {"default"}
 
 
-async def test_r6_a_seed_that_stands_in_anothers_row_opens_nothing(house: House, refusal: Refused) -> None:
-    who, seed, _ = await turned_on(house)
-    stranger = Sealing({"default": bytes(range(32))}).seal(
+async def test_r6_a_seed_that_stands_in_anothers_row_opens_nothing(harness: AccountsHarness, refusal: Refused) -> None:
+    who, seed, _ = await turned_on(harness)
+    outsider = Sealing({"default": bytes(range(32))}).seal(
         seed.encode(), table="users", column="totp_sealed", row=who.tenant_id
     )
-    await house.db.execute("UPDATE users SET totp_sealed = $1", stranger)
-    assert await refusal(enter(house, code(house, seed))) == "internal_error"
-    assert await refusal(house.sign_in()) == "totp_required", "the owner of accounts goes on"
+    await harness.db.execute("UPDATE users SET totp_sealed = $1", outsider)
+    assert await refusal(enter(harness, code(harness, seed))) == "internal_error"
+    assert await refusal(harness.sign_in()) == "totp_required", "the owner of accounts goes on"
 
 
-async def test_r7_a_lost_device_is_no_lost_account(house: House, refusal: Refused) -> None:
-    who, _, codes = await turned_on(house)
-    entered = await enter(house, codes[0].lower())
+async def test_r7_a_lost_device_is_no_lost_account(harness: AccountsHarness, refusal: Refused) -> None:
+    who, _, codes = await turned_on(harness)
+    entered = await enter(harness, codes[0].lower())
     assert entered.recovery_codes_left == 9
-    assert await refusal(enter(house, codes[0])) == "totp_invalid"
-    assert await refusal(disable(house, who, codes[0])) == "totp_invalid"
-    assert await refusal(verify(house, who, codes[1])) == "totp_invalid"
-    await disable(house, who, codes[1])
-    await house.sign_in()
-    (used,) = await house.events("auth.recovery_code_used")
+    assert await refusal(enter(harness, codes[0])) == "totp_invalid"
+    assert await refusal(disable(harness, who, codes[0])) == "totp_invalid"
+    assert await refusal(verify(harness, who, codes[1])) == "totp_invalid"
+    await disable(harness, who, codes[1])
+    await harness.sign_in()
+    (used,) = await harness.events("auth.recovery_code_used")
     assert json.loads(used["said"])["left"] == 9
 
 
-async def test_r7_codes_kept_under_an_older_key_still_work(house: House) -> None:
-    _, _, codes = await turned_on(house)
-    house.start(kms_key={"new": bytes(32), "default": bytes(range(32))})
-    assert (await enter(house, codes[0])).recovery_codes_left == 9
+async def test_r7_codes_kept_under_an_older_key_still_work(harness: AccountsHarness) -> None:
+    _, _, codes = await turned_on(harness)
+    harness.start(kms_key={"new": bytes(32), "default": bytes(range(32))})
+    assert (await enter(harness, codes[0])).recovery_codes_left == 9
 
 
-async def test_r40_a_person_who_has_gone_is_nobody(house: House) -> None:
-    who, seed, _ = await turned_on(house)
-    await house.db.execute("UPDATE users SET released_at = now()")
-    for attempt in (set_up(house, who), verify(house, who, code(house, seed)), disable(house, who, code(house, seed))):
+async def test_r40_a_person_who_has_gone_is_nobody(harness: AccountsHarness) -> None:
+    who, seed, _ = await turned_on(harness)
+    await harness.db.execute("UPDATE users SET released_at = now()")
+    for attempt in (
+        set_up(harness, who),
+        verify(harness, who, code(harness, seed)),
+        disable(harness, who, code(harness, seed)),
+    ):
         with pytest.raises(Unauthorized, match="unauthorized"):
             await attempt

@@ -212,7 +212,7 @@ def test_r23_clocks_may_differ_by_ten_seconds(claim: str) -> None:
         tokens().read(foreign(**{claim: int(NOW.timestamp()) + 11}), NOW)
 
 
-def test_r23_a_remembered_token_lapses_all_the_same() -> None:
+def test_r23_a_remembered_token_expires_all_the_same() -> None:
     reader = tokens()
     token = reader.issue(principal(), NOW)
     reader.read(token, NOW + timedelta(seconds=3609))

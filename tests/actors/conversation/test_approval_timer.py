@@ -10,7 +10,7 @@ from voyagent.actors.foundation.clock import ManualClock
 NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
 
 
-async def test_it_rings_for_the_next_of_them_and_tells_each_passing_once() -> None:
+async def test_it_fires_for_the_next_of_them_and_tells_each_passing_once() -> None:
     clock, rung = ManualClock(NOON), []
     deadlines = ApprovalTimer(clock, lambda: rung.append(clock.now()))
     deadlines.set([NOON + timedelta(minutes=15), NOON + timedelta(minutes=5)])
@@ -26,7 +26,7 @@ async def test_it_rings_for_the_next_of_them_and_tells_each_passing_once() -> No
     assert not deadlines.any
 
 
-async def test_what_is_set_anew_or_forgotten_rings_no_more() -> None:
+async def test_what_is_set_again_or_forgotten_does_not_fire() -> None:
     clock, rung = ManualClock(NOON), []
     deadlines = ApprovalTimer(clock, lambda: rung.append(clock.now()))
     deadlines.set([NOON + timedelta(minutes=5)])

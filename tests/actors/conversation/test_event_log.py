@@ -107,7 +107,7 @@ async def test_a_cursor_follows_until_the_session_has_nothing_to_do() -> None:
     assert feed.ended
 
 
-async def test_a_bell_rung_between_reading_and_waiting_is_heard() -> None:
+async def test_a_wakeup_between_reading_and_waiting_is_not_lost() -> None:
     table, log = fresh()
     feed = Subscription(log, after=0, until=EndCondition(live=True))
     await drain(feed)
@@ -115,7 +115,7 @@ async def test_a_bell_rung_between_reading_and_waiting_is_heard() -> None:
     assert feed.wakeup.is_set()
 
 
-async def test_the_end_of_the_log_ends_every_stream_with_its_parting_words() -> None:
+async def test_the_end_of_the_log_ends_every_stream_with_its_closing_frame() -> None:
     _, log = fresh()
     feed = Subscription(log, after=0, until=EndCondition(live=True))
     log.end(b"bye")

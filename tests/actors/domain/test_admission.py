@@ -210,7 +210,7 @@ SESSIONS = st.builds(
 
 
 @given(REQUESTS, SESSIONS)
-def test_whatever_is_posted_whenever(asked: Request, state: Snapshot) -> None:
+def test_whatever_is_sent_whenever(asked: Request, state: Snapshot) -> None:
     admission = decide(asked, state)
     accept = admission.then if isinstance(admission, Decide) else admission
     if isinstance(accept, Accept):

@@ -117,7 +117,7 @@ def test_the_way_back_begins_behind_the_first_segment() -> None:
             offer(out, home, back_from=wrong)
 
 
-def test_an_offer_is_dead_at_the_moment_it_expires() -> None:
+def test_an_offer_is_expired_at_the_moment_it_expires() -> None:
     fare = offer(segment())
     assert fare.alive(NOON - timedelta(microseconds=1))
     assert not fare.alive(NOON)

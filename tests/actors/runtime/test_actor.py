@@ -240,7 +240,7 @@ async def test_a_cancelled_task_awaited_by_a_handler_ends_only_that_actor(start:
         await ref.ask(Add(1))
 
 
-async def test_an_actor_whose_task_is_cancelled_from_outside_resolves_its_mail_and_says_farewell(start: Any) -> None:
+async def test_an_actor_whose_task_is_cancelled_from_outside_resolves_its_messages_and_shuts_down(start: Any) -> None:
     actor, ref = start()
     held = asyncio.create_task(ref.ask(Hold()))
     await actor.holding.wait()
@@ -290,7 +290,7 @@ async def _ask_after(turns: int, ref: Ref) -> int:
     return await ref.ask(Add(1), within=60.0)
 
 
-async def test_mail_unread_when_a_handler_fails_may_be_sent_again(start: Any) -> None:
+async def test_messages_unread_when_a_handler_fails_may_be_sent_again(start: Any) -> None:
     actor, ref = start()
     held = asyncio.ensure_future(ref.ask(Hold()))
     await actor.holding.wait()
@@ -451,7 +451,7 @@ async def test_a_stop_lets_later_work_finish(start: Any) -> None:
     assert actor.end == [None]
 
 
-async def test_later_work_that_outlives_the_farewell_is_cancelled_and_its_asker_told(start: Any) -> None:
+async def test_later_work_that_outlives_the_shutdown_timeout_is_cancelled_and_its_asker_told(start: Any) -> None:
     class Hasty(Adder):
         shutdown_timeout = 0.01
 
@@ -544,7 +544,7 @@ async def test_an_error_in_an_own_task_fails_the_actor_which_cancels_the_others(
     assert actor.end == [error]
 
 
-async def test_a_stop_cancels_own_tasks_before_the_farewell(start: Any) -> None:
+async def test_a_stop_cancels_own_tasks_before_it_shuts_down(start: Any) -> None:
     class Keeper(Adder):
         async def on_start(self) -> None:  # type: ignore[override]
             self.idler = self.spawn(asyncio.Event().wait(), name="idle")
@@ -570,7 +570,7 @@ async def test_an_own_task_that_is_cancelled_by_its_actor_is_no_failure(start: A
     assert await ref.ask(Add(1)) == 1
 
 
-async def test_a_farewell_that_fails_or_hangs_does_not_keep_the_actor() -> None:
+async def test_a_shutdown_that_fails_or_hangs_does_not_keep_the_actor() -> None:
     class Clinging(Adder):
         shutdown_timeout = 0.01
 
@@ -602,7 +602,7 @@ async def test_a_stop_comes_after_the_messages_sent_before_it(start: Any) -> Non
     assert actor.total == 200
 
 
-async def test_an_actor_with_much_mail_leaves_turns_to_others(start: Any) -> None:
+async def test_an_actor_with_many_messages_leaves_turns_to_others(start: Any) -> None:
     actor, ref = start()
     for _ in range(900):
         ref.tell(Add(1))
@@ -685,7 +685,9 @@ class _Stop:
         self.reply_to = None
 
 
-async def test_late_mail_is_counted_and_the_first_ten_are_logged(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_dead_letters_are_counted_and_the_first_ten_are_logged(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Departed(Adder):
         pass
 
@@ -703,9 +705,9 @@ async def test_late_mail_is_counted_and_the_first_ten_are_logged(start: Any, mon
         for _ in range(20):
             ref.tell(Add(1))
     assert sample("dead_letters_total", actor="Departed") == 25
-    letters = [line for line in lines if line["event"] == "dead_letter"]
-    assert len(letters) == 10
-    assert letters[0] == {
+    dead = [line for line in lines if line["event"] == "dead_letter"]
+    assert len(dead) == 10
+    assert dead[0] == {
         "event": "dead_letter",
         "log_level": "warning",
         "source": "voyagent.actors.runtime.ref",

@@ -1,4 +1,4 @@
-"""A reply that is lent to whoever has the answer is owed like one that comes of a task."""
+"""Delegated replies are tracked like those of tasks: counted, awaited at a stop, refused after the timeout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from voyagent.actors.runtime.supervisor import NamedRef
 
 
 @dataclass(frozen=True, slots=True)
-class Promise(Message[int]):
+class Delegate(Message[int]):
     """Answered by whoever holds the reply."""
 
 
@@ -23,7 +23,7 @@ class Reject(Message[int]):
     """Cannot even be handed on."""
 
 
-class Lender(Actor):
+class Delegator(Actor):
     mailbox = 2
 
     def __init__(self) -> None:
@@ -32,8 +32,8 @@ class Lender(Actor):
         self.replies: list[asyncio.Future[int]] = []
         self.held = asyncio.Semaphore(0)
 
-    async def receive(self, message: Promise | Reject) -> NoReply:
-        return self.delegate_reply(self.hold if isinstance(message, Promise) else self.reject, self.counted.append)
+    async def receive(self, message: Delegate | Reject) -> NoReply:
+        return self.delegate_reply(self.hold if isinstance(message, Delegate) else self.reject, self.counted.append)
 
     def hold(self, reply: asyncio.Future[int]) -> None:
         self.replies.append(reply)
@@ -43,36 +43,36 @@ class Lender(Actor):
         raise NotFound("gone")
 
 
-class Hasty(Lender):
+class Hasty(Delegator):
     shutdown_timeout = 0.01
 
 
-def actor_of(ref: Ref) -> Lender:
+def actor_of(ref: Ref) -> Delegator:
     found = ref._actor_weakref()
-    assert isinstance(found, Lender)
+    assert isinstance(found, Delegator)
     return found
 
 
-async def asked(kind: type[Lender] = Lender) -> tuple[Ref, asyncio.Future[int], asyncio.Future[int]]:
-    """A lender, the reply as it was lent, and as it was asked for."""
+async def asked(kind: type[Delegator] = Delegator) -> tuple[Ref, asyncio.Future[int], asyncio.Future[int]]:
+    """A delegator, the reply as it was delegated, and as it was asked for."""
     ref = kind.start()
-    reply = ref.request(Promise())
+    reply = ref.request(Delegate())
     await actor_of(ref).held.acquire()
     return ref, actor_of(ref).replies[0], reply
 
 
 async def test_the_asker_gets_what_is_set_and_it_is_counted() -> None:
-    ref, lent, reply = await asked()
+    ref, delegated, reply = await asked()
     counted = actor_of(ref).counted
-    lent.set_result(7)
+    delegated.set_result(7)
     assert await reply == 7
     await ref.stop_and_wait(5.0)
     assert counted == [reply]
 
 
 async def test_an_error_is_the_askers_affair() -> None:
-    ref, lent, reply = await asked()
-    lent.set_exception(NotFound("gone"))
+    ref, delegated, reply = await asked()
+    delegated.set_exception(NotFound("gone"))
     with pytest.raises(NotFound, match="gone"):
         await reply
     assert ref.is_alive()
@@ -80,7 +80,7 @@ async def test_an_error_is_the_askers_affair() -> None:
 
 
 async def test_what_cannot_be_handed_on_is_refused() -> None:
-    ref = Lender.start()
+    ref = Delegator.start()
     with pytest.raises(NotFound, match="gone"):
         await ref.ask(Reject())
     assert actor_of(ref).counted == []
@@ -88,8 +88,8 @@ async def test_what_cannot_be_handed_on_is_refused() -> None:
 
 
 async def test_nobody_has_to_wait_for_the_reply() -> None:
-    ref = Lender.start()
-    ref.tell(Promise())
+    ref = Delegator.start()
+    ref.tell(Delegate())
     counted, replies = actor_of(ref).counted, actor_of(ref).replies
     await actor_of(ref).held.acquire()
     replies[0].set_result(7)
@@ -98,29 +98,29 @@ async def test_nobody_has_to_wait_for_the_reply() -> None:
 
 
 async def test_a_stop_waits_for_what_is_owed() -> None:
-    ref, lent, reply = await asked()
+    ref, delegated, reply = await asked()
     ref.stop_soon()
     with pytest.raises(ActorDead):
-        await ref.ask(Promise())
-    lent.set_result(7)
+        await ref.ask(Delegate())
+    delegated.set_result(7)
     assert await reply == 7
     await ref.ended()
 
 
-async def test_what_outlives_the_farewell_is_refused() -> None:
+async def test_what_outlives_the_shutdown_timeout_is_refused() -> None:
     ref, _, reply = await asked(Hasty)
     await ref.stop_and_wait(5.0)
     with pytest.raises(DeadlineExceeded):
         await reply
 
 
-async def test_a_post_that_is_not_taken_is_refused_in_its_reply() -> None:
-    ref = Lender.start()
-    address = NamedRef("lender")
+async def test_a_request_that_is_not_taken_is_refused_in_its_reply() -> None:
+    ref = Delegator.start()
+    address = NamedRef("delegator")
     with pytest.raises(ActorDead):
-        await address.request(Promise())
+        await address.request(Delegate())
     address.points_to(ref)
-    posted = [address.request(Promise()) for _ in range(3)]
+    posted = [address.request(Delegate()) for _ in range(3)]
     with pytest.raises(MailboxFull):
         await posted[2]
     for _ in range(2):
@@ -130,4 +130,4 @@ async def test_a_post_that_is_not_taken_is_refused_in_its_reply() -> None:
     assert await asyncio.gather(*posted[:2]) == [7, 7]
     await ref.stop_and_wait(5.0)
     with pytest.raises(ActorDead):
-        await ref.request(Promise())
+        await ref.request(Delegate())

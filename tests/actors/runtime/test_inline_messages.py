@@ -27,19 +27,19 @@ class Slow(Message[str]):
 
 
 @dataclass(frozen=True, slots=True)
-class Lend(Message[str]):
+class Delegate(Message[str]):
     """Answered by whoever holds the reply."""
 
 
-class Desk(Actor):
-    inline = frozenset({Note, Lend})
+class Recorder(Actor):
+    inline = frozenset({Note, Delegate})
 
     def __init__(self, *, opens: asyncio.Event | None = None) -> None:
         super().__init__()
         self.notes: list[str] = []
         self.gate = asyncio.Event()
         self.slow = asyncio.Event()
-        self.lent_out: list[asyncio.Future[Any]] = []
+        self.delegated: list[asyncio.Future[Any]] = []
         self.opens = opens
 
     async def on_start(self) -> None:  # type: ignore[override]
@@ -56,9 +56,9 @@ class Desk(Actor):
     async def done(self) -> str:
         return "done"
 
-    def receive_inline(self, message: Note | Lend) -> int | NoReply:
-        if isinstance(message, Lend):
-            return self.delegate_reply(self.lent_out.append)
+    def receive_inline(self, message: Note | Delegate) -> int | NoReply:
+        if isinstance(message, Delegate):
+            return self.delegate_reply(self.delegated.append)
         if message.text == "unknown":
             raise NotFound("note_not_found")
         if message.text == "defect":
@@ -67,14 +67,14 @@ class Desk(Actor):
         return len(self.notes)
 
 
-def desk_of(ref: Any) -> Desk:
+def desk_of(ref: Any) -> Recorder:
     found = ref._actor_weakref()
-    assert isinstance(found, Desk)
+    assert isinstance(found, Recorder)
     return found
 
 
 async def running(**given: Any) -> Any:
-    ref = Desk.start(**given)
+    ref = Recorder.start(**given)
     while ref.life.state == "starting" and not given:  # noqa: ASYNC110  # nothing tells
         await asyncio.sleep(0)
     return ref
@@ -82,16 +82,16 @@ async def running(**given: Any) -> Any:
 
 async def test_it_is_handled_before_tell_returns_and_counted() -> None:
     ref = await running()
-    before = counted(metrics.ACTOR_MESSAGES_TOTAL, "Desk", "Note", "reply")
+    before = counted(metrics.ACTOR_MESSAGES_TOTAL, "Recorder", "Note", "reply")
     ref.tell(Note("a"))
     assert desk_of(ref).notes == ["a"]
     assert await ref.ask(Note("b")) == 2
-    assert counted(metrics.ACTOR_MESSAGES_TOTAL, "Desk", "Note", "reply") == before + 2
+    assert counted(metrics.ACTOR_MESSAGES_TOTAL, "Recorder", "Note", "reply") == before + 2
     assert ref.life.handled == 2
     await ref.stop_and_wait(5.0)
 
 
-async def test_it_does_not_overtake_other_mail() -> None:
+async def test_it_does_not_overtake_other_messages() -> None:
     ref = await running()
     desk = desk_of(ref)
     first, second = ref.request(Slow()), ref.request(Note("behind"))
@@ -107,11 +107,11 @@ async def test_a_message_being_handled_keeps_its_own_reply() -> None:
     desk = desk_of(ref)
     slow = ref.request(Slow())
     await desk.slow.wait()
-    lent = ref.request(Lend())
-    assert len(desk.lent_out) == 1
+    lent = ref.request(Delegate())
+    assert len(desk.delegated) == 1
     desk.gate.set()
     assert await slow == "done"
-    desk.lent_out[0].set_result("lent")
+    desk.delegated[0].set_result("lent")
     assert await lent == "lent"
     await ref.stop_and_wait(5.0)
 

@@ -1,4 +1,4 @@
-"""Children that fail, are restarted, set aside, put to sleep and stopped; and the mail they were sent meanwhile."""
+"""Children that fail, are restarted, suspended, passivated and stopped; and the messages sent to them meanwhile."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from voyagent.actors.runtime.supervisor import Child, Escalated, Restart, Superv
 
 
 @dataclass
-class Diary:
+class Observed:
     """What the actors of one test did, in order, and what is to befall them."""
 
     lines: list[str] = field(default_factory=list)
@@ -48,18 +48,18 @@ class Tire(Message[None]):
 
 
 class Worker(Actor):
-    def __init__(self, diary: Diary, name: str = "worker") -> None:
+    def __init__(self, observed: Observed, name: str = "worker") -> None:
         super().__init__()
-        self.diary = diary
+        self.observed = observed
         self.name = name
 
     async def on_start(self) -> None:  # type: ignore[override]
         await asyncio.sleep(0)
-        if self.diary.start_errors:
-            raise self.diary.start_errors.pop(0)
-        self.diary.starts += 1
-        self.number = self.diary.starts
-        self.diary.lines.append(f"{self.name} up")
+        if self.observed.start_errors:
+            raise self.observed.start_errors.pop(0)
+        self.observed.starts += 1
+        self.number = self.observed.starts
+        self.observed.lines.append(f"{self.name} up")
 
     async def receive(self, message: Number | Break | Hold | Tire) -> Any:
         match message:
@@ -68,8 +68,8 @@ class Worker(Actor):
             case Break(error):
                 raise error
             case Hold():
-                self.diary.holding.set()
-                await self.diary.gate.wait()
+                self.observed.holding.set()
+                await self.observed.gate.wait()
                 return self.number
             case Tire():
                 return self.request_passivation()
@@ -78,7 +78,7 @@ class Worker(Actor):
 
     async def terminate(self, _failure: BaseException | None) -> None:
         await asyncio.sleep(0)
-        self.diary.lines.append(f"{self.name} down")
+        self.observed.lines.append(f"{self.name} down")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +158,8 @@ class Parent(Supervisor):
 
 
 @pytest.fixture
-def diary() -> Diary:
-    return Diary()
+def observed() -> Observed:
+    return Observed()
 
 
 @pytest.fixture
@@ -174,8 +174,8 @@ async def parent(clock: ManualClock) -> AsyncIterator[Ref]:
     await ref.stop_and_wait(5.0)
 
 
-def worker(diary: Diary, restart: Restart = Restart.TRANSIENT, **kwargs: Any) -> Child:
-    return Child("worker", lambda: Worker.start(diary), restart, **kwargs)
+def worker(observed: Observed, restart: Restart = Restart.TRANSIENT, **kwargs: Any) -> Child:
+    return Child("worker", lambda: Worker.start(observed), restart, **kwargs)
 
 
 async def broken(ref: Ref, parent: Ref) -> None:
@@ -189,8 +189,10 @@ def sample(name: str, actor: str) -> float:
     return REGISTRY.get_sample_value(f"voyagent_{name}", {"actor": actor}) or 0.0
 
 
-async def test_a_child_that_fails_is_started_again_after_a_pause(parent: Ref, diary: Diary, clock: ManualClock) -> None:
-    ref = await parent.ask(StartOne(worker(diary)))
+async def test_a_child_that_fails_is_started_again_after_a_pause(
+    parent: Ref, observed: Observed, clock: ManualClock
+) -> None:
+    ref = await parent.ask(StartOne(worker(observed)))
     assert await ref.ask(Number()) == 1
     restarts = sample("actor_restarts_total", "Worker")
     await broken(ref, parent)
@@ -207,9 +209,9 @@ async def test_a_child_that_fails_is_started_again_after_a_pause(parent: Ref, di
     assert isinstance(failure, ValueError)
 
 
-async def test_a_child_is_started_once_however_often_it_is_wanted(parent: Ref, diary: Diary) -> None:
-    first = await parent.ask(StartOne(worker(diary)))
-    assert await parent.ask(StartOne(worker(diary))) is first
+async def test_a_child_is_started_once_however_often_it_is_wanted(parent: Ref, observed: Observed) -> None:
+    first = await parent.ask(StartOne(worker(observed)))
+    assert await parent.ask(StartOne(worker(observed))) is first
 
 
 @pytest.mark.parametrize(
@@ -220,31 +222,31 @@ async def test_a_child_is_started_once_however_often_it_is_wanted(parent: Ref, d
 @pytest.mark.parametrize("fails", [True, False], ids=["failure", "stop"])
 async def test_the_restart_kind_says_which_ends_are_followed_by_a_start(
     parent: Ref,
-    diary: Diary,
+    observed: Observed,
     clock: ManualClock,
     restart: Restart,
     after_failure: int,
     after_stop: int,
     fails: bool,
 ) -> None:
-    ref = await parent.ask(StartOne(worker(diary, restart)))
+    ref = await parent.ask(StartOne(worker(observed, restart)))
     if fails:
         await broken(ref, parent)
     else:
         await ref.stop_and_wait(1.0)
     await clock.advance(1.0)
-    assert diary.starts == (after_failure if fails else after_stop)
+    assert observed.starts == (after_failure if fails else after_stop)
 
 
-async def test_pauses_double_up_to_ten_seconds(parent: Ref, diary: Diary, clock: ManualClock) -> None:
-    diary.start_errors = [Unavailable("storage_unavailable")] * 12
-    await parent.ask(StartOne(worker(diary, Restart.PERMANENT)))
+async def test_pauses_double_up_to_ten_seconds(parent: Ref, observed: Observed, clock: ManualClock) -> None:
+    observed.start_errors = [Unavailable("storage_unavailable")] * 12
+    await parent.ask(StartOne(worker(observed, Restart.PERMANENT)))
     pauses = []
     for _ in range(12):
         await parent.ask(Ends())
         began = clock.monotonic()
-        left = len(diary.start_errors)
-        while len(diary.start_errors) == left and diary.starts == 0:
+        left = len(observed.start_errors)
+        while len(observed.start_errors) == left and observed.starts == 0:
             await clock.advance(0.01)
         pauses.append(clock.monotonic() - began)
     for position, pause in enumerate(pauses[1:], 1):
@@ -252,10 +254,10 @@ async def test_pauses_double_up_to_ten_seconds(parent: Ref, diary: Diary, clock:
         assert 0.75 * full - 0.02 <= pause <= full + 0.02
 
 
-async def test_a_child_that_keeps_failing_is_set_aside_for_a_minute_and_tried_again(
-    parent: Ref, diary: Diary, clock: ManualClock
+async def test_a_child_that_keeps_failing_is_suspended_for_a_minute_and_tried_again(
+    parent: Ref, observed: Observed, clock: ManualClock
 ) -> None:
-    child = worker(diary)
+    child = worker(observed)
     escalations = sample("actor_escalations_total", "Worker")
     await parent.ask(StartOne(child))
     for _ in range(5):
@@ -290,29 +292,31 @@ async def _break_again(parent: Ref, clock: ManualClock) -> None:
     await clock.advance(2.0)
 
 
-async def test_five_failures_spread_over_more_than_thirty_seconds_set_nobody_aside(
-    parent: Ref, diary: Diary, clock: ManualClock
+async def test_five_failures_spread_over_more_than_thirty_seconds_suspend_nobody(
+    parent: Ref, observed: Observed, clock: ManualClock
 ) -> None:
-    await parent.ask(StartOne(worker(diary)))
+    await parent.ask(StartOne(worker(observed)))
     for _ in range(12):
         await _break_again(parent, clock)
         await clock.advance(5.0)
-    assert diary.starts == 13
+    assert observed.starts == 13
 
 
-async def test_a_singleton_that_cannot_start_escalates_after_five_restarts(clock: ManualClock, diary: Diary) -> None:
-    diary.start_errors = [ValueError("cannot")] * 7
-    parent = Parent.start(clock, (worker(diary, Restart.PERMANENT, escalate=True),))
+async def test_a_singleton_that_cannot_start_escalates_after_five_restarts(
+    clock: ManualClock, observed: Observed
+) -> None:
+    observed.start_errors = [ValueError("cannot")] * 7
+    parent = Parent.start(clock, (worker(observed, Restart.PERMANENT, escalate=True),))
     await clock.advance(10.0)
     await asyncio.wait_for(parent.ended(), 5.0)
     assert isinstance(parent.life.failure, Escalated)
-    assert len(diary.start_errors) == 1
+    assert len(observed.start_errors) == 1
 
 
 async def test_a_singleton_that_fails_on_messages_never_escalates_and_is_soon_back(
-    clock: ManualClock, diary: Diary
+    clock: ManualClock, observed: Observed
 ) -> None:
-    parent = Parent.start(clock, (worker(diary, Restart.PERMANENT, escalate=True),))
+    parent = Parent.start(clock, (worker(observed, Restart.PERMANENT, escalate=True),))
     for number in range(1, 20):
         ref = await parent.ask(Look("worker"))
         assert ref is not None
@@ -324,11 +328,11 @@ async def test_a_singleton_that_fails_on_messages_never_escalates_and_is_soon_ba
 
 
 async def test_a_minute_without_storage_at_the_start_ends_nothing_and_counts_nothing(
-    clock: ManualClock, diary: Diary
+    clock: ManualClock, observed: Observed
 ) -> None:
-    diary.start_errors = [Unavailable("storage_unavailable")] * 12
+    observed.start_errors = [Unavailable("storage_unavailable")] * 12
     failures = sample("actor_failures_total", "Worker")
-    parent = Parent.start(clock, (worker(diary, Restart.PERMANENT, escalate=True),))
+    parent = Parent.start(clock, (worker(observed, Restart.PERMANENT, escalate=True),))
     await clock.advance(90.0)
     ref = await parent.ask(Look("worker"))
     assert ref is not None
@@ -338,32 +342,32 @@ async def test_a_minute_without_storage_at_the_start_ends_nothing_and_counts_not
 
 
 async def test_an_activation_refused_by_storage_is_dropped_and_its_asker_told(
-    parent: Ref, diary: Diary, clock: ManualClock
+    parent: Ref, observed: Observed, clock: ManualClock
 ) -> None:
-    diary.start_errors = [Unavailable("storage_unavailable")] * 20
+    observed.start_errors = [Unavailable("storage_unavailable")] * 20
     for _ in range(20):
         with pytest.raises(Unavailable, match="storage_unavailable"):
-            await parent.ask(To(worker(diary), Number()))
+            await parent.ask(To(worker(observed), Number()))
     await _asleep(parent)
-    assert await parent.ask(To(worker(diary), Number())) == 1
+    assert await parent.ask(To(worker(observed), Number())) == 1
     assert clock.pending == 0
 
 
-async def test_a_failing_start_reaches_the_supervisor(parent: Ref, diary: Diary, clock: ManualClock) -> None:
+async def test_a_failing_start_reaches_the_supervisor(parent: Ref, observed: Observed, clock: ManualClock) -> None:
     error = SystemExit(1)
-    diary.start_errors = [error]
+    observed.start_errors = [error]
     with pytest.raises(ActorFailed):
-        await parent.ask(To(worker(diary), Number()))
+        await parent.ask(To(worker(observed), Number()))
     assert await parent.ask(Ends()) == [("worker", error)]
     await clock.advance(1.0)
-    assert await parent.ask(To(worker(diary), Number())) == 1
+    assert await parent.ask(To(worker(observed), Number())) == 1
 
 
-async def test_a_factory_that_fails_harms_its_asker_only(parent: Ref, diary: Diary, clock: ManualClock) -> None:
+async def test_a_factory_that_fails_harms_its_asker_only(parent: Ref, observed: Observed, clock: ManualClock) -> None:
     def factory() -> Ref:
         if clock.monotonic() < 5.0:
             raise ValueError("no such supplier")
-        return Worker.start(diary)
+        return Worker.start(observed)
 
     child = Child("worker", factory, Restart.TEMPORARY)
     with pytest.raises(ActorFailed):
@@ -372,10 +376,10 @@ async def test_a_factory_that_fails_harms_its_asker_only(parent: Ref, diary: Dia
     assert await parent.ask(To(child, Number())) == 1
 
 
-async def test_mail_for_a_child_that_waits_to_be_restarted_is_held_for_it(
-    parent: Ref, diary: Diary, clock: ManualClock
+async def test_messages_for_a_child_that_waits_to_be_restarted_are_held_for_it(
+    parent: Ref, observed: Observed, clock: ManualClock
 ) -> None:
-    child = worker(diary)
+    child = worker(observed)
     ref = await parent.ask(StartOne(child))
     await broken(ref, parent)
     with pytest.raises(Unavailable, match="overloaded"):
@@ -387,8 +391,8 @@ async def test_mail_for_a_child_that_waits_to_be_restarted_is_held_for_it(
     assert await asked == 2
 
 
-async def test_held_mail_is_bounded(parent: Ref, diary: Diary) -> None:
-    child = worker(diary)
+async def test_held_messages_are_bounded(parent: Ref, observed: Observed) -> None:
+    child = worker(observed)
     ref = await parent.ask(StartOne(child))
     await broken(ref, parent)
     for _ in range(1_000):
@@ -399,15 +403,15 @@ async def test_held_mail_is_bounded(parent: Ref, diary: Diary) -> None:
         await parent.ask(To(child, Number()))
 
 
-async def test_held_mail_is_refused_when_its_child_is_set_aside_or_its_supervisor_ends(
-    parent: Ref, diary: Diary, clock: ManualClock
+async def test_held_messages_are_refused_when_its_child_is_suspended_or_its_supervisor_ends(
+    parent: Ref, observed: Observed, clock: ManualClock
 ) -> None:
-    child = worker(diary)
+    child = worker(observed)
     ref = await parent.ask(StartOne(child))
     for _ in range(5):
         await _break_again(parent, clock)
     ref = await living(parent)
-    diary.start_errors = [ValueError("x")]
+    observed.start_errors = [ValueError("x")]
     ref.tell(Break())
     await ref.ended()
     asked = asyncio.ensure_future(parent.ask(To(child, Number())))
@@ -423,32 +427,32 @@ async def test_held_mail_is_refused_when_its_child_is_set_aside_or_its_superviso
         await asked
 
 
-async def test_mail_that_comes_between_the_last_failure_and_its_verdict_is_refused_with_it(
-    parent: Ref, diary: Diary, clock: ManualClock
+async def test_messages_between_the_last_failure_and_its_verdict_are_refused_with_it(
+    parent: Ref, observed: Observed, clock: ManualClock
 ) -> None:
     class Lingering(Worker):
         async def terminate(self, _failure: BaseException | None) -> None:
             if self.number == 6:
-                self.diary.holding.set()
-                await self.diary.gate.wait()
+                self.observed.holding.set()
+                await self.observed.gate.wait()
 
-    child = Child("worker", lambda: Lingering.start(diary), Restart.TRANSIENT)
+    child = Child("worker", lambda: Lingering.start(observed), Restart.TRANSIENT)
     await parent.ask(StartOne(child))
     for _ in range(5):
         await _break_again(parent, clock)
     (await living(parent)).tell(Break())
-    await diary.holding.wait()
+    await observed.holding.wait()
     asked = asyncio.ensure_future(parent.ask(To(child, Number())))
     await parent.ask(Ends())
     assert not asked.done()
-    diary.gate.set()
+    observed.gate.set()
     with pytest.raises(Unavailable, match="agent_runtime_unavailable"):
         await asked
 
 
-async def test_children_start_in_order_and_stop_in_reverse_each_awaited(clock: ManualClock, diary: Diary) -> None:
+async def test_children_start_in_order_and_stop_in_reverse_each_awaited(clock: ManualClock, observed: Observed) -> None:
     def one(name: str) -> Child:
-        return Child(name, lambda: Worker.start(diary, name), escalate=True)
+        return Child(name, lambda: Worker.start(observed, name), escalate=True)
 
     parent = Parent.start(clock, (one("a"), one("b"), one("c")))
     await parent.ask(Ends())
@@ -457,12 +461,14 @@ async def test_children_start_in_order_and_stop_in_reverse_each_awaited(clock: M
         assert ref is not None
         await ref.ask(Number())
     await parent.stop_and_wait(5.0)
-    assert diary.lines == ["a up", "b up", "c up", "c down", "b down", "a down"]
+    assert observed.lines == ["a up", "b up", "c up", "c down", "b down", "a down"]
 
 
-async def test_who_serves_its_siblings_stops_after_all_of_them_however_old(clock: ManualClock, diary: Diary) -> None:
+async def test_who_serves_its_siblings_stops_after_all_of_them_however_old(
+    clock: ManualClock, observed: Observed
+) -> None:
     def one(name: str, **parts: Any) -> Child:
-        return Child(name, lambda: Worker.start(diary, name), escalate=True, **parts)
+        return Child(name, lambda: Worker.start(observed, name), escalate=True, **parts)
 
     children = (one("a"), one("b", serves=True), one("c"), one("d", serves=True))
     parent = Parent.start(clock, children)
@@ -472,13 +478,15 @@ async def test_who_serves_its_siblings_stops_after_all_of_them_however_old(clock
         assert ref is not None
         await ref.ask(Number())
     await parent.stop_and_wait(5.0)
-    assert diary.lines[4:] == ["c down", "a down", "d down", "b down"]
+    assert observed.lines[4:] == ["c down", "a down", "d down", "b down"]
 
 
-async def test_what_works_far_below_is_stopped_before_anything_is_waited_for(clock: ManualClock, diary: Diary) -> None:
-    work = Child("work", lambda: Worker.start(diary, "work"), Restart.TEMPORARY)
+async def test_what_works_far_below_is_stopped_before_anything_is_waited_for(
+    clock: ManualClock, observed: Observed
+) -> None:
+    work = Child("work", lambda: Worker.start(observed, "work"), Restart.TEMPORARY)
     middle = Child("middle", lambda: Parent.start(clock, (work,)))
-    busy = Child("busy", lambda: Worker.start(diary, "busy"), escalate=True)
+    busy = Child("busy", lambda: Worker.start(observed, "busy"), escalate=True)
     parent = Parent.start(clock, (middle, busy))
     for name, within in (("busy", parent), ("work", await parent.ask(Look("middle")))):
         assert within is not None
@@ -487,77 +495,79 @@ async def test_what_works_far_below_is_stopped_before_anything_is_waited_for(clo
         await ref.ask(Number())
         if name == "busy":
             ref.tell(Hold())
-    await diary.holding.wait()
+    await observed.holding.wait()
     stopping = asyncio.create_task(parent.stop_and_wait(5.0))
     async with asyncio.timeout(5):
-        while "work down" not in diary.lines:  # noqa: ASYNC110 - a diary tells nobody
+        while "work down" not in observed.lines:  # noqa: ASYNC110 - a observed tells nobody
             await asyncio.sleep(0.01)
-    assert "busy down" not in diary.lines
+    assert "busy down" not in observed.lines
     assert not stopping.done()
-    diary.gate.set()
+    observed.gate.set()
     await stopping
 
 
 async def test_children_of_a_failed_actor_are_stopped_and_awaited_before_it_starts_again(
-    parent: Ref, diary: Diary, clock: ManualClock
+    parent: Ref, observed: Observed, clock: ManualClock
 ) -> None:
-    middle = Child("middle", lambda: Parent.start(clock, (worker(diary),)), Restart.PERMANENT)
+    middle = Child("middle", lambda: Parent.start(clock, (worker(observed),)), Restart.PERMANENT)
     ref = await parent.ask(StartOne(middle))
     below = await ref.ask(Look("worker"))
     assert below is not None
     below.tell(Hold())
-    await diary.holding.wait()
+    await observed.holding.wait()
     ref.tell(Fail())
     await clock.advance(60.0)
-    assert diary.lines == ["worker up"]
+    assert observed.lines == ["worker up"]
     assert ref.life.state == "stopping"
-    diary.gate.set()
+    observed.gate.set()
     await ref.ended()
     await parent.ask(Ends())
-    assert diary.lines == ["worker up", "worker down"]
+    assert observed.lines == ["worker up", "worker down"]
     await clock.advance(1.0)
-    assert diary.lines == ["worker up", "worker down", "worker up"]
+    assert observed.lines == ["worker up", "worker down", "worker up"]
 
 
-async def test_a_stopped_child_is_gone_and_can_be_started_anew(parent: Ref, diary: Diary) -> None:
-    child = worker(diary, Restart.PERMANENT)
+async def test_a_stopped_child_is_gone_and_can_be_started_again(parent: Ref, observed: Observed) -> None:
+    child = worker(observed, Restart.PERMANENT)
     await parent.ask(StartOne(child))
     await parent.ask(Stop("worker"))
-    assert diary.lines == ["worker up", "worker down"]
+    assert observed.lines == ["worker up", "worker down"]
     assert (await parent.ask(Tree()))["children_total"] == 0
     assert await parent.ask(Ends()) == [("worker", None)]
     assert await parent.ask(To(child, Number())) == 2
 
 
-async def test_a_child_that_will_not_stop_is_cancelled_after_its_shutdown_seconds(parent: Ref, diary: Diary) -> None:
-    ref = await parent.ask(StartOne(worker(diary, shutdown=0.01)))
+async def test_a_child_that_will_not_stop_is_cancelled_after_its_shutdown_seconds(
+    parent: Ref, observed: Observed
+) -> None:
+    ref = await parent.ask(StartOne(worker(observed, shutdown=0.01)))
     ref.tell(Hold())
-    await diary.holding.wait()
+    await observed.holding.wait()
     await parent.ask(Stop("worker"))
     assert ref.life.state == "ended"
 
 
-async def test_a_cancelled_supervisor_leaves_no_child_alive(clock: ManualClock, diary: Diary) -> None:
-    parent = Parent.start(clock, (worker(diary), Child("other", lambda: Worker.start(diary, "other"))))
+async def test_a_cancelled_supervisor_leaves_no_child_alive(clock: ManualClock, observed: Observed) -> None:
+    parent = Parent.start(clock, (worker(observed), Child("other", lambda: Worker.start(observed, "other"))))
     child = await parent.ask(Look("worker"))
     assert child is not None
     child.tell(Hold())
-    await diary.holding.wait()
+    await observed.holding.wait()
     await parent.stop_and_wait(0.05)
     assert parent.life.state == "ended"
     assert child.life.state == "ended"
-    assert sorted(diary.lines) == ["other down", "other up", "worker down", "worker up"]
+    assert sorted(observed.lines) == ["other down", "other up", "worker down", "worker up"]
 
 
 async def test_an_address_finds_the_present_incarnation_and_refuses_in_between(
-    clock: ManualClock, diary: Diary
+    clock: ManualClock, observed: Observed
 ) -> None:
     supervisor = Parent(clock)
     address = supervisor.address("worker")
     with pytest.raises(Unavailable, match="overloaded"):
         await address.ask(Number())
     address.tell(Number())
-    supervisor.children = (worker(diary, Restart.PERMANENT, escalate=True),)
+    supervisor.children = (worker(observed, Restart.PERMANENT, escalate=True),)
     supervisor._start_actor_loop()
     parent = supervisor.ref
     await parent.ask(Ends())
@@ -572,13 +582,13 @@ async def test_an_address_finds_the_present_incarnation_and_refuses_in_between(
     await parent.stop_and_wait(5.0)
 
 
-async def test_a_passivated_actor_receives_the_message_that_found_it_asleep(parent: Ref, diary: Diary) -> None:
-    child = worker(diary)
+async def test_a_passivated_actor_receives_the_message_that_activates_it(parent: Ref, observed: Observed) -> None:
+    child = worker(observed)
     passivations = sample("actor_passivations_total", "Worker")
     assert await parent.ask(To(child, Number())) == 1
     await parent.ask(To(child, Tire()))
     await _asleep(parent)
-    assert diary.lines == ["worker up", "worker down"]
+    assert observed.lines == ["worker up", "worker down"]
     assert await parent.ask(To(child, Number())) == 2
     assert sample("actor_passivations_total", "Worker") == passivations + 1
     assert await parent.ask(Ends()) == [("worker", None)]
@@ -591,13 +601,13 @@ async def _asleep(parent: Ref) -> None:
             pass
 
 
-async def test_mail_that_comes_while_an_actor_falls_asleep_goes_to_the_next_incarnation(
-    parent: Ref, diary: Diary
+async def test_messages_that_come_while_an_actor_passivates_go_to_the_next_incarnation(
+    parent: Ref, observed: Observed
 ) -> None:
-    child = worker(diary)
+    child = worker(observed)
     ref = await parent.ask(StartOne(child))
     ref.tell(Hold())
-    await diary.holding.wait()
+    await observed.holding.wait()
     unread = [asyncio.ensure_future(ref.ask(Number())) for _ in range(3)]
     routed_before = asyncio.ensure_future(parent.ask(To(child, Number())))
     await parent.ask(Ends())
@@ -606,43 +616,45 @@ async def test_mail_that_comes_while_an_actor_falls_asleep_goes_to_the_next_inca
     behind_its_back = asyncio.ensure_future(ref.ask(Number()))
     await parent.ask(Ends())
     assert (await parent.ask(Tree()))["children"][0]["state"] == "stopping"
-    diary.gate.set()
+    observed.gate.set()
     assert await asyncio.gather(*unread, routed_before, routed_after, behind_its_back) == [2] * 6
-    assert diary.lines == ["worker up", "worker down", "worker up"]
+    assert observed.lines == ["worker up", "worker down", "worker up"]
 
 
-async def test_mail_behind_an_actors_own_stop_starts_the_next_incarnation(parent: Ref, diary: Diary) -> None:
-    child = worker(diary)
+async def test_messages_behind_an_actors_own_stop_start_the_next_incarnation(parent: Ref, observed: Observed) -> None:
+    child = worker(observed)
     ref = await parent.ask(StartOne(child))
     ref.tell(Hold())
-    await diary.holding.wait()
+    await observed.holding.wait()
     ref.stop_soon()
     behind = asyncio.ensure_future(ref.ask(Number()))
     routed = asyncio.ensure_future(parent.ask(To(child, Number())))
     await parent.ask(Ends())
-    diary.gate.set()
+    observed.gate.set()
     assert await asyncio.gather(behind, routed) == [2, 2]
 
 
-async def test_mail_behind_the_stop_of_a_temporary_child_does_not_make_it_live_again(
-    parent: Ref, diary: Diary, clock: ManualClock
+async def test_messages_behind_the_stop_of_a_temporary_child_do_not_make_it_live_again(
+    parent: Ref, observed: Observed, clock: ManualClock
 ) -> None:
-    ref = await parent.ask(StartOne(worker(diary, Restart.TEMPORARY)))
+    ref = await parent.ask(StartOne(worker(observed, Restart.TEMPORARY)))
     ref.tell(Hold())
-    await diary.holding.wait()
+    await observed.holding.wait()
     ref.stop_soon()
     behind = asyncio.ensure_future(ref.ask(Number()))
     await asyncio.sleep(0)
-    diary.gate.set()
+    observed.gate.set()
     with pytest.raises(ActorDead):
         await behind
     await _asleep(parent)
     await clock.advance(1.0)
-    assert diary.starts == 1
+    assert observed.starts == 1
 
 
-async def test_a_child_that_has_been_asked_to_stop_is_not_taken_for_the_next_one(parent: Ref, diary: Diary) -> None:
-    child = worker(diary, Restart.TEMPORARY)
+async def test_a_child_that_has_been_asked_to_stop_is_not_taken_for_the_next_one(
+    parent: Ref, observed: Observed
+) -> None:
+    child = worker(observed, Restart.TEMPORARY)
     first = await parent.ask(StartOne(child))
     assert await first.ask(Number()) == 1
     first.stop_soon()
@@ -651,12 +663,12 @@ async def test_a_child_that_has_been_asked_to_stop_is_not_taken_for_the_next_one
     assert await second.ask(Number()) == 2
 
 
-async def test_an_actor_that_will_not_fall_asleep_is_cancelled_and_its_mail_goes_on(
-    parent: Ref, diary: Diary, clock: ManualClock
+async def test_an_actor_that_does_not_passivate_is_cancelled_and_its_messages_go_on(
+    parent: Ref, observed: Observed, clock: ManualClock
 ) -> None:
-    child = worker(diary)
+    child = worker(observed)
     parent.tell(To(child, Hold()))
-    await diary.holding.wait()
+    await observed.holding.wait()
     await parent.ask(Passivate("worker"))
     asked = asyncio.ensure_future(parent.ask(To(child, Number())))
     await parent.ask(Ends())
@@ -666,7 +678,7 @@ async def test_an_actor_that_will_not_fall_asleep_is_cancelled_and_its_mail_goes
     assert await asked == 2
 
 
-async def test_mail_keeps_its_order_across_a_sleep(parent: Ref, diary: Diary) -> None:
+async def test_messages_keep_their_order_across_a_passivation(parent: Ref, observed: Observed) -> None:
     seen: list[int] = []
 
     @dataclass(frozen=True, slots=True)
@@ -676,38 +688,40 @@ async def test_mail_keeps_its_order_across_a_sleep(parent: Ref, diary: Diary) ->
     class Lister(Actor):
         async def receive(self, message: Item | Hold) -> None:
             if isinstance(message, Hold):
-                diary.holding.set()
-                await diary.gate.wait()
+                observed.holding.set()
+                await observed.gate.wait()
             else:
                 seen.append(message.number)
 
     child = Child("lister", Lister.start, Restart.TRANSIENT)
     parent.tell(To(child, Hold()))
-    await diary.holding.wait()
+    await observed.holding.wait()
     for number in range(10):
         parent.tell(To(child, Item(number)))
     parent.tell(Passivate("lister"))
     for number in range(10, 20):
         parent.tell(To(child, Item(number)))
     await parent.ask(Ends())
-    diary.gate.set()
+    observed.gate.set()
     await parent.ask(To(child, Item(20)))
     assert seen == list(range(21))
 
 
-async def test_an_actor_that_has_mail_when_it_asks_to_sleep_stays_awake(parent: Ref, diary: Diary) -> None:
-    child = worker(diary)
+async def test_an_actor_that_has_messages_when_it_requests_passivation_stays_active(
+    parent: Ref, observed: Observed
+) -> None:
+    child = worker(observed)
     ref = await parent.ask(StartOne(child))
     ref.tell(Tire())
     ref.tell(Number())
     assert await ref.ask(Number()) == 1
     await parent.ask(Ends())
     assert await ref.ask(Number()) == 1
-    assert diary.lines == ["worker up"]
+    assert observed.lines == ["worker up"]
 
 
-async def test_no_mail_is_lost_while_actors_fall_asleep_ten_thousand_times(parent: Ref, diary: Diary) -> None:
-    child = worker(diary)
+async def test_no_message_is_lost_while_actors_passivate_ten_thousand_times(parent: Ref, observed: Observed) -> None:
+    child = worker(observed)
     asks = []
     for turn in range(10_000):
         asks.append(asyncio.ensure_future(parent.ask(To(child, Number()), within=60.0)))
@@ -718,18 +732,18 @@ async def test_no_mail_is_lost_while_actors_fall_asleep_ten_thousand_times(paren
     numbers = await asyncio.gather(*asks)
     assert numbers == sorted(numbers)
     assert len(numbers) == 10_000
-    assert diary.starts > 100
+    assert observed.starts > 100
 
 
-async def test_an_ask_held_too_long_ends_at_its_deadline(parent: Ref, diary: Diary) -> None:
-    child = worker(diary)
+async def test_an_ask_held_too_long_ends_at_its_deadline(parent: Ref, observed: Observed) -> None:
+    child = worker(observed)
     await broken(await parent.ask(StartOne(child)), parent)
     with pytest.raises(DeadlineExceeded):
         await parent.ask(To(child, Number()), within=0.01)
 
 
-async def test_the_tree_shows_every_actor_with_its_figures(parent: Ref, diary: Diary, clock: ManualClock) -> None:
-    middle = Child("middle", lambda: Parent.start(clock, (worker(diary),)), Restart.PERMANENT)
+async def test_the_tree_shows_every_actor_with_its_figures(parent: Ref, observed: Observed, clock: ManualClock) -> None:
+    middle = Child("middle", lambda: Parent.start(clock, (worker(observed),)), Restart.PERMANENT)
     ref = await parent.ask(StartOne(middle))
     leaf = await ref.ask(Look("worker"))
     assert leaf is not None
@@ -767,8 +781,8 @@ async def test_the_tree_shows_every_actor_with_its_figures(parent: Ref, diary: D
     assert below["since"] == "2026-03-02T09:00:00.000000Z"
 
 
-async def test_the_tree_lists_at_most_a_hundred_children_of_each(parent: Ref, diary: Diary) -> None:
+async def test_the_tree_lists_at_most_a_hundred_children_of_each(parent: Ref, observed: Observed) -> None:
     for number in range(120):
-        await parent.ask(StartOne(Child(f"w{number}", lambda: Worker.start(diary))))
+        await parent.ask(StartOne(Child(f"w{number}", lambda: Worker.start(observed))))
     tree = await parent.ask(Tree())
     assert (len(tree["children"]), tree["children_total"]) == (100, 120)

@@ -418,7 +418,7 @@ async def test_after_a_pause_one_request_tries_and_its_success_closes(make: Make
     assert breaker_gauge() == 0
 
 
-async def test_a_trial_that_fails_opens_it_anew(make: Make) -> None:
+async def test_a_trial_that_fails_opens_it_again(make: Make) -> None:
     stand = make(*[trouble()] * 6)
     await open_breaker(stand)
     await stand.clock.advance(30)
@@ -437,7 +437,7 @@ async def test_failures_far_apart_open_nothing(make: Make) -> None:
     assert breaker_gauge() == 0
 
 
-async def test_b27_a_wish_to_wait_is_followed_for_ten_seconds_at_most(make: Make) -> None:
+async def test_b27_a_request_to_wait_is_followed_for_ten_seconds_at_most(make: Make) -> None:
     stand = make(trouble("rate_limited", retry_after=3600))
     searching = asyncio.ensure_future(stand.counter.search(QUESTION))
     await stand.driver.arrived.acquire()
@@ -458,7 +458,7 @@ async def test_requests_come_in_a_burst_and_then_at_a_pace(make: Make) -> None:
     assert all(found == [OFFER] for found in await asyncio.gather(*searching))
 
 
-async def test_storage_that_is_away_is_no_fault_of_the_supplier(make: Make) -> None:
+async def test_storage_that_is_unavailable_is_no_fault_of_the_supplier(make: Make) -> None:
     stand = make(*[Unavailable("storage_unavailable")] * 9)
     for _ in range(3):
         assert await stand.code(stand.counter.search(QUESTION)) == "transient"
@@ -529,7 +529,7 @@ async def test_a_supplier_without_rooms_says_so(make: Make) -> None:
     assert on.hotel("fake") is None
 
 
-async def test_a_supplier_nobody_asks_goes_to_sleep(make: Make) -> None:
+async def test_a_supplier_nobody_asks_passivates(make: Make) -> None:
     stand = make()
     tired: list[int] = []
     stand.ref.life.on_idle = tired.append

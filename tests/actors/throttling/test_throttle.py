@@ -1,4 +1,4 @@
-"""The guard by itself: whom it charges with what, what it asks the database, and what Redis keeps for it."""
+"""ThrottleActor: what it charges and to whom, what it asks the database, and what Redis keeps for it."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ async def test_a_right_attempt_costs_no_look_up_and_leaves_nothing(throttled: Po
     assert throttled.books.asked == []
 
 
-async def test_who_is_at_home_is_read_once_for_an_account_and_again_after_a_success(throttled: Post) -> None:
+async def test_the_known_networks_are_read_once_for_an_account_and_again_after_a_success(throttled: Post) -> None:
     throttled.books.homes["asha@example.com"] = frozenset({HOME})
     for number in range(21):
         assert await throttled.attempt(ip=f"203.0.113.{number}") == 0
@@ -194,7 +194,7 @@ async def test_a_hundred_who_ask_at_once_share_one_look_up(throttled: Post) -> N
     assert throttled.books.looks() == 1
 
 
-async def test_if_it_cannot_be_known_who_asks_they_wait_like_a_stranger(throttled: Post) -> None:
+async def test_if_it_cannot_be_known_who_asks_they_wait_like_an_unknown_network(throttled: Post) -> None:
     throttled.books.homes["asha@example.com"] = frozenset({HOME})
     for number in range(51):
         await throttled.attempt(email=f"nobody-{number}@example.com")
@@ -218,7 +218,7 @@ async def test_an_attempt_that_never_ended_stays_charged(throttled: Post) -> Non
     assert await throttled.attempt() == 2
 
 
-async def test_r11_a_guard_that_is_started_again_forgives_nobody(throttled: Post) -> None:
+async def test_r11_a_throttle_that_is_restarted_forgives_nobody(throttled: Post) -> None:
     """Without Redis, too: the counts are not its own but lent to it."""
     counts = throttles.Throttles(throttles.Rules())
     settings = Settings(guard="on")
@@ -258,7 +258,7 @@ VALUES = st.one_of(
 
 
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=8))
-def test_whatever_is_found_in_redis_keeps_no_guard_from_starting_nor_anybody_waiting_for_ever(
+def test_whatever_is_found_in_redis_keeps_no_throttle_from_starting_nor_anybody_waiting_for_ever(
     found: list[tuple[str, str | bytes | None]],
 ) -> None:
     counts = throttles.Throttles(throttle.rules(Settings(env="development")))
@@ -298,7 +298,7 @@ async def test_r11_a_redis_that_comes_back_empty_is_told_everything(kept: Post, 
         await until(whole)
 
 
-async def test_where_an_account_was_at_home_is_read_from_its_families(agency: Agency) -> None:
+async def test_the_known_networks_of_an_account_are_read_from_its_families(agency: Agency) -> None:
     now = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
     for days, network in ((1, HOME), (2, HOME), (89, "2001:db8::/64"), (91, AWAY), (3, None)):
         await agency.db.execute(

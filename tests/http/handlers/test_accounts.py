@@ -46,7 +46,7 @@ ASHA = {
 }
 
 
-class Desk:
+class Harness:
     """A client of a running application, and the parts behind it."""
 
     def __init__(self, client: TestClient[Any, Any], services: Services, db: asyncpg.Connection[Any] | None) -> None:
@@ -88,7 +88,7 @@ class Answered:
 
 
 @asynccontextmanager
-async def desk(database: Database | None, **changes: Any) -> AsyncIterator[Desk]:
+async def harness(database: Database | None, **changes: Any) -> AsyncIterator[Harness]:
     """An application of its own."""
     cheap: dict[str, Any] = {"auth_argon2_time_cost": 1, "auth_argon2_memory_cost": 8192}
     usual = {
@@ -114,7 +114,7 @@ async def desk(database: Database | None, **changes: Any) -> AsyncIterator[Desk]
     )
     db = None if database is None else await asyncpg.connect(database.admin_url)
     async with TestClient(TestServer(make_app(services))) as client:
-        yield Desk(client, services, db)
+        yield Harness(client, services, db)
     await accounts.stop_and_wait(5.0)
     await storage.stop_and_wait(5.0)
     if db is not None:
@@ -122,8 +122,8 @@ async def desk(database: Database | None, **changes: Any) -> AsyncIterator[Desk]
 
 
 @pytest.fixture
-async def front(database: Database) -> AsyncIterator[Desk]:
-    async with desk(database) as opened:
+async def front(database: Database) -> AsyncIterator[Harness]:
+    async with harness(database) as opened:
         yield opened
 
 
@@ -133,7 +133,7 @@ def only_item(answer: Answered) -> dict[str, Any]:
     return dict(item)
 
 
-async def test_a_sign_up_answers_tokens_and_the_person(front: Desk) -> None:
+async def test_a_sign_up_answers_tokens_and_the_person(front: Harness) -> None:
     answer = await front.sign_up(full_name="  Asha Rao ", agency_name=" Rao Travels", email=" Asha@Example.com ")
     assert answer.status == 201
     assert set(answer.body) == {"access_token", "refresh_token", "expires_in", "user"}
@@ -159,7 +159,7 @@ async def test_a_sign_up_answers_tokens_and_the_person(front: Desk) -> None:
     assert (await front.get("/auth/me", answer.token)).body == user
 
 
-async def test_a_sign_in_answers_the_same_person_with_tokens_of_its_own(front: Desk) -> None:
+async def test_a_sign_in_answers_the_same_person_with_tokens_of_its_own(front: Harness) -> None:
     first, second = await front.sign_up(), await front.sign_in()
     assert second.status == 200
     assert second.body["user"] == first.body["user"]
@@ -167,7 +167,7 @@ async def test_a_sign_in_answers_the_same_person_with_tokens_of_its_own(front: D
     assert second.headers["Cache-Control"] == "no-store"
 
 
-async def test_unknown_fields_of_the_two_are_ignored(front: Desk) -> None:
+async def test_unknown_fields_of_the_two_are_ignored(front: Harness) -> None:
     assert (await front.sign_up(role="viewer", tenant_id="x", nickname=None)).body["user"]["role"] == "agency_admin"
     assert (await front.sign_in(remember_me=True)).status == 200
 
@@ -201,7 +201,7 @@ async def test_unknown_fields_of_the_two_are_ignored(front: Desk) -> None:
     ],
 )
 async def test_r61_a_sign_up_that_is_not_well_formed_is_422_at_its_field(
-    front: Desk, field: str, value: Any, kind: str, code: str | None
+    front: Harness, field: str, value: Any, kind: str, code: str | None
 ) -> None:
     body = {name: each for name, each in (ASHA | {field: value}).items() if each is not ...}
     item = only_item(await front.send("POST", "/auth/sign-up", body))
@@ -219,12 +219,12 @@ async def test_r61_a_sign_up_that_is_not_well_formed_is_422_at_its_field(
         ("password", None, "string_type"),
     ],
 )
-async def test_r61_a_sign_in_that_is_not_well_formed_is_422(front: Desk, field: str, value: Any, kind: str) -> None:
+async def test_r61_a_sign_in_that_is_not_well_formed_is_422(front: Harness, field: str, value: Any, kind: str) -> None:
     item = only_item(await front.sign_in(**{field: value}))
     assert (item["type"], item["loc"]) == (kind, ["body", field])
 
 
-async def test_a_short_or_common_password_may_still_prove_who_one_is(front: Desk) -> None:
+async def test_a_short_or_common_password_still_signs_in(front: Harness) -> None:
     answer = await front.sign_in(password="x")
     assert (answer.status, answer.detail) == (401, "invalid_credentials")
 
@@ -242,9 +242,9 @@ VALUES = st.one_of(
 
 
 @pytest.fixture
-async def unstored() -> AsyncIterator[Desk]:
+async def unstored() -> AsyncIterator[Harness]:
     """A service without a database."""
-    async with desk(None) as opened:
+    async with harness(None) as opened:
         yield opened
 
 
@@ -255,26 +255,26 @@ async def unstored() -> AsyncIterator[Desk]:
     path=st.sampled_from(["/auth/sign-up", "/auth/sign-in"]),
     body=st.dictionaries(st.sampled_from([*ASHA, "more"]), VALUES, max_size=5),
 )
-async def test_r22_no_answer_repeats_what_was_sent(unstored: Desk, path: str, body: Any) -> None:
+async def test_r22_no_answer_repeats_what_was_sent(unstored: Harness, path: str, body: Any) -> None:
     answer = await unstored.send("POST", path, body)
     assert answer.status in {422, 503}
     assert MARK not in answer.text
 
 
-async def test_r22_a_missing_field_does_not_show_its_neighbours(unstored: Desk) -> None:
+async def test_r22_a_missing_field_does_not_show_its_neighbours(unstored: Harness) -> None:
     answer = await unstored.send("POST", "/auth/sign-up", {"password": f"{MARK}-47-trellis"})
     assert [item["loc"][1] for item in answer.detail] == ["email", "full_name", "agency_name"]
     assert MARK not in answer.text
 
 
 @pytest.mark.parametrize("password", ["password1234", "PASSWORD1234", " password123 "])
-async def test_r36_a_common_password_is_refused_as_an_object(front: Desk, password: str) -> None:
+async def test_r36_a_common_password_is_refused_as_an_object(front: Harness, password: str) -> None:
     answer = await front.sign_up(password=password)
     assert answer.status == 400
     assert answer.detail == {"error": "password_too_weak", "code": "password_common"}
 
 
-async def test_r36_letters_and_digits_of_any_script_make_a_password(front: Desk) -> None:
+async def test_r36_letters_and_digits_of_any_script_make_a_password(front: Harness) -> None:
     for number, password in enumerate(["пароль на лето ٣", "xpassword1234"]):
         answer = await front.sign_up(email=f"asha{number}@example.com", password=password)
         assert answer.status == 201
@@ -282,7 +282,7 @@ async def test_r36_letters_and_digits_of_any_script_make_a_password(front: Desk)
 
 
 @pytest.mark.parametrize(("up", "down"), [("NFC", "NFD"), ("NFD", "NFC")])
-async def test_a_password_opens_composed_and_decomposed(front: Desk, up: str, down: str) -> None:
+async def test_a_password_opens_composed_and_decomposed(front: Harness, up: str, down: str) -> None:
     """One keyboard composes and another does not."""
     first, second = (unicodedata.normalize(form, "M\u00fcllerstra\u00dfe \u00e9 2024") for form in (up, down))
     assert (await front.sign_up(password=first)).status == 201
@@ -300,7 +300,7 @@ async def test_a_password_opens_composed_and_decomposed(front: Desk, up: str, do
         ("\u0301\u0323" * 1_200, "string_too_long"),
     ],
 )
-async def test_a_password_is_measured_composed(front: Desk, password: str, refused: str | None) -> None:
+async def test_a_password_is_measured_composed(front: Harness, password: str, refused: str | None) -> None:
     answer = await front.sign_up(password=password)
     assert answer.status == (201 if refused is None else 422)
     assert refused is None or answer.detail[0]["type"] == refused
@@ -320,7 +320,7 @@ def test_every_password_that_comes_in_is_read_in_its_one_form() -> None:
         assert read == "M\u00fcllerstrasse 2024", (owner, name)
 
 
-async def test_a_weak_password_is_told_before_a_taken_address(front: Desk) -> None:
+async def test_a_weak_password_is_told_before_a_taken_address(front: Harness) -> None:
     await front.sign_up()
     assert (await front.sign_up(password="password1234")).status == 400
 
@@ -334,19 +334,19 @@ async def test_a_weak_password_is_told_before_a_taken_address(front: Desk) -> No
         ("asha@bücher.example", "asha@xn--bcher-kva.example"),
     ],
 )
-async def test_r58_one_address_one_account_however_it_is_written(front: Desk, first: str, second: str) -> None:
+async def test_r58_one_address_one_account_however_it_is_written(front: Harness, first: str, second: str) -> None:
     assert (await front.sign_up(email=first)).status == 201
     again = await front.sign_up(email=second, agency_name="Another")
     assert (again.status, again.detail) == (409, "email_already_registered")
     assert (await front.sign_in(email=second)).status == 200
 
 
-async def test_r58_sixteen_sign_ups_at_once_make_one_account(front: Desk) -> None:
+async def test_r58_sixteen_sign_ups_at_once_make_one_account(front: Harness) -> None:
     answers = await asyncio.gather(*(front.sign_up() for _ in range(16)))
     assert sorted(answer.status for answer in answers) == [201] + [409] * 15
 
 
-async def test_r29_unknown_and_wrong_look_alike(front: Desk) -> None:
+async def test_r29_unknown_and_wrong_look_alike(front: Harness) -> None:
     await front.sign_up()
     unknown = await front.sign_in(email="nobody@example.com")
     wrong = await front.sign_in(password="wrong")
@@ -365,7 +365,7 @@ async def test_r29_unknown_and_wrong_look_alike(front: Desk) -> None:
         ("UPDATE users SET password_hash = NULL", "invalid_credentials"),
     ],
 )
-async def test_r61_the_right_password_alone_is_not_always_enough(front: Desk, change: str, code: str) -> None:
+async def test_r61_the_right_password_alone_is_not_always_enough(front: Harness, change: str, code: str) -> None:
     await front.sign_up()
     assert front.db is not None
     await front.db.execute(change)
@@ -374,7 +374,7 @@ async def test_r61_the_right_password_alone_is_not_always_enough(front: Desk, ch
 
 
 @pytest.mark.parametrize("authorization", ["Bearer {}", "bearer {}", "BEARER   {}", "  Bearer {}  "])
-async def test_a_bearer_is_read_however_it_is_spaced(front: Desk, authorization: str) -> None:
+async def test_a_bearer_is_read_however_it_is_spaced(front: Harness, authorization: str) -> None:
     token = (await front.sign_up()).token
     answer = await front.send("GET", "/auth/me", Authorization=authorization.format(token))
     assert answer.status == 200
@@ -383,7 +383,7 @@ async def test_a_bearer_is_read_however_it_is_spaced(front: Desk, authorization:
 @pytest.mark.parametrize(
     "authorization", [None, "", "Bearer", "Bearer ", "Basic YTpi", "Bearer x", "Bearer a.b.c", "Token x", "Bearer vy_x"]
 )
-async def test_nobodys_bearer_is_401(front: Desk, authorization: str | None) -> None:
+async def test_nobodys_bearer_is_401(front: Harness, authorization: str | None) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
     answer = await front.send("GET", "/auth/me", **headers)
     assert (answer.status, answer.detail) == (401, "unauthorized")
@@ -408,7 +408,7 @@ def foreign(user: dict[str, Any], **changes: Any) -> str:
     return jwt.encode(claims | changes, SECRET, "HS256")
 
 
-async def test_r25_a_foreign_token_works_until_the_version_moves(front: Desk) -> None:
+async def test_r25_a_foreign_token_works_until_the_version_moves(front: Harness) -> None:
     user = (await front.sign_up()).body["user"]
     token = foreign(user)
     assert (await front.get("/auth/me", token)).body == user
@@ -433,7 +433,7 @@ async def test_r25_a_foreign_token_works_until_the_version_moves(front: Desk) ->
         assert (await front.get("/auth/me", token)).status == 401
 
 
-async def test_r23_what_is_odd_about_a_signed_token_is_401(front: Desk) -> None:
+async def test_r23_what_is_odd_about_a_signed_token_is_401(front: Harness) -> None:
     user = (await front.sign_up()).body["user"]
     now = int(Clock().now().timestamp())
     odd: list[dict[str, Any]] = [
@@ -452,7 +452,7 @@ async def test_r23_what_is_odd_about_a_signed_token_is_401(front: Desk) -> None:
         assert (await front.get("/auth/me", foreign(user, **changes))).status == 200
 
 
-async def test_r40_a_principal_that_vanished_is_401_on_every_route(front: Desk) -> None:
+async def test_r40_a_principal_that_vanished_is_401_on_every_route(front: Harness) -> None:
     user = (await front.sign_up()).body["user"]
     gone = foreign(user | {"id": uuid7()})
     for method, path in [
@@ -466,7 +466,7 @@ async def test_r40_a_principal_that_vanished_is_401_on_every_route(front: Desk) 
 
 
 async def test_r26_the_unverified_reach_auth_only(database: Database) -> None:
-    async with desk(database, auth_skip_email_verification=False) as front:
+    async with harness(database, auth_skip_email_verification=False) as front:
         answer = await front.sign_up()
         assert answer.body["user"]["email_verified"] is False
         assert (await front.get("/auth/me", answer.token)).status == 200
@@ -479,13 +479,13 @@ async def test_r26_the_unverified_reach_auth_only(database: Database) -> None:
 
 
 async def test_r26_without_the_rule_there_is_no_gate(database: Database) -> None:
-    async with desk(database, auth_skip_email_verification=False) as strict:
+    async with harness(database, auth_skip_email_verification=False) as strict:
         token = (await strict.sign_up()).token
-    async with desk(database) as lenient:
+    async with harness(database) as lenient:
         assert (await lenient.get("/chat/sessions", token)).status == 200
 
 
-async def test_r41_a_viewers_write_is_forbidden_and_remembered(front: Desk) -> None:
+async def test_r41_a_viewers_write_is_forbidden_and_remembered(front: Harness) -> None:
     user = (await front.sign_up()).body["user"]
     assert front.db is not None
     await front.db.execute("UPDATE users SET role = 'viewer'")
@@ -503,7 +503,7 @@ async def test_r41_a_viewers_write_is_forbidden_and_remembered(front: Desk) -> N
     )
 
 
-async def test_r17_without_a_database_a_good_token_is_503_and_so_is_every_way_in(unstored: Desk) -> None:
+async def test_r17_without_a_database_a_good_token_is_503_and_so_is_every_way_in(unstored: Harness) -> None:
     token = foreign({"id": uuid7(), "tenant_id": uuid7(), "role": "agent", "email": "asha@example.com"})
     for answer in (await unstored.get("/auth/me", token), await unstored.sign_up(), await unstored.sign_in()):
         assert (answer.status, answer.detail) == (503, "storage_unavailable")
@@ -511,7 +511,7 @@ async def test_r17_without_a_database_a_good_token_is_503_and_so_is_every_way_in
 
 
 async def test_r48_too_many_at_once_are_503_and_health_answers_meanwhile(database: Database) -> None:
-    async with desk(database, auth_hash_workers=1, auth_argon2_memory_cost=32768) as front:
+    async with harness(database, auth_hash_workers=1, auth_argon2_memory_cost=32768) as front:
         attempts = [asyncio.ensure_future(front.sign_in()) for _ in range(90)]
         await asyncio.wait(attempts, return_when=asyncio.FIRST_COMPLETED)
         assert (await front.send("GET", "/health")).status == 200
@@ -524,18 +524,18 @@ async def test_r48_too_many_at_once_are_503_and_health_answers_meanwhile(databas
 
 async def test_r24_after_a_rotation_old_tokens_work_and_new_ones_carry_the_new_key(database: Database) -> None:
     old, new = {"a": "a-secret-" * 8}, {"b": "b-secret-" * 8, "a": "a-secret-" * 8}
-    async with desk(database, auth_secret=None, auth_secrets=old) as before:
+    async with harness(database, auth_secret=None, auth_secrets=old) as before:
         token = (await before.sign_up()).token
-    async with desk(database, auth_secret=None, auth_secrets=new) as after:
+    async with harness(database, auth_secret=None, auth_secrets=new) as after:
         assert (await after.get("/auth/me", token)).status == 200
         assert jwt.get_unverified_header((await after.sign_in()).token)["kid"] == "b"
-    async with desk(database, auth_secret=None, auth_secrets={"b": new["b"]}) as dropped:
+    async with harness(database, auth_secret=None, auth_secrets={"b": new["b"]}) as dropped:
         assert (await dropped.get("/auth/me", token)).status == 401
 
 
 async def test_the_figures_of_the_configuration_are_obeyed(database: Database) -> None:
-    async with desk(database, auth_access_ttl_seconds=600, auth_issuer="house", auth_audience="desk") as front:
+    async with harness(database, auth_access_ttl_seconds=600, auth_issuer="house", auth_audience="harness") as front:
         answer = await front.sign_up()
         assert answer.body["expires_in"] == 600
-        claims = jwt.decode(answer.token, SECRET, ["HS256"], audience="desk", issuer="house")
+        claims = jwt.decode(answer.token, SECRET, ["HS256"], audience="harness", issuer="house")
         assert timedelta(seconds=claims["exp"] - claims["iat"]) == timedelta(minutes=10)

@@ -192,7 +192,7 @@ async def test_the_same_rows_again_are_fine_and_other_rows_under_their_numbers_a
     assert (await log_of(admin, session))[:2] == [(1, "a"), (2, "b")]
 
 
-async def test_postgres_away_refuses_in_time_and_goes_on_when_it_is_back(
+async def test_an_unavailable_postgres_refuses_in_time_and_goes_on_when_it_is_back(
     start: Start, servers: EmbeddedServers, admin: Connection, database: Any
 ) -> None:
     brief, _ = start(append_timeout=0.7)

@@ -144,7 +144,7 @@ async def test_stopping_one_server_on_purpose_is_no_death(own: EmbeddedServers) 
 
 
 async def test_leftovers_of_an_earlier_life_are_no_obstacle(folder: Path) -> None:
-    """A first start that was cut off, and pid files whose number a stranger bears by now."""
+    """A first start that was cut off, and pid files whose number another process bears by now."""
     (folder / "postgres.new").mkdir()
     (folder / "postgres.new" / "PG_VERSION").write_text("18\n")
     (folder / "redis").mkdir()

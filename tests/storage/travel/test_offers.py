@@ -117,7 +117,7 @@ async def test_an_offer_survives_the_loss_of_all_redis_holds(cache: OfferCache, 
     assert await cache.find(OURS, kept.id) == kept
 
 
-async def test_redis_that_is_away_stops_nobody(clock: ManualClock, tmp_path: Any) -> None:
+async def test_redis_that_is_unavailable_stops_nobody(clock: ManualClock, tmp_path: Any) -> None:
     cache = OfferCache.open(f"unix://{tmp_path}/nobody.sock", clock)
     kept, unknown = offer(), ids.uuid7()
     await cache.keep(OURS, [kept])

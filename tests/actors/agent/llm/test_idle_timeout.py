@@ -54,7 +54,7 @@ async def test_b27_silence_before_the_first_word_is_tried_again(
     assert rehearsal.count == 2
 
 
-async def test_whoever_is_heard_now_and_then_is_left_alone() -> None:
+async def test_a_stream_that_sends_now_and_then_is_not_closed() -> None:
     closed = asyncio.Event()
 
     async def close() -> None:

@@ -28,7 +28,7 @@ def heard(stream: bytes, cuts: list[int]) -> list[tuple[str | None, str]]:
 
 
 @given(EVENTS, ENDS, st.lists(st.integers(0, 10_000), max_size=6))
-def test_it_hears_what_the_sdks_decoder_hears_however_the_bytes_arrive(
+def test_it_decodes_what_the_sdks_decoder_decodes_however_the_bytes_arrive(
     events: list[list[str]], end: str, cuts: list[int]
 ) -> None:
     stream = "".join(end.join(lines) + end + end for lines in events).encode()
@@ -36,7 +36,7 @@ def test_it_hears_what_the_sdks_decoder_hears_however_the_bytes_arrive(
     assert heard(stream, cuts) == [(each.event or None, each.data) for each in theirs if each.data]
 
 
-def test_what_was_whole_before_the_garbage_is_heard() -> None:
+def test_what_was_whole_before_the_garbage_is_decoded() -> None:
     events = sse.Decoder().feed(b"data: a\n\ndata: \xff\n\n")
     assert next(events) == (None, "a")
     with pytest.raises(UnicodeDecodeError):

@@ -293,7 +293,7 @@ def test_a_result_that_came_late_as_a_note_is_told() -> None:
     assert calls == []
 
 
-def test_words_that_ride_along_with_a_result_are_served_after_it_was_told() -> None:
+def test_words_that_come_with_a_result_are_served_after_it_was_told() -> None:
     talk = Conversation("ticketing_visa", None, WISH)
     talk.next()
     talk.results(FARES)

@@ -212,7 +212,7 @@ async def test_a_price_that_moved_before_the_question_is_told(desk: Any) -> None
     assert reason(await desk.check(**given)) == "price_changed"
 
 
-async def test_b3_a_price_that_moved_after_the_approval_is_asked_for_anew(desk: Any) -> None:
+async def test_b3_a_price_that_moved_after_the_approval_is_asked_for_again(desk: Any) -> None:
     given = await desk.ready()
     gate = await desk.gate(**given)
     desk.house.surcharge = 100
@@ -228,7 +228,7 @@ async def test_b3_a_price_that_moved_after_the_approval_is_asked_for_anew(desk: 
         {"full_name": "Asha Rao", "title": "dr"},
     ],
 )
-async def test_b3_a_person_who_changed_after_the_approval_is_asked_about_anew(
+async def test_b3_a_person_who_changed_after_the_approval_is_asked_about_again(
     desk: Any, change: dict[str, Any]
 ) -> None:
     given = await desk.ready()

@@ -222,7 +222,7 @@ async def test_no_human_is_asked_for_a_stay_that_cannot_be_booked(desk: Any) -> 
     assert reason(await desk.check("book_hotel", **given)) == "offer_expired"
 
 
-async def test_b3_a_stay_that_changed_after_the_approval_is_asked_for_anew(desk: Any) -> None:
+async def test_b3_a_stay_that_changed_after_the_approval_is_asked_for_again(desk: Any) -> None:
     given = await ready(desk)
     gate = await desk.gate("book_hotel", **given)
     other = {"passenger_ids": [await desk.person("Ravi Rao")]}

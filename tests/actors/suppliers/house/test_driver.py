@@ -260,7 +260,7 @@ async def test_a_fare_is_for_the_persons_it_was_found_for(house: EmbeddedInvento
     assert await orders(agency) == 0
 
 
-async def test_a_hold_lives_twenty_four_hours_and_lapses_by_itself(
+async def test_a_hold_lives_twenty_four_hours_and_expires_by_itself(
     house: EmbeddedInventory, clock: ManualClock
 ) -> None:
     offer = await holdable(house)
@@ -303,7 +303,7 @@ async def test_a_hold_is_bought_once(house: EmbeddedInventory, agency: AgencyLik
     assert await orders(agency) == 2
 
 
-async def test_a_lapsed_hold_is_not_bought(house: EmbeddedInventory, clock: ManualClock, agency: AgencyLike) -> None:
+async def test_an_expired_hold_is_not_bought(house: EmbeddedInventory, clock: ManualClock, agency: AgencyLike) -> None:
     offer = await holdable(house)
     held = await house.hold(offer, [ASHA], ids.uuid7())
     await clock.advance(24 * 3600)

@@ -1,4 +1,4 @@
-"""Whoever has stolen a session, and all they may try with it; and the owner, who reads the first mailbox."""
+"""An attacker with a stolen session and all they may try with it; and the owner, who reads the first mailbox."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from voyagent.actors.domain.identity import Principal, Role
 from voyagent.storage.engine.sealing import Sealing
 
 if TYPE_CHECKING:
-    from tests.actors.accounts.conftest import House
+    from tests.actors.accounts.conftest import AccountsHarness
 
 RING = {"default": bytes(range(32))}
 ORIGIN = Origin(request_id="r-1", ip="192.0.2.7", user_agent="tests")
@@ -28,9 +28,9 @@ NUMBERS = count()
 SWITCHES = {"auth_skip_email_verification": False, "auth_debug_tokens": True, "env": "development"}
 
 
-async def mailbox(house: House, email: str, kind: str) -> list[str]:
+async def mailbox(harness: AccountsHarness, email: str, kind: str) -> list[str]:
     """The tokens of all e-mails of a kind to an address, oldest first: nobody has delivered them yet."""
-    rows = await house.db.fetch(
+    rows = await harness.db.fetch(
         "SELECT id::text, payload_sealed FROM outbox"
         " WHERE recipient = $1 AND kind = $2 AND payload_sealed IS NOT NULL ORDER BY created_at, id",
         email,
@@ -52,10 +52,10 @@ async def attempt(act: Awaitable[Any]) -> Any:
 
 
 @dataclass(slots=True)
-class Thief:
+class Attacker:
     """Begins with a session's tokens and keeps everything anybody ever gave them."""
 
-    house: House
+    harness: AccountsHarness
     owner: str
     """The address whose mailbox is the owner's alone."""
     tokens: list[str]
@@ -69,7 +69,7 @@ class Thief:
     async def who(self) -> Principal | None:
         """Who the newest token that still works is; a new one is got where that goes."""
         for token in reversed(self.tokens):
-            if (who := await attempt(self.house.who(token))) is not None:
+            if (who := await attempt(self.harness.who(token))) is not None:
                 principal: Principal = who
                 return principal
         return await self.who() if await self.refresh() else None
@@ -80,7 +80,7 @@ class Thief:
 
     async def ask(self, make: Callable[[Principal], Any]) -> Any:
         who = await self.who()
-        return None if who is None else await attempt(self.house.ref.ask(make(who)))
+        return None if who is None else await attempt(self.harness.ref.ask(make(who)))
 
     async def move(self, email: str) -> Any:
         return await self.ask(
@@ -88,7 +88,7 @@ class Thief:
         )
 
     async def move_away(self) -> None:
-        self.addresses.append(f"thief-{next(NUMBERS)}@example.com")
+        self.addresses.append(f"attacker-{next(NUMBERS)}@example.com")
         await self.move(self.addresses[-1])
 
     async def move_back(self) -> None:
@@ -101,27 +101,27 @@ class Thief:
     async def verify(self) -> None:
         """Open every verification e-mail of one's own mailboxes."""
         for email in self.addresses:
-            for token in await mailbox(self.house, email, "verification"):
-                await attempt(self.house.ref.ask(accounts.VerifyEmail(token=token, origin=ORIGIN)))
+            for token in await mailbox(self.harness, email, "verification"):
+                await attempt(self.harness.ref.ask(accounts.VerifyEmail(token=token, origin=ORIGIN)))
 
     async def undo(self) -> None:
         """Open every notice of a change in one's own mailboxes."""
         for email in self.addresses:
-            for token in await mailbox(self.house, email, "email_changed"):
-                await attempt(self.house.ref.ask(accounts.VerifyEmail(token=token, origin=ORIGIN)))
+            for token in await mailbox(self.harness, email, "email_changed"):
+                await attempt(self.harness.ref.ask(accounts.VerifyEmail(token=token, origin=ORIGIN)))
 
     async def reset(self) -> None:
         """Set a password by every reset e-mail in one's own mailboxes, having asked for one."""
         for email in self.addresses:
-            await attempt(self.house.ref.ask(accounts.RequestReset(email=email, origin=ORIGIN)))
-            for token in await mailbox(self.house, email, "password_reset"):
+            await attempt(self.harness.ref.ask(accounts.RequestReset(email=email, origin=ORIGIN)))
+            for token in await mailbox(self.harness, email, "password_reset"):
                 self.passwords.append(STOLEN)
                 await attempt(
-                    self.house.ref.ask(accounts.ResetPassword(token=token, new_password=STOLEN, origin=ORIGIN))
+                    self.harness.ref.ask(accounts.ResetPassword(token=token, new_password=STOLEN, origin=ORIGIN))
                 )
 
     async def ask_reset_for_owner(self) -> None:
-        await attempt(self.house.ref.ask(accounts.RequestReset(email=self.owner, origin=ORIGIN)))
+        await attempt(self.harness.ref.ask(accounts.RequestReset(email=self.owner, origin=ORIGIN)))
 
     async def change_password(self) -> None:
         for password in self.passwords:
@@ -141,11 +141,11 @@ class Thief:
         found = False
         for email in {self.owner, *self.addresses}:
             for password in dict.fromkeys(self.passwords):
-                signed_in = await attempt(self.house.sign_in(email, password))
+                signed_in = await attempt(self.harness.sign_in(email, password))
                 for seed in self.seeds:
-                    code = pyotp.TOTP(seed).at(self.house.clock.now())
+                    code = pyotp.TOTP(seed).at(self.harness.clock.now())
                     entering = SignInTotp(email=email, password=password, code=code, origin=ORIGIN)
-                    entered = await attempt(self.house.ref.ask(entering))
+                    entered = await attempt(self.harness.ref.ask(entering))
                     signed_in = signed_in or (entered and entered.signed_in)
                 if signed_in is not None:
                     found = True
@@ -157,7 +157,7 @@ class Thief:
         """With the newest token of each session: an older one would only end it."""
         found = False
         for token in list(self.refreshes):
-            pair = await attempt(self.house.ref.ask(accounts.Refresh(refresh_token=token, origin=ORIGIN)))
+            pair = await attempt(self.harness.ref.ask(accounts.Refresh(refresh_token=token, origin=ORIGIN)))
             if pair is not None:
                 found = True
                 self.refreshes.remove(token)
@@ -172,7 +172,7 @@ class Thief:
 
     async def turn_totp_on(self) -> None:
         for seed in self.seeds:
-            code = pyotp.TOTP(seed).at(self.house.clock.now())
+            code = pyotp.TOTP(seed).at(self.harness.clock.now())
             await self.ask(
                 lambda who, typed=code: VerifyTotp(principal=who, code=typed, origin=ORIGIN)  # type: ignore[misc]
             )
@@ -192,18 +192,18 @@ class Thief:
         if made is not None:
             found = re.search(r"token=([\w-]{43})", made.link)
             assert found is not None
-            self.links += [found[1], *await mailbox(self.house, email, "invite")]
+            self.links += [found[1], *await mailbox(self.harness, email, "invite")]
 
     async def squat(self) -> None:
         """Sign up with the owner's address, should it be free."""
-        signed_in = await attempt(self.house.sign_up(self.owner, STOLEN))
+        signed_in = await attempt(self.harness.sign_up(self.owner, STOLEN))
         assert signed_in is None
 
     async def wait(self) -> None:
-        self.house.clock._passed += 5 * 3600
+        self.harness.clock._passed += 5 * 3600
 
     async def inside(self) -> list[str]:
-        """What of all the thief holds still opens a door."""
+        """What of all the attacker holds still opens a door."""
         doors = []
         if await self.sign_in():
             doors.append("password")
@@ -211,27 +211,27 @@ class Thief:
             doors.append("refresh token")
         if await self.who() is not None:
             doors.append("access token")
-        doors += ["api key" for key in self.keys if await attempt(self.house.who(key)) is not None]
+        doors += ["api key" for key in self.keys if await attempt(self.harness.who(key)) is not None]
         looks = [accounts.LookUpInvite(token=link, origin=ORIGIN) for link in self.links]
-        doors += ["invite" for look in looks if await attempt(self.house.ref.ask(look)) is not None]
+        doors += ["invite" for look in looks if await attempt(self.harness.ref.ask(look)) is not None]
         return doors
 
 
-ACTS: dict[str, Callable[[Thief], Awaitable[Any]]] = {
-    "move away": Thief.move_away,
-    "move back": Thief.move_back,
-    "move among": Thief.move_among,
-    "verify": Thief.verify,
-    "undo": Thief.undo,
-    "reset": Thief.reset,
-    "ask a reset for the owner": Thief.ask_reset_for_owner,
-    "change password": Thief.change_password,
-    "sign in": Thief.sign_in,
-    "refresh": Thief.refresh,
-    "set totp up": Thief.set_up_totp,
-    "turn totp on": Thief.turn_totp_on,
-    "mint": Thief.mint,
-    "invite": Thief.invite,
-    "squat": Thief.squat,
-    "wait": Thief.wait,
+ACTS: dict[str, Callable[[Attacker], Awaitable[Any]]] = {
+    "move away": Attacker.move_away,
+    "move back": Attacker.move_back,
+    "move among": Attacker.move_among,
+    "verify": Attacker.verify,
+    "undo": Attacker.undo,
+    "reset": Attacker.reset,
+    "ask a reset for the owner": Attacker.ask_reset_for_owner,
+    "change password": Attacker.change_password,
+    "sign in": Attacker.sign_in,
+    "refresh": Attacker.refresh,
+    "set totp up": Attacker.set_up_totp,
+    "turn totp on": Attacker.turn_totp_on,
+    "mint": Attacker.mint,
+    "invite": Attacker.invite,
+    "squat": Attacker.squat,
+    "wait": Attacker.wait,
 }
