@@ -143,7 +143,7 @@ async def _model(settings: Settings) -> Finding:
         if not settings.embedded:
             text = "no API key: turns fail with model_not_configured"
         return Finding("model", works=settings.embedded, text=text, mend=f"set {variable('anthropic_api_key')}")
-    headers = {"x-api-key": settings.anthropic_api_key, "anthropic-version": VERSION}
+    headers = {"authorization": f"Bearer {settings.anthropic_api_key}", "anthropic-version": VERSION}
     body = {"model": settings.agent_model, "max_tokens": 1, "messages": [{"role": "user", "content": "ping"}]}
     url = f"{settings.anthropic_base_url}/v1/messages"
     try:

@@ -151,7 +151,7 @@ async def vendor(status: int) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]
     asked: list[dict[str, Any]] = []
 
     async def answer(request: web.Request) -> web.Response:
-        asked.append({"key": request.headers["x-api-key"], **await request.json()})
+        asked.append({"key": request.headers["authorization"], **await request.json()})
         return web.json_response({"type": "message"}, status=status)
 
     app = web.Application()
@@ -178,7 +178,7 @@ async def test_the_model_works_if_it_answers_a_question(examine: Examine, status
     async with vendor(status) as (url, asked):
         found = (await examine(ANTHROPIC_BASE_URL=url, ANTHROPIC_API_KEY="k-secret"))["model"]
     assert (found.works, told in found.text) == (works, True)
-    assert [(each["key"], each["max_tokens"]) for each in asked] == [("k-secret", 1)]
+    assert [(each["key"], each["max_tokens"]) for each in asked] == [("Bearer k-secret", 1)]
     assert "k-secret" not in found.text + found.mend
 
 

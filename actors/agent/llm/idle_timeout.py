@@ -1,17 +1,14 @@
-"""Reads a response's bytes as they arrive, with an idle timeout.
+"""The idle timeout of a stream: one timer, looked at again when it is due.
 
-The client's own read timeout sets a new timer for every chunk, and its iterator passes each chunk through decoders
-that an unencoded response does not need: together a fifth of the cost of reading a stream of single words.
+The client's own read timeout sets a new timer for every chunk.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
-
-import httpx2
 
 from .errors import API_ERRORS
 
@@ -45,11 +42,3 @@ class IdleTimeout:
     async def _closed(self) -> None:
         with suppress(*API_ERRORS):
             await self._close()
-
-
-def chunks(response: httpx2.Response) -> AsyncIterator[bytes]:
-    """The body in chunks as they arrive."""
-    plain = response.headers.get("content-encoding", "identity") == "identity"
-    if plain and isinstance(response.stream, httpx2.AsyncByteStream):
-        return response.stream.__aiter__()
-    return response.aiter_bytes()

@@ -23,7 +23,7 @@ from ...foundation.clock import Clock
 from . import sse
 from .accumulator import Accumulator, MalformedStream, Usage
 from .errors import API_ERRORS, cause, judge, retry_after, share_taken
-from .idle_timeout import IdleTimeout, chunks
+from .idle_timeout import IdleTimeout
 from .model import Answer, Delta, ModelCall, ModelFailed
 from .request import marked_messages, marked_tools, system_blocks
 
@@ -117,7 +117,7 @@ class AnthropicModel:
         tries.opened = True
         idle = IdleTimeout(stream.close, IDLE_SECONDS)
         try:
-            decoder, body = sse.Decoder(), chunks(stream.response)
+            decoder, body = sse.Decoder(), stream.response.aiter_bytes()
             async for chunk in body:
                 idle.touch()
                 for name, data in decoder.feed(chunk):
@@ -231,6 +231,7 @@ def _client(key: str, base_url: str) -> AsyncAnthropic | None:
         api_key=key,
         base_url=base_url,
         max_retries=0,
+        open_telemetry=False,  # no option of the environment may put the conversation into traces
         http_client=DefaultAioHttpClient(
             timeout=httpx2.Timeout(None, connect=5.0), trust_env=not _is_loopback(base_url)
         ),

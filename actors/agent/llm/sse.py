@@ -1,7 +1,7 @@
 """Decodes server-sent events from a response's bytes (WHATWG HTML, 9.2.6): the two fields the Messages API uses.
 
-The SDK's own decoder handles every line in coroutines of its own, which costs more than all the rest of reading a
-stream of single words.
+The SDK's own decoder has no limit for an event and appends each line to a copy of those before it: one event of short
+lines takes seconds a megabyte and stops the loop meanwhile (ARCHITECTURE.md, "Decisions").
 """
 
 from __future__ import annotations
@@ -15,18 +15,21 @@ class Decoder:
     """Takes chunks as they arrive; returns complete events."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
         self._after_cr = False
 
     def feed(self, chunk: bytes) -> Iterator[tuple[str | None, str]]:
         """Name and data of each event that ends in ``chunk``. Raises ``UnicodeDecodeError`` or `MalformedStream`."""
         if b"\r" in chunk or self._after_cr:
             chunk = self._unified(chunk)
-        *whole, self._rest = (self._rest + chunk).split(b"\n\n")
-        for each in whole:
-            event = _event(each.decode())
-            if event is not None:
-                yield event
+        searched = max(len(self._rest) - 1, 0)  # the end may have begun with the last byte known
+        self._rest += chunk
+        if self._rest.find(b"\n\n", searched) >= 0:
+            *whole, self._rest = self._rest.split(b"\n\n")
+            for each in whole:
+                event = _event(each.decode())
+                if event is not None:
+                    yield event
         if len(self._rest) > LARGEST_ANSWER:
             raise MalformedStream("an event without end")
 

@@ -170,8 +170,8 @@ class Rehearsal:
         return next(received for received in self.requests if received.number == number)
 
     async def _messages(self, request: web.Request) -> web.StreamResponse:
-        if not request.headers.get("x-api-key", "").strip():
-            return _refused(401, "x-api-key header is required")
+        if not _has_key(request.headers):
+            return _refused(401, "an Authorization or x-api-key header is required")
         if "anthropic-version" not in request.headers:
             return _refused(400, "anthropic-version: header is required")
         try:
@@ -326,6 +326,12 @@ def _cut(line: asyncio.BaseTransport) -> None:
 
 def _refused(status: int, message: str) -> web.Response:
     return web.json_response(error_body(ERROR_TYPES[status], message), status=status, headers=_request_id())
+
+
+def _has_key(headers: Mapping[str, str]) -> bool:
+    """Whether there is an API key, as a bearer token or in the header of its own; the service reads both."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return bool(headers.get("x-api-key", "").strip() or (scheme.lower() == "bearer" and token.strip()))
 
 
 def _request_id() -> dict[str, str]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import httpx2
 import pytest
 
 from voyagent.actors.agent.llm import messages_api
-from voyagent.actors.agent.llm.idle_timeout import IdleTimeout, chunks
+from voyagent.actors.agent.llm.idle_timeout import IdleTimeout
 from voyagent.actors.agent.llm.model import ModelCall
 from voyagent.actors.agent.rehearsed.server import Gate, Hang, Rehearsal, Text, Turn
 
@@ -79,19 +77,3 @@ async def test_what_is_waited_for_no_more_is_not_closed() -> None:
     IdleTimeout(close, 0.02).end()
     await asyncio.sleep(0.06)
     assert not closed
-
-
-async def test_an_encoded_body_goes_through_its_decoder() -> None:
-    said = b"data: {}\n\n" * 50
-
-    class Body(httpx2.AsyncByteStream):
-        def __init__(self, data: bytes) -> None:
-            self.data = data
-
-        async def __aiter__(self) -> Any:
-            yield self.data[:7]
-            yield self.data[7:]
-
-    for headers, data in (({}, said), ({"content-encoding": "gzip"}, gzip.compress(said))):
-        response = httpx2.Response(200, headers=headers, stream=Body(data))
-        assert b"".join([chunk async for chunk in chunks(response)]) == said

@@ -167,4 +167,4 @@ async def test_a_proxy_of_the_environment_is_not_used_towards_loopback(
     async with aclosing(client.stream(call_of())) as pieces:
         assert isinstance(await anext(pieces), Delta)
     await client.close()
-    assert rehearsal.requests[0].headers["x-api-key"] == "key"
+    assert rehearsal.requests[0].headers["authorization"] == "Bearer key"

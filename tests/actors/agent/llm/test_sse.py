@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -48,3 +49,12 @@ def test_an_event_without_end_is_not_waited_for() -> None:
     assert list(decoder.feed(b"x" * LARGEST_ANSWER)) == []
     with pytest.raises(MalformedStream, match="without end"):
         list(decoder.feed(b"x"))
+
+
+@pytest.mark.parametrize(("piece", "size"), [(b":\n", 64 * 1024), (b"x" * 16, 16)], ids=["short lines", "short chunks"])
+def test_an_event_without_end_costs_the_time_of_its_bytes(piece: bytes, size: int) -> None:
+    """Two megabytes of it: with a copy of all that is known a line or a chunk it would be minutes."""
+    decoder, chunk, began = sse.Decoder(), piece * (size // len(piece)), time.process_time()
+    for _ in range(LARGEST_ANSWER // 2 // size):
+        assert list(decoder.feed(chunk)) == []
+    assert time.process_time() - began < 3

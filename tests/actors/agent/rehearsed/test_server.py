@@ -94,7 +94,9 @@ async def test_a_reply_follows_the_streaming_protocol_from_start_to_stop(
     assert events[-2]["usage"]["output_tokens"] == len(deltas)
 
 
-@pytest.mark.parametrize("key", [{}, {"x-api-key": ""}, {"x-api-key": "  "}])
+@pytest.mark.parametrize(
+    "key", [{}, {"x-api-key": ""}, {"x-api-key": "  "}, {"authorization": "Bearer "}, {"authorization": "Basic abc"}]
+)
 async def test_without_a_key_the_answer_is_401(rehearsal: Rehearsal, key: dict[str, str]) -> None:
     headers = {"anthropic-version": "2023-06-01", **key}
     async with aiohttp.ClientSession(headers=headers) as session:
