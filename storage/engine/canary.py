@@ -9,8 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from sqlalchemy import delete, func, not_, select
+from sqlalchemy.dialects.postgresql import insert
+
+from ..tables import sealing_canaries
 from .pool import WRITABLE
 from .sealing import NotOpened, Sealing
+from .statements import any_of, binds, statement
 
 if TYPE_CHECKING:
     from .pool import Connection
@@ -33,7 +38,7 @@ IN_USE: Final = (
     ("tool_calls.input_sealed", _NAMED.format("input_sealed", "tool_calls")),
     ("tenant_credentials.sealed", "SELECT DISTINCT key_id FROM tenant_credentials"),
 )
-"""Columns that hold sealed values for longer than a day, and the keys in use there."""
+"""Columns that hold sealed values for longer than a day, and the keys in use there. SQL text: it takes keys apart."""
 
 OPENED: Final = (
     ("users", "totp_sealed", f"length(totp_sealed) > 1 AND {_NAME.format('totp_sealed')} = $1"),
@@ -41,14 +46,16 @@ OPENED: Final = (
 )
 """Columns that are sealed to the id of their row."""
 
-READ: Final = "SELECT key_id, sealed FROM sealing_canaries ORDER BY key_id"
-KEEP: Final = "INSERT INTO sealing_canaries (key_id, sealed, created_at) VALUES ($1, $2, now()) ON CONFLICT DO NOTHING"
-FORGET: Final = "DELETE FROM sealing_canaries WHERE NOT key_id = ANY($1)"
+READ: Final = statement(select(*sealing_canaries.c["key_id", "sealed"]).order_by(sealing_canaries.c.key_id))
+KEEP: Final = statement(
+    insert(sealing_canaries).values(**binds("key_id", "sealed"), created_at=func.now()).on_conflict_do_nothing()
+)
+FORGET: Final = statement(delete(sealing_canaries).where(not_(any_of(sealing_canaries.c.key_id, "key_ids"))))
 
 
 async def faults(db: Connection, keys: Mapping[str, bytes]) -> list[str]:
     """Faults of ``keys`` for this database, in sentences; nothing is written. ``db`` is the system role's."""
-    canaries = {row["key_id"]: row["sealed"] for row in await db.fetch(READ)}
+    canaries = {row["key_id"]: row["sealed"] for row in await READ.fetch(db)}
     ring = Sealing(keys)
     wrong = [kid for kid in keys if not await _opens(db, ring, kid, canaries.get(kid))]
     faults_found = [_WRONG.format(VARIABLE, kid) for kid in wrong]
@@ -78,9 +85,9 @@ async def keep(db: Connection, keys: Mapping[str, bytes]) -> None:
         return
     ring = Sealing(keys)
     for kid in keys:
-        await db.execute(KEEP, kid, Sealing({kid: keys[kid]}).seal(PLAIN, **_place(kid)))
+        await KEEP.execute(db, key_id=kid, sealed=Sealing({kid: keys[kid]}).seal(PLAIN, **_place(kid)))
     if ring.ids:
-        await db.execute(FORGET, list(ring.ids))
+        await FORGET.execute(db, key_ids=list(ring.ids))
 
 
 async def _opens(db: Connection, ring: Sealing, kid: str, canary: bytes | None) -> bool:

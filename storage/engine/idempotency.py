@@ -9,9 +9,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
+from sqlalchemy import bindparam, select
+from sqlalchemy.dialects.postgresql import insert
+
 from ...actors.domain.errors import Conflict, Unprocessable
+from ..tables import idempotency_keys
 from .operations import Command
 from .sealing import Sealing
+from .statements import binds, statement
 
 if TYPE_CHECKING:
     from .pool import Connection
@@ -66,16 +71,19 @@ Encode: TypeAlias = Callable[[R], Stored]
 """Encodes a command's result as a reply."""
 
 IN_FLIGHT = "SELECT pg_try_advisory_xact_lock($1)"
-FIND = """
-SELECT body_hash, status, reply, headers FROM idempotency_keys
- WHERE tenant_id = $1 AND user_id = $2 AND route = $3 AND key = $4 AND expires_at > $5
-"""
-KEEP = """
-INSERT INTO idempotency_keys (tenant_id, user_id, route, key, body_hash, status, reply, headers, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-ON CONFLICT (tenant_id, user_id, route, key) DO UPDATE
-   SET body_hash = $5, status = $6, reply = $7, headers = $8, created_at = $9, expires_at = $10
-"""
+"""SQL text: it is about no table."""
+_SCOPE = ("tenant_id", "user_id", "route", "key")
+_REPLY = ("body_hash", "status", "reply", "headers", "created_at", "expires_at")
+
+FIND = statement(
+    select(*idempotency_keys.c["body_hash", "status", "reply", "headers"])
+    .filter_by(**binds(*_SCOPE))
+    .where(idempotency_keys.c.expires_at > bindparam("now"))
+)
+_KEEP = insert(idempotency_keys).values(**binds(*_SCOPE, *_REPLY))
+KEEP = statement(
+    _KEEP.on_conflict_do_update(index_elements=_SCOPE, set_={name: _KEEP.excluded[name] for name in _REPLY})
+)
 
 
 async def claim(db: Connection, key: IdempotencyKey, now: datetime, sealing: Sealing | None = None) -> Stored | None:
@@ -91,7 +99,7 @@ async def claim(db: Connection, key: IdempotencyKey, now: datetime, sealing: Sea
 
 async def find(db: Connection, key: IdempotencyKey, now: datetime, sealing: Sealing | None = None) -> Stored | None:
     """The stored reply for ``key``. Refusal: ``idempotency_key_reused``."""
-    row = await db.fetchrow(FIND, key.tenant_id, key.user_id, key.route, key.key, now)
+    row = await FIND.fetchrow(db, **_scope(key), now=now)
     if row is None:
         return None
     if row["body_hash"] != key.body_hash:
@@ -107,19 +115,20 @@ async def keep(
 
     A reply that contains a secret is stored and claimed with ``sealing``.
     """
-    await db.execute(
-        KEEP,
-        key.tenant_id,
-        key.user_id,
-        key.route,
-        key.key,
-        key.body_hash,
-        stored.status,
-        stored.body if sealing is None else sealing.seal(stored.body, **_place(key)),
-        dict(stored.headers),
-        now,
-        now + KEPT_FOR,
+    await KEEP.execute(
+        db,
+        **_scope(key),
+        body_hash=key.body_hash,
+        status=stored.status,
+        reply=stored.body if sealing is None else sealing.seal(stored.body, **_place(key)),
+        headers=dict(stored.headers),
+        created_at=now,
+        expires_at=now + KEPT_FOR,
     )
+
+
+def _scope(key: IdempotencyKey) -> dict[str, str]:
+    return {"tenant_id": key.tenant_id, "user_id": key.user_id, "route": key.route, "key": key.key}
 
 
 def _place(key: IdempotencyKey) -> dict[str, str]:

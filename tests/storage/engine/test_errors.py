@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.storage.engine.test_statements import all_statements
 from voyagent.storage.engine.errors import StorageUnavailable
 from voyagent.storage.engine.operations import Command, Query
 from voyagent.storage.engine.pool import Connection, Engine
 from voyagent.storage.tables import metadata
 
+STORAGE = Path(__file__).parents[3] / "storage"
 TENANT = "0193f5a0-0000-7000-8000-00000000000a"
 UNAVAILABLE = [
     *("25006", "08000", "08003", "08006", "53000", "53100", "53200", "53300", "53400"),
@@ -64,15 +66,27 @@ async def test_a_defect_stays_a_defect_and_costs_no_connection(state: str, narro
     assert await narrow.run(Backend(tenant_id=TENANT)) == before
 
 
-def test_no_lock_of_a_row_that_others_refer_to_keeps_their_inserts_waiting() -> None:
-    referred = {key.column.table.name for table in metadata.tables.values() for key in table.foreign_keys}
-    found: dict[str, str] = {}
-    for path in (Path(__file__).parents[3] / "storage").rglob("*.py"):
+def locks_in_text() -> Iterator[tuple[str, str]]:
+    """Statements that are SQL text and lock rows FOR UPDATE: their names and tables."""
+    for path in STORAGE.rglob("*.py"):
         text = path.read_text()
         for lock in re.finditer(r"FOR UPDATE", text):
             before = text[: lock.start()]
             name = re.findall(r"^(\w+) = ", before, re.MULTILINE)[-1]
-            table = re.findall(r"\b(?:FROM|JOIN|UPDATE)\s+(\w+)", before)[-1]
-            if table in referred:
-                found[name] = table
+            yield name, re.findall(r"\b(?:FROM|JOIN|UPDATE)\s+(\w+)", before)[-1]
+
+
+def locks_in_core() -> Iterator[tuple[str, str]]:
+    """The same of compiled statements."""
+    for name, made in all_statements():
+        if "FOR UPDATE" in made.sql:
+            yield name.rpartition(".")[2], re.findall(r"\b(?:FROM|JOIN)\s+(\w+)", made.sql)[-1]
+
+
+def test_no_lock_of_a_row_that_others_refer_to_keeps_their_inserts_waiting() -> None:
+    referred = {key.column.table.name for table in metadata.tables.values() for key in table.foreign_keys}
+    text, core = dict(locks_in_text()), dict(locks_in_core())
+    assert text["CLAIM"] == "outbox"
+    assert core["LOCK_HEAD"] == "audit_heads"
+    found = {name: table for name, table in (text | core).items() if table in referred}
     assert found == {"LAST_TITLE": "sessions", "HOLD_AGENCY": "tenants"}, "a row about to go, or that nobody may join"
