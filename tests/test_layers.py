@@ -50,7 +50,6 @@ NO_IO = (
     "http",
     "os",
     "prometheus_client",
-    "pydantic_settings",
     "socket",
     "structlog",
     "subprocess",

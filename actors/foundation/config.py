@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..domain.turns import MAX_ROUNDS
 from .config_dangers import DANGERS
@@ -60,12 +59,10 @@ def variable(field: str) -> str:
     return field.upper() if field in UNPREFIXED else PREFIX + field.upper()
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The settings. A field is its variable's name without ``VOYAGENT_``, in lower case."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True, validate_default=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True)
 
     embedded: bool = False
     """Postgres and Redis run as child processes. Set on the command line, not by a variable."""
@@ -148,18 +145,6 @@ class Settings(BaseSettings):
     sessions_per_minute: int = Field(default=600, ge=1)
     approval_ttl_seconds: int = Field(default=900, ge=60, le=86_400)
     drain_seconds: float = Field(default=20, ge=0, le=600)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Use constructor arguments only: ``load`` is the one place that reads the environment."""
-        return (init_settings,)
 
     @classmethod
     def load(cls, *, embedded: bool = False, environ: Mapping[str, str] | None = None) -> Settings:
