@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, TypeVar, assert_never
 
 from ..storage.conversation import group_commit
 from ..storage.conversation.group_commit import EventWriter
@@ -20,6 +21,7 @@ from ..storage.engine.leader_lock import LeaderLock
 from ..storage.engine.operations import Operation, Query
 from .domain.errors import Refusal, Unavailable
 from .foundation import log, metrics
+from .foundation.backoff import Backoff
 from .foundation.clock import Clock
 from .lanes import Lanes
 from .runtime.actor import Actor, Message, NoReply
@@ -28,9 +30,10 @@ from .runtime.periodic import ON_CALL, PeriodicTasks
 R = TypeVar("R")
 T = TypeVar("T")
 
-MIN_OPEN_BACKOFF, MAX_OPEN_BACKOFF = 0.1, 2.0
-"""First and longest pause between attempts to open the database."""
+OPEN_BACKOFF = Backoff(first=0.2, longest=2.0)
+"""Between attempts to open the database."""
 PROBE_TIMEOUT = 2.0
+UNREACHABLE = ("The database cannot be reached.",)
 
 _log = log.get(__name__)
 
@@ -61,7 +64,18 @@ class Faults(Message[tuple[str, ...]]):
     """Why the database cannot be served, in sentences for operators; empty when it can."""
 
 
-class StorageActor(Actor):
+@dataclass(frozen=True, slots=True)
+class _Checked(Message[None]):
+    """The database was opened and checked: ``engine`` are its pools unless it has ``faults``."""
+
+    engine: pool.Engine | None
+    faults: tuple[str, ...]
+
+
+Protocol = Operation[Any] | Append | Probe | IsLeader | Faults | _Checked
+
+
+class StorageActor(Actor[Protocol]):
     """Runs operations concurrently, as many as there are connections. Reconnects to Postgres by itself.
 
     An error in an operation is logged and sent to its asker; it does not fail the actor.
@@ -100,7 +114,6 @@ class StorageActor(Actor):
             self._lock = LeaderLock(url, self._tasks, lock_lost, lock_taken, had=lock_had)
         self._lanes = Lanes(size)
         self._system_lanes = Lanes(system_size)
-        self._open_pause = MIN_OPEN_BACKOFF
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
         """Connect if the database is available; else refuse operations and retry."""
@@ -112,32 +125,35 @@ class StorageActor(Actor):
         self.spawn(self._events.run(), name="events")
         if self._lock is not None:
             self.spawn(self._lock.run(), name="lock")
-        await self._open(self._url)
+        self._checked(await self._open(self._url))
         if self._engine is None:
             opening = self._tasks.task(
                 "database_opening",
-                partial(self._keep_opening, self._url),
-                every=MAX_OPEN_BACKOFF,
+                partial(self._keep_opening, self._url, itertools.count(1)),
+                every=OPEN_BACKOFF.longest,
                 grace=math.inf,
                 clock=Clock(),
             )
             self.spawn(opening.run(), name="opening")
 
-    async def receive(self, message: Any) -> Any:
+    async def receive(self, message: Protocol) -> Any:
         match message:
             case Operation():
                 name = type(message.command if isinstance(message, Once) else message).__name__
-                return self.reply_later(_metered(name, partial(self._operate, self.asker_waits()), message))
+                work = partial(self._operate, self._engine, self.asker_waits())
+                return self.reply_later(_metered(name, work, message))
             case Append():
                 return self.receive_inline(message)
             case Probe():
-                return self.reply_later(self._answers())
+                return self.reply_later(_answers(self._engine))
             case IsLeader():
                 return self._lock.held if self._lock is not None else self._url is not None
             case Faults():
                 return self._faults
+            case _Checked():
+                return self._checked(message)
             case _:
-                return await super().receive(message)
+                assert_never(message)
 
     def receive_inline(self, message: Append) -> NoReply:
         """Join the queue of the group commit."""
@@ -147,13 +163,19 @@ class StorageActor(Actor):
         if self._engine is not None:
             await self._engine.close()
 
-    async def _open(self, url: str) -> None:
+    def _checked(self, checked: _Checked) -> None:
+        if checked.faults and checked.faults not in {self._faults, UNREACHABLE}:
+            _log.error("database_check_failed", faults=checked.faults)
+        self._engine, self._faults = checked.engine, checked.faults
+        if self._engine is not None:
+            _log.info("database_opened")
+
+    async def _open(self, url: str) -> _Checked:
         """Open the pools, unless a check of the database fails."""
         try:
             opened = await pool.Engine.open(url, size=self._sizes[0], system_size=self._sizes[1])
         except StorageUnavailable:
-            self._faults = ("The database cannot be reached.",)
-            return
+            return _Checked(None, UNREACHABLE)
         try:
             faults = tuple(await opened.check()) or tuple(await self._sealing_faults(opened))
         except Exception as error:  # noqa: BLE001  # unavailable again, or not our database
@@ -161,14 +183,10 @@ class StorageActor(Actor):
         except BaseException:  # these pools have no owner yet
             opened.terminate()
             raise
-        if faults and faults != self._faults:
-            _log.error("database_check_failed", faults=faults)
-        self._faults = faults
-        if faults:
-            await opened.close()
-        else:
-            self._engine = opened
-            _log.info("database_opened")
+        if not faults:
+            return _Checked(opened, ())
+        await opened.close()
+        return _Checked(None, faults)
 
     async def _sealing_faults(self, opened: pool.Engine) -> list[str]:
         """Check the sealing keys against the stored canaries; store canaries of new keys."""
@@ -180,11 +198,17 @@ class StorageActor(Actor):
                 await canary.keep(db, self._sealing_keys)
         return faults
 
-    async def _keep_opening(self, url: str) -> float | None:
+    async def _keep_opening(self, url: str, attempts: Iterator[int]) -> float | None:
         """Retry until it is open. Readiness reports the state as ``database``."""
-        await self._open(url)
-        self._open_pause = min(2 * self._open_pause, MAX_OPEN_BACKOFF)
-        return self._open_pause if self._engine is None else ON_CALL
+        checked = await self._open(url)
+        received = self.ref.request(checked)
+        try:
+            await received
+        except BaseException:
+            if checked.engine is not None and not _answered(received):
+                checked.engine.terminate()  # the actor ended before it owned them
+            raise
+        return OPEN_BACKOFF.pause(next(attempts)) if checked.engine is None else ON_CALL
 
     def _append(self, rows: tuple[EventRow, ...]) -> NoReply:
         """Queue rows for group commit without a task: all model output passes here."""
@@ -207,22 +231,23 @@ class StorageActor(Actor):
             raise StorageUnavailable
         return self._events
 
-    async def _operate(self, asker_waits: Callable[[], bool], operation: Operation[R]) -> R:
-        if self._engine is None:
+    async def _operate(self, engine: pool.Engine | None, asker_waits: Callable[[], bool], operation: Operation[R]) -> R:
+        if engine is None:
             raise StorageUnavailable
         lanes = self._system_lanes if operation.tenant_id is None else self._lanes
         work = operation.command if isinstance(operation, Once) else operation
         async with lanes.turn(operation.tenant_id, step=isinstance(work, Step)):
-            return await self._engine.run(operation, asker_waits)
+            return await engine.run(operation, asker_waits)
 
-    async def _answers(self) -> bool:
-        if self._engine is None:
-            return False
-        try:
-            async with asyncio.timeout(PROBE_TIMEOUT):
-                return await self._engine.run(_Ping(tenant_id=None))
-        except (TimeoutError, Refusal):
-            return False
+
+async def _answers(engine: pool.Engine | None) -> bool:
+    if engine is None:
+        return False
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT):
+            return await engine.run(_Ping(tenant_id=None))
+    except (TimeoutError, Refusal):
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,3 +287,7 @@ def _outcome(error: BaseException) -> str:
 
 def _failed(done: asyncio.Future[Any]) -> bool:
     return done.cancelled() or done.exception() is not None
+
+
+def _answered(reply: asyncio.Future[Any]) -> bool:
+    return reply.done() and not _failed(reply)

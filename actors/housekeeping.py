@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import assert_never
 
 from ..storage.conversation import approvals, pruning, tool_calls, turns, usage
 from . import tenant
@@ -38,7 +38,7 @@ class StorageLost(Message[None]):
     """Event: unavailable storage ended an actor with work; that work is due when storage is available again."""
 
 
-class HousekeepingActor(Actor):
+class HousekeepingActor(Actor[StorageLost]):
     """Runs the periodic jobs. Its first round, at start, recovers interrupted work."""
 
     def __init__(
@@ -68,7 +68,7 @@ class HousekeepingActor(Actor):
         self.spawn(self.rounds.run(), name="rounds")
         self.spawn(self.pruning.run(), name="prune")
 
-    async def receive(self, message: Any) -> Any:
+    async def receive(self, message: StorageLost) -> None:
         match message:
             case StorageLost():
                 return self.rounds.call(RETRY_SECONDS)
@@ -87,12 +87,16 @@ class HousekeepingActor(Actor):
 
     async def _wake_due(self) -> None:
         await self.store.ask(usage.SettleAbandoned(tenant_id=None, at_start=not self.settled))
-        self.settled = True
+        if not self.settled:
+            self.run_soon(self._settled_at_start)
         due = await self.store.ask(turns.Unfinished(tenant_id=None, now=self.clock.now()))
         metrics.APPROVALS_PENDING.set(await self.store.ask(approvals.Pending(tenant_id=None)))
         await self._tell(session.Wake(tenant_id=tenant_id, session_id=session_id) for tenant_id, session_id in due)
         lost = await self.store.ask(tool_calls.WithLost(tenant_id=None, now=self.clock.now()))
         await self._tell(tenant.SettleWrites(tenant_id=tenant_id) for tenant_id in lost)
+
+    def _settled_at_start(self) -> None:
+        self.settled = True
 
     async def _tell(self, messages: Iterable[Message[None]]) -> None:
         """Tell the root all messages, waiting while its mailbox is full."""

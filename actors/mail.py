@@ -53,7 +53,7 @@ class Poll(Message[None]):
     """Look into the outbox now."""
 
 
-class MailActor(Actor):
+class MailActor(Actor[Poll]):
     """Empties the outbox. An operation is done once its e-mail is in the outbox; nothing waits for delivery."""
 
     def __init__(
@@ -78,13 +78,12 @@ class MailActor(Actor):
     async def on_start(self) -> None:  # type: ignore[override]  # see Actor.on_start
         self.spawn(self._emptying.run(), name="work")
 
-    async def receive(self, message: Any) -> Any:
-        known: Poll = message
-        match known:
+    async def receive(self, message: Poll) -> None:
+        match message:
             case Poll():
                 return self._emptying.call()
             case _:
-                assert_never(known)
+                assert_never(message)
 
     async def _empty_outbox(self) -> None:
         """Empty the outbox; the next round follows a ``Poll`` or the poll interval."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 from . import tenant
 from .conversation import session
 from .conversation.context import SessionServices
 from .domain.errors import Unavailable
 from .foundation.clock import Clock
-from .runtime.actor import Message, Recipient
+from .runtime.actor import Message, NoReply, Recipient
 from .runtime.supervisor import Child, NamedRef, Restart, Supervisor
 from .suppliers import supplier
 
@@ -30,7 +30,11 @@ class StopAgencies(Message[None]):
     """Leadership was lost: stop all agencies with their sessions and turns, and wait for that."""
 
 
-class RootActor(Supervisor):
+Protocol = session.ToSession[Any] | tenant.ToTenant[Any] | supplier.ToSupplier[Any] | StopAgencies | Tree
+"""What the root handles or routes."""
+
+
+class RootActor(Supervisor[Protocol]):
     """Starts, stops and routes; all work that can fail is done by its children."""
 
     def __init__(self, *, plan: Plan, clock: Clock) -> None:
@@ -41,14 +45,14 @@ class RootActor(Supervisor):
     async def child_ended(self, name: str, failure: BaseException | None) -> None:  # noqa: ARG002
         self.agencies.discard(name)
 
-    async def _stop_agencies(self) -> None:
-        await asyncio.gather(*(self.stop_child(name) for name in tuple(self.agencies)))
+    def _stop_agencies(self) -> NoReply:
+        return self.reply_later(_all([self.stop_child(name) for name in tuple(self.agencies)]))
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
         for child in self.singletons:
             await self.start_child(child)
 
-    async def receive(self, message: Any) -> Any:
+    async def receive(self, message: Protocol) -> Any:
         match message:
             case session.Pruned():
                 return self._if_active(message)
@@ -58,11 +62,11 @@ class RootActor(Supervisor):
                 self.agencies.add(message.tenant_id)
                 return self.route(self._tenant(message.tenant_id), message)
             case StopAgencies():
-                return self.reply_later(self._stop_agencies())
+                return self._stop_agencies()
             case Tree():
                 return self.tree("root")
             case _:
-                return await super().receive(message)
+                assert_never(message)
 
     def _if_active(self, message: session.Pruned) -> None:
         agency = self.child(message.tenant_id)
@@ -76,3 +80,7 @@ class RootActor(Supervisor):
             restart=Restart.TRANSIENT,
             shutdown=12.0,
         )
+
+
+async def _all(stops: Iterable[Coroutine[Any, Any, None]]) -> None:
+    await asyncio.gather(*stops)

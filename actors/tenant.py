@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, TypeVar, assert_never
 
 from ..storage.accounts import settings
 from ..storage.conversation import approvals, usage
@@ -26,7 +26,7 @@ from .domain.settings import TenantSettings
 from .domain.turns import ToolCall
 from .foundation.clock import Timer
 from .quota import Quota
-from .runtime.actor import Message
+from .runtime.actor import Message, NoReply, Outcome
 from .runtime.supervisor import Child, Restart, Supervisor
 from .suppliers import supplier
 
@@ -86,7 +86,11 @@ class SettleWrites(ToTenant[None]):
     """Look up supplier writes with an unknown outcome, and record the outcome."""
 
 
-class TenantActor(Supervisor):
+Protocol = session.ToSession[Any] | supplier.ToSupplier[Any] | Resolve | Change | ReadBudget | SettleWrites
+"""What an agency handles or routes."""
+
+
+class TenantActor(Supervisor[Protocol]):
     """Holds an agency's quota and routes to its sessions and suppliers."""
 
     def __init__(self, *, tenant_id: str, services: SessionServices) -> None:
@@ -106,10 +110,12 @@ class TenantActor(Supervisor):
         self._check_idle_later()
 
     async def terminate(self, failure: BaseException | None) -> None:
+        if self.idle_timer is not None:
+            self.idle_timer.cancel()
         if isinstance(failure, Unavailable):
             self.services.on_storage_lost()
 
-    async def receive(self, message: Any) -> Any:
+    async def receive(self, message: Protocol) -> Any:
         match message:
             case session.Pruned():
                 return self._if_active(message)
@@ -122,14 +128,14 @@ class TenantActor(Supervisor):
             case Resolve():
                 return self.reply_later(self._resolve(message))
             case Change():
-                return self.reply_later(self._change(message))
+                return self._change(message)
             case SettleWrites():
                 return self._settle_writes()
             case ReadBudget():
                 quota = self.quota
                 return Budget(quota.settings.daily_token_budget, quota.settled, quota.reserved)
             case _:
-                return await super().receive(message)
+                assert_never(message)
 
     async def child_ended(self, name: str, failure: BaseException | None) -> None:  # noqa: ARG002 -- the hook's own
         self.active_sessions.pop(name, None)
@@ -197,28 +203,24 @@ class TenantActor(Supervisor):
             )
         )
 
-    async def _change(self, change: Change) -> TenantSettings:
-        changed = await self.services.store.ask(
-            settings.Change(
-                tenant_id=self.tenant_id,
-                changes=change.changes,
-                by=change.by,
-                origin=change.origin,
-                now=self.clock.now(),
-            )
+    def _change(self, change: Change) -> NoReply:
+        stored = settings.Change(
+            tenant_id=self.tenant_id,
+            changes=change.changes,
+            by=change.by,
+            origin=change.origin,
+            now=self.clock.now(),
         )
-        self.run_soon(lambda: self._apply(changed))
-        return changed
+        return self.reply_after(self.services.store.ask(stored), self._changed)
 
-    def _apply(self, changed: TenantSettings) -> None:
-        self.quota.settings = replace(changed)
+    def _changed(self, outcome: Outcome[TenantSettings]) -> TenantSettings:
+        self.quota.settings = replace(outcome.value)
+        return outcome.value
 
     def _check_idle_later(self) -> None:
-        self.idle_timer = self.clock.call_later(IDLE_SECONDS, self._check_idle)
+        self.idle_timer = self.clock.call_later(IDLE_SECONDS, lambda: self.run_soon(self._check_idle))
 
     def _check_idle(self) -> None:
-        if self.actor_stopped.is_set():
-            return
         self._check_idle_later()
         settling = self.settling is not None and not self.settling.done()
         if not self.tree()["children_total"] and not self.quota.reserved and not settling:

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, assert_never
 
 from ...storage.accounts.members import Change, Member, SwitchAgency
-from ...storage.accounts.principals import FindRevoked, Person
+from ...storage.accounts.principals import FindRevoked
 from ...storage.accounts.refresh_tokens import Rules
 from ...storage.engine.sealing import Sealing
 from ..audit_refusals import record
 from ..domain.audit import AuditEvent, Origin
-from ..domain.errors import Unauthorized
-from ..domain.identity import Principal, Role
+from ..domain.identity import Role
 from ..foundation.clock import Clock
 from ..foundation.config import Settings
-from ..runtime.actor import Actor, Message, Recipient
+from ..runtime.actor import Actor, Message, NoReply, Outcome, Recipient
 from ..runtime.periodic import PeriodicTasks
 from .access_watch import AccessWatch, AccessWatches
-from .api_keys import PREFIX, ApiKeys, CreateKey, RevokeKey, hashed, well_formed
-from .denial_audit import DenialAudit, DeniedRequest
+from .api_keys import ApiKeys, CreateKey, RevokeKey
+from .authentication import Authenticate, Authentication, Denied, Watch
+from .denial_audit import DeniedRequest
 from .email_flows import EmailFlows, EmailMessage
 from .email_verification import ResendVerification, UpdateProfile, VerifyEmail
 from .hash_queue import PER_ACCOUNT, PER_NETWORK, Bounds
@@ -30,15 +31,15 @@ from .login_sessions import LoginSessions, SignedIn
 from .outgoing import OutgoingEmails
 from .password_reset import ChangePassword, RequestReset, ResetPassword
 from .passwords import Passwords
-from .principals import FRESH_SECONDS, Principals, authorize, is_active
+from .principals import FRESH_SECONDS, Principals
 from .refresh_tokens import Refresh, RefreshFlow, TokenPair
 from .revocation import Revocation
 from .second_factor import DisableTotp, SecondFactor, SetUpTotp, SignInTotp, TotpMessage, VerifyTotp
 from .sign_in import SignIn, SignInFlows, SignUp, counted
-from .sign_out import PresentedToken, RevokeSession, SignOut, SignOutFlows
+from .sign_out import RevokeSession, SignOut, SignOutFlows
 from .throttling import Malformed, ThrottleGate
 from .tickets import IssueTicket, ShowTicket, Tickets
-from .tokens import AccessTokens, Claims, KeyRing, RefreshTokens
+from .tokens import AccessTokens, KeyRing, RefreshTokens
 
 __all__ = [
     "AcceptInvite",
@@ -74,34 +75,6 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Authenticate(Message[Principal]):
-    """The principal of a bearer token or API key. Unauthorized if invalid or revoked; Unavailable without storage.
-
-    With ``request`` a denial of a known person leaves an audit event.
-    """
-
-    bearer: str
-    request: DeniedRequest | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Watch(Message[AccessWatch]):
-    """Watch the access of ``principal``. If it is revoked already, so is the watch."""
-
-    principal: Principal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Denied(Message[None]):
-    """``principal`` was refused with 401 or 403. Sent by tell; the audit event is written in the background."""
-
-    principal: Principal
-    request: DeniedRequest
-    status: int
-    code: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeMember(Message[Member]):
     """Give a member another role or switch them off or on; effective on their next request. See ``members.Change``."""
@@ -135,7 +108,7 @@ class Invalidate(Message[None]):
     ended: bool = False
 
 
-Accounts = (
+Protocol = (
     SignUp
     | SignIn
     | Refresh
@@ -170,7 +143,7 @@ async def _no_work() -> None:
     """A malformed request is only counted."""
 
 
-class AccountsActor(Actor):
+class AccountsActor(Actor[Protocol]):
     """Authenticates from its cache; database queries and hashes run in the background."""
 
     def __init__(
@@ -211,9 +184,9 @@ class AccountsActor(Actor):
             refresh_ttl=settings.auth_refresh_ttl_seconds,
             max_age=settings.auth_family_max_age_seconds,
         )
-        self._principals = Principals(storage, clock, self.spawn)
+        self._principals = Principals(storage, clock, self.pipe)
         self._watches = AccessWatches()
-        revocation = Revocation(self._principals, self._watches)
+        revocation = Revocation(self._principals, self._watches, self.run_soon)
         self._second_factor = SecondFactor(
             storage, settings, clock, self._passwords, families, revocation, self._record, on_enqueued
         )
@@ -239,8 +212,17 @@ class AccountsActor(Actor):
             storage, self._access, refresh, rules, clock, revocation, OutgoingEmails(settings), on_enqueued
         )
         self._sign_out_flows = SignOutFlows(storage, clock, leeway=settings.auth_leeway_seconds, revocation=revocation)
-        self._keys = ApiKeys(storage, clock, Sealing(settings.sealing_keys), revocation)
-        self._denial_audit = DenialAudit(clock)
+        self._keys = ApiKeys(storage, clock, Sealing(settings.sealing_keys), revocation, self.pipe)
+        self._authentication = Authentication(
+            self,
+            access=self._access,
+            tickets=self._tickets,
+            keys=self._keys,
+            principals=self._principals,
+            watches=self._watches,
+            clock=clock,
+            record=self._record,
+        )
         tasks = tasks or PeriodicTasks(clock)
         self._watch_check = tasks.task("watches", self._check_watches, every=FRESH_SECONDS, retry=FRESH_SECONDS)
 
@@ -252,17 +234,22 @@ class AccountsActor(Actor):
         self._watches.revoke(lambda _principal: True)
         self._passwords.close()
 
-    async def receive(self, message: Any) -> Any:
-        received: Accounts = message
-        match received:
+    async def receive(self, message: Protocol) -> Any:  # noqa: C901 -- one match, one line a case
+        match message:
             case Authenticate():
-                return self._authenticate(received)
-            case Watch() | IssueTicket() | ShowTicket():
-                return self.reply_later(self._stream(received))
-            case SignUp() | SignIn() | SignInTotp() | Refresh() | SignOut() | Malformed():
-                return self.reply_later(self._gate.judged(received, self._public))
+                return self._authentication.authenticate(message)
+            case Watch():
+                return self._authentication.watch(message.principal)
+            case IssueTicket():
+                return self._tickets.issue(message, self._clock.now())
+            case ShowTicket():
+                return self._authentication.show_ticket(message)
+            case SignOut():
+                return self.reply_later(self._sign_out(message))
+            case SignUp() | SignIn() | SignInTotp() | Refresh() | Malformed():
+                return self.reply_later(self._gate.judged(message, self._public))
             case RevokeSession() | CreateKey() | RevokeKey() | SetUpTotp() | VerifyTotp() | DisableTotp():
-                return self.reply_later(self._gate.judged(received, self._own))
+                return self.reply_later(self._gate.judged(message, self._own))
             case (
                 ResendVerification()
                 | VerifyEmail()
@@ -271,21 +258,19 @@ class AccountsActor(Actor):
                 | ResetPassword()
                 | ChangePassword()
             ) | (CreateInvite() | RevokeInvite() | LookUpInvite() | AcceptInvite()):
-                return self.reply_later(self._gate.judged(received, self._emails.carry_out))
+                return self.reply_later(self._gate.judged(message, self._emails.carry_out))
             case Denied():
-                return self._deny(received.principal, received.request, received.status, received.code)
+                return self._authentication.deny(message.principal, message.request, message.status, message.code)
             case ChangeMember():
-                return self.reply_later(self._change_member(received))
+                return self._change_member(message)
             case SwitchTenant():
-                return self.reply_later(self._switch_tenant(received))
+                return self._switch_tenant(message)
             case Invalidate():
-                return self._invalidate(received)
+                return self._invalidate(message)
             case _:
-                assert_never(received)
+                assert_never(message)
 
-    def _public(
-        self, message: SignUp | SignIn | SignInTotp | Refresh | SignOut | Malformed
-    ) -> Coroutine[Any, Any, Any]:
+    def _public(self, message: SignUp | SignIn | SignInTotp | Refresh | Malformed) -> Coroutine[Any, Any, Any]:
         """Public operations, without a bearer token."""
         match message:
             case SignUp():
@@ -296,8 +281,6 @@ class AccountsActor(Actor):
                 return self._second_factor.carry_out(message)
             case Refresh():
                 return counted("refresh", self._refresh_flow.refresh(message))
-            case SignOut():
-                return self._sign_out(message)
             case Malformed():
                 return _no_work()
             case _:
@@ -317,106 +300,14 @@ class AccountsActor(Actor):
             case _:
                 assert_never(message)
 
+    def _sign_out(self, message: SignOut) -> Coroutine[Any, Any, None]:
+        presented = None if message.bearer is None else self._authentication.presented(message.bearer)
+        return self._sign_out_flows.sign_out(presented, message.refresh_token, message.origin)
+
     async def _sign_up(self, message: SignUp) -> SignedIn:
         signed_in = await self._sign_in_flows.sign_up(message)
         self._emails.on_enqueued()
         return signed_in
-
-    async def _sign_out(self, message: SignOut) -> None:
-        presented = None if message.bearer is None else await self._presented(message.bearer)
-        await self._sign_out_flows.sign_out(presented, message.refresh_token, message.origin)
-
-    async def _presented(self, bearer: str) -> PresentedToken | None:
-        """The principal and claims of a valid access token. API keys cannot sign out."""
-        try:
-            claims = self._access.read(bearer, self._clock.now())
-            entry = self._principals.cached(claims)
-            person = entry.person if entry is not None else await self._principals.read(claims)
-            return PresentedToken(self._judge(claims, person, None), claims)
-        except Unauthorized:
-            return None
-
-    def _authenticate(self, message: Authenticate) -> Any:
-        if message.bearer.startswith(PREFIX):
-            return self._authenticate_key(message)
-        claims = self._access.read(message.bearer, self._clock.now())
-        entry = self._principals.cached(claims)
-        if entry is None:
-            return self.reply_later(self._read_and_judge(claims, message.request))
-        return self._judge(claims, entry.person, message.request)
-
-    def _authenticate_key(self, message: Authenticate) -> Any:
-        """Malformed keys are refused without a query; cached ones are answered from memory."""
-        if not well_formed(message.bearer):
-            raise Unauthorized("unauthorized")
-        key_hash = hashed(message.bearer)
-        bearer = self._keys.cached(key_hash)
-        entry = None if bearer is None else self._principals.cached(bearer)
-        if entry is None:
-            return self.reply_later(self._read_and_judge_key(key_hash, message.request))
-        return self._judge_key(entry.person, message.request)
-
-    async def _read_and_judge_key(self, key_hash: bytes, request: DeniedRequest | None) -> Principal:
-        bearer = self._keys.cached(key_hash) or await self._keys.find(key_hash)
-        return self._judge_key(None if bearer is None else await self._principals.read(bearer), request)
-
-    def _judge_key(self, person: Person | None, request: DeniedRequest | None) -> Principal:
-        """Keys survive password changes, so no token version is compared: user and key have to be active."""
-        if person is None:
-            raise Unauthorized("unauthorized")
-        principal, key_id = person.principal, person.principal.api_key_id
-        if not is_active(person, self._clock.now().timestamp()):
-            if request is not None:
-                by_key = replace(request.origin, via="api_key", api_key_id=key_id)
-                self._deny(principal, replace(request, origin=by_key), 401, "unauthorized")
-            raise Unauthorized("unauthorized")
-        if key_id is not None and self._keys.due(key_id):
-            self.spawn(self._keys.use(principal.tenant_id, key_id), name="key_used")
-        return principal
-
-    async def _read_and_judge(self, claims: Claims, request: DeniedRequest | None) -> Principal:
-        return self._judge(claims, await self._principals.read(claims), request)
-
-    def _judge(self, claims: Claims, person: Person | None, request: DeniedRequest | None) -> Principal:
-        if person is not None:
-            principal = authorize(claims, person, self._clock.now().timestamp())
-            if principal is not None:
-                return principal
-            if request is not None:
-                self._deny(person.principal, request, 401, "unauthorized")
-        raise Unauthorized("unauthorized")
-
-    async def _stream(self, message: Watch | IssueTicket | ShowTicket) -> Any:
-        """Operations for streams: watches and tickets."""
-        match message:
-            case Watch():
-                return await self._watch(message.principal)
-            case IssueTicket():
-                return self._tickets.issue(message, self._clock.now())
-            case ShowTicket():
-                return await self._show_ticket(message)
-            case _:
-                assert_never(message)
-
-    async def _show_ticket(self, presented: ShowTicket) -> Principal:
-        now = self._clock.now()
-        claims = self._tickets.read(presented, now)
-        entry = self._principals.cached(claims)
-        person = entry.person if entry is not None else await self._principals.read(claims)
-        if person is not None and claims.borne_out_by(person, now.timestamp()):
-            return replace(person.principal, token_id=claims.token_id)
-        if person is not None:
-            self._deny(person.principal, presented.request, 401, "unauthorized")
-        raise Unauthorized("unauthorized")
-
-    async def _watch(self, principal: Principal) -> AccessWatch:
-        """Watch first, then read, so that no revocation in between is missed."""
-        watch = self._watches.add(principal)
-        entry = self._principals.cached(principal)
-        person = entry.person if entry is not None else await self._principals.read(principal)
-        if not is_active(person, self._clock.now().timestamp()):
-            watch.revoke()
-        return watch
 
     async def _check_watches(self) -> None:
         """Find revocations not sent to this actor: rows changed by hand, expired families."""
@@ -425,9 +316,9 @@ class AccountsActor(Actor):
             return
         principals = [watch.principal for watch in held]
         for index in await self._storage.ask(FindRevoked(principals=principals, now=self._clock.now())):
-            held[index].revoke()
+            self.run_soon(held[index].revoke)
 
-    async def _change_member(self, message: ChangeMember) -> Member:
+    def _change_member(self, message: ChangeMember) -> NoReply:
         change = Change(
             tenant_id=message.tenant_id,
             user_id=message.user_id,
@@ -437,19 +328,24 @@ class AccountsActor(Actor):
             origin=message.origin,
             now=self._clock.now(),
         )
-        try:
-            member = await self._storage.ask(change)
-        finally:  # also when the outcome is unknown: reading once too often is the harmless mistake
-            self._principals.forget(lambda key: key.user_id == message.user_id)
+        return self.reply_after(self._storage.ask(change), partial(self._member_changed, message.user_id))
+
+    def _member_changed(self, user_id: str, outcome: Outcome[Member]) -> Member:
+        """Also when the outcome is unknown the entry is evicted: reading once too often is the harmless mistake."""
+        self._principals.forget(lambda key: key.user_id == user_id)
+        member = outcome.value
         if not member.is_active:
-            self._watches.revoke(lambda principal: principal.user_id == message.user_id)
+            self._watches.revoke(lambda principal: principal.user_id == user_id)
         return member
 
-    async def _switch_tenant(self, message: SwitchTenant) -> None:
-        try:
-            await self._storage.ask(SwitchAgency(tenant_id=message.tenant_id, is_active=message.is_active))
-        finally:
-            self._principals.forget(lambda key: key.tenant_id == message.tenant_id)
+    def _switch_tenant(self, message: SwitchTenant) -> NoReply:
+        switch = SwitchAgency(tenant_id=message.tenant_id, is_active=message.is_active)
+        return self.reply_after(self._storage.ask(switch), partial(self._tenant_switched, message))
+
+    def _tenant_switched(self, message: SwitchTenant, outcome: Outcome[None]) -> None:
+        self._principals.forget(lambda key: key.tenant_id == message.tenant_id)
+        if outcome.error is not None:
+            raise outcome.error
         if not message.is_active:
             self._watches.revoke(lambda principal: principal.tenant_id == message.tenant_id)
 
@@ -465,11 +361,6 @@ class AccountsActor(Actor):
         self._principals.forget(lambda key: meant(*key))
         if message.ended:
             self._watches.revoke(lambda p: meant(p.tenant_id, p.user_id, p.family_id, p.token_id, p.api_key_id))
-
-    def _deny(self, principal: Principal, request: DeniedRequest, status: int, code: str) -> None:
-        event = self._denial_audit.event(principal, request, status, code)
-        if event is not None:
-            self._record(event)
 
     def _record(self, entry: AuditEvent) -> None:
         self.spawn(record(self._storage, entry), name="record")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import math
 import secrets
 import string
 import zlib
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
 
 from ...storage.accounts import api_keys
 from ...storage.accounts.api_keys import Create, CreatedKey, Owner, Secret
@@ -20,10 +21,8 @@ from ..domain.identity import Principal, Role
 from ..foundation import log
 from ..foundation.clock import Clock
 from ..runtime.actor import Message, Recipient
+from ..runtime.cache import Cached, Pipe, SingleFlightCache
 from .revocation import Revocation
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 PREFIX = "vy_"
@@ -111,32 +110,30 @@ class KeyOwner:
 class ApiKeys:
     """Resolves API keys to their owners; creates and revokes keys."""
 
-    def __init__(self, storage: Recipient, clock: Clock, sealing: Sealing, revocation: Revocation) -> None:
+    def __init__(self, storage: Recipient, clock: Clock, sealing: Sealing, revocation: Revocation, pipe: Pipe) -> None:
         self._storage = storage
         self._clock = clock
         self._sealing = sealing
         self._revocation = revocation
-        self._owners: dict[bytes, KeyOwner] = {}
-        self._unknown: dict[bytes, float] = {}
+        self._owners = SingleFlightCache[bytes, KeyOwner | None](
+            pipe, clock, fresh_seconds=math.inf, max_entries=MAX_REMEMBERED
+        )
         self._used: dict[str, float] = {}
 
-    def cached(self, key_hash: bytes) -> KeyOwner | None:
-        """The key's owner, if cached. Owners do not change, so the entry is never stale."""
-        return self._owners.get(key_hash)
+    def cached(self, key_hash: bytes) -> Cached[KeyOwner | None] | None:
+        """The key's owner, if cached. Owners do not change, so only the entry of an unknown key becomes stale."""
+        entry = self._owners.get(key_hash)
+        if entry is not None and entry.value is None:
+            return entry if self._clock.monotonic() - entry.read_at < UNKNOWN_KEY_SECONDS else None
+        return entry
 
-    async def find(self, key_hash: bytes) -> KeyOwner | None:
+    def find(self, key_hash: bytes) -> asyncio.Future[KeyOwner | None]:
         """The key's owner; None if the key is unknown. Unavailable if the database is."""
-        now = self._clock.monotonic()
-        seen = self._unknown.get(key_hash)
-        if seen is not None and now - seen < UNKNOWN_KEY_SECONDS:
-            return None
+        return self._owners.read(key_hash, lambda: self._find(key_hash))
+
+    async def _find(self, key_hash: bytes) -> KeyOwner | None:
         owner: Owner | None = await self._storage.ask(api_keys.Find(key_hash=key_hash))
-        if owner is None:
-            _remember(self._unknown, key_hash, now)
-            return None
-        bearer = KeyOwner(owner.tenant_id, owner.user_id, owner.api_key_id)
-        _remember(self._owners, key_hash, bearer)
-        return bearer
+        return None if owner is None else KeyOwner(owner.tenant_id, owner.user_id, owner.api_key_id)
 
     def due(self, key_id: str) -> bool:
         """Whether this use of a key is to be stored: only the first within a minute is."""
@@ -144,7 +141,10 @@ class ApiKeys:
         before = self._used.get(key_id)
         if before is not None and now - before < api_keys.LAST_USED_PRECISION.total_seconds():
             return False
-        _remember(self._used, key_id, now)
+        self._used.pop(key_id, None)
+        if len(self._used) >= MAX_REMEMBERED:
+            del self._used[next(iter(self._used))]
+        self._used[key_id] = now
         return True
 
     async def use(self, tenant_id: str, key_id: str) -> None:
@@ -207,11 +207,3 @@ class ApiKeys:
         once = Once(tenant_id=command.tenant_id, key=message.key, command=command, reply=message.reply, now=command.now)
         done = await self._storage.ask(once)
         return done.answer if isinstance(done, Replayed) else None
-
-
-def _remember(remembered: dict[K, V], key: K, value: V) -> None:
-    """Cache an entry; beyond the bound the oldest is evicted."""
-    remembered.pop(key, None)
-    if len(remembered) >= MAX_REMEMBERED:
-        del remembered[next(iter(remembered))]
-    remembered[key] = value

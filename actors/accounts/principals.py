@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from dataclasses import replace
+from typing import NamedTuple, Protocol
 
 from ...storage.accounts.principals import FindPrincipal, Person
-from ..domain.errors import Refusal
 from ..domain.identity import Principal
 from ..foundation.clock import Clock
-from ..runtime.ref import Recipient, fresh
+from ..runtime.actor import Recipient
+from ..runtime.cache import Cached, Pipe, SingleFlightCache
 from .tokens import Claims
 
 FRESH_SECONDS = 30.0
@@ -48,79 +48,35 @@ class CacheKey(NamedTuple):
         return cls(bearer.tenant_id, bearer.user_id, bearer.api_key_id or bearer.family_id or bearer.token_id)
 
 
-@dataclass(frozen=True, slots=True)
-class CachedPrincipal:
-    """The result of a look-up; ``None`` is cached too, so that a missing user costs one query in 30 s."""
-
-    person: Person | None
-    read_at: float
-
-
-Spawn = Callable[..., "asyncio.Task[Any]"]
-
-
 class Principals:
-    """Caches principals for 30 s. Concurrent look-ups of the same user share one query."""
+    """Caches principals for 30 s, missing users as well. Part of the accounts actor and changed by its messages."""
 
-    def __init__(self, storage: Recipient, clock: Clock, spawn: Spawn) -> None:
-        """``spawn`` starts a task that belongs to the cache's owner."""
+    def __init__(self, storage: Recipient, clock: Clock, pipe: Pipe) -> None:
+        """``pipe`` is the actor's."""
         self._storage = storage
-        self._clock = clock
-        self._spawn = spawn
-        self._entries: dict[CacheKey, CachedPrincipal] = {}
-        self._readings: dict[CacheKey, asyncio.Task[Person | Refusal | None]] = {}
+        self._cache = SingleFlightCache[CacheKey, Person | None](
+            pipe, clock, fresh_seconds=FRESH_SECONDS, max_entries=MAX_ENTRIES
+        )
 
-    def cached(self, bearer: CredentialRef) -> CachedPrincipal | None:
+    def cached(self, bearer: CredentialRef) -> Cached[Person | None] | None:
         """The cached entry, if it is fresh."""
-        entry = self._entries.get(CacheKey.of(bearer))
-        if entry is None or self._clock.monotonic() - entry.read_at >= FRESH_SECONDS:
-            return None
-        return entry
+        return self._cache.get(CacheKey.of(bearer))
 
-    async def read(self, bearer: CredentialRef) -> Person | None:
+    def read(self, bearer: CredentialRef) -> asyncio.Future[Person | None]:
         """Query the database, or join a query under way. Unavailable if the database is."""
         key = CacheKey.of(bearer)
-        reading = self._readings.get(key)
-        if reading is None:
-            reading = self._readings[key] = self._spawn(self._read(key, bearer), name="reading")
-        outcome = await asyncio.shield(reading)
-        if isinstance(outcome, Refusal):
-            raise fresh(outcome)
-        return outcome
-
-    def forget(self, matches: Callable[[CacheKey], bool]) -> None:
-        """Evict all entries that satisfy ``matches``; queries under way may be stale and are not cached."""
-        for found in (self._entries, self._readings):
-            for key in [key for key in found if matches(key)]:
-                del found[key]
-
-    async def _read(self, key: CacheKey, bearer: CredentialRef) -> Person | Refusal | None:
-        mine = asyncio.current_task()
-        read_at = self._clock.monotonic()
-        look = FindPrincipal(
+        find = FindPrincipal(
             tenant_id=key.tenant_id,
             user_id=key.user_id,
             family_id=bearer.family_id,
             token_id=bearer.token_id,
             api_key_id=bearer.api_key_id,
         )
-        try:
-            person = await self._storage.ask(look)
-        except Refusal as refusal:
-            return refusal
-        else:
-            if self._readings.get(key) is mine:
-                self._keep(key, CachedPrincipal(person, read_at))
-            return person
-        finally:
-            if self._readings.get(key) is mine:
-                del self._readings[key]
+        return self._cache.read(key, lambda: self._storage.ask(find))
 
-    def _keep(self, key: CacheKey, entry: CachedPrincipal) -> None:
-        self._entries.pop(key, None)
-        if len(self._entries) >= MAX_ENTRIES:
-            del self._entries[next(iter(self._entries))]
-        self._entries[key] = entry
+    def forget(self, matches: Callable[[CacheKey], bool]) -> None:
+        """Evict all entries that satisfy ``matches``; queries under way may be stale and are not cached."""
+        self._cache.evict(matches)
 
 
 def is_active(person: Person | None, now: float) -> bool:

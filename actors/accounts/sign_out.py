@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -55,8 +56,11 @@ class SignOutFlows:
         self._leeway = leeway
         self._revocation = revocation
 
-    async def sign_out(self, presented: PresentedToken | None, refresh_token: str | None, origin: Origin) -> None:
+    async def sign_out(
+        self, bearer: Awaitable[PresentedToken | None] | None, refresh_token: str | None, origin: Origin
+    ) -> None:
         """Revoke the presented tokens; another user's refresh token beside a valid bearer is ignored."""
+        presented = None if bearer is None else await bearer
         place = None
         if refresh_token:
             place = await self._storage.ask(refresh_tokens.Find(token_hash=digest(refresh_token)))

@@ -13,7 +13,7 @@ from ...storage.accounts.principals import Person
 from ..domain.errors import Unauthorized
 from ..domain.identity import Principal
 from ..domain.ids import parse_uuid
-from ..runtime.ref import Message
+from ..runtime.envelope import Message
 from .denial_audit import DeniedRequest
 from .principals import is_active
 from .tokens import ALGORITHM, KeyRing

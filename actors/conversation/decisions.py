@@ -19,7 +19,7 @@ from ..domain.audit import AuditEvent, Origin
 from ..foundation import metrics
 from ..foundation.clock import Clock
 from ..runtime.actor import Outcome
-from ..runtime.ref import refuse, resolve
+from ..runtime.reply import refuse, resolve
 from .event_log import PassEnd
 from .log_writer import LogWriter
 from .scheduler import TurnScheduler

@@ -22,7 +22,7 @@ from ..domain.errors import Conflict
 from ..domain.turns import TurnError, text_hash, title_of
 from ..foundation import metrics
 from ..runtime.actor import Outcome
-from ..runtime.ref import refuse, resolve
+from ..runtime.reply import refuse, resolve
 from . import turn
 from .context import AgencyQuota, SessionServices
 from .decisions import Decisions, Who

@@ -16,7 +16,7 @@ from ..domain.events import frame, words
 from ..foundation import metrics
 from ..foundation.clock import Clock, Timer
 from ..runtime.actor import ActorDead, DeadlineExceeded, Message, Outcome, Recipient
-from ..runtime.ref import resolve
+from ..runtime.reply import resolve
 from .event_log import SseFrame
 
 R = TypeVar("R")

@@ -8,10 +8,10 @@ handled; outcomes of awaited work come back as messages.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, assert_never
 
 from ...storage.conversation import approvals, session_state, sessions
 from ...storage.engine.idempotency import Encode, IdempotencyKey, Stored
@@ -24,7 +24,7 @@ from ..domain.turns import TurnError
 from ..foundation import log, metrics
 from ..foundation.clock import Timer
 from ..runtime.actor import ActorDead, Message, NoReply, Outcome, Ref
-from ..runtime.ref import refuse, resolve
+from ..runtime.reply import settle
 from ..runtime.supervisor import Supervisor
 from . import turn
 from .approval_timer import ApprovalTimer
@@ -152,7 +152,27 @@ class _Deletion:
     sent: bool = False
 
 
-class SessionActor(Supervisor):
+Protocol = (
+    AppendText
+    | StoreStep[Any]
+    | Flush
+    | turn.PassEnded
+    | Post
+    | Follow
+    | Resolve
+    | Delivered
+    | Cancel
+    | Rename
+    | Delete
+    | Pruned
+    | MakeRoom
+    | Sleep
+    | Wake
+)
+"""What a session handles: from its turns, from viewers and users, and from the agency and the process."""
+
+
+class SessionActor(Supervisor[Protocol]):
     """Runs one conversation."""
 
     log: EventLog
@@ -267,19 +287,19 @@ class SessionActor(Supervisor):
                 self.scheduler.final_stored(frame.turn_id, frame.seq)
         self.log.publish(frames)
 
-    async def receive(self, message: Any) -> Any:
+    async def receive(self, message: Protocol) -> Any:
         reply = self._handle(message)
         self._start_due()
         return reply
 
-    def _handle(self, message: Any) -> Any:  # noqa: C901 -- one match, one line a case
+    def _handle(self, message: Protocol) -> Any:  # noqa: C901 -- one match, one line a case
         match message:
             case AppendText():
                 return self.delegate_reply(partial(self.writer.text, message.turn_id, message.text))
             case StoreStep():
-                return self.delegate_reply(lambda reply: self.writer.step(message.step, partial(_settle, reply)))
+                return self.delegate_reply(lambda reply: self.writer.step(message.step, partial(settle, reply)))
             case Flush():
-                return self.delegate_reply(lambda reply: self.writer.barrier(partial(_settle, reply)))
+                return self.delegate_reply(lambda reply: self.writer.barrier(partial(settle, reply)))
             case turn.PassEnded():
                 return self.passes.ended(message)
             case Post():
@@ -307,16 +327,16 @@ class SessionActor(Supervisor):
             case Wake():
                 return self._wake()
             case _:
-                raise NotImplementedError(type(message).__name__)
+                assert_never(message)
 
-    def run_soon(self, then: Any) -> None:
+    def run_soon(self, then: Callable[[], None], *, finish: bool = False) -> None:
         """As ``Actor.run_soon``, and then start what has become due."""
 
         def and_continue() -> None:
             then()
             self._start_due()
 
-        super().run_soon(and_continue)
+        super().run_soon(and_continue, finish=finish)
 
     def _start_due(self) -> None:
         """Start due work if no pass runs, and wake subscriptions when ``busy`` or the running pass changed."""
@@ -470,7 +490,7 @@ class SessionActor(Supervisor):
             deletion.timer.cancel()
         self.deletion = None
         for reply in deletion.replies:
-            _settle(reply, outcome)
+            settle(reply, outcome)
         if outcome.error is None:
             self.deleted = True
             self.log.end(transient_frame("error", self.session_id, self.clock.now(), "error", "session_deleted"))
@@ -529,10 +549,3 @@ async def _interrupted(child: Ref, interrupt: turn.Interrupt, turn_id: str) -> s
     if not stops:
         raise Conflict("no_turn_running")
     return turn_id
-
-
-def _settle(reply: asyncio.Future[Any], outcome: Outcome[Any]) -> None:
-    if outcome.error is None:
-        resolve(reply, outcome.value)
-    else:
-        refuse(reply, outcome.error)

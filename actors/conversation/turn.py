@@ -15,7 +15,7 @@ from ..agent.run import Pass, Ports, Task, run_within
 from ..domain.audit import Author
 from ..domain.turns import TurnError
 from ..runtime.actor import Actor, ActorDead, MailboxFull, Message, Recipient
-from ..runtime.ref import refuse
+from ..runtime.reply import refuse
 from .log_writer import AppendText, Flush, StoreStep
 
 R = TypeVar("R")
@@ -124,7 +124,7 @@ class TurnLog:
             refuse(reply, ActorDead())
 
 
-class TurnActor(Actor):
+class TurnActor(Actor[Interrupt]):
     """Runs one pass and stops after it."""
 
     def __init__(self, *, session: Recipient, task: Task, ports: Ports, seconds: float) -> None:
@@ -137,7 +137,10 @@ class TurnActor(Actor):
         self.inner: asyncio.Task[str] | None = None
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
-        self.spawn(self._run_pass(), name="pass")
+        work = run_within(self.work, self.seconds)
+        self.inner = asyncio.get_running_loop().create_task(work, name="pass.work")
+        self.inner.add_done_callback(lambda _: work.close())
+        self.spawn(self._report_end(self.inner), name="pass")
 
     async def receive(self, message: Interrupt) -> bool:
         match message:
@@ -146,12 +149,8 @@ class TurnActor(Actor):
             case _:
                 assert_never(message)
 
-    async def _run_pass(self) -> None:
-        self.inner = running = asyncio.get_running_loop().create_task(
-            run_within(self.work, self.seconds), name="pass.work"
-        )
-        if self.interrupted is not None:
-            running.cancel()
+    async def _report_end(self, running: asyncio.Task[str]) -> None:
+        """Report the end of the pass; an interrupted one is stopped first."""
         try:
             state = await asyncio.shield(running)
         except asyncio.CancelledError:
@@ -164,15 +163,17 @@ class TurnActor(Actor):
         self.ref.stop_soon()
 
     async def terminate(self, failure: BaseException | None) -> None:  # noqa: ARG002 -- the hook's own
+        if self.inner is not None and not self.inner.done():  # the stop came before the pass began
+            self.work.abandoned = True
+            self.inner.cancel()
         self.work.ports.recorder.close()
         if self.work.reservation is not None:
             self.work.reservation.finish(None, "failed")
 
     def _interrupt(self, interrupt: Interrupt) -> bool:
-        if self.inner is not None and self.inner.done():
+        if self.inner is None or self.inner.done():
             return False
         if self.interrupted is None:
             self.interrupted = interrupt
-            if self.inner is not None:
-                self.inner.cancel()
+            self.inner.cancel()
         return True

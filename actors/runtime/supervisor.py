@@ -4,122 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
-from enum import Enum
+from collections.abc import Coroutine, Iterator
 from functools import partial
 from time import perf_counter
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, TypeVar
 
-from ..domain.audit import wire_time
 from ..domain.errors import Refusal, Unavailable
 from ..foundation import log
-from ..foundation.clock import Clock, Timer
-from ..foundation.metrics import ActorMeter
+from ..foundation.backoff import Backoff
+from ..foundation.clock import Clock
 from .actor import NO_REPLY, Actor, NoReply
-from .ref import ActorDead, ActorFailed, Envelope, MailboxFull, Message, NamedRef, Ref, envelope_of, failed, undelivered
+from .children import Child, Restart, Slot
+from .envelope import Envelope, Message, envelope_of, undelivered
+from .errors import ActorDead, ActorFailed, MailboxFull
+from .ref import NamedRef, Ref
+from .reply import failed
 
 __all__ = ["Child", "Escalated", "NamedRef", "Restart", "Supervisor"]
 
+P = TypeVar("P")
+
 _log = log.get(__name__)
-
-
-class Restart(Enum):
-    """When a child is restarted after its end (OTP's restart types)."""
-
-    PERMANENT = "permanent"
-    """Always."""
-    TRANSIENT = "transient"
-    """After a failure; not after a stop, nor after a refused start."""
-    TEMPORARY = "temporary"
-    """Never."""
-
-
-@dataclass(frozen=True, slots=True)
-class Child:
-    """A child's specification. ``factory`` starts it, at first and at each restart.
-
-    ``escalate`` is for permanent singletons: one that cannot start fails its supervisor. Others that keep failing are
-    suspended for a minute.
-    """
-
-    name: str
-    factory: Callable[[], Ref]
-    restart: Restart = Restart.PERMANENT
-    shutdown: float = 5.0
-    """Seconds it may take to stop before it is cancelled."""
-    escalate: bool = False
-    serves: bool = False
-    """Its siblings ask it for work, so it is stopped after all of them."""
 
 
 class Escalated(Exception):
     """A child that its supervisor cannot do without could not be started."""
 
 
-@dataclass(slots=True, eq=False)
-class _Slot:
-    """A supervisor's state of one child across its incarnations."""
-
-    child: Child
-    since: datetime
-    phase: Literal["up", "stopping", "passivating", "backing_off", "suspended"] = "backing_off"
-    ref: Ref | None = None
-    meter: ActorMeter = field(default_factory=lambda: ActorMeter.of("none"))
-    held: list[Envelope] = field(default_factory=list)
-    """Envelopes for the next incarnation."""
-    failures: list[float] = field(default_factory=list)
-    false_starts: list[float] = field(default_factory=list)
-    refusals: int = 0
-    restarts: int = 0
-    failed: int = 0
-    timer: Timer | None = None
-    until: float = 0.0
-
-    @property
-    def accepts_messages(self) -> bool:
-        ref = self.ref
-        return self.phase == "up" and ref is not None and ref.is_alive() and not ref.life.stopping
-
-    def state(self) -> str:
-        if self.phase == "up" and self.ref is not None:
-            return self.ref.life.state
-        return {
-            "stopping": "stopping",
-            "passivating": "stopping",
-            "backing_off": "restarting",
-            "suspended": "set_aside",
-        }.get(self.phase, "ended")
-
-    def keep_unread(self, unread: list[Envelope]) -> bool:
-        """Keep unread envelopes for the next incarnation; after a failure they are refused and senders retry."""
-        ref = self.ref
-        orderly = ref is not None and ref.life.failure is None and self.child.restart is not Restart.TEMPORARY
-        if orderly or self.phase == "passivating":
-            self.held[:0] = unread
-            return True
-        return False
-
-    def pop_held(self) -> list[Envelope]:
-        held, self.held = self.held, []
-        return held
-
-    def refuse_held(self, why: BaseException) -> None:
-        for envelope in self.pop_held():
-            undelivered(envelope, self.meter, why)
-
-
-class Supervisor(Actor):
+class Supervisor(Actor[P]):
     """An actor with children. Subclasses start them in ``on_start`` or on demand, and handle their own messages."""
 
     INTENSITY: ClassVar[int] = 5
     """Restarts within ``PERIOD`` seconds after which a child is suspended or escalates."""
     PERIOD: ClassVar[float] = 30.0
-    FIRST_BACKOFF: ClassVar[float] = 0.1
-    MAX_BACKOFF: ClassVar[float] = 10.0
-    SINGLETON_MAX_BACKOFF: ClassVar[float] = 1.0
+    BACKOFF: ClassVar[Backoff] = Backoff(first=0.1, longest=10.0, jitter=0.25)
+    SINGLETON_BACKOFF: ClassVar[Backoff] = Backoff(first=0.1, longest=1.0, jitter=0.25)
     """Of one that starts: a message it fails on must not block all others for long."""
     SUSPENDED_SECONDS: ClassVar[float] = 60.0
     LISTED: ClassVar[int] = 100
@@ -127,7 +46,7 @@ class Supervisor(Actor):
     def __init__(self, *, clock: Clock | None = None) -> None:
         super().__init__()
         self.clock = clock or Clock()
-        self._slots: dict[str, _Slot] = {}
+        self._slots: dict[str, Slot] = {}
         self._names: dict[str, NamedRef] = {}
         self._life.describe_children = self._describe_children
         self._life.halt = self.halt
@@ -203,34 +122,35 @@ class Supervisor(Actor):
         ref.stop_soon(unread=False)
         slot.timer = self.clock.call_later(slot.child.shutdown, ref.cancel)  # else its messages would wait for ever
 
-    async def stop_child(self, name: str) -> None:
-        """Stop a child and wait; messages that arrive meanwhile start a new incarnation."""
+    def stop_child(self, name: str) -> Coroutine[Any, Any, None]:
+        """Begin to stop a child; await what this returns, in a task or not, to wait for its end.
+
+        Messages that arrive meanwhile start a new incarnation.
+        """
         slot = self._slots.get(name)
         if slot is None:
-            return
-        ref = slot.ref
-        if ref is None:
+            return _nothing()
+        if slot.ref is None:
             self._forget(slot, ActorDead())
-            return
+            return _nothing()
         slot.phase = "stopping"
-        await ref.stop_and_wait(slot.child.shutdown)
-        await self._on_child_exit(slot, ref, ref.life.failure)
+        return slot.ref.stop_and_wait(slot.child.shutdown)
 
     def tree(self, name: str = "root") -> dict[str, Any]:
         """Describe this supervisor and all below it as data; at most ``LISTED`` children of each."""
-        return _node(_Slot(Child(name, lambda: self.ref), self._since, "up", self.ref))
+        return Slot(Child(name, lambda: self.ref), self._since, "up", self.ref).describe()
 
     def _describe_children(self) -> dict[str, Any]:
         listed = itertools.islice(self._slots.values(), self.LISTED)
-        return {"children": [_node(slot) for slot in listed], "children_total": len(self._slots)}
+        return {"children": [slot.describe() for slot in listed], "children_total": len(self._slots)}
 
-    def _register(self, child: Child) -> _Slot:
+    def _register(self, child: Child) -> Slot:
         if self.actor_stopped.is_set():
             raise ActorDead
-        slot = self._slots[child.name] = _Slot(child, self.clock.now())
+        slot = self._slots[child.name] = Slot(child, self.clock.now())
         return slot
 
-    def _start_slot(self, slot: _Slot) -> Ref:
+    def _start_slot(self, slot: Slot) -> Ref:
         try:
             ref = slot.child.factory()
         except Exception as error:
@@ -268,11 +188,11 @@ class Supervisor(Actor):
         else:
             slot.held.append(envelope)
 
-    async def _on_child_idle(self, slot: _Slot, ref: Ref, handled: int) -> None:
+    async def _on_child_idle(self, slot: Slot, ref: Ref, handled: int) -> None:
         if slot.ref is ref and ref.life.handled == handled and ref.inbox.empty():
             self.passivate(slot.child.name)
 
-    async def _on_child_exit(self, slot: _Slot, ref: Ref, failure: BaseException | None) -> None:
+    async def _on_child_exit(self, slot: Slot, ref: Ref, failure: BaseException | None) -> None:
         if slot.ref is not ref:
             return
         slot.ref = None
@@ -281,7 +201,7 @@ class Supervisor(Actor):
         else:
             await self._on_child_failure(slot, failure, started=ref.life.started)
 
-    async def _on_child_failure(self, slot: _Slot, failure: BaseException | None, *, started: bool) -> None:
+    async def _on_child_failure(self, slot: Slot, failure: BaseException | None, *, started: bool) -> None:
         restart = slot.child.restart
         refused = isinstance(failure, Refusal) and not started
         slot.failed += failure is not None and not refused
@@ -291,12 +211,12 @@ class Supervisor(Actor):
         await self.child_ended(slot.child.name, failure)
         if refused:
             slot.refusals += 1
-            self._back_off(slot, self._backoff(slot.refusals, self.MAX_BACKOFF))
+            self._back_off(slot, self.BACKOFF.pause(slot.refusals))
         else:
             slot.refusals = 0
             self._schedule_restart(slot, failure, started=started)
 
-    def _schedule_restart(self, slot: _Slot, failure: BaseException | None, *, started: bool) -> None:
+    def _schedule_restart(self, slot: Slot, failure: BaseException | None, *, started: bool) -> None:
         """Restart after a back-off, suspend after too many failures; a singleton escalates only if it cannot start."""
         failures = self._recent(slot.failures, add=True)
         false_starts = self._recent(slot.false_starts, add=not started)
@@ -305,12 +225,12 @@ class Supervisor(Actor):
                 slot.meter.escalations.inc()
                 _log.error("child_escalated", supervisor=type(self).__name__, child=slot.child.name)
                 raise Escalated(slot.child.name) from failure
-            longest = self.SINGLETON_MAX_BACKOFF if started else self.MAX_BACKOFF
-            self._back_off(slot, self._backoff(failures, longest))
+            backoff = self.SINGLETON_BACKOFF if started else self.BACKOFF
+            self._back_off(slot, backoff.pause(failures))
         elif failures > self.INTENSITY:
             self._suspend(slot)
         else:
-            self._back_off(slot, self._backoff(failures, self.MAX_BACKOFF))
+            self._back_off(slot, self.BACKOFF.pause(failures))
 
     def _recent(self, moments: list[float], *, add: bool) -> int:
         now = self.clock.monotonic()
@@ -319,15 +239,11 @@ class Supervisor(Actor):
             moments.append(now)
         return len(moments)
 
-    def _backoff(self, times: int, longest: float) -> float:
-        full = self.FIRST_BACKOFF * 2.0 ** min(times - 1, 10)
-        return min(longest, full) * random.uniform(0.75, 1.0)  # noqa: S311 - jitter, no secret
-
-    def _back_off(self, slot: _Slot, seconds: float) -> None:
+    def _back_off(self, slot: Slot, seconds: float) -> None:
         slot.phase = "backing_off"
         self._restart_in(slot, seconds)
 
-    def _suspend(self, slot: _Slot) -> None:
+    def _suspend(self, slot: Slot) -> None:
         slot.phase = "suspended"
         slot.meter.escalations.inc()
         _log.error(
@@ -336,11 +252,11 @@ class Supervisor(Actor):
         self._restart_in(slot, self.SUSPENDED_SECONDS)
         slot.refuse_held(self._unavailable(slot))
 
-    def _restart_in(self, slot: _Slot, seconds: float) -> None:
+    def _restart_in(self, slot: Slot, seconds: float) -> None:
         slot.until = self.clock.monotonic() + seconds
         slot.timer = self.clock.call_later(seconds, lambda: self.ref.signal(partial(self._restart, slot)))
 
-    async def _restart(self, slot: _Slot) -> None:
+    async def _restart(self, slot: Slot) -> None:
         if self._slots.get(slot.child.name) is not slot or slot.ref is not None:
             return
         slot.restarts += 1
@@ -350,11 +266,11 @@ class Supervisor(Actor):
         except (Refusal, ActorFailed) as error:  # logged there, and the next restart is scheduled
             slot.refuse_held(error)
 
-    def _unavailable(self, slot: _Slot) -> Unavailable:
+    def _unavailable(self, slot: Slot) -> Unavailable:
         left = max(slot.until - self.clock.monotonic(), 1.0)
         return Unavailable("agent_runtime_unavailable" if slot.phase == "suspended" else "overloaded", retry_after=left)
 
-    async def _remove(self, slot: _Slot, failure: BaseException | None) -> None:
+    async def _remove(self, slot: Slot, failure: BaseException | None) -> None:
         """Forget a child that is not restarted; messages that arrived meanwhile start it again."""
         held = slot.pop_held()
         self._forget(slot, ActorDead())
@@ -365,7 +281,7 @@ class Supervisor(Actor):
             except Refusal as refusal:
                 undelivered(envelope, slot.meter, refusal)
 
-    def _forget(self, slot: _Slot, why: BaseException) -> None:
+    def _forget(self, slot: Slot, why: BaseException) -> None:
         if slot.timer is not None:
             slot.timer.cancel()
         slot.refuse_held(why)
@@ -403,13 +319,13 @@ class Supervisor(Actor):
             if left:
                 await asyncio.wait(left, timeout=self.shutdown_timeout)
 
-    def _in_reverse(self) -> Iterator[list[_Slot]]:
+    def _in_reverse(self) -> Iterator[list[Slot]]:
         newest_first = list(reversed(self._slots.values()))
         slots = sorted(newest_first, key=lambda slot: slot.child.serves)
         for _, peers in itertools.groupby(slots, lambda p: p.child.name if p.child.escalate else p.meter.actor):
             yield list(peers)
 
-    async def _end(self, slot: _Slot) -> None:
+    async def _end(self, slot: Slot) -> None:
         self._forget(slot, ActorDead())
         if slot.ref is None:
             return
@@ -417,17 +333,5 @@ class Supervisor(Actor):
         await slot.ref.stop_and_wait(slot.child.shutdown)
 
 
-def _node(slot: _Slot) -> dict[str, Any]:
-    ref = slot.ref
-    describe_children = ref.life.describe_children if ref is not None else None
-    return {
-        "name": slot.child.name,
-        "class": slot.meter.actor if ref is None else ref.meter.actor,
-        "state": slot.state(),
-        "restarts": slot.restarts,
-        "mailbox": len(slot.held) if ref is None else len(ref.inbox),
-        "handled": 0 if ref is None else ref.life.handled,
-        "failures": slot.failed,
-        "since": wire_time(slot.since),
-        **({"children": [], "children_total": 0} if describe_children is None else describe_children()),
-    }
+async def _nothing() -> None:
+    """There is nothing to wait for."""

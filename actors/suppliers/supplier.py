@@ -7,16 +7,17 @@ a repeated request with the same key gets the result of the one under way.
 from __future__ import annotations
 
 import asyncio
+import typing
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar, assert_never
+from typing import Any, ClassVar, TypeVar, assert_never
 
 from ..domain.errors import Unavailable
 from ..domain.hotels import HotelOffer, HotelOrder, HotelQuestion
 from ..domain.travel import FlightOffer, FlightOrder, FlightQuestion, Passenger
 from ..foundation import log
 from ..foundation.clock import Clock, Timer
-from ..runtime.actor import Actor, Message, Recipient
+from ..runtime.actor import Actor, Message, NoReply, Recipient
 from ..runtime.supervisor import Child, Restart
 from .house.driver import EmbeddedInventory
 from .house.stays import HouseHotels
@@ -140,8 +141,7 @@ class WriteCut(Unavailable):
         super().__init__("agent_runtime_unavailable")
 
 
-Flights = Search | Price | Read | Find | Hold | Book
-Stays = SearchHotels | CheckRate | ReadStay | FindStay | BookStay
+Protocol = Search | Price | Read | Find | Hold | Book | SearchHotels | CheckRate | ReadStay | FindStay | BookStay
 
 
 class _WriteOutcome:
@@ -161,13 +161,13 @@ class _WriteOutcome:
         return done
 
 
-class Orders(Driver, Protocol[O_co]):
+class Orders(Driver, typing.Protocol[O_co]):
     """A driver that can look up a write by its key."""
 
     async def find(self, key: str) -> O_co | None: ...
 
 
-class SupplierActor(Actor):
+class SupplierActor(Actor[Protocol]):
     """Breaker, rate limit, time limits and retries around one supplier's drivers, of flights and perhaps of rooms."""
 
     shutdown_timeout: ClassVar[float] = 10.0
@@ -184,47 +184,45 @@ class SupplierActor(Actor):
         self.idle_timer: Timer | None = None
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
-        self._look_up_later()
+        self._check_idle_later()
 
-    async def receive(self, message: Flights | Stays) -> Any:
+    async def receive(self, message: Protocol) -> Any:  # noqa: C901 -- one match, one line a case
         self.asked_at = self.clock.monotonic()
-        if isinstance(message, Flights):
-            return self.reply_later(self._flights(self.driver, message))
+        driver = self.driver
+        match message:
+            case Search(question=flights):
+                return self.reply_later(self._reading(lambda: driver.search(flights)))
+            case Price(offer=fare):
+                return self.reply_later(self._reading(lambda: driver.price(fare)))
+            case Read(supplier_ref=ref):
+                return self.reply_later(self._reading(lambda: driver.read(ref)))
+            case Find(key=key):
+                return self.reply_later(self._finding(driver, self.writes.get(key), key))
+            case Hold(offer=fare, passengers=persons, key=key):
+                return self._writing(driver, key, lambda: driver.hold(fare, persons, key))
+            case Book(offer=fare, passengers=persons, key=key, held=held):
+                return self._writing(driver, key, lambda: driver.book(fare, persons, key, held))
+            case SearchHotels(question=stays):
+                rooms = self._rooms()
+                return self.reply_later(self._reading(lambda: rooms.search(stays)))
+            case CheckRate(offer=rate):
+                rooms = self._rooms()
+                return self.reply_later(self._reading(lambda: rooms.check_rate(rate)))
+            case ReadStay(supplier_ref=ref):
+                rooms = self._rooms()
+                return self.reply_later(self._reading(lambda: rooms.read(ref)))
+            case FindStay(key=key):
+                return self.reply_later(self._finding(self._rooms(), self.writes.get(key), key))
+            case BookStay(offer=rate, guests=guests, key=key):
+                rooms = self._rooms()
+                return self._writing(rooms, key, lambda: rooms.book(rate, guests, key))
+            case _:
+                assert_never(message)
+
+    def _rooms(self) -> HotelSupplier:
         if self.hotels is None:
             raise SupplierError("capability_not_supported", "this supplier sells no rooms")
-        return self.reply_later(self._stays(self.hotels, message))
-
-    async def _flights(self, driver: FlightSupplier, message: Flights) -> Any:
-        match message:
-            case Search(question=question):
-                return await self._reading(lambda: driver.search(question))
-            case Price(offer=offer):
-                return await self._reading(lambda: driver.price(offer))
-            case Read(supplier_ref=ref):
-                return await self._reading(lambda: driver.read(ref))
-            case Find(key=key):
-                return await self._finding(driver, key)
-            case Hold(offer=offer, passengers=persons, key=key):
-                return await self._writing(driver, key, lambda: driver.hold(offer, persons, key))
-            case Book(offer=offer, passengers=persons, key=key, held=held):
-                return await self._writing(driver, key, lambda: driver.book(offer, persons, key, held))
-            case _:
-                assert_never(message)
-
-    async def _stays(self, driver: HotelSupplier, message: Stays) -> Any:
-        match message:
-            case SearchHotels(question=question):
-                return await self._reading(lambda: driver.search(question))
-            case CheckRate(offer=offer):
-                return await self._reading(lambda: driver.check_rate(offer))
-            case ReadStay(supplier_ref=ref):
-                return await self._reading(lambda: driver.read(ref))
-            case FindStay(key=key):
-                return await self._finding(driver, key)
-            case BookStay(offer=offer, guests=guests, key=key):
-                return await self._writing(driver, key, lambda: driver.book(offer, guests, key))
-            case _:
-                assert_never(message)
+        return self.hotels
 
     async def terminate(self, failure: BaseException | None) -> None:  # noqa: ARG002  # writes are awaited in any case
         """Wait for writes under way; those that take longer outlive the actor."""
@@ -237,8 +235,8 @@ class SupplierActor(Actor):
     async def _reading(self, work: Callable[[], Awaitable[R]]) -> R:
         return await self.limits.attempts(work, READ_SECONDS, repeat=True)
 
-    async def _finding(self, driver: Orders[O_co], key: str) -> O_co | None:
-        writing = self.writes.get(key)
+    async def _finding(self, driver: Orders[O_co], writing: asyncio.Task[Any] | None, key: str) -> O_co | None:
+        """Look up a write; one that is ``writing`` is awaited first."""
         if writing is not None:
             await asyncio.wait({writing})
         return await self._look_up(driver, key)
@@ -246,24 +244,24 @@ class SupplierActor(Actor):
     async def _look_up(self, driver: Orders[O_co], key: str) -> O_co | None:
         return await self.limits.attempts(lambda: driver.find(key), READ_SECONDS, repeat=True, owed=True)
 
-    async def _writing(self, driver: Orders[O_co], key: str, work: Callable[[], Awaitable[O_co]]) -> O_co:
+    def _writing(self, driver: Orders[O_co], key: str, work: Callable[[], Awaitable[O_co]]) -> NoReply:
+        """Begin a write, or join the one under way with this key. It goes on when its callers have stopped."""
         writing: asyncio.Task[O_co] | None = self.writes.get(key)
         if writing is None:
-            writing = asyncio.get_running_loop().create_task(
+            writing = self.writes[key] = asyncio.get_running_loop().create_task(
                 self._write(driver, key, work), name=f"{driver.name}.write"
             )
-            self.writes[key] = writing
             writing.add_done_callback(lambda done: self._written(key, done))
-        try:
-            return await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            raise WriteCut from None  # only this actor's stop cancels this task
+        return self.reply_later(_shielded(writing))
 
     def _written(self, key: str, done: asyncio.Task[Any]) -> None:
-        del self.writes[key]
         failure = None if done.cancelled() else done.exception()
         if failure is not None:
             _log.warning("supplier_write_failed", supplier=self.driver.name, key=key, exc_info=failure)
+        self.run_soon(lambda: self._forget_write(key))
+
+    def _forget_write(self, key: str) -> None:
+        del self.writes[key]
 
     async def _write(self, driver: Orders[O_co], key: str, work: Callable[[], Awaitable[O_co]]) -> O_co:
         """Write once. A missing answer is no refusal: the outcome is looked up where the driver supports it.
@@ -293,16 +291,22 @@ class SupplierActor(Actor):
             raise unclear from cause
         return found
 
-    def _look_up_later(self) -> None:
-        self.idle_timer = self.clock.call_later(IDLE_SECONDS, self._passivate_if_idle)
+    def _check_idle_later(self) -> None:
+        self.idle_timer = self.clock.call_later(IDLE_SECONDS, lambda: self.run_soon(self._check_idle))
 
-    def _passivate_if_idle(self) -> None:
-        if self.actor_stopped.is_set():
-            return
-        self._look_up_later()
+    def _check_idle(self) -> None:
+        """Passivate after a quiet time, unless a write is under way or the breaker would forget that it is open."""
+        self._check_idle_later()
         is_idle = self.clock.monotonic() - self.asked_at >= IDLE_SECONDS
         if is_idle and not self.writes and not self.limits.breaker.is_open:
             self.request_passivation()
+
+
+async def _shielded(writing: asyncio.Task[R]) -> R:
+    try:
+        return await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        raise WriteCut from None  # only the actor's stop cancels this task
 
 
 def child(tenant_id: str, name: str, store: Recipient, clock: Clock) -> Child:

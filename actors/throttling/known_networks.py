@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ...storage.accounts.known_networks import AccountNetworks, Networks
-from ..domain.errors import Refusal
+from ..domain.errors import Refusal, Unavailable
 from ..foundation import log
 from ..foundation.clock import Clock
 from ..runtime.actor import Recipient
+from ..runtime.cache import Cached, Pipe, SingleFlightCache
+from ..runtime.reply import refuse
 
 FRESH_SECONDS: Final = 900.0
 """As long as the longest delay, so that one delay needs one lookup at most."""
@@ -32,70 +32,43 @@ class AccountRef(NamedTuple):
     user_id: str | None = None
 
 
-class CachedNetworks(NamedTuple):
-    """The result of a lookup; ``account`` is ``None`` for an unregistered address."""
-
-    account: AccountNetworks | None
-    read_at: float
-
-    def knows(self, network: str | None) -> bool:
-        """Whether the network is known for the account."""
-        return self.account is not None and network is not None and network in self.account.networks
-
-
 class KnownNetworks:
-    """Answers from memory, or looks the account up. Concurrent lookups of one account are shared."""
+    """Answers from memory, or looks the account up. Part of the throttle's actor and changed by its messages."""
 
-    def __init__(self, storage: Recipient, clock: Clock, spawn: Callable[..., asyncio.Task[Any]]) -> None:
-        """``spawn`` starts a task that belongs to the cache's owner."""
+    def __init__(self, storage: Recipient, clock: Clock, pipe: Pipe) -> None:
+        """``pipe`` is the actor's."""
         self._storage = storage
         self._clock = clock
-        self._spawn = spawn
-        self._entries: OrderedDict[AccountRef, CachedNetworks] = OrderedDict()
-        self._lookups: dict[AccountRef, asyncio.Task[CachedNetworks | None]] = {}
+        self._cache = SingleFlightCache[AccountRef, AccountNetworks | None](
+            pipe, clock, fresh_seconds=FRESH_SECONDS, max_entries=MAX_ENTRIES
+        )
 
-    def cached(self, name: AccountRef) -> CachedNetworks | None:
-        """The cached entry of the account, unless it is stale."""
-        entry = self._entries.get(name)
-        if entry is None or self._clock.monotonic() - entry.read_at >= FRESH_SECONDS:
-            return None
-        return entry
+    def cached(self, name: AccountRef) -> Cached[AccountNetworks | None] | None:
+        """The cached entry of the account, unless it is stale; its value is ``None`` for an unregistered address."""
+        return self._cache.get(name)
 
-    async def read(self, name: AccountRef) -> CachedNetworks | None:
-        """Return the account's known networks; None if they cannot be read now, which counts as an unknown network."""
-        entry = self.cached(name)
-        if entry is not None:
-            return entry
-        lookup = self._lookups.get(name)
-        if lookup is None:
-            if len(self._lookups) >= MAX_LOOKUPS:
-                return None
-            lookup = self._lookups[name] = self._spawn(self._read(name), name="known_networks")
-        return await asyncio.shield(lookup)
+    def read(self, name: AccountRef) -> asyncio.Future[AccountNetworks | None]:
+        """Look the account up, or join a look-up under way. It fails if that cannot be done now."""
+        if not self._cache.is_reading(name) and self._cache.reading >= MAX_LOOKUPS:
+            full: asyncio.Future[AccountNetworks | None] = asyncio.get_running_loop().create_future()
+            refuse(full, Unavailable("overloaded"))
+            return full
+        return self._cache.read(name, lambda: self._look_up(name))
 
     def forget(self, name: AccountRef) -> None:
         """Drop the entry after a successful sign-in, which may add a known network."""
-        self._entries.pop(name, None)
-        self._lookups.pop(name, None)
+        self._cache.evict(lambda key: key == name)
 
-    async def _read(self, name: AccountRef) -> CachedNetworks | None:
-        lookup = asyncio.current_task()
+    async def _look_up(self, name: AccountRef) -> AccountNetworks | None:
         query = Networks(email=name.email, user_id=name.user_id, now=self._clock.now())
         try:
-            account = await self._storage.ask(query, LOOKUP_TIMEOUT)
+            return await self._storage.ask(query, LOOKUP_TIMEOUT)
         except Refusal as refusal:
             if _log_throttle.allows():
                 _log.warning("known_networks_read_failed", refusal=refusal.code)
-            account, failed = None, True
-        else:
-            failed = False
-        if self._lookups.get(name) is not lookup:
-            return None if failed else CachedNetworks(account, self._clock.monotonic())  # superseded: not cached
-        del self._lookups[name]
-        if failed:
-            return None
-        entry = self._entries[name] = CachedNetworks(account, self._clock.monotonic())
-        self._entries.move_to_end(name)
-        while len(self._entries) > MAX_ENTRIES:
-            self._entries.popitem(last=False)
-        return entry
+            raise
+
+
+def knows(account: AccountNetworks | None, network: str | None) -> bool:
+    """Whether the network is known for the account."""
+    return account is not None and network is not None and network in account.networks

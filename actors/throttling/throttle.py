@@ -8,22 +8,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, assert_never
 
+from ...storage.accounts.known_networks import AccountNetworks
 from ..audit_refusals import record
 from ..domain import audit
 from ..domain.audit import Origin
-from ..domain.errors import Throttled
+from ..domain.errors import Refusal, Throttled
 from ..domain.identity import Principal, network_of, site_of
 from ..domain.ids import uuid7
 from ..domain.throttles import OK, PASSWORD_COUNTERS, BucketKey, Charge, Operation, Rules, Throttles
 from ..foundation import metrics
 from ..foundation.clock import Clock
 from ..foundation.config import Settings
-from ..runtime.actor import Actor, Message, Recipient
+from ..runtime.actor import Actor, Message, NoReply, Outcome, Recipient
 from ..runtime.periodic import PeriodicTasks
-from .known_networks import AccountRef, CachedNetworks, KnownNetworks
-from .persistence import WriteBehind
+from .known_networks import AccountRef, KnownNetworks, knows
+from .persistence import ChangesWritten, TakeChanges, WriteBehind
 
 REFUSED: Final = "too_many_attempts"
 SITE_TIMES: Final = 10
@@ -75,7 +77,7 @@ class Forgive(Message[None]):
     user_id: str
 
 
-Protocol = Begin | End | Forgive
+Protocol = Begin | End | Forgive | TakeChanges | ChangesWritten
 
 
 def rules(settings: Settings) -> Rules:
@@ -90,7 +92,7 @@ def rules(settings: Settings) -> Rules:
     )
 
 
-class ThrottleActor(Actor):
+class ThrottleActor(Actor[Protocol]):
     """Decides from memory. It reads the database only for known networks, and rarely."""
 
     def __init__(
@@ -108,10 +110,10 @@ class ThrottleActor(Actor):
         self._throttles = Throttles(rules(settings)) if throttles is None else throttles
         self._rules = self._throttles.rules
         self._secret = hashlib.sha256("".join(list(settings.signing_keys.values())[:1]).encode()).digest()
-        self._known_networks = KnownNetworks(storage, clock, self.spawn)
+        self._known_networks = KnownNetworks(storage, clock, self.pipe)
         url = settings.redis_url if settings.guard != "off" else None
         self._persistence = (
-            None if url is None else WriteBehind(url, self._throttles, clock, tasks or PeriodicTasks(clock))
+            None if url is None else WriteBehind(url, self._throttles, clock, tasks or PeriodicTasks(clock), self.ref)
         )
 
     async def on_start(self) -> None:  # type: ignore[override]  # see Actor.on_start
@@ -123,39 +125,44 @@ class ThrottleActor(Actor):
         if self._persistence is not None:
             await self._persistence.close(FLUSH_TIMEOUT)
 
-    async def receive(self, message: Any) -> Any:
-        command: Protocol = message
-        match command:
+    async def receive(self, message: Protocol) -> Any:
+        match message:
             case Begin():
-                return self._begin(command.attempt)
+                return self._begin(message.attempt)
             case End():
-                return self._end(command.receipt, command.outcome)
+                return self._end(message.receipt, message.outcome)
             case Forgive():
-                return self._forgive(command)
+                return self._forgive(message)
+            case TakeChanges():
+                return {} if self._persistence is None else self._persistence.take_changes()
+            case ChangesWritten():
+                return None if self._persistence is None else self._persistence.written(message)
             case _:
-                assert_never(command)
+                assert_never(message)
 
-    def _begin(self, attempt: Attempt) -> Any:
+    def _begin(self, attempt: Attempt) -> Receipt | NoReply:
         """Charge the attempt, or refuse it during a delay.
 
         The shared delay does not apply to known networks; they are looked up only while such a delay is active.
         """
         self._refuse_during_delay(attempt, self._own(attempt))
         name = _name(attempt)
-        entry = None if name is None else self._known_networks.cached(name)
-        if name is not None and entry is None and self._delays(self._shared(attempt)):
-            return self.reply_later(self._read_and_charge(attempt, name))
-        return self._charge(attempt, entry)
+        if name is None:
+            return self._charge(attempt, None)
+        entry = self._known_networks.cached(name)
+        if entry is not None:
+            return self._charge(attempt, entry.value)
+        if not self._delays(self._shared(attempt)):
+            return self._charge(attempt, None)
+        return self.reply_after(self._known_networks.read(name), partial(self._looked_up, attempt))
 
-    async def _read_and_charge(self, attempt: Attempt, name: AccountRef) -> Receipt:
-        entry = await self._known_networks.read(name)
+    def _looked_up(self, attempt: Attempt, outcome: Outcome[AccountNetworks | None]) -> Receipt:
         self._refuse_during_delay(attempt, self._own(attempt))
-        return self._charge(attempt, entry)
+        return self._charge(attempt, _networks(outcome))
 
-    def _charge(self, attempt: Attempt, entry: CachedNetworks | None) -> Receipt:
-        """Check and charge without an ``await``, so no other attempt is charged in between."""
+    def _charge(self, attempt: Attempt, account: AccountNetworks | None) -> Receipt:
         keys = self._own(attempt)
-        if entry is None or not entry.knows(network_of(attempt.origin.ip)):
+        if not knows(account, network_of(attempt.origin.ip)):
             shared = self._shared(attempt)
             self._refuse_during_delay(attempt, shared)
             keys |= shared
@@ -191,11 +198,13 @@ class ThrottleActor(Actor):
         shared = self._shared(receipt.attempt)
         charges = tuple(charge for charge in receipt.charges if charge.key in shared)
         if name is not None and charges and self._known_networks.cached(name) is None:
-            self.spawn(self._look_up_and_refund(receipt.attempt, name, charges), name="look_up_and_refund")
+            refund = partial(self._refund_known, receipt.attempt, charges)
+            self.when_done(self._known_networks.read(name), refund)
 
-    async def _look_up_and_refund(self, attempt: Attempt, name: AccountRef, charges: tuple[Charge, ...]) -> None:
-        entry = await self._known_networks.read(name)
-        if entry is not None and entry.knows(network_of(attempt.origin.ip)):
+    def _refund_known(
+        self, attempt: Attempt, charges: tuple[Charge, ...], outcome: Outcome[AccountNetworks | None]
+    ) -> None:
+        if knows(_networks(outcome), network_of(attempt.origin.ip)):
             self._refund(charges)
 
     def _refund(self, charges: Iterable[Charge]) -> None:
@@ -216,7 +225,7 @@ class ThrottleActor(Actor):
         seconds, key = max(delays)
         metrics.AUTH_THROTTLED_TOTAL.labels(attempt.operation.name, key.kind).inc()
         if self._throttles.first_refusal(key):
-            self.spawn(self._audit(attempt, key), name="audit")
+            self._audit(attempt, key)
         raise Throttled(REFUSED, retry_after=seconds)
 
     def _delays(self, keys: dict[BucketKey, int]) -> list[tuple[float, BucketKey]]:
@@ -224,16 +233,24 @@ class ThrottleActor(Actor):
         waits = [(self._throttles.wait(key, free, now), key) for key, free in keys.items()]
         return [(seconds, key) for seconds, key in waits if seconds > 0]
 
-    async def _audit(self, attempt: Attempt, key: BucketKey) -> None:
+    def _audit(self, attempt: Attempt, key: BucketKey) -> None:
         """Write an audit event for the account's agency; none for an unregistered address."""
         name = _name(attempt)
         if attempt.principal is not None:
-            tenant_id, user_id = attempt.principal.tenant_id, attempt.principal.user_id
-        else:
-            entry = None if name is None else await self._known_networks.read(name)
-            if entry is None or entry.account is None:
-                return
-            tenant_id, user_id = entry.account.tenant_id, entry.account.user_id
+            self._record(attempt, key, attempt.principal.tenant_id, attempt.principal.user_id)
+        elif name is not None:
+            entry = self._known_networks.cached(name)
+            if entry is None:
+                self.when_done(self._known_networks.read(name), partial(self._audit_account, attempt, key))
+            else:
+                self._audit_account(attempt, key, Outcome(entry.value))
+
+    def _audit_account(self, attempt: Attempt, key: BucketKey, outcome: Outcome[AccountNetworks | None]) -> None:
+        account = _networks(outcome)
+        if account is not None:
+            self._record(attempt, key, account.tenant_id, account.user_id)
+
+    def _record(self, attempt: Attempt, key: BucketKey, tenant_id: str, user_id: str) -> None:
         details = {"operation": attempt.operation.name, "bucket": key.kind}
         event = audit.AuditEvent(
             id=uuid7(),
@@ -245,7 +262,7 @@ class ThrottleActor(Actor):
             inputs=attempt.origin.inputs() | details,
             entity_refs={"user_id": user_id},
         )
-        await record(self._storage, event)
+        self.spawn(record(self._storage, event), name="audit")
 
     def _own(self, attempt: Attempt) -> dict[BucketKey, int]:
         """The buckets that apply to every caller, with their free attempts."""
@@ -302,3 +319,10 @@ def _name(attempt: Attempt) -> AccountRef | None:
     if attempt.principal is not None:
         return AccountRef(user_id=attempt.principal.user_id)
     return None if attempt.email is None else AccountRef(email=attempt.email)
+
+
+def _networks(outcome: Outcome[AccountNetworks | None]) -> AccountNetworks | None:
+    """The account that was looked up; ``None`` also if it could not be, which counts as an unknown network."""
+    if outcome.error is not None and not isinstance(outcome.error, Refusal):
+        raise outcome.error
+    return None if outcome.error is not None else outcome.value

@@ -11,7 +11,7 @@ from voyagent.actors.conversation.log_writer import AppendText, StoreStep
 from voyagent.actors.conversation.turn import TurnLog
 from voyagent.actors.domain.turns import LoopState
 from voyagent.actors.runtime.actor import ActorDead, MailboxFull
-from voyagent.actors.runtime.ref import refuse
+from voyagent.actors.runtime.reply import refuse
 from voyagent.storage.conversation import answers
 
 

@@ -691,7 +691,7 @@ async def test_dead_letters_are_counted_and_the_first_ten_are_logged(
     class Departed(Adder):
         pass
 
-    monkeypatch.setattr("voyagent.actors.runtime.ref._log_throttle", LogThrottle(first=10, pause=300.0))
+    monkeypatch.setattr("voyagent.actors.runtime.envelope._log_throttle", LogThrottle(first=10, pause=300.0))
     actor, ref = start(Departed)
     held = asyncio.ensure_future(ref.ask(Hold()))
     await actor.holding.wait()
@@ -710,7 +710,7 @@ async def test_dead_letters_are_counted_and_the_first_ten_are_logged(
     assert dead[0] == {
         "event": "dead_letter",
         "log_level": "warning",
-        "source": "voyagent.actors.runtime.ref",
+        "source": "voyagent.actors.runtime.envelope",
         "actor": "Departed",
         "message": "Add",
     }

@@ -7,7 +7,8 @@ from typing import Any
 import pykka
 
 from voyagent.actors.runtime.actor import Actor
-from voyagent.actors.runtime.ref import Inbox, Reply
+from voyagent.actors.runtime.mailbox import Inbox
+from voyagent.actors.runtime.reply import Reply
 
 
 class Shelf:

@@ -1,0 +1,312 @@
+"""The loop of an actor: start, one message at a time, and an orderly end.
+
+Made through the three hooks Pykka documents for new kinds of actors. Beyond them this closes what Pykka leaves open: an
+error ends one actor and never the process, every ask is resolved, mailboxes are bounded, dead letters are counted.
+All of it belongs to the thread of one event loop; from another thread go through ``loop.call_soon_threadsafe``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Collection, Coroutine
+from time import perf_counter
+from typing import Any, ClassVar
+
+import pykka
+
+from ..domain.errors import Refusal
+from ..foundation import log
+from .envelope import Envelope, Message, undelivered
+from .errors import ActorDead, DeadlineExceeded
+from .mailbox import Inbox, Signal
+from .ref import Ref
+from .reply import NO_REPLY, Reply, failed, refuse, resolve
+
+_log = log.get(__name__)
+_tasks: set[asyncio.Task[None]] = set()
+"""Tasks of all live actors: asyncio keeps weak references, so an idle actor whose ref was dropped would vanish."""
+
+
+class ActorLoop(pykka.Actor):
+    """Runs an actor in a task of its own. ``Actor`` adds what its subclasses call."""
+
+    mailbox: ClassVar[int] = 1_000
+    """Messages that may wait before senders get ``MailboxFull``."""
+    inline: ClassVar[frozenset[type]] = frozenset()
+    """Messages that ``receive_inline`` handles in the sender's task, unless the actor is starting or has unread mail.
+
+    For frequent messages that only join a queue of this actor: each saves two iterations of the event loop.
+    """
+    shutdown_timeout: ClassVar[float] = 5.0
+    """Seconds after a stop for owed replies to be given, and again for ``terminate``."""
+    _THROUGHPUT: ClassVar[int] = 64
+    """Messages handled in a row before the actor yields to the event loop."""
+
+    actor_inbox: Inbox
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ref = Ref(self)
+        self._life = self.ref.life
+        self._envelope: Envelope | None = None
+        self._began = 0.0
+        self._handling_inline = False
+        self._owned: set[asyncio.Task[Any]] = set()
+        self._replies_owed: set[asyncio.Task[Any]] = set()
+        self._delegated: set[asyncio.Future[Any]] = set()
+        self._awaiting: dict[Envelope, float] = {}
+        """Messages whose handling continues with an outcome, and when it began."""
+        self._piped = 0
+        """Outcomes that are yet to come back."""
+
+    @property
+    def actor_ref(self) -> Any:
+        return self.ref
+
+    @classmethod
+    def start(cls, *args: Any, **kwargs: Any) -> Ref:
+        """Create and start the actor; messages may be sent at once and wait until ``on_start`` is done."""
+        actor = cls(*args, **kwargs)
+        actor._start_actor_loop()
+        return actor.ref
+
+    @staticmethod
+    def _create_actor_inbox() -> Any:
+        return Inbox()
+
+    @staticmethod
+    def _create_future() -> Reply:
+        return Reply()
+
+    def _start_actor_loop(self) -> None:
+        context = contextvars.Context()  # else it would log the starter's request id for ever
+        task = asyncio.get_running_loop().create_task(self._run(), name=type(self).__name__, context=context)
+        self._life.task = task
+        _tasks.add(task)
+        task.add_done_callback(_tasks.discard)
+
+    async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is called by _run
+        """Run before the first message. A ``Refusal`` raised here is the reply to all waiting asks."""
+
+    async def receive(self, message: Any) -> Any:
+        """Handle one message and return its reply."""
+        raise NotImplementedError(f"{type(self).__name__} does not handle {type(message).__name__}")
+
+    def receive_inline(self, message: Any) -> Any:
+        """Handle one ``inline`` message and return its reply.
+
+        Runs in the sender's task, possibly while ``receive`` awaits: touch only state that ``receive`` never holds
+        across an ``await``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not handle {type(message).__name__}")
+
+    async def terminate(self, failure: BaseException | None) -> None:
+        """Run after the last message, within ``shutdown_timeout`` seconds; ``failure`` is ``None`` after a stop."""
+
+    def fail(self, error: BaseException) -> None:
+        """Fail this actor with ``error`` from a task or a callback, as if ``receive`` had raised it."""
+
+        async def raise_it() -> None:
+            raise error
+
+        self.ref.signal(raise_it, first=True)
+
+    async def _release(self) -> None:
+        """Release what this actor owns; a supervisor stops its children here."""
+
+    async def _run(self) -> None:
+        life = self._life
+        meter = self.ref.meter
+        meter.mailboxes.add(self.actor_inbox)
+        try:
+            await self.on_start()
+            life.started = True
+            life.state = "running"
+            life.receive_inline = self._handle_inline
+            await self._receive_loop()
+        except BaseException as failure:  # noqa: BLE001 - whatever it is ends this actor and no other
+            life.failure = failure
+            self._report(failure)
+        finally:
+            life.state = "stopping"
+            life.finishing = life.failure is None
+            life.receive_inline = None
+            self.actor_stopped.set()
+            meter.mailboxes.discard(self.actor_inbox)
+            self._drain_mailbox()
+        await self._shut_down()
+        life.state = "ended"
+        if life.on_terminated is not None:
+            life.on_terminated(life.failure)
+        life.describe_children = life.on_terminated = life.on_idle = life.on_unread = life.halt = None
+        if was_cancelled():
+            raise asyncio.CancelledError
+
+    async def _receive_loop(self) -> None:
+        inbox = self.actor_inbox
+        in_a_row = 0
+        while not self.actor_stopped.is_set():
+            in_a_row = 0 if inbox.empty() else in_a_row + 1
+            if in_a_row >= self._THROUGHPUT:
+                in_a_row = 0
+                await asyncio.sleep(0)
+            envelope = await inbox.take()
+            message = envelope.message
+            log.SCOPE.set(envelope.scope)
+            if isinstance(message, Message):
+                await self._answer(envelope, message)
+            elif isinstance(message, Signal):
+                pending = message.act()
+                if pending is not None:
+                    await pending
+            else:
+                resolve(envelope.reply, self._handle_receive(message))
+
+    async def _answer(self, envelope: Envelope, message: Message[Any]) -> None:
+        self._life.handled += 1
+        self._envelope = envelope
+        self._began = began = perf_counter()
+        outcome = "reply"
+        try:
+            reply = await self.receive(message)
+            if reply is NO_REPLY:
+                return
+            resolve(envelope.reply, reply)
+        except Refusal as refusal:
+            outcome = "refusal"
+            refuse(envelope.reply, refusal)
+        except BaseException as error:
+            refuse(envelope.reply, failed(type(self).__name__, error))
+            self.ref.meter.handled(type(message), "failure", perf_counter() - began)
+            raise
+        finally:
+            self._envelope = None
+        self.ref.meter.handled(type(message), outcome, perf_counter() - began)
+
+    def _handle_inline(self, envelope: Envelope) -> None:
+        """Handle an inline message; the envelope of the message being handled, if any, is restored afterwards."""
+        handled = (self._envelope, self._began)
+        self._life.handled += 1
+        self._handling_inline = True
+        try:
+            self._conclude(envelope, perf_counter(), self.receive_inline, envelope.message)
+        except BaseException as error:  # noqa: BLE001 - whatever it is ends this actor and not the sender
+            self.fail(error)
+        finally:
+            (self._envelope, self._began), self._handling_inline = handled, False
+
+    def _conclude(self, envelope: Envelope, began: float, handle: Callable[[Any], Any], argument: Any) -> None:
+        """Reply with what ``handle`` returns or refuses; raises any other error, which the asker gets as a failure."""
+        self._envelope, self._began = envelope, began
+        outcome = "reply"
+        try:
+            reply = handle(argument)
+            if reply is NO_REPLY:
+                return
+            resolve(envelope.reply, reply)
+        except Refusal as refusal:
+            outcome = "refusal"
+            refuse(envelope.reply, refusal)
+        except BaseException as error:
+            refuse(envelope.reply, failed(type(self).__name__, error))
+            self.ref.meter.handled(type(envelope.message), "failure", perf_counter() - began)
+            raise
+        finally:
+            self._envelope = None
+        self.ref.meter.handled(type(envelope.message), outcome, perf_counter() - began)
+
+    def _why_unanswered(self) -> BaseException:
+        """The error for asks whose reply was still owed when this actor ended."""
+        failure = self._life.failure
+        if failure is None:
+            return DeadlineExceeded()
+        return failure if isinstance(failure, Refusal) else failed(type(self).__name__, failure)
+
+    def _report(self, failure: BaseException) -> None:
+        if isinstance(failure, Refusal) and not self._life.started:
+            _log.info("actor_start_refused", actor=type(self).__name__, refusal=failure.args[0])
+            return
+        self.ref.meter.failures.inc()
+        _log.error("actor_failed", actor=type(self).__name__, exc_info=failure)
+
+    def _drain_mailbox(self) -> None:
+        """Drain the mailbox: hand unread messages to the next incarnation, else fail their asks."""
+        unread = self.actor_inbox.drain()
+        unhandled = [envelope for envelope in unread if isinstance(envelope.message, Message)]
+        for envelope in unread:
+            if isinstance(envelope.message, Signal):
+                if envelope.message.finish and self._life.finishing:
+                    self.actor_inbox.add(envelope)
+            elif not isinstance(envelope.message, Message):
+                resolve(envelope.reply, None)
+        life = self._life
+        if life.started and life.on_unread is not None and life.on_unread(unhandled):
+            return
+        for envelope in unhandled:
+            undelivered(envelope, self.ref.meter, self._why_unhandled())
+
+    def _why_unhandled(self) -> BaseException:
+        """The error for unread messages: the refusal that ended the actor, or ``ActorDead`` if it had started."""
+        failure = self._life.failure
+        if isinstance(failure, Refusal):
+            return failure
+        return ActorDead() if failure is None or self._life.started else failed(type(self).__name__, failure)
+
+    async def _shut_down(self) -> None:
+        """Finish owed replies, stop children, cancel tasks, then ``terminate``. Errors here are logged."""
+        if self._life.failure is None:
+            await self._suppressing("replies_owed", self._finish_replies())
+        self._life.finishing = False
+        await self._cancel(self._replies_owed)
+        for reply in [*self._delegated]:
+            refuse(reply, self._why_unanswered())
+        for envelope in [*self._awaiting]:
+            refuse(envelope.reply, self._why_unanswered())
+        self._awaiting.clear()
+        await self._suppressing("release", self._release())
+        await self._cancel(self._owned)
+        await self._suppressing("terminate", self.terminate(self._life.failure), limit=self.shutdown_timeout)
+
+    async def _finish_replies(self) -> None:
+        """Wait until no reply is owed, within ``shutdown_timeout``; outcomes that replies depend on are handled."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.shutdown_timeout
+        while (left := until - loop.time()) > 0 and (self._replies_owed or self._delegated or self._awaiting):
+            reading = loop.create_task(self.actor_inbox.take())
+            try:
+                owed = {reading, *self._replies_owed, *self._delegated}
+                await asyncio.wait(owed, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                if reading.done():
+                    await self._suppressing("outcome", self._act(reading.result()))
+            finally:
+                reading.cancel()
+
+    async def _act(self, envelope: Envelope) -> None:
+        log.SCOPE.set(envelope.scope)
+        pending = envelope.message.act()
+        if pending is not None:
+            await pending
+
+    async def _suppressing(self, what: str, work: Coroutine[Any, Any, Any], limit: float | None = None) -> None:
+        try:
+            async with asyncio.timeout(limit):
+                await work
+        except BaseException as error:  # noqa: BLE001 - every step of a shutdown runs, whatever failed before it
+            _log.error("actor_shutdown_failed", actor=type(self).__name__, part=what, exc_info=error)
+
+    async def _cancel(self, tasks: Collection[asyncio.Future[Any]]) -> None:
+        for _ in range(3):
+            pending = {task for task in tasks if not task.done()}
+            if not pending:
+                return
+            for task in pending:
+                task.cancel()
+            await self._suppressing("tasks", asyncio.wait(pending, timeout=self.shutdown_timeout))
+        _log.error("task_cancellation_timed_out", actor=type(self).__name__, tasks=len(tasks))
+
+
+def was_cancelled() -> bool:
+    """Whether the current task is being cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
