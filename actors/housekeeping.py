@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import assert_never
 
-from ..storage.conversation import approvals, pruning, tool_calls, turns, usage
+from ..storage.conversation import approvals, pruning, turns, unsettled_writes, usage
 from . import tenant
 from .accounts.retention import AccountRetention
 from .conversation import session
@@ -92,8 +92,8 @@ class HousekeepingActor(Actor[StorageLost]):
         due = await self.store.ask(turns.Unfinished(tenant_id=None, now=self.clock.now()))
         metrics.APPROVALS_PENDING.set(await self.store.ask(approvals.Pending(tenant_id=None)))
         await self._tell(session.Wake(tenant_id=tenant_id, session_id=session_id) for tenant_id, session_id in due)
-        lost = await self.store.ask(tool_calls.WithLost(tenant_id=None, now=self.clock.now()))
-        await self._tell(tenant.SettleWrites(tenant_id=tenant_id) for tenant_id in lost)
+        agencies = await self.store.ask(unsettled_writes.AgenciesWithUnsettled(tenant_id=None, now=self.clock.now()))
+        await self._tell(tenant.SettleWrites(tenant_id=tenant_id) for tenant_id in agencies)
 
     def _settled_at_start(self) -> None:
         self.settled = True

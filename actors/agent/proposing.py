@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ...storage import carried_out
-from ...storage.conversation import pass_context
+from ...storage.conversation import pass_context, recent_calls
 from ..domain import ids
 from ..domain.approvals import approval_id
 from ..domain.errors import Unavailable
@@ -125,7 +124,7 @@ async def _ask(
 async def _earlier(work: Pass, tool: Tool[Any], given: Any, bound: Mapping[str, Any]) -> str:
     """A notice for the summary that an equal call was executed in the last day; empty if none was."""
     now = work.ports.clock.now()
-    recent = carried_out.Recent(tenant_id=work.task.tenant_id, tool=tool.name, since=now - RECENT)
+    recent = recent_calls.OfTool(tenant_id=work.task.tenant_id, tool=tool.name, since=now - RECENT)
     for previous in await work.ports.store.ask(recent):
         if tool.repeats(given, bound, previous.input, previous.bound):
             return tool.done_already(previous.output if previous.certain else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...storage.conversation import tool_calls
+from ...storage.conversation import unsettled_writes
 from ..domain.errors import Refusal
 from ..domain.turns import ToolCall
 from ..foundation import log
@@ -20,17 +20,17 @@ Tools = Callable[[ToolCall, str | None], ToolContext]
 
 
 async def settle_writes(tenant_id: str, store: Recipient, clock: Clock, tools: Tools) -> None:
-    """Settle the lost writes of one agency; a failure to settle one does not stop the others."""
+    """Settle the unsettled writes of one agency; a failure to settle one does not stop the others."""
     try:
-        lost = await store.ask(tool_calls.Lost(tenant_id=tenant_id, now=clock.now()))
+        unsettled = await store.ask(unsettled_writes.Unsettled(tenant_id=tenant_id, now=clock.now()))
     except Refusal as refusal:
-        _log.warning("lost_writes_read_failed", refusal=refusal.code)
+        _log.warning("unsettled_writes_read_failed", refusal=refusal.code)
         return
-    for call, session_id in lost:
+    for call, session_id in unsettled:
         try:
             await _settle(call, tools(call, session_id), store)
         except (Refusal, InputInvalid, ActorFailed) as failure:
-            _log.warning("lost_write_settlement_failed", tool=call.tool, call_id=call.id, reason=type(failure).__name__)
+            _log.warning("write_settlement_failed", tool=call.tool, call_id=call.id, reason=type(failure).__name__)
 
 
 async def _settle(call: ToolCall, context: ToolContext, store: Recipient) -> None:
@@ -41,7 +41,7 @@ async def _settle(call: ToolCall, context: ToolContext, store: Recipient) -> Non
     found = await tool.find_previous(given, call.bound or {}, call.id, context)
     if found is None:
         return
-    settle = tool_calls.Settle(
+    settle = unsettled_writes.Settle(
         tenant_id=context.tenant_id,
         call=call,
         record=tool.record(given, found, call, context),
@@ -49,4 +49,4 @@ async def _settle(call: ToolCall, context: ToolContext, store: Recipient) -> Non
         now=context.now,
     )
     if await store.ask(settle) is not None:
-        _log.info("lost_write_settled", tool=call.tool, call_id=call.id)
+        _log.info("write_settled", tool=call.tool, call_id=call.id)

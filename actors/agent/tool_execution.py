@@ -140,7 +140,7 @@ async def _execute_at_supplier(work: Pass, tool: SupplierTool[Any], call: ToolCa
         )
         if begun.refused is not None:
             return await _conclude(work, call, begun.refused)
-        again = begun.again
+        again = begun.begun_before
     try:
         placed = await tool.place(given, call.bound or {}, call.id, work.tools, again=again)
     except Unavailable:

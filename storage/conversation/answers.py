@@ -54,7 +54,7 @@ class Answer(Step[int]):
         for call in self.calls:
             await tool_calls.propose(db, self, call)
         for ask in self.asks:
-            await tool_calls.ask(db, self, ask)
+            await tool_calls.request_approval(db, self, ask)
         state = self.state
         if state.brief is not None and state.brief_after < 0:
             state = LoopState(desk=state.desk, brief=state.brief, brief_after=place, handoffs=state.handoffs)

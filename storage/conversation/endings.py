@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import bindparam, select, update
+
 from ...actors.domain import ids
 from ...actors.domain import tool_calls as rules
 from ...actors.domain.events import Event
 from ...actors.domain.transcript import tool_result
 from ...actors.domain.turns import ToolCall, TurnError, TurnState
+from ..engine.statements import binds, statement
+from ..tables import turns
 from . import tool_calls
 from .model_calls import ModelCallUsage, settle
-from .steps import Step, TranscriptMessage, Written, add_message
+from .steps import MERGED_STEP, THIS_TURN, TURN_OF_AGENCY, Step, TranscriptMessage, Written, add_message
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
@@ -28,17 +32,31 @@ class Ending:
     ran_ms: int = 0
 
 
-END_TURN = """
-UPDATE turns SET state = $4, error = $5, ran_ms = ran_ms + $6, attempts = 0,
-                 ended_at = CASE WHEN $4 IN ('completed', 'failed', 'cancelled') THEN $7::timestamptz END
- WHERE tenant_id = $1 AND session_id = $2 AND id = $3
-"""
+ENDED = frozenset({"completed", "failed", "cancelled"})
+"""States of a turn that is over."""
+END_TURN = statement(
+    update(turns)
+    .where(THIS_TURN)
+    .values(
+        **binds("state", "error", "ended_at"),
+        ran_ms=turns.c.ran_ms + bindparam("ran_ms"),
+        attempts=0,
+    )
+)
 
 
 async def end_turn(db: Connection, step: Step[Any], turn_id: str, ending: Ending) -> None:
     """Set the turn's state after its pass."""
-    error = None if ending.error is None else ending.error.line
-    await db.execute(END_TURN, step.tenant_id, step.session_id, turn_id, ending.state, error, ending.ran_ms, step.now)
+    await END_TURN.execute(
+        db,
+        tenant_id=step.tenant_id,
+        session_id=step.session_id,
+        turn_id=turn_id,
+        state=ending.state,
+        error=None if ending.error is None else ending.error.line,
+        ran_ms=ending.ran_ms,
+        ended_at=step.now if ending.state in ENDED else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +75,15 @@ class FollowUp:
 KEPT_THROUGH = "kept_through"
 """Key in a turn's ``step``: the event up to which all published text is in the transcript."""
 
-STATE = """
-SELECT state, input, step FROM turns WHERE tenant_id = $1 AND session_id = $2 AND id = $3 FOR NO KEY UPDATE
-"""
+STATE = statement(select(*turns.c["state", "input", "step"]).where(THIS_TURN).with_for_update(key_share=True))
 
 PUBLISHED_TEXT = """
 SELECT string_agg(frame::jsonb ->> 'text', '' ORDER BY seq) FROM session_events
  WHERE tenant_id = $1 AND session_id = $2 AND turn_id = $3 AND kind = 'text_delta' AND seq > $4
 """
+"""Text: the frame is JSON in a column of text."""
 
-KEPT = """
-UPDATE turns SET step = coalesce(step, '{}'::jsonb) || $3, input = $4 WHERE tenant_id = $1 AND id = $2
-"""
+KEPT = statement(update(turns).where(TURN_OF_AGENCY).values(step=MERGED_STEP, **binds("input")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +108,7 @@ class End(Step[str]):
     spent: ModelCallUsage | None = None
 
     async def run(self, db: Connection) -> Written[str]:
-        turn = await db.fetchrow(STATE, self.tenant_id, self.session_id, self.turn_id)
+        turn = await STATE.fetchrow(db, tenant_id=self.tenant_id, session_id=self.session_id, turn_id=self.turn_id)
         if turn is None or turn["state"] != "running":
             return Written("None" if turn is None else str(turn["state"]), ())
         await self._keep_text(db, turn)
@@ -110,11 +125,11 @@ class End(Step[str]):
             await settle(db, self.tenant_id, self.spent)
         await end_turn(db, self, self.turn_id, ending)
         events = [event for each in closed for event in each.events]
-        entries = [entry for each in closed for entry in each.entries]
+        audit_events = [audit_event for each in closed for audit_event in each.entries]
         if ending.state == "cancelled":
             by = None if self.close is None else self.close.by
-            entries.append(rules.audit_of_act("turn.cancelled", by, {"turn_id": self.turn_id}, {}, self.at))
-        return await self.write(db, str(ending.state), [*events, *self.events], entries)
+            audit_events.append(rules.audit_of_act("turn.cancelled", by, {"turn_id": self.turn_id}, {}, self.at))
+        return await self.write(db, str(ending.state), [*events, *self.events], audit_events)
 
     async def _keep_text(self, db: Connection, turn: Mapping[str, Any]) -> None:
         """Keep the text of an incomplete answer: that of this pass, else what the event log has of a lost one."""
@@ -135,16 +150,17 @@ class End(Step[str]):
             message = TranscriptMessage("user", [{"type": "text", "text": follow_up.text}], user_id=follow_up.user_id)
             await add_message(db, self, ids.uuid7(), self.turn_id, message)
             left = {}
-        await db.execute(KEPT, self.tenant_id, self.turn_id, {KEPT_THROUGH: self.after}, left)
+        step = {KEPT_THROUGH: self.after}
+        await KEPT.execute(db, tenant_id=self.tenant_id, turn_id=self.turn_id, step=step, input=left)
 
     async def _close(self, db: Connection, call: ToolCall, closing: rules.Closing) -> rules.Closed:
         closed = rules.close(call, closing, self.at)
         block = tool_result(call.call_id, call.tool, closed.outcome)
         await add_message(db, self, ids.uuid7(), self.turn_id, TranscriptMessage("tool", [block]))
         if call.state == "executing":
-            await tool_calls.lose(db, self, call, closed.outcome)
+            await tool_calls.mark_unknown(db, self, call, closed.outcome)
         elif call.undecided:
             await tool_calls.withdraw(db, self, call, closing.by, closing.reason)
         else:
-            await tool_calls.drop(db, self, call, "withdrawn")
+            await tool_calls.close(db, self, call, "withdrawn")
         return closed

@@ -7,7 +7,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from sqlalchemy import insert, update
+
 from ..engine.operations import Command
+from ..engine.statements import binds, statement
+from ..tables import model_calls
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
@@ -28,27 +32,33 @@ class ModelCallUsage:
     duration_ms: int
 
 
-SETTLE_CALL = """
-UPDATE model_calls SET state = 'settled', outcome = $3, input_tokens = $4, output_tokens = $5, cache_read_tokens = $6,
-                       cache_write_tokens = $7, cost_usd = $8, duration_ms = $9
- WHERE tenant_id = $1 AND id = $2
-"""
+_USAGE = (
+    "outcome",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cost_usd",
+    "duration_ms",
+)
+SETTLE_CALL = statement(
+    update(model_calls).filter_by(**binds("tenant_id", "id")).values(**binds(*_USAGE), state="settled")
+)
 
 
 async def settle(db: Connection, tenant_id: str | None, spent: ModelCallUsage) -> None:
     """Store what a model call used."""
-    await db.execute(
-        SETTLE_CALL,
-        tenant_id,
-        spent.id,
-        spent.outcome,
-        spent.input_tokens,
-        spent.output_tokens,
-        spent.cache_read_tokens,
-        spent.cache_write_tokens,
-        spent.cost_usd,
-        spent.duration_ms,
+    usage = {name: getattr(spent, name) for name in _USAGE}
+    await SETTLE_CALL.execute(db, tenant_id=tenant_id, id=spent.id, **usage)
+
+
+INSERT_MODEL_CALL = statement(
+    insert(model_calls).values(
+        **binds("id", "tenant_id", "session_id", "turn_id", "pass_no", "desk", "model", "estimate", "created_at"),
+        state="started",
+        outcome="started",
     )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,22 +75,15 @@ class Begin(Command[None]):
     now: datetime
 
     async def run(self, db: Connection) -> None:
-        await db.execute(
-            INSERT_MODEL_CALL,
-            self.id,
-            self.tenant_id,
-            self.session_id,
-            self.turn_id,
-            self.pass_no,
-            self.desk or "orchestrator",
-            self.model,
-            self.estimate,
-            self.now,
+        await INSERT_MODEL_CALL.execute(
+            db,
+            id=self.id,
+            tenant_id=self.tenant_id,
+            session_id=self.session_id,
+            turn_id=self.turn_id,
+            pass_no=self.pass_no,
+            desk=self.desk or "orchestrator",
+            model=self.model,
+            estimate=self.estimate,
+            created_at=self.now,
         )
-
-
-INSERT_MODEL_CALL = """
-INSERT INTO model_calls (id, tenant_id, session_id, turn_id, pass_no, desk, model, state, outcome, estimate,
-                         input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, duration_ms, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, 'started', 'started', $8, 0, 0, 0, 0, 0, $9)
-"""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sqlalchemy import and_, bindparam, select
+from sqlalchemy import bindparam, select
 
 from ...actors.domain.transcript import OUTPUT_LIMIT
 from ...actors.domain.turns import LoopState, Message, ToolCall
@@ -15,7 +15,7 @@ from ..engine.statements import binds, statement
 from ..tables import messages, session_events, tool_calls, turns, users
 from .endings import FollowUp
 from .steps import MESSAGE, THIS_TURN
-from .tool_calls import calls_of
+from .tool_calls import MAY_ACT, calls_of
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
@@ -83,7 +83,9 @@ NEWEST_KIND = statement(
     .order_by(session_events.c.seq.desc())
     .limit(1)
 )
-USER_ACTIVE = statement(select(and_(users.c.is_active, users.c.role != "viewer")).filter_by(**binds("tenant_id", "id")))
+USER_ACTIVE = statement(
+    select(MAY_ACT).where(users.c.tenant_id == bindparam("tenant_id"), users.c.id == bindparam("id"))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

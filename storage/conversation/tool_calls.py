@@ -6,131 +6,171 @@ A call's row is locked before the call is executed or decided, so each of these 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import and_, bindparam, func, insert, select, update
+
 from ...actors.domain import audit as audits
-from ...actors.domain import ids
 from ...actors.domain import tool_calls as rules
 from ...actors.domain.outcomes import NOT_PERMITTED, Failed, Outcome
 from ...actors.domain.transcript import tool_result
 from ...actors.domain.turns import GRANT_LIFE, ApprovalAsk, ToolCall
-from .. import audit
-from ..engine.operations import Command, Operation, Query
+from ..engine.operations import Operation
+from ..engine.statements import binds, statement
+from ..schema.columns import Time
+from ..tables import messages, pending_approvals, tool_calls, users
 from .steps import Step, TranscriptMessage, Written, add_message
 
 if TYPE_CHECKING:
     from ..engine.pool import Connection
 
-CALLS = """
-SELECT c.id, c.turn_id, c.call_id, c.tool, c.desk, c.input, c.effect, c.user_id, c.position, c.state, c.bound,
-       c.approval_id, c.decided_by, c.decided_at, p.reason, c.error, c.output, c.driver,
-       EXISTS (SELECT FROM messages m WHERE m.tenant_id = c.tenant_id AND m.session_id = c.session_id
-                                        AND m.tool_call_id = c.id) AS reported
-  FROM tool_calls c LEFT JOIN pending_approvals p ON p.tenant_id = c.tenant_id AND p.id = c.approval_id
- WHERE c.tenant_id = $1 AND c.turn_id = $2 ORDER BY c.created_at, c.position
-"""
+MAY_ACT = and_(users.c.is_active, users.c.role != "viewer")
+"""A user may act: active, and not a viewer."""
+CALL = (
+    *tool_calls.c["id", "turn_id", "call_id", "tool", "desk", "input", "effect", "user_id", "position", "state"],
+    *tool_calls.c["bound", "approval_id", "decided_by", "decided_at", "error", "output", "driver"],
+)
+"""The columns of a ``domain.turns.ToolCall``."""
+THIS_CALL = and_(tool_calls.c.tenant_id == bindparam("tenant_id"), tool_calls.c.id == bindparam("id"))
+_ITS_APPROVAL = and_(
+    pending_approvals.c.tenant_id == tool_calls.c.tenant_id, pending_approvals.c.id == tool_calls.c.approval_id
+)
+_WITH_APPROVAL = tool_calls.outerjoin(pending_approvals, _ITS_APPROVAL)
+_REPORTED = (
+    select(messages.c.id)
+    .where(
+        messages.c.tenant_id == tool_calls.c.tenant_id,
+        messages.c.session_id == tool_calls.c.session_id,
+        messages.c.tool_call_id == tool_calls.c.id,
+    )
+    .exists()
+)
+CALLS = statement(
+    select(*CALL, pending_approvals.c.reason, _REPORTED.label("reported"))
+    .select_from(_WITH_APPROVAL)
+    .where(tool_calls.c.tenant_id == bindparam("tenant_id"), tool_calls.c.turn_id == bindparam("turn_id"))
+    .order_by(tool_calls.c.created_at, tool_calls.c.position)
+)
 
 
 async def calls_of(db: Connection, tenant_id: str | None, turn_id: str) -> tuple[ToolCall, ...]:
     """The calls of one turn in the order they were asked for."""
-    return tuple(ToolCall(**row) for row in await db.fetch(CALLS, tenant_id, turn_id))
+    return tuple(ToolCall(**row) for row in await CALLS.fetch(db, tenant_id=tenant_id, turn_id=turn_id))
 
 
-INSERT_CALL = """
-INSERT INTO tool_calls (id, tenant_id, session_id, turn_id, call_id, tool, desk, input, input_hash, bound, effect,
-                        state, user_id, approval_id, position, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'proposed', $12, $13, $14, $15)
-"""
+INSERT_CALL = statement(
+    insert(tool_calls).values(
+        **binds("id", "tenant_id", "session_id", "turn_id", "call_id", "tool", "desk", "input", "input_hash", "bound"),
+        **binds("effect", "user_id", "approval_id", "position", "created_at"),
+        state="proposed",
+    )
+)
 
 
 async def propose(db: Connection, step: Step[Any], call: ToolCall) -> None:
     """Insert a tool call that the model asks for."""
-    await db.execute(
-        INSERT_CALL,
-        call.id,
-        step.tenant_id,
-        step.session_id,
-        call.turn_id,
-        call.call_id,
-        call.tool,
-        call.desk or "orchestrator",
-        call.input,
-        call.input_hash,
-        call.bound,
-        call.effect,
-        call.user_id,
-        call.approval_id,
-        call.position,
-        step.now,
+    await INSERT_CALL.execute(
+        db,
+        id=call.id,
+        tenant_id=step.tenant_id,
+        session_id=step.session_id,
+        turn_id=call.turn_id,
+        call_id=call.call_id,
+        tool=call.tool,
+        desk=call.desk or "orchestrator",
+        input=call.input,
+        input_hash=call.input_hash,
+        bound=call.bound,
+        effect=call.effect,
+        user_id=call.user_id,
+        approval_id=call.approval_id,
+        position=call.position,
+        created_at=step.now,
     )
 
 
-INSERT_APPROVAL = """
-INSERT INTO pending_approvals (id, tenant_id, session_id, turn_id, tool_call_id, tool_name, summary, payload, bound,
-                               input_hash, approver_roles, requested_at, expires_at, status)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'pending')
-"""
+INSERT_APPROVAL = statement(
+    insert(pending_approvals).values(
+        **binds("id", "tenant_id", "session_id", "turn_id", "tool_call_id", "tool_name", "summary", "payload", "bound"),
+        **binds("input_hash", "approver_roles", "requested_at", "expires_at"),
+        status="pending",
+    )
+)
 
 
-async def ask(db: Connection, step: Step[Any], asked: ApprovalAsk) -> None:
+async def request_approval(db: Connection, step: Step[Any], asked: ApprovalAsk) -> None:
     """Store an approval request before it is published."""
     call = asked.call
-    await db.execute(
-        INSERT_APPROVAL,
-        asked.id,
-        step.tenant_id,
-        step.session_id,
-        call.turn_id,
-        call.id,
-        call.tool,
-        asked.summary,
-        call.input,
-        call.bound,
-        call.input_hash,
-        list(asked.approver_roles),
-        step.now,
-        asked.expires_at,
+    await INSERT_APPROVAL.execute(
+        db,
+        id=asked.id,
+        tenant_id=step.tenant_id,
+        session_id=step.session_id,
+        turn_id=call.turn_id,
+        tool_call_id=call.id,
+        tool_name=call.tool,
+        summary=asked.summary,
+        payload=call.input,
+        bound=call.bound,
+        input_hash=call.input_hash,
+        approver_roles=list(asked.approver_roles),
+        requested_at=step.now,
+        expires_at=asked.expires_at,
     )
 
 
-WITHDRAW = """
-UPDATE pending_approvals SET status = 'rejected', resolved_at = $3, resolved_by_user_id = $4, reason = $5
- WHERE tenant_id = $1 AND id = $2 AND status = 'pending'
-"""
-DROP = """
-UPDATE tool_calls SET state = 'failed', error = $3, ended_at = $4
- WHERE tenant_id = $1 AND id = $2 AND state IN ('proposed', 'approved')
-"""
+WITHDRAW = statement(
+    update(pending_approvals)
+    .filter_by(**binds("tenant_id", "id"), status="pending")
+    .values(status="rejected", **binds("resolved_at", "resolved_by_user_id", "reason"))
+)
+CLOSE = statement(
+    update(tool_calls)
+    .where(THIS_CALL, tool_calls.c.state.in_(("proposed", "approved")))
+    .values(state="failed", **binds("error", "ended_at"))
+)
 
 
 async def withdraw(db: Connection, step: Step[Any], call: ToolCall, by: audits.Author | None, reason: str) -> None:
     """Withdraw an undecided call and its approval."""
-    await db.execute(WITHDRAW, step.tenant_id, call.approval_id, step.now, by and by.user_id, reason)
-    await drop(db, step, call, "withdrawn")
+    await WITHDRAW.execute(
+        db,
+        tenant_id=step.tenant_id,
+        id=call.approval_id,
+        resolved_at=step.now,
+        resolved_by_user_id=by and by.user_id,
+        reason=reason,
+    )
+    await close(db, step, call, "withdrawn")
 
 
-async def drop(db: Connection, step: Step[Any], call: ToolCall, why: str) -> None:
+async def close(db: Connection, step: Step[Any], call: ToolCall, error: str) -> None:
     """End a call that will not run."""
-    await db.execute(DROP, step.tenant_id, call.id, why, step.now)
+    await CLOSE.execute(db, tenant_id=step.tenant_id, id=call.id, error=error, ended_at=step.now)
 
 
-LOSE = """
-UPDATE tool_calls SET state = 'unknown', output = $3, error = 'outcome_unknown', ended_at = $4
- WHERE tenant_id = $1 AND id = $2 AND state = 'executing'
-"""
+MARK_UNKNOWN = statement(
+    update(tool_calls)
+    .where(THIS_CALL, tool_calls.c.state == "executing")
+    .values(state="unknown", error="outcome_unknown", **binds("output", "ended_at"))
+)
 
 
-async def lose(db: Connection, step: Step[Any], call: ToolCall, outcome: Outcome) -> None:
+async def mark_unknown(db: Connection, step: Step[Any], call: ToolCall, outcome: Outcome) -> None:
     """End a call whose outcome is unknown; it never runs again."""
-    await db.execute(LOSE, step.tenant_id, call.id, outcome.to_output(), step.now)
+    await MARK_UNKNOWN.execute(db, tenant_id=step.tenant_id, id=call.id, output=outcome.to_output(), ended_at=step.now)
 
 
-FINISH = """
-UPDATE tool_calls SET state = $3, output = $4, error = $5, driver = $6, started_at = coalesce(started_at, $7),
-                      ended_at = $7
- WHERE tenant_id = $1 AND id = $2 AND state NOT IN ('succeeded', 'failed', 'unknown')
-"""
+FINISH = statement(
+    update(tool_calls)
+    .where(THIS_CALL, tool_calls.c.state.not_in(("succeeded", "failed", "unknown")))
+    .values(
+        **binds("state", "output", "error", "driver"),
+        started_at=func.coalesce(tool_calls.c.started_at, bindparam("now", type_=Time)),
+        ended_at=bindparam("now"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,15 +193,15 @@ class Result(Step[Outcome]):
 async def conclude(db: Connection, step: Result | Perform, outcome: Outcome, *, starts: bool) -> Written[Outcome]:
     """Store a call's outcome: row, transcript message, events and audit events."""
     call = step.call
-    await db.execute(
-        FINISH,
-        step.tenant_id,
-        call.id,
-        outcome.state,
-        outcome.to_output(),
-        outcome.error,
-        call.driver,
-        step.now,
+    await FINISH.execute(
+        db,
+        tenant_id=step.tenant_id,
+        id=call.id,
+        state=outcome.state,
+        output=outcome.to_output(),
+        error=outcome.error,
+        driver=call.driver,
+        now=step.now,
     )
     block = tool_result(call.call_id, call.tool, outcome)
     await add_message(db, step, step.message_id, call.turn_id, TranscriptMessage("tool", [block], tool_call_id=call.id))
@@ -169,18 +209,27 @@ async def conclude(db: Connection, step: Result | Perform, outcome: Outcome, *, 
     return await step.write(db, outcome, events, rules.audit_of_result(call, outcome, step.at, starts=starts))
 
 
-LOCK_CALL = """
-SELECT c.state, c.approval_id, c.decided_at, c.input_hash, p.status, p.input_hash AS approved_hash,
-       (SELECT u.is_active AND u.role <> 'viewer' FROM users u WHERE u.tenant_id = c.tenant_id AND u.id = c.user_id)
-           AS user_active
-  FROM tool_calls c LEFT JOIN pending_approvals p ON p.tenant_id = c.tenant_id AND p.id = c.approval_id
- WHERE c.tenant_id = $1 AND c.id = $2 FOR NO KEY UPDATE OF c
-"""
+_USER_ACTIVE = (
+    select(MAY_ACT)
+    .where(users.c.tenant_id == tool_calls.c.tenant_id, users.c.id == tool_calls.c.user_id)
+    .scalar_subquery()
+)
+LOCK_CALL = statement(
+    select(
+        *tool_calls.c["state", "approval_id", "decided_at", "input_hash"],
+        pending_approvals.c.status,
+        pending_approvals.c.input_hash.label("approved_hash"),
+        _USER_ACTIVE.label("user_active"),
+    )
+    .select_from(_WITH_APPROVAL)
+    .where(THIS_CALL)
+    .with_for_update(key_share=True, of=tool_calls)
+)
 
 
 async def objection(db: Connection, call: ToolCall, tenant_id: str | None, now: datetime) -> Failed | None:
     """Why a locked call may not run now, or None. Read in the transaction that runs it."""
-    row = await db.fetchrow(LOCK_CALL, tenant_id, call.id)
+    row = await LOCK_CALL.fetchrow(db, tenant_id=tenant_id, id=call.id)
     if row is None or row["state"] in ("succeeded", "failed", "unknown"):
         raise AlreadyDone(call.id)
     if not row["user_active"]:
@@ -220,21 +269,23 @@ class Perform(Step[Outcome]):
         return await conclude(db, self, outcome, starts=True)
 
 
-EXECUTING = """
-UPDATE tool_calls SET state = 'executing', driver = $3, started_at = $4
- WHERE tenant_id = $1 AND id = $2 AND state IN ('proposed', 'approved') RETURNING id
-"""
+EXECUTING = statement(
+    update(tool_calls)
+    .where(THIS_CALL, tool_calls.c.state.in_(("proposed", "approved")))
+    .values(state="executing", **binds("driver", "started_at"))
+)
+IS_EXECUTING = statement(select(tool_calls.c.state == "executing").where(THIS_CALL))
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
     """Whether a supplier's write may begin.
 
-    ``refused`` is the refusal. ``again``: the write has begun before, so its outcome is looked up first.
+    ``refused`` is the refusal. ``begun_before``: its outcome is looked up first.
     """
 
     refused: Failed | None = None
-    again: bool = False
+    begun_before: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,90 +297,10 @@ class Begin(Step[Begun]):
 
     async def run(self, db: Connection) -> Written[Begun]:
         refused = await objection(db, self.call, self.tenant_id, self.now)
-        if await db.fetchval(IS_EXECUTING, self.tenant_id, self.call.id):
-            return Written(Begun(again=True), ())
+        call = {"tenant_id": self.tenant_id, "id": self.call.id}
+        if await IS_EXECUTING.fetchval(db, **call):
+            return Written(Begun(begun_before=True), ())
         if refused is not None:
             return Written(Begun(refused), ())
-        await db.execute(EXECUTING, self.tenant_id, self.call.id, self.driver, self.now)
+        await EXECUTING.execute(db, **call, driver=self.driver, started_at=self.now)
         return await self.write(db, Begun(), (), [rules.audit_event(self.call, "started", self.at)])
-
-
-IS_EXECUTING = "SELECT state = 'executing' FROM tool_calls WHERE tenant_id = $1 AND id = $2"
-
-SETTLE_WITHIN = timedelta(hours=24)
-"""How long a write without outcome is looked up; after that the agency has to ask the supplier."""
-OFTEN_WITHIN = timedelta(minutes=10)
-SELDOM_MINUTES = 15
-
-LOST = """
- c.driver IS NOT NULL AND c.started_at > $1
-   AND (c.started_at > $2 OR mod(extract(epoch FROM $3::timestamptz - c.started_at)::int / 60, $4::int) = 0)
-   AND (c.state = 'unknown' OR c.state = 'executing' AND NOT EXISTS (
-        SELECT FROM turns t WHERE t.tenant_id = c.tenant_id AND t.id = c.turn_id
-                              AND t.state IN ('queued', 'running', 'waiting')))
-"""
-AGENCIES_TO_SETTLE = (
-    f"SELECT DISTINCT c.tenant_id FROM tool_calls c WHERE c.state IN ('unknown', 'executing') AND {LOST}"  # noqa: S608  # our own words
-)
-
-
-def _within(now: datetime) -> tuple[datetime, datetime, datetime, int]:
-    return now - SETTLE_WITHIN, now - OFTEN_WITHIN, now, SELDOM_MINUTES
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WithLost(Query[list[str]]):
-    """Agencies with supplier writes that no turn is executing and whose outcome is due to be looked up."""
-
-    now: datetime
-
-    async def run(self, db: Connection) -> list[str]:
-        return [row["tenant_id"] for row in await db.fetch(AGENCIES_TO_SETTLE, *_within(self.now))]
-
-
-LOST_WRITES = f"""
-SELECT c.id, c.turn_id, c.call_id, c.tool, c.desk, c.input, c.effect, c.user_id, c.position, c.state, c.bound,
-       c.approval_id, c.decided_by, c.decided_at, c.error, c.output, c.driver, c.session_id
-  FROM tool_calls c WHERE c.tenant_id = $5 AND c.state IN ('unknown', 'executing') AND {LOST} ORDER BY c.id LIMIT 100
-"""  # noqa: S608  # our own words
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lost(Query[list[tuple[ToolCall, str | None]]]):
-    """Supplier writes without outcome of one agency, each with its session if that still exists."""
-
-    now: datetime
-
-    async def run(self, db: Connection) -> list[tuple[ToolCall, str | None]]:
-        rows = [dict(row) for row in await db.fetch(LOST_WRITES, *_within(self.now), self.tenant_id)]
-        sessions = [row.pop("session_id") for row in rows]
-        return [(ToolCall(**row), session) for row, session in zip(rows, sessions, strict=True)]
-
-
-LOCK_LOST = "SELECT state FROM tool_calls WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE"
-SETTLE = "UPDATE tool_calls SET state = $3, output = $4, error = $5, ended_at = $6 WHERE tenant_id = $1 AND id = $2"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settle(Command[Outcome | None]):
-    """Store the outcome a supplier confirms for a lost write. None if it has been stored meanwhile.
-
-    The transcript keeps what was reported at the time; tool call, audit and our own tables have the outcome.
-    """
-
-    call: ToolCall
-    record: Operation[Outcome]
-    session_id: str | None
-    now: datetime
-
-    async def run(self, db: Connection) -> Outcome | None:
-        if await db.fetchval(LOCK_LOST, self.tenant_id, self.call.id) not in ("unknown", "executing"):
-            return None
-        outcome = await self.record.run(db)
-        if outcome.state == "unknown":  # recorded, but its output does not fit its schema: nothing new to report
-            return None
-        output = outcome.to_output()
-        await db.execute(SETTLE, self.tenant_id, self.call.id, outcome.state, output, outcome.error, self.now)
-        at = rules.Context(self.tenant_id or "", self.session_id, self.now, ids.uuid7)
-        await audit.append(db, [rules.audit_of_outcome(self.call, outcome, at)])
-        return outcome

@@ -353,7 +353,7 @@ async def test_a_write_begins_once(asha: Any, running: Any, admin: Any) -> None:
         return tool_calls.Begin(tenant_id=row["t"], session_id=row["s"], after=last, now=now, call=call, driver="house")
 
     begun = await asyncio.gather(*(store.ask(begin()) for _ in range(4)))
-    assert sorted(each.reply.again for each in begun) == [False, True, True, True]
+    assert sorted(each.reply.begun_before for each in begun) == [False, True, True, True]
     assert all(each.reply.refused is None for each in begun)
 
 

@@ -24,7 +24,7 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
     "stray-cancellation": asyncio.CancelledError,
 }
 ASKS: dict[str, tuple[str, ...]] = {
-    "housekeeping": ("SettleAbandoned", "Unfinished", "Pending", "WithLost"),
+    "housekeeping": ("SettleAbandoned", "Unfinished", "Pending", "AgenciesWithUnsettled"),
     "pruning": ("PruneKeys", "PruneDeltas", "PruneFamilies", "PruneDenied", "PruneTokens", "PruneEmails"),
     "mail": ("Claim", "Standing"),
 }
