@@ -45,13 +45,12 @@ def room_of(task: Task) -> int:
     return max(WINDOW - task.max_tokens, WINDOW // 10) * 2 // 3
 
 
-async def ask(work: Pass, *, last: bool) -> Answer:
+async def ask(work: Pass, loaded: pass_context.PassContext, *, last: bool) -> Answer:
     """The model's answer, with ids of its calls that are new to the conversation. Raises `PassAborted`.
 
     A request refused for its form or its length is sent once more, shorter and in plain text. In the ``last`` round
     no tool is offered, so that the model has to answer.
     """
-    loaded = await work.load()
     call = _request(work, loaded, last=last)
     reservation = usage.UsageReservation(work.task, work.ports, call)
     over_budget = reservation.reserve()

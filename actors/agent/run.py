@@ -144,6 +144,7 @@ class Pass:
 
     async def _advance(self, loaded: pass_context.PassContext) -> str:
         decided = [call for call in self.calls if not call.reported and not call.undecided]
+        unchanged = not decided and loaded.follow_up is None
         for call in decided:
             await self._settle(call)
         undecided = any(call.undecided for call in self.calls)
@@ -159,9 +160,11 @@ class Pass:
             if not self.state.handoffs:
                 return await self._end("completed")
             await self._next_desk()
+            unchanged = False
         if loaded.cut and self.task.again:
             await self._restart_answer()
-        return await self._converse()
+            unchanged = False
+        return await self._converse(loaded if unchanged else await self.load())
 
     def _expired(self) -> bool:
         """The latest decision is an expiry and no approved call was executed: the model learns of it next turn."""
@@ -198,16 +201,17 @@ class Pass:
         )
         await self.ports.recorder.say("\n\n")
 
-    async def _converse(self) -> str:
+    async def _converse(self, loaded: pass_context.PassContext) -> str:
         rounds = self.task.max_rounds
         for left in reversed(range(rounds)):
-            answer = await asking.ask(self, last=left == 0)
+            answer = await asking.ask(self, loaded, last=left == 0)
             if left == 0 and answer.calls:
                 await self._store_answer(replace(answer, blocks=answer.words, flaws={}), (), None, ())
                 break
             state = await self._take(answer)
             if state is not None:
                 return state
+            loaded = await self.load()
         raise PassAborted(TurnError("tool_rounds_exceeded", str(rounds)))
 
     async def _take(self, answer: Answer) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import and_, bindparam, false, func, select
 
 from ...actors.domain.transcript import OUTPUT_LIMIT
 from ...actors.domain.turns import LoopState, Message, ToolCall
@@ -71,17 +71,27 @@ OWN = statement(
 )
 FIRST_LOOK = 128
 """Messages whose sizes are read first; four times as many each time they do not suffice."""
-TURN = statement(select(*turns.c["step", "input", "pass_no", "ran_ms", "user_id"]).where(THIS_TURN))
+_USER_ACTIVE = (
+    select(MAY_ACT).where(users.c.tenant_id == turns.c.tenant_id, users.c.id == turns.c.user_id).scalar_subquery()
+)
+_CUT = (
+    select(and_(session_events.c.kind == "text_delta", session_events.c.turn_id == turns.c.id))
+    .where(session_events.c.tenant_id == turns.c.tenant_id, session_events.c.session_id == turns.c.session_id)
+    .order_by(session_events.c.seq.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+TURN = statement(
+    select(
+        *turns.c["step", "input", "pass_no", "ran_ms"],
+        func.coalesce(_USER_ACTIVE, false()).label("user_active"),
+        func.coalesce(_CUT, false()).label("cut"),
+    ).where(THIS_TURN)
+)
 PENDING = statement(
     select(*tool_calls.c["call_id", "approval_id"])
     .filter_by(**binds("tenant_id", "session_id"), state="proposed")
     .where(tool_calls.c.approval_id.is_not(None))
-)
-NEWEST_KIND = statement(
-    select(*session_events.c["kind", "turn_id"])
-    .filter_by(**binds("tenant_id", "session_id"))
-    .order_by(session_events.c.seq.desc())
-    .limit(1)
 )
 USER_ACTIVE = statement(
     select(MAY_ACT).where(users.c.tenant_id == bindparam("tenant_id"), users.c.id == bindparam("id"))
@@ -107,8 +117,6 @@ class LoadPass(Snapshot[PassContext]):
         turn = await TURN.fetchrow(db, **session, turn_id=self.turn_id)
         calls = await calls_of(db, self.tenant_id, self.turn_id)
         pending = await PENDING.fetch(db, **session)
-        newest = await NEWEST_KIND.fetchrow(db, **session)
-        active = await USER_ACTIVE.fetchval(db, tenant_id=self.tenant_id, id=turn["user_id"])
         return PassContext(
             messages=tuple(Message(**row) for row in transcript),
             own=tuple(Spoken(*row) for row in own),
@@ -118,8 +126,8 @@ class LoadPass(Snapshot[PassContext]):
             follow_up=FollowUp.of(turn["input"] or {}),
             pass_no=turn["pass_no"],
             ran_ms=turn["ran_ms"],
-            cut=newest is not None and newest["kind"] == "text_delta" and newest["turn_id"] == self.turn_id,
-            user_active=bool(active),
+            cut=turn["cut"],
+            user_active=turn["user_active"],
         )
 
     async def _first(self, db: Connection) -> int:
@@ -133,6 +141,8 @@ class LoadPass(Snapshot[PassContext]):
                     if left < 0 and first is not None:
                         return first
                     first = row["sequence"]
+            if len(sizes) < count:
+                break
             before, count = sizes[-1]["sequence"], count * 4
         return first or 0
 

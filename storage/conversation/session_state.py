@@ -103,6 +103,8 @@ SELECT t.id AS turn_id, (t.input ->> 'user_id')::uuid AS user_id,
        true AS is_follow_up, t.state, t.first_event_id, t.pass_event_id, NULL::timestamptz AS ended_at
   FROM turns t WHERE t.tenant_id = $1 AND t.session_id = $2 AND t.input ? 'follow_up'
 """
+LAST_ACCEPTED = f"({LAST_BEGUN}) UNION ALL ({LAST_FOLLOW_UP}) UNION ALL ({PENDING_FOLLOW_UP})"
+"""What a message sent again may be a copy of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,11 +123,7 @@ class Load(Snapshot[State]):
         if head is None:
             raise NotFound("session_not_found")
         unfinished = await db.fetch(OPEN_TURNS, self.tenant_id, self.session_id)
-        accepted = [
-            LastMessage(**row)
-            for query in (LAST_BEGUN, LAST_FOLLOW_UP, PENDING_FOLLOW_UP)
-            for row in await db.fetch(query, self.tenant_id, self.session_id)
-        ]
+        accepted = [LastMessage(**row) for row in await db.fetch(LAST_ACCEPTED, self.tenant_id, self.session_id)]
         expires = await approvals.EXPIRES.fetch(db, **session)
         return State(
             last_seq=head["last_seq"],

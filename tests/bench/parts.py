@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
+from aiohttp import ClientSession, TCPConnector, web
 
 from voyagent.actors.agent.rehearsed.pace import Pace
 from voyagent.actors.agent.rehearsed.server import Rehearsal
@@ -229,10 +229,59 @@ class Bare:
         return f"http://{host}:{port}"
 
 
-PARTS: dict[str, Callable[[dict[str, str]], Served | Played | Bare]] = {
+class Forwarder:
+    """The least a chat service can do: aiohttp's client reads the model, each delta is one write to one viewer."""
+
+    def __init__(self, environ: dict[str, str]) -> None:
+        self.model = environ["ANTHROPIC_BASE_URL"]
+        self.heads = {"x-api-key": environ["ANTHROPIC_API_KEY"], "anthropic-version": "2023-06-01"}
+        app = web.Application()
+        app.router.add_post("/", self.forward)
+        self.runner = web.AppRunner(app, access_log=None)
+        self.commands: dict[str, Command] = {"cpu": self.cpu, "stop": self.stop}
+
+    async def start(self) -> str:
+        self.client = ClientSession(connector=TCPConnector(limit=0))
+        await self.runner.setup()
+        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
+        host, port = self.runner.addresses[0][:2]
+        return f"http://{host}:{port}"
+
+    async def forward(self, request: web.Request) -> web.StreamResponse:
+        question = (await request.json())["message"]
+        body = {
+            "model": "m",
+            "max_tokens": 64,
+            "stream": True,
+            "messages": [{"role": "user", "content": question}],
+        }
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        async with self.client.post(f"{self.model}/v1/messages", json=body, headers=self.heads) as stream:
+            async for line in stream.content:
+                if not line.startswith(b"data:"):
+                    continue
+                event = json.loads(line[5:])
+                if event["type"] == "content_block_delta":
+                    data = json.dumps({"event": "text_delta", "text": event["delta"]["text"]})
+                    await response.write(b"event: text_delta\ndata: " + data.encode() + b"\n\n")
+        await response.write_eof()
+        return response
+
+    async def cpu(self) -> float:
+        """Seconds of processor so far."""
+        return time.process_time()
+
+    async def stop(self) -> None:
+        await self.client.close()
+        await self.runner.cleanup()
+
+
+PARTS: dict[str, Callable[[dict[str, str]], Served | Played | Bare | Forwarder]] = {
     "service": Served,
     "model": Played,
     "bare": Bare,
+    "forwarder": Forwarder,
 }
 
 

@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,11 @@ ROUND_SECONDS = 0.8
 CONNECTIONS = 16
 VIEWERS = (1, 100, 1000)
 TURNS = (1, 50, 200)
+LIMIT_TURNS = (50, 100, 200)
+LIMIT_SECONDS = 4
+LIMIT_ROUNDS = 3
+SHORT_AT_ONCE = 8
+SHORT_TURNS = 12
 SESSIONS = 400
 TALKED = 200
 REPLAYS = 200
@@ -165,6 +170,52 @@ async def throughput(bench: Bench) -> None:
             await _unpaced(running, agency, count)
 
 
+async def limit(bench: Bench) -> None:
+    """CPU of a word and of a one-word turn, starts included, beside a forwarder that stores nothing, taking turns."""
+    environ = {"ANTHROPIC_BASE_URL": bench.model.url, "ANTHROPIC_API_KEY": KEY}
+    async with part("forwarder", environ) as forwarder, bench.service() as (running, agency):
+        bare = Target(forwarder.url)
+        plain = bare.request("POST", "/", {"message": "Go on"})
+        for count in LIMIT_TURNS:
+            words = int(RATE * LIMIT_SECONDS)
+            await bench.model.do("pace", deltas=words, rate=RATE)
+            least, ours = [], []
+            for _ in range(LIMIT_ROUNDS):
+                least.append(await _cpu_of(forwarder, bare, [plain] * count))
+                messages = [agency.message(each) for each in await agency.sessions(count)]
+                ours.append(await _cpu_of(running, agency.at, messages))
+            scale = 1e6 / count / words
+            _limit("word", [each * scale for each in least], [each * scale for each in ours], streams=count, goal=2)
+        await bench.model.do("pace", deltas=1, rate=0.0)
+        least, ours = [], []
+        for _ in range(LIMIT_ROUNDS):
+            cpus = [await _cpu_of(forwarder, bare, [plain] * SHORT_AT_ONCE) for _ in range(SHORT_TURNS)]
+            least.append(sum(cpus) / SHORT_AT_ONCE / SHORT_TURNS * 1e6)
+            sessions = [await agency.sessions(SHORT_AT_ONCE) for _ in range(SHORT_TURNS)]
+            cpus = [await _cpu_of(running, agency.at, map(agency.message, each)) for each in sessions]
+            ours.append(sum(cpus) / SHORT_AT_ONCE / SHORT_TURNS * 1e6)
+        _limit("one-word turn", least, ours)
+
+
+def _limit(what: str, least: list[float], ours: list[float], **values: Any) -> None:
+    report(
+        f"CPU of a {what}",
+        service_us=statistics.median(ours),
+        forwarder_us=statistics.median(least),
+        ratio=statistics.median(own / bare for own, bare in zip(ours, least, strict=True)),
+        **values,
+    )
+
+
+async def _cpu_of(running: Part, target: Target, requests: Iterable[bytes]) -> float:
+    """Seconds of processor of a part from the first of these streams to the end of all."""
+    async with crowd() as senders:
+        cpu = float(await running.do("cpu"))
+        await senders.add(target, requests)
+        await senders.ended()
+        return float(await running.do("cpu")) - cpu
+
+
 async def _paced(running: Part, agency: Agency, count: int) -> None:
     """In steady state: behind the storm of starts, before the first end."""
     sessions = await agency.sessions(count)
@@ -274,7 +325,7 @@ async def replay(bench: Bench) -> None:
         async with crowd() as viewers:
             await viewers.add(agency.at, [agency.events(own)])
             took = await running.do("fan_out", session_id=own, burst=200, seconds=0.0001)
-        await _replay(running, agency, own, "memory", took["last"] - 200)
+            await _replay(running, agency, own, "memory", took["last"] - 200)  # without a viewer the ring is freed
 
 
 async def _replay(running: Part, agency: Agency, own: str, source: str, after: int) -> None:
@@ -510,6 +561,7 @@ async def _listening(process: asyncio.subprocess.Process) -> str:
 FIGURES: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "requests": requests,
     "forwarding": forwarding,
+    "limit": limit,
     "throughput": throughput,
     "fan_out": fan_out,
     "replay": replay,
