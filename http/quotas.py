@@ -1,7 +1,4 @@
-"""What one person, and one agency, may hold of this process: open streams, and new conversations a minute.
-
-Counted in memory: both end with the process.
-"""
+"""Quotas of open streams, and of new conversations a minute, per person and agency. Counted in memory."""
 
 from __future__ import annotations
 
@@ -14,23 +11,27 @@ from ..actors.domain.identity import Principal
 from ..actors.foundation.clock import Clock
 
 MINUTE = 60.0
-AGAIN = 5.0
-"""Seconds after which to try for a stream again: streams end when they end."""
+STREAM_RETRY_AFTER = 5.0
+"""Seconds after which to try for a stream again: nobody knows when one ends."""
 
 
 class OpenStreams:
-    """The streams of each person and agency, from before a request has an effect until its stream has ended."""
+    """Counts the streams of each person and agency, from before a request has an effect until its stream has ended."""
 
     def __init__(self, *, per_person: int, per_agency: int) -> None:
         self._bounds = (per_person, per_agency)
         self._open: Counter[str] = Counter()
 
+    def count(self, principal: Principal) -> int:
+        """The number of the agency's open streams."""
+        return self._open[principal.tenant_id]
+
     @contextmanager
-    def hold(self, who: Principal) -> Iterator[None]:
+    def hold(self, principal: Principal) -> Iterator[None]:
         """Count one more while the block runs. Throttled ``too_many_streams``."""
-        owners = (who.user_id, who.tenant_id)
+        owners = (principal.user_id, principal.tenant_id)
         if any(self._open[owner] >= bound for owner, bound in zip(owners, self._bounds, strict=True)):
-            raise Throttled("too_many_streams", retry_after=AGAIN)
+            raise Throttled("too_many_streams", retry_after=STREAM_RETRY_AFTER)
         self._open.update(owners)
         try:
             yield
@@ -42,29 +43,29 @@ class OpenStreams:
 
 
 class NewSessions:
-    """The conversations each person began in the last minute."""
+    """Counts the conversations each person created in the last minute."""
 
     def __init__(self, clock: Clock, per_minute: int) -> None:
         self._clock = clock
         self._per_minute = per_minute
-        self._begun: OrderedDict[str, deque[float]] = OrderedDict()
+        self._created: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def count(self, who: Principal) -> None:
+    def count(self, principal: Principal) -> None:
         """Count one more. Throttled ``too_many_sessions``."""
         now = self._clock.monotonic()
         self._forget(now)
-        begun = self._begun.setdefault(who.user_id, deque())
-        while begun and begun[0] <= now - MINUTE:
-            begun.popleft()
-        if len(begun) >= self._per_minute:
-            raise Throttled("too_many_sessions", retry_after=begun[0] + MINUTE - now)
-        begun.append(now)
-        self._begun.move_to_end(who.user_id)
+        created = self._created.setdefault(principal.user_id, deque())
+        while created and created[0] <= now - MINUTE:
+            created.popleft()
+        if len(created) >= self._per_minute:
+            raise Throttled("too_many_sessions", retry_after=created[0] + MINUTE - now)
+        created.append(now)
+        self._created.move_to_end(principal.user_id)
 
     def _forget(self, now: float) -> None:
-        """Whoever began one last stands last: only those who are over are looked at, and one more."""
-        while self._begun:
-            user_id, begun = next(iter(self._begun.items()))
-            if begun[-1] > now - MINUTE:
+        """Forget people without a recent conversation: they come first, so that only they and one more are read."""
+        while self._created:
+            user_id, created = next(iter(self._created.items()))
+            if created[-1] > now - MINUTE:
                 return
-            del self._begun[user_id]
+            del self._created[user_id]

@@ -1,4 +1,4 @@
-"""The whole service as one thing: the actors, and an HTTP server in front of them."""
+"""The whole service: the actors, and an HTTP server in front of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .request_context import Services
 from .streams import Streams
 
 PROCESS = "process"
-"""The part of readiness that says whether this process is the one that serves the database."""
+"""The part of readiness that reports whether this process is the leader, which serves the database."""
 
 BACKLOG = 1024
 
@@ -32,7 +32,7 @@ _log = log.get(__name__)
 
 
 class Service:
-    """Serves ``settings`` from entering to leaving; ``url`` is where it listens."""
+    """The service of one process, an asynchronous context manager; ``url`` is where it listens."""
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
@@ -42,16 +42,16 @@ class Service:
         self._parts = AsyncExitStack()
 
     async def start(self) -> None:
-        """Start the actors, then listen. Nothing is left behind if it fails."""
+        """Start the actors, then listen. A start that fails, or is cancelled, releases everything."""
         try:
             await self._parts.enter_async_context(self.system)
             services = self._services()
             runner = Runner(make_app(services))
+            self._parts.push_async_callback(runner.cleanup)
             await runner.setup()
             watch = self.system.tasks.task("health_watch", services.health.watch, every=WATCH_SECONDS)
             watching = asyncio.create_task(watch.run())
             self._parts.callback(watching.cancel)
-            self._parts.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, self.settings.host, self.settings.port, backlog=BACKLOG).start()
         except BaseException:
             await self._parts.aclose()
@@ -62,7 +62,7 @@ class Service:
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def stop(self, grace: float = 0.0) -> None:
-        """Give turns ``grace`` seconds while requests are still answered, then close streams, actors and pools."""
+        """Let turns run for ``grace`` seconds while requests are answered, then close streams, actors and pools."""
         await self.system.drain(grace)
         await self._parts.aclose()
 
@@ -135,10 +135,12 @@ class Service:
 
 
 async def until_ended(service: Service, asked: asyncio.Event) -> bool:
-    """Wait until a stop is asked for or the actors give up; answers whether it was asked for."""
+    """Wait until a stop is requested or the actors give up; return whether it was requested."""
     waits = {asyncio.create_task(asked.wait()), asyncio.create_task(service.system.ended())}
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
     await asyncio.wait(waits)
     return asked.is_set()

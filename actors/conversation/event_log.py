@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
+from weakref import WeakSet
 
 from ..domain.events import frame
 
@@ -84,6 +85,9 @@ class EventLog:
         self.over = False
         self.closing_frame: bytes = b""
         self.subscriptions: set[Subscription] = set()
+        """Those that have been read from."""
+        self.unread: WeakSet[Subscription] = WeakSet()
+        """Those handed out and not read from yet. One whose asker has gone is freed with its last reference."""
         self.gap = gap
         self._older = older
         self._unwatched = unwatched
@@ -101,8 +105,14 @@ class EventLog:
         self._busy = busy
         self.drop_unwatched()
 
+    @property
+    def watched(self) -> bool:
+        """Whether anybody reads, or is about to read."""
+        return bool(self.subscriptions or self.unread)
+
     def unsubscribe(self, subscription: Subscription) -> None:
         """Remove a subscription."""
+        self.unread.discard(subscription)
         self.subscriptions.discard(subscription)
         if not self.subscriptions:
             self._unwatched()
@@ -234,7 +244,7 @@ class Subscription:
         self.events = 0
         self._announced = log.pruned_through
         self._ended = False
-        self._watching = False
+        log.unread.add(self)
 
     def close(self) -> None:
         """Unsubscribe."""
@@ -269,8 +279,8 @@ class Subscription:
 
         The first call subscribes: a subscription whose asker has gone need not be closed.
         """
-        if not self._watching:
-            self._watching = True
+        if self in self.log.unread:
+            self.log.unread.discard(self)
             self.log.subscriptions.add(self)
         chunks: list[bytes] = []
         if self.prelude:

@@ -122,7 +122,7 @@ class Delivered(ToSession[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MakeRoom(ToSession[None]):
-    """Passivate now if idle and without viewers: the agency has many active sessions."""
+    """Passivate now if idle and unwatched: the agency has many active sessions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -502,7 +502,7 @@ class SessionActor(Supervisor[Protocol]):
         self.idle_timer = self.clock.call_later(seconds, lambda: self.run_soon(self._check_idle))
 
     def _check_idle(self) -> None:
-        if self._quiet and not self.log.subscriptions and not self.approval_timer.any and self.deletion is None:
+        if self._quiet and not self.log.watched and not self.approval_timer.any and self.deletion is None:
             self.request_passivation()
         self._check_idle_in(IDLE_SECONDS)
 

@@ -12,6 +12,7 @@ import pytest
 from voyagent.actors import tenant
 from voyagent.actors.agent.rehearsed.server import Text, Turn
 from voyagent.actors.conversation.event_log import EventLog
+from voyagent.actors.conversation.session import Follow, MakeRoom
 from voyagent.actors.foundation.metrics import ActorMeter
 
 PATIENCE = 20.0
@@ -45,6 +46,22 @@ async def test_the_oldest_idle_sessions_passivate_when_an_agency_has_many(
     running.rehearsal.play(Turn("again"))
     assert (await asha.say(sessions[1], "and you?"))[-1].kind == "final"
     watched.response.close()
+
+
+async def test_a_session_whose_subscription_is_not_read_yet_does_not_passivate(asha: Any, running: Any) -> None:
+    tenant_id, root = (await asha.get("/auth/me"))["tenant_id"], running.service.system.root
+    one, other = [{"tenant_id": tenant_id, "session_id": await asha.session()} for _ in range(2)]
+    unread, dropped = [await root.ask(Follow(**each, cursor=None, mode="live")) for each in (one, other)]
+    one_log, other_log = unread.log, dropped.log
+    del dropped
+    for each in (one, other):
+        root.tell(MakeRoom(**each))
+    await until(lambda: other_log.over)
+    assert not one_log.over
+    assert await unread.next_chunk() == b""
+    unread.close()
+    root.tell(MakeRoom(**one))
+    await until(lambda: one_log.over)
 
 
 async def test_a_session_that_has_talked_keeps_no_frames_once_nobody_watches(asha: Any, running: Any) -> None:

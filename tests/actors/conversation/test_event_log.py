@@ -45,6 +45,28 @@ async def test_two_viewers_get_the_same_bytes() -> None:
     assert await drain(one) == await drain(other) == b"".join(each.encoded for each in table.frames)
 
 
+async def test_a_log_is_watched_from_when_a_subscription_is_handed_out_until_it_is_closed_or_dropped() -> None:
+    _, log = fresh()
+    kept, dropped, closed = (Subscription(log, after=0, until=EndCondition(live=True)) for _ in range(3))
+    closed.close()
+    del dropped
+    assert log.watched
+    assert set(log.unread) == {kept}
+    await drain(kept)
+    assert log.subscriptions == {kept}
+    assert not log.unread
+    kept.close()
+    assert not log.watched
+
+
+async def test_a_subscription_that_was_closed_before_it_was_read_does_not_subscribe_later() -> None:
+    _, log = fresh()
+    feed = Subscription(log, after=0, until=EndCondition(live=True))
+    feed.close()
+    await drain(feed)
+    assert not log.watched
+
+
 async def test_what_has_left_the_ring_is_read_from_the_table() -> None:
     table, log = fresh(cap=10)
     for _ in range(130):
