@@ -17,6 +17,10 @@ DEEPEST = 32
 """Levels of objects and lists in a tool's input. No tool needs more than five; encoders give up at some hundred."""
 
 
+SHOWN_LEVELS = 128
+"""Levels of stored JSON that a page shows: its encoder gives up at 255, and some clients' decoders earlier."""
+
+
 def tool_name(said: object) -> str:
     """The name of a tool as a request may carry it. One that has to be mended is never that of a tool there is."""
     if isinstance(said, str) and _NAME.fullmatch(said):
@@ -40,6 +44,16 @@ def too_deep(value: object) -> bool:
         depth += 1
         level = [part for each in nested for part in (each.values() if isinstance(each, dict) else each)]
     return False
+
+
+def shown(value: Any, levels: int = SHOWN_LEVELS) -> Any:
+    """Stored JSON as a page shows it: objects and lists nested deeper than ``levels`` are null."""
+    match value:
+        case dict():
+            return {key: shown(part, levels - 1) for key, part in value.items()} if levels else None
+        case list():
+            return [shown(part, levels - 1) for part in value] if levels else None
+    return value
 
 
 def readable(block: Mapping[str, Any]) -> dict[str, Any] | None:

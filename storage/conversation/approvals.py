@@ -11,6 +11,7 @@ from sqlalchemy import Text, and_, bindparam, case, func, or_, select, update
 
 from ...actors.domain import audit as audits
 from ...actors.domain.approvals import Approval, Decision
+from ...actors.domain.blocks import shown
 from ...actors.domain.errors import Conflict, Forbidden, NotFound, Refusal
 from ...actors.domain.events import Event
 from ..engine import idempotency
@@ -100,9 +101,9 @@ class Get(Query[Approval]):
 
 
 def approval(row: Mapping[str, Any]) -> Approval:
-    """An approval from its row."""
-    fields = {name: row[name] for name in Approval.__slots__ if name != "approver_roles"}
-    return Approval(**fields, approver_roles=tuple(row["approver_roles"]))
+    """An approval from its row. Input stored by releases without a bound may be nested too deep for a reply."""
+    fields = {name: row[name] for name in Approval.__slots__}
+    return Approval(**{**fields, "payload": shown(row["payload"]), "approver_roles": tuple(row["approver_roles"])})
 
 
 DECIDE = """

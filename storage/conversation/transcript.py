@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Integer, bindparam, or_, select, true
 
+from ...actors.domain.blocks import shown
 from ...actors.domain.errors import NotFound, Unprocessable
 from ...actors.domain.turns import Message
 from ..engine.operations import Snapshot
@@ -16,6 +17,8 @@ from .sessions import MESSAGE_COUNT, THIS_SESSION
 from .steps import MESSAGE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..engine.pool import Connection
 
 
@@ -59,5 +62,10 @@ class Page(Snapshot[Transcript]):
                 raise Unprocessable("invalid_before")
         rows = await MESSAGE_PAGE.fetch(db, **session, before=place, limit=self.limit + 1)
         total = await MESSAGE_COUNT.fetchval(db, **session)
-        items = tuple(Message(**row) for row in reversed(rows[: self.limit]))
+        items = tuple(_message(row) for row in reversed(rows[: self.limit]))
         return Transcript(items, total, items[0].id if len(rows) > self.limit else None)
+
+
+def _message(row: Mapping[str, Any]) -> Message:
+    """A message as a page shows it. Content stored by releases without a bound may be nested too deep for a reply."""
+    return Message(**{**row, "content": shown(row["content"])})

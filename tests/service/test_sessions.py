@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -176,3 +177,19 @@ async def test_a_silent_stream_beats(asha: Any, monkeypatch: pytest.MonkeyPatch)
         lines = [await viewer.response.content.readline() for _ in range(5)]
     assert lines == [b"retry: 2000\n", b"\n", b"event: heartbeat\n", b"data:\n", b"\n"]
     viewer.response.close()
+
+
+async def test_rows_nested_too_deep_for_a_reply_are_shown_without_their_depths(asha: Any, admin: Any) -> None:
+    session = await asha.session()
+    await asha.say(session, "a hello")
+    output: dict[str, Any] = {"bottom": True}
+    for _ in range(400):
+        output = {"deeper": [output]}
+    content = [{"type": "tool_result", "tool_use_id": "c", "name": "t", "output": output, "is_error": False}]
+    await admin.execute("UPDATE messages SET content = $1 WHERE role = 'assistant'", json.dumps(content))
+    page = await asha.get(f"/chat/sessions/{session}/messages")
+    assert [item["role"] for item in page["items"]] == ["user", "assistant"]
+    shown, levels = page["items"][1]["content"][0]["output"], 0
+    while shown is not None:
+        shown, levels = (shown["deeper"] if isinstance(shown, dict) else shown[0]), levels + 1
+    assert levels == 126  # of 128, less the list of blocks and the block
