@@ -13,7 +13,7 @@ from typing import Any, TypeVar, assert_never
 
 from ..storage.accounts import settings
 from ..storage.conversation import approvals, usage
-from ..storage.engine.idempotency import Encode, IdempotencyKey, Stored
+from ..storage.engine.idempotency import IdempotencyKey, IdempotentReply
 from .agent import settling
 from .agent.run import Task
 from .agent.tools.tool import ToolContext
@@ -49,13 +49,12 @@ class ToTenant(Message[R]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resolve(ToTenant[Approval | Stored]):
+class Resolve(ToTenant[IdempotentReply[Approval]]):
     """Decide an approval, whichever session it belongs to. Refusal: ``approval_not_found``."""
 
     who: session.Who
     decision: Decision
     key: IdempotencyKey | None = None
-    reply: Encode[Approval] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +187,7 @@ class TenantActor(Supervisor[Protocol]):
             shutdown=10.0,
         )
 
-    async def _resolve(self, resolve: Resolve) -> Approval | Stored:
+    async def _resolve(self, resolve: Resolve) -> IdempotentReply[Approval]:
         now = self.clock.now()
         get = approvals.Get(tenant_id=self.tenant_id, approval_id=resolve.decision.approval_id, now=now)
         approval = await self.services.store.ask(get)
@@ -199,7 +198,6 @@ class TenantActor(Supervisor[Protocol]):
                 who=resolve.who,
                 decision=resolve.decision,
                 key=resolve.key,
-                reply=resolve.reply,
             )
         )
 

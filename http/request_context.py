@@ -102,6 +102,10 @@ class Answer:
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    def mark_replayed(self, replayed: bool) -> Answer:  # noqa: FBT001  # whether, not how
+        """The answer with ``Idempotency-Replayed`` if its command was executed earlier under the same key."""
+        return replace(self, headers={**self.headers, "Idempotency-Replayed": "true"}) if replayed else self
+
 
 def encoded(body: BaseModel | bytes | None) -> bytes:
     """A reply's bytes."""

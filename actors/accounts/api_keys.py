@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from ...storage.accounts import api_keys
 from ...storage.accounts.api_keys import Create, CreatedKey, Owner, Secret
-from ...storage.engine.idempotency import Encode, IdempotencyKey, Once, Replayed, Stored
+from ...storage.engine.idempotency import IdempotencyKey, IdempotentReply, Once
 from ...storage.engine.sealing import Sealing
 from ..domain.audit import Origin
 from ..domain.errors import Refusal
@@ -38,26 +38,24 @@ _log = log.get("accounts.keys")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreateKey(Message[CreatedKey | Stored]):
-    """Create an API key that acts as ``principal``. Conflict ``api_key_limit``. A replayed answer is ``Stored``."""
+class CreateKey(Message[IdempotentReply[CreatedKey]]):
+    """Create an API key that acts as ``principal``. Conflict ``api_key_limit``."""
 
     principal: Principal
     name: str
     expires_in_days: int | None
     origin: Origin
     key: IdempotencyKey | None = None
-    reply: Encode[CreatedKey] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RevokeKey(Message[Stored | None]):
+class RevokeKey(Message[IdempotentReply[None]]):
     """Revoke one of ``principal``'s API keys, or any of the agency's for an admin. NotFound ``not_found``."""
 
     principal: Principal
     key_id: str
     origin: Origin
     key: IdempotencyKey | None = None
-    reply: Encode[None] | None = None
 
 
 def mint() -> Secret:
@@ -155,8 +153,8 @@ class ApiKeys:
         except Refusal as refusal:
             _log.warning("api_key_last_used_update_failed", refusal=refusal.code)
 
-    async def create(self, message: CreateKey) -> CreatedKey | Stored:
-        """See ``CreateKey``. Under an idempotency key the answer is stored sealed, since it contains the key."""
+    async def create(self, message: CreateKey) -> IdempotentReply[CreatedKey]:
+        """See ``CreateKey``. Under an idempotency key the reply is stored sealed, since it contains the key."""
         caller, now = message.principal, self._clock.now()
         days = message.expires_in_days
         command = Create(
@@ -169,20 +167,17 @@ class ApiKeys:
             origin=message.origin,
             now=now,
         )
-        if message.key is None or message.reply is None:
-            return await self._storage.ask(command)
         once = Once(
             tenant_id=caller.tenant_id,
             key=message.key,
             command=command,
-            reply=message.reply,
+            reply=CreatedKey,
             now=now,
             sealing=self._sealing,
         )
-        done = await self._storage.ask(once)
-        return done.answer if isinstance(done, Replayed) else done.value
+        return await self._storage.ask(once)
 
-    async def revoke(self, message: RevokeKey) -> Stored | None:
+    async def revoke(self, message: RevokeKey) -> IdempotentReply[None]:
         """See ``RevokeKey``."""
         caller, now = message.principal, self._clock.now()
         command = api_keys.Revoke(
@@ -193,17 +188,10 @@ class ApiKeys:
             origin=message.origin,
             now=now,
         )
+        once = Once(tenant_id=caller.tenant_id, key=message.key, command=command, reply=type(None), now=now)
         try:
-            answer = await self._once(command, message)
+            done = await self._storage.ask(once)
         finally:
             self._revocation.invalidate(message.key_id)
         self._revocation.revoke(message.key_id)
-        return answer
-
-    async def _once(self, command: api_keys.Revoke, message: RevokeKey) -> Stored | None:
-        if message.key is None or message.reply is None:
-            await self._storage.ask(command)
-            return None
-        once = Once(tenant_id=command.tenant_id, key=message.key, command=command, reply=message.reply, now=command.now)
-        done = await self._storage.ask(once)
-        return done.answer if isinstance(done, Replayed) else None
+        return done

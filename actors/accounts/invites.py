@@ -6,11 +6,12 @@ import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, assert_never
+from typing import Any, TypeVar, assert_never
 
-from ...storage.accounts.invites import Accept, Create, Find, Found, Invite, NewInvite, Revoke
+from ...storage.accounts.invites import Accept, Create, Find, Found, Invite, Invited, NewInvite, Revoke
 from ...storage.accounts.users import IsEmailTaken
-from ...storage.engine.idempotency import Encode, IdempotencyKey, Once, Replayed, Stored
+from ...storage.engine.idempotency import IdempotencyKey, IdempotentReply, Once
+from ...storage.engine.operations import Command
 from ...storage.engine.sealing import Sealing
 from ..domain.audit import Origin
 from ..domain.email_texts import Kind, link
@@ -27,39 +28,28 @@ from .passwords import Passwords
 from .sign_in import counted
 from .tokens import digest
 
-
-@dataclass(frozen=True, slots=True)
-class Invited:
-    """A new invite and its link, which is shown only once."""
-
-    invite: Invite
-    link: str
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreateInvite(Message[Invited | Stored]):
-    """Invite ``email`` in normal form. Conflict ``email_already_registered``, ``invite_already_exists``.
-
-    A replayed answer is ``Stored``.
-    """
+class CreateInvite(Message[IdempotentReply[Invited]]):
+    """Invite ``email`` in normal form. Conflict ``email_already_registered``, ``invite_already_exists``."""
 
     principal: Principal
     email: str
     role: Role
     origin: Origin
     key: IdempotencyKey | None = None
-    reply: Encode[Invited] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RevokeInvite(Message[Invite | Stored]):
+class RevokeInvite(Message[IdempotentReply[Invite]]):
     """Revoke an invite. NotFound ``invite_not_found``; Conflict ``invite_not_pending``."""
 
     principal: Principal
     invite_id: str
     origin: Origin
     key: IdempotencyKey | None = None
-    reply: Encode[Invite] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +112,7 @@ class Invites:
             case _:
                 assert_never(message)
 
-    async def _create(self, message: CreateInvite) -> Invited | Stored:
+    async def _create(self, message: CreateInvite) -> IdempotentReply[Invited]:
         """See ``CreateInvite``. The link's token differs from the e-mail's: it does not verify the address."""
         caller, now, invite_id = message.principal, self._clock.now(), uuid7()
         expires_at = now + self._lifetime
@@ -140,21 +130,15 @@ class Invites:
                 letter_token_hash=digest(letter_token),
                 expires_at=expires_at,
                 mail=mail,
+                link=link(Kind.INVITE, self._base, token),
             ),
             proven_only=self._verified_only,
             origin=message.origin,
             now=now,
         )
+        return await self._once(command, Invited, message.key)
 
-        def invited(invite: Invite) -> Invited:
-            return Invited(invite, link(Kind.INVITE, self._base, token))
-
-        reply = message.reply
-        encode = None if reply is None else lambda invite: reply(invited(invite))
-        answer = await self._once(command, message.key, encode)
-        return answer if isinstance(answer, Stored) else invited(answer)
-
-    async def _revoke(self, message: RevokeInvite) -> Invite | Stored:
+    async def _revoke(self, message: RevokeInvite) -> IdempotentReply[Invite]:
         """See ``RevokeInvite``."""
         caller = message.principal
         command = Revoke(
@@ -164,24 +148,19 @@ class Invites:
             origin=message.origin,
             now=self._clock.now(),
         )
-        return await self._once(command, message.key, message.reply)
+        return await self._once(command, Invite, message.key)
 
-    async def _once(
-        self, command: Create | Revoke, key: IdempotencyKey | None, reply: Encode[Invite] | None
-    ) -> Invite | Stored:
-        """Under an idempotency key the answer is stored sealed: it may contain a link."""
-        if key is None or reply is None:
-            return await self._storage.ask(command)
+    async def _once(self, command: Command[R], reply: type[R], key: IdempotencyKey | None) -> IdempotentReply[R]:
+        """Under an idempotency key the reply is stored sealed: it may contain a link."""
         once = Once(
             tenant_id=command.tenant_id,
             key=key,
             command=command,
             reply=reply,
-            now=command.now,
+            now=self._clock.now(),
             sealing=self._sealing,
         )
-        done = await self._storage.ask(once)
-        return done.answer if isinstance(done, Replayed) else done.value
+        return await self._storage.ask(once)
 
     async def _look_up(self, message: LookUpInvite) -> Found:
         """See ``LookUpInvite``."""

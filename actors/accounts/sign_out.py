@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ...storage.accounts import refresh_tokens, sign_outs
-from ...storage.engine.idempotency import Encode, IdempotencyKey, Once, Replayed, Stored
+from ...storage.engine.idempotency import IdempotencyKey, IdempotentReply, Once
 from ..domain.audit import Origin
 from ..domain.identity import Principal
 from ..foundation.clock import Clock
@@ -29,14 +29,13 @@ class SignOut(Message[None]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RevokeSession(Message[Stored | None]):
-    """Revoke one of ``principal``'s own sessions. NotFound ``session_not_found``. A replayed answer is ``Stored``."""
+class RevokeSession(Message[IdempotentReply[None]]):
+    """Revoke one of ``principal``'s own sessions. NotFound ``session_not_found``."""
 
     principal: Principal
     session_id: str
     origin: Origin
     key: IdempotencyKey | None = None
-    reply: Encode[None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ class SignOutFlows:
             self._revocation.invalidate(*credential_ids)
         self._revocation.revoke(*credential_ids)
 
-    async def revoke(self, message: RevokeSession) -> Stored | None:
+    async def revoke(self, message: RevokeSession) -> IdempotentReply[None]:
         """See ``RevokeSession``."""
         caller, now = message.principal, self._clock.now()
         command = sign_outs.Revoke(
@@ -98,20 +97,13 @@ class SignOutFlows:
             origin=message.origin,
             now=now,
         )
+        once = Once(tenant_id=caller.tenant_id, key=message.key, command=command, reply=type(None), now=now)
         try:
-            answer = await self._once(command, message)
+            done = await self._storage.ask(once)
         finally:
             self._revocation.invalidate(message.session_id)
         self._revocation.revoke(message.session_id)
-        return answer
-
-    async def _once(self, command: sign_outs.Revoke, message: RevokeSession) -> Stored | None:
-        if message.key is None or message.reply is None:
-            await self._storage.ask(command)
-            return None
-        once = Once(tenant_id=command.tenant_id, key=message.key, command=command, reply=message.reply, now=command.now)
-        done = await self._storage.ask(once)
-        return done.answer if isinstance(done, Replayed) else None
+        return done
 
     def _denied(self, claims: Claims) -> sign_outs.Denied:
         until = datetime.fromtimestamp(min(claims.expires_at + self._leeway, MAX_TIMESTAMP), UTC)

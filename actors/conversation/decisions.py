@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from ...storage.conversation import approvals
-from ...storage.engine.idempotency import Encode, IdempotencyKey, Stored
+from ...storage.engine.idempotency import IdempotencyKey, IdempotentReply
 from ..domain import ids
 from ..domain.approvals import Approval, Decision
 from ..domain.audit import AuditEvent, Origin
@@ -75,31 +75,21 @@ class Decisions:
         who: Who,
         decision: Decision,
         key: IdempotencyKey | None,
-        encode: Encode[Approval] | None,
-        reply: asyncio.Future[Approval | Stored],
+        reply: asyncio.Future[IdempotentReply[Approval]],
     ) -> None:
         """Decide one approval; its turn resumes automatically. Refusals as ``approvals.Decide``."""
-        self.write(
-            who,
-            [decision],
-            lambda outcome: self._resolved(outcome, reply),
-            key=key,
-            reply=None if encode is None else (lambda made: encode(made[0])),
-            single=True,
-        )
+        self.write(who, [decision], lambda outcome: self._resolved(outcome, reply), key=key, single=True)
 
-    def _resolved(self, outcome: Outcome[approvals.Decided], reply: asyncio.Future[Approval | Stored]) -> None:
+    def _resolved(self, outcome: Outcome[approvals.Decided], reply: asyncio.Future[IdempotentReply[Approval]]) -> None:
         if outcome.error is not None:
             if isinstance(outcome.error, approvals.ApprovalExpired):
                 self._owner.expire()
             refuse(reply, outcome.error)
             return
         decided = outcome.value
-        if decided.replayed is not None:
-            resolve(reply, decided.replayed)
-            return
-        self.note(decided.made)
-        resolve(reply, decided.made[0])
+        if not decided.replayed:
+            self.note(decided.made)
+        resolve(reply, IdempotentReply(decided.made[0], decided.replayed))
 
     def write(
         self,
@@ -110,7 +100,7 @@ class Decisions:
         follow_up: str | None = None,
         single: bool = False,
         key: IdempotencyKey | None = None,
-        reply: Encode[Sequence[Approval]] | None = None,
+        last_event: int | None = None,
     ) -> None:
         """Store decisions with their audit events; ``then`` receives the outcome."""
         entry = entry_of(who, "approval.decided", self.tenant_id, self.session_id, self._clock.now())
@@ -133,7 +123,7 @@ class Decisions:
                 entry_ids=entry_ids,
                 follow_up=follow_up,
                 key=key,
-                reply=reply,
+                last_event=last_event,
             ),
             written,
         )

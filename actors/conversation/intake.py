@@ -7,19 +7,18 @@ by it alone: outcomes of awaited steps come back as messages of the actor.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from ...storage.conversation import approvals, turns
-from ...storage.engine.idempotency import IdempotencyKey, Stored
+from ...storage.engine.idempotency import IdempotencyKey
 from ..domain import admission, ids
-from ..domain.approvals import Approval, Decision
+from ..domain.approvals import Decision
 from ..domain.audit import Author
 from ..domain.errors import Conflict
-from ..domain.turns import TurnError, text_hash, title_of
+from ..domain.turns import Started, TurnError, text_hash, title_of
 from ..foundation import metrics
 from ..runtime.actor import Outcome
 from ..runtime.reply import refuse, resolve
@@ -175,10 +174,10 @@ class MessageIntake:
     def _looked_up(self, intake: _Intake, outcome: Outcome[turns.LookedUp]) -> None:
         if outcome.error is not None:
             self._refuse(intake, outcome.error)
-        elif outcome.value.kept is None and intake.message.key is not None and intake.stored_before != self._stored:
+        elif outcome.value.started is not None:
+            self._answer(intake, self._started(outcome.value.started, outcome.value.first_event_id))
+        elif intake.message.key is not None and intake.stored_before != self._stored:
             self._look_up(intake)  # its key may have been used since the table was read
-        elif outcome.value.kept is not None:
-            self._answer(intake, self._kept(outcome.value.kept, outcome.value.first_event_id))
         else:
             self._admit(intake, decidable=outcome.value.decidable)
 
@@ -272,21 +271,18 @@ class MessageIntake:
                 message_id=message_id,
                 queued=not starts,
                 key=message.key,
-                reply=None if message.key is None else _begun([turn_id]),
             ),
             lambda outcome: self._accepted(intake, accept, turn_id, outcome),
         )
 
-    def _accepted(
-        self, intake: _Intake, accept: admission.Accept, turn_id: str, outcome: Outcome[Stored | None]
-    ) -> None:
+    def _accepted(self, intake: _Intake, accept: admission.Accept, turn_id: str, outcome: Outcome[bool]) -> None:
         message = intake.message
         if outcome.error is not None:
             if isinstance(outcome.error, Conflict) and outcome.error.code == "turn_in_progress":
                 self._owner.reconcile()  # the table knows of a turn that runs, and this actor does not
             self._refuse(intake, outcome.error)
             return
-        if outcome.value is not None:  # the key was used meanwhile
+        if not outcome.value:  # the key was used meanwhile
             self._look_up(intake)
             return
         intake.admitted = False  # it stays counted
@@ -323,14 +319,14 @@ class MessageIntake:
         message = intake.message
         follows_up = decide.text == "follows_up"
         intake.storing, intake.waits = True, decide.then is not None
-        intake.after = after = self._writer.last
+        intake.after = self._writer.last
         self._decisions.write(
             message.who,
             [Decision(approval_id, granted) for approval_id, granted in message.approvals.items()],
             lambda outcome: self._decided(intake, decide, outcome),
             follow_up=message.text if follows_up else None,
             key=message.key if decide.then is None else None,
-            reply=lambda made: _begun(_turns_of(made), after),
+            last_event=intake.after,
         )
 
     def _decided(self, intake: _Intake, decide: admission.Decide, outcome: Outcome[approvals.Decided]) -> None:
@@ -338,7 +334,7 @@ class MessageIntake:
             self._refuse(intake, outcome.error)
             return
         decided, message = outcome.value, intake.message
-        if decided.replayed is not None:  # the key was used meanwhile
+        if decided.replayed:  # the key was used meanwhile
             self._look_up(intake)
             return
         self._stored += 1
@@ -397,15 +393,13 @@ class MessageIntake:
             return self._subscriptions.turns([self.latest.turn.id], after=self.latest.after)
         return self._subscriptions.turn_from_its_first_event(self.latest.turn.id, self.latest.turn.first_event)
 
-    def _kept(self, kept: Stored, first_event_id: int | None) -> Subscription:
+    def _started(self, started: Started, first_event_id: int | None) -> Subscription:
         """The subscription to what a used key started, from its first event."""
-        began = json.loads(kept.body)
-        turn_ids, after = began["turns"], began["after"]
-        if after is not None:
-            return self._subscriptions.turns(turn_ids, after=after)
-        turn_ = self._scheduler.turns.get(turn_ids[0])
-        first_event = turn_.first_event if turn_ is not None and turn_.first_event else first_event_id
-        return self._subscriptions.turn_from_its_first_event(turn_ids[0], first_event or 0)
+        if started.after is not None:
+            return self._subscriptions.turns(started.turn_ids, after=started.after)
+        own = self._scheduler.turns.get(started.turn_ids[0])
+        first_event = own.first_event if own is not None and own.first_event else first_event_id
+        return self._subscriptions.turn_from_its_first_event(started.turn_ids[0], first_event or 0)
 
     def cancel(self, turn_id: str | None, interrupt: turn.Interrupt) -> str | None:
         """Keep a cancellation for the pass that is about to start, if it belongs to this turn; return the turn's id."""
@@ -470,12 +464,3 @@ def _accepting(intake: _Intake) -> admission.Accepting:
         starts=intake.pass_number,
         waits=intake.waits,
     )
-
-
-def _turns_of(made: Sequence[Approval]) -> list[str]:
-    return list(dict.fromkeys(each.turn_id for each in made))
-
-
-def _begun(turn_ids: Sequence[str], after: int | None = None) -> Stored:
-    """The response stored under a message's key: the turns it started, and the event before them."""
-    return Stored(200, json.dumps({"turns": list(turn_ids), "after": after}).encode(), {})

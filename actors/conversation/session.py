@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, TypeVar, assert_never
 
 from ...storage.conversation import approvals, session_state, sessions
-from ...storage.engine.idempotency import Encode, IdempotencyKey, Stored
+from ...storage.engine.idempotency import IdempotencyKey, IdempotentReply
 from ..domain import ids
 from ..domain.approvals import Approval, Decision
 from ..domain.audit import Author
@@ -76,13 +76,12 @@ class Follow(ToSession[Subscription | None]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resolve(ToSession[Approval | Stored]):
+class Resolve(ToSession[IdempotentReply[Approval]]):
     """Decide one approval."""
 
     who: Who
     decision: Decision
     key: IdempotencyKey | None = None
-    reply: Encode[Approval] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,9 +306,7 @@ class SessionActor(Supervisor[Protocol]):
             case Follow():
                 return self.subscriptions.cursor(message.cursor, message.mode)
             case Resolve():
-                return self.delegate_reply(
-                    partial(self.decisions.resolve, message.who, message.decision, message.key, message.reply)
-                )
+                return self.delegate_reply(partial(self.decisions.resolve, message.who, message.decision, message.key))
             case Delivered():
                 return self.intake.delivered(message.turn_id, message.event, message.user_id)
             case Cancel():

@@ -47,6 +47,14 @@ def fingerprint(tool: str, call_input: Mapping[str, Any], bound: Mapping[str, An
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """What a message has started: its turns, and the event before them if it resumed them."""
+
+    turn_ids: tuple[str, ...]
+    after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TurnError:
     """Why a turn is refused, fails or is cancelled: a stable code, and a text for people."""
 

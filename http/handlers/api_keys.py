@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from ...actors.accounts.actor import CreateKey, RevokeKey
 from ...actors.domain.identity import Role
-from ...storage.accounts.api_keys import All, CreatedKey
-from ...storage.engine.idempotency import Stored
+from ...storage.accounts.api_keys import All
 from ..operation import THROTTLED, operation
 from ..request_context import Answer, RequestContext
 from ..schemas.api_keys import ApiKeySummary, CreateApiKeyRequest, CreateApiKeyResponse, ListApiKeysResponse
-from .sessions import again, stored
 
 
 @operation(
@@ -21,21 +19,16 @@ from .sessions import again, stored
 async def create(call: RequestContext) -> Answer:
     """Create an API key. It acts as the caller and is shown only once."""
     body: CreateApiKeyRequest = call.body
-    minted = await call.services.accounts.ask(
+    done = await call.services.accounts.ask(
         CreateKey(
             principal=call.person,
             name=body.name,
             expires_in_days=body.expires_in_days,
             origin=call.origin,
             key=call.idempotency,
-            reply=_stored,
         )
     )
-    return again(minted) if isinstance(minted, Stored) else Answer(CreateApiKeyResponse.of(minted))
-
-
-def _stored(minted: CreatedKey) -> Stored:
-    return stored(201, Answer(CreateApiKeyResponse.of(minted)))
+    return Answer(CreateApiKeyResponse.of(done.value)).mark_replayed(done.replayed)
 
 
 @operation(name="list_api_keys_route", reply=ListApiKeysResponse)
@@ -56,12 +49,6 @@ async def revoke(call: RequestContext) -> Answer:
             key_id=call.id("key_id", missing="not_found"),
             origin=call.origin,
             key=call.idempotency,
-            reply=emptied,
         )
     )
-    return Answer() if done is None else again(done)
-
-
-def emptied(_done: None) -> Stored:
-    """The stored answer of a command without a result: 204, no body."""
-    return Stored(204, b"")
+    return Answer().mark_replayed(done.replayed)

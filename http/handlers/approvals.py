@@ -6,15 +6,14 @@ from typing import Final
 
 from ...actors import tenant
 from ...actors.conversation import session
-from ...actors.domain.approvals import Approval, Decision
+from ...actors.domain.approvals import Decision
 from ...actors.domain.errors import Unprocessable
 from ...actors.domain.ids import parse_uuid
 from ...storage.conversation import approvals
-from ...storage.engine.idempotency import Stored
 from ..operation import RUNTIME_UNAVAILABLE, Refusals, operation
 from ..request_context import Answer, RequestContext
 from ..schemas.approvals import ApprovalItem, ApprovalListQuery, ApprovalListResponse, ResolveApprovalRequest
-from .sessions import again, stored, who
+from .sessions import who
 
 NO_APPROVAL: Final[Refusals] = {404: ("approval_not_found",)}
 
@@ -69,17 +68,12 @@ async def read(call: RequestContext) -> Answer:
 async def resolve(call: RequestContext) -> Answer:
     """Grant or reject a pending approval. Of concurrent decisions exactly one is accepted."""
     body: ResolveApprovalRequest = call.body
-    decided = await call.services.root.ask(
+    done = await call.services.root.ask(
         tenant.Resolve(
             tenant_id=call.person.tenant_id,
             who=who(call),
             decision=Decision(call.path["approval_id"], body.granted, body.reason),
             key=call.idempotency,
-            reply=_stored,
         )
     )
-    return again(decided) if isinstance(decided, Stored) else Answer(ApprovalItem.of(decided))
-
-
-def _stored(decided: Approval) -> Stored:
-    return stored(200, Answer(ApprovalItem.of(decided)))
+    return Answer(ApprovalItem.of(done.value)).mark_replayed(done.replayed)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from ...actors.accounts.actor import AcceptInvite, CreateInvite, LookUpInvite, RevokeInvite
-from ...actors.accounts.invites import Invited
 from ...actors.domain.errors import BadRequest
 from ...actors.domain.identity import Role
-from ...storage.accounts.invites import All, Invite
-from ...storage.engine.idempotency import Stored
+from ...storage.accounts.invites import All
 from ..examples import UUID
 from ..operation import OBJECT, THROTTLED, operation
 from ..request_context import Answer, RequestContext
@@ -23,7 +21,6 @@ from ..schemas.invites import (
     ListInvitesResponse,
     RevokeInviteResponse,
 )
-from .sessions import again, stored
 
 STATUSES = frozenset({"pending", "accepted", "revoked", "expired"})
 
@@ -41,21 +38,16 @@ async def create(call: RequestContext) -> Answer:
     seven days.
     """
     body: CreateInviteRequest = call.body
-    invited = await call.services.accounts.ask(
+    done = await call.services.accounts.ask(
         CreateInvite(
             principal=call.person,
             email=body.email,
             role=Role(body.role),
             origin=call.origin,
             key=call.idempotency,
-            reply=_created,
         )
     )
-    return again(invited) if isinstance(invited, Stored) else Answer(CreateInviteResponse.of(invited))
-
-
-def _created(invited: Invited) -> Stored:
-    return stored(201, Answer(CreateInviteResponse.of(invited)))
+    return Answer(CreateInviteResponse.of(done.value)).mark_replayed(done.replayed)
 
 
 @operation(
@@ -88,18 +80,9 @@ async def revoke(call: RequestContext) -> Answer:
             invite_id=call.id("invite_id", missing="invite_not_found"),
             origin=call.origin,
             key=call.idempotency,
-            reply=_revoked,
         )
     )
-    return again(done) if isinstance(done, Stored) else _revoked_answer(done)
-
-
-def _revoked_answer(invite: Invite) -> Answer:
-    return Answer(RevokeInviteResponse(invite=InviteSummary.of(invite)))
-
-
-def _revoked(invite: Invite) -> Stored:
-    return stored(200, _revoked_answer(invite))
+    return Answer(RevokeInviteResponse(invite=InviteSummary.of(done.value))).mark_replayed(done.replayed)
 
 
 @operation(

@@ -7,8 +7,6 @@ from ...storage.accounts.sign_outs import ListLoginSessions
 from ..operation import operation
 from ..request_context import Answer, RequestContext
 from ..schemas.login_sessions import SignedInSession, SignedInSessionsResponse
-from .api_keys import emptied
-from .sessions import again
 
 
 @operation(name="list_own_sessions", reply=SignedInSessionsResponse, addition=True)
@@ -31,7 +29,6 @@ async def revoke(call: RequestContext) -> Answer:
             session_id=call.id("session_id", missing="session_not_found"),
             origin=call.origin,
             key=call.idempotency,
-            reply=emptied,
         )
     )
-    return Answer() if done is None else again(done)
+    return Answer().mark_replayed(done.replayed)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from pydantic import BaseModel
-
 from ...actors.accounts.actor import IssueTicket
 from ...actors.conversation import session
 from ...actors.domain.ids import parse_uuid, uuid7
 from ...storage.conversation import sessions
 from ...storage.conversation import transcript as transcripts
-from ...storage.engine.idempotency import Once, Replayed, Stored
+from ...storage.engine.idempotency import Once
 from ..operation import RUNTIME_UNAVAILABLE, Refusals, operation
 from ..request_context import Answer, RequestContext
 from ..schemas.sessions import (
@@ -54,31 +52,9 @@ async def create(call: RequestContext) -> Answer:
     call.services.new_sessions.count(call.person)
     new, now, store = uuid7(), call.services.clock.now(), call.services.storage
     make = sessions.Create(tenant_id=call.person.tenant_id, session_id=new, user_id=call.person.user_id, now=now)
-    if call.idempotency is None:
-        return _created(await store.ask(make))
-    done = await store.ask(Once(tenant_id=make.tenant_id, key=call.idempotency, command=make, reply=_stored, now=now))
-    return again(done.answer) if isinstance(done, Replayed) else _created(done.value)
-
-
-def _created(new: str) -> Answer:
-    return Answer(SessionCreateResponse(session_id=new), headers={"Location": f"/chat/sessions/{new}"})
-
-
-def _stored(new: str) -> Stored:
-    return stored(201, _created(new))
-
-
-def stored(status: int, answer: Answer) -> Stored:
-    """An answer as stored under an ``Idempotency-Key``."""
-    assert isinstance(answer.body, BaseModel)
-    return Stored(status, answer.body.model_dump_json().encode(), dict(answer.headers))
-
-
-def again(kept: Stored) -> Answer:
-    """Replay a stored answer."""
-    media = {"Content-Type": "application/json"} if kept.body else {}
-    headers = {**media, **kept.headers, "Idempotency-Replayed": "true"}
-    return Answer(kept.body, kept.status, headers)
+    done = await store.ask(Once(tenant_id=make.tenant_id, key=call.idempotency, command=make, reply=str, now=now))
+    created = Answer(SessionCreateResponse(session_id=done.value), headers={"Location": f"/chat/sessions/{done.value}"})
+    return created.mark_replayed(done.replayed)
 
 
 @operation(name="list_sessions", query=SessionListQuery, reply=SessionListResponse)

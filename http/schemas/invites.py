@@ -6,8 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from ...actors.accounts.invites import Invited
-from ...storage.accounts.invites import Found, Invite
+from ...storage.accounts.invites import Found, Invite, Invited
 from .accounts import Email, FullName, NewPassword
 from .members import known_role
 from .shared import Body, Closed, Query, Token, UtcTime

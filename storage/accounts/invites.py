@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +148,7 @@ class Invite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewInvite:
-    """An invite to be created, and its e-mail, which has the invite's id."""
+    """An invite to be created, its link, and its e-mail, which has the invite's id."""
 
     id: str
     email: str
@@ -157,10 +157,19 @@ class NewInvite:
     letter_token_hash: bytes
     expires_at: datetime
     mail: outbox.QueuedEmail
+    link: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """A new invite, and its link, which is shown only once."""
+
+    invite: Invite
+    link: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Create(Command[Invite]):
+class Create(Command[Invited]):
     """Invite an address. Conflict ``email_already_registered`` for a member, ``invite_already_exists`` while one waits.
 
     The inviter is held for as long as this takes: an invite made beside their demotion would outlive it. One whose
@@ -178,7 +187,7 @@ class Create(Command[Invite]):
     origin: audits.Origin
     now: datetime
 
-    async def run(self, db: Connection) -> Invite:
+    async def run(self, db: Connection) -> Invited:
         new, now = self.invite, self.now
         inviter = await lock_acting(db, self.agency_id, self.user_id, self.token_version)
         if inviter["role"] != Role.AGENCY_ADMIN:
@@ -205,7 +214,7 @@ class Create(Command[Invite]):
         inputs = {"invite_id": new.id, "email": new.email, "role": new.role.value}
         entry = event("auth.invite_created", self.agency_id, self.user_id, self.origin, now, inputs)
         await audit.append(db, [entry])
-        return _invite(row, now)
+        return Invited(_invite(row, now), new.link)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from ...actors.domain.approvals import Approval, Decision
 from ...actors.domain.blocks import shown
 from ...actors.domain.errors import Conflict, Forbidden, NotFound, Refusal
 from ...actors.domain.events import Event
+from ...actors.domain.turns import Started
 from ..engine import idempotency
 from ..engine.operations import Query, Snapshot
 from ..engine.statements import binds, statement
@@ -131,19 +132,21 @@ class ApprovalExpired(Conflict):
 class Decided:
     """The result of a map of decisions: those made now, and those refused, with their error codes.
 
-    A decision on an unknown approval, or equal to the recorded verdict, is in neither.
+    A decision on an unknown approval, or equal to the recorded verdict, is in neither. ``replayed``: the key was used
+    before, and nothing is written; ``made`` is then what was made of a ``single`` decision.
     """
 
     made: tuple[Approval, ...]
     refused: Mapping[str, Refusal]
-    replayed: idempotency.Stored | None = None
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decide(Step[Decided]):
     """Decide approvals of a session: approval, tool call and audit in one transaction, each by one conditional update.
 
-    With ``single`` a refusal is raised instead of collected, and an equal verdict is refused as well.
+    With ``single`` a refusal is raised instead of collected, and an equal verdict is refused as well. Under ``key`` is
+    stored the approval of a ``single`` decision, else what the message has started, with ``last_event``.
     """
 
     decisions: Sequence[Decision]
@@ -153,15 +156,15 @@ class Decide(Step[Decided]):
     entry: audits.AuditEvent
     entry_ids: Sequence[str]
     key: idempotency.IdempotencyKey | None = None
-    reply: idempotency.Encode[Sequence[Approval]] | None = None
+    last_event: int | None = None
+    """The newest event when the decisions were sent."""
     follow_up: str | None = None
     """Text of a follow-up message; the resumed pass adds it to the transcript after the results."""
 
     async def run(self, db: Connection) -> Written[Decided]:
-        if self.key is not None:
-            earlier = await idempotency.claim(db, self.key, self.now)
-            if earlier is not None:
-                return Written(Decided((), {}, earlier), ())
+        earlier = None if self.key is None else await self._claim(db, self.key)
+        if earlier is not None:
+            return Written(earlier, ())
         made: list[Approval] = []
         refused: dict[str, Refusal] = {}
         entries: list[audits.AuditEvent] = []
@@ -179,9 +182,24 @@ class Decide(Step[Decided]):
         if self.follow_up is not None and made:
             follow_up = {"follow_up": self.follow_up, "user_id": self.user_id, "at": self.now.isoformat()}
             await SET_INPUT.execute(db, tenant_id=self.tenant_id, turn_id=made[-1].turn_id, input=follow_up)
-        if self.key is not None and self.reply is not None and made:
-            await idempotency.keep(db, self.key, self.reply(made), self.now)
+        if self.key is not None and made:
+            await self._keep(db, self.key, made)
         return await self.write(db, Decided(tuple(made), refused), (), entries)
+
+    async def _claim(self, db: Connection, key: idempotency.IdempotencyKey) -> Decided | None:
+        """What was decided under ``key`` before; else the key is locked."""
+        if self.single:
+            approval = await idempotency.claim(db, key, Approval, self.now)
+            return None if approval is None else Decided((approval.value,), {}, replayed=True)
+        started = await idempotency.claim(db, key, Started, self.now)
+        return None if started is None else Decided((), {}, replayed=True)
+
+    async def _keep(self, db: Connection, key: idempotency.IdempotencyKey, made: Sequence[Approval]) -> None:
+        if self.single:
+            await idempotency.keep(db, key, Approval, made[0], self.now)
+            return
+        turn_ids = tuple(dict.fromkeys(each.turn_id for each in made))
+        await idempotency.keep(db, key, Started, Started(turn_ids, self.last_event), self.now)
 
     async def _decide(self, db: Connection, decision: Decision) -> Approval | None:
         verdict = "granted" if decision.granted else "rejected"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import bindparam, insert, select, update
 
 from ...actors.domain.events import Event
-from ...actors.domain.turns import TurnError
+from ...actors.domain.turns import Started, TurnError
 from ..engine import idempotency
 from ..engine.operations import Query, Snapshot
 from ..engine.statements import any_of, binds, statement
@@ -37,10 +36,10 @@ INSERT_TURN = statement(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Accept(Step[idempotency.Stored | None]):
+class Accept(Step[bool]):
     """Accept a user's message: from here on the turn is guaranteed a visible end.
 
-    Returns None, or what was stored under the same ``key`` before: then nothing is written.
+    Returns whether it was: under a ``key`` that was used before nothing is written.
     """
 
     turn_id: str
@@ -51,13 +50,10 @@ class Accept(Step[idempotency.Stored | None]):
     message_id: str
     queued: bool
     key: idempotency.IdempotencyKey | None = None
-    reply: idempotency.Stored | None = None
 
-    async def run(self, db: Connection) -> Written[idempotency.Stored | None]:
-        if self.key is not None:
-            earlier = await idempotency.claim(db, self.key, self.now)
-            if earlier is not None:
-                return Written(earlier, ())
+    async def run(self, db: Connection) -> Written[bool]:
+        if self.key is not None and await idempotency.claim(db, self.key, Started, self.now) is not None:
+            return Written(reply=False, rows=())
         await INSERT_TURN.execute(
             db,
             id=self.turn_id,
@@ -76,20 +72,20 @@ class Accept(Step[idempotency.Stored | None]):
             line = TranscriptMessage("user", [{"type": "text", "text": self.text}], user_id=self.user_id)
             await add_message(db, self, self.message_id, self.turn_id, line)
         await NAME_SESSION.execute(db, tenant_id=self.tenant_id, session_id=self.session_id, title=self.title)
-        if self.key is not None and self.reply is not None:
-            await idempotency.keep(db, self.key, self.reply, self.now)
-        return Written(None, ())
+        if self.key is not None:
+            await idempotency.keep(db, self.key, Started, Started((self.turn_id,)), self.now)
+        return Written(reply=True, rows=())
 
 
 @dataclass(frozen=True, slots=True)
 class LookedUp:
     """What is stored about a posted message.
 
-    ``kept`` is what its key has started, ``first_event_id`` where that began in the log; ``decidable``: an approval in
-    its map is still undecided.
+    ``started`` is what its key has started, ``first_event_id`` where that began in the log; ``decidable``: an approval
+    in its map is still undecided.
     """
 
-    kept: idempotency.Stored | None
+    started: Started | None
     first_event_id: int | None
     decidable: bool
 
@@ -118,16 +114,15 @@ class LookUp(Snapshot[LookedUp]):
     now: datetime
 
     async def run(self, db: Connection) -> LookedUp:
-        kept = None if self.key is None else await idempotency.find(db, self.key, self.now)
-        first_event_id, decidable = None, False
+        kept = None if self.key is None else await idempotency.find(db, self.key, Started, self.now)
+        started, first_event_id, decidable = None if kept is None else kept.value, None, False
         session = {"tenant_id": self.tenant_id, "session_id": self.session_id}
-        if kept is not None:
-            turn_id = json.loads(kept.body)["turns"][0]
-            first_event_id = await FIRST_EVENT.fetchval(db, **session, turn_id=turn_id)
+        if started is not None:
+            first_event_id = await FIRST_EVENT.fetchval(db, **session, turn_id=started.turn_ids[0])
         if self.approval_ids:
             ids = list(self.approval_ids)
             decidable = await DECIDABLE.fetchval(db, **session, approval_ids=ids, now=self.now)
-        return LookedUp(kept, first_event_id, decidable)
+        return LookedUp(started, first_event_id, decidable)
 
 
 START_TURN = """

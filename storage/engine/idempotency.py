@@ -1,14 +1,14 @@
-"""Idempotency keys: a repeated request is executed once and gets the stored reply of the first."""
+"""Idempotency keys: a repeated command is executed once; its reply is stored as data and returned again."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from pydantic import TypeAdapter
 from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 
@@ -44,31 +44,12 @@ class IdempotencyKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """A reply as sent."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Fresh(Generic[R]):
-    """The command was executed now, with this reply."""
+class IdempotentReply(Generic[R]):
+    """A command's reply. ``replayed``: the command was executed before, under the same key, with this reply."""
 
     value: R
-    answer: Stored
+    replayed: bool = False
 
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """The command had been executed before, with this reply."""
-
-    answer: Stored
-
-
-Encode: TypeAlias = Callable[[R], Stored]
-"""Encodes a command's result as a reply."""
 
 IN_FLIGHT = "SELECT pg_try_advisory_xact_lock($1)"
 """SQL text: it is about no table."""
@@ -76,7 +57,7 @@ _SCOPE = ("tenant_id", "user_id", "route", "key")
 _REPLY = ("body_hash", "status", "reply", "headers", "created_at", "expires_at")
 
 FIND = statement(
-    select(*idempotency_keys.c["body_hash", "status", "reply", "headers"])
+    select(*idempotency_keys.c["body_hash", "reply"])
     .filter_by(**binds(*_SCOPE))
     .where(idempotency_keys.c.expires_at > bindparam("now"))
 )
@@ -86,45 +67,62 @@ KEEP = statement(
 )
 
 
-async def claim(db: Connection, key: IdempotencyKey, now: datetime, sealing: Sealing | None = None) -> Stored | None:
-    """The stored reply for ``key``, or None: then the key is locked until this transaction ends.
+async def claim(
+    db: Connection, key: IdempotencyKey, reply: type[R], now: datetime, sealing: Sealing | None = None
+) -> IdempotentReply[R] | None:
+    """The reply stored for ``key``, or None: then the key is locked until this transaction ends.
 
     Refusals: ``idempotency_key_in_flight``, ``idempotency_key_reused``. To be called first in a transaction, since
     only what is committed when the lock is got counts.
     """
     if not await db.fetchval(IN_FLIGHT, key.lock):
         raise Conflict("idempotency_key_in_flight")
-    return await find(db, key, now, sealing)
+    return await find(db, key, reply, now, sealing)
 
 
-async def find(db: Connection, key: IdempotencyKey, now: datetime, sealing: Sealing | None = None) -> Stored | None:
-    """The stored reply for ``key``. Refusal: ``idempotency_key_reused``."""
+async def find(
+    db: Connection, key: IdempotencyKey, reply: type[R], now: datetime, sealing: Sealing | None = None
+) -> IdempotentReply[R] | None:
+    """The reply of type ``reply`` stored for ``key``. Refusal: ``idempotency_key_reused``."""
     row = await FIND.fetchrow(db, **_scope(key), now=now)
     if row is None:
         return None
     if row["body_hash"] != key.body_hash:
         raise Unprocessable("idempotency_key_reused")
-    body: bytes = row["reply"] if sealing is None else sealing.open(row["reply"], **_place(key))
-    return Stored(row["status"], body, row["headers"])
+    data: bytes = row["reply"] if sealing is None else sealing.open(row["reply"], **_place(key))
+    value = _adapter(reply).validate_json(data)
+    return IdempotentReply(value, replayed=True)
 
 
 async def keep(
-    db: Connection, key: IdempotencyKey, stored: Stored, now: datetime, sealing: Sealing | None = None
+    db: Connection, key: IdempotencyKey, reply: type[R], value: R, now: datetime, sealing: Sealing | None = None
 ) -> None:
-    """Store the reply with the effect, in the transaction that claimed ``key``; an expired one is replaced.
+    """Store a command's reply with its effect, in the transaction that claimed ``key``; an expired one is replaced.
 
     A reply that contains a secret is stored and claimed with ``sealing``.
     """
+    data = _adapter(reply).dump_json(value)
     await KEEP.execute(
         db,
         **_scope(key),
         body_hash=key.body_hash,
-        status=stored.status,
-        reply=stored.body if sealing is None else sealing.seal(stored.body, **_place(key)),
-        headers=dict(stored.headers),
+        status=200,  # this column and ``headers`` are no part of a reply: how it is sent is the handler's
+        reply=data if sealing is None else sealing.seal(data, **_place(key)),
+        headers={},
         created_at=now,
         expires_at=now + KEPT_FOR,
     )
+
+
+def _adapter(reply: type[R]) -> TypeAdapter[R]:
+    """Writes a reply of one type as JSON and reads it back; made once for each type."""
+    made = _ADAPTERS.get(reply)
+    if made is None:
+        made = _ADAPTERS[reply] = TypeAdapter(reply)
+    return made
+
+
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 
 
 def _scope(key: IdempotencyKey) -> dict[str, str]:
@@ -138,24 +136,26 @@ def _place(key: IdempotencyKey) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Once(Command[Fresh[R] | Replayed]):
-    """A command under an ``Idempotency-Key``: effect and answer are one transaction; a refusal frees the key.
+class Once(Command[IdempotentReply[R]]):
+    """A command under an ``Idempotency-Key``: effect and reply are one transaction; a refusal frees the key.
 
-    ``tenant_id`` is the command's: ``None`` for system work, although the key is a user's. Only the reply is written
-    after the command's audit event, under a lock that does not block others. With ``sealing`` it is stored sealed.
+    Without a key it is just executed. ``reply`` is the type of the command's reply, which is stored as data; with
+    ``sealing`` it is stored sealed. ``tenant_id`` is the command's: ``None`` for system work, although the key is a
+    user's. Only the reply is written after the command's audit event, under a lock that does not block others.
     """
 
-    key: IdempotencyKey
+    key: IdempotencyKey | None
     command: Command[R]
-    reply: Encode[R]
+    reply: type[R]
     now: datetime
     sealing: Sealing | None = None
 
-    async def run(self, db: Connection) -> Fresh[R] | Replayed:
-        earlier = await claim(db, self.key, self.now, self.sealing)
+    async def run(self, db: Connection) -> IdempotentReply[R]:
+        if self.key is None:
+            return IdempotentReply(await self.command.run(db))
+        earlier = await claim(db, self.key, self.reply, self.now, self.sealing)
         if earlier is not None:
-            return Replayed(earlier)
+            return earlier
         value = await self.command.run(db)
-        answer = self.reply(value)
-        await keep(db, self.key, answer, self.now, self.sealing)
-        return Fresh(value, answer)
+        await keep(db, self.key, self.reply, value, self.now, self.sealing)
+        return IdempotentReply(value)

@@ -182,7 +182,7 @@ class Attacker:
             lambda who: accounts.CreateKey(principal=who, name="till", expires_in_days=None, origin=ORIGIN)
         )
         if made is not None:
-            self.keys.append(made.key)
+            self.keys.append(made.value.key)
 
     async def invite(self) -> None:
         email = f"accomplice-{next(NUMBERS)}@example.com"
@@ -190,7 +190,7 @@ class Attacker:
             lambda who: accounts.CreateInvite(principal=who, email=email, role=Role.AGENCY_ADMIN, origin=ORIGIN)
         )
         if made is not None:
-            found = re.search(r"token=([\w-]{43})", made.link)
+            found = re.search(r"token=([\w-]{43})", made.value.link)
             assert found is not None
             self.links += [found[1], *await mailbox(self.harness, email, "invite")]
 

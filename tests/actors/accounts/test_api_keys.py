@@ -35,7 +35,7 @@ DENIED = DeniedRequest(method="GET", path="/chat/sessions", origin=ORIGIN)
 
 async def new(harness: AccountsHarness, who: Principal, name: str = "till", days: int | None = None) -> CreatedKey:
     wanted = accounts.CreateKey(principal=who, name=name, expires_in_days=days, origin=ORIGIN)
-    minted: CreatedKey = await harness.ref.ask(wanted)
+    minted: CreatedKey = (await harness.ref.ask(wanted)).value
     return minted
 
 

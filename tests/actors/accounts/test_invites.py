@@ -7,12 +7,11 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from voyagent.actors.accounts import actor as accounts
-from voyagent.actors.accounts.invites import Invited
 from voyagent.actors.accounts.login_sessions import SignedIn
 from voyagent.actors.accounts.tokens import digest
 from voyagent.actors.domain.audit import Origin
@@ -20,7 +19,7 @@ from voyagent.actors.domain.errors import Refusal, WeakPassword
 from voyagent.actors.domain.identity import Principal, Role
 from voyagent.actors.domain.ids import uuid7
 from voyagent.storage.accounts import invites
-from voyagent.storage.accounts.invites import Accept, All, Find, Invite, Revoke
+from voyagent.storage.accounts.invites import Accept, All, Find, Invite, Invited, Revoke
 from voyagent.storage.accounts.login_sessions import NewFamily
 from voyagent.storage.engine import pool
 from voyagent.storage.engine.sealing import Sealing
@@ -39,13 +38,13 @@ WEEK = 7 * 86_400
 
 
 async def invite(harness: AccountsHarness, who: Principal, email: str = RAVI, role: Role = Role.AGENT) -> Invited:
-    made: Invited = await harness.ref.ask(accounts.CreateInvite(principal=who, email=email, role=role, origin=ORIGIN))
-    return made
+    made = await harness.ref.ask(accounts.CreateInvite(principal=who, email=email, role=role, origin=ORIGIN))
+    return cast("Invited", made.value)
 
 
 async def revoke(harness: AccountsHarness, who: Principal, invite_id: str) -> Invite:
-    done: Invite = await harness.ref.ask(accounts.RevokeInvite(principal=who, invite_id=invite_id, origin=ORIGIN))
-    return done
+    done = await harness.ref.ask(accounts.RevokeInvite(principal=who, invite_id=invite_id, origin=ORIGIN))
+    return cast("Invite", done.value)
 
 
 async def accept(harness: AccountsHarness, token: str, password: str = PASSWORD) -> SignedIn:

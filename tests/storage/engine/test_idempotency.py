@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -12,10 +11,16 @@ from typing import Any
 
 import pytest
 
+from voyagent.actors.domain.approvals import Approval
 from voyagent.actors.domain.errors import Conflict, NotFound, Unprocessable
-from voyagent.storage.engine.idempotency import Fresh, IdempotencyKey, Once, Replayed, Stored
+from voyagent.actors.domain.identity import Role
+from voyagent.actors.domain.turns import Started
+from voyagent.storage.accounts.api_keys import ApiKey, CreatedKey
+from voyagent.storage.accounts.invites import Invite, Invited
+from voyagent.storage.engine.idempotency import IdempotencyKey, IdempotentReply, Once, find, keep
 from voyagent.storage.engine.operations import Command
 from voyagent.storage.engine.pool import Connection, Engine
+from voyagent.storage.engine.sealing import Sealing
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -53,7 +58,7 @@ def once() -> Callable[..., Once[int]]:
             tenant_id=key.tenant_id,
             key=key,
             command=Number(tenant_id=key.tenant_id, refused=refused),
-            reply=lambda number: Stored(201, f'{{"number":{number}}}'.encode(), {"Location": f"/{number}"}),
+            reply=int,
             now=now,
         )
 
@@ -67,12 +72,17 @@ async def test_the_second_answer_is_the_first_and_nothing_is_done_again(
     engine: Engine, key: IdempotencyKey, once: Make
 ) -> None:
     first = await engine.run(once(key))
-    assert isinstance(first, Fresh)
+    assert not first.replayed
     again = await engine.run(once(key, NOW + timedelta(hours=23)))
-    assert again == Replayed(first.answer)
+    assert again == IdempotentReply(first.value, replayed=True)
     other = await engine.run(once(replace(key, key="k-2")))
-    assert isinstance(other, Fresh)
-    assert other.value == first.value + 1
+    assert other == IdempotentReply(first.value + 1)
+
+
+async def test_without_a_key_a_command_is_executed_each_time(engine: Engine, key: IdempotencyKey, once: Make) -> None:
+    plain = replace(once(key), key=None)
+    first = await engine.run(plain)
+    assert await engine.run(plain) == IdempotentReply(first.value + 1)
 
 
 async def test_another_body_under_the_key_is_refused(engine: Engine, key: IdempotencyKey, once: Make) -> None:
@@ -92,30 +102,28 @@ async def test_a_key_is_one_persons_on_one_route(
         NOW,
     )
     scopes = (key, replace(key, user_id=colleague), replace(key, route="POST /enquiries"))
-    assert [type(await engine.run(once(scope))) for scope in scopes] == [Fresh] * 3
+    assert [(await engine.run(once(scope))).replayed for scope in scopes] == [False] * 3
 
 
 async def test_a_refusal_frees_the_key(engine: Engine, key: IdempotencyKey, once: Make) -> None:
     with pytest.raises(NotFound):
         await engine.run(once(key, refused=True))
-    assert isinstance(await engine.run(once(key)), Fresh)
+    assert not (await engine.run(once(key))).replayed
 
 
 async def test_after_a_day_the_key_is_free_again(engine: Engine, key: IdempotencyKey, once: Make) -> None:
     first = await engine.run(once(key))
     reply_later = await engine.run(once(replace(key, body_hash=b"\1" * 32), NOW + timedelta(hours=24)))
-    assert isinstance(first, Fresh)
-    assert isinstance(reply_later, Fresh)
-    assert reply_later.value == first.value + 1
+    assert (first.replayed, reply_later) == (False, IdempotentReply(first.value + 1))
     with pytest.raises(Unprocessable):
         await engine.run(once(key, NOW + timedelta(hours=25)))
 
 
 async def test_of_many_at_once_one_acts(engine: Engine, key: IdempotencyKey, once: Make) -> None:
     outcomes = await asyncio.gather(*(engine.run(once(key)) for _ in range(30)), return_exceptions=True)
-    kinds = Counter(type(outcome) for outcome in outcomes)
-    assert kinds[Fresh] == 1
-    assert kinds[Fresh] + kinds[Replayed] + kinds[Conflict] == 30
+    replies = [outcome for outcome in outcomes if isinstance(outcome, IdempotentReply)]
+    assert [reply.replayed for reply in replies].count(False) == 1
+    assert len(replies) + sum(isinstance(outcome, Conflict) for outcome in outcomes) == 30
     assert {str(o) for o in outcomes if isinstance(o, Conflict)} <= {"idempotency_key_in_flight"}
 
 
@@ -135,5 +143,77 @@ async def test_while_the_first_is_under_way_the_second_is_told_so(
     with pytest.raises(Conflict, match="idempotency_key_in_flight"):
         await engine.run(once(key))
     go_on.set()
-    assert isinstance(await slow, Fresh)
-    assert isinstance(await engine.run(once(key)), Replayed)
+    assert not (await slow).replayed
+    assert (await engine.run(once(key))).replayed
+
+
+INVITE = Invite(
+    id="i-1",
+    tenant_id="t-1",
+    email="ravi@example.com",
+    role=Role.AGENT,
+    status="pending",
+    expires_at=NOW + timedelta(days=7, microseconds=1),
+    created_at=NOW,
+    accepted_at=None,
+    revoked_at=NOW,
+    invited_by_user_id="u-1",
+)
+KEY = ApiKey(
+    id="k-1",
+    name="till \u20ac",
+    prefix="abcdefgh",
+    scopes=("all",),
+    created_at=NOW,
+    expires_at=None,
+    revoked_at=None,
+    last_used_at=None,
+)
+APPROVAL = Approval(
+    id="ap-1",
+    session_id="s-1",
+    turn_id="t-1",
+    tool_call_id="c-1",
+    tool_name="post_journal_entry",
+    summary="Post it",
+    requested_at=NOW,
+    expires_at=NOW,
+    status="granted",
+    payload={"z": 1, "a": [1.5, 1e22, 12345678901234567890, None, True, {"\u00e9": "\u2028"}]},
+    resolved_at=NOW,
+    resolved_by_user_id="u-1",
+    reason=None,
+    approver_roles=("agency_admin",),
+)
+
+
+@pytest.mark.parametrize(
+    ("reply", "value"),
+    [
+        (type(None), None),
+        (str, "0193f5a0-0000-7000-8000-0000000000cc"),
+        (CreatedKey, CreatedKey("vy_secret", KEY)),
+        (Invited, Invited(INVITE, "https://voyagent.test/app/accept-invite?token=secret")),
+        (Invite, INVITE),
+        (Approval, APPROVAL),
+        (Started, Started(("t-1", "t-2"), 41)),
+        (Started, Started(("t-1",))),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+async def test_every_reply_is_read_back_as_it_was_stored(
+    engine: Engine, key: IdempotencyKey, reply: type[Any], value: object
+) -> None:
+    sealing = Sealing({"k1": b"\1" * 32})
+    sealed = replace(key, key="sealed")
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class KeepBoth(Command[None]):
+        async def run(self, db: Connection) -> None:
+            await keep(db, key, reply, value, NOW)
+            await keep(db, sealed, reply, value, NOW, sealing)
+            assert await find(db, key, reply, NOW) == IdempotentReply(value, replayed=True)
+            assert await find(db, sealed, reply, NOW, sealing) == IdempotentReply(value, replayed=True)
+            assert b"secret" not in await db.fetchval("SELECT reply FROM idempotency_keys WHERE key = 'sealed'")
+
+    await engine.run(KeepBoth(tenant_id=key.tenant_id))
