@@ -115,7 +115,8 @@ class System:
     def _plan(self, address: Callable[[str], NamedRef], to: Recipient) -> tuple[list[Child], SessionServices]:
         self.storage, self.accounts, mail_ref = address("storage"), address("accounts"), address("mail")
         throttling = None if self.settings.guard == "off" else address("guard")
-        self._on_storage_lost = lambda: _hint(address("housekeeping"), StorageLost())
+        housekeeping = address("housekeeping")
+        self._on_storage_lost = lambda: _hint(housekeeping, StorageLost())
         settings, clock, tasks = self.settings, self.clock, self.tasks
         throttles = Throttles(throttle.rules(settings))
         singletons = [

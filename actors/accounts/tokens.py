@@ -46,6 +46,11 @@ class KeyRing:
         return self._unnamed if kid is None else self._keys.get(kid)
 
     @property
+    def secrets(self) -> Mapping[str, str]:
+        """All secrets, by key id."""
+        return self._keys
+
+    @property
     def signing_secret(self) -> str:
         return self._keys[self.signing_kid]
 
@@ -193,26 +198,27 @@ class RefreshTokens:
     """Tokens derived by HMAC-SHA-256 from family and counter, so that a lost response can be repeated."""
 
     def __init__(self, ring: KeyRing) -> None:
-        self._ring = ring
-        self._keys: dict[str, bytes] = {}
+        self._signing_kid = ring.signing_kid
+        self._keys = {
+            kid: HKDF(SHA256(), 32, salt=None, info=_REFRESH_PURPOSE).derive(secret.encode())
+            for kid, secret in ring.secrets.items()
+        }
 
     def derive(self, family_id: str, counter: int, key_id: str | None = None) -> RefreshToken:
         """The family's token number ``counter``, under the signing key or the one it was first derived with.
 
         Raises Unauthorized ``invalid_refresh_token`` if that key has left the ring.
         """
-        kid = key_id or self._ring.signing_kid
+        kid = key_id or self._signing_kid
         place = UUID(family_id).bytes + counter.to_bytes(8, "big")
         token = urlsafe_b64encode(hmac.digest(self._key(kid), place, "sha256")).decode().rstrip("=")
         return RefreshToken(token, digest(token), kid)
 
     def _key(self, kid: str) -> bytes:
-        if kid not in self._keys:
-            secret = self._ring.secret(kid)
-            if secret is None:
-                raise Unauthorized("invalid_refresh_token")
-            self._keys[kid] = HKDF(SHA256(), 32, salt=None, info=_REFRESH_PURPOSE).derive(secret.encode())
-        return self._keys[kid]
+        key = self._keys.get(kid)
+        if key is None:
+            raise Unauthorized("invalid_refresh_token")
+        return key
 
 
 def digest(token: str) -> bytes:

@@ -1,60 +1,43 @@
-"""The state of a session changes in the task of its actor, while it handles a message, and nowhere else."""
+"""The state of an actor changes in the task of the actor, while it handles a message, and nowhere else."""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
 
 from voyagent.actors.agent.rehearsed.server import Gate, Turn
-from voyagent.actors.conversation.decisions import Decisions
-from voyagent.actors.conversation.event_log import EventLog, PassEnd
-from voyagent.actors.conversation.intake import MessageIntake, _Intake
-from voyagent.actors.conversation.log_writer import LogWriter
-from voyagent.actors.conversation.passes import PassRunner
-from voyagent.actors.conversation.scheduler import Run, TurnScheduler
-from voyagent.actors.conversation.scheduler import Turn as ScheduledTurn
-from voyagent.actors.conversation.session import SessionActor
+from voyagent.http.service import Service
 
+from .state_watch import StateWatch, classes
 from .test_approvals import ask_for_booking, resolve
 
-STATE = [
-    SessionActor,
-    TurnScheduler,
-    ScheduledTurn,
-    Run,
-    PassEnd,
-    MessageIntake,
-    _Intake,
-    Decisions,
-    PassRunner,
-    LogWriter,
-    EventLog,
-]
+PASSWORD = "a long password 1"
 
 
-async def test_no_state_of_a_session_is_written_outside_its_receive(
-    asha: Any, running: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written: set[str] = set()
-    outside: set[str] = set()
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> StateWatch:
+    return StateWatch(monkeypatch)
 
-    def instrument(owner: type) -> None:
-        original = owner.__setattr__
 
-        def checked(self: Any, name: str, value: Any) -> None:
-            task = asyncio.current_task()
-            written.add(f"{owner.__name__}.{name}")
-            being_made = not hasattr(self, name)
-            if not being_made and (task is None or task.get_name() != SessionActor.__name__):
-                outside.add(f"{owner.__name__}.{name} by {task and task.get_name()}")
-            original(self, name, value)
+@pytest.fixture
+async def running(watch: StateWatch, settings_for: Any, rehearsal: Any, running_class: Any) -> AsyncIterator[Any]:
+    """With throttling on, started when its state is watched already."""
+    settings = settings_for(VOYAGENT_GUARD="on")
+    rehearsal[0].reset()
+    async with Service(settings) as service, aiohttp.ClientSession() as http:
+        yield running_class(service, rehearsal[0], http, settings)
 
-        monkeypatch.setattr(owner, "__setattr__", checked)
 
-    for owner in STATE:
-        instrument(owner)
+async def sign_in(running: Any, email: str, password: str = PASSWORD) -> tuple[int, Any]:
+    body = {"email": email, "password": password}
+    async with running.http.post(f"{running.url}/auth/sign-in", json=body) as response:
+        return response.status, await response.json()
+
+
+async def test_no_state_of_a_session_is_written_outside_its_receive(asha: Any, running: Any, watch: StateWatch) -> None:
     session, events = await ask_for_booking(asha, running, times=2)
     first, second = (event.data["approval_id"] for event in events if event.kind == "approval_request")
     gate = Gate()
@@ -70,5 +53,61 @@ async def test_no_state_of_a_session_is_written_outside_its_receive(
     await asha.replay(session)
     await asha.call("PATCH", f"/chat/sessions/{session}", json={"title": "Dubai"})
     assert (await asha.call("DELETE", f"/chat/sessions/{session}"))[0] == 204
-    assert {"TurnScheduler.current", "LogWriter.last", "_Intake.storing", "SessionActor.deletion"} <= written
-    assert not outside
+    assert {
+        "TurnScheduler.current",
+        "TurnScheduler.turns",
+        "LogWriter.last",
+        "_Intake.storing",
+        "MessageIntake._intakes",
+        "SessionActor.deletion",
+        "Slot.ref",
+        "SupplierActor.writes",
+        "TenantActor.active_sessions",
+        "RootActor.agencies",
+    } <= watch.written
+    assert sorted(watch.outside) == []
+
+
+async def test_no_state_of_people_and_limits_is_written_outside_a_receive(
+    asha: Any, running: Any, watch: StateWatch, member: Any
+) -> None:
+    email = asha.user["email"]
+    status, key = await asha.call("POST", "/auth/api-keys", json={"name": "a key"})
+    assert status == 201
+    by_key = {"Authorization": f"Bearer {key['key']}"}
+    for _ in range(2):
+        async with running.http.get(f"{running.url}/auth/me", headers=by_key) as response:
+            assert response.status == 200
+    agent = await member(asha, "agent")
+    assert (await agent.call("PATCH", "/tenant-settings", json={}))[0] == 403
+    change = {"role": "viewer"}
+    assert (await asha.call("PATCH", f"/auth/members/{agent.user['id']}", json=change))[0] == 200
+    assert (await asha.call("PATCH", "/tenant-settings", json={"rate_limit_per_minute": 30}))[0] == 200
+    wrong = [(await sign_in(running, email, "a wrong password 1"))[0] for _ in range(7)]
+    assert wrong[0] == 401
+    assert wrong[-1] == 429
+    _, other = await sign_in(running, agent.user["email"])
+    stream = await asha.watch(await asha.session())
+    assert (await asha.call("POST", f"/auth/api-keys/{key['api_key']['id']}/revoke"))[0] == 204
+    for token in (other["access_token"], asha.token):
+        by_token = {"Authorization": f"Bearer {token}"}
+        async with running.http.post(f"{running.url}/auth/sign-out", json={}, headers=by_token) as response:
+            assert response.status == 204
+    stream.response.close()
+    assert (await asha.call("GET", "/auth/me"))[0] == 401
+    assert {
+        "SingleFlightCache._entries",
+        "SingleFlightCache._reads",
+        "ApiKeys._used",
+        "DenialAudit._tallies",
+        "WriteBehind._pending",
+        "WriteBehind._writing",
+        "_Bucket.count",
+    } <= watch.written
+    assert sorted(watch.outside) == []
+
+
+def test_the_parts_of_every_actor_are_watched() -> None:
+    assert {"SessionActor", "AccountsActor", "KnownNetworks", "Slot", "Turn", "Run", "_Bucket"} <= {
+        kind.__name__ for kind in classes()
+    }
