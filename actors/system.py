@@ -14,7 +14,7 @@ from . import mail, root
 from .accounts.actor import AccountsActor
 from .accounts.retention import AccountRetention
 from .agent.llm.lazy import LazyModel
-from .agent.run import PassLog, Ports, Task
+from .agent.ports import PassLog, Ports, Task
 from .agent.tools.tool import ToolContext
 from .conversation.context import AgencyQuota, SessionServices
 from .conversation.turn import TurnActor

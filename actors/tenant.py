@@ -15,7 +15,7 @@ from ..storage.accounts import settings
 from ..storage.conversation import approvals, usage
 from ..storage.engine.idempotency import IdempotencyKey, IdempotentReply
 from .agent import settling
-from .agent.run import Task
+from .agent.ports import Task
 from .agent.tools.tool import ToolContext
 from .conversation import session
 from .conversation.context import SessionServices

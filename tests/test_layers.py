@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import fnmatch
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -57,28 +57,32 @@ NO_IO = (
 """What rules without I/O (row 1) have no use for."""
 
 
+TYPES_IN_CIRCLES = frozenset(
+    {
+        ("actors/foundation/config_dangers.py", "actors/foundation/config.py"),
+        ("storage/engine/operations.py", "storage/engine/pool.py"),
+        ("storage/engine/reach.py", "storage/engine/pool.py"),
+    }
+)
+"""Imports for types that close a circle. None may be added."""
+
+
 def row(path: str) -> int:
     """Where a module stands."""
     return max(((len(pattern), number) for pattern, number in ROWS.items() if fnmatch.fnmatch(path, pattern)))[1]
 
 
-def imports(root: Path, path: Path) -> Iterator[tuple[str, bool]]:
-    """Every imported module by its dotted name, ours as ``voyagent.…``, and whether only types need it."""
+def imports(root: Path, path: Path) -> Iterator[str]:
+    """Every imported module by its dotted name, ours as ``voyagent.…``, also where only types need it."""
     tree = ast.parse(path.read_text())
-    typing_only = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for inner in ast.walk(node)
-    }
     package = ["voyagent", *path.relative_to(root).parent.parts]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, id(node) in typing_only) for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             parts = package[: len(package) - node.level + 1] if node.level else []
             source = ".".join([*parts, *(node.module or "").split(".")]).strip(".")
-            yield from ((f"{source}.{alias.name}", id(node) in typing_only) for alias in node.names)
+            yield from (f"{source}.{alias.name}" for alias in node.names)
 
 
 def ours(root: Path, name: str) -> str | None:
@@ -96,17 +100,17 @@ def within(name: str, library: str) -> bool:
     return name == library or name.startswith(f"{library}.")
 
 
-def violations(root: Path) -> list[str]:
-    """Everything a module imports that it may not, a line each."""
+def violations(root: Path, known: Collection[tuple[str, str]] = ()) -> list[str]:
+    """Everything a module imports that it may not, a line each. The ``known`` imports may close a circle."""
     found: list[str] = []
     leans_on: dict[str, set[str]] = {}
     for path in sorted([*(file for package in PACKAGES for file in (root / package).rglob("*.py")), root / "run.py"]):
         here = path.relative_to(root).as_posix()
-        for name, typing_only in imports(root, path):
+        for name in imports(root, path):
             target = ours(root, name)
             if target is not None and row(target) > row(here):
                 found.append(f"{here} (row {row(here)}) imports upwards {target} (row {row(target)})")
-            if target is not None and target != here and not typing_only:
+            if target is not None and target != here and (here, target) not in known:
                 leans_on.setdefault(here, set()).add(target)
             if row(here) == 1 and any(within(name, library) for library in NO_IO):
                 found.append(f"{here} is a rule without I/O and imports {name}")
@@ -123,7 +127,13 @@ def violations(root: Path) -> list[str]:
 
 
 def test_every_import_points_up_the_rows_and_every_library_stays_in_its_own() -> None:
-    assert violations(ROOT) == []
+    assert violations(ROOT, TYPES_IN_CIRCLES) == []
+
+
+@pytest.mark.parametrize("known", TYPES_IN_CIRCLES, ids=lambda known: known[0])
+def test_every_circle_that_is_let_be_is_still_there(known: tuple[str, str]) -> None:
+    others = TYPES_IN_CIRCLES - {known}
+    assert [found for found in violations(ROOT, others) if found.startswith("cycle: ")] != []
 
 
 def test_inside_the_packages_imports_are_relative() -> None:
@@ -154,6 +164,7 @@ def test_inside_the_packages_imports_are_relative() -> None:
         ("actors/tenant.py", "from anthropic import AsyncAnthropic", "belongs in actors/agent/*"),
         ("actors/domain/money.py", "import asyncio", "is a rule without I/O and imports asyncio"),
         ("actors/tenant.py", "from .conversation import session", "cycle: "),
+        ("actors/tenant.py", "if TYPE_CHECKING:\n    from .conversation import session", "cycle: "),
     ],
 )
 def test_the_layer_test_catches(tmp_path: Path, path: str, line: str, complaint: str) -> None:

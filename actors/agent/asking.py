@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...storage.conversation import pass_context
 from ..domain import ids, transcript
@@ -14,14 +14,9 @@ from ..foundation import metrics
 from . import usage
 from .desks import DESKS, ORCHESTRATOR_TOOLS
 from .llm.model import Answer, Delta, ModelCall, ModelFailed
+from .pass_state import PassState, room_of
 from .prompts import brief_for, system_prompt
 from .tools.catalogue import for_desk
-
-if TYPE_CHECKING:
-    from .run import Pass, Task
-
-WINDOW = 200_000
-"""The context window in tokens; all models on offer have at least this one."""
 
 LEAST_RESULT = 512
 """Bytes left of each result where they are too many for one request."""
@@ -40,12 +35,7 @@ class PassAborted(Exception):
         self.error = error
 
 
-def room_of(task: Task) -> int:
-    """Tokens of a conversation to send, by our estimate: a third is left for what the estimate misses."""
-    return max(WINDOW - task.max_tokens, WINDOW // 10) * 2 // 3
-
-
-async def ask(work: Pass, loaded: pass_context.PassContext, *, last: bool) -> Answer:
+async def ask(work: PassState, loaded: pass_context.PassContext, *, last: bool) -> Answer:
     """The model's answer, with ids of its calls that are new to the conversation. Raises `PassAborted`.
 
     A request refused for its form or its length is sent once more, shorter and in plain text. In the ``last`` round
@@ -59,7 +49,7 @@ async def ask(work: Pass, loaded: pass_context.PassContext, *, last: bool) -> An
     work.partial, work.reservation = [], reservation
     try:
         with reservation:
-            await reservation.store(loaded.pass_no, work.state.desk)
+            await reservation.store(loaded.pass_no, work.loop.desk)
             answer = await _answer(work, reservation, call, lambda share: _smaller(work, loaded, share, last=last))
             reservation.finish(answer.usage, "ok" if answer.usage.total else "usage_unknown")
     except ModelFailed as failed:
@@ -68,7 +58,7 @@ async def ask(work: Pass, loaded: pass_context.PassContext, *, last: bool) -> An
 
 
 async def _answer(
-    work: Pass, reservation: usage.UsageReservation, call: ModelCall, smaller: Callable[[float], ModelCall]
+    work: PassState, reservation: usage.UsageReservation, call: ModelCall, smaller: Callable[[float], ModelCall]
 ) -> Answer:
     """The answer to a request, or to a smaller one if it is refused and can be made smaller."""
     try:
@@ -80,7 +70,7 @@ async def _answer(
     return await _stream(work, reservation, instead)
 
 
-async def _stream(work: Pass, reservation: usage.UsageReservation, call: ModelCall) -> Answer:
+async def _stream(work: PassState, reservation: usage.UsageReservation, call: ModelCall) -> Answer:
     """Send one request and publish its answer as it arrives."""
     async with aclosing(work.ports.model.stream(replace(call, meter=reservation.note))) as pieces:
         async for piece in pieces:
@@ -94,19 +84,19 @@ async def _stream(work: Pass, reservation: usage.UsageReservation, call: ModelCa
     raise ModelFailed("model_unavailable", text="the answer had no end")
 
 
-def _smaller(work: Pass, loaded: pass_context.PassContext, share: float, *, last: bool) -> ModelCall:
+def _smaller(work: PassState, loaded: pass_context.PassContext, share: float, *, last: bool) -> ModelCall:
     """The smaller request after a refusal; the limit stays for the rest of the pass."""
     sent = sum(transcript.weight(each) for each in transcript.trimmed(loaded.messages, _room(work)))
     work.room, work.plain = int(min(sent, _room(work)) * share), True
     return _request(work, loaded, last=last)
 
 
-def _room(work: Pass) -> int:
+def _room(work: PassState) -> int:
     return room_of(work.task) if work.room is None else work.room
 
 
-def _request(work: Pass, loaded: pass_context.PassContext, *, last: bool) -> ModelCall:
-    state, settings = work.state, work.task.settings
+def _request(work: PassState, loaded: pass_context.PassContext, *, last: bool) -> ModelCall:
+    state, settings = work.loop, work.task.settings
     tools: Sequence[Mapping[str, Any]] = ORCHESTRATOR_TOOLS
     if state.desk is not None:
         tools = [tool.schema() for tool in for_desk(state.desk)]
@@ -122,9 +112,9 @@ def _request(work: Pass, loaded: pass_context.PassContext, *, last: bool) -> Mod
     )
 
 
-def _messages(work: Pass, loaded: pass_context.PassContext, *, plain: bool) -> list[dict[str, Any]]:
+def _messages(work: PassState, loaded: pass_context.PassContext, *, plain: bool) -> list[dict[str, Any]]:
     """The newest part of the conversation that fits; results are truncated where one exchange is too long."""
-    room, state = _room(work), work.state
+    room, state = _room(work), work.loop
     kept = transcript.trimmed(loaded.messages, room)
     shown, limit = sum(transcript.weight(each) for each in kept), transcript.OUTPUT_LIMIT
     while shown > room and limit > LEAST_RESULT:
@@ -140,7 +130,7 @@ def _messages(work: Pass, loaded: pass_context.PassContext, *, plain: bool) -> l
     )
 
 
-def _taken(work: Pass, loaded: pass_context.PassContext) -> set[str]:
+def _taken(work: PassState, loaded: pass_context.PassContext) -> set[str]:
     """Ids of the calls in the request and of calls still open."""
     shown = {block.get("id") for each in loaded.messages if each.role == "assistant" for block in each.content}
     return {str(each) for each in shown} | {call.call_id for call in work.calls} | set(loaded.pending)

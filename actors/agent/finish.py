@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...storage.conversation import endings
 from ..domain import ids
@@ -10,13 +10,11 @@ from ..domain.audit import Author
 from ..domain.events import Event
 from ..domain.tool_calls import Closing
 from ..domain.turns import TurnError
-
-if TYPE_CHECKING:
-    from .run import Pass
+from .pass_state import PassState
 
 
 def ending(
-    work: Pass, state: Any, error: TurnError | None, *, keep_pending_approvals: bool, by: Author | None
+    work: PassState, state: Any, error: TurnError | None, *, keep_pending_approvals: bool, by: Author | None
 ) -> endings.End:
     """The step that ends a pass. Where the turn ends for good, all of its calls are closed.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...storage.conversation import pass_context, recent_calls
 from ..domain import ids
@@ -16,11 +16,9 @@ from ..domain.masking import hidden
 from ..domain.outcomes import NOT_PERMITTED, Failed, Outcome
 from ..domain.turns import ApprovalAsk, ToolCall
 from .llm.model import Answer
+from .pass_state import PassState
 from .tools.catalogue import for_desk
 from .tools.tool import ApprovalProposal, DatabaseTool, InputInvalid, SupplierTool, Tool
-
-if TYPE_CHECKING:
-    from .run import Pass
 
 SUMMARY_LIMIT = 1024
 """Characters of an approval's summary."""
@@ -39,7 +37,7 @@ class Proposal:
     outcome: Outcome | None = None
 
 
-async def propose(work: Pass, answer: Answer) -> list[Proposal]:
+async def propose(work: PassState, answer: Answer) -> list[Proposal]:
     """Proposals for all calls of an answer, in its order. Of several equal calls only the first is made."""
     if answer.calls:
         standing = pass_context.MayAct(tenant_id=work.task.tenant_id, user_id=work.task.user_id)
@@ -48,15 +46,15 @@ async def propose(work: Pass, answer: Answer) -> list[Proposal]:
     return [await _propose(work, answer, at, place, seen) for place, at in enumerate(answer.calls)]
 
 
-async def _propose(work: Pass, answer: Answer, at: int, place: int, seen: set[bytes]) -> Proposal:
+async def _propose(work: PassState, answer: Answer, at: int, place: int, seen: set[bytes]) -> Proposal:
     block, task = answer.blocks[at], work.task
-    tool = {each.name: each for each in for_desk(work.state.desk or "")}.get(block["name"])
+    tool = {each.name: each for each in for_desk(work.loop.desk or "")}.get(block["name"])
     call = ToolCall(
         id=ids.uuid7(),
         turn_id=task.turn_id,
         call_id=block["id"],
         tool=block["name"],
-        desk=work.state.desk,
+        desk=work.loop.desk,
         input=hidden(block["input"]),  # tools never read masked values
         effect="read" if tool is None else tool.effect,
         user_id=task.user_id,
@@ -91,7 +89,7 @@ def _given(tool: Tool[Any], stored: Mapping[str, Any], flaw: str | None) -> Any:
     return tool.parse(stored)
 
 
-async def _gate(work: Pass, tool: Tool[Any], given: Any) -> ApprovalProposal | Outcome:
+async def _gate(work: PassState, tool: Tool[Any], given: Any) -> ApprovalProposal | Outcome:
     """The approval to ask for, or why the call cannot succeed; the check has no effect, so its failure is a result."""
     try:
         if isinstance(tool, SupplierTool):
@@ -103,7 +101,7 @@ async def _gate(work: Pass, tool: Tool[Any], given: Any) -> ApprovalProposal | O
 
 
 async def _ask(
-    work: Pass, tool: Tool[Any], given: Any, call: ToolCall, gate: ApprovalProposal, asking: Event
+    work: PassState, tool: Tool[Any], given: Any, call: ToolCall, gate: ApprovalProposal, asking: Event
 ) -> Proposal:
     earlier = await _earlier(work, tool, given, gate.bound)
     work.uses[tool.name] += 1
@@ -121,7 +119,7 @@ async def _ask(
     return Proposal(call, (asking, request), ask=ask)
 
 
-async def _earlier(work: Pass, tool: Tool[Any], given: Any, bound: Mapping[str, Any]) -> str:
+async def _earlier(work: PassState, tool: Tool[Any], given: Any, bound: Mapping[str, Any]) -> str:
     """A notice for the summary that an equal call was executed in the last day; empty if none was."""
     now = work.ports.clock.now()
     recent = recent_calls.OfTool(tenant_id=work.task.tenant_id, tool=tool.name, since=now - RECENT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Coroutine
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...storage.conversation import tool_calls
 from ...storage.engine.operations import Operation
@@ -16,11 +16,9 @@ from ..domain.tool_calls import denial
 from ..domain.turns import ToolCall
 from ..foundation import log, metrics
 from ..runtime.actor import ActorFailed
+from .pass_state import PassState
 from .tools.catalogue import CATALOGUE
 from .tools.tool import DatabaseTool, Executed, InputInvalid, ReadTool, SupplierTool, Tool
-
-if TYPE_CHECKING:
-    from .run import Pass
 
 _log = log.get(__name__)
 
@@ -28,7 +26,7 @@ RECORDING_BACKOFF = (0.1, 0.5, 2.0)
 """Seconds between attempts to record what a supplier has done."""
 
 
-async def settle(work: Pass, call: ToolCall, outcome: Outcome | None) -> Outcome:
+async def settle(work: PassState, call: ToolCall, outcome: Outcome | None) -> Outcome:
     """Conclude one call: store its denial, or execute it. Returns its outcome as stored."""
     if outcome is not None:
         return await _conclude(work, call, outcome)
@@ -66,7 +64,7 @@ def _unfit(tool: Tool[Any] | None, call: ToolCall) -> Outcome | None:
     return None
 
 
-async def _execute(work: Pass, tool: Tool[Any] | None, call: ToolCall) -> Outcome:
+async def _execute(work: PassState, tool: Tool[Any] | None, call: ToolCall) -> Outcome:
     if tool is None:
         return await _conclude(work, call, Failed("unknown_tool", call.tool))
     given = tool.parse(call.input)
@@ -78,7 +76,7 @@ async def _execute(work: Pass, tool: Tool[Any] | None, call: ToolCall) -> Outcom
     return await _uninterrupted(work, _execute_at_supplier(work, tool, call, given))
 
 
-async def _uninterrupted(work: Pass, writing: Coroutine[Any, Any, Outcome]) -> Outcome:
+async def _uninterrupted(work: PassState, writing: Coroutine[Any, Any, Outcome]) -> Outcome:
     """Await a supplier's write to its outcome, however often the pass is cancelled meanwhile.
 
     Only a pass whose actor is stopped abandons it: its outcome is looked up when the turn is resumed.
@@ -108,7 +106,7 @@ async def _read(call: ToolCall, reading: Awaitable[Outcome]) -> Outcome:
         return Failed("internal_error", "the tool failed")
 
 
-async def _execute_in_database(work: Pass, tool: DatabaseTool[Any], call: ToolCall, given: Any) -> Outcome:
+async def _execute_in_database(work: PassState, tool: DatabaseTool[Any], call: ToolCall, given: Any) -> Outcome:
     task, message_id = work.task, ids.uuid7()
     plan = tool.plan(given, work.tools, call.id)
     bind = tool.gate(given, work.tools) if tool.gated else None
@@ -124,7 +122,7 @@ async def _execute_in_database(work: Pass, tool: DatabaseTool[Any], call: ToolCa
     )
 
 
-async def _execute_at_supplier(work: Pass, tool: SupplierTool[Any], call: ToolCall, given: Any) -> Outcome:
+async def _execute_at_supplier(work: PassState, tool: SupplierTool[Any], call: ToolCall, given: Any) -> Outcome:
     """Execute a supplier's write in two steps: the intent is stored before the supplier is asked."""
     task, again = work.task, call.state == "executing"
     if not again or call.driver is None:
@@ -153,7 +151,7 @@ async def _execute_at_supplier(work: Pass, tool: SupplierTool[Any], call: ToolCa
     return await _record(work, call, tool.record(given, placed, call, work.tools))
 
 
-async def _record(work: Pass, call: ToolCall, record: Operation[Outcome]) -> Outcome:
+async def _record(work: PassState, call: ToolCall, record: Operation[Outcome]) -> Outcome:
     """Record what a supplier has done, with retries.
 
     If the whole step cannot be stored, the booking alone is, and the call stays ``executing``: the resumed turn looks
@@ -174,11 +172,11 @@ async def _record(work: Pass, call: ToolCall, record: Operation[Outcome]) -> Out
     raise Unavailable("storage_unavailable")
 
 
-async def _conclude(work: Pass, call: ToolCall, outcome: Outcome) -> Outcome:
+async def _conclude(work: PassState, call: ToolCall, outcome: Outcome) -> Outcome:
     return await _write_result(work, call, outcome)
 
 
-async def _write_result(work: Pass, call: ToolCall, result: Outcome | Operation[Outcome]) -> Outcome:
+async def _write_result(work: PassState, call: ToolCall, result: Outcome | Operation[Outcome]) -> Outcome:
     task, message_id = work.task, ids.uuid7()
     return await work.ports.recorder.write(
         tool_calls.Result(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from ...storage.conversation import model_calls
 from ..domain import ids
@@ -13,9 +12,7 @@ from ..foundation import log, metrics
 from ..foundation.config_values import ModelPrice
 from .llm.accumulator import Usage
 from .llm.model import ModelCall
-
-if TYPE_CHECKING:
-    from .run import Ports, Task
+from .ports import Ports, Task
 
 _log = log.get(__name__)
 _MILLION = Decimal(1_000_000)
@@ -31,9 +28,6 @@ def cost_of(price: ModelPrice, usage: Usage) -> Decimal:
         + usage.cache_write * price.cache_write
     ) / _MILLION
     return cost.quantize(_FRACTION, ROUND_HALF_UP)
-
-
-Prices = Mapping[str, ModelPrice]
 
 
 class UsageReservation:

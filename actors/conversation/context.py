@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..agent.run import PassLog, Ports, Task
+from ..agent.ports import PassLog, Ports, Task
 from ..agent.tools.tool import ToolContext
 from ..domain.settings import TenantSettings
 from ..domain.turns import TurnError

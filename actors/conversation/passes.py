@@ -10,7 +10,8 @@ from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
 from ...storage.conversation import turns
-from ..agent.run import Pass, Ports, Task
+from ..agent.ports import Ports, Task
+from ..agent.run import Pass
 from ..domain import ids
 from ..domain.errors import Unavailable
 from ..domain.turns import MAX_ATTEMPTS, TURN_SECONDS, TurnError

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, assert_never
 
 from ...storage.conversation.steps import Step
-from ..agent.run import Pass, Ports, Task, run_within
+from ..agent.ports import Ports, Task
+from ..agent.run import Pass, run_within
 from ..domain.audit import Author
 from ..domain.turns import TurnError
 from ..runtime.actor import Actor, ActorDead, MailboxFull, Message, Recipient
@@ -155,7 +156,7 @@ class TurnActor(Actor[Interrupt]):
             state = await asyncio.shield(running)
         except asyncio.CancelledError:
             if self.interrupted is None or not running.cancelled():
-                self.work.abandoned = True
+                self.work.abandon()
                 running.cancel()
                 raise
             state = await self.work.stop("cancelled", self.interrupted.error, by=self.interrupted.by)
@@ -164,11 +165,9 @@ class TurnActor(Actor[Interrupt]):
 
     async def terminate(self, failure: BaseException | None) -> None:  # noqa: ARG002 -- the hook's own
         if self.inner is not None and not self.inner.done():  # the stop came before the pass began
-            self.work.abandoned = True
+            self.work.abandon()
             self.inner.cancel()
-        self.work.ports.recorder.close()
-        if self.work.reservation is not None:
-            self.work.reservation.finish(None, "failed")
+        self.work.close()
 
     def _interrupt(self, interrupt: Interrupt) -> bool:
         if self.inner is None or self.inner.done():

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from .audit import canonical
 
@@ -163,3 +163,62 @@ class Message:
     content: list[dict[str, Any]]
     user_id: str | None
     created_at: datetime
+
+
+class Spoken(NamedTuple):
+    """A message's role and its sequence in the transcript."""
+
+    role: str
+    sequence: int
+
+
+NextStep = Literal["converse", "next_desk", "wait", "complete"]
+"""How a pass goes on: ask the model, let the next desk begin, or end as ``waiting`` or ``completed``."""
+
+
+def next_step(
+    *,
+    calls: Sequence[ToolCall],
+    decided: Sequence[ToolCall],
+    own: Sequence[Spoken],
+    loop: LoopState,
+    follow_up: bool,
+    again: bool,
+) -> NextStep:
+    """How a pass goes on after it has settled the ``decided`` calls, as they were before that.
+
+    ``calls`` and ``own`` are the turn's calls and messages, ``follow_up`` whether a message was sent with the
+    decisions, ``again`` whether the pass resumes a turn that was interrupted. The model is asked where somebody waits
+    for an answer: an expired approval alone is reported in the next turn.
+    """
+    if follow_up:
+        return "converse"
+    if _unanswered(own) and (again or any(call.error != "expired" for call in decided)):
+        return "converse"
+    if any(call.undecided for call in calls):
+        return "wait"
+    if _expired(calls):
+        return "complete"
+    if decided or not (again and _desk_answered(own, loop)):
+        return "converse"
+    return "next_desk" if loop.handoffs else "complete"
+
+
+def _unanswered(own: Sequence[Spoken]) -> bool:
+    """Whether a user's message follows the model's last one."""
+    spoken = [message.role for message in own if message.role != "tool"]
+    return bool(spoken) and spoken[-1] == "user"
+
+
+def _expired(calls: Sequence[ToolCall]) -> bool:
+    """Whether the latest decision is an expiry and no approved call was executed."""
+    decided = [(call.decided_at, call) for call in calls if call.approval_id and call.decided_at is not None]
+    if not decided or any(call.state in ("succeeded", "unknown") for _, call in decided):
+        return False
+    newest = max(at for at, _ in decided)
+    return any(call.error == "expired" for at, call in decided if at == newest)
+
+
+def _desk_answered(own: Sequence[Spoken], loop: LoopState) -> bool:
+    """Whether the current desk has answered without a tool call: only another desk can be left to run."""
+    return bool(own) and own[-1].role == "assistant" and own[-1].sequence > loop.brief_after

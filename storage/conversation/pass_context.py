@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import and_, bindparam, false, func, select
 
 from ...actors.domain.transcript import OUTPUT_LIMIT
-from ...actors.domain.turns import LoopState, Message, ToolCall
+from ...actors.domain.turns import LoopState, Message, Spoken, ToolCall
 from ..engine.operations import Query, Snapshot
 from ..engine.statements import binds, statement
 from ..tables import messages, session_events, tool_calls, turns, users
@@ -22,13 +22,6 @@ if TYPE_CHECKING:
 
 AFTER_ALL: Final = 2**31 - 1
 """A sequence that no message has."""
-
-
-class Spoken(NamedTuple):
-    """A message's role and its sequence in the transcript."""
-
-    role: str
-    sequence: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voyagent.actors.agent.asking import own_ids, room_of
+from voyagent.actors.agent.asking import own_ids
 from voyagent.actors.agent.llm.accumulator import Accumulator
 from voyagent.actors.agent.llm.model import Answer
+from voyagent.actors.agent.pass_state import room_of
+from voyagent.actors.agent.ports import Task
 from voyagent.actors.agent.rehearsed.wire import InvalidRequest
-from voyagent.actors.agent.run import Task
 from voyagent.actors.domain.outcomes import Succeeded
 from voyagent.actors.domain.settings import TenantSettings
 from voyagent.actors.domain.transcript import for_model, tokens, tool_result, trimmed
