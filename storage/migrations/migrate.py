@@ -1,37 +1,17 @@
-"""Migrates a database to the current schema, in one transaction. Migrations sort by name.
-
-An empty database gets the tables as the metadata has them; the migrations after the first are for those of earlier
-releases.
-"""
+"""Migrates a database to the current schema, in one transaction. Migrations sort by name."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-from sqlalchemy.pool import NullPool
 
-from ...actors.foundation import log
 from ..engine import reach
-from ..engine.pool import SYSTEM_ROLE, plain_url
+from ..engine.pool import SYSTEM_ROLE, newest_migration, plain_url
 
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-MIGRATIONS: Final = Path(__file__).parent
-FIRST: Final = "0007"
-"""The migration that makes all tables."""
 LIMITS: Final = {"lock_timeout": "5s", "statement_timeout": "60s", "application_name": "voyagent migrate"}
 """A migration that cannot get its lock fails, instead of blocking the running service."""
 ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtextextended('voyagent.migrate', 0))"
-
-_log = log.get(__name__)
 
 
 class MissingRole(Exception):
@@ -65,21 +45,24 @@ async def upgrade(owner_url: str, app_url: str | None = None) -> None:
 
     Raises ``Unreachable``, ``NotAdmitted``, ``reach.TooOld``, or ``MissingRole`` before anything is changed.
     """
-    engine = create_async_engine(
-        "postgresql+asyncpg://",
-        poolclass=NullPool,
-        async_creator=lambda: _connect(owner_url),
-    )
+    app_role = reach.role_of(app_url) if app_url else None
+    db = await _connect(owner_url)
     try:
-        async with engine.begin() as connection:
-            await connection.execute(text(ONE_AT_A_TIME))
-            app_role = reach.role_of(app_url) if app_url else None
-            await _check_role(connection, app_role)
-            await connection.run_sync(_run)
-            if app_role is not None:
-                await _grant(connection, app_role)
+        await _check_role(db, app_role)
+        if await _is_due(db):
+            from .revisions import run  # noqa: PLC0415 -- Alembic takes 17 MB that most starts have no use for
+
+            await run(lambda: _connect(owner_url), ONE_AT_A_TIME)
+        if app_role is not None:
+            await _grant(db, app_role)
     finally:
-        await engine.dispose()
+        await db.close()
+
+
+async def _is_due(db: asyncpg.Connection) -> bool:
+    if not await db.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL"):
+        return True
+    return bool(await db.fetchval("SELECT version_num FROM alembic_version") != newest_migration())
 
 
 async def _connect(url: str) -> asyncpg.Connection:
@@ -96,39 +79,31 @@ async def _connect(url: str) -> asyncpg.Connection:
     return connection
 
 
-def _run(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    if MigrationContext.configure(connection).get_current_revision() is None:
-        command.upgrade(config, FIRST)
-        command.stamp(config, "head")
-    command.upgrade(config, "head")
-
-
 ROLE_IS_RIGHT: Final = """
-SELECT who, EXISTS (SELECT FROM pg_roles r WHERE r.rolname = :system
+SELECT who, EXISTS (SELECT FROM pg_roles r WHERE r.rolname = 'voyagent_system'
                        AND pg_has_role(who, r.oid, 'MEMBER') AND NOT pg_has_role(who, r.oid, 'USAGE')) AS is_right
-  FROM (SELECT coalesce(cast(:app_role AS name), current_user) AS who) AS one
+  FROM (SELECT coalesce($1::name, current_user) AS who) AS one
 """
 
 
-async def _check_role(connection: AsyncConnection, app_role: str | None) -> None:
-    row = (await connection.execute(text(ROLE_IS_RIGHT), {"system": SYSTEM_ROLE, "app_role": app_role})).one()
-    if not row.is_right:
-        raise MissingRole(row.who)
+async def _check_role(db: asyncpg.Connection, app_role: str | None) -> None:
+    row = await db.fetchrow(ROLE_IS_RIGHT, app_role)
+    assert row is not None
+    if not row["is_right"]:
+        raise MissingRole(row["who"])
 
 
 GRANTS: Final = """
-SELECT format('GRANT %s ON %I TO %I', string_agg(privilege_type, ', '), table_name, cast(:app_role AS text))
+SELECT format('GRANT %s ON %I TO %I', string_agg(privilege_type, ', '), table_name, $1::text)
   FROM information_schema.role_table_grants
- WHERE grantee = :system AND table_schema = current_schema() AND cast(:app_role AS name) <> current_user
+ WHERE grantee = 'voyagent_system' AND table_schema = current_schema() AND $1::name <> current_user
  GROUP BY table_name
 """
 
 
-async def _grant(connection: AsyncConnection, app_role: str) -> None:
+async def _grant(db: asyncpg.Connection, app_role: str) -> None:
     """A service that does not own the tables may do with them what the system role may, row by row as policies say."""
-    rows = await connection.execute(text(GRANTS), {"system": SYSTEM_ROLE, "app_role": app_role})
-    for (grant,) in rows.all():
-        await connection.exec_driver_sql(grant)
+    async with db.transaction():
+        await db.execute(ONE_AT_A_TIME)
+        for row in await db.fetch(GRANTS, app_role):
+            await db.execute(row[0])

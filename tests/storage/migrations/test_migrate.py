@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -14,7 +17,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from voyagent.storage.embedded.servers import EmbeddedServers
 from voyagent.storage.engine.pool import Connection, Engine, connect, newest_migration, plain_url
-from voyagent.storage.migrations import migrate
+from voyagent.storage.migrations import migrate, revisions
 from voyagent.storage.tables import metadata
 
 COLUMNS = """
@@ -103,18 +106,35 @@ async def test_every_table_is_guarded(admin: Connection) -> None:
 
 
 def test_migrations_sort_by_name_in_one_line() -> None:
-    script = ScriptDirectory(str(migrate.MIGRATIONS))
+    script = ScriptDirectory(str(revisions.FOLDER))
     line = [revision.revision for revision in reversed(list(script.walk_revisions()))]
-    files = sorted(path.name.partition("_")[0] for path in (migrate.MIGRATIONS / "versions").glob("*.py"))
+    files = sorted(path.name.partition("_")[0] for path in (revisions.FOLDER / "versions").glob("*.py"))
     assert line == files
     assert newest_migration() == files[-1]
-    assert files[0] == migrate.FIRST
+    assert files[0] == revisions.FIRST
 
 
 async def test_migrating_again_changes_nothing(database: Any) -> None:
     before = await catalogue(database.url)
     await migrate.upgrade(database.url)
+    await revisions.run(lambda: asyncpg.connect(plain_url(database.url)), migrate.ONE_AT_A_TIME)
     assert await catalogue(database.url) == before
+
+
+async def test_of_processes_that_migrate_at_once_one_makes_the_tables(empty_database: Any) -> None:
+    await asyncio.gather(*(migrate.upgrade(empty_database.url) for _ in range(4)))
+    assert await differences(empty_database.url) == []
+
+
+async def test_a_start_without_migrations_that_are_due_loads_no_alembic(database: Any) -> None:
+    upgrade = f"import asyncio, run, sys; asyncio.run(run.migrate.upgrade({database.url!r})); print(*sys.modules)"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", upgrade, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[3]
+    )
+    loaded = (await process.communicate())[0].decode().split()
+    assert process.returncode == 0
+    assert "sqlalchemy.sql" in loaded
+    assert {"alembic", "sqlalchemy.orm"} & set(loaded) == set()
 
 
 @pytest.fixture
