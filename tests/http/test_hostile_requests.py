@@ -58,6 +58,7 @@ async def test_a_head_of_any_shape_is_answered_without_a_500(client: Client, siz
 
 
 def test_whoever_is_not_known_may_send_little() -> None:
+    assert (SMALL_LIMIT, LIMIT) == (16 * 1024, 256 * 1024)
     assert {route.body_limit for route in ROUTES if route.operation.body is not None and route.guard is PUBLIC} == {
         SMALL_LIMIT
     }

@@ -15,7 +15,7 @@ from voyagent.actors.agent.tools.catalogue import CATALOGUE
 from voyagent.actors.domain.errors import Unavailable
 from voyagent.storage.conversation import model_calls
 
-from .test_approvals import HANDOFF, SEARCH, ask_for_booking, kinds, resolve, results
+from .test_approvals import HANDOFF, SEARCH, ask_for_booking, book, kinds, resolve, results
 
 BOOKINGS = "SELECT count(*) FROM bookings"
 SAVE = ToolUse("upsert_passenger", {"full_name": "Asha Rao", "date_of_birth": "1990-01-02"})
@@ -101,6 +101,17 @@ async def test_one_id_in_two_turns_shows_each_call_its_own_result(asha: Any, run
         told = [event.data["tool_call_id"] for event in events if event.kind in ("tool_use", "tool_result")]
         assert len(told) == 3
         assert told[1] == told[2]
+
+
+async def test_one_id_for_several_calls_of_a_turn_gives_each_its_own_result(asha: Any, running: Any) -> None:
+    looks = [ToolUse("lookup_passenger", {"query": query}, id="call_0") for query in ("Rao", "Sen", "Das")]
+    running.rehearsal.play(HANDOFF, Turn(SAVE), Turn(*looks[:2]), Turn(looks[2]), Turn("Done."))
+    events = await asha.say(await asha.session(), "look")
+    assert words(events) == "Done."
+    calls = [event.data["tool_call_id"] for event in events if event.kind == "tool_use"]
+    assert len(set(calls)) == len(calls) == 5
+    assert [len(each["passengers"]) for each in outputs(events)[-3:]] == [1, 0, 0]
+    assert [len(each["passengers"]) for each in results(running.rehearsal.requests[-1])[-3:]] == [1, 0, 0]
 
 
 async def test_words_of_any_script_leave_a_session_alive(asha: Any, running: Any) -> None:
@@ -205,6 +216,27 @@ async def test_somebody_who_may_not_act_any_more_has_nothing_done_and_it_is_audi
     assert await admin.value("SELECT count(*) FROM passengers") == 0
     audited = "SELECT array_agg(status) FROM audit_events WHERE kind = 'upsert_passenger'"
     assert await admin.value(audited) == ["rejected"]
+
+
+async def test_nobody_is_asked_to_approve_for_somebody_who_may_not_act_any_more(
+    asha: Any, running: Any, admin: Any, member: Any
+) -> None:
+    ravi = await member(asha, "ticketing_lead")
+    gate = Gate()
+
+    def held(received: Received) -> Turn:
+        return Turn(*book(received).blocks, gate=gate)
+
+    running.rehearsal.play(HANDOFF, Turn(ToolUse("search_flights", SEARCH), SAVE), held, Turn("No."))
+    stream = await ravi.post(await ravi.session(), {"message": "book"})
+    await (await running.rehearsal.received(3)).reply.gate.waiting()
+    await admin.execute("UPDATE users SET is_active = false WHERE id = $1", ravi.user["id"])
+    await gate.open()
+    events = await stream.all()
+    assert "approval_request" not in kinds(events)
+    assert outputs(events)[-1]["error"] == "permission_denied"
+    assert await admin.value("SELECT count(*) FROM pending_approvals") == 0
+    assert await admin.value("SELECT array_agg(status) FROM audit_events WHERE kind = 'book_flight'") == ["rejected"]
 
 
 async def test_a_reading_that_finds_storage_unavailable_is_told_and_the_turn_goes_on(
