@@ -15,6 +15,7 @@ from ..storage.conversation import group_commit
 from ..storage.conversation.group_commit import EventWriter
 from ..storage.conversation.steps import EventRow, Step
 from ..storage.engine import canary, pool
+from ..storage.engine.connection import Connection
 from ..storage.engine.errors import OperationFailed, StorageUnavailable
 from ..storage.engine.idempotency import Once
 from ..storage.engine.leader_lock import LeaderLock
@@ -254,7 +255,7 @@ async def _answers(engine: pool.Engine | None) -> bool:
 class _Ping(Query[bool]):
     """Whether the database is writable: no standby, not read-only."""
 
-    async def run(self, db: pool.Connection) -> bool:
+    async def run(self, db: Connection) -> bool:
         return bool(await db.fetchval(pool.WRITABLE))
 
 

@@ -18,7 +18,7 @@ from .engine.statements import binds, statement
 from .tables import audit_events, audit_heads
 
 if TYPE_CHECKING:
-    from .engine.pool import Connection
+    from .engine.connection import Connection
 
 _HEAD = select(*audit_heads.c["seq", "hash"]).filter_by(**binds("tenant_id"))
 HEAD = statement(_HEAD)

@@ -13,7 +13,7 @@ from ..actors.domain.money import Money
 from .engine.operations import Command
 
 if TYPE_CHECKING:
-    from .engine.pool import Connection
+    from .engine.connection import Connection
 
 SEED = """
 INSERT INTO ledger_accounts (id, tenant_id, code, name, type, is_control, created_at)

@@ -15,7 +15,7 @@ from .engine.statements import any_of, binds, statement
 from .tables import outbox, users
 
 if TYPE_CHECKING:
-    from .engine.pool import Connection
+    from .engine.connection import Connection
 
 TABLE, COLUMN = "outbox", "payload_sealed"
 """Table and column a payload is sealed to, beside the e-mail's id."""

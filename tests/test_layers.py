@@ -60,8 +60,6 @@ NO_IO = (
 TYPES_IN_CIRCLES = frozenset(
     {
         ("actors/foundation/config_dangers.py", "actors/foundation/config.py"),
-        ("storage/engine/operations.py", "storage/engine/pool.py"),
-        ("storage/engine/reach.py", "storage/engine/pool.py"),
     }
 )
 """Imports for types that close a circle. None may be added."""

@@ -18,7 +18,7 @@ from .credentials import revoke_all
 from .principals import THIS_USER
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 RESTORE_EMAIL = statement(
     update(users)

@@ -12,7 +12,7 @@ from ..engine.statements import statement
 from ..tables import tenants
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 ALL = statement(select(*tenants.c["id", "display_name"]).order_by(tenants.c.created_at, tenants.c.id))
 

@@ -22,7 +22,7 @@ from ..tables import api_keys
 from .principals import lock_acting
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 LIMIT = 50
 """Live keys of one agency."""

@@ -17,7 +17,7 @@ from .login_sessions import end_families
 from .principals import THIS_USER
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 REVOKE_KEYS = statement(
     update(api_keys)

@@ -23,7 +23,7 @@ from .principals import LOCK_ADMITTED, THIS_USER, read_principal
 from .users import LOCK_ADDRESS, is_taken
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 
 MARK_VERIFIED = statement(update(users).where(THIS_USER).values(email_verified=True, unverified_since=None))

@@ -23,7 +23,7 @@ from .principals import lock_acting
 from .users import add_user, claim_address
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 
 THIS_INVITE = and_(invites.c.tenant_id == bindparam("tenant_id"), invites.c.id == bindparam("invite_id"))

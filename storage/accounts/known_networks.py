@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..engine.operations import Query
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 KNOWN_FOR = timedelta(days=90)
 

@@ -13,7 +13,7 @@ from ..schema.columns import Time
 from ..tables import auth_families, auth_refresh_tokens
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 EXPIRY = func.least(auth_families.c.expires_at, auth_families.c.ends_at, type_=Time)
 """When the family expires, if it is not used until then."""

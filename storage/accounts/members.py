@@ -23,7 +23,7 @@ from .login_sessions import end_families
 from .principals import THIS_USER
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 MEMBER = (
     *users.c["id", "email", "display_name", "role", "is_active", "email_verified", "totp_enabled_at", "last_login_at"],

@@ -15,7 +15,7 @@ from ..engine.statements import any_of, binds, statement
 from ..tables import one_time_tokens
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 VERIFICATION, RESET, UNDO, UNDO_RESET = "verification", "reset", "undo", "undo_reset"
 """``undo_reset`` sets the password of an account that an undo gave back; no change of address ends it."""

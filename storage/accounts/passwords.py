@@ -23,7 +23,7 @@ from .principals import ADMITTED, LOCK_ADMITTED, MEMBERSHIP, PRESENT, THIS_USER,
 from .users import LOCK_ADDRESS, is_taken
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 
 LOCK_USER_BY_EMAIL = statement(

@@ -17,7 +17,7 @@ from ..schema.columns import Time
 from ..tables import api_keys, auth_families, revoked_access_tokens, tenants, users
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 THIS_USER = and_(users.c.tenant_id == bindparam("tenant_id"), users.c.id == bindparam("user_id"))
 PRESENT = and_(users.c.is_active, users.c.released_at.is_(None))

@@ -20,7 +20,7 @@ from .login_sessions import ADD_TO_FAMILY, IS_LIVE
 from .principals import ADMITTED, MEMBERSHIP, PRINCIPAL, THIS_USER, read_principal
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 THIS_FAMILY = and_(auth_families.c.tenant_id == bindparam("tenant_id"), auth_families.c.id == bindparam("family_id"))
 

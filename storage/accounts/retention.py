@@ -14,7 +14,7 @@ from ..schema.columns import Time
 from ..tables import auth_families, one_time_tokens, outbox, revoked_access_tokens
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 FAMILIES_KEPT_FOR = timedelta(days=90)
 """After their end: recent sign-ins determine the known networks."""

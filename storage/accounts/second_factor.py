@@ -23,7 +23,7 @@ from .principals import PRESENT, THIS_USER, read_principal
 from .users import LOCK_CREDENTIALS, SIGNED_IN
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 ENABLED = users.c.totp_enabled_at.is_not(None)
 UNUSED_CODES = and_(

@@ -21,7 +21,7 @@ from ..schema.columns import Time
 from ..tables import tenant_settings, tenants
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 MAKE = statement(
     insert(tenant_settings)

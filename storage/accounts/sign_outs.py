@@ -20,7 +20,7 @@ from ..tables import auth_families, revoked_access_tokens
 from .login_sessions import EXPIRY, IS_LIVE, OF_USER
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 LIVE = statement(
     select(

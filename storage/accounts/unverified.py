@@ -24,7 +24,7 @@ from .principals import THIS_USER
 from .users import LOCK_ADDRESS, is_taken
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 BEFORE_ALL = "00000000-0000-0000-0000-000000000000"
 

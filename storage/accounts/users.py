@@ -24,7 +24,7 @@ from .login_sessions import NewFamily, end_oldest, open_family
 from .principals import MEMBERSHIP, PRESENT, PRINCIPAL, THIS_USER, read_principal
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 FIND = statement(
     select(*users.c["id", "tenant_id", "password_hash"])

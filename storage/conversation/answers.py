@@ -19,7 +19,7 @@ from .model_calls import ModelCallUsage, settle
 from .steps import MERGED_STEP, TURN_OF_AGENCY, Step, TranscriptMessage, Written, add_message
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 KEEP_STATE = statement(update(turns).where(TURN_OF_AGENCY).values(step=MERGED_STEP, **binds("desk"), attempts=1))
 

@@ -23,7 +23,7 @@ from ..tables import pending_approvals, tool_calls
 from .steps import SET_INPUT, Step, Written
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 _NOW = bindparam("now", type_=Time)
 IS_OVERDUE = and_(pending_approvals.c.status == "pending", pending_approvals.c.expires_at <= _NOW)

@@ -20,7 +20,7 @@ from .model_calls import ModelCallUsage, settle
 from .steps import MERGED_STEP, THIS_TURN, TURN_OF_AGENCY, Step, TranscriptMessage, Written, add_message
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

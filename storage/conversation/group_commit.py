@@ -19,8 +19,9 @@ import asyncpg
 from ...actors.domain.errors import Unavailable
 from ...actors.foundation import log, metrics
 from ...actors.runtime.periodic import ON_CALL, Record, is_being_cancelled
+from ..engine.connection import Connection
 from ..engine.errors import OperationFailed, StorageUnavailable
-from ..engine.pool import SYSTEM_ROLE, Connection, connect
+from ..engine.pool import SYSTEM_ROLE, connect
 from .steps import INSERT_EVENTS, EventRow, columns
 
 APPEND_TIMEOUT: Final = 10.0

@@ -14,7 +14,7 @@ from ..engine.statements import binds, statement
 from ..tables import model_calls
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

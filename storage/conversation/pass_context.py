@@ -18,7 +18,7 @@ from .steps import MESSAGE, THIS_TURN
 from .tool_calls import MAY_ACT, calls_of
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 AFTER_ALL: Final = 2**31 - 1
 """A sequence that no message has."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..engine.operations import Command
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 DELTAS_KEPT_FOR = timedelta(days=1)
 

@@ -13,7 +13,7 @@ from ..engine.statements import statement
 from ..tables import bookings, tool_calls
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 _SUCCEEDED = tool_calls.c.state == "succeeded"
 _ITS_BOOKING = and_(bookings.c.tenant_id == tool_calls.c.tenant_id, bookings.c.tool_call_id == tool_calls.c.id)

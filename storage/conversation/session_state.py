@@ -17,7 +17,7 @@ from .sessions import LAST_EVENT_ID, THIS_SESSION
 from .steps import session_fence
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from ..tables import messages, pending_approvals, session_events, sessions, tool
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 THIS_SESSION = and_(sessions.c.tenant_id == bindparam("tenant_id"), sessions.c.id == bindparam("session_id"))
 ID_IF_IT_EXISTS = select(sessions.c.id).where(THIS_SESSION).scalar_subquery()

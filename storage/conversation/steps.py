@@ -25,7 +25,7 @@ from ..schema.columns import Json
 from ..tables import messages, turns
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 R = TypeVar("R")
 

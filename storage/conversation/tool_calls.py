@@ -23,7 +23,7 @@ from ..tables import messages, pending_approvals, tool_calls, users
 from .steps import Step, TranscriptMessage, Written, add_message
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 MAY_ACT = and_(users.c.is_active, users.c.role != "viewer")
 """A user may act: active, and not a viewer."""

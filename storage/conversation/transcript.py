@@ -19,7 +19,7 @@ from .steps import MESSAGE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from .sessions import THIS_SESSION
 from .steps import SET_INPUT, THIS_TURN, Step, TranscriptMessage, Written, add_message
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 NAME_SESSION = statement(update(sessions).where(THIS_SESSION, sessions.c.title.is_(None)).values(**binds("title")))
 INSERT_TURN = statement(

@@ -20,7 +20,7 @@ from ..tables import tool_calls, turns
 from .tool_calls import CALL, THIS_CALL
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 SETTLE_WITHIN: Final = timedelta(hours=24)
 """How long a write without outcome is looked up; after that the agency has to ask the supplier."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..engine.operations import Command, Query, Snapshot
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 RECENT_TURNS = """
 SELECT queued_at FROM turns WHERE tenant_id = $1 AND queued_at > $2 ORDER BY queued_at LIMIT 1000000

@@ -18,7 +18,7 @@ from .sealing import NotOpened, Sealing
 from .statements import any_of, binds, statement
 
 if TYPE_CHECKING:
-    from .pool import Connection
+    from .connection import Connection
 
 PLAIN: Final = b"voyagent"
 VARIABLE: Final = "VOYAGENT_KMS_KEY"

@@ -11,7 +11,8 @@ import asyncpg
 
 from ..migrations.migrate import MissingRole, NotAdmitted, Unreachable
 from . import canary, pool, reach
-from .pool import SYSTEM_ROLE, WRITABLE, Connection, connect
+from .connection import Connection
+from .pool import SYSTEM_ROLE, WRITABLE, connect
 
 MAX_CLOCK_SKEW: Final = timedelta(seconds=5)
 """Maximum clock skew: half of the default leeway of tokens."""

@@ -19,7 +19,7 @@ from .sealing import Sealing
 from .statements import binds, statement
 
 if TYPE_CHECKING:
-    from .pool import Connection
+    from .connection import Connection
 
 R = TypeVar("R")
 

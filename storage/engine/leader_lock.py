@@ -11,8 +11,9 @@ import asyncpg
 from ...actors.foundation import log
 from ...actors.foundation.clock import Clock
 from ...actors.runtime.periodic import PeriodicTasks
+from .connection import Connection
 from .errors import StorageUnavailable
-from .pool import Connection, connect
+from .pool import connect
 
 TRY: Final = "SELECT pg_try_advisory_lock(1987, 1)"
 """The two-key form: idempotency keys and addresses use the one-key form."""

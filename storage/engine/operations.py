@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ...actors.runtime.actor import Message
 
 if TYPE_CHECKING:
-    from .pool import Connection
+    from .connection import Connection
 
 R = TypeVar("R")
 

@@ -12,13 +12,14 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
+from typing import Any, Final, Self, TypeVar, cast
 
 import asyncpg
 
 from ...actors.domain.errors import Refusal
 from ...actors.foundation import log, metrics
 from . import errors
+from .connection import Connection
 from .operations import Command, Operation, Snapshot
 from .reach import require_version
 
@@ -40,34 +41,6 @@ _BEGIN_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 _log = log.get(__name__)
 _unreachable_log = log.LogThrottle(first=5, pause=30.0)
-
-
-if TYPE_CHECKING:
-
-    class _Driver(asyncpg.Connection[asyncpg.Record]):
-        """asyncpg's connection, its rows read as what the statement says they are."""
-
-        async def fetch(self, query: str, *args: Any, **more: Any) -> list[Any]: ...
-        async def fetchrow(self, query: str, *args: Any, **more: Any) -> Any: ...
-
-else:
-    _Driver = asyncpg.Connection
-
-
-class Connection(_Driver):
-    """A connection that knows which agency it serves; with ``""`` row-level security shows it no row at all.
-
-    Ids are ``str`` and jsonb is plain Python on it. Transactions are the engine's: an operation begins none.
-    """
-
-    tenant: str | None = ""
-
-    async def serve(self, tenant: str) -> None:
-        """Serve ``tenant`` from now on. To be called outside a transaction, whose rollback would undo it unseen."""
-        if tenant != self.tenant:
-            self.tenant = None  # unknown, should this be interrupted
-            await self.fetchval("SELECT set_config('voyagent.tenant_id', $1, false)", tenant)
-            self.tenant = tenant
 
 
 def plain_url(url: str) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import asyncpg
 
 if TYPE_CHECKING:
-    from .pool import Connection
+    from .connection import Connection
 
 MIN_VERSION: Final = 16
 """The first Postgres that grants membership without inheritance, which keeps agencies apart."""

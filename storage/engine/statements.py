@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg, PGDialect
 from sqlalchemy.sql import ClauseElement
 
 if TYPE_CHECKING:
-    from .pool import Connection
+    from .connection import Connection
 
 
 class Statement:

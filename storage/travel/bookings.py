@@ -19,7 +19,7 @@ from ..schema.columns import Json, Time, Uuid
 from ..tables import booking_passengers, bookings, tickets
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

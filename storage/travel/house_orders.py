@@ -19,7 +19,7 @@ from ..schema.columns import Time
 from ..tables import house_orders
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 Kind = Literal["flight", "hotel"]
 State = Literal["held", "booked", "taken"]

@@ -17,7 +17,7 @@ from ..engine.statements import binds, statement
 from ..tables import offers
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 KEEP = statement(
     insert(offers)

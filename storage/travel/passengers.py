@@ -17,7 +17,7 @@ from ..engine.statements import any_of, binds, statement
 from ..tables import passengers
 
 if TYPE_CHECKING:
-    from ..engine.pool import Connection
+    from ..engine.connection import Connection
 
 FIELDS = (
     "given_name",

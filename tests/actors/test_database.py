@@ -17,9 +17,10 @@ from voyagent.actors.foundation import metrics
 from voyagent.actors.runtime.actor import Ref
 from voyagent.storage.conversation.steps import EventRow
 from voyagent.storage.embedded.servers import EmbeddedServers
+from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.errors import OperationFailed
 from voyagent.storage.engine.operations import Command, Query
-from voyagent.storage.engine.pool import Connection, connect
+from voyagent.storage.engine.pool import connect
 from voyagent.storage.migrations import migrate
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

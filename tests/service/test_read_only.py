@@ -10,7 +10,8 @@ import pytest
 
 from voyagent.actors import housekeeping
 from voyagent.actors.agent.rehearsed.server import Gate, Text, Turn
-from voyagent.storage.engine.pool import Connection, connect
+from voyagent.storage.engine.connection import Connection
+from voyagent.storage.engine.pool import connect
 
 END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()"
 PATIENCE = 20.0

@@ -15,7 +15,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.types import Boolean, Date, DateTime, Integer, LargeBinary, Numeric, SmallInteger
 
 from voyagent.storage.embedded.servers import EmbeddedServers
-from voyagent.storage.engine.pool import Connection, Engine, connect
+from voyagent.storage.engine.connection import Connection
+from voyagent.storage.engine.pool import Engine, connect
 from voyagent.storage.tables import metadata
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

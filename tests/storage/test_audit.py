@@ -15,8 +15,9 @@ import pytest
 from voyagent.actors.domain.audit import AuditEvent
 from voyagent.actors.domain.errors import Conflict
 from voyagent.storage import audit
+from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.operations import Command
-from voyagent.storage.engine.pool import SYSTEM_ROLE, Connection, Engine, connect
+from voyagent.storage.engine.pool import SYSTEM_ROLE, Engine, connect
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
 US = "0193f5a0-0000-7000-8000-00000000000a"

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from voyagent.actors.domain import ids
 from voyagent.actors.domain.books import CHART, DraftLine, InvalidJournal
 from voyagent.storage import general_ledger
-from voyagent.storage.engine.pool import Connection, connect
+from voyagent.storage.engine.connection import Connection
+from voyagent.storage.engine.pool import connect
 
 DAY = date(2026, 11, 23)
 

@@ -11,8 +11,9 @@ import asyncpg
 import pytest
 from sqlalchemy import DateTime, ForeignKeyConstraint, Table, Text
 
+from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.errors import CONSTRAINTS
-from voyagent.storage.engine.pool import SYSTEM_ROLE, Connection, connect
+from voyagent.storage.engine.pool import SYSTEM_ROLE, connect
 from voyagent.storage.tables import metadata
 
 TABLES = [table for table in metadata.sorted_tables if table.name == "tenants" or "tenant_id" in table.columns]

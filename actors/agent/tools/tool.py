@@ -32,7 +32,7 @@ from .schema import explained, plain_schema
 from .summary import code
 
 if TYPE_CHECKING:
-    from ....storage.engine.pool import Connection
+    from ....storage.engine.connection import Connection
 
 I = TypeVar("I", bound="ToolInput")  # noqa: E741  # as in input
 R = TypeVar("R")

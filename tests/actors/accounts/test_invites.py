@@ -22,6 +22,7 @@ from voyagent.storage.accounts import invites
 from voyagent.storage.accounts.invites import Accept, All, Find, Invite, Invited, Revoke
 from voyagent.storage.accounts.login_sessions import NewFamily
 from voyagent.storage.engine import pool
+from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.sealing import Sealing
 
 if TYPE_CHECKING:
@@ -253,7 +254,7 @@ async def test_r33_of_accept_and_revoke_one_wins_in_every_race(harness: Accounts
 class Faulty:
     """A real connection that breaks off before or behind its statement number ``place``."""
 
-    def __init__(self, db: pool.Connection, place: int, *, behind: bool) -> None:
+    def __init__(self, db: Connection, place: int, *, behind: bool) -> None:
         self._db = db
         self._place = place
         self._behind = behind

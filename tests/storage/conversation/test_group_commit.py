@@ -15,8 +15,8 @@ from voyagent.storage.conversation import group_commit
 from voyagent.storage.conversation.group_commit import AppendRejected, EventWriter
 from voyagent.storage.conversation.steps import EventRow
 from voyagent.storage.embedded.servers import EmbeddedServers
+from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.errors import StorageUnavailable
-from voyagent.storage.engine.pool import Connection
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 TENANT = "0193f5a0-0000-7000-8000-00000000000a"

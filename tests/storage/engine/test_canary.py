@@ -12,7 +12,8 @@ from voyagent.actors.domain.errors import Unavailable
 from voyagent.actors.domain.ids import uuid7
 from voyagent.storage import outbox
 from voyagent.storage.engine import canary
-from voyagent.storage.engine.pool import SYSTEM_ROLE, Connection, connect
+from voyagent.storage.engine.connection import Connection
+from voyagent.storage.engine.pool import SYSTEM_ROLE, connect
 from voyagent.storage.engine.sealing import Sealing
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from tests.storage.engine.test_statements import all_statements
+from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.errors import StorageUnavailable
 from voyagent.storage.engine.operations import Command, Query
-from voyagent.storage.engine.pool import Connection, Engine
+from voyagent.storage.engine.pool import Engine
 from voyagent.storage.tables import metadata
 
 STORAGE = Path(__file__).parents[3] / "storage"

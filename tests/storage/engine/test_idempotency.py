@@ -17,9 +17,10 @@ from voyagent.actors.domain.identity import Role
 from voyagent.actors.domain.turns import Started
 from voyagent.storage.accounts.api_keys import ApiKey, CreatedKey
 from voyagent.storage.accounts.invites import Invite, Invited
+from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.idempotency import IdempotencyKey, IdempotentReply, Once, find, keep
 from voyagent.storage.engine.operations import Command
-from voyagent.storage.engine.pool import Connection, Engine
+from voyagent.storage.engine.pool import Engine
 from voyagent.storage.engine.sealing import Sealing
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -16,9 +16,10 @@ import pytest
 
 from voyagent.actors.domain.errors import Conflict, NotFound, Refusal
 from voyagent.storage.embedded.servers import EmbeddedServers
+from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.errors import CommitLost, StorageUnavailable
 from voyagent.storage.engine.operations import Command, Query, Snapshot
-from voyagent.storage.engine.pool import Connection, Engine, connect, plain_url
+from voyagent.storage.engine.pool import Engine, connect, plain_url
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 TENANT = "0193f5a0-0000-7000-8000-00000000000a"

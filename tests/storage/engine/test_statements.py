@@ -14,7 +14,7 @@ from sqlalchemy import any_, bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from voyagent.storage.engine import statements
-from voyagent.storage.engine.pool import Connection
+from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.statements import Statement, binds, statement
 from voyagent.storage.schema.columns import Uuid
 from voyagent.storage.tables import api_keys, idempotency_keys, offers, outbox, tenants, users
