@@ -1,4 +1,4 @@
-"""Who is at the other end of the socket, and whom they speak for."""
+"""The address of a request's client, behind proxies if they are trusted."""
 
 from __future__ import annotations
 
@@ -30,46 +30,46 @@ PROXY_HEADERS = (
     "True-Client-IP",
     "CF-Connecting-IP",
 )
-"""What proxies add; any of them says that somebody else is behind the socket's other end."""
+"""Headers that proxies add; any of them means that the socket's peer forwards for another client."""
 MAX_USER_AGENT = 255
 
 _CLIENTS = ("X-Forwarded-For", "Forwarded")
-"""Those that are read, from a trusted one."""
+"""Headers that are read when a trusted proxy sends them."""
 
 _log = log.get(__name__)
 _FOR = re.compile(r'(?:^|[;\s])for\s*=\s*(?:"([^"]*)"|([^;\s"]*))', re.IGNORECASE)
 
 
 def socket_peer(request: web.Request) -> Address | None:
-    """The socket's other end; ``None`` for a Unix socket or a connection that is gone."""
+    """The socket's peer; ``None`` for a Unix socket or a closed connection."""
     transport = request.transport
     peer = transport.get_extra_info("peername") if transport is not None else None
     return address(peer[0]) if isinstance(peer, tuple) else None
 
 
-@lru_cache(maxsize=4096)  # the same few peers come again and again, and parsing costs as much as a lookup of a person
+@lru_cache(maxsize=4096)  # peers repeat, and parsing costs as much as a look-up of a principal
 def address(text: str) -> Address | None:
-    """An address in any form proxies write it: with a port, in brackets, IPv4 inside IPv6; zones are dropped."""
+    """Parse an address as proxies write it: with a port, in brackets, IPv4 inside IPv6; zones are dropped."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        found = ip_address(text.partition("%")[0])
+        parsed = ip_address(text.partition("%")[0])
     except ValueError:
         return None
-    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
+    return (parsed.ipv4_mapped or parsed) if isinstance(parsed, IPv6Address) else parsed
 
 
 def client(request: web.Request, trusted: Sequence[Network]) -> Address | None:
-    """The nearest hop no trusted proxy vouches for: headers count only from one, and are read from the right."""
+    """The nearest hop that is no trusted proxy. Headers count only from a trusted one, and are read from the right."""
     hop = socket_peer(request)
     if not trusted or hop is None:
         return hop
-    named = _hops(request)
+    forwarded = _hops(request)
     while any(hop in network for network in trusted):
-        further = next(named, None)
+        further = next(forwarded, None)
         if further is None:
             return hop
         hop = further
@@ -77,9 +77,9 @@ def client(request: web.Request, trusted: Sequence[Network]) -> Address | None:
 
 
 def is_direct_loopback(request: web.Request) -> bool:
-    """Somebody on this machine, not a proxy on it speaking for a stranger, as far as can be told.
+    """Whether the request comes from this machine and, as far as can be seen, through no proxy on it.
 
-    A proxy that adds no header passes the name on it was called by, or speaks HTTP/1.0, as nginx does by itself.
+    A proxy that adds no header forwards the public host name, or speaks HTTP/1.0, as nginx does by default.
     """
     peer = socket_peer(request)
     return (
@@ -94,32 +94,32 @@ def is_direct_loopback(request: web.Request) -> bool:
 def _names_this_machine(host: str) -> bool:
     if host.partition(":")[0].lower() == "localhost":
         return True
-    found = address(host)
-    return found is not None and found.is_loopback
+    parsed = address(host)
+    return parsed is not None and parsed.is_loopback
 
 
 def origin(request: web.Request, request_id: str, trusted: Sequence[Network]) -> Origin:
-    """The request's part of an audit event. The user agent is made storable and cut."""
+    """The request's origin for audit events. The user agent is made storable and cut to 255 characters."""
     peer = client(request, trusted)
     if peer is not None and (peer.is_loopback or peer.is_private) and any(map(request.headers.__contains__, _CLIENTS)):
-        _say_untrusted(str(peer))
+        _warn_untrusted(str(peer))
     agent = request.headers.get("User-Agent")
     if agent is not None:
         agent = agent.encode("utf-8", "replace").decode()[:MAX_USER_AGENT]
     return Origin(request_id=request_id, ip=str(peer) if peer is not None else None, user_agent=agent)
 
 
-@lru_cache(maxsize=256)  # once for each
-def _say_untrusted(peer: str) -> None:
-    """Whoever comes through this proxy is one client to us: they share throttles, and one address in the audit."""
+@lru_cache(maxsize=256)  # warns once for each
+def _warn_untrusted(peer: str) -> None:
+    """All clients behind an untrusted proxy count as one: they share throttles and an address in the audit trail."""
     _log.warning("proxy_not_trusted", peer=peer, mend="name it in VOYAGENT_TRUSTED_PROXIES if it is a proxy of yours")
 
 
 def _hops(request: web.Request) -> Iterator[Address]:
-    """What the proxies wrote, nearest first, up to the first that is no address."""
-    written = request.headers.getall("X-Forwarded-For", [])
-    if written:
-        names = [name for line in written for name in line.split(",")]
+    """The forwarded addresses, nearest first, up to the first malformed one."""
+    lines = request.headers.getall("X-Forwarded-For", [])
+    if lines:
+        names = [name for line in lines for name in line.split(",")]
     else:
         elements = [part for line in request.headers.getall("Forwarded", []) for part in line.split(",")]
         names = [_for(element) for element in elements]
@@ -132,5 +132,5 @@ def _hops(request: web.Request) -> Iterator[Address]:
 
 def _for(element: str) -> str:
     """The ``for`` of one element of ``Forwarded`` (RFC 7239)."""
-    found = _FOR.search(element)
-    return (found[1] or found[2] or "") if found else ""
+    match = _FOR.search(element)
+    return (match[1] or match[2] or "") if match else ""

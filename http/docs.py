@@ -96,28 +96,29 @@ def page(routes: Sequence[Route], described: dict[str, Any]) -> str:
 
 
 def _operation(route: Route, described: dict[str, Any]) -> Iterator[str]:
-    told = described["paths"][route.path][route.method.lower()]
+    documented = described["paths"][route.path][route.method.lower()]
     schemas = described["components"]["schemas"]
     addition = ' <span class="addition">addition</span>' if route.operation.addition else ""
     title = f"<b>{escape(route.method)}</b> <code>{escape(route.path)}</code>{addition}"
     yield f'<h3 id="{escape(route.operation_id)}">{title}</h3>'
-    yield f"<p>{_prose(told['description'])}</p><p>Authentication: {escape(guard_words(route.guard))}.</p>"
+    yield f"<p>{_prose(documented['description'])}</p><p>Authentication: {escape(guard_words(route.guard))}.</p>"
     rows = [
         (
             f"{item['name']} ({item['in']})",
             _kind(item["schema"]),
             "required" if item["required"] else f"optional. {item.get('description', '')}".rstrip(". "),
         )
-        for item in told["parameters"]
+        for item in documented["parameters"]
     ]
     yield _table(("parameter", "type", ""), rows)
     body = route.operation.body.__name__ if route.operation.body is not None else None
     if body is not None:
         yield f"<p>Body <code>{escape(body)}</code></p>"
         yield _table(("field", "type", ""), list(_fields(schemas[body])))
-    answers = [(status, answer["description"].replace("`", ""), "") for status, answer in told["responses"].items()]
-    yield _table(("status", "response", ""), answers)
-    yield f"<pre>{escape(_example(route, told, schemas))}</pre>"
+    responses = documented["responses"].items()
+    rows = [(status, response["description"].replace("`", ""), "") for status, response in responses]
+    yield _table(("status", "response", ""), rows)
+    yield f"<pre>{escape(_example(route, documented, schemas))}</pre>"
 
 
 def _fields(schema: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -154,7 +155,7 @@ def _prose(text: str) -> str:
     return "".join(f"<code>{piece}</code>" if place % 2 else piece for place, piece in enumerate(pieces))
 
 
-def _example(route: Route, told: dict[str, Any], schemas: dict[str, Any]) -> str:
+def _example(route: Route, documented: dict[str, Any], schemas: dict[str, Any]) -> str:
     """An example request and its response."""
     lines = [f"{route.method} {route.path.format(**dict.fromkeys(route.parameters, UUID))} HTTP/1.1"]
     if route.guard.needs_bearer:
@@ -162,7 +163,7 @@ def _example(route: Route, told: dict[str, Any], schemas: dict[str, Any]) -> str
     if route.operation.body is not None:
         shown = json.dumps(sample(schemas[route.operation.body.__name__], schemas), indent=2)
         lines += ["Content-Type: application/json", "", shown]
-    answer = told["responses"][str(route.status)]
+    answer = documented["responses"][str(route.status)]
     lines += ["", f"HTTP/1.1 {route.status} {answer['description']}"]
     for media, content in answer.get("content", {}).items():
         lines.append(f"Content-Type: {media}")

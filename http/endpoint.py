@@ -24,9 +24,9 @@ from ..actors.foundation import log, metrics
 from ..storage.engine.idempotency import IdempotencyKey
 from . import decode
 from .errors import JSON_HEADERS, Invalid, status_of
-from .guards import PUBLIC, door
+from .guards import PUBLIC, denied_request
 from .request_context import Answer, RequestContext, Services, encoded
-from .request_info import TRACE
+from .request_info import REQUEST_INFO
 from .route import Route
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -37,7 +37,7 @@ _log = log.get(__name__)
 
 
 class Endpoint:
-    """One route, bound to the services its handler asks."""
+    """One route, bound to the services its handler uses."""
 
     def __init__(self, route: Route, services: Services) -> None:
         self._route = route
@@ -47,7 +47,7 @@ class Endpoint:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer ``request``, or raise a refusal."""
         path = {name: decode.storable(value) for name, value in request.match_info.items()}
-        call = RequestContext(request=request, services=self._services, trace=request[TRACE], path=path)
+        call = RequestContext(request=request, services=self._services, info=request[REQUEST_INFO], path=path)
         try:
             if self._route.guard is not PUBLIC:
                 await self._route.guard.admit(call)
@@ -64,9 +64,9 @@ class Endpoint:
 
     async def expect(self, request: web.Request) -> None:
         """``Expect: 100-continue`` (RFC 9110, 10.1.1): ask for the body, unless it will not be read."""
-        wanted = request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
-        long = (request.content_length or 0) > self._route.body_limit
-        if wanted and not long and not decode.is_encoded(request):
+        expected = request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
+        too_long = (request.content_length or 0) > self._route.body_limit
+        if expected and not too_long and not decode.is_encoded(request):
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
 
@@ -107,8 +107,8 @@ class Endpoint:
             return
         try:
             await self._services.accounts.ask(Malformed(call.origin))
-        except Unavailable as overloaded:
-            _log.warning("malformed_not_counted", refusal=overloaded.code)
+        except Unavailable as unavailable:
+            _log.warning("malformed_not_counted", refusal=unavailable.code)
 
     def _denied(self, call: RequestContext, refusal: Refusal) -> None:
         """Count a denial, and audit it if the caller is authenticated."""
@@ -116,12 +116,12 @@ class Endpoint:
         metrics.AUTH_DENIED_TOTAL.labels(str(status), refusal.code).inc()
         if call.principal is None:
             return
-        event = Denied(principal=call.principal, request=door(call), status=status, code=refusal.code)
+        event = Denied(principal=call.principal, request=denied_request(call), status=status, code=refusal.code)
         try:
             self._services.accounts.tell(event)
-        except Refusal as full:
+        except Refusal as dropped:
             metrics.AUDIT_WRITE_FAILURES_TOTAL.inc()
-            _log.warning("denial_audit_failed", refusal=full.code)
+            _log.warning("denial_audit_failed", refusal=dropped.code)
 
     def _encode(self, answer: Answer) -> web.Response:
         status = answer.status or self._route.status

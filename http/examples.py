@@ -1,4 +1,4 @@
-"""A made-up value for a JSON schema, so that every operation of the page has an example."""
+"""Example values of JSON schemas, so that every operation of the page has an example."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ NAMED = {
     "title": "Delhi to Mumbai, 1 December",
     "message": "Two seats from Delhi to Mumbai on 1 December",
 }
-"""What people would expect to read under these names."""
+"""Plausible values of fields with these names."""
 
-DEEPEST = 6
+MAX_DEPTH = 6
 
 Schema = Mapping[str, Any]
 
 
 def sample(schema: Schema, schemas: Schema, name: str = "", depth: int = 0) -> Any:
-    """A value the schema allows, as far as its names, formats, choices and bounds tell."""
+    """A value that the schema allows, by its name, format, choices and bounds."""
     if "$ref" in schema:
         return sample(schemas[schema["$ref"].rpartition("/")[2]], schemas, name, depth + 1)
     if "anyOf" in schema:
@@ -43,10 +43,10 @@ def sample(schema: Schema, schemas: Schema, name: str = "", depth: int = 0) -> A
     for given in (*schema.get("examples", ()), *schema.get("enum", ()), schema.get("const"), schema.get("default")):
         if given is not None:
             return given
-    return None if depth > DEEPEST else _made_up(schema, schemas, name, depth)
+    return None if depth > MAX_DEPTH else _by_type(schema, schemas, name, depth)
 
 
-def _made_up(schema: Schema, schemas: Schema, name: str, depth: int) -> Any:
+def _by_type(schema: Schema, schemas: Schema, name: str, depth: int) -> Any:
     match schema.get("type"):
         case "object":
             fields = schema.get("properties", {})

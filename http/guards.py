@@ -60,7 +60,7 @@ class Internal(Guard):
             allowed = is_direct_loopback(call.request)
         else:
             given = (call.request.headers.get(METRICS_TOKEN, "").strip(), bearer(call) or "")
-            allowed = any(compare_digest(each.encode("utf-8", "replace"), expected.encode()) for each in given)
+            allowed = any(compare_digest(token.encode("utf-8", "replace"), expected.encode()) for token in given)
         if not allowed:
             raise NotFound("not found")
 
@@ -78,7 +78,7 @@ async def by_bearer(call: RequestContext) -> Principal:
     token = bearer(call)
     if token is None:
         raise Unauthorized("unauthorized")
-    return await call.services.accounts.ask(Authenticate(token, door(call)))
+    return await call.services.accounts.ask(Authenticate(token, denied_request(call)))
 
 
 async def by_ticket(call: RequestContext) -> Principal:
@@ -86,18 +86,18 @@ async def by_ticket(call: RequestContext) -> Principal:
     tickets = call.request.query.getall("ticket", [])
     if not tickets:
         return await by_bearer(call)
-    shown = ShowTicket(ticket=tickets[-1], session_id=parse_uuid(call.path["session_id"]), request=door(call))
+    shown = ShowTicket(ticket=tickets[-1], session_id=parse_uuid(call.path["session_id"]), request=denied_request(call))
     return await call.services.accounts.ask(shown)
 
 
-def door(call: RequestContext) -> DeniedRequest:
+def denied_request(call: RequestContext) -> DeniedRequest:
     """The request as a denial is audited."""
-    return DeniedRequest(method=call.request.method, path=call.trace.template, origin=call.origin)
+    return DeniedRequest(method=call.request.method, path=call.info.template, origin=call.origin)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BearerGuard(Guard):
-    """Lets known people in, in this order of refusals: nobody we know, a key, an unproven address, the wrong role."""
+    """Admits authenticated callers. Checks in this order: bearer, API key, verified address, leader, role."""
 
     roles: frozenset[Role] = EVERYONE
     keys: bool = True
@@ -122,7 +122,7 @@ class BearerGuard(Guard):
     async def admit(self, call: RequestContext) -> None:
         """Unauthorized; Forbidden ``api_key_not_allowed``, ``email_not_verified``, ``forbidden_role``."""
         principal = await self.identify(call)
-        call.principal = call.trace.principal = principal
+        call.principal = call.info.principal = principal
         log.bind(tenant=principal.tenant_id)
         if principal.api_key_id is not None and not self.keys:
             raise Forbidden("api_key_not_allowed")
@@ -138,7 +138,7 @@ PUBLIC = Guard()
 INTERNAL = Internal()
 
 MYSELF = BearerGuard(verified=False)
-"""Any member, unproven too, API keys too: ``GET /auth/me``."""
+"""Any member, also unverified, also by API key: ``GET /auth/me``."""
 
 PERSON = BearerGuard(keys=False, verified=False)
 """Any person, for their own account under ``/auth``; no API keys."""

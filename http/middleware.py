@@ -1,4 +1,4 @@
-"""What every answer has in common: its id, its headers, its place in the figures and in the log."""
+"""What all responses have in common: request id, headers, metrics, log line, and errors as JSON."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ..actors.foundation import log, metrics
 from ..actors.foundation.config import Settings
 from .client_address import client
 from .errors import crashed, from_aiohttp, problem, refused
-from .request_info import TRACE, UNMATCHED, RequestInfo
+from .request_info import REQUEST_INFO, UNMATCHED, RequestInfo
 
 REQUEST_ID = istr("X-Request-ID")
 CLIENT_LEFT = 499
-"""What the figures call a request whose caller had gone before there was an answer (nginx's number)."""
+"""The status in metrics and log of a request whose client left before the response (nginx's number)."""
 
 CSP = istr("Content-Security-Policy")
 HSTS = istr("Strict-Transport-Security")
@@ -33,7 +33,7 @@ SECURITY: dict[str, str] = {
     istr("Permissions-Policy"): "camera=(), microphone=(), geolocation=()",
     CSP: "default-src 'none'; frame-ancestors 'none'",
 }
-"""On every answer. A page that needs more than nothing brings its own content policy."""
+"""On every response. A page that loads something sets its own content policy."""
 
 ALLOWED_METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 ALLOWED_HEADERS = (
@@ -42,17 +42,17 @@ ALLOWED_HEADERS = (
 )
 EXPOSED_HEADERS = "X-Request-ID, Retry-After, Location, Content-Disposition"
 VERSIONS = (HttpVersion10, HttpVersion11)
-"""Those whose messages end as ours do; another is refused before it has an effect."""
+"""HTTP versions whose message framing is supported; others are refused before the request has an effect."""
 METHODS = frozenset(ALLOWED_METHODS.split(", "))
-QUIET = ("/health", "/internal")
-"""Paths whose successes are asked for by machines, all day: not in the log at its usual level."""
+POLLED = ("/health", "/internal")
+"""Paths that machines poll all day: their successes are logged at debug level."""
 
-_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _log = log.get(__name__)
 
 
 class Middleware:
-    """The one middleware, and the signal that puts the common headers on whatever is about to be sent."""
+    """The middleware of all requests, and the signal handler that adds the common headers."""
 
     def __init__(self, settings: Settings) -> None:
         self._origins = frozenset(settings.api_cors_origins)
@@ -62,54 +62,54 @@ class Middleware:
         self._common = {**SECURITY, hdrs.VARY: hdrs.ORIGIN}
         if settings.public_url.startswith("https://"):
             self._common[HSTS] = "max-age=31536000"
-        self._figures: dict[tuple[str, str, int], _Figures] = {}
+        self._series: dict[tuple[str, str, int], _Series] = {}
 
     @web.middleware
     async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Turn whatever becomes of the request into an answer, count it and log it."""
-        trace = RequestInfo(request_id(request.headers), _template(request), perf_counter())
-        request[TRACE] = trace
-        trace.client = self._client(request)
-        log.SCOPE.set(log.Scope(trace.request_id))
+        """Answer the request, count it and log it."""
+        info = RequestInfo(request_id(request.headers), _template(request), perf_counter())
+        request[REQUEST_INFO] = info
+        info.client = self._client(request)
+        log.SCOPE.set(log.Scope(info.request_id))
         metrics.API_REQUESTS_IN_PROGRESS.inc()
         status = CLIENT_LEFT
         try:
-            response = await self._answer(request, handler, trace)
+            response = await self._answer(request, handler, info)
             status = response.status
         finally:
             metrics.API_REQUESTS_IN_PROGRESS.dec()
-            self._note(request.method, trace, trace.prepared.status if trace.prepared else status)
+            self._record(request.method, info, info.prepared.status if info.prepared else status)
         return response
 
-    async def _answer(self, request: web.Request, handler: Handler, trace: RequestInfo) -> web.StreamResponse:
+    async def _answer(self, request: web.Request, handler: Handler, info: RequestInfo) -> web.StreamResponse:
         try:
             if request.version not in VERSIONS:
                 return problem(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "http_version_not_supported")
             if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
                 return self._preflight(request)
             return await handler(request)
-        except InternalError as broken:
-            trace.code = broken.code
-            return _cut_off(request, trace) or crashed(trace.request_id)
+        except InternalError as failure:
+            info.code = failure.code
+            return _abort(request, info) or crashed(info.request_id)
         except Refusal as refusal:
-            trace.code = refusal.code
-            return _cut_off(request, trace) or refused(refusal)
+            info.code = refusal.code
+            return _abort(request, info) or refused(refusal)
         except web.HTTPException as error:
-            return _cut_off(request, trace) or await _redirected(request, error) or from_aiohttp(error)
-        except Exception as error:  # noqa: BLE001 -- the border: a defect ends here, as a line in the log and a 500
-            if trace.prepared is not None and isinstance(error, ConnectionError):
-                return trace.prepared  # a viewer went away, as viewers do
-            trace.code = "internal_error"
-            _log.exception("request_failed", method=request.method, path=trace.template)
-            return _cut_off(request, trace) or crashed(trace.request_id)
+            return _abort(request, info) or await _redirected(request, error) or from_aiohttp(error)
+        except Exception as error:  # noqa: BLE001 -- a defect is logged here and answered with 500
+            if info.prepared is not None and isinstance(error, ConnectionError):
+                return info.prepared  # the viewer disconnected
+            info.code = "internal_error"
+            _log.exception("request_failed", method=request.method, path=info.template)
+            return _abort(request, info) or crashed(info.request_id)
 
     def _client(self, request: web.Request) -> str | None:
-        """Taken at the start: when a stream ends its socket is gone."""
+        """The client's address, read at the start: when a stream ends its socket is closed."""
         peer = client(request, self._trusted)
         return None if peer is None else str(peer)
 
     def _preflight(self, request: web.Request) -> web.Response:
-        """Answered for every path, found or not, so that a page can read the error of the request to come."""
+        """Answer a preflight for every path, found or not, so that a page can read the error of the actual request."""
         if request.headers.get(hdrs.ORIGIN) not in self._origins:
             raise BadRequest("cors_origin_not_allowed")
         headers = {
@@ -120,17 +120,17 @@ class Middleware:
         return web.Response(headers=headers)
 
     async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Put the headers of every answer on this one; a stream's are sent now."""
-        trace = request.get(TRACE)
+        """Add the common headers to a response whose head is about to be sent."""
+        info = request.get(REQUEST_INFO)
         headers = response.headers
-        if trace is not None:
-            trace.prepared = response
-            trace.first_byte = perf_counter()
-        headers[REQUEST_ID] = trace.request_id if trace is not None else request_id(request.headers)
-        own = headers.get(CSP)
+        if info is not None:
+            info.prepared = response
+            info.first_byte = perf_counter()
+        headers[REQUEST_ID] = info.request_id if info is not None else request_id(request.headers)
+        page_policy = headers.get(CSP)
         headers.update(self._common)
-        if own is not None:
-            headers[CSP] = own
+        if page_policy is not None:
+            headers[CSP] = page_policy
         if request.path.startswith("/auth/"):
             headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
         if request.headers.get(hdrs.ORIGIN) in self._origins:
@@ -140,32 +140,32 @@ class Middleware:
         if response.status == HTTPStatus.NO_CONTENT:
             headers.popall(hdrs.CONTENT_TYPE, None)
 
-    def _note(self, method: str, trace: RequestInfo, status: int) -> None:
-        """Count the request and write its line; of a stream only the wait for its first byte is time of ours."""
-        seconds = (trace.first_byte or perf_counter()) - trace.began
-        self._figures_of(method, trace.template, status).add(seconds)
-        quiet = status < HTTPStatus.BAD_REQUEST and trace.template.startswith(QUIET)
-        if quiet and not self._verbose:
+    def _record(self, method: str, info: RequestInfo, status: int) -> None:
+        """Count and log the request. The duration of a stream is the time to its first byte."""
+        seconds = (info.first_byte or perf_counter()) - info.began
+        self._series_of(method, info.template, status).add(seconds)
+        polled = status < HTTPStatus.BAD_REQUEST and info.template.startswith(POLLED)
+        if polled and not self._verbose:
             return
-        write = self._log.debug if quiet else self._log.info
-        who = {} if trace.principal is None else {"user": trace.principal.user_id}
-        if trace.client is not None:
-            who["client"] = trace.client
-        if trace.code is not None:
-            who["code"] = trace.code
+        write = self._log.debug if polled else self._log.info
+        about = {} if info.principal is None else {"user": info.principal.user_id}
+        if info.client is not None:
+            about["client"] = info.client
+        if info.code is not None:
+            about["code"] = info.code
         milliseconds = round(seconds * 1000, 1)
-        write("request", _clean=True, method=method, path=trace.template, status=status, ms=milliseconds, **who)
+        write("request", _clean=True, method=method, path=info.template, status=status, ms=milliseconds, **about)
 
-    def _figures_of(self, method: str, template: str, status: int) -> _Figures:
+    def _series_of(self, method: str, template: str, status: int) -> _Series:
         method = method if method in METHODS else "other"
-        figures = self._figures.get((method, template, status))
-        if figures is None:
-            figures = self._figures[method, template, status] = _Figures(method, template, status)
-        return figures
+        series = self._series.get((method, template, status))
+        if series is None:
+            series = self._series[method, template, status] = _Series(method, template, status)
+        return series
 
 
-class _Figures:
-    """The series of one method, path and status, looked up once."""
+class _Series:
+    """The metric series of one method, path and status, looked up once."""
 
     def __init__(self, method: str, template: str, status: int) -> None:
         self._requests = metrics.API_REQUESTS_TOTAL.labels(method, template, str(status))
@@ -177,9 +177,9 @@ class _Figures:
 
 
 def request_id(headers: Mapping[str, str]) -> str:
-    """The caller's own id if it is sane, else a fresh one."""
+    """The client's request id if it is well-formed, else a new one."""
     given = headers.get(REQUEST_ID)
-    return given if given is not None and _SANE_ID.fullmatch(given) else uuid7()
+    return given if given is not None and _REQUEST_ID.fullmatch(given) else uuid7()
 
 
 def _template(request: web.Request) -> str:
@@ -187,26 +187,26 @@ def _template(request: web.Request) -> str:
     return UNMATCHED if resource is None else resource.canonical
 
 
-def _cut_off(request: web.Request, trace: RequestInfo) -> web.StreamResponse | None:
-    """End a stream whose head is sent already: no status can change, but the caller must see that it is not whole."""
-    if trace.prepared is not None:
-        _log.warning("stream_cut_off", path=trace.template)
+def _abort(request: web.Request, info: RequestInfo) -> web.StreamResponse | None:
+    """Abort a response whose head was sent: its status cannot change, but the client must see that it is incomplete."""
+    if info.prepared is not None:
+        _log.warning("stream_cut_off", path=info.template)
         if request.transport is not None:
             request.transport.abort()
-    return trace.prepared
+    return info.prepared
 
 
 async def _redirected(request: web.Request, error: web.HTTPException) -> web.Response | None:
-    """The way to a path written with a slash too many, if there is something without it.
+    """A redirect from a path with trailing slashes to the route without them, if there is one.
 
-    Built from the path alone, never from ``Host``; a path that begins with two slashes names a host, and is no route.
+    Built from the path alone, never from ``Host``; one that begins with two slashes would name a host.
     """
     path = request.rel_url.raw_path
     bare = path.rstrip("/")
     if error.status != HTTPStatus.NOT_FOUND or bare in {"", path}:
         return None
-    found = await request.app.router.resolve(request.clone(rel_url=request.rel_url.with_path(bare, encoded=True)))
-    if found.http_exception is not None and found.http_exception.status != HTTPStatus.METHOD_NOT_ALLOWED:
+    match = await request.app.router.resolve(request.clone(rel_url=request.rel_url.with_path(bare, encoded=True)))
+    if match.http_exception is not None and match.http_exception.status != HTTPStatus.METHOD_NOT_ALLOWED:
         return None
     query = request.rel_url.raw_query_string
     return web.Response(status=307, headers={hdrs.LOCATION: f"{bare}?{query}" if query else bare})

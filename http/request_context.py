@@ -1,4 +1,4 @@
-"""What a handler is given and what it gives back."""
+"""What a handler receives and what it returns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .streams import Streams
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """All that stands behind the HTTP layer; made once, at the start."""
+    """All that handlers use; made once, at the start."""
 
     root: Recipient
     storage: Recipient
@@ -38,20 +38,20 @@ class Services:
     open_streams: OpenStreams
     new_sessions: NewSessions
     is_leader: Callable[[], bool] = lambda: True
-    """Whether this process may serve agencies' work."""
+    """Whether this process is the leader, which serves the agencies."""
 
 
 @dataclass(slots=True, kw_only=True)
 class RequestContext:
-    """One request, decoded as its route says.
+    """One request, decoded as its operation declares.
 
-    ``body`` and ``query`` are the route's models (``None`` where it has none, or an optional body was not sent).
-    ``path`` holds the path's parameters by name, as sent; ids are read with ``id``.
+    ``body`` and ``query`` are the operation's models (``None`` if it has none, or an optional body was not sent).
+    ``path`` has the path parameters as sent; read ids with ``id``.
     """
 
     request: web.Request
     services: Services
-    trace: RequestInfo
+    info: RequestInfo
     path: Mapping[str, str]
     principal: Principal | None = None
     body: Any = None
@@ -62,17 +62,17 @@ class RequestContext:
 
     @property
     def person(self) -> Principal:
-        """The principal; for routes whose guard asks for one."""
+        """The principal, for routes whose guard requires one."""
         if self.principal is None:
-            raise RuntimeError(f"{self.trace.template} has no principal: its guard asks for none")
+            raise RuntimeError(f"{self.info.template} has no principal: its guard requires none")
         return self.principal
 
     @property
     def origin(self) -> Origin:
-        """Where the request came from, for the audit."""
+        """The origin of the request, for audit events."""
         if self._origin is None:
             trusted = self.services.settings.trusted_proxies
-            self._origin = client_address.origin(self.request, self.trace.request_id, trusted)
+            self._origin = client_address.origin(self.request, self.info.request_id, trusted)
         key = self.principal.api_key_id if self.principal else None
         if key is not None and self._origin.api_key_id != key:
             self._origin = replace(self._origin, via="api_key", api_key_id=key)
@@ -80,11 +80,11 @@ class RequestContext:
 
     @property
     def head_only(self) -> bool:
-        """A ``HEAD``: the answer's body will not be sent, so a stream or export need not begin."""
+        """Whether it is a ``HEAD``, so that no body is sent and a stream need not begin."""
         return self.request.method == "HEAD"
 
     def id(self, name: str, *, missing: str) -> str:
-        """The UUID in the path, lower case. NotFound ``missing`` if it is none: it names nothing we have."""
+        """The UUID in the path, in lower case. NotFound ``missing`` if it is malformed."""
         found = parse_uuid(self.path[name])
         if found is None:
             raise NotFound(missing)
@@ -93,9 +93,9 @@ class RequestContext:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete reply. A model is sent as JSON; bytes as they are, with the ``Content-Type`` the headers name.
+    """A complete response. A model is sent as JSON, bytes as they are, with the ``Content-Type`` of ``headers``.
 
-    Without ``status`` the route's own is sent.
+    Without ``status`` the route's is sent.
     """
 
     body: BaseModel | bytes | None = None
@@ -108,7 +108,7 @@ class Answer:
 
 
 def encoded(body: BaseModel | bytes | None) -> bytes:
-    """A reply's bytes."""
+    """A response body as bytes."""
     if isinstance(body, BaseModel):
         return body.__pydantic_serializer__.to_json(body, by_alias=True)
     return body or b""

@@ -1,4 +1,4 @@
-"""What the answer, the access log and the figures of one request have in common."""
+"""Facts of one request that its response, its metrics and its log line share."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from aiohttp import web
 from ..actors.domain.identity import Principal
 
 UNMATCHED = "unmatched"
-"""Stands for the path of a request no route was found for: a raw path never becomes a label or a log field."""
+"""The template of a request that matches no route: a raw path never becomes a label or a log field."""
 
 
 @dataclass(slots=True)
 class RequestInfo:
-    """One request's marks. ``prepared`` is the answer whose head is on the wire, ``first_byte`` when that was.
+    """One request. ``prepared`` is the response whose head was sent, ``first_byte`` the time of that.
 
-    ``code`` is what a refusal was told as; ``client`` the address the request came from.
+    ``template`` is the route's path, ``code`` that of the refusal, ``client`` the address the request came from.
     """
 
     request_id: str
@@ -29,4 +29,4 @@ class RequestInfo:
     client: str | None = None
 
 
-TRACE = web.RequestKey("voyagent.trace", RequestInfo)
+REQUEST_INFO = web.RequestKey("voyagent.request_info", RequestInfo)

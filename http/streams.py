@@ -1,7 +1,7 @@
-"""Server-sent events: one viewer's connection, fed from its cursor into a session's log.
+"""Server-sent events: one viewer's connection, which sends the events of its subscription to a session's log.
 
 A stream has an owner (the handler that called ``serve``), a bound (one write of 256 KiB, a small kernel buffer, and a
-limit on how long a viewer may take nothing), a heartbeat, and an end.
+stall timeout), a heartbeat, and an end.
 """
 
 from __future__ import annotations
@@ -35,35 +35,35 @@ HEARTBEAT_SECONDS = 15.0
 SEND_BUFFER = 64 * 1024
 """Bytes the kernel may hold for one viewer; its own default takes up to 4 MiB."""
 HIGH_WATER = 16 * 1024
-"""Bytes that may wait in the process for one viewer, beyond a write."""
-LOOKS = 8
-"""How often in the time a viewer may take nothing one looks at whether it has taken something."""
-NEVER = 1e6
-"""Seconds between the library's own pings, which are comments: our heartbeats are events."""
+"""Bytes the transport may buffer for one viewer, beyond a write."""
+STALL_CHECKS = 8
+"""How often within the stall timeout it is checked whether the viewer received something."""
+NO_PINGS = 1e6
+"""Seconds between aiohttp-sse's own pings, which are comments: our heartbeats are events."""
 
 
 class EventStream(EventSourceResponse):
-    """The library's response, for every method, with the charset named and for no cache or proxy to change."""
+    """aiohttp-sse's response, for every method, with a charset and without caching or transformation."""
 
     def __init__(self) -> None:
-        super().__init__(allow_all_methods=True, ping_interval=NEVER)
+        super().__init__(allow_all_methods=True, ping_interval=NO_PINGS)
         self.headers[hdrs.CONTENT_TYPE] = "text/event-stream; charset=utf-8"
         self.headers[hdrs.CACHE_CONTROL] = "no-store, no-transform"
-        del self.headers[hdrs.CONNECTION]  # what becomes of the connection is told by who decides it
+        del self.headers[hdrs.CONNECTION]  # aiohttp sets it as it decides about the connection
 
     async def begin(self, request: web.Request) -> AbstractStreamWriter:
-        """Send the head. Before HTTP/1.1 there are no chunks: the end of the connection ends the stream."""
+        """Send the head. HTTP/1.0 has no chunks: the end of the connection ends the stream."""
         if request.version < HttpVersion11:
             self.force_close()
         writer = await self.prepare(request)
-        assert writer is not None  # only a second time there is none
+        assert writer is not None  # None only when prepared twice
         self.stop_streaming()
         return writer
 
 
 @dataclass(slots=True)
 class Streams:
-    """All open streams of the process, so that a stop can end them."""
+    """All open streams of the process, so that a stop ends them."""
 
     stall_seconds: float
     stopping: bool = False
@@ -72,16 +72,16 @@ class Streams:
     _chunk: bytes = b""
 
     def framed(self, data: bytes) -> bytes:
-        """``data`` as a chunk (RFC 9112, 7.1). The last one is kept: many viewers of a session get the same."""
+        """``data`` as a chunk (RFC 9112, 7.1). The last one is cached: all viewers of a session get the same."""
         if data is not self._data:
             self._data, self._chunk = data, b"%x\r\n%b\r\n" % (len(data), data)
         return self._chunk
 
     def stop(self) -> None:
-        """Have every stream send what it has and close."""
+        """Let every stream send its pending events and close."""
         self.stopping = True
         for viewer in list(self.open):
-            viewer.feed.wakeup.set()
+            viewer.subscription.wakeup.set()
 
 
 class Viewer:
@@ -90,47 +90,47 @@ class Viewer:
     def __init__(
         self,
         streams: Streams,
-        feed: Subscription,
-        watching: AccessWatch,
+        subscription: Subscription,
+        access: AccessWatch,
         response: EventStream,
         writer: AbstractStreamWriter,
         request: web.Request,
     ) -> None:
         self.streams = streams
-        self.watching = watching
-        self.feed = feed
+        self.access = access
+        self.subscription = subscription
         self.response = response
         self.writer = writer
         self.chunked = hdrs.TRANSFER_ENCODING in response.headers
         self.request = request
         self.end = "client"
         self.sent_at = monotonic()
-        self.due = False
+        self.heartbeat_due = False
         self.waits = False
-        feed.sink = self._take
+        subscription.sink = self._push
         self._timer = asyncio.get_running_loop().call_later(HEARTBEAT_SECONDS, self._beat)
 
     def _beat(self) -> None:
-        """Ring for a heartbeat once nothing was sent for so long, and for a look at the stream's age in any case.
+        """Wake the pump to send a heartbeat, or to check the maximum stream age.
 
-        One timer that moves on when it is due, not one for every event.
+        One timer, which is set again when it fires, instead of one for each event.
         """
         left = self.sent_at + HEARTBEAT_SECONDS - monotonic()
         if left <= 0:
-            left, self.due = HEARTBEAT_SECONDS, True
-        self.feed.wakeup.set()
+            left, self.heartbeat_due = HEARTBEAT_SECONDS, True
+        self.subscription.wakeup.set()
         self._timer = asyncio.get_running_loop().call_later(left, self._beat)
 
-    def _take(self, data: bytes, events: int) -> bool:
-        """Write new events on the spot, while the pump waits and there is room: no task is woken for them.
+    def _push(self, data: bytes, events: int) -> bool:
+        """Write new events at once if the pump waits and nothing is buffered, without waking a task.
 
-        They are framed once for all who watch, in the way this viewer's head says.
+        They are encoded as a chunk once for all viewers; a response without chunks gets them as they are.
         """
         transport = self.request.transport
         if (
             not self.waits
             or self.streams.stopping
-            or self.watching.is_revoked
+            or self.access.is_revoked
             or transport is None
             or transport.is_closing()
             or transport.get_write_buffer_size()
@@ -143,7 +143,7 @@ class Viewer:
         return True
 
     def unsent(self) -> int:
-        """Bytes written that the other end has not acknowledged; 0 for a connection that is gone."""
+        """Bytes written that the client has not acknowledged; 0 for a closed connection."""
         transport = self.request.transport
         if transport is None or transport.is_closing():
             return 0
@@ -151,55 +151,55 @@ class Viewer:
         return transport.get_write_buffer_size() + int(in_kernel)
 
     def close(self) -> None:
-        """No beat any more."""
-        self.feed.sink = None
+        """Stop pushes and heartbeats."""
+        self.subscription.sink = None
         self._timer.cancel()
 
 
-Handed = Callable[[str, int], None]
-"""Called with the turn and the id of each ``final`` that was handed to the transport."""
+FinalWritten = Callable[[str, int], None]
+"""Called with the turn and the id of each ``final`` that was written to the transport."""
 
 
 async def serve(
     streams: Streams,
     request: web.Request,
-    feed: Subscription,
-    watching: AccessWatch,
+    subscription: Subscription,
+    access: AccessWatch,
     *,
     session_id: str,
-    handed: Handed | None = None,
+    final_written: FinalWritten | None = None,
     lifetime: float | None = None,
 ) -> web.StreamResponse:
-    """Send the feed until its end, the caller's, the service's or its owner's access's."""
+    """Send events until the subscription ends, the client leaves, the service stops, or the access is revoked."""
     response = EventStream()
     viewer: Viewer | None = None
     try:
-        _narrow(request)
+        _limit_buffers(request)
         writer = await response.begin(request)
         if request.method == hdrs.METH_HEAD:
             return response
-        viewer = Viewer(streams, feed, watching, response, writer, request)
+        viewer = Viewer(streams, subscription, access, response, writer, request)
         streams.open.add(viewer)
         metrics.SSE_VIEWERS.inc()
-        watching.on_revoked = feed.wakeup.set
+        access.on_revoked = subscription.wakeup.set
         try:
-            await _pump(streams, viewer, watching, session_id, handed, lifetime)
+            await _pump(streams, viewer, session_id, final_written, lifetime)
         finally:
-            watching.on_revoked = None
+            access.on_revoked = None
             metrics.SSE_VIEWERS.dec()
             metrics.SSE_STREAMS_TOTAL.labels(end=viewer.end).inc()
-        async with _patience(streams, viewer):
+        async with _stall_timeout(streams, viewer):
             await response.write_eof()
         return response
     finally:
-        feed.close()
+        subscription.close()
         if viewer is not None:
             viewer.close()
             streams.open.discard(viewer)
 
 
-def _narrow(request: web.Request) -> None:
-    """Hold little for a viewer that does not read."""
+def _limit_buffers(request: web.Request) -> None:
+    """Buffer little for a viewer that does not read."""
     transport = request.transport
     if transport is None:
         return
@@ -212,97 +212,97 @@ def _narrow(request: web.Request) -> None:
 async def _pump(
     streams: Streams,
     viewer: Viewer,
-    watching: AccessWatch,
     session_id: str,
-    handed: Handed | None,
+    final_written: FinalWritten | None,
     lifetime: float | None,
 ) -> None:
-    feed = viewer.feed
+    subscription = viewer.subscription
     ends_at = None if lifetime is None else monotonic() + lifetime
-    told: SseFrame | None = None
+    reported: SseFrame | None = None
     await _send(streams, viewer, retry(2000))
     while True:
         try:
-            chunk = await feed.next_chunk()
-        except Refusal as away:
+            chunk = await subscription.next_chunk()
+        except Refusal as refusal:
             viewer.end = "error"
-            await _send(streams, viewer, transient_frame("error", session_id, _now(), "error", away.code))
+            await _send(streams, viewer, transient_frame("error", session_id, _now(), "error", refusal.code))
             return
-        if watching.is_revoked:
+        if viewer.access.is_revoked:
             viewer.end = "error"
             await _send(streams, viewer, transient_frame("error", session_id, _now(), "error", "unauthorized"))
             return
         if chunk:
             await _send(streams, viewer, chunk)
-            _count(feed, chunk)
-            if handed is not None and feed.last_final is not None and feed.last_final is not told:
-                told = feed.last_final
-                handed(told.turn_id, told.seq)
-        if feed.ended:
-            viewer.end = "final" if feed.last_final else "client"
+            _count(subscription, chunk)
+            final = subscription.last_final
+            if final_written is not None and final is not None and final is not reported:
+                reported = final
+                final_written(final.turn_id, final.seq)
+        if subscription.ended:
+            viewer.end = "final" if subscription.last_final else "client"
             return
         if streams.stopping:
             viewer.end = "shutdown"
-            await _send(streams, viewer, retry(random.randint(500, 5000)))  # noqa: S311 -- spreads clients, hides nothing
+            await _send(streams, viewer, retry(random.randint(500, 5000)))  # noqa: S311 -- spreads reconnects, is no secret
             return
         if ends_at is not None and monotonic() > ends_at:
             return
-        if not chunk or feed.after >= feed.log.last:
+        if not chunk or subscription.after >= subscription.log.last:
             await _wait(streams, viewer)
 
 
-def _count(feed: Subscription, chunk: bytes) -> None:
-    metrics.SSE_EVENTS_WRITTEN_TOTAL.inc(feed.events)
+def _count(subscription: Subscription, chunk: bytes) -> None:
+    metrics.SSE_EVENTS_WRITTEN_TOTAL.inc(subscription.events)
     metrics.SSE_WRITTEN_BYTES_TOTAL.inc(len(chunk))
-    feed.events = 0
+    subscription.events = 0
 
 
 async def _wait(streams: Streams, viewer: Viewer) -> None:
-    """Wait for something new, or beat."""
-    if not viewer.due:
+    """Wait until something is new, or send the heartbeat that is due."""
+    if not viewer.heartbeat_due:
         viewer.waits = True
-        await viewer.feed.wakeup.wait()
+        await viewer.subscription.wakeup.wait()
         viewer.waits = False
-    if viewer.due:
+    if viewer.heartbeat_due:
         await _send(streams, viewer, HEARTBEAT)
 
 
 async def _send(streams: Streams, viewer: Viewer, data: bytes) -> None:
-    """Write, and drop a viewer that takes nothing for too long: a close would wait for it."""
-    viewer.due = False
+    """Write, and abort the connection of a viewer that stalls: a close would wait for it."""
+    viewer.heartbeat_due = False
     viewer.sent_at = monotonic()
     transport = viewer.request.transport
     if transport is not None and not transport.get_write_buffer_size() and len(data) < HIGH_WATER:
-        await viewer.response.write(data)  # has room, so it will not wait: a limit on its time would cost more than it
+        await viewer.response.write(data)  # does not wait, and a timeout would cost more than the write
         return
-    async with _patience(streams, viewer):
+    async with _stall_timeout(streams, viewer):
         await viewer.response.write(data)
         await viewer.writer.drain()
 
 
 @asynccontextmanager
-async def _patience(streams: Streams, viewer: Viewer) -> AsyncIterator[None]:
-    """Wait for a viewer as long as it takes something now and then: a slow one is no dead one."""
+async def _stall_timeout(streams: Streams, viewer: Viewer) -> AsyncIterator[None]:
+    """Abort the connection if the viewer receives nothing for the stall timeout. A slow one is waited for."""
     loop, seconds = asyncio.get_running_loop(), streams.stall_seconds
     try:
         async with asyncio.timeout(seconds) as limit:
-            watching = loop.create_task(_prolong(viewer, limit, seconds))
+            watcher = loop.create_task(_prolong(viewer, limit, seconds))
             try:
                 yield
             finally:
-                watching.cancel()
+                watcher.cancel()
     except TimeoutError:
         _log.info("viewer_dropped", seconds=seconds)
         if viewer.request.transport is not None:
             viewer.request.transport.abort()
-        raise ConnectionResetError("the viewer takes nothing") from None
+        raise ConnectionResetError("the viewer stalled") from None
 
 
 async def _prolong(viewer: Viewer, limit: asyncio.Timeout, seconds: float) -> None:
-    """Move the limit on whenever something was taken. Only what is not sent yet tells: the kernel says it to nobody."""
+    """Extend the timeout whenever the client acknowledged something, which only the unsent bytes show."""
     loop, left = asyncio.get_running_loop(), viewer.unsent()
     while True:
-        await asyncio.sleep(seconds / LOOKS)
+        await asyncio.sleep(seconds / STALL_CHECKS)
         now = viewer.unsent()
         if now < left and not limit.expired():
             limit.reschedule(loop.time() + seconds)

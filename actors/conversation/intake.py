@@ -148,7 +148,7 @@ class MessageIntake:
         """Whether a message is being stored whose pass starts at once: no other pass may start before it."""
         return self._starting() is not None
 
-    def post(self, message: NewMessage, reply: asyncio.Future[Subscription]) -> None:
+    def take_in(self, message: NewMessage, reply: asyncio.Future[Subscription]) -> None:
         """Take in one message. Its key, and whether its approvals are still pending, is looked up in the table."""
         self._number += 1
         intake = self._intakes[self._number] = _Intake(id=self._number, message=message, replies=[reply])

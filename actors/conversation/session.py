@@ -61,7 +61,7 @@ class ToSession(Message[R]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Post(ToSession[Subscription]):
+class SendMessage(ToSession[Subscription]):
     """Send text, decide approvals, or both; replies with the sender's subscription."""
 
     message: NewMessage
@@ -156,7 +156,7 @@ Protocol = (
     | StoreStep[Any]
     | Flush
     | turn.PassEnded
-    | Post
+    | SendMessage
     | Follow
     | Resolve
     | Delivered
@@ -301,8 +301,8 @@ class SessionActor(Supervisor[Protocol]):
                 return self.delegate_reply(lambda reply: self.writer.barrier(partial(settle, reply)))
             case turn.PassEnded():
                 return self.passes.ended(message)
-            case Post():
-                return self.delegate_reply(partial(self.intake.post, message.message))
+            case SendMessage():
+                return self.delegate_reply(partial(self.intake.take_in, message.message))
             case Follow():
                 return self.subscriptions.cursor(message.cursor, message.mode)
             case Resolve():

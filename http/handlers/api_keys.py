@@ -34,9 +34,9 @@ async def create(call: RequestContext) -> Answer:
 @operation(name="list_api_keys_route", reply=ListApiKeysResponse)
 async def page(call: RequestContext) -> Answer:
     """List API keys, newest first: the caller's own, or all keys of the agency for an admin."""
-    who = call.person
-    created_by = None if who.role is Role.AGENCY_ADMIN else who.user_id
-    found = await call.services.storage.ask(All(tenant_id=who.tenant_id, created_by=created_by))
+    person = call.person
+    created_by = None if person.role is Role.AGENCY_ADMIN else person.user_id
+    found = await call.services.storage.ask(All(tenant_id=person.tenant_id, created_by=created_by))
     return Answer(ListApiKeysResponse(items=[ApiKeySummary.of(key) for key in found]))
 
 

@@ -13,7 +13,7 @@ from ...storage.conversation import approvals
 from ..operation import RUNTIME_UNAVAILABLE, Refusals, operation
 from ..request_context import Answer, RequestContext
 from ..schemas.approvals import ApprovalItem, ApprovalListQuery, ApprovalListResponse, ResolveApprovalRequest
-from .sessions import who
+from .sessions import sender
 
 NO_APPROVAL: Final[Refusals] = {404: ("approval_not_found",)}
 
@@ -71,7 +71,7 @@ async def resolve(call: RequestContext) -> Answer:
     done = await call.services.root.ask(
         tenant.Resolve(
             tenant_id=call.person.tenant_id,
-            who=who(call),
+            who=sender(call),
             decision=Decision(call.path["approval_id"], body.granted, body.reason),
             key=call.idempotency,
         )

@@ -12,11 +12,11 @@ from ..schemas.login_sessions import SignedInSession, SignedInSessionsResponse
 @operation(name="list_own_sessions", reply=SignedInSessionsResponse, addition=True)
 async def page(call: RequestContext) -> Answer:
     """List the caller's active login sessions, most recently used first."""
-    who = call.person
+    person = call.person
     sessions = await call.services.storage.ask(
-        ListLoginSessions(tenant_id=who.tenant_id, user_id=who.user_id, now=call.services.clock.now())
+        ListLoginSessions(tenant_id=person.tenant_id, user_id=person.user_id, now=call.services.clock.now())
     )
-    items = [SignedInSession.of(session, who.family_id) for session in sessions]
+    items = [SignedInSession.of(session, person.family_id) for session in sessions]
     return Answer(SignedInSessionsResponse(items=items))
 
 

@@ -17,7 +17,7 @@ from .. import streams
 from ..operation import EVENT_STREAM, RUNTIME_UNAVAILABLE, Handler, operation
 from ..request_context import Answer, RequestContext
 from ..schemas.sessions import EventsQuery, SendMessageRequest
-from .sessions import NO_SESSION, session_id, who
+from .sessions import NO_SESSION, sender, session_id
 
 GET_STREAM_SECONDS = 3600.0
 
@@ -62,20 +62,20 @@ async def send(call: RequestContext) -> web.StreamResponse:
         raise Forbidden("api_key_not_allowed")
     if len(body.message) > MESSAGE_LIMIT:
         raise Unprocessable("message_too_long")
-    watching = await _watch(call)
+    access = await _watch(call)
     cursor = call.request.headers.get("Last-Event-ID", "").strip()
-    feed: Subscription | None
+    subscription: Subscription | None
     if cursor:
-        feed = await call.services.root.ask(
+        subscription = await call.services.root.ask(
             session.Follow(tenant_id=call.person.tenant_id, session_id=session_id(call), cursor=cursor)
         )
     else:
-        feed = await call.services.root.ask(
-            session.Post(
+        subscription = await call.services.root.ask(
+            session.SendMessage(
                 tenant_id=call.person.tenant_id,
                 session_id=session_id(call),
                 message=session.NewMessage(
-                    who=who(call),
+                    who=sender(call),
                     text=body.message,
                     approvals=body.approvals or {},
                     on_busy=body.on_busy,
@@ -84,8 +84,8 @@ async def send(call: RequestContext) -> web.StreamResponse:
             ),
             within=15.0,
         )
-    assert feed is not None
-    return await _stream(call, feed, watching)
+    assert subscription is not None
+    return await _stream(call, subscription, access)
 
 
 @operation(
@@ -100,10 +100,10 @@ async def send(call: RequestContext) -> web.StreamResponse:
 async def events(call: RequestContext) -> web.StreamResponse | Answer:
     """Stream a conversation's events across turns: replay from a cursor, then live."""
     query: EventsQuery = call.query
-    watching = await _watch(call)
+    access = await _watch(call)
     cursor = call.request.headers.get("Last-Event-ID", "").strip() or query.last_event_id
     replay = query.follow == "0"
-    feed = await call.services.root.ask(
+    subscription = await call.services.root.ask(
         session.Follow(
             tenant_id=call.person.tenant_id,
             session_id=session_id(call),
@@ -111,9 +111,9 @@ async def events(call: RequestContext) -> web.StreamResponse | Answer:
             mode="replay" if replay else "live",
         )
     )
-    if feed is None:
+    if subscription is None:
         return Answer(status=204)
-    return await _stream(call, feed, watching, lifetime=GET_STREAM_SECONDS)
+    return await _stream(call, subscription, access, lifetime=GET_STREAM_SECONDS)
 
 
 async def _watch(call: RequestContext) -> AccessWatch:
@@ -122,23 +122,27 @@ async def _watch(call: RequestContext) -> AccessWatch:
 
 
 async def _stream(
-    call: RequestContext, feed: Subscription, watching: AccessWatch, *, lifetime: float | None = None
+    call: RequestContext, subscription: Subscription, access: AccessWatch, *, lifetime: float | None = None
 ) -> web.StreamResponse:
-    services, person, own = call.services, call.person, session_id(call)
+    services, person, conversation_id = call.services, call.person, session_id(call)
 
     def delivered(turn_id: str, event: int) -> None:
         services.root.tell(
             session.Delivered(
-                tenant_id=person.tenant_id, session_id=own, turn_id=turn_id, event=event, user_id=person.user_id
+                tenant_id=person.tenant_id,
+                session_id=conversation_id,
+                turn_id=turn_id,
+                event=event,
+                user_id=person.user_id,
             )
         )
 
     return await streams.serve(
         services.streams,
         call.request,
-        feed,
-        watching,
-        session_id=own,
-        handed=delivered,
+        subscription,
+        access,
+        session_id=conversation_id,
+        final_written=delivered,
         lifetime=lifetime,
     )

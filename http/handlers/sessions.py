@@ -34,8 +34,8 @@ def session_id(call: RequestContext) -> str:
     return call.id("session_id", missing="session_not_found")
 
 
-def who(call: RequestContext) -> session.Who:
-    """The caller, as session messages carry it."""
+def sender(call: RequestContext) -> session.Who:
+    """The caller, as messages to a session name it."""
     principal = call.person
     return session.Who(user_id=principal.user_id, role=str(principal.role), origin=call.origin)
 
@@ -88,7 +88,7 @@ async def rename(call: RequestContext) -> Answer:
         session.Rename(
             tenant_id=call.person.tenant_id,
             session_id=session_id(call),
-            who=who(call),
+            who=sender(call),
             title=call.body.title,
         )
     )
@@ -102,7 +102,7 @@ async def delete(call: RequestContext) -> Answer:
     A running turn is cancelled first: 409 ``turn_in_progress`` if it has not ended within 8 seconds.
     """
     await call.services.root.ask(
-        session.Delete(tenant_id=call.person.tenant_id, session_id=session_id(call), who=who(call)),
+        session.Delete(tenant_id=call.person.tenant_id, session_id=session_id(call), who=sender(call)),
         within=session.DELETE_TIMEOUT + 7,
     )
     return Answer()
@@ -126,7 +126,7 @@ async def cancel(call: RequestContext) -> Answer:
         session.Cancel(
             tenant_id=call.person.tenant_id,
             session_id=session_id(call),
-            who=who(call),
+            who=sender(call),
             turn_id=None if body is None else body.turn_id,
         )
     )

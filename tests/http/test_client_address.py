@@ -106,7 +106,7 @@ def test_somebody_on_this_machine_is_known_by_the_socket(peer: str) -> None:
 
 
 def test_a_proxy_nobody_trusts_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
-    client_address._say_untrusted.cache_clear()
+    client_address._warn_untrusted.cache_clear()
     for peer, name, trusted in (
         ("127.0.0.1", "X-Forwarded-For", PROXIES),
         ("127.0.0.1", "Forwarded", PROXIES),

@@ -45,7 +45,7 @@ def log_of(session: str) -> EventLog:
 
 def unsent(log: EventLog) -> list[int]:
     """The bytes that wait in this process for each viewer of a log."""
-    viewers = [each for each in gc.get_objects() if isinstance(each, Viewer) and each.feed in log.subscriptions]
+    viewers = [each for each in gc.get_objects() if isinstance(each, Viewer) and each.subscription in log.subscriptions]
     lines = [each.request.transport for each in viewers]
     return [line.get_write_buffer_size() for line in lines if line is not None]
 
