@@ -14,7 +14,7 @@ from typing import Any, TypeVar, assert_never
 from ..storage.conversation import group_commit
 from ..storage.conversation.group_commit import EventWriter
 from ..storage.conversation.steps import EventRow, Step
-from ..storage.engine import canary, pool
+from ..storage.engine import canary, checks, pool
 from ..storage.engine.connection import Connection
 from ..storage.engine.errors import OperationFailed, StorageUnavailable
 from ..storage.engine.idempotency import Once
@@ -256,7 +256,7 @@ class _Ping(Query[bool]):
     """Whether the database is writable: no standby, not read-only."""
 
     async def run(self, db: Connection) -> bool:
-        return bool(await db.fetchval(pool.WRITABLE))
+        return bool(await db.fetchval(checks.WRITABLE))
 
 
 async def _metered(name: str, work: Callable[[T], Awaitable[R]], operation: T) -> R:

@@ -174,15 +174,22 @@ class Child:
         return await asyncio.shield(self._watch)
 
     async def stop(self, *steps: tuple[signal.Signals, float]) -> None:
-        """Send each signal in turn, waiting the given seconds; then kill it."""
+        """Send each signal in turn, waiting the given seconds; then kill it. Kills it at once if this is cancelled."""
         self._stopping = True
-        for ask, seconds in (*steps, (signal.SIGKILL, 60.0)):
-            with suppress(ProcessLookupError):
-                self._process.send_signal(ask)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self.wait()
-                    return
+        try:
+            for ask, seconds in (*steps, (signal.SIGKILL, 60.0)):
+                self._send(ask)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await self.wait()
+                        return
+        except asyncio.CancelledError:
+            self._send(signal.SIGKILL)
+            raise
+
+    def _send(self, ask: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            self._process.send_signal(ask)
 
     async def _wait(self) -> int:
         status = await self._process.wait()

@@ -105,9 +105,9 @@ class Postgres:
 
     async def stop(self) -> None:
         """A fast shutdown: statements under way are ended. A "smart" one would wait for every connection."""
-        child, self._child = self._child, None
-        if child is not None:
-            await child.stop((signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0))
+        if self._child is not None:
+            await self._child.stop((signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0))
+            self._child = None
 
     async def _make_cluster(self, identity: Identity) -> None:
         """Built in a temporary folder and renamed when complete: a kill leaves no partial cluster."""
@@ -205,9 +205,9 @@ class Redis:
 
     async def stop(self) -> None:
         """End it."""
-        child, self._child = self._child, None
-        if child is not None:
-            await child.stop((signal.SIGTERM, 5.0))
+        if self._child is not None:
+            await self._child.stop((signal.SIGTERM, 5.0))
+            self._child = None
 
     async def _ready(self, _child: Child) -> bool:
         try:
@@ -274,8 +274,15 @@ class EmbeddedServers:
             restart.cancel()
         await asyncio.gather(*self._restarts.values(), return_exceptions=True)
         self._restarts.clear()
-        await self.redis.stop()
-        await self.postgres.stop()
+        try:
+            await self.redis.stop()
+        finally:
+            try:
+                await self.postgres.stop()
+            finally:
+                self._unlock()
+
+    def _unlock(self) -> None:
         if self._lock is not None:
             self._lock.close()
             self._lock = None

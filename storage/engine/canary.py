@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, not_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from ..tables import sealing_canaries
-from .pool import WRITABLE
+from .checks import WRITABLE
 from .sealing import NotOpened, Sealing
 from .statements import any_of, binds, statement
 

@@ -10,9 +10,10 @@ from typing import Final
 import asyncpg
 
 from ..migrations.migrate import MissingRole, NotAdmitted, Unreachable
-from . import canary, pool, reach
+from . import canary, checks, reach
+from .checks import WRITABLE
 from .connection import Connection
-from .pool import SYSTEM_ROLE, WRITABLE, connect
+from .pool import SYSTEM_ROLE, connect
 
 MAX_CLOCK_SKEW: Final = timedelta(seconds=5)
 """Maximum clock skew: half of the default leeway of tokens."""
@@ -26,7 +27,7 @@ async def faults(url: str, keys: Mapping[str, bytes]) -> list[str]:
     Raises ``Unreachable`` where waiting may help, ``NotAdmitted``, ``reach.TooOld``, ``MissingRole``.
     """
     async with signed_in(url) as db:
-        faults_found = await pool.faults(db)
+        faults_found = await checks.faults(db)
         who = str(await db.fetchval("SELECT current_user"))
     if faults_found:
         return faults_found

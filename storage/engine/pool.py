@@ -11,14 +11,13 @@ import json
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any, Final, Self, TypeVar, cast
 
 import asyncpg
 
 from ...actors.domain.errors import Refusal
 from ...actors.foundation import log, metrics
-from . import errors
+from . import checks, errors
 from .connection import Connection
 from .operations import Command, Operation, Snapshot
 from .reach import require_version
@@ -132,12 +131,15 @@ class Engine:
 
     async def close(self) -> None:
         """Close all connections; those in use after a grace period."""
-        for pool in (self._tenants, self._system):
-            try:
-                async with asyncio.timeout(_CLOSE_TIMEOUT):
-                    await pool.close()
-            except TimeoutError:
-                pool.terminate()
+        try:
+            for pool in (self._tenants, self._system):
+                try:
+                    async with asyncio.timeout(_CLOSE_TIMEOUT):
+                        await pool.close()
+                except TimeoutError:
+                    pool.terminate()
+        finally:
+            self.terminate()  # if this is cancelled, the second pool is still open
 
     async def run(self, operation: Operation[R], wanted: Callable[[], bool] = lambda: True) -> R:
         """Run ``operation``; retry after conflicts and after connections that broke before COMMIT.
@@ -201,54 +203,13 @@ class Engine:
     async def check(self) -> list[str]:
         """What makes this database unfit to serve, in sentences; else nothing. Refusal: ``storage_unavailable``."""
         async with _acquired(self._tenants) as db:
-            return await faults(db)
+            return await checks.faults(db)
 
     def _idle(self) -> int:
         return int(self._tenants.get_idle_size() + self._system.get_idle_size())
 
     def _busy(self) -> int:
         return int(self._tenants.get_size() + self._system.get_size()) - self._idle()
-
-
-RLS_APPLIES: Final = "SELECT NOT (rolsuper OR rolbypassrls) FROM pg_roles WHERE rolname = current_user"
-SYSTEM_ROLE_SEPARATE: Final = """
-SELECT NOT pg_has_role(oid, 'USAGE') AND pg_has_role(oid, 'MEMBER') FROM pg_roles WHERE rolname = 'voyagent_system'
-"""
-RLS_FORCED: Final = """
-SELECT NOT EXISTS (
-    SELECT FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
-     WHERE c.relkind IN ('r', 'p') AND c.relnamespace = current_schema()::regnamespace
-       AND NOT (c.relrowsecurity AND c.relforcerowsecurity))
-"""
-WRITABLE: Final = "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'"
-"""False on a standby or with a full disk, while reads still work."""
-CHECKS: Final = (
-    (RLS_APPLIES, "The service connects as a role that row-level security does not bind."),
-    (
-        SYSTEM_ROLE_SEPARATE,
-        "Role voyagent_system is missing, or granted without INHERIT FALSE: agencies would see each other's rows.",
-    ),
-    ("SELECT to_regclass('alembic_version') IS NOT NULL", "The tables are missing: run the migrations."),
-    (RLS_FORCED, "A table of the agencies is without forced row-level security."),
-)
-
-
-async def faults(db: Connection) -> list[str]:
-    """Faults of the database of ``db``, each in a sentence for operators."""
-    await db.serve("")
-    found = [fault for sql, fault in CHECKS if not await db.fetchval(sql)]
-    if found:
-        return found
-    if await db.fetchval("SELECT version_num FROM alembic_version") < newest_migration():
-        return ["The tables are older than this release: run the migrations."]
-    if await db.fetchval("SELECT EXISTS (SELECT FROM tenants)"):
-        return ["A connection that serves no agency sees rows."]
-    return []
-
-
-def newest_migration() -> str:
-    """The number of the last one this release brings; they sort by name."""
-    return max(path.name.partition("_")[0] for path in (Path(__file__).parents[1] / "migrations/versions").glob("*.py"))
 
 
 class _ConnectionBroken(Exception):
@@ -318,13 +279,15 @@ async def _transact(db: Connection, operation: Operation[R], begin: str) -> R:
 
 
 async def _roll_back(db: Connection) -> None:
-    """Roll back; if that fails, the connection is terminated and the server rolls back."""
+    """Roll back; if that fails or is cancelled, the connection is terminated and the server rolls back."""
     try:
         async with asyncio.timeout(_CLOSE_TIMEOUT):
             await db.execute("ROLLBACK")
-    except Exception as error:  # noqa: BLE001  # the reason for the rollback is what the caller is told
-        _log.warning("connection_lost", reason=f"{type(error).__name__}: {error}")
+    except BaseException as error:
         _terminate(db)
+        if not isinstance(error, Exception):
+            raise
+        _log.warning("connection_lost", reason=f"{type(error).__name__}: {error}")  # the caller is told why it came
 
 
 def _is_broken(db: Connection, error: BaseException) -> bool:

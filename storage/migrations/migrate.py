@@ -7,7 +7,8 @@ from typing import Final
 import asyncpg
 
 from ..engine import reach
-from ..engine.pool import SYSTEM_ROLE, newest_migration, plain_url
+from ..engine.checks import newest_migration
+from ..engine.pool import SYSTEM_ROLE, plain_url
 
 LIMITS: Final = {"lock_timeout": "5s", "statement_timeout": "60s", "application_name": "voyagent migrate"}
 """A migration that cannot get its lock fails, instead of blocking the running service."""

@@ -16,8 +16,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from voyagent.storage.embedded.servers import EmbeddedServers
+from voyagent.storage.engine.checks import newest_migration
 from voyagent.storage.engine.connection import Connection
-from voyagent.storage.engine.pool import Engine, connect, newest_migration, plain_url
+from voyagent.storage.engine.pool import Engine, connect, plain_url
 from voyagent.storage.migrations import migrate, revisions
 from voyagent.storage.tables import metadata
 
