@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -121,6 +122,29 @@ async def test_migrating_again_changes_nothing(database: Any) -> None:
     await migrate.upgrade(database.url)
     await revisions.run(lambda: asyncpg.connect(plain_url(database.url)), migrate.ONE_AT_A_TIME)
     assert await catalogue(database.url) == before
+
+
+LATER = """
+from alembic import op
+revision, down_revision = "9999", "0007"
+def upgrade(): op.execute("ALTER TABLE users ADD COLUMN later text")
+"""
+
+
+async def test_a_later_migration_runs_on_databases_of_earlier_releases_alone(
+    database: Any, empty_database: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new one has all of it from the metadata."""
+    folder = shutil.copytree(revisions.FOLDER, tmp_path / "migrations")
+    (folder / "versions" / "9999_later.py").write_text(LATER)
+    monkeypatch.setattr(revisions, "FOLDER", folder)
+    for url, added in ((database.url, 1), (empty_database.url, 0)):
+        db = await asyncpg.connect(plain_url(url))
+        for _again in range(2):
+            await revisions.run(lambda url=url: asyncpg.connect(plain_url(url)), migrate.ONE_AT_A_TIME)
+            assert await db.fetchval("SELECT version_num FROM alembic_version") == "9999"
+            assert await db.fetchval("SELECT count(*) FROM pg_attribute WHERE attname = 'later'") == added
+        await db.close()
 
 
 async def test_of_processes_that_migrate_at_once_one_makes_the_tables(empty_database: Any) -> None:
