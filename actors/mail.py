@@ -14,6 +14,7 @@ from .accounts.outgoing import RESET_REQUEST, OutgoingEmails
 from .accounts.reset_requests import ResetRequests
 from .domain.errors import Refusal, Unavailable
 from .foundation import log, metrics
+from .foundation.backoff import Backoff
 from .foundation.clock import Clock
 from .foundation.config import Settings
 from .runtime.actor import Actor, Message, Recipient
@@ -25,7 +26,7 @@ BATCH = 10
 LEASE = timedelta(minutes=2)
 """How long a claimed e-mail is reserved for this process: longer than any SMTP dialogue."""
 
-MIN_BACKOFF, MAX_BACKOFF = timedelta(seconds=10), timedelta(hours=1)
+BACKOFF = Backoff(first=10.0, longest=3600.0)
 GIVE_UP_AFTER = timedelta(days=3)
 POLL_SECONDS = 5.0
 """Poll interval of the outbox without a ``Poll``: for retries, and for e-mails of other processes."""
@@ -156,7 +157,7 @@ class MailActor(Actor[Poll]):
         return await self._postpone(row, str(refused))
 
     async def _postpone(self, row: outbox.Claimed, cause: str) -> str:
-        pause = min(MIN_BACKOFF * 2 ** min(row.attempts - 1, 10), MAX_BACKOFF)
+        pause = timedelta(seconds=BACKOFF.pause(row.attempts))
         await self._storage.ask(outbox.Later(id=row.id, due_at=self._clock.now() + pause, cause=cause))
         return "retried"
 

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from ..domain.errors import Refusal, Unavailable
 from ..foundation import log, metrics
+from ..foundation.backoff import Backoff
 from ..foundation.clock import Clock
 
 ON_CALL: Final = math.inf
@@ -140,7 +141,7 @@ class PeriodicTask:
             else:
                 _log.error("periodic_task_failed", task=name, exc_info=error)
         longest = max(self._retry, min(self._every, GRACE_SECONDS))
-        return min(longest, self._retry * 2.0 ** min(self._failed - 1, 10))
+        return Backoff(self._retry, longest).pause(self._failed)
 
     async def _rest(self, pause: float) -> None:
         """Wait for the next round. A call may bring it forward, after a failure only to the first retry."""

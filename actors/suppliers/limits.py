@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from ..domain.errors import Unavailable
 from ..foundation import metrics
+from ..foundation.backoff import Backoff
 from ..foundation.clock import Clock
 from .breaker import Breaker, RateLimit
 from .protocols import FAILURES, SupplierError
@@ -17,6 +17,7 @@ R = TypeVar("R")
 
 RETRIES = 2
 LONGEST_RETRY_AFTER = 10.0
+BACKOFF = Backoff(first=0.3, longest=LONGEST_RETRY_AFTER, jitter=2 / 3)
 
 
 class Limits:
@@ -47,13 +48,13 @@ class Limits:
             raise SupplierError("timeout", f"no answer within {seconds:.0f} s") from late
 
     async def _with_retries(self, work: Callable[[], Awaitable[R]], retries: int, *, owed: bool) -> R:
-        for attempt in range(retries):
+        for attempt in range(1, retries + 1):
             try:
                 return await self._attempt(work, owed=owed)
             except SupplierError as failure:
                 if failure.supplier_code not in FAILURES:
                     raise
-                pause = failure.retry_after or 2**attempt * random.uniform(0.1, 0.3)  # noqa: S311 - jitter, no secret
+                pause = failure.retry_after or BACKOFF.pause(attempt)
                 await self._clock.sleep(min(pause, LONGEST_RETRY_AFTER))
         return await self._attempt(work, owed=owed)
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ...storage.accounts.throttles import RedisUnavailable, ThrottleStore
+from ...storage.accounts.throttles import ThrottleStore
+from ...storage.engine.redis import RedisUnavailable
 from ..domain.errors import Unavailable
 from ..domain.throttles import BucketKey, Saved, Throttles
 from ..foundation import log

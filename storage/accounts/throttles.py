@@ -9,10 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
 from ...actors.domain.throttles import BucketKey, Kind, Saved
+from ..engine.redis import RedisClient
 
 PREFIX: Final = "voyagent:guard:"
 TIMEOUT: Final = 0.5
@@ -27,37 +25,30 @@ _COUNT: Final = re.compile("[0-9]{1,9}")
 _KINDS: Final[dict[str, Kind]] = {"pair": "pair", "account": "account", "network": "network", "tenant": "tenant"}
 
 
-class RedisUnavailable(Exception):
-    """Redis could not read or write the counts; the argument is the cause."""
-
-
 class ThrottleStore:
     """Writes and reads counts. Connects on first use."""
 
     def __init__(self, url: str) -> None:
-        self._redis: Redis = Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
+        self._redis = RedisClient(url, timeout=TIMEOUT)
 
     async def read(self) -> dict[BucketKey, Saved]:
         """All counts that have not expired. RedisUnavailable, also if it takes too long."""
         found: dict[BucketKey, Saved] = {}
-        try:
-            async with asyncio.timeout(READ_TIMEOUT):
-                cursor = 0
-                while True:
-                    cursor, names = await self._redis.scan(cursor, match=f"{PREFIX}*", count=BATCH)
-                    values = await self._redis.mget(names) if names else []
-                    found |= _read(names, values)
-                    if not cursor:
-                        return found
-        except (RedisError, OSError) as error:  # a timeout is an OSError
-            raise RedisUnavailable(type(error).__name__) from error
+        async with self._redis.use() as redis, asyncio.timeout(READ_TIMEOUT):
+            cursor = 0
+            while True:
+                cursor, names = await redis.scan(cursor, match=f"{PREFIX}*", count=BATCH)
+                values = await redis.mget(names) if names else []
+                found |= _read(names, values)
+                if not cursor:
+                    return found
 
     async def write(self, changes: Mapping[BucketKey, tuple[Saved, float] | None]) -> None:
         """Store each count with its lifetime in seconds, or delete it. RedisUnavailable after a partial write too."""
         items = iter(changes.items())
-        try:
+        async with self._redis.use() as redis:
             while batch := list(islice(items, BATCH)):
-                async with self._redis.pipeline(transaction=False) as pipe:
+                async with redis.pipeline(transaction=False) as pipe:
                     for key, change in batch:
                         if change is None:
                             pipe.delete(_name(key))
@@ -65,12 +56,10 @@ class ThrottleStore:
                             saved, seconds = change
                             pipe.set(_name(key), f"{saved.events} {saved.last:.3f}", px=max(1, int(seconds * 1000)))
                     await pipe.execute()
-        except (RedisError, OSError) as error:
-            raise RedisUnavailable(type(error).__name__) from error
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._redis.aclose()
+        await self._redis.close()
 
 
 def _name(key: BucketKey) -> str:

@@ -8,7 +8,6 @@ append a session may only continue at the end of its stored log, so no log has a
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -18,6 +17,7 @@ import asyncpg
 
 from ...actors.domain.errors import Unavailable
 from ...actors.foundation import log, metrics
+from ...actors.foundation.backoff import Backoff
 from ...actors.runtime.periodic import ON_CALL, Record, is_being_cancelled
 from ..engine.connection import Connection
 from ..engine.errors import OperationFailed, StorageUnavailable
@@ -31,12 +31,11 @@ MOST_WAITING: Final = 64_000_000
 ROW: Final = 1_000
 MOST_AT_ONCE: Final = 2_000_000
 """Characters of one INSERT, counted likewise, unless a single append brings more."""
-LONGEST_BACKOFF: Final = 0.25
+BACKOFF: Final = Backoff(first=0.02, longest=0.25, jitter=0.5)
 LOCK_TIMEOUT: Final = 0.1
 """Seconds an INSERT waits for a lock; all sessions wait with it."""
-FIRST_LOCKED_BACKOFF: Final = 0.1
-LONGEST_LOCKED_BACKOFF: Final = 1.0
-"""Seconds between two attempts for locked sessions, at first and at most."""
+LOCKED_BACKOFF: Final = Backoff(first=0.1, longest=1.0)
+"""Between attempts for locked sessions."""
 GRACE: Final = 15.0
 """Seconds without a successful write, with appends waiting, after which the writer counts as overdue."""
 
@@ -72,7 +71,7 @@ class EventWriter:
         self._locked: dict[str, list[_Append]] = {}
         """By session: appends that wait for a row lock, and later ones queued behind them."""
         self._locked_until = 0.0
-        self._locked_backoff = FIRST_LOCKED_BACKOFF
+        self._lock_retries = 0
         self._locked_timer: asyncio.TimerHandle | None = None
         self._waiting = 0
         self._more = asyncio.Event()
@@ -158,7 +157,7 @@ class EventWriter:
 
     async def _store(self) -> None:
         """Retry until each append of the batch is stored or refused. Writing the same rows again is harmless."""
-        pause = 0.02
+        failures = 0
         while self._batch or self._is_locked_due():
             try:
                 db = await self._connected()
@@ -171,8 +170,8 @@ class EventWriter:
                 metrics.STORAGE_RETRIES_TOTAL.labels("connection").inc()
                 if _unavailable_throttle.allows():
                     _log.warning("events_write_failed", reason=f"{type(error).__name__}: {error}")
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # only to spread attempts
-                pause = min(2 * pause, LONGEST_BACKOFF)
+                failures += 1
+                await asyncio.sleep(BACKOFF.pause(failures))
             else:
                 if self._record is not None:
                     self._record.succeeded(0.0)
@@ -205,7 +204,7 @@ class EventWriter:
         if self._locked:
             self._schedule_locked_retry()
         else:
-            self._locked_backoff = FIRST_LOCKED_BACKOFF
+            self._lock_retries = 0
 
     def _still_awaited(self, appends: list[_Append]) -> list[_Append]:
         """The appends still awaited; the others release their share of the queue's size."""
@@ -229,8 +228,8 @@ class EventWriter:
 
     def _schedule_locked_retry(self) -> None:
         loop = asyncio.get_running_loop()
-        self._locked_until = loop.time() + self._locked_backoff
-        self._locked_backoff = min(2 * self._locked_backoff, LONGEST_LOCKED_BACKOFF)
+        self._lock_retries += 1
+        self._locked_until = loop.time() + LOCKED_BACKOFF.pause(self._lock_retries)
         if self._locked_timer is not None:
             self._locked_timer.cancel()
         self._locked_timer = loop.call_at(self._locked_until, self._retry_locked)

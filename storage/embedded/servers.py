@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
+import itertools
 import os
 import shutil
 import signal
@@ -25,6 +26,7 @@ from urllib.parse import quote
 import asyncpg
 
 from ...actors.foundation import log as logs
+from ...actors.foundation.backoff import Backoff
 from .processes import Child, CurrentUser, EmbeddedError, Identity, hand_over, stop_predecessor, unprivileged
 
 __all__ = ["EmbeddedError", "EmbeddedServers", "InUse"]
@@ -42,7 +44,7 @@ START_TIMEOUT = 60.0
 """Recovery after a crash is part of a start."""
 
 POLL_INTERVAL = 0.005
-INITIAL_BACKOFF, MAX_BACKOFF = 0.1, 10.0
+BACKOFF = Backoff(first=0.1, longest=10.0)
 
 UNSAFE_BUT_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
@@ -307,10 +309,8 @@ class EmbeddedServers:
 
     async def _restart(self, name: str) -> None:
         server = self.postgres if name == Postgres.name else self.redis
-        backoff = INITIAL_BACKOFF
-        while True:
-            await asyncio.sleep(backoff)
-            backoff = min(backoff * 2, MAX_BACKOFF)
+        for failures in itertools.count(1):
+            await asyncio.sleep(BACKOFF.pause(failures))
             try:
                 await server.stop()
                 await server.start()

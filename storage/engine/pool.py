@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Self, TypeVar, cast
@@ -17,6 +16,7 @@ import asyncpg
 
 from ...actors.domain.errors import Refusal
 from ...actors.foundation import log, metrics
+from ...actors.foundation.backoff import Backoff
 from . import checks, errors
 from .connection import Connection
 from .operations import Command, Operation, Snapshot
@@ -36,6 +36,7 @@ _ATTEMPTS: Final = 5
 """Attempts of a transaction that conflicts with others."""
 _CONNECTIONS: Final = 3
 """Broken connections allowed for one operation, which may itself be the cause."""
+_BACKOFF: Final = Backoff(first=0.02, longest=0.5, jitter=0.8)
 _BEGIN_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 _log = log.get(__name__)
@@ -165,7 +166,7 @@ class Engine:
             if reason == "connection" and attempt >= _CONNECTIONS:
                 raise errors.StorageUnavailable from cause
             metrics.STORAGE_RETRIES_TOTAL.labels(reason).inc()
-            await asyncio.sleep(random.uniform(0.002, 0.01) * 2**attempt)  # noqa: S311  # only to part the two
+            await asyncio.sleep(_BACKOFF.pause(attempt))
         raise errors.StorageUnavailable
 
     async def _attempt(self, operation: Operation[R]) -> R:

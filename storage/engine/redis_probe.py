@@ -5,8 +5,7 @@ from __future__ import annotations
 import secrets
 from datetime import timedelta
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from .redis import FAILURES, RedisClient
 
 TIMEOUT = 2.0
 KEY_TTL = timedelta(seconds=30)
@@ -20,14 +19,15 @@ class RedisProbe:
     """Probes Redis over one connection."""
 
     def __init__(self, url: str) -> None:
-        self._redis: Redis = Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
+        self._redis = RedisClient(url, timeout=TIMEOUT)
         self._key = f"voyagent:probe:{secrets.token_hex(8)}"
 
     async def works(self) -> bool:
         """Set a key and get it again. Raises RedisError, OSError, ``ValueLost``."""
         value = secrets.token_hex(8).encode()
-        await self._redis.set(self._key, value, px=KEY_TTL)
-        if await self._redis.get(self._key) != value:
+        redis = self._redis.connection
+        await redis.set(self._key, value, px=KEY_TTL)
+        if await redis.get(self._key) != value:
             raise ValueLost
         return True
 
@@ -35,10 +35,10 @@ class RedisProbe:
         """The error's type name, which contains no address; None if it works."""
         try:
             await self.works()
-        except (RedisError, OSError, ValueLost) as error:
+        except (*FAILURES, ValueLost) as error:
             return type(error).__name__
         return None
 
     async def close(self) -> None:
         """Close the connection."""
-        await self._redis.aclose()
+        await self._redis.close()

@@ -11,13 +11,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from ...actors.domain.hotels import HotelOffer
 from ...actors.domain.travel import FlightOffer
 from ...actors.foundation import log
 from ...actors.foundation.clock import Clock
+from ..engine.redis import RedisClient, RedisUnavailable
 
 Offer = FlightOffer | HotelOffer
 
@@ -39,23 +38,22 @@ _unavailable_throttle = log.LogThrottle(first=3, pause=300.0)
 class OfferCache:
     """Offers by agency and id."""
 
-    def __init__(self, redis: Redis | None, clock: Clock, *, capacity: int = CAPACITY) -> None:
+    def __init__(self, redis: RedisClient | None, clock: Clock, *, capacity: int = CAPACITY) -> None:
         self._redis = redis
         self._clock = clock
         self._capacity = capacity
         self._here: OrderedDict[tuple[str, str], Offer] = OrderedDict()
-        self._resume_at = clock.monotonic()
 
     @classmethod
     def open(cls, redis_url: str | None, clock: Clock) -> OfferCache:
         """With Redis if there is a URL; nothing is connected before it is used."""
         if redis_url is None:
             return cls(None, clock)
-        return cls(Redis.from_url(redis_url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT), clock)
+        return cls(RedisClient(redis_url, timeout=REDIS_TIMEOUT, pause=OPEN_FOR, clock=clock), clock)
 
     async def close(self) -> None:
         if self._redis is not None:
-            await self._redis.aclose()
+            await self._redis.close()
 
     async def keep(self, tenant_id: str, offers: Sequence[Offer]) -> None:
         """Cache the offers of one agency."""
@@ -64,15 +62,15 @@ class OfferCache:
             self._here[tenant_id, offer.id] = offer
         while self._here and (len(self._here) > self._capacity or _is_evictable(next(iter(self._here.values())), now)):
             self._here.popitem(last=False)
-        if self._redis is None or not offers or self._is_suspended:
+        if self._redis is None or not offers or self._redis.is_suspended:
             return
         try:
-            async with self._redis.pipeline(transaction=False) as pipe:
+            async with self._redis.use() as redis, redis.pipeline(transaction=False) as pipe:
                 for offer in offers:
                     pipe.set(_key(tenant_id, offer.id), offer.model_dump_json(), px=offer.expires_at + AFTERLIFE - now)
                 await pipe.execute()
-        except (RedisError, OSError) as error:
-            self._suspend(error)
+        except RedisUnavailable as error:
+            _log_failure(error)
 
     async def find(self, tenant_id: str, offer_id: str) -> FlightOffer | None:
         """The agency's fare with that id, if it is cached; it may have expired."""
@@ -89,12 +87,13 @@ class OfferCache:
         return None if offer is None or _is_evictable(offer, self._clock.now()) else offer
 
     async def _ask_redis(self, tenant_id: str, offer_id: str) -> Offer | None:
-        if self._redis is None or self._is_suspended:
+        if self._redis is None or self._redis.is_suspended:
             return None
         try:
-            stored = await self._redis.get(_key(tenant_id, offer_id))
-        except (RedisError, OSError) as error:
-            self._suspend(error)
+            async with self._redis.use() as redis:
+                stored = await redis.get(_key(tenant_id, offer_id))
+        except RedisUnavailable as error:
+            _log_failure(error)
             return None
         try:
             return None if stored is None else _stored.validate_json(stored)
@@ -102,14 +101,10 @@ class OfferCache:
             _log.warning("cached_offer_decode_failed", offer_id=offer_id)  # another release wrote it
             return None
 
-    @property
-    def _is_suspended(self) -> bool:
-        return self._clock.monotonic() < self._resume_at
 
-    def _suspend(self, error: Exception) -> None:
-        self._resume_at = self._clock.monotonic() + OPEN_FOR
-        if _unavailable_throttle.allows():
-            _log.warning("offer_cache_redis_failed", reason=type(error).__name__)
+def _log_failure(error: RedisUnavailable) -> None:
+    if _unavailable_throttle.allows():
+        _log.warning("offer_cache_redis_failed", reason=str(error))
 
 
 def _is_evictable(offer: Offer, now: datetime) -> bool:

@@ -19,6 +19,7 @@ import httpx2
 from anthropic import AsyncAnthropic, DefaultAioHttpClient
 
 from ...foundation import log, metrics
+from ...foundation.backoff import Backoff
 from ...foundation.clock import Clock
 from . import sse
 from .accumulator import Accumulator, MalformedStream, Usage
@@ -38,8 +39,8 @@ RETRIES = 2
 REOPENINGS = 1
 """Attempts after a stream broke before its first text."""
 
-BACKOFF = 0.5
-"""Seconds before the first retry, doubled for each that follows."""
+FIRST_BACKOFF = 0.75
+"""Seconds before the first retry at most, doubled for each that follows; two thirds of a pause are random."""
 
 LONGEST_WAIT = 30.0
 """Seconds; a longer ``Retry-After`` is cut to it rather than hold up a user's turn."""
@@ -186,8 +187,8 @@ class _Tries:
         asked = retry_after(error, self._clock)
         if asked is not None:
             return min(asked * (1 + self._jitter() / 10), LONGEST_WAIT)
-        doublings = self._refused + self._broken - 1
-        return BACKOFF * float(2**doublings) * (0.5 + self._jitter())
+        backoff = Backoff(FIRST_BACKOFF, LONGEST_WAIT, jitter=2 / 3, random=self._jitter)
+        return backoff.pause(self._refused + self._broken)
 
     def count(self) -> None:
         """Count time and tokens in the metrics, also for failed and abandoned calls."""
