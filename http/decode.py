@@ -25,6 +25,9 @@ ARRIVAL_TIMEOUT = 20.0
 MAX_ITEMS = 100
 """Validation errors in one 422 response: it must not be larger than the body it refuses."""
 
+MAX_LOCATION = 8
+"""Parts of a location that are repeated: a client may nest its own fields a hundred deep."""
+
 MAX_NAME = 64
 """Characters repeated of a field name the client made up."""
 
@@ -259,7 +262,7 @@ def storable(text: str) -> str:
 def _item(kind: str, location: Location, message: str, ctx: Item | None = None) -> Item:
     item: Item = {
         "type": kind,
-        "loc": [part[:MAX_NAME] if isinstance(part, str) else part for part in location],
+        "loc": [part[:MAX_NAME] if isinstance(part, str) else part for part in location[:MAX_LOCATION]],
         "msg": message,
     }
     if ctx:

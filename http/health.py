@@ -18,11 +18,11 @@ WAIT_SECONDS = 2.0
 WATCH_SECONDS = 5.0
 """Interval of the service's own checks, so that an outage is logged without requests."""
 
-Word = Literal["ok", "degraded", "down", "stopping"]
-Look = Callable[[], Awaitable[bool]]
+Status = Literal["ok", "degraded", "down", "stopping"]
+Check = Callable[[], Awaitable[bool]]
 """Checks one part; a refusal or any error counts as not working."""
 
-Notes = Callable[[], Mapping[str, object]]
+Details = Callable[[], Mapping[str, object]]
 """Details reported beside the statuses, as of the last check."""
 
 DATABASE = "database"
@@ -36,9 +36,9 @@ _log = log.get(__name__)
 class Probe:
     """One part, checked at most once a second for any number of callers."""
 
-    def __init__(self, name: str, look: Look, clock: Clock) -> None:
+    def __init__(self, name: str, check: Check, clock: Clock) -> None:
         self._name = name
-        self._look = look
+        self._check = check
         self._clock = clock
         self._running: asyncio.Task[bool] | None = None
         self._at = float("-inf")
@@ -49,13 +49,13 @@ class Probe:
         now = self._clock.monotonic()
         if self._running is None or (self._running.done() and now - self._at >= SHARED_SECONDS):
             self._at = now
-            self._running = asyncio.get_running_loop().create_task(self._ask())
+            self._running = asyncio.get_running_loop().create_task(self._run())
         return await asyncio.shield(self._running)
 
-    async def _ask(self) -> bool:
+    async def _run(self) -> bool:
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                works, cause = await self._look(), None
+                works, cause = await self._check(), None
         except Exception as error:  # noqa: BLE001 -- any error means that the part does not work; the cause is logged
             works, cause = False, type(error).__name__
         self._log_change(works=works, cause=cause)
@@ -72,42 +72,42 @@ class Probe:
 
 
 class Health:
-    """The state behind ``/health/*``. ``vital`` parts must work for the service to be ready, ``useful`` ones should.
+    """The state behind ``/health/*``. ``required`` parts must work for readiness, ``optional`` ones should.
 
-    A part that is not configured is omitted, unless ``expected`` has a status for it. ``standing`` returns the status
-    of the process between start and stop, ``notes`` further details for operators.
+    A part that is not configured is omitted, unless ``expected`` has a status for it. ``process_status`` returns the
+    status of the process between start and stop, ``details`` what operators see beside the statuses.
     """
 
     def __init__(
         self,
         clock: Clock,
         *,
-        standing: Callable[[], Word],
-        vital: Mapping[str, Look] | None = None,
-        useful: Mapping[str, Look] | None = None,
-        expected: Mapping[str, Word] | None = None,
-        notes: Notes = dict,
+        process_status: Callable[[], Status],
+        required: Mapping[str, Check] | None = None,
+        optional: Mapping[str, Check] | None = None,
+        expected: Mapping[str, Status] | None = None,
+        details: Details = dict,
     ) -> None:
-        self._standing = standing
-        self.notes = notes
-        self._vital = {name: Probe(name, look, clock) for name, look in (vital or {}).items()}
-        self._useful = {name: Probe(name, look, clock) for name, look in (useful or {}).items()}
+        self._process_status = process_status
+        self.details = details
+        self._required = {name: Probe(name, check, clock) for name, check in (required or {}).items()}
+        self._optional = {name: Probe(name, check, clock) for name, check in (optional or {}).items()}
         self._expected = expected or {DATABASE: "down", REDIS: "degraded"}
 
     async def works(self, part: str) -> bool | None:
         """Whether ``part`` works; ``None`` if it is not configured."""
-        probe = self._vital.get(part) or self._useful.get(part)
+        probe = self._required.get(part) or self._optional.get(part)
         return None if probe is None else await probe.works()
 
-    async def words(self) -> dict[str, Word]:
+    async def statuses(self) -> dict[str, Status]:
         """The status of each part, and of the service itself."""
-        probes = {**self._vital, **self._useful}
+        probes = {**self._required, **self._optional}
         answers = await asyncio.gather(*(probe.works() for probe in probes.values()))
-        checks: dict[str, Word] = {"service": self._standing(), **self._expected}
+        checks: dict[str, Status] = {"service": self._process_status(), **self._expected}
         for name, works in zip(probes, answers, strict=True):
-            checks[name] = "ok" if works else "down" if name in self._vital else "degraded"
+            checks[name] = "ok" if works else "down" if name in self._required else "degraded"
         return checks
 
     async def watch(self) -> None:
         """Check every part; run periodically so that outages are logged."""
-        await self.words()
+        await self.statuses()

@@ -18,7 +18,7 @@ from ..actors.mail import UNTRIED
 from ..actors.system import System
 from ..storage.outbox import OldestUndelivered
 from .app import Runner, make_app
-from .health import DATABASE, MAIL, REDIS, TASKS, WATCH_SECONDS, Health, Look, Word
+from .health import DATABASE, MAIL, REDIS, TASKS, WATCH_SECONDS, Check, Health, Status
 from .quotas import NewSessions, OpenStreams
 from .request_context import Services
 from .streams import Streams
@@ -85,10 +85,10 @@ class Service:
             clock=system.clock,
             health=Health(
                 system.clock,
-                standing=self._standing,
-                vital=self._vital(),
-                useful=self._useful(),
-                notes=self._notes,
+                process_status=self._process_status,
+                required=self._required(),
+                optional=self._optional(),
+                details=self._details,
             ),
             is_leader=lambda: system.is_leader,
             streams=Streams(self.settings.sse_stall_seconds),
@@ -98,19 +98,19 @@ class Service:
             new_sessions=NewSessions(system.clock, self.settings.sessions_per_minute),
         )
 
-    def _standing(self) -> Word:
+    def _process_status(self) -> Status:
         return "stopping" if self.system.stopping else "ok"
 
-    def _vital(self) -> dict[str, Look]:
+    def _required(self) -> dict[str, Check]:
         if self.settings.db_url is None:
             return {}
         storage = self.system.storage
         return {DATABASE: lambda: storage.ask(Probe()), PROCESS: lambda: storage.ask(IsLeader())}
 
-    def _useful(self) -> dict[str, Look]:
-        looks: dict[str, Look] = {} if self.system.redis is None else {REDIS: self.system.redis.works}
-        looks[TASKS] = self._tasks_succeed
-        return looks if self.settings.db_url is None else {**looks, MAIL: self._mail_goes_out}
+    def _optional(self) -> dict[str, Check]:
+        checks: dict[str, Check] = {} if self.system.redis is None else {REDIS: self.system.redis.works}
+        checks[TASKS] = self._tasks_succeed
+        return checks if self.settings.db_url is None else {**checks, MAIL: self._mail_goes_out}
 
     async def _tasks_succeed(self) -> bool:
         """Whether no periodic task is overdue."""
@@ -124,14 +124,14 @@ class Service:
             self._undelivered = int((now - oldest).total_seconds())
         return oldest is None
 
-    def _notes(self) -> dict[str, object]:
+    def _details(self) -> dict[str, object]:
         standings = self.system.tasks.standings().items()
-        notes: dict[str, object] = {
+        details: dict[str, object] = {
             TASKS: {name: {"last_success_seconds": int(at.age), "overdue": at.overdue} for name, at in standings}
         }
         if self._undelivered is not None:
-            notes[MAIL] = {"oldest_undelivered_seconds": self._undelivered}
-        return notes
+            details[MAIL] = {"oldest_undelivered_seconds": self._undelivered}
+        return details
 
 
 async def until_ended(service: Service, asked: asyncio.Event) -> bool:

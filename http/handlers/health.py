@@ -41,8 +41,8 @@ async def ready(call: RequestContext) -> Answer:
 
     Returns 503 ``not_ready`` until the start is complete, while stopping, and while the database is unavailable.
     """
-    checks = await call.services.health.words()
-    report = {"checks": checks, **call.services.health.notes()}
+    checks = await call.services.health.statuses()
+    report = {"checks": checks, **call.services.health.details()}
     if NOT_READY.isdisjoint(checks.values()):
         return Answer(_json({"status": "ok", **report}))
     return Answer(_json({"detail": "not_ready", **report}), 503, {"Retry-After": "1"})

@@ -155,7 +155,7 @@ async def serve(clock: ManualClock) -> AsyncIterator[Serve]:
                 accounts=accounts,
                 settings=Settings(**{"env": "development", "auth_skip_email_verification": False, **given}),
                 clock=clock,
-                health=health or Health(clock, standing=lambda: "ok"),
+                health=health or Health(clock, process_status=lambda: "ok"),
                 streams=Streams(stall_seconds=30),
                 open_streams=OpenStreams(per_person=50, per_agency=500),
                 new_sessions=NewSessions(clock, 600),

@@ -350,6 +350,15 @@ def test_a_body_of_nothing_but_mistakes_is_answered_by_a_short_list() -> None:
     assert len(items(json.dumps({f"field{n}": n for n in range(1500)}).encode())) == decode.MAX_ITEMS
 
 
+def test_mistakes_nested_deep_under_long_names_are_answered_by_a_short_list_too() -> None:
+    deep = f'{{"{"n" * 64}":' * 90 + "[" + '"\\u0000",' * 99 + '"\\u0000"]' + "}" * 90
+
+    found = items(f'{{"text":"abc","x":{deep}}}'.encode(), model=Loose)
+
+    assert [item["loc"] for item in found] == [["body", "x", *["n" * 64] * (decode.MAX_LOCATION - 2)]] * 100
+    assert len(json.dumps(found)) < 64 * 1024
+
+
 def test_a_long_name_of_the_clients_own_is_cut() -> None:
     assert [item["loc"] for item in items(json.dumps({"text": "abc", "n" * 500: 1}).encode())] == [["body", "n" * 64]]
 

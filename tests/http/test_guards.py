@@ -171,7 +171,7 @@ async def test_r50_requests_at_once_to_a_process_that_is_not_the_leader_share_on
         looks.append(1)
         return True
 
-    health = Health(clock, standing=lambda: "ok", vital={DATABASE: look})
+    health = Health(clock, process_status=lambda: "ok", required={DATABASE: look})
     client = await serve(health=health, is_leader=False)
 
     answers = await asyncio.gather(*(client.send("GET", "/tenant-settings", who="agent") for _ in range(20)))

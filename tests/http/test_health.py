@@ -15,7 +15,7 @@ from voyagent.http.health import DATABASE, REDIS, Health, Probe
 if TYPE_CHECKING:
     from tests.http.conftest import Serve
 
-Look = Callable[[], Awaitable[bool]]
+Check = Callable[[], Awaitable[bool]]
 
 
 class Part:
@@ -47,7 +47,7 @@ async def fails() -> bool:
 
 async def test_health_asks_nothing(serve: Serve, clock: ManualClock) -> None:
     part = Part()
-    client = await serve(health=Health(clock, standing=lambda: "down", vital={DATABASE: part.look}))
+    client = await serve(health=Health(clock, process_status=lambda: "down", required={DATABASE: part.look}))
 
     answer = await client.send("GET", "/health")
 
@@ -56,7 +56,7 @@ async def test_health_asks_nothing(serve: Serve, clock: ManualClock) -> None:
 
 
 async def test_the_parts_answer_when_they_work(serve: Serve, clock: ManualClock) -> None:
-    health = Health(clock, standing=lambda: "ok", vital={DATABASE: works}, useful={REDIS: works})
+    health = Health(clock, process_status=lambda: "ok", required={DATABASE: works}, optional={REDIS: works})
     client = await serve(health=health)
 
     assert (await client.send("GET", "/health/db")).json == {"status": "ok", "select_1": 1}
@@ -64,7 +64,7 @@ async def test_the_parts_answer_when_they_work(serve: Serve, clock: ManualClock)
 
 
 async def test_parts_that_are_not_configured_are_named_by_their_variable(serve: Serve, clock: ManualClock) -> None:
-    client = await serve(health=Health(clock, standing=lambda: "ok"))
+    client = await serve(health=Health(clock, process_status=lambda: "ok"))
 
     database, redis = [await client.send("GET", f"/health/{part}") for part in ("db", "redis")]
 
@@ -80,7 +80,9 @@ async def test_r50_a_part_that_is_unavailable_is_told_without_its_cause(
     serve: Serve, clock: ManualClock, trouble: bool | Exception
 ) -> None:
     look = Part(trouble).look
-    client = await serve(health=Health(clock, standing=lambda: "ok", vital={DATABASE: look}, useful={REDIS: look}))
+    client = await serve(
+        health=Health(clock, process_status=lambda: "ok", required={DATABASE: look}, optional={REDIS: look})
+    )
 
     assert (await client.send("GET", "/health/db")).json == {"detail": "db unreachable"}
     assert (await client.send("GET", "/health/redis")).json == {"detail": "redis unreachable"}
@@ -88,7 +90,7 @@ async def test_r50_a_part_that_is_unavailable_is_told_without_its_cause(
 
 async def test_r50_a_thousand_calls_look_once(serve: Serve, clock: ManualClock) -> None:
     part = Part()
-    client = await serve(health=Health(clock, standing=lambda: "ok", vital={DATABASE: part.look}))
+    client = await serve(health=Health(clock, process_status=lambda: "ok", required={DATABASE: part.look}))
 
     for _ in range(20):
         await asyncio.gather(*(client.send("GET", "/health/db") for _ in range(50)))
@@ -147,16 +149,16 @@ async def test_readiness_is_a_word_for_each_part(
     serve: Serve,
     clock: ManualClock,
     standing: str,
-    database: Look | None,
-    redis: Look | None,
+    database: Check | None,
+    redis: Check | None,
     status: int,
     checks: dict[str, str],
 ) -> None:
     health = Health(
         clock,
-        standing=lambda: standing,  # type: ignore[arg-type, return-value]
-        vital={DATABASE: database} if database else {},
-        useful={REDIS: redis} if redis else {},
+        process_status=lambda: standing,  # type: ignore[arg-type, return-value]
+        required={DATABASE: database} if database else {},
+        optional={REDIS: redis} if redis else {},
     )
     client = await serve(health=health)
 

@@ -105,7 +105,7 @@ async def test_the_loss_of_a_part_is_logged_once_although_nobody_asks(clock: Man
             raise answer
         return answer
 
-    health = Health(clock, standing=lambda: "ok", useful={REDIS: look})
+    health = Health(clock, process_status=lambda: "ok", optional={REDIS: look})
     with structlog.testing.capture_logs() as lines:
         watch = PeriodicTasks(clock).task("health_watch", health.watch, every=WATCH_SECONDS)
         watching = asyncio.create_task(watch.run())

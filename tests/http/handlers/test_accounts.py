@@ -107,7 +107,7 @@ async def harness(database: Database | None, **changes: Any) -> AsyncIterator[Ha
         accounts=accounts,
         settings=told,
         clock=clock,
-        health=Health(clock, standing=lambda: "ok"),
+        health=Health(clock, process_status=lambda: "ok"),
         streams=Streams(stall_seconds=30),
         open_streams=OpenStreams(per_person=50, per_agency=500),
         new_sessions=NewSessions(clock, 600),
