@@ -14,7 +14,7 @@ from itertools import accumulate
 from typing import Any
 from urllib.parse import urlsplit
 
-from voyagent.actors.agent.rehearsed.pace import STAMP
+from pace import STAMP
 
 PATIENCE = 30.0
 LAST_CHUNK = b"0\r\n\r\n"

@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientSession, TCPConnector, web
+from pace import Pace, PacedRehearsal
 
-from voyagent.actors.agent.rehearsed.pace import Pace
-from voyagent.actors.agent.rehearsed.server import Rehearsal
 from voyagent.actors.conversation import session
 from voyagent.actors.conversation.event_log import EventLog, SseFrame, frames_of
 from voyagent.actors.conversation.session import SessionActor
@@ -200,14 +199,14 @@ class Played:
     """The rehearsal, whose pace can be changed."""
 
     def __init__(self, environ: dict[str, str]) -> None:  # noqa: ARG002
-        self.rehearsal = Rehearsal(pace=Pace(1, 0.0))
+        self.rehearsal = PacedRehearsal(Pace(1, 0.0))
         self.commands: dict[str, Command] = {"pace": self.pace, "stop": self.rehearsal.stop}
 
     async def start(self) -> str:
         return await self.rehearsal.start()
 
     async def pace(self, deltas: int, rate: float) -> None:
-        self.rehearsal._pace = Pace(deltas, rate)
+        self.rehearsal.pace = Pace(deltas, rate)
 
 
 class Bare:

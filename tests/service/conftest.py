@@ -14,7 +14,8 @@ import asyncpg
 import pytest
 from argon2 import PasswordHasher
 
-from voyagent.actors.agent.rehearsed.server import KEY, Rehearsal
+from tests.rehearsal import Rehearsal
+from voyagent.actors.agent.rehearsed.server import KEY
 from voyagent.actors.conversation.session import Sleep
 from voyagent.actors.domain.identity import Role
 from voyagent.actors.domain.ids import uuid7

@@ -8,7 +8,7 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from voyagent.actors.agent.rehearsed.server import Gate, Received, Text, ToolUse, Turn
+from tests.rehearsal import Gate, Received, Text, ToolUse, Turn
 
 MARKER = re.compile(r"m\d+ (?:chat|fly|post|two|setup)")
 DAY = str(datetime.now(UTC).date() + timedelta(days=60))

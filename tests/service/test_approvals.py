@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors.agent.rehearsed.server import Received, ToolUse, Turn
+from tests.rehearsal import Received, ToolUse, Turn
 
 HANDOFF = Turn(ToolUse("handoff", {"domain": "ticketing_visa", "goal": "book"}))
 DAY = str(datetime.now(UTC).date() + timedelta(days=60))

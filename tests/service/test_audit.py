@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from voyagent.actors.agent.rehearsed.server import Gate, Text, ToolUse, Turn
+from tests.rehearsal import Gate, Text, ToolUse, Turn
 from voyagent.storage.audit import Verdict, Verify
 
 from .test_approvals import ask_for_booking, kinds, resolve

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from voyagent.actors.agent.rehearsed.server import Turn
+from tests.rehearsal import Turn
 from voyagent.actors.suppliers.house.driver import EmbeddedInventory
 
 from .test_approvals import ask_for_booking, kinds, resolve

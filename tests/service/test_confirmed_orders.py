@@ -11,9 +11,9 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.rehearsal import ToolUse, Turn
 from voyagent.actors import housekeeping
 from voyagent.actors.agent import tool_execution
-from voyagent.actors.agent.rehearsed.server import ToolUse, Turn
 from voyagent.actors.foundation.metrics import ActorMeter
 from voyagent.actors.root import StopAgencies
 from voyagent.actors.suppliers.house.driver import EmbeddedInventory

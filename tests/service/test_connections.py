@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from voyagent.actors.agent.rehearsed.server import Text, Turn
+from tests.rehearsal import Text, Turn
 from voyagent.actors.conversation.event_log import EventLog
 from voyagent.actors.conversation.session import SessionActor
 from voyagent.http.operation import EVENT_STREAM

@@ -18,7 +18,8 @@ import aiohttp
 import asyncpg
 import pytest
 
-from voyagent.actors.agent.rehearsed.server import KEY, Gate, Rehearsal, Text, Turn
+from tests.rehearsal import Gate, Rehearsal, Text, Turn
+from voyagent.actors.agent.rehearsed.server import KEY
 from voyagent.actors.domain.ids import uuid7
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ import aiohttp
 import asyncpg
 import pytest
 
-from voyagent.actors.agent.rehearsed.server import Gate, ToolUse, Turn
+from tests.rehearsal import Gate, ToolUse, Turn
 from voyagent.http.service import Service
 
 from .shifted_clock import ShiftedClock

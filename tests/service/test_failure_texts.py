@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from voyagent.actors.agent.rehearsed.server import Break, Failure, Gate, Hang, Raw, Text, ToolUse, Turn
+from tests.rehearsal import Break, Failure, Gate, Hang, Raw, Text, ToolUse, Turn
 from voyagent.actors.suppliers.house.driver import EmbeddedInventory
 from voyagent.storage.conversation import answers, pass_context, sessions, tool_calls
 

@@ -10,20 +10,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.rehearsal import Break, Failure, Gate, Hang, Raw, Rehearsal, Reply, Text, ToolUse, Turn
 from voyagent.actors.agent import proposing, run
 from voyagent.actors.agent.llm.messages_api import AnthropicModel
-from voyagent.actors.agent.rehearsed.server import (
-    Break,
-    Failure,
-    Gate,
-    Hang,
-    Raw,
-    Rehearsal,
-    Reply,
-    Text,
-    ToolUse,
-    Turn,
-)
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
 from voyagent.actors.conversation import passes
 from voyagent.actors.conversation import session as sessions

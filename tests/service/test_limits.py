@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from voyagent.actors.agent.rehearsed.server import Gate, Hang, Turn
+from tests.rehearsal import Gate, Hang, Turn
 from voyagent.actors.domain.turns import QUEUE_LIMIT
 from voyagent.http.service import Service
 

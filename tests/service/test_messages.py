@@ -6,8 +6,8 @@ import asyncio
 import random
 from typing import Any
 
+from tests.rehearsal import Gate, Text, ToolUse, Turn
 from voyagent.actors.accounts import actor as accounts
-from voyagent.actors.agent.rehearsed.server import Gate, Text, ToolUse, Turn
 
 
 def text_of(events: list[Any]) -> str:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from voyagent.actors.agent.rehearsed.server import Gate, Turn
+from tests.rehearsal import Gate, Turn
 from voyagent.http.service import Service
 
 if TYPE_CHECKING:

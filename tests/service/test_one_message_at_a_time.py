@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from voyagent.actors.agent.rehearsed.server import Gate, Turn
+from tests.rehearsal import Gate, Turn
 from voyagent.http.service import Service
 
 from .state_watch import StateWatch, classes

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors.agent.rehearsed.server import Failure, Gate, Reply, Text, Turn
+from tests.rehearsal import Failure, Gate, Reply, Text, Turn
 from voyagent.actors.conversation import passes
 
 from .test_approvals import ask_for_booking, kinds, resolve

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.rehearsal import Text, Turn
 from voyagent.actors import tenant
-from voyagent.actors.agent.rehearsed.server import Text, Turn
 from voyagent.actors.conversation.event_log import EventLog
 from voyagent.actors.conversation.session import Follow, MakeRoom
 from voyagent.actors.foundation.metrics import ActorMeter

@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
-from voyagent.actors.agent.rehearsed.server import Text, Turn
+from tests.rehearsal import Text, Turn
 from voyagent.actors.conversation.session import Pruned
 from voyagent.actors.housekeeping import HousekeepingActor
 from voyagent.actors.root import Tree

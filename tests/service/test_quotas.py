@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from voyagent.actors.agent.rehearsed.server import Turn
+from tests.rehearsal import Turn
 from voyagent.http.service import Service
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.rehearsal import Gate, Text, Turn
 from voyagent.actors import housekeeping
-from voyagent.actors.agent.rehearsed.server import Gate, Text, Turn
 from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.pool import connect
 

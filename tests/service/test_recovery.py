@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors.agent.rehearsed.server import Gate, Text, Turn
+from tests.rehearsal import Gate, Text, Turn
 from voyagent.actors.conversation import session as sessions
 
 from .test_approvals import ask_for_booking, kinds, resolve

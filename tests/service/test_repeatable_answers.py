@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.actors.agent import strict
+from tests.rehearsal import Block, Failure, Gate, Received, Text, Thinking, ToolUse, Turn
 from voyagent.actors.agent import usage
-from voyagent.actors.agent.rehearsed.server import Block, Failure, Gate, Received, Text, Thinking, ToolUse, Turn
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
 from voyagent.actors.domain.errors import Unavailable
 from voyagent.storage.conversation import model_calls
@@ -49,7 +49,7 @@ ODD = {
     ],
     "a deep input": [ToolUse("search_flights", nested(400))],
     "a deeper input": [ToolUse("search_flights", nested(900))],
-    "half an input": [ToolUse("search_flights", SEARCH, written=9)],
+    "half an input": [ToolUse("search_flights", SEARCH, cut_at=9)],
     "an unsigned thought": [Thinking("Hm.", ""), SAVE],
     "an unknown block": [Block({"type": "holo\0gram", "data": "\ud800"}), SAVE],
     "blank words": ["\n \n", SAVE],

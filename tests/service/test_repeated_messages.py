@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors.agent.rehearsed.server import Gate, Received, Text, ToolUse, Turn
+from tests.rehearsal import Gate, Received, Text, ToolUse, Turn
 from voyagent.actors.conversation.session import Cancel, NewMessage, Post, Who
 from voyagent.actors.domain.audit import Origin
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from voyagent.actors.agent.rehearsed.server import ToolUse, Turn
+from tests.rehearsal import ToolUse, Turn
 
 if TYPE_CHECKING:
     from tests.service.conftest import Admin, Person, Running

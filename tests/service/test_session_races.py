@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from voyagent.actors.agent.rehearsed.server import Gate, Text, Turn
+from tests.rehearsal import Gate, Text, Turn
 from voyagent.actors.conversation import session as session_actor
 from voyagent.actors.conversation.session import Cancel, SessionActor, Wake, Who
 from voyagent.actors.domain.audit import Origin

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors.agent.rehearsed.server import Gate, Text, ToolUse, Turn
+from tests.rehearsal import Gate, Text, ToolUse, Turn
 
 NOBODY = "01a20b51-0000-7000-8000-000000000000"
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from voyagent.actors.agent.rehearsed.server import Gate, Text, Turn
+from tests.rehearsal import Gate, Text, Turn
 from voyagent.actors.conversation.event_log import RING_BYTES, WRITE_BYTES, EventLog
 from voyagent.actors.conversation.session import SessionActor
 from voyagent.http.service import Service

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from voyagent.actors.agent.rehearsed.server import Break, Failure, Gate, Text, Turn
+from tests.rehearsal import Break, Failure, Gate, Text, Turn
 
 if TYPE_CHECKING:
     from tests.service.conftest import Admin, Make, Person, Running

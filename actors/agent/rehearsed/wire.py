@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .turns import Block, Text, Thinking, ToolUse, Turn, pieces
+from .turns import Turn
 
 CACHE_MARKS = 4
 """The most cache marks of a request."""
@@ -23,7 +23,6 @@ WINDOW = 200_000
 _KINDS = frozenset({"text", "thinking", "redacted_thinking", "tool_use", "tool_result"})
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
-_JSON_PIECE = 12
 
 
 class Frame(NamedTuple):
@@ -43,19 +42,27 @@ def frame(event: Mapping[str, Any]) -> bytes:
 
 
 def frames(turn: Turn, model: str, usage: Mapping[str, int]) -> Iterator[Frame]:
-    """The whole stream of ``turn``: message_start, a ping, its blocks, message_delta, message_stop."""
-    yield Frame(message_start(model, {**usage, **turn.usage}), is_delta=False)
+    """The whole stream of ``turn``: message_start, a ping, its blocks, message_delta, message_stop.
+
+    Without ``output_tokens`` in the usage each delta counts as one.
+    """
+    yield Frame(message_start(model, usage), is_delta=False)
     yield Frame(frame({"type": "ping"}), is_delta=False)
     sent = 0
     for index, block in enumerate(turn.blocks):
-        start, deltas = _parts(block)
-        yield Frame(frame({"type": "content_block_start", "index": index, "content_block": start}), is_delta=False)
-        for delta in deltas:
+        opened = {"type": "content_block_start", "index": index, "content_block": block.block_start()}
+        yield Frame(frame(opened), is_delta=False)
+        for delta in block.block_deltas():
             sent += 1
             yield Frame(frame({"type": "content_block_delta", "index": index, "delta": delta}), is_delta=True)
         yield Frame(frame({"type": "content_block_stop", "index": index}), is_delta=False)
-    for data in message_end(turn.ends_with, turn.usage.get("output_tokens", max(1, sent))):
+    for data in message_end(turn.ends_with, usage.get("output_tokens", max(1, sent))):
         yield Frame(data, is_delta=False)
+
+
+def error_body(kind: str, message: str) -> dict[str, Any]:
+    """The API's body of an error, in a response or an event."""
+    return {"type": "error", "error": {"type": kind, "message": message}}
 
 
 def message_start(model: str, usage: Mapping[str, int]) -> bytes:
@@ -78,34 +85,6 @@ def message_end(stop_reason: str, output_tokens: int) -> list[bytes]:
     delta = {"stop_reason": stop_reason, "stop_sequence": None}
     usage = {"output_tokens": output_tokens}
     return [frame({"type": "message_delta", "delta": delta, "usage": usage}), frame({"type": "message_stop"})]
-
-
-def _parts(block: Text | Thinking | ToolUse | Block) -> tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]:
-    """How a block opens, and the deltas that fill it."""
-    match block:
-        case Text():
-            words = block.deltas or pieces(block.text)
-            return {"type": "text", "text": ""}, [{"type": "text_delta", "text": word} for word in words]
-        case Thinking():
-            thoughts = [{"type": "thinking_delta", "thinking": piece} for piece in pieces(block.thinking)]
-            signed = {"type": "signature_delta", "signature": block.signature}
-            return {"type": "thinking", "thinking": "", "signature": ""}, [*thoughts, signed]
-        case ToolUse():
-            opened = {"type": "tool_use", "id": block.id or call_id(), "name": block.name, "input": {}}
-            return opened, [{"type": "input_json_delta", "partial_json": piece} for piece in _json_pieces(block)]
-        case Block():
-            return block.start, block.deltas
-
-
-def _json_pieces(block: ToolUse) -> list[str]:
-    """The input's JSON in pieces, an empty one first, as the API sends it."""
-    written = json.dumps(block.input, ensure_ascii=False)[: block.written]
-    return ["", *(written[at : at + _JSON_PIECE] for at in range(0, len(written), _JSON_PIECE))]
-
-
-def call_id() -> str:
-    """A new id for a tool call."""
-    return f"toolu_{secrets.token_hex(12)}"
 
 
 class InvalidRequest(Exception):

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from tests.rehearsal import Rehearsal
 from voyagent.actors.agent.llm.messages_api import AnthropicModel
 from voyagent.actors.agent.llm.model import Answer, Delta, ModelCall, ModelFailed
-from voyagent.actors.agent.rehearsed.server import KEY, Rehearsal
+from voyagent.actors.agent.rehearsed.server import KEY
 from voyagent.actors.foundation.clock import Clock
 
 TOOL = {"name": "search_flights", "description": "Search.", "input_schema": {"type": "object", "properties": {}}}

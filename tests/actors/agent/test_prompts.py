@@ -10,8 +10,9 @@ import pytest
 
 from voyagent.actors.agent.desks import DESKS, ORCHESTRATOR_TOOLS, Desk
 from voyagent.actors.agent.prompts import LANGUAGES, brief_for, system_prompt
-from voyagent.actors.agent.rehearsed.server import Turn, script
+from voyagent.actors.agent.rehearsed.server import script
 from voyagent.actors.agent.rehearsed.talk import Talk
+from voyagent.actors.agent.rehearsed.turns import Turn
 from voyagent.actors.domain.settings import LOCALES, TenantSettings
 
 SETTINGS = TenantSettings(tenant_id="0193-a", timezone="Asia/Kolkata", locale="en", default_currency="INR")

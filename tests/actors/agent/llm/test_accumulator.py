@@ -9,8 +9,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.rehearsal import Text, Thinking, ToolUse, Turn
 from voyagent.actors.agent.llm.accumulator import Accumulator, MalformedStream
-from voyagent.actors.agent.rehearsed.turns import Text, Thinking, ToolUse, Turn, pieces
+from voyagent.actors.agent.rehearsed.turns import pieces
 from voyagent.actors.agent.rehearsed.wire import frames
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=80)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.rehearsal import Block, Break, Raw, Rehearsal, Text, Thinking, ToolUse, Turn
 from voyagent.actors.agent.llm.accumulator import Usage
 from voyagent.actors.agent.llm.model import ModelCall
-from voyagent.actors.agent.rehearsed.server import Block, Break, Raw, Rehearsal, Text, Thinking, ToolUse, Turn
 
 Listen = Callable[..., Coroutine[Any, Any, Any]]
 MakeCall = Callable[..., ModelCall]
@@ -131,7 +131,7 @@ def written(json: str, **start: Any) -> Block:
 @pytest.mark.parametrize(
     ("block", "flaw"),
     [
-        (ToolUse("search_flights", {"origin": "BOM"}, written=8), "it is no JSON"),
+        (ToolUse("search_flights", {"origin": "BOM"}, cut_at=8), "it is no JSON"),
         (written("[]"), "it is no object"),
         (written("null"), "it is no object"),
         (written('"text"'), "it is no object"),
@@ -271,7 +271,7 @@ async def test_an_answer_without_blocks_is_an_answer(rehearsal: Rehearsal, liste
 
 
 async def test_b27_a_truncated_answer_keeps_its_words_and_no_tool_call(rehearsal: Rehearsal, listen: Listen) -> None:
-    whole, half = ToolUse("search_flights", {}), ToolUse("search_flights", {"origin": "BOM"}, written=4)
+    whole, half = ToolUse("search_flights", {}), ToolUse("search_flights", {"origin": "BOM"}, cut_at=4)
     rehearsal.play(Turn("Let me", whole, half, stop_reason="max_tokens", usage={"output_tokens": 4096}))
     heard = await listen()
     assert heard.failure.code == "output_truncated"

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.rehearsal import Failure, Gate, Hang, Rehearsal, Text, Turn
 from voyagent.actors.agent.llm.accumulator import Usage
 from voyagent.actors.agent.llm.messages_api import AnthropicModel
 from voyagent.actors.agent.llm.model import Delta, ModelCall
-from voyagent.actors.agent.rehearsed.server import Failure, Gate, Hang, Rehearsal, Text, Turn
 from voyagent.actors.foundation.clock import Clock
 
 Listen = Callable[..., Coroutine[Any, Any, Any]]

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.rehearsal import Gate, Hang, Rehearsal, Text, Turn
 from voyagent.actors.agent.llm import messages_api
 from voyagent.actors.agent.llm.idle_timeout import IdleTimeout
 from voyagent.actors.agent.llm.model import ModelCall
-from voyagent.actors.agent.rehearsed.server import Gate, Hang, Rehearsal, Text, Turn
 
 Listen = Callable[..., Coroutine[Any, Any, Any]]
 MakeCall = Callable[..., ModelCall]

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from tests.figures import counted
+from tests.rehearsal import Block, Gate, Rehearsal, Text, Thinking, ToolUse, Turn
 from voyagent.actors.agent.llm.accumulator import Usage
 from voyagent.actors.agent.llm.messages_api import AnthropicModel
 from voyagent.actors.agent.llm.model import Answer, Delta, ModelCall
-from voyagent.actors.agent.rehearsed.server import Block, Gate, Rehearsal, Text, Thinking, ToolUse, Turn
 from voyagent.actors.foundation import metrics
 
 Listen = Callable[..., Coroutine[Any, Any, Any]]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.figures import counted
+from tests.rehearsal import Failure, Hang, Rehearsal, Turn
 from voyagent.actors.agent.llm.messages_api import AnthropicModel
 from voyagent.actors.agent.llm.model import Delta, ModelCall, ModelFailed
-from voyagent.actors.agent.rehearsed.server import Failure, Hang, Rehearsal, Turn
 from voyagent.actors.foundation import metrics
 
 Listen = Callable[..., Coroutine[Any, Any, Any]]

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from voyagent.actors.agent.desks import DESKS
-from voyagent.actors.agent.rehearsed.server import Text, ToolUse, Turn, script
+from voyagent.actors.agent.rehearsed.server import script
 from voyagent.actors.agent.rehearsed.talk import Talk
+from voyagent.actors.agent.rehearsed.turns import Text, ToolUse, Turn
 from voyagent.actors.agent.rehearsed.wire import check
 
 TODAY = date(2026, 11, 24)

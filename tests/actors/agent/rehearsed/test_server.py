@@ -4,33 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-import sys
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from voyagent.actors.agent.rehearsed.pace import STAMP
-from voyagent.actors.agent.rehearsed.server import (
-    Break,
-    Failure,
-    Gate,
-    Hang,
-    Pace,
-    Raw,
-    Received,
-    Rehearsal,
-    Reply,
-    Text,
-    Thinking,
-    ToolUse,
-    Turn,
-)
+from tests.bench.pace import STAMP, Pace, PacedRehearsal
+from tests.rehearsal import Break, Failure, Gate, Hang, Raw, Received, Rehearsal, Reply, Text, Thinking, ToolUse, Turn
 from voyagent.actors.foundation.clock import Clock
 
 HEADERS = {"x-api-key": "any", "anthropic-version": "2023-06-01"}
@@ -284,7 +266,7 @@ async def test_the_delay_before_each_delta_is_the_servers_or_the_turns(http: aio
 
 
 async def test_a_paced_stream_numbers_and_times_its_deltas(http: aiohttp.ClientSession) -> None:
-    server = Rehearsal(pace=Pace(deltas=20, rate=0))
+    server = PacedRehearsal(Pace(deltas=20, rate=0))
     await server.start()
     before = time.monotonic_ns()
     events = events_of((await ask(http, server))[2])
@@ -315,7 +297,7 @@ class SteppingClock(Clock):
 
 async def test_a_pace_is_kept_and_streams_do_not_tick_together(http: aiohttp.ClientSession) -> None:
     clock = SteppingClock()
-    server = Rehearsal(pace=Pace(deltas=5, rate=20), clock=clock)
+    server = PacedRehearsal(Pace(deltas=5, rate=20), clock)
     await server.start()
     await ask(http, server)
     await ask(http, server)
@@ -325,29 +307,3 @@ async def test_a_pace_is_kept_and_streams_do_not_tick_together(http: aiohttp.Cli
     assert 0 < first[0] < 0.05
     assert 0 < second[0] < 0.05
     assert abs(first[0] - second[0]) > 0.01
-
-
-async def test_it_runs_as_a_process_of_its_own(http: aiohttp.ClientSession, tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-W",
-        "error",
-        "-m",
-        "voyagent.actors.agent.rehearsed.server",
-        "--deltas",
-        "10",
-        "--rate",
-        "200",
-    ]
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, cwd=tmp_path, env={"PATH": os.environ["PATH"]}
-    )
-    assert process.stdout is not None
-    async with asyncio.timeout(30):
-        url = (await process.stdout.readline()).decode().strip()
-        async with http.post(f"{url}/v1/messages", json=body_of()) as response:
-            events = events_of(await response.read())
-        process.send_signal(signal.SIGTERM)
-        assert await process.wait() == 0
-    stamps = [STAMP.fullmatch(event["delta"]["text"]) for event in events if event["type"] == "content_block_delta"]
-    assert len(stamps) == 10

@@ -8,8 +8,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from math import modf
 
-from ...foundation.clock import Clock
-from .wire import frame, message_end, message_start
+from aiohttp import web
+
+from voyagent.actors.agent.rehearsed.server import Call, Rehearsal, opened
+from voyagent.actors.agent.rehearsed.wire import frame, message_end, message_start
+from voyagent.actors.foundation.clock import Clock
 
 GOLDEN = 0.6180339887498949
 """Its multiples are spread evenly: streams that start together do not send at the same moments."""
@@ -42,3 +45,16 @@ class Pace:
         await write(frame({"type": "content_block_stop", "index": 0}))
         for data in message_end("end_turn", self.deltas):
             await write(data)
+
+
+class PacedRehearsal(Rehearsal):
+    """The rehearsal, each answer at the same ``pace``, which may be changed."""
+
+    def __init__(self, pace: Pace, clock: Clock | None = None) -> None:
+        super().__init__(clock=clock)
+        self.pace = pace
+
+    async def answer(self, request: web.Request, call: Call) -> web.StreamResponse:
+        response = await opened(request)
+        await self.pace.play(response.write, self.clock, call.number, call.model, self.usage_of(call.body))
+        return response
