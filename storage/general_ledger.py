@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sqlalchemy import and_, bindparam, func, select
+from sqlalchemy.dialects.postgresql import insert
 
 from ..actors.domain.books import CHART, DraftLine, InvalidJournal, JournalEntry, LedgerAccount, check_date, drawn_up
 from ..actors.domain.ids import uuid7
 from ..actors.domain.money import Money
 from .engine.operations import Command
+from .engine.statements import binds, statement
+from .tables import journal_lines, journals, ledger_accounts
 
 if TYPE_CHECKING:
     from .engine.connection import Connection
@@ -21,27 +26,41 @@ SELECT a.id, $1, a.code, a.name, a.type, a.is_control, $7
   FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::bool[]) AS a (id, code, name, type, is_control)
 ON CONFLICT (tenant_id, code) DO NOTHING
 """
-ACCOUNTS = """
-SELECT id, code, name, type, is_control, is_active FROM ledger_accounts WHERE tenant_id = $1 ORDER BY code, id
-"""
-POST = """
-INSERT INTO journals (id, tenant_id, entry_date, narration, source_event, source_ref, line_count, idempotency_key,
-                      posted_at, created_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (tenant_id, idempotency_key) DO NOTHING RETURNING id
-"""
-BY_KEY = "SELECT id FROM journals WHERE tenant_id = $1 AND idempotency_key = $2"
+"""Text, like ``LINES``: all rows at once, an array for each column."""
+ACCOUNTS = statement(
+    select(*ledger_accounts.c["id", "code", "name", "type", "is_control", "is_active"])
+    .filter_by(**binds("tenant_id"))
+    .order_by(ledger_accounts.c.code, ledger_accounts.c.id)
+)
+POST = statement(
+    insert(journals)
+    .values(
+        **binds("id", "tenant_id", "entry_date", "narration", "source_event", "line_count", "idempotency_key"),
+        **binds("posted_at", "created_by"),
+    )
+    .on_conflict_do_nothing(index_elements=["tenant_id", "idempotency_key"])
+    .returning(journals.c.id)
+)
+BY_KEY = statement(select(journals.c.id).filter_by(**binds("tenant_id", "idempotency_key")))
 LINES = """
 INSERT INTO journal_lines (tenant_id, journal_id, line_no, account_id, currency, debit, credit, memo)
 SELECT $1, $2, l.line_no, l.account_id, l.currency, l.debit, l.credit, l.memo
   FROM unnest($3::uuid[], $4::text[], $5::numeric[], $6::numeric[], $7::text[])
        WITH ORDINALITY AS l (account_id, currency, debit, credit, memo, line_no)
 """
-BALANCES = """
-SELECT l.currency, coalesce(sum(l.debit), 0) - coalesce(sum(l.credit), 0) AS balance
-  FROM journal_lines l JOIN journals j ON j.tenant_id = l.tenant_id AND j.id = l.journal_id
- WHERE l.tenant_id = $1 AND l.account_id = $2 AND j.entry_date <= $3
- GROUP BY l.currency ORDER BY l.currency
-"""
+_ITS_JOURNAL = and_(journals.c.tenant_id == journal_lines.c.tenant_id, journals.c.id == journal_lines.c.journal_id)
+_DEBITS, _CREDITS = (func.coalesce(func.sum(journal_lines.c[side]), 0) for side in ("debit", "credit"))
+BALANCES = statement(
+    select(journal_lines.c.currency, (_DEBITS - _CREDITS).label("balance"))
+    .select_from(journal_lines.join(journals, _ITS_JOURNAL))
+    .where(
+        journal_lines.c.tenant_id == bindparam("tenant_id"),
+        journal_lines.c.account_id == bindparam("account_id"),
+        journals.c.entry_date <= bindparam("as_of"),
+    )
+    .group_by(journal_lines.c.currency)
+    .order_by(journal_lines.c.currency)
+)
 
 
 async def seed_chart(db: Connection, tenant_id: str | None, now: datetime) -> None:
@@ -52,11 +71,11 @@ async def seed_chart(db: Connection, tenant_id: str | None, now: datetime) -> No
 
 async def chart(db: Connection, tenant_id: str | None, now: datetime) -> tuple[LedgerAccount, ...]:
     """An agency's accounts, by code. The default chart is seeded on first use, safely under concurrency."""
-    rows = await db.fetch(ACCOUNTS, tenant_id)
+    rows = await ACCOUNTS.fetch(db, tenant_id=tenant_id)
     if not rows:
         await seed_chart(db, tenant_id, now)
-        rows = await db.fetch(ACCOUNTS, tenant_id)
-    return tuple(_account(row) for row in rows)
+        rows = await ACCOUNTS.fetch(db, tenant_id=tenant_id)
+    return tuple(LedgerAccount(**row) for row in rows)
 
 
 def named(accounts: Sequence[LedgerAccount], id_or_code: str) -> LedgerAccount | None:
@@ -68,21 +87,20 @@ async def post(
     db: Connection, tenant_id: str | None, entry: JournalEntry, *, key: str, by: str | None, now: datetime
 ) -> str:
     """Post a journal once per ``key``; returns its id, or that of the first with this key."""
-    new_id = await db.fetchval(
-        POST,
-        uuid7(),
-        tenant_id,
-        entry.entry_date,
-        entry.narration,
-        entry.source_event,
-        None,
-        len(entry.lines),
-        key,
-        now,
-        by,
+    new_id = await POST.fetchval(
+        db,
+        id=uuid7(),
+        tenant_id=tenant_id,
+        entry_date=entry.entry_date,
+        narration=entry.narration,
+        source_event=entry.source_event,
+        line_count=len(entry.lines),
+        idempotency_key=key,
+        posted_at=now,
+        created_by=by,
     )
     if new_id is None:
-        first: str = await db.fetchval(BY_KEY, tenant_id, key)
+        first: str = await BY_KEY.fetchval(db, tenant_id=tenant_id, idempotency_key=key)
         return first
     await db.execute(
         LINES,
@@ -122,8 +140,8 @@ class DraftJournal(Command[JournalEntry | InvalidJournal]):
         try:
             check_date(self.entry_date, self.now.date())
             lines = drawn_up(self.wishes, lambda id_or_code: named(accounts, id_or_code))
-        except InvalidJournal as unfit:
-            return unfit
+        except InvalidJournal as invalid:
+            return invalid
         return JournalEntry(
             entry_date=self.entry_date, narration=self.narration, source_event=self.source_event, lines=lines
         )
@@ -156,16 +174,5 @@ class Balances(Command[tuple[Money, ...] | None]):
         account = named(await chart(db, self.tenant_id, self.now), self.account)
         if account is None:
             return None
-        rows = await db.fetch(BALANCES, self.tenant_id, account.id, self.as_of)
+        rows = await BALANCES.fetch(db, tenant_id=self.tenant_id, account_id=account.id, as_of=self.as_of)
         return tuple(Money.of(row["balance"], row["currency"]) for row in rows)
-
-
-def _account(row: Mapping[str, Any]) -> LedgerAccount:
-    return LedgerAccount(
-        id=row["id"],
-        code=row["code"],
-        name=row["name"],
-        type=row["type"],
-        is_control=row["is_control"],
-        is_active=row["is_active"],
-    )

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from sqlalchemy import bindparam, delete
+
 from ..engine.operations import Command
+from ..engine.statements import statement
+from ..tables import idempotency_keys
 
 if TYPE_CHECKING:
     from ..engine.connection import Connection
@@ -29,10 +33,11 @@ UPDATE sessions s SET pruned_through = greatest(s.pruned_through, pruned.through
   FROM pruned WHERE s.tenant_id = pruned.tenant_id AND s.id = pruned.session_id
 RETURNING s.tenant_id, s.id AS session_id, s.pruned_through AS through, pruned.events
 """
+"""Text: one statement deletes events and tells their sessions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gone:
+class PrunedSession:
     """A session from which ``events`` text deltas were removed, and the newest id removed so far."""
 
     tenant_id: str
@@ -42,7 +47,7 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PruneDeltas(Command[list[Gone]]):
+class PruneDeltas(Command[list[PrunedSession]]):
     """Remove text deltas older than a day, at most ``limit``, never a session's newest event. System work.
 
     The transcript holds the text; ``pruned_through`` is updated in the same statement.
@@ -52,11 +57,11 @@ class PruneDeltas(Command[list[Gone]]):
     now: datetime
     limit: int = 10_000
 
-    async def run(self, db: Connection) -> list[Gone]:
-        return [Gone(**row) for row in await db.fetch(PRUNE_DELTAS, self.now - DELTAS_KEPT_FOR, self.limit)]
+    async def run(self, db: Connection) -> list[PrunedSession]:
+        return [PrunedSession(**row) for row in await db.fetch(PRUNE_DELTAS, self.now - DELTAS_KEPT_FOR, self.limit)]
 
 
-PRUNE_KEYS = "DELETE FROM idempotency_keys WHERE expires_at <= $1"
+PRUNE_KEYS = statement(delete(idempotency_keys).where(idempotency_keys.c.expires_at <= bindparam("now")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,4 +72,4 @@ class PruneKeys(Command[None]):
     now: datetime
 
     async def run(self, db: Connection) -> None:
-        await db.execute(PRUNE_KEYS, self.now)
+        await PRUNE_KEYS.execute(db, now=self.now)

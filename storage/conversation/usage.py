@@ -7,20 +7,30 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from sqlalchemy import BigInteger, Boolean, and_, bindparam, case, cast, func, or_, select, update
+
 from ..engine.operations import Command, Query, Snapshot
+from ..engine.statements import binds, statement
+from ..tables import model_calls, turns
 
 if TYPE_CHECKING:
     from ..engine.connection import Connection
 
-RECENT_TURNS = """
-SELECT queued_at FROM turns WHERE tenant_id = $1 AND queued_at > $2 ORDER BY queued_at LIMIT 1000000
-"""
-TOKENS = """
-SELECT coalesce(sum(CASE WHEN state = 'settled' AND outcome <> 'estimated'
-                         THEN input_tokens + output_tokens + cache_read_tokens + cache_write_tokens
-                         ELSE estimate END), 0)::bigint
-  FROM model_calls WHERE tenant_id = $1 AND created_at >= $2
-"""
+RECENT_TURNS = statement(
+    select(turns.c.queued_at)
+    .filter_by(**binds("tenant_id"))
+    .where(turns.c.queued_at > bindparam("since"))
+    .order_by(turns.c.queued_at)
+    .limit(1_000_000)
+)
+_IS_MEASURED = and_(model_calls.c.state == "settled", model_calls.c.outcome != "estimated")
+_USED = sum(model_calls.c["output_tokens", "cache_read_tokens", "cache_write_tokens"], model_calls.c.input_tokens)
+_CHARGED = case((_IS_MEASURED, _USED), else_=model_calls.c.estimate)
+TOKENS = statement(
+    select(cast(func.coalesce(func.sum(_CHARGED), 0), BigInteger))
+    .filter_by(**binds("tenant_id"))
+    .where(model_calls.c.created_at >= bindparam("since"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +48,24 @@ class Read(Snapshot[Used]):
     now: datetime
 
     async def run(self, db: Connection) -> Used:
-        turns = await db.fetch(RECENT_TURNS, self.tenant_id, self.now - timedelta(hours=1))
+        recent = await RECENT_TURNS.fetch(db, tenant_id=self.tenant_id, since=self.now - timedelta(hours=1))
         midnight = self.now.replace(hour=0, minute=0, second=0, microsecond=0)
-        tokens = await db.fetchval(TOKENS, self.tenant_id, midnight)
-        return Used([(self.now - row["queued_at"]).total_seconds() for row in turns], tokens)
+        tokens = await TOKENS.fetchval(db, tenant_id=self.tenant_id, since=midnight)
+        return Used([(self.now - row["queued_at"]).total_seconds() for row in recent], tokens)
 
 
-SETTLE_ABANDONED = """
-UPDATE model_calls m SET state = 'settled', outcome = 'estimated'
- WHERE m.state = 'started'
-   AND ($1 OR NOT EXISTS (SELECT FROM turns t WHERE t.tenant_id = m.tenant_id AND t.id = m.turn_id
-                                                AND t.state = 'running'))
-"""
+_RUNNING_TURN = (
+    select(turns.c.id)
+    .where(
+        turns.c.tenant_id == model_calls.c.tenant_id, turns.c.id == model_calls.c.turn_id, turns.c.state == "running"
+    )
+    .exists()
+)
+SETTLE_ABANDONED = statement(
+    update(model_calls)
+    .where(model_calls.c.state == "started", or_(bindparam("all", type_=Boolean), ~_RUNNING_TURN))
+    .values(state="settled", outcome="estimated")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +75,7 @@ class SettleAbandoned(Command[None]):
     at_start: bool = False
 
     async def run(self, db: Connection) -> None:
-        await db.execute(SETTLE_ABANDONED, self.at_start)
+        await SETTLE_ABANDONED.execute(db, all=self.at_start)
 
 
 BY_DAY = """
@@ -72,6 +88,7 @@ SELECT (created_at AT TIME ZONE 'UTC')::date AS date, model, count(*) AS calls,
    AND created_at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC'
  GROUP BY 1, 2 ORDER BY 1, model COLLATE "C"
 """
+"""Text: days of UTC, counted with filters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
