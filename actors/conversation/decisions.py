@@ -103,8 +103,8 @@ class Decisions:
         last_event: int | None = None,
     ) -> None:
         """Store decisions with their audit events; ``then`` receives the outcome."""
-        entry = entry_of(who, "approval.decided", self.tenant_id, self.session_id, self._clock.now())
-        entry_ids = [ids.uuid7() for _ in decisions]
+        audit_event = audit_event_of(who, "approval.decided", self.tenant_id, self.session_id, self._clock.now())
+        audit_event_ids = [ids.uuid7() for _ in decisions]
         self._writing += 1
 
         def written(outcome: Outcome[approvals.Decided]) -> None:
@@ -119,8 +119,8 @@ class Decisions:
                 user_id=who.user_id,
                 role=who.role,
                 single=single,
-                entry=entry,
-                entry_ids=entry_ids,
+                audit_event=audit_event,
+                audit_event_ids=audit_event_ids,
                 follow_up=follow_up,
                 key=key,
                 last_event=last_event,
@@ -137,7 +137,7 @@ class Decisions:
         return self._scheduler.decided((approval.turn_id, approval.id) for approval in made)
 
 
-def entry_of(who: Who, kind: str, tenant_id: str, session_id: str, now: datetime) -> AuditEvent:
+def audit_event_of(who: Who, kind: str, tenant_id: str, session_id: str, now: datetime) -> AuditEvent:
     """An audit event of a person's act on a session."""
     return AuditEvent(
         id=ids.uuid7(),

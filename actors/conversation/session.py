@@ -29,7 +29,7 @@ from ..runtime.supervisor import Supervisor
 from . import turn
 from .approval_timer import ApprovalTimer
 from .context import AgencyQuota, SessionServices
-from .decisions import Decisions, Who, entry_of
+from .decisions import Decisions, Who, audit_event_of
 from .event_log import EventLog, SseFrame, Subscription, frames_of
 from .intake import Accepted, MessageIntake, NewMessage
 from .log_writer import AppendText, Flush, LogWriter, StoreStep
@@ -446,10 +446,14 @@ class SessionActor(Supervisor[Protocol]):
 
     async def _rename(self, rename: Rename) -> sessions.Summary:
         now = self.clock.now()
-        entry = entry_of(rename.who, "session.renamed", self.tenant_id, self.session_id, now)
+        audit_event = audit_event_of(rename.who, "session.renamed", self.tenant_id, self.session_id, now)
         return await self.services.store.ask(
             sessions.Rename(
-                tenant_id=self.tenant_id, session_id=self.session_id, title=rename.title, entry=entry, now=now
+                tenant_id=self.tenant_id,
+                session_id=self.session_id,
+                title=rename.title,
+                audit_event=audit_event,
+                now=now,
             )
         )
 
@@ -474,8 +478,8 @@ class SessionActor(Supervisor[Protocol]):
             return
         deletion.sent = True
         now = self.clock.now()
-        entry = entry_of(deletion.who, "session.deleted", self.tenant_id, self.session_id, now)
-        delete = sessions.Delete(tenant_id=self.tenant_id, session_id=self.session_id, entry=entry, now=now)
+        audit_event = audit_event_of(deletion.who, "session.deleted", self.tenant_id, self.session_id, now)
+        delete = sessions.Delete(tenant_id=self.tenant_id, session_id=self.session_id, audit_event=audit_event, now=now)
         self.writer.operation(delete, partial(self._deletion_over, deletion))
 
     def _deletion_timed_out(self, deletion: _Deletion) -> None:

@@ -139,7 +139,7 @@ class Closed:
 
     outcome: Unsuccessful
     events: Sequence[Event] = ()
-    entries: Sequence[AuditEvent] = ()
+    audit_events: Sequence[AuditEvent] = ()
 
 
 def close(call: ToolCall, closing: Closing, at: Context) -> Closed:
@@ -150,10 +150,10 @@ def close(call: ToolCall, closing: Closing, at: Context) -> Closed:
     outcome = denial(call) or Failed(closing.error.code, closing.error.text)
     if call.approval_id is None:
         return Closed(outcome)
-    entries = [audit_event(call, "rejected", at, outcome, call.error or "withdrawn")]
+    audit_events = [audit_event(call, "rejected", at, outcome, call.error or "withdrawn")]
     if call.undecided:
-        entries.insert(0, _audit_of_withdrawal(call, closing, at))
-    return Closed(outcome, (_denied(call, closing.reason),), entries)
+        audit_events.insert(0, _audit_of_withdrawal(call, closing, at))
+    return Closed(outcome, (_denied(call, closing.reason),), audit_events)
 
 
 def _denied(call: ToolCall, why: str) -> Event:

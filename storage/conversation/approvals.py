@@ -153,8 +153,8 @@ class Decide(Step[Decided]):
     user_id: str
     role: str
     single: bool
-    entry: audits.AuditEvent
-    entry_ids: Sequence[str]
+    audit_event: audits.AuditEvent
+    audit_event_ids: Sequence[str]
     key: idempotency.IdempotencyKey | None = None
     last_event: int | None = None
     """The newest event when the decisions were sent."""
@@ -167,8 +167,8 @@ class Decide(Step[Decided]):
             return Written(earlier, ())
         made: list[Approval] = []
         refused: dict[str, Refusal] = {}
-        entries: list[audits.AuditEvent] = []
-        for entry_id, decision in zip(self.entry_ids, self.decisions, strict=True):
+        audit_events: list[audits.AuditEvent] = []
+        for audit_event_id, decision in zip(self.audit_event_ids, self.decisions, strict=True):
             try:
                 decided = await self._decide(db, decision)
             except Refusal as refusal:
@@ -178,13 +178,13 @@ class Decide(Step[Decided]):
                 continue
             if decided is not None:
                 made.append(decided)
-                entries.append(self._audit_event(entry_id, decided))
+                audit_events.append(self._audit_event(audit_event_id, decided))
         if self.follow_up is not None and made:
             follow_up = {"follow_up": self.follow_up, "user_id": self.user_id, "at": self.now.isoformat()}
             await SET_INPUT.execute(db, tenant_id=self.tenant_id, turn_id=made[-1].turn_id, input=follow_up)
         if self.key is not None and made:
             await self._keep(db, self.key, made)
-        return await self.write(db, Decided(tuple(made), refused), (), entries)
+        return await self.write(db, Decided(tuple(made), refused), (), audit_events)
 
     async def _claim(self, db: Connection, key: idempotency.IdempotencyKey) -> Decided | None:
         """What was decided under ``key`` before; else the key is locked."""
@@ -241,7 +241,7 @@ class Decide(Step[Decided]):
             raise Forbidden("forbidden_role")
         raise (ApprovalExpired if row["status"] == "expired" else Conflict)("approval_already_resolved")
 
-    def _audit_event(self, entry_id: str, decided: Approval) -> audits.AuditEvent:
+    def _audit_event(self, audit_event_id: str, decided: Approval) -> audits.AuditEvent:
         about = {
             "approval_id": decided.id,
             "session_id": decided.session_id,
@@ -249,14 +249,14 @@ class Decide(Step[Decided]):
             "reason": decided.reason,
         }
         return audits.AuditEvent(
-            id=entry_id,
-            tenant_id=self.entry.tenant_id,
+            id=audit_event_id,
+            tenant_id=self.audit_event.tenant_id,
             created_at=self.now,
             kind=f"approval.{decided.status}",
             status="succeeded",
             actor_kind="human",
             actor_id=self.user_id,
-            inputs={**self.entry.inputs, **about},
+            inputs={**self.audit_event.inputs, **about},
             entity_refs={"approval_id": decided.id, "tool_call_id": decided.tool_call_id},
         )
 
@@ -316,9 +316,9 @@ class Expire(Step[tuple[tuple[str, str], ...]]):
                 error="expired",
                 ended_at=self.now,
             )
-        entries = [self._audit_event(row) for row in rows]
+        audit_events = [self._audit_event(row) for row in rows]
         events: tuple[Event, ...] = ()
-        return await self.write(db, tuple((row["turn_id"], row["id"]) for row in rows), events, entries)
+        return await self.write(db, tuple((row["turn_id"], row["id"]) for row in rows), events, audit_events)
 
     def _audit_event(self, row: Mapping[str, Any]) -> audits.AuditEvent:
         assert self.tenant_id is not None

@@ -125,7 +125,7 @@ class End(Step[str]):
             await settle(db, self.tenant_id, self.spent)
         await end_turn(db, self, self.turn_id, ending)
         events = [event for each in closed for event in each.events]
-        audit_events = [audit_event for each in closed for audit_event in each.entries]
+        audit_events = [audit_event for each in closed for audit_event in each.audit_events]
         if ending.state == "cancelled":
             by = None if self.close is None else self.close.by
             audit_events.append(rules.audit_of_act("turn.cancelled", by, {"turn_id": self.turn_id}, {}, self.at))

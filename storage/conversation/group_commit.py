@@ -40,6 +40,7 @@ GRACE: Final = 15.0
 """Seconds without a successful write, with appends waiting, after which the writer counts as overdue."""
 
 INSERT: Final = INSERT_EVENTS + "ON CONFLICT (session_id, seq) DO NOTHING"
+"""Text, like all statements here: every word of a model passes them, with an array for each column."""
 TAKEN: Final = """
 SELECT DISTINCT given.session_id
   FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS given (session_id, seq, frame)

@@ -172,7 +172,7 @@ class Rename(Command[Summary]):
 
     session_id: str
     title: str
-    entry: audits.AuditEvent
+    audit_event: audits.AuditEvent
     now: datetime
 
     async def run(self, db: Connection) -> Summary:
@@ -187,7 +187,7 @@ class Rename(Command[Summary]):
             await RENAME.execute(db, **session, title=title)
         renamed = await summary(db, self.tenant_id, self.session_id, self.now)
         if title != row["title"]:
-            await audit.append(db, [_with(self.entry, {"from": row["title"], "to": title})])
+            await audit.append(db, [_with(self.audit_event, {"from": row["title"], "to": title})])
         return renamed
 
 
@@ -209,7 +209,7 @@ class Delete(Command[None]):
     """Delete a session with its transcript, log, turns and approvals; its effects elsewhere stay."""
 
     session_id: str
-    entry: audits.AuditEvent
+    audit_event: audits.AuditEvent
     now: datetime
 
     async def run(self, db: Connection) -> None:
@@ -222,8 +222,8 @@ class Delete(Command[None]):
         await END_CALLS.execute(db, **session, ended_at=self.now)
         await DELETE.execute(db, **session)
         about = {"title": row["title"], "message_count": message_count, "pending_approvals": pending}
-        await audit.append(db, [_with(self.entry, about)])
+        await audit.append(db, [_with(self.audit_event, about)])
 
 
-def _with(entry: audits.AuditEvent, inputs: Mapping[str, Any]) -> audits.AuditEvent:
-    return replace(entry, inputs={**entry.inputs, **inputs})
+def _with(audit_event: audits.AuditEvent, inputs: Mapping[str, Any]) -> audits.AuditEvent:
+    return replace(audit_event, inputs={**audit_event.inputs, **inputs})

@@ -94,14 +94,14 @@ class Step(Command[Written[R]]):
         )
 
     async def write(
-        self, db: Connection, reply: R, events: Sequence[Event], entries: Sequence[audits.AuditEvent] = ()
+        self, db: Connection, reply: R, events: Sequence[Event], audit_events: Sequence[audits.AuditEvent] = ()
     ) -> Written[R]:
         """Store the events and, as the last statement, the audit events."""
         rows = self.number(events)
         if rows:
             await db.execute(INSERT_EVENTS, *columns(rows))
-        if entries:
-            await audit.append(db, entries)
+        if audit_events:
+            await audit.append(db, audit_events)
         return Written(reply, rows)
 
 

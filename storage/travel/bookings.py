@@ -72,8 +72,8 @@ INSERT = statement(
 )
 ADD_PASSENGERS = """
 INSERT INTO booking_passengers (tenant_id, booking_id, passenger_id, position, created_at)
-SELECT $1, $2, p.id, min(place), $4 FROM unnest($3::uuid[]) WITH ORDINALITY AS persons (person, place)
-  JOIN passengers p ON p.tenant_id = $1 AND p.id = person GROUP BY p.id
+SELECT $1, $2, p.id, min(place), $4 FROM unnest($3::uuid[]) WITH ORDINALITY AS given (passenger_id, place)
+  JOIN passengers p ON p.tenant_id = $1 AND p.id = given.passenger_id GROUP BY p.id
 """
 """Text: an array with its ordinality reads better so."""
 BY_ID = statement(BOOKING.filter_by(**binds("tenant_id", "id")))

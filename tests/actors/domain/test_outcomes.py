@@ -142,6 +142,6 @@ def test_a_call_closed_with_its_turn_is_unknown_only_if_it_was_under_way(
 ) -> None:
     closed = close(call, CANCELLED, AT)
     assert type(closed.outcome) is outcome
-    assert [(entry.kind, entry.status) for entry in closed.entries] == audited
+    assert [(entry.kind, entry.status) for entry in closed.audit_events] == audited
     if type(closed.outcome) is Failed:
         assert closed.outcome.to_output() == {"error": "turn_cancelled: stopped by a person"}
