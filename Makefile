@@ -21,12 +21,12 @@ slow: .venv/.installed ## the tests with large counts: kills, disconnects, races
 crash: .venv/.installed ## the service killed three hundred times under load, with counts
 	@exec $(PY) -m pytest -m slow tests/service/test_crash.py
 
-check: .venv/.installed build/types/voyagent ## ruff with everything on, mypy strict, layers and packaging
+check: .venv/.installed build/types/voyagent ## ruff with everything on, mypy strict, layers, packaging, words
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check --quiet .
 	@$(PY) -m mypy -p voyagent.actors -p voyagent.http -p voyagent.storage
 	@$(PY) -m mypy run.py
-	@$(PY) -m pytest --quiet tests/test_layers.py tests/test_packages.py
+	@$(PY) -m pytest --quiet tests/test_layers.py tests/test_packages.py tests/test_words.py
 
 bench: .venv/.installed ## figures, one JSON line each
 	@exec $(PY) tests/bench/run.py

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, bindparam, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from ..actors.domain.books import CHART, DraftLine, InvalidJournal, JournalEntry, LedgerAccount, check_date, drawn_up
+from ..actors.domain.books import (
+    CHART,
+    DraftLine,
+    InvalidJournal,
+    JournalEntry,
+    LedgerAccount,
+    check_date,
+    validate_lines,
+)
 from ..actors.domain.ids import uuid7
 from ..actors.domain.money import Money
 from .engine.operations import Command
@@ -132,14 +140,14 @@ class DraftJournal(Command[JournalEntry | InvalidJournal]):
     entry_date: date
     narration: str
     source_event: str
-    wishes: tuple[DraftLine, ...]
+    drafts: tuple[DraftLine, ...]
     now: datetime
 
     async def run(self, db: Connection) -> JournalEntry | InvalidJournal:
         accounts = await chart(db, self.tenant_id, self.now)
         try:
             check_date(self.entry_date, self.now.date())
-            lines = drawn_up(self.wishes, lambda id_or_code: named(accounts, id_or_code))
+            lines = validate_lines(self.drafts, lambda id_or_code: named(accounts, id_or_code))
         except InvalidJournal as invalid:
             return invalid
         return JournalEntry(

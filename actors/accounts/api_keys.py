@@ -58,7 +58,7 @@ class RevokeKey(Message[IdempotentReply[None]]):
     key: IdempotencyKey | None = None
 
 
-def mint() -> Secret:
+def generate() -> Secret:
     """A new key: ``vy_``, an identifying prefix of eight characters, ``_``, a secret of 154 bits and a checksum."""
     prefix = "".join(secrets.choice(ALPHABET) for _ in range(PREFIX_LENGTH))
     body = f"{PREFIX}{prefix}_" + "".join(secrets.choice(ALPHABET) for _ in range(SECRET_LENGTH))
@@ -163,7 +163,7 @@ class ApiKeys:
             token_version=caller.token_version,
             name=message.name,
             expires_at=None if days is None else now + timedelta(days=days),
-            mint=mint,
+            generate=generate,
             origin=message.origin,
             now=now,
         )

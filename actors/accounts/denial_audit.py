@@ -11,7 +11,7 @@ from ..foundation.clock import Clock
 
 WINDOW_SECONDS = 60.0
 EVENTS_PER_WINDOW = 5
-MAX_TALLIES = 10_000
+MAX_COUNTS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class DeniedRequest:
 
 
 @dataclass(slots=True)
-class Tally:
+class DenialCount:
     """Denials of one client address on one route with one code."""
 
     since: float
@@ -33,27 +33,27 @@ class Tally:
 
 
 class DenialAudit:
-    """Decides which denials become audit events. Memory is bounded: the oldest tally is evicted."""
+    """Decides which denials become audit events. Memory is bounded: the oldest count is evicted."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._tallies: dict[tuple[str | None, str, str, str], Tally] = {}
+        self._counts: dict[tuple[str | None, str, str, str], DenialCount] = {}
 
     def event(self, principal: Principal, request: DeniedRequest, status: int, code: str) -> audit.AuditEvent | None:
         """The event to write for this denial; None if it is only counted, in ``suppressed`` of the next one."""
-        tally = self._tally((request.origin.ip, request.method, request.path, code))
-        if tally.written >= EVENTS_PER_WINDOW:
-            tally.suppressed += 1
+        count = self._count((request.origin.ip, request.method, request.path, code))
+        if count.written >= EVENTS_PER_WINDOW:
+            count.suppressed += 1
             return None
-        tally.written += 1
+        count.written += 1
         inputs = request.origin.inputs() | {
             "method": request.method,
             "path": request.path,
             "status": status,
             "code": code,
         }
-        if tally.suppressed:
-            inputs["suppressed"], tally.suppressed = tally.suppressed, 0
+        if count.suppressed:
+            inputs["suppressed"], count.suppressed = count.suppressed, 0
         return audit.AuditEvent(
             id=uuid7(),
             tenant_id=principal.tenant_id,
@@ -65,13 +65,13 @@ class DenialAudit:
             inputs=inputs,
         )
 
-    def _tally(self, key: tuple[str | None, str, str, str]) -> Tally:
+    def _count(self, key: tuple[str | None, str, str, str]) -> DenialCount:
         now = self._clock.monotonic()
-        tally = self._tallies.get(key)
-        if tally is None:
-            if len(self._tallies) >= MAX_TALLIES:
-                del self._tallies[next(iter(self._tallies))]
-            tally = self._tallies[key] = Tally(now)
-        elif now - tally.since >= WINDOW_SECONDS:
-            tally.since, tally.written = now, 0
-        return tally
+        count = self._counts.get(key)
+        if count is None:
+            if len(self._counts) >= MAX_COUNTS:
+                del self._counts[next(iter(self._counts))]
+            count = self._counts[key] = DenialCount(now)
+        elif now - count.since >= WINDOW_SECONDS:
+            count.since, count.written = now, 0
+        return count

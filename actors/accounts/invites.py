@@ -116,7 +116,7 @@ class Invites:
         """See ``CreateInvite``. The link's token differs from the e-mail's: it does not verify the address."""
         caller, now, invite_id = message.principal, self._clock.now(), uuid7()
         expires_at = now + self._lifetime
-        mail, letter_token = self._emails.invite(invite_id, message.email, expires_at)
+        mail, email_token = self._emails.invite(invite_id, message.email, expires_at)
         token = secrets.token_urlsafe(32)
         command = Create(
             agency_id=caller.tenant_id,
@@ -127,12 +127,12 @@ class Invites:
                 email=message.email,
                 role=message.role,
                 token_hash=digest(token),
-                letter_token_hash=digest(letter_token),
+                letter_token_hash=digest(email_token),
                 expires_at=expires_at,
                 mail=mail,
                 link=link(Kind.INVITE, self._base, token),
             ),
-            proven_only=self._verified_only,
+            verified_only=self._verified_only,
             origin=message.origin,
             now=now,
         )
@@ -176,7 +176,7 @@ class Invites:
         password_hash = await self._passwords.hash(message.password, Asker.of(message.origin))
         now = self._clock.now()
         new_session = self._families.open(message.origin, now)
-        verified = found.by_letter or not self._verified_only
+        verified = found.by_email or not self._verified_only
         person = Principal(
             user_id=uuid7(),
             tenant_id=found.tenant_id,

@@ -47,8 +47,8 @@ class ResetRequests:
         )
         return verification.secret if await self._storage.ask(command) else None
 
-    async def _keep(self, email: str, origin: Origin, aside: timedelta) -> str:
+    async def _keep(self, email: str, origin: Origin, delay: timedelta) -> str:
         now: datetime = self._clock.now()
         request = self._emails.request(email, asdict(origin), now + self._ttl)
-        await self._storage.ask(RequestReset(request=request, now=now, due_at=now + aside))
+        await self._storage.ask(RequestReset(request=request, now=now, due_at=now + delay))
         return request.id

@@ -43,7 +43,7 @@ THROTTLED: Final[Mapping[type, Operation]] = {
     ResetPassword: throttles.RESET_PASSWORD,
     VerifyEmail: throttles.VERIFY_EMAIL,
     RequestReset: throttles.REQUEST_RESET,
-    ResendVerification: throttles.SEND_PROOF,
+    ResendVerification: throttles.SEND_VERIFICATION,
     LookUpInvite: throttles.LOOK_UP_INVITE,
     AcceptInvite: throttles.ACCEPT_INVITE,
     CreateInvite: throttles.CREATE_INVITE,

@@ -36,11 +36,11 @@ async def settle(work: PassState, call: ToolCall, outcome: Outcome | None) -> Ou
     if denied is not None:
         return await _conclude(work, call, denied)
     tool = CATALOGUE.get(call.tool)
-    unfit = _unfit(tool, call)
-    if unfit is not None and call.state == "executing":  # it has begun: no refusal may deny that
+    unreadable = _unreadable(tool, call)
+    if unreadable is not None and call.state == "executing":  # it has begun: no refusal may deny that
         return await _conclude(work, call, Unknown(f"{call.tool} was under way, and this release cannot look it up"))
-    if unfit is not None:
-        return await _conclude(work, call, unfit)
+    if unreadable is not None:
+        return await _conclude(work, call, unreadable)
     began = work.ports.clock.monotonic()
     try:
         outcome = await _execute(work, tool, call)
@@ -51,7 +51,7 @@ async def settle(work: PassState, call: ToolCall, outcome: Outcome | None) -> Ou
     return outcome
 
 
-def _unfit(tool: Tool[Any] | None, call: ToolCall) -> Outcome | None:
+def _unreadable(tool: Tool[Any] | None, call: ToolCall) -> Outcome | None:
     """Why a stored call may not run: checks at proposal time are lost if the pass was cut off after them."""
     if tool is None or call.desk not in tool.desks:
         return Failed("unknown_tool", call.tool)

@@ -101,9 +101,9 @@ class InvalidJournal(Exception):
         self.detail = detail
 
 
-def drawn_up(wishes: Sequence[DraftLine], find: Callable[[str], LedgerAccount | None]) -> tuple[Line, ...]:
+def validate_lines(drafts: Sequence[DraftLine], find: Callable[[str], LedgerAccount | None]) -> tuple[Line, ...]:
     """Validate the lines of a manual journal; ``InvalidJournal`` unless each is valid and they balance."""
-    lines = tuple(_line(place, wish, find) for place, wish in enumerate(wishes, start=1))
+    lines = tuple(_line(place, draft, find) for place, draft in enumerate(drafts, start=1))
     for place, line in enumerate(lines, start=1):
         if line.account.is_control:
             raise InvalidJournal(
@@ -133,24 +133,24 @@ def check_date(entry_date: date, today: date) -> None:
         )
 
 
-def _line(place: int, wish: DraftLine, find: Callable[[str], LedgerAccount | None]) -> Line:
-    account = find(wish.account)
+def _line(place: int, draft: DraftLine, find: Callable[[str], LedgerAccount | None]) -> Line:
+    account = find(draft.account)
     if account is None or not account.is_active:
         raise InvalidJournal("invalid_line", f"Line {place}: there is no such account in use.")
-    if wish.code is not None and wish.code != account.code:
+    if draft.code is not None and draft.code != account.code:
         raise InvalidJournal("invalid_line", f"Line {place}: account_id and account_code name two accounts.")
-    debit, credit = wish.debit or Decimal(0), wish.credit or Decimal(0)
+    debit, credit = draft.debit or Decimal(0), draft.credit or Decimal(0)
     if (debit > 0) == (credit > 0) or debit < 0 or credit < 0:
         raise InvalidJournal(
             "invalid_line", f"Line {place}: exactly one of debit_amount and credit_amount is above zero."
         )
-    money = Money.of(debit or credit, wish.currency)
+    money = Money.of(debit or credit, draft.currency)
     if not money.in_minor_units or money.amount >= LARGEST:
-        digits = minor_digits(wish.currency)
+        digits = minor_digits(draft.currency)
         raise InvalidJournal(
-            "invalid_line", f"Line {place}: {wish.currency} has {digits} decimals, and amounts have a limit."
+            "invalid_line", f"Line {place}: {draft.currency} has {digits} decimals, and amounts have a limit."
         )
-    return Line(account=account, side="debit" if debit else "credit", money=money, memo=wish.memo)
+    return Line(account=account, side="debit" if debit else "credit", money=money, memo=draft.memo)
 
 
 def grouped(money: Money) -> str:

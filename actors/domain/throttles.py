@@ -59,7 +59,7 @@ def _operation(
 
 
 _SECRET: Final[dict[Kind, int]] = {"pair": 5, "account": 20, "network": 50}
-_LETTER: Final[dict[Kind, int]] = {"pair": 5, "network": 30}
+_EMAIL: Final[dict[Kind, int]] = {"pair": 5, "network": 30}
 _CLAIM: Final[dict[Kind, int]] = {"pair": 5, "account": 20, "network": 20}
 _TWENTY: Final[dict[Kind, int]] = {"network": 20}
 _THIRTY: Final[dict[Kind, int]] = {"network": 30}
@@ -74,8 +74,8 @@ CHANGE_PASSWORD: Final = _operation("change_password", _SECRET, "invalid_passwor
 REFRESH: Final = _operation("refresh", {"network": 50}, "invalid_refresh_token", afterwards=True)
 RESET_PASSWORD: Final = _operation("reset_password", _TWENTY, "token_invalid", afterwards=True)
 VERIFY_EMAIL: Final = _operation("verify_email", _TWENTY, "token_invalid", afterwards=True)
-REQUEST_RESET: Final = _operation("request_password_reset", _LETTER, every=True)
-SEND_PROOF: Final = _operation("send_verification_email", _LETTER, every=True)
+REQUEST_RESET: Final = _operation("request_password_reset", _EMAIL, every=True)
+SEND_VERIFICATION: Final = _operation("send_verification_email", _EMAIL, every=True)
 SIGN_UP: Final = _operation("sign_up", _TWENTY, OK, "email_already_registered")
 CHANGE_ADDRESS: Final = _operation(
     "change_address", _CLAIM, OK, "email_already_registered", counter="sign_up", everybody=True

@@ -56,8 +56,8 @@ class CreateApiKeyResponse(Reply):
     api_key: ApiKeySummary
 
     @classmethod
-    def of(cls, minted: CreatedKey) -> CreateApiKeyResponse:
-        return cls(key=minted.key, api_key=ApiKeySummary.of(minted.api_key))
+    def of(cls, created: CreatedKey) -> CreateApiKeyResponse:
+        return cls(key=created.key, api_key=ApiKeySummary.of(created.api_key))
 
 
 class ListApiKeysResponse(Reply):

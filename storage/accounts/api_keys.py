@@ -125,7 +125,7 @@ class Create(Command[CreatedKey]):
 
     The creator is held for as long as this takes: a key made beside their deactivation would outlive it. One who is
     gone, or whose tokens ended since they were admitted with ``token_version``, is Unauthorized, one who only reads
-    Forbidden. ``mint`` is asked again should its key exist already.
+    Forbidden. ``generate`` is called again should its key exist already.
     """
 
     tenant_id: str
@@ -133,7 +133,7 @@ class Create(Command[CreatedKey]):
     token_version: int
     name: str
     expires_at: datetime | None
-    mint: Callable[[], Secret]
+    generate: Callable[[], Secret]
     origin: audits.Origin
     now: datetime
 
@@ -144,19 +144,19 @@ class Create(Command[CreatedKey]):
         await db.fetchval(ONE_AT_A_TIME, self.tenant_id)
         if await COUNT_LIVE.fetchval(db, tenant_id=self.tenant_id, now=self.now) >= LIMIT:
             raise Conflict("api_key_limit")
-        minted = await self._insert(db)
+        created = await self._insert(db)
         values = {
-            "key_id": minted.api_key.id,
+            "key_id": created.api_key.id,
             "name": self.name,
-            "prefix": minted.api_key.prefix,
+            "prefix": created.api_key.prefix,
             "expires_at": self.expires_at and audits.wire_time(self.expires_at),
         }
         await audit.append(db, [_event(self, "auth.api_key_created", values)])
-        return minted
+        return created
 
     async def _insert(self, db: Connection) -> CreatedKey:
         while True:
-            new = self.mint()
+            new = self.generate()
             row = await INSERT.fetchrow(
                 db,
                 id=uuid7(),

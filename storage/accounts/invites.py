@@ -87,7 +87,7 @@ FIND = statement(
     select(
         *invites.c["id", "tenant_id", "email", "role", "status", "inviter_email", "expires_at"],
         tenants.c.display_name.label("tenant_name"),
-        (invites.c.letter_token_hash == bindparam("token_hash")).label("by_letter"),
+        (invites.c.letter_token_hash == bindparam("token_hash")).label("by_email"),
     )
     .select_from(invites.join(tenants, and_(tenants.c.id == invites.c.tenant_id, tenants.c.is_active)))
     .where(
@@ -173,9 +173,9 @@ class Create(Command[Invited]):
     """Invite an address. Conflict ``email_already_registered`` for a member, ``invite_already_exists`` while one waits.
 
     The inviter is held for as long as this takes: an invite made beside their demotion would outlive it. One whose
-    tokens ended since they were admitted with ``token_version`` is Unauthorized. With ``proven_only`` the e-mail of an
-    unverified inviter is held back. An address that had enough invites by e-mail for now gets none: the link is left.
-    System work: it had them from any agency.
+    tokens ended since they were admitted with ``token_version`` is Unauthorized. With ``verified_only`` the e-mail of
+    an unverified inviter is held back. An address that had enough invites by e-mail for now gets none, but the link is
+    returned. System work: other agencies' invites count, too.
     """
 
     tenant_id: None = None
@@ -183,7 +183,7 @@ class Create(Command[Invited]):
     user_id: str
     token_version: int
     invite: NewInvite
-    proven_only: bool
+    verified_only: bool
     origin: audits.Origin
     now: datetime
 
@@ -209,7 +209,7 @@ class Create(Command[Invited]):
             expires_at=new.expires_at,
             created_at=now,
         )
-        held = self.proven_only and not inviter["email_verified"]
+        held = self.verified_only and not inviter["email_verified"]
         await outbox.offer(db, new.mail, self.agency_id, now, held=held)
         inputs = {"invite_id": new.id, "email": new.email, "role": new.role.value}
         entry = event("auth.invite_created", self.agency_id, self.user_id, self.origin, now, inputs)
@@ -263,7 +263,7 @@ class Found:
     email: str
     role: Role
     expires_at: datetime
-    by_letter: bool
+    by_email: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,10 +316,10 @@ class Accept(Command[None]):
 
     def _entries(self) -> list[audits.AuditEvent]:
         user = (self.person.tenant_id, self.person.user_id, self.origin, self.now)
-        by = "letter" if self.invite.by_letter else "link"
+        by = "letter" if self.invite.by_email else "link"
         inputs = {"invite_id": self.invite.id, "role": self.person.role.value, "by": by}
         entries = [event("auth.invite_accepted", *user, inputs)]
-        if self.invite.by_letter:
+        if self.invite.by_email:
             entries.append(event("auth.email_verified", *user, {"email": self.person.email, "by": "invite"}))
         return entries
 

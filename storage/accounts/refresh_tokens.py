@@ -99,7 +99,7 @@ class Successor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """How long tokens live, how long a lost answer may be asked for again, and how long an address may be unproven.
+    """How long tokens live, how long a lost answer may be asked for again, and how long an address may be unverified.
 
     ``unverified`` is ``None`` where addresses are not verified.
     """

@@ -22,7 +22,7 @@ WRITE: Final = "INSERT INTO sealing_canaries (key_id, sealed, created_at) VALUES
 
 
 async def faults(url: str, keys: Mapping[str, bytes]) -> list[str]:
-    """What makes the database at ``url`` unfit for a service with these sealing ``keys``, in sentences.
+    """What makes the database at ``url`` unusable for a service with these sealing ``keys``, in sentences.
 
     Raises ``Unreachable`` where waiting may help, ``NotAdmitted``, ``reach.TooOld``, ``MissingRole``.
     """

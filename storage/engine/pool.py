@@ -202,7 +202,7 @@ class Engine:
             yield db
 
     async def check(self) -> list[str]:
-        """What makes this database unfit to serve, in sentences; else nothing. Refusal: ``storage_unavailable``."""
+        """What makes this database unable to serve, in sentences; else nothing. Refusal: ``storage_unavailable``."""
         async with _acquired(self._tenants) as db:
             return await checks.faults(db)
 

@@ -1,4 +1,4 @@
-"""Runs the migrations with Alembic, on a connection that SQLAlchemy is lent.
+"""Runs the migrations with Alembic, on a connection that SQLAlchemy is given.
 
 An empty database gets the tables as the metadata has them; the migrations after the first are for those of earlier
 releases.

@@ -99,7 +99,7 @@ async def test_no_state_of_people_and_limits_is_written_outside_a_receive(
         "SingleFlightCache._entries",
         "SingleFlightCache._reads",
         "ApiKeys._used",
-        "DenialAudit._tallies",
+        "DenialAudit._counts",
         "WriteBehind._pending",
         "WriteBehind._writing",
         "_Bucket.count",

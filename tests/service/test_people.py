@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from voyagent.actors.accounts.actor import Invalidate
-from voyagent.actors.accounts.api_keys import mint
+from voyagent.actors.accounts.api_keys import generate
 from voyagent.actors.domain.ids import uuid7
 from voyagent.http.routes import ROUTES
 from voyagent.http.service import Service
@@ -247,7 +247,7 @@ async def test_r38_a_viewers_and_a_bad_key(asha: Person, member: Join) -> None:
     assert await program.call("POST", "/chat/sessions") == (403, {"detail": "forbidden_role"})
     assert (await program.call("GET", "/chat/sessions"))[0] == 200
     assert await agent.call("POST", "/auth/api-keys", json={"name": "x"}) == (403, {"detail": "forbidden_role"})
-    for bad in (mint().key, made["key"][:-1], made["key"].lower(), "vy_"):
+    for bad in (generate().key, made["key"][:-1], made["key"].lower(), "vy_"):
         assert await by(agent, bad).call("GET", "/auth/me") == (401, {"detail": "unauthorized"})
 
 

@@ -38,7 +38,7 @@ def draft(agency: Any, *lines: tuple[str, str | None, str | None, str], clock: A
         entry_date=DAY,
         narration="Capital",
         source_event="manual.journal",
-        wishes=tuple(
+        drafts=tuple(
             DraftLine(
                 account=account,
                 code=None,

@@ -20,20 +20,20 @@ class IdleTimeout:
         self._close = close
         self._seconds = seconds
         self._loop = asyncio.get_running_loop()
-        self._heard = self._loop.time()
+        self._last_received = self._loop.time()
         self._timer = self._loop.call_later(seconds, self._look)
         self._closing: asyncio.Task[None] | None = None
 
     def touch(self) -> None:
         """Restart the timeout: data has arrived."""
-        self._heard = self._loop.time()
+        self._last_received = self._loop.time()
 
     def end(self) -> None:
         """Stop the timeout."""
         self._timer.cancel()
 
     def _look(self) -> None:
-        left = self._heard + self._seconds - self._loop.time()
+        left = self._last_received + self._seconds - self._loop.time()
         if left > 0:
             self._timer = self._loop.call_later(left, self._look)
         else:

@@ -36,7 +36,7 @@ def trouble(call: Call, what: str) -> str | None:
 _CODES = {
     "approval_expired": "{what} was not decided in time, so nothing was done. Tell me if I shall prepare it again.",
     "approval_stale": "{what} was approved too long ago, so nothing was done. Tell me if I shall prepare it again.",
-    "changed_since_approval": "{what} has changed since it was approved, so nothing was done. It must be asked anew.",
+    "changed_since_approval": "{what} has changed since it was approved, so nothing was done. It must be asked again.",
     "permission_denied": "{what} is not allowed for you, so nothing was done.",
 }
 

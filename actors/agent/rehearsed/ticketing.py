@@ -181,7 +181,7 @@ def _party_members(
     family = f"{search.input.get('origin')}{search.input.get('destination')}".capitalize()
     members = []
     for place, kind in enumerate(kinds):
-        person = dict(named[place]) if place < len(named) else {"full_name": f"{_STRANGERS[place % 9]} {family}"}
+        person = dict(named[place]) if place < len(named) else {"full_name": f"{_COMPANIONS[place % 9]} {family}"}
         person |= {} if kind == "adult" else {"type": kind}
         if kind in _AGES:  # airlines want the age of those who pay less
             person["date_of_birth"] = f"{talk.today.year - _AGES[kind]}-01-01"
@@ -189,7 +189,7 @@ def _party_members(
     return members
 
 
-_STRANGERS = ("Traveller", "Companion", "Third", "Fourth", "Fifth", "Sixth", "Seventh", "Eighth", "Ninth")
+_COMPANIONS = ("Traveller", "Companion", "Third", "Fourth", "Fifth", "Sixth", "Seventh", "Eighth", "Ninth")
 _AGES = {"child": 8, "infant": 1}
 
 

@@ -162,8 +162,8 @@ _YES = _pattern(r"^\W*(?:yes|yep|ok|okay|sure|go ahead|please do|do it|confirm(?
 
 def wants_booking(texts: Sequence[str]) -> bool:
     """Whether the newest of ``texts`` that mentions booking asks for it."""
-    wish = newest(lambda text: None if not (_BOOK.search(text) or _NOT_BOOK.search(text)) else text, texts)
-    return wish is not None and not _NOT_BOOK.search(wish)
+    request = newest(lambda text: None if not (_BOOK.search(text) or _NOT_BOOK.search(text)) else text, texts)
+    return request is not None and not _NOT_BOOK.search(request)
 
 
 def agrees(text: str) -> bool:

@@ -108,7 +108,7 @@ def _draft(entry: EntryInput, context: ToolContext) -> general_ledger.DraftJourn
         entry_date=entry.entry_date or context.now.date(),
         narration=entry.narration,
         source_event=entry.source_event,
-        wishes=tuple(
+        drafts=tuple(
             DraftLine(
                 account=line.account_id,
                 code=line.account_code,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from voyagent.actors.accounts import actor as accounts
-from voyagent.actors.accounts.api_keys import ALPHABET, checksum, mint, well_formed
+from voyagent.actors.accounts.api_keys import ALPHABET, checksum, generate, well_formed
 from voyagent.actors.accounts.denial_audit import DeniedRequest
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Refusal
@@ -49,7 +49,7 @@ async def member(harness: AccountsHarness, admin: Principal, role: Role) -> Prin
 
 def test_a_key_has_its_form_and_its_checksum() -> None:
     for _ in range(200):
-        made = mint()
+        made = generate()
         assert re.fullmatch(r"vy_[A-Za-z0-9]{8}_[A-Za-z0-9]{32}", made.key)
         assert made.prefix == made.key[3:11]
         assert made.key_hash == hashlib.sha256(made.key.encode()).digest()
@@ -61,7 +61,7 @@ def test_a_key_has_its_form_and_its_checksum() -> None:
 
 
 def test_r38_any_one_mistyped_character_is_noticed() -> None:
-    key = mint().key
+    key = generate().key
     for place in range(len(key)):
         assert not well_formed(key[:place] + ("b" if key[place] == "a" else "a") + key[place + 1 :])
     for wrong in ("", "vy_", key[:-1], key + "a", key.replace("_", "-"), key.upper(), f" {key}"):
@@ -152,7 +152,7 @@ async def test_keys_outlive_a_new_token_version(harness: AccountsHarness) -> Non
 
 
 async def test_a_key_nobody_has_is_asked_about_once_in_thirty_seconds(harness: AccountsHarness, refusal: Code) -> None:
-    ghost = mint().key
+    ghost = generate().key
     for _ in range(5):
         assert await refusal(harness.who(ghost)) == "unauthorized"
     assert harness.storage.asked.count(Find) == 1
@@ -294,7 +294,7 @@ async def test_a_second_revocation_keeps_the_first_end_and_is_no_event(harness: 
 
 async def test_a_key_that_exists_already_is_minted_again(harness: AccountsHarness) -> None:
     me = (await harness.sign_up()).principal
-    taken, fresh = mint(), mint()
+    taken, fresh = generate(), generate()
     turns = iter([taken, taken, fresh])
 
     def create(made: Callable[[], Secret]) -> Create:
@@ -304,7 +304,7 @@ async def test_a_key_that_exists_already_is_minted_again(harness: AccountsHarnes
             user_id=me.user_id,
             name="till",
             expires_at=None,
-            mint=made,
+            generate=made,
             origin=ORIGIN,
             now=harness.clock.now(),
         )

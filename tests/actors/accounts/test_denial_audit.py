@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from voyagent.actors.accounts.denial_audit import (
     EVENTS_PER_WINDOW,
-    MAX_TALLIES,
+    MAX_COUNTS,
     WINDOW_SECONDS,
     DenialAudit,
     DeniedRequest,
@@ -47,6 +47,6 @@ async def test_r52_ten_thousand_denials_are_five_events_and_an_exact_number(cloc
 
 def test_r52_an_unknown_caller_of_many_addresses_does_not_grow_the_memory(clock: ManualClock) -> None:
     denials = DenialAudit(clock)
-    for number in range(MAX_TALLIES + 5_000):
+    for number in range(MAX_COUNTS + 5_000):
         denials.event(WHO, request(number), 401, "unauthorized")
-    assert len(denials._tallies) == MAX_TALLIES
+    assert len(denials._counts) == MAX_COUNTS

@@ -199,7 +199,7 @@ def acceptance(harness: AccountsHarness, found: invites.Found, token: str) -> Ac
         tenant_id=found.tenant_id,
         role=found.role,
         email=found.email,
-        email_verified=found.by_letter,
+        email_verified=found.by_email,
         full_name="Ravi",
         tenant_name=found.tenant_name,
         created_at=now,
@@ -307,9 +307,9 @@ async def test_r34_only_the_email_verifies_the_invitees_address(harness: Account
     harness.start(auth_skip_email_verification=False)
     me = (await harness.sign_up()).principal
     await harness.db.execute("UPDATE users SET email_verified = true")
-    by_letter, by_link = await invite(harness, me), await invite(harness, me, "mira@example.com", Role.VIEWER)
-    assert await state(harness, by_letter) == "due"
-    joined = (await accept(harness, await brought(harness, by_letter))).principal
+    by_email, by_link = await invite(harness, me), await invite(harness, me, "mira@example.com", Role.VIEWER)
+    assert await state(harness, by_email) == "due"
+    joined = (await accept(harness, await brought(harness, by_email))).principal
     assert (joined.email, joined.role, joined.email_verified) == (RAVI, Role.AGENT, True)
     assert (joined.tenant_id, joined.tenant_name) == (me.tenant_id, "Rao Travels")
     assert await harness.count(f"outbox WHERE kind = 'verification' AND recipient = '{RAVI}'") == 0
@@ -321,7 +321,7 @@ async def test_r34_only_the_email_verifies_the_invitees_address(harness: Account
     assert told == ["letter", "link"]
     (verified,) = await harness.events("auth.email_verified")
     assert (json.loads(verified["said"])["by"], str(verified["actor_id"])) == ("invite", joined.user_id)
-    assert {await state(harness, by_letter), await state(harness, by_link)} == {"dropped"}, "nobody needs them now"
+    assert {await state(harness, by_email), await state(harness, by_link)} == {"dropped"}, "nobody needs them now"
 
 
 async def test_where_no_address_has_to_be_verified_the_link_sends_no_email(harness: AccountsHarness) -> None:

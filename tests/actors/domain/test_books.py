@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voyagent.actors.domain.books import CHART, DraftLine, InvalidJournal, LedgerAccount, drawn_up, grouped
+from voyagent.actors.domain.books import CHART, DraftLine, InvalidJournal, LedgerAccount, grouped, validate_lines
 from voyagent.actors.domain.money import Money, totals
 
 ACCOUNTS = {
@@ -25,7 +25,7 @@ ACCOUNTS = {
 }
 
 
-def wish(account: str, debit: str | None = None, credit: str | None = None, **more: Any) -> DraftLine:
+def draft(account: str, debit: str | None = None, credit: str | None = None, **more: Any) -> DraftLine:
     return DraftLine(
         account=account,
         code=more.get("code"),
@@ -36,9 +36,9 @@ def wish(account: str, debit: str | None = None, credit: str | None = None, **mo
     )
 
 
-def reason(*wishes: DraftLine) -> str:
+def reason(*drafts: DraftLine) -> str:
     with pytest.raises(InvalidJournal) as caught:
-        drawn_up(wishes, ACCOUNTS.get)
+        validate_lines(drafts, ACCOUNTS.get)
     assert caught.value.detail
     return str(caught.value)
 
@@ -51,46 +51,46 @@ def test_the_chart_is_that_of_the_contract() -> None:
 
 
 def test_b49_a_journal_balances_in_each_currency_by_itself() -> None:
-    lines = drawn_up(
+    lines = validate_lines(
         [
-            wish("1000", "100.50"),
-            wish("4200", credit="100.50", debit="0"),
-            wish("1000", credit="3", currency="USD"),
-            wish("3000", "3.00", currency="USD"),
+            draft("1000", "100.50"),
+            draft("4200", credit="100.50", debit="0"),
+            draft("1000", credit="3", currency="USD"),
+            draft("3000", "3.00", currency="USD"),
         ],
         ACCOUNTS.get,
     )
     assert [line.money.text for line in lines] == ["INR 100.50", "INR 100.50", "USD 3.00", "USD 3.00"]
     assert [line.side for line in lines] == ["debit", "credit", "credit", "debit"]
-    assert reason(wish("1000", "3"), wish("4200", credit="3", currency="USD")) == "validation_failed"
-    assert reason(wish("1000", "3"), wish("4200", credit="2.99")) == "validation_failed"
-    assert reason(wish("1000", "3"), wish("4200", "3")) == "validation_failed"
-    assert reason(wish("1000", "3")) == "validation_failed"
+    assert reason(draft("1000", "3"), draft("4200", credit="3", currency="USD")) == "validation_failed"
+    assert reason(draft("1000", "3"), draft("4200", credit="2.99")) == "validation_failed"
+    assert reason(draft("1000", "3"), draft("4200", "3")) == "validation_failed"
+    assert reason(draft("1000", "3")) == "validation_failed"
 
 
 @pytest.mark.parametrize(
     "bad",
     [
-        wish("9999", "3"),
-        wish("7000", "3"),
-        wish("1000", "3", code="4200"),
-        wish("1000"),
-        wish("1000", "0", "0"),
-        wish("1000", "3", "3"),
-        wish("1000", "-3"),
-        wish("1000", "-3", "3"),
-        wish("1000", "0.001"),
-        wish("1000", "0.5", currency="JPY"),
-        wish("1000", "100000000000000"),
+        draft("9999", "3"),
+        draft("7000", "3"),
+        draft("1000", "3", code="4200"),
+        draft("1000"),
+        draft("1000", "0", "0"),
+        draft("1000", "3", "3"),
+        draft("1000", "-3"),
+        draft("1000", "-3", "3"),
+        draft("1000", "0.001"),
+        draft("1000", "0.5", currency="JPY"),
+        draft("1000", "100000000000000"),
     ],
 )
 def test_b49_a_line_has_one_account_and_one_side_in_its_minor_unit(bad: DraftLine) -> None:
-    assert reason(bad, wish("4200", credit="3")) == "invalid_line"
+    assert reason(bad, draft("4200", credit="3")) == "invalid_line"
 
 
 @pytest.mark.parametrize("code", ["1100", "2000"])
 def test_b54_a_control_account_is_not_posted_to_by_hand(code: str) -> None:
-    assert reason(wish(code, "3"), wish("4200", credit="3")) == "control_account"
+    assert reason(draft(code, "3"), draft("4200", credit="3")) == "control_account"
 
 
 AMOUNTS = st.one_of(st.none(), st.decimals("-1", "5", places=2), st.decimals("0", "2", places=0))
@@ -106,9 +106,9 @@ WISHES = st.builds(
 
 
 @given(st.lists(WISHES, max_size=5))
-def test_b49_whatever_is_wished_what_is_drawn_up_balances(wishes: list[DraftLine]) -> None:
+def test_b49_whatever_is_wished_what_is_drawn_up_balances(drafts: list[DraftLine]) -> None:
     try:
-        lines = drawn_up(wishes, ACCOUNTS.get)
+        lines = validate_lines(drafts, ACCOUNTS.get)
     except InvalidJournal:
         return
     sides = [totals(line.money for line in lines if line.side == side) for side in ("debit", "credit")]

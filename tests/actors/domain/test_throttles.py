@@ -22,7 +22,7 @@ TABLE = {
     throttles.RESET_PASSWORD: (None, None, 20, None),
     throttles.VERIFY_EMAIL: (None, None, 20, None),
     throttles.REQUEST_RESET: (5, None, 30, None),
-    throttles.SEND_PROOF: (5, None, 30, None),
+    throttles.SEND_VERIFICATION: (5, None, 30, None),
     throttles.LOOK_UP_INVITE: (None, None, 30, None),
     throttles.ACCEPT_INVITE: (None, None, 30, None),
     throttles.SIGN_UP: (None, None, 20, None),
