@@ -78,11 +78,6 @@ class RequestContext:
             self._origin = replace(self._origin, via="api_key", api_key_id=key)
         return self._origin
 
-    @property
-    def head_only(self) -> bool:
-        """Whether it is a ``HEAD``, so that no body is sent and a stream need not begin."""
-        return self.request.method == "HEAD"
-
     def id(self, name: str, *, missing: str) -> str:
         """The UUID in the path, in lower case. NotFound ``missing`` if it is malformed."""
         found = parse_uuid(self.path[name])

@@ -15,9 +15,9 @@ import pytest
 import redis.asyncio
 from hypothesis import HealthCheck, settings
 
+from tests.manual_clock import ManualClock
 from voyagent.actors.database import StorageActor
 from voyagent.actors.domain import ids
-from voyagent.actors.foundation.clock import ManualClock
 from voyagent.actors.runtime.ref import Ref
 from voyagent.storage.embedded.servers import OWNER, SUPERUSER, EmbeddedServers
 from voyagent.storage.migrations import migrate
@@ -179,7 +179,7 @@ async def new_agency(store: Ref, db: asyncpg.Connection) -> Agency:
 
 async def as_superuser(servers: EmbeddedServers, statement: str) -> None:
     """Run one statement on the cluster."""
-    db = await asyncpg.connect(servers.admin_url)
+    db = await asyncpg.connect(servers.postgres.url(SUPERUSER, SUPERUSER))
     try:
         await db.execute(statement)
     finally:

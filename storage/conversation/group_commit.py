@@ -82,13 +82,6 @@ class EventWriter:
         self._broken: set[str] = set()
         """Sessions with a rejected append and no accepted one since."""
 
-    async def append(self, rows: Sequence[EventRow]) -> None:
-        """`put` the rows and return when they are durable."""
-        if rows:
-            stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.put(rows, stored)
-            await stored
-
     def put(self, rows: Sequence[EventRow], stored: asyncio.Future[None]) -> None:
         """Store ``rows`` of one session, at least one, all or none; ``stored`` is done when they are durable.
 

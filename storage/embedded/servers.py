@@ -250,11 +250,6 @@ class EmbeddedServers:
         return self.postgres.url()
 
     @property
-    def admin_url(self) -> str:
-        """The cluster, as its superuser: for tests and administration, never for the service."""
-        return self.postgres.url(SUPERUSER, SUPERUSER)
-
-    @property
     def redis_url(self) -> str:
         """Where Redis listens."""
         return self.redis.url

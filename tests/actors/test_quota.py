@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from tests.manual_clock import ManualClock
 from voyagent.actors.domain.settings import TenantSettings
 from voyagent.actors.domain.turns import TurnError
-from voyagent.actors.foundation.clock import ManualClock
 from voyagent.actors.quota import Quota
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.manual_clock import ManualClock
 from voyagent.actors import tenant
 from voyagent.actors.domain.settings import TenantSettings
-from voyagent.actors.foundation.clock import ManualClock
 from voyagent.actors.foundation.metrics import ActorMeter
 from voyagent.actors.runtime.actor import Actor
 from voyagent.actors.runtime.supervisor import Child, Restart, Supervisor

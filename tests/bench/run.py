@@ -28,7 +28,7 @@ from processes import Part, allow_many_connections, part, whole_service
 from shapes import BODIES, MESSAGES, heads, post
 
 from voyagent.actors.agent.rehearsed.server import KEY
-from voyagent.storage.embedded.servers import EmbeddedServers
+from voyagent.storage.embedded.servers import SUPERUSER, EmbeddedServers
 from voyagent.storage.migrations import migrate
 
 PASSWORD = "a long password 1"
@@ -107,7 +107,7 @@ class Bench:
         }
         async with part("service", environ) as running:
             agency = await _sign_up(running.url)
-            db = await asyncpg.connect(self.servers.admin_url.replace("/postgres?", "/voyagent?"))
+            db = await asyncpg.connect(self.servers.postgres.url(SUPERUSER, "voyagent"))
             await db.execute("UPDATE tenant_settings SET rate_limit_per_minute = 100000, rate_limit_per_hour = 100000")
             await db.close()
             yield running, agency

@@ -14,11 +14,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from tests.manual_clock import ManualClock
 from voyagent.actors.accounts.actor import Authenticate
 from voyagent.actors.accounts.throttling import Malformed
 from voyagent.actors.domain.errors import Unauthorized
 from voyagent.actors.domain.identity import Principal, Role
-from voyagent.actors.foundation.clock import ManualClock
 from voyagent.actors.foundation.config import Settings
 from voyagent.actors.runtime.actor import Message
 from voyagent.http.app import Runner, make_app

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.manual_clock import ManualClock
 from voyagent.actors.accounts.actor import Authenticate, Denied
-from voyagent.actors.foundation.clock import ManualClock
 from voyagent.http.guards import ADMIN, DECIDER, MYSELF, PERSON, PERSON_ADMIN, PERSON_WRITER, PUBLIC, READER, WRITER
 from voyagent.http.health import DATABASE, Health
 from voyagent.http.request_context import Answer, RequestContext

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.manual_clock import ManualClock
 from voyagent.actors.domain.errors import Unavailable
-from voyagent.actors.foundation.clock import ManualClock
 from voyagent.http.health import DATABASE, REDIS, Health, Probe
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 import structlog
 
+from tests.manual_clock import ManualClock
 from voyagent.actors.domain.ids import uuid7
-from voyagent.actors.foundation.clock import ManualClock
 from voyagent.actors.foundation.config import ConfigurationError, Settings
 from voyagent.actors.foundation.metrics import ActorMeter
 from voyagent.actors.runtime.periodic import PeriodicTasks

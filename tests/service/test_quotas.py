@@ -13,8 +13,8 @@ from tests.rehearsal import Turn
 from voyagent.http.service import Service
 
 if TYPE_CHECKING:
+    from tests.manual_clock import ManualClock
     from tests.service.conftest import Make, Person, Running, Stream
-    from voyagent.actors.foundation.clock import ManualClock
 
 TOO_MANY = (429, {"detail": "too_many_streams"})
 

@@ -22,8 +22,8 @@ from voyagent.actors.foundation import metrics
 from voyagent.http.service import Service
 
 if TYPE_CHECKING:
+    from tests.manual_clock import ManualClock
     from tests.service.conftest import Make
-    from voyagent.actors.foundation.clock import ManualClock
 
 HOME = "198.51.100.1"
 EMAIL, PASSWORD, WRONG, OTHER = "asha@example.com", "a long password 1", "a wrong password 1", "another password 2"

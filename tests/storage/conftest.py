@@ -14,7 +14,7 @@ from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Table
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.types import Boolean, Date, DateTime, Integer, LargeBinary, Numeric, SmallInteger
 
-from voyagent.storage.embedded.servers import EmbeddedServers
+from voyagent.storage.embedded.servers import SUPERUSER, EmbeddedServers
 from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.pool import Engine, connect
 from voyagent.storage.tables import metadata
@@ -164,7 +164,7 @@ async def world(database: Url) -> World:
 async def walled(servers: EmbeddedServers, template: str) -> AsyncIterator[str]:
     """The URL of a database that the tests of one file share."""
     name = f"shared_{uuid.uuid4().hex[:8]}"
-    cluster = await connect(servers.admin_url)
+    cluster = await connect(servers.postgres.url(SUPERUSER, SUPERUSER))
     await cluster.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     yield servers.postgres.url(database=name)
     await cluster.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -67,11 +67,6 @@ class AnthropicModel:
         self._jitter = jitter
         self._client = _client((api_key or "").strip(), (base_url or "").strip() or VENDOR_URL)
 
-    @property
-    def configured(self) -> bool:
-        """Whether there is an API key that can be sent."""
-        return self._client is not None
-
     async def close(self) -> None:
         """Close idle connections; streams under way break."""
         if self._client is not None:

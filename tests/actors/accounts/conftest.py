@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
+from tests.manual_clock import ManualClock
 from voyagent.actors.accounts import actor as accounts
 from voyagent.actors.accounts.denial_audit import DeniedRequest
 from voyagent.actors.accounts.login_sessions import SignedIn
@@ -18,7 +19,6 @@ from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Refusal, Unavailable
 from voyagent.actors.domain.identity import Principal, Role
 from voyagent.actors.domain.ids import uuid7
-from voyagent.actors.foundation.clock import ManualClock
 from voyagent.actors.foundation.config import Settings
 from voyagent.actors.runtime.actor import Recipient, Ref
 from voyagent.storage.accounts.users import AddMember

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from tests.manual_clock import ManualClock
 from voyagent.actors.accounts.denial_audit import (
     EVENTS_PER_WINDOW,
     MAX_COUNTS,
@@ -14,7 +15,6 @@ from voyagent.actors.accounts.denial_audit import (
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.identity import Principal, Role
 from voyagent.actors.domain.ids import uuid7
-from voyagent.actors.foundation.clock import ManualClock
 
 WHO = Principal(
     user_id=uuid7(),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.figures import counted
+from tests.manual_clock import ManualClock
 from voyagent.actors.agent.llm.accumulator import Usage
 from voyagent.actors.agent.llm.model import ModelCall
 from voyagent.actors.agent.run import Ports, Task
@@ -17,7 +18,6 @@ from voyagent.actors.domain.errors import Unavailable
 from voyagent.actors.domain.settings import TenantSettings
 from voyagent.actors.domain.turns import TurnError
 from voyagent.actors.foundation import metrics
-from voyagent.actors.foundation.clock import ManualClock
 from voyagent.actors.foundation.config_values import ModelPrice
 from voyagent.storage.conversation import model_calls
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from tests.manual_clock import ManualClock
 from voyagent.actors.conversation.approval_timer import ApprovalTimer
-from voyagent.actors.foundation.clock import ManualClock
 
 NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
 

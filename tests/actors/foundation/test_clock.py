@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from voyagent.actors.foundation.clock import Clock, ManualClock
+from tests.manual_clock import ManualClock
+from voyagent.actors.foundation.clock import Clock
 
 
 async def test_the_real_clock_is_aware_and_its_timers_run() -> None:

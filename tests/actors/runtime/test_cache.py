@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.manual_clock import ManualClock
 from voyagent.actors.domain.errors import Unavailable
-from voyagent.actors.foundation.clock import ManualClock
 from voyagent.actors.runtime.cache import SingleFlightCache
 from voyagent.actors.runtime.reply import Outcome
 

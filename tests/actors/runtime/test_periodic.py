@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.manual_clock import ManualClock
 from voyagent.actors.domain.errors import Conflict, InternalError, Unavailable
-from voyagent.actors.foundation.clock import ManualClock
 from voyagent.actors.runtime.actor import Actor
 from voyagent.actors.runtime.periodic import GRACE_SECONDS, ON_CALL, Items, PeriodicTask, PeriodicTasks
 

@@ -9,8 +9,8 @@ from typing import Any, assert_never
 
 import pytest
 
+from tests.manual_clock import ManualClock
 from voyagent.actors.domain.errors import Unavailable
-from voyagent.actors.foundation.clock import ManualClock
 from voyagent.actors.foundation.metrics import REGISTRY
 from voyagent.actors.runtime.actor import Actor, ActorDead, ActorFailed, DeadlineExceeded, MailboxFull, Message, Ref
 from voyagent.actors.runtime.supervisor import Child, Escalated, Restart, Supervisor

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from tests.figures import counted
+from tests.manual_clock import ManualClock
 from voyagent.actors.domain.errors import Unavailable
 from voyagent.actors.domain.hotels import HotelQuestion, Stay
 from voyagent.actors.domain.money import Money
 from voyagent.actors.domain.travel import FlightOffer, FlightOrder, FlightQuestion, Party, Passenger, Segment
 from voyagent.actors.foundation import metrics
-from voyagent.actors.foundation.clock import ManualClock
 from voyagent.actors.runtime.ref import Ref
 from voyagent.actors.runtime.supervisor import Child, Restart, Supervisor
 from voyagent.actors.suppliers import supplier

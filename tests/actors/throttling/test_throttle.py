@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from tests.manual_clock import ManualClock
 from voyagent.actors.domain import throttles
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Throttled, Unavailable
 from voyagent.actors.domain.identity import Principal, Role
 from voyagent.actors.domain.throttles import Operation
-from voyagent.actors.foundation.clock import ManualClock
 from voyagent.actors.foundation.config import Settings
 from voyagent.actors.runtime.actor import Ref
 from voyagent.actors.throttling import throttle

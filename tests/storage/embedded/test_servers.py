@@ -19,7 +19,14 @@ import redis.asyncio
 
 from voyagent.storage.embedded import processes
 from voyagent.storage.embedded import servers as embedded
-from voyagent.storage.embedded.servers import OWNER, SOCKET_FOLDER_BYTES, SYSTEM, EmbeddedError, EmbeddedServers
+from voyagent.storage.embedded.servers import (
+    OWNER,
+    SOCKET_FOLDER_BYTES,
+    SUPERUSER,
+    SYSTEM,
+    EmbeddedError,
+    EmbeddedServers,
+)
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends our children with us on Linux only")
 
@@ -202,7 +209,7 @@ async def test_servers_are_refused_outside_the_main_thread(folder: Path) -> None
 
 
 async def test_the_service_is_no_superuser_and_does_not_inherit_the_system_role(servers: EmbeddedServers) -> None:
-    db = await asyncpg.connect(servers.admin_url)
+    db = await asyncpg.connect(servers.postgres.url(SUPERUSER, SUPERUSER))
     try:
         roles = await db.fetch(
             "SELECT rolname, rolsuper, rolbypassrls, rolcanlogin FROM pg_roles WHERE rolname = ANY($1) ORDER BY 1",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from voyagent.actors.foundation.clock import ManualClock
+from tests.manual_clock import ManualClock
 from voyagent.storage.engine.redis import RedisClient, RedisUnavailable
 
 

@@ -16,7 +16,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from voyagent.storage.embedded.servers import EmbeddedServers
+from voyagent.storage.embedded.servers import SUPERUSER, EmbeddedServers
 from voyagent.storage.engine.checks import newest_migration
 from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.pool import Engine, connect, plain_url
@@ -166,7 +166,7 @@ async def test_a_start_without_migrations_that_are_due_loads_no_alembic(database
 @pytest.fixture
 async def stranger(servers: EmbeddedServers) -> AsyncIterator[Any]:
     """A role with a database of its own that nobody has granted the system role."""
-    cluster = await connect(servers.admin_url)
+    cluster = await connect(servers.postgres.url(SUPERUSER, SUPERUSER))
     await cluster.execute("CREATE ROLE stranger LOGIN")
     await cluster.execute("CREATE DATABASE strange OWNER stranger")
     yield cluster

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import pytest
 
+from tests.manual_clock import ManualClock
 from voyagent.actors.domain import ids
 from voyagent.actors.domain.money import Money
-from voyagent.actors.foundation.clock import ManualClock
 from voyagent.storage.travel import bookings, passengers
 
 

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import pytest
 from redis.asyncio import Redis
 
+from tests.manual_clock import ManualClock
 from voyagent.actors.domain import ids
 from voyagent.actors.domain.hotels import HotelOffer, Property, Stay
 from voyagent.actors.domain.money import Money
 from voyagent.actors.domain.travel import FlightOffer, Party, Segment
-from voyagent.actors.foundation.clock import ManualClock
 from voyagent.storage.travel import offers
 from voyagent.storage.travel.offer_cache import OfferCache
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 
 import pytest
 
+from tests.manual_clock import ManualClock
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
 from voyagent.actors.agent.tools.tool import (
     ApprovalProposal,
@@ -27,7 +28,6 @@ from voyagent.actors.domain.outcomes import Outcome
 from voyagent.actors.domain.settings import TenantSettings
 from voyagent.actors.domain.travel import FlightOffer, FlightOrder
 from voyagent.actors.domain.turns import ToolCall
-from voyagent.actors.foundation.clock import ManualClock
 from voyagent.actors.suppliers.clients import AgencySuppliers
 from voyagent.actors.suppliers.house.driver import EmbeddedInventory
 from voyagent.actors.suppliers.house.stays import HouseHotels

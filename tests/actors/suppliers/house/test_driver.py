@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 import pytest
 
+from tests.manual_clock import ManualClock
 from voyagent.actors.domain import ids
 from voyagent.actors.domain.money import Money
 from voyagent.actors.domain.travel import FlightOffer, FlightQuestion, Party, Passenger
-from voyagent.actors.foundation.clock import ManualClock
 from voyagent.actors.suppliers.house.driver import EmbeddedInventory
 from voyagent.actors.suppliers.protocols import SupplierError
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.manual_clock import ManualClock
 from voyagent.actors.domain import ids
 from voyagent.actors.domain.hotels import HotelOffer, HotelQuestion, Stay
 from voyagent.actors.domain.money import Money
 from voyagent.actors.domain.travel import Passenger
-from voyagent.actors.foundation.clock import ManualClock
 from voyagent.actors.suppliers.house.driver import EmbeddedInventory
 from voyagent.actors.suppliers.house.places import hotels, per_usd
 from voyagent.actors.suppliers.house.rates import again, rates
