@@ -86,7 +86,7 @@ async def chart(db: Connection, tenant_id: str | None, now: datetime) -> tuple[L
     return tuple(LedgerAccount(**row) for row in rows)
 
 
-def named(accounts: Sequence[LedgerAccount], id_or_code: str) -> LedgerAccount | None:
+def find_account(accounts: Sequence[LedgerAccount], id_or_code: str) -> LedgerAccount | None:
     """The account with this id, in any letter case, or with this code."""
     return next((each for each in accounts if id_or_code.lower() == each.id or id_or_code == each.code), None)
 
@@ -147,7 +147,7 @@ class DraftJournal(Command[JournalEntry | InvalidJournal]):
         accounts = await chart(db, self.tenant_id, self.now)
         try:
             check_date(self.entry_date, self.now.date())
-            lines = validate_lines(self.drafts, lambda id_or_code: named(accounts, id_or_code))
+            lines = validate_lines(self.drafts, lambda id_or_code: find_account(accounts, id_or_code))
         except InvalidJournal as invalid:
             return invalid
         return JournalEntry(
@@ -179,7 +179,7 @@ class Balances(Command[tuple[Money, ...] | None]):
     now: datetime
 
     async def run(self, db: Connection) -> tuple[Money, ...] | None:
-        account = named(await chart(db, self.tenant_id, self.now), self.account)
+        account = find_account(await chart(db, self.tenant_id, self.now), self.account)
         if account is None:
             return None
         rows = await BALANCES.fetch(db, tenant_id=self.tenant_id, account_id=account.id, as_of=self.as_of)

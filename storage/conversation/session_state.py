@@ -33,7 +33,6 @@ class OpenTurn:
     pass_event_id: int | None
     attempts: int
     ran_ms: int
-    queued_at: datetime
     undecided: int
     unreported: int
 
@@ -67,7 +66,6 @@ class State:
 HEAD = statement(select(sessions.c.pruned_through, LAST_EVENT_ID.label("last_seq")).where(THIS_SESSION))
 OPEN_TURNS = """
 SELECT t.id, t.user_id, t.state, t.text_hash, t.input, t.first_event_id, t.pass_event_id, t.attempts, t.ran_ms,
-       t.queued_at,
        (SELECT count(*) FROM tool_calls c WHERE c.tenant_id = t.tenant_id AND c.turn_id = t.id
                AND c.approval_id IS NOT NULL AND c.state = 'proposed') AS undecided,
        (SELECT count(*) FROM tool_calls c WHERE c.tenant_id = t.tenant_id AND c.turn_id = t.id

@@ -33,18 +33,18 @@ class LeaderLock:
         self,
         url: str,
         tasks: PeriodicTasks,
-        lost: Callable[[], Awaitable[None]] | None = None,
-        taken: Callable[[], None] | None = None,
+        on_lost: Callable[[], Awaitable[None]] | None = None,
+        on_elected: Callable[[], None] | None = None,
         *,
         had: bool = False,
     ) -> None:
-        """``lost`` is awaited after the lock was lost, before it is acquired again: it stops turns.
+        """``on_lost`` is awaited after the lock was lost, before it is acquired again: it stops turns.
 
-        ``taken`` is called when it is acquired. With ``had`` a previous incarnation held and lost it.
+        ``on_elected`` is called when it is acquired. With ``had`` a previous incarnation held and lost it.
         """
         self._url = url
-        self._taken = taken
-        self._lost = lost
+        self._on_elected = on_elected
+        self._on_lost = on_lost
         self._task = tasks.task(
             "process_lock", self._tick, every=RETRY_INTERVAL, retry=RETRY_INTERVAL, grace=GRACE, clock=Clock()
         )
@@ -58,8 +58,8 @@ class LeaderLock:
 
     async def _tick(self) -> None:
         """Report a lost lock, then try once to acquire it, and hold it."""
-        if self._lost_pending and self._lost is not None:
-            await self._lost()
+        if self._lost_pending and self._on_lost is not None:
+            await self._on_lost()
         self._lost_pending = False
         connection: Connection | None = None
         try:
@@ -84,8 +84,8 @@ class LeaderLock:
         gone = asyncio.Event()
         connection.add_termination_listener(lambda _connection: gone.set())
         self.held, self._reported = True, False
-        if self._taken is not None:
-            self._taken()
+        if self._on_elected is not None:
+            self._on_elected()
         _log.info("leader_lock_acquired")
         while not gone.is_set():
             self._task.succeeded()

@@ -70,8 +70,8 @@ async def _connect(url: str) -> asyncpg.Connection:
     try:
         connection = await asyncpg.connect(plain_url(url), server_settings=LIMITS, timeout=10)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        told = reach.sentence(error, url)
-        raise (Unreachable if reach.may_pass(error) else NotAdmitted)(told) from error
+        details = reach.sentence(error, url)
+        raise (Unreachable if reach.may_pass(error) else NotAdmitted)(details) from error
     try:
         reach.require_version(connection)
     except reach.TooOld:

@@ -70,8 +70,9 @@ async def test_b54_every_agency_has_the_chart_and_its_ids_stay(agency: Any, othe
     ]
     theirs = await agency.store.ask(replace(wanted, tenant_id=other_agency.tenant_id))
     assert not {each.id for each in theirs} & {each.id for each in first}
-    assert general_ledger.named(first, first[0].id.upper()) == general_ledger.named(first, "1000") == first[0]
-    assert general_ledger.named(first, theirs[0].id) is None
+    assert general_ledger.find_account(first, first[0].id.upper()) == first[0]
+    assert general_ledger.find_account(first, "1000") == first[0]
+    assert general_ledger.find_account(first, theirs[0].id) is None
 
 
 async def test_b52_a_journal_is_posted_once_per_key(agency: Any, clock: Any) -> None:

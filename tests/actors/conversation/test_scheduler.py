@@ -30,7 +30,6 @@ def stored(name: str, state: str, *, undecided: int = 0, unreported: int = 0, te
         pass_event_id=1,
         attempts=1,
         ran_ms=0,
-        queued_at=NOW,
         undecided=undecided,
         unreported=unreported,
     )

@@ -115,7 +115,7 @@ async def a_migration(url: str) -> None:
 async def leadership(url: str) -> None:
     """Get the leader lock, and stop once it is held."""
     leader = asyncio.Event()
-    lock = LeaderLock(url, PeriodicTasks(Clock()), taken=leader.set)
+    lock = LeaderLock(url, PeriodicTasks(Clock()), on_elected=leader.set)
     running = asyncio.create_task(lock.run())
     try:
         await leader.wait()
