@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import fnmatch
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -57,14 +57,6 @@ NO_IO = (
 """What rules without I/O (row 1) have no use for."""
 
 
-TYPES_IN_CIRCLES = frozenset(
-    {
-        ("actors/foundation/config_dangers.py", "actors/foundation/config.py"),
-    }
-)
-"""Imports for types that close a circle. None may be added."""
-
-
 def row(path: str) -> int:
     """Where a module stands."""
     return max(((len(pattern), number) for pattern, number in ROWS.items() if fnmatch.fnmatch(path, pattern)))[1]
@@ -98,8 +90,8 @@ def within(name: str, library: str) -> bool:
     return name == library or name.startswith(f"{library}.")
 
 
-def violations(root: Path, known: Collection[tuple[str, str]] = ()) -> list[str]:
-    """Everything a module imports that it may not, a line each. The ``known`` imports may close a circle."""
+def violations(root: Path) -> list[str]:
+    """Everything a module imports that it may not, a line each."""
     found: list[str] = []
     leans_on: dict[str, set[str]] = {}
     for path in sorted([*(file for package in PACKAGES for file in (root / package).rglob("*.py")), root / "run.py"]):
@@ -108,7 +100,7 @@ def violations(root: Path, known: Collection[tuple[str, str]] = ()) -> list[str]
             target = ours(root, name)
             if target is not None and row(target) > row(here):
                 found.append(f"{here} (row {row(here)}) imports upwards {target} (row {row(target)})")
-            if target is not None and target != here and (here, target) not in known:
+            if target is not None and target != here:
                 leans_on.setdefault(here, set()).add(target)
             if row(here) == 1 and any(within(name, library) for library in NO_IO):
                 found.append(f"{here} is a rule without I/O and imports {name}")
@@ -125,13 +117,7 @@ def violations(root: Path, known: Collection[tuple[str, str]] = ()) -> list[str]
 
 
 def test_every_import_points_up_the_rows_and_every_library_stays_in_its_own() -> None:
-    assert violations(ROOT, TYPES_IN_CIRCLES) == []
-
-
-@pytest.mark.parametrize("known", TYPES_IN_CIRCLES, ids=lambda known: known[0])
-def test_every_circle_that_is_let_be_is_still_there(known: tuple[str, str]) -> None:
-    others = TYPES_IN_CIRCLES - {known}
-    assert [found for found in violations(ROOT, others) if found.startswith("cycle: ")] != []
+    assert violations(ROOT) == []
 
 
 def test_inside_the_packages_imports_are_relative() -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
-if TYPE_CHECKING:
-    from .config import Settings
+from .config_fields import SettingFields
 
 PLACEHOLDER = re.compile(rb"change.?me|placeholder|replace|example|your.?(secret|key)|insecure|dummy", re.IGNORECASE)
 DISTINCT_BYTES = 8
@@ -54,7 +52,7 @@ def _user(url: str) -> str | None:
     return parse_qs(parts.query).get("user", [unquote(parts.username) if parts.username else None])[-1]
 
 
-Danger = tuple[str, Callable[["Settings"], bool], str]
+Danger = tuple[str, Callable[[SettingFields], bool], str]
 
 DANGERS: tuple[Danger, ...] = (
     ("auth_secret", lambda s: not s.signing_keys, "must be set in production, or VOYAGENT_AUTH_SECRETS"),
