@@ -20,7 +20,7 @@ from .agent.tools.tool import ToolContext
 from .conversation import session
 from .conversation.context import SessionServices
 from .domain.approvals import Approval, Decision
-from .domain.audit import Origin
+from .domain.audit import Author, Origin
 from .domain.errors import Unavailable
 from .domain.settings import TenantSettings
 from .domain.turns import ToolCall
@@ -52,7 +52,7 @@ class ToTenant(Message[R]):
 class Resolve(ToTenant[IdempotentReply[Approval]]):
     """Decide an approval, whichever session it belongs to. Refusal: ``approval_not_found``."""
 
-    who: session.Who
+    who: Author
     decision: Decision
     key: IdempotencyKey | None = None
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from ..domain import audit
+from ..domain.audit import AuditEvent, Origin
 from ..domain.identity import Principal
-from ..domain.ids import uuid7
 from ..foundation.clock import Clock
 
 WINDOW_SECONDS = 60.0
@@ -20,7 +20,7 @@ class DeniedRequest:
 
     method: str
     path: str
-    origin: audit.Origin
+    origin: Origin
 
 
 @dataclass(slots=True)
@@ -39,14 +39,14 @@ class DenialAudit:
         self._clock = clock
         self._counts: dict[tuple[str | None, str, str, str], DenialCount] = {}
 
-    def event(self, principal: Principal, request: DeniedRequest, status: int, code: str) -> audit.AuditEvent | None:
+    def event(self, principal: Principal, request: DeniedRequest, status: int, code: str) -> AuditEvent | None:
         """The event to write for this denial; None if it is only counted, in ``suppressed`` of the next one."""
         count = self._count((request.origin.ip, request.method, request.path, code))
         if count.written >= EVENTS_PER_WINDOW:
             count.suppressed += 1
             return None
         count.written += 1
-        inputs = request.origin.inputs() | {
+        inputs: dict[str, Any] = {
             "method": request.method,
             "path": request.path,
             "status": status,
@@ -54,14 +54,13 @@ class DenialAudit:
         }
         if count.suppressed:
             inputs["suppressed"], count.suppressed = count.suppressed, 0
-        return audit.AuditEvent(
-            id=uuid7(),
-            tenant_id=principal.tenant_id,
-            created_at=self._clock.now(),
-            kind="auth.denied",
+        return AuditEvent.by_person(
+            "auth.denied",
+            principal.tenant_id,
+            principal.user_id,
+            request.origin,
+            self._clock.now(),
             status="rejected",
-            actor_kind="human",
-            actor_id=principal.user_id,
             inputs=inputs,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, assert_never
 
@@ -15,7 +15,6 @@ from ..domain.audit import AuditEvent, Origin
 from ..domain.email_texts import Kind
 from ..domain.errors import BadRequest, Forbidden, InternalError, Refusal, Unauthorized
 from ..domain.identity import Principal
-from ..domain.ids import uuid7
 from ..foundation import log
 from ..foundation.clock import Clock
 from ..foundation.config import Settings
@@ -25,7 +24,7 @@ from .login_sessions import LoginSessions, SignedIn
 from .outgoing import OutgoingEmails
 from .passwords import Passwords
 from .revocation import Revocation
-from .sign_in import counted
+from .sign_in import counted, failed_sign_in
 from .totp import RecoveryMacs, new_recovery_codes, new_seed, otpauth_url, read_code, step_of
 
 _log = log.get("accounts.second_factor")
@@ -162,7 +161,7 @@ class SecondFactor:
             macs=[self._macs.new(code, caller.user_id) for code in codes],
             key_id=self._macs.key_id,
             notice=self._emails.notice(Kind.TOTP_ON),
-            entries=(_event("auth.totp_enabled", caller.tenant_id, caller.user_id, message.origin, now),),
+            entries=(AuditEvent.by_person("auth.totp_enabled", caller.tenant_id, caller.user_id, message.origin, now),),
             now=now,
         )
         if await self._storage.ask(enable):
@@ -184,7 +183,9 @@ class SecondFactor:
         if evidence is None:
             raise Forbidden(WRONG)
         method = "totp" if isinstance(evidence, rows.Step) else "recovery_code"
-        event = _event("auth.totp_disabled", caller.tenant_id, caller.user_id, message.origin, now, method=method)
+        event = AuditEvent.by_person(
+            "auth.totp_disabled", caller.tenant_id, caller.user_id, message.origin, now, inputs={"method": method}
+        )
         await self._storage.ask(
             rows.Disable(
                 tenant_id=caller.tenant_id,
@@ -208,7 +209,7 @@ class SecondFactor:
             return await self._admit(account, stored if right else None, message)
         except Refusal as refusal:
             if isinstance(refusal, Unauthorized | BadRequest):
-                self._record(_failure(account, refusal.code, message.origin, self._clock.now()))
+                self._record(failed_sign_in(account, refusal.code, message.origin, self._clock.now()))
             raise
 
     async def _admit(self, account: UserCredentials, judged_hash: str | None, message: SignInTotp) -> TotpSignedIn:
@@ -237,8 +238,8 @@ class SecondFactor:
                 evidence=evidence,
                 verified_only=self._verified_only,
                 family=new_session.family,
-                signed_in=_event("auth.sign_in", tenant_id, user_id, message.origin, now, **inputs),
-                code_used=_event("auth.recovery_code_used", tenant_id, user_id, message.origin, now),
+                signed_in=AuditEvent.by_person("auth.sign_in", tenant_id, user_id, message.origin, now, inputs=inputs),
+                code_used=AuditEvent.by_person("auth.recovery_code_used", tenant_id, user_id, message.origin, now),
                 code_used_notice=self._emails.notice(Kind.RECOVERY_CODE_USED),
                 now=now,
             )
@@ -271,23 +272,3 @@ class SecondFactor:
         except NotOpened as altered:
             _log.exception("totp_seed_open_failed", column=column)
             raise InternalError("internal_error") from altered
-
-
-def _event(kind: str, tenant_id: str, user_id: str, origin: Origin, now: datetime, **inputs: Any) -> AuditEvent:
-    return AuditEvent(
-        id=uuid7(),
-        tenant_id=tenant_id,
-        created_at=now,
-        kind=kind,
-        status="succeeded",
-        actor_kind="human",
-        actor_id=user_id,
-        inputs=origin.inputs() | inputs,
-    )
-
-
-def _failure(account: UserCredentials, code: str, origin: Origin, now: datetime) -> AuditEvent:
-    """The audit actor is the system: the client may not have been the account's owner."""
-    event = _event("auth.sign_in_failed", account.tenant_id, account.user_id, origin, now, code=code)
-    about = {"user_id": account.user_id}
-    return replace(event, status="rejected", actor_kind="system", actor_id=None, entity_refs=about)

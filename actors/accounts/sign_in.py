@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ...storage.accounts.users import Find, IsEmailTaken, UserCredentials
 from ...storage.accounts.users import SignIn as Enter
@@ -99,7 +99,8 @@ class SignInFlows:
             token_version=BIRTH_VERSION,
             family_id=new_session.family.id,
         )
-        event = _event("auth.sign_up", admin.user_id, tenant_id, origin, now, email=email, tenant_name=agency_name)
+        inputs = {"email": email, "tenant_name": agency_name}
+        event = AuditEvent.by_person("auth.sign_up", tenant_id, admin.user_id, origin, now, inputs=inputs)
         verification = self._verification(email) if self._verified_only else None
         await self._storage.ask(
             FoundAgency(
@@ -127,7 +128,7 @@ class SignInFlows:
         try:
             return await self._admit(account, stored if right else None, message)
         except Unauthorized as refusal:
-            self._record(_failure(account, refusal.code, message.origin, self._clock.now()))
+            self._record(failed_sign_in(account, refusal.code, message.origin, self._clock.now()))
             raise
 
     async def _admit(self, account: UserCredentials, judged_hash: str | None, message: SignIn) -> SignedIn:
@@ -139,15 +140,8 @@ class SignInFlows:
         rehashed = await self._passwords.hash(message.password, asker) if outdated else None
         now = self._clock.now()
         new_session = self._families.open(origin, now)
-        event = _event(
-            "auth.sign_in",
-            account.user_id,
-            account.tenant_id,
-            origin,
-            now,
-            method="password",
-            session_id=new_session.family.id,
-        )
+        inputs = {"method": "password", "session_id": new_session.family.id}
+        event = AuditEvent.by_person("auth.sign_in", account.tenant_id, account.user_id, origin, now, inputs=inputs)
         principal, ended = await self._storage.ask(
             Enter(
                 tenant_id=account.tenant_id,
@@ -175,21 +169,14 @@ async def counted(operation: str, attempt: Awaitable[R]) -> R:
     return answer
 
 
-def _event(kind: str, user_id: str, tenant_id: str, origin: Origin, now: datetime, **inputs: Any) -> AuditEvent:
-    return AuditEvent(
-        id=uuid7(),
-        tenant_id=tenant_id,
-        created_at=now,
-        kind=kind,
-        status="succeeded",
-        actor_kind="human",
-        actor_id=user_id,
-        inputs=origin.inputs() | inputs,
+def failed_sign_in(account: UserCredentials, code: str, origin: Origin, now: datetime) -> AuditEvent:
+    """The actor is the system: the client may not have been the account's owner."""
+    return AuditEvent.by_system(
+        "auth.sign_in_failed",
+        account.tenant_id,
+        now,
+        origin=origin,
+        status="rejected",
+        inputs={"code": code},
+        refs={"user_id": account.user_id},
     )
-
-
-def _failure(account: UserCredentials, code: str, origin: Origin, now: datetime) -> AuditEvent:
-    """The audit actor is the system: the client may not have been the account's owner."""
-    event = _event("auth.sign_in_failed", account.user_id, account.tenant_id, origin, now, code=code)
-    about = {"user_id": account.user_id}
-    return replace(event, status="rejected", actor_kind="system", actor_id=None, entity_refs=about)

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
 from ...storage.conversation import approvals
 from ...storage.engine.idempotency import IdempotencyKey, IdempotentReply
-from ..domain import ids
 from ..domain.approvals import Approval, Decision
-from ..domain.audit import AuditEvent, Origin
+from ..domain.audit import Author
 from ..foundation import metrics
 from ..foundation.clock import Clock
 from ..runtime.actor import Outcome
@@ -23,15 +20,6 @@ from ..runtime.reply import refuse, resolve
 from .event_log import PassEnd
 from .log_writer import LogWriter
 from .scheduler import TurnScheduler
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Who:
-    """The user who sent a command, with role and origin."""
-
-    user_id: str
-    role: str
-    origin: Origin
 
 
 class Owner(Protocol):
@@ -72,7 +60,7 @@ class Decisions:
 
     def resolve(
         self,
-        who: Who,
+        who: Author,
         decision: Decision,
         key: IdempotencyKey | None,
         reply: asyncio.Future[IdempotentReply[Approval]],
@@ -93,7 +81,7 @@ class Decisions:
 
     def write(
         self,
-        who: Who,
+        who: Author,
         decisions: Sequence[Decision],
         then: Callable[[Outcome[approvals.Decided]], None],
         *,
@@ -103,8 +91,6 @@ class Decisions:
         last_event: int | None = None,
     ) -> None:
         """Store decisions with their audit events; ``then`` receives the outcome."""
-        audit_event = audit_event_of(who, "approval.decided", self.tenant_id, self.session_id, self._clock.now())
-        audit_event_ids = [ids.uuid7() for _ in decisions]
         self._writing += 1
 
         def written(outcome: Outcome[approvals.Decided]) -> None:
@@ -116,11 +102,8 @@ class Decisions:
                 tenant_id=self.tenant_id,
                 session_id=self.session_id,
                 decisions=decisions,
-                user_id=who.user_id,
-                role=who.role,
+                by=who,
                 single=single,
-                audit_event=audit_event,
-                audit_event_ids=audit_event_ids,
                 follow_up=follow_up,
                 key=key,
                 last_event=last_event,
@@ -135,18 +118,3 @@ class Decisions:
         if made:
             self._owner.rearm()
         return self._scheduler.decided((approval.turn_id, approval.id) for approval in made)
-
-
-def audit_event_of(who: Who, kind: str, tenant_id: str, session_id: str, now: datetime) -> AuditEvent:
-    """An audit event of a person's act on a session."""
-    return AuditEvent(
-        id=ids.uuid7(),
-        tenant_id=tenant_id,
-        created_at=now,
-        kind=kind,
-        status="succeeded",
-        actor_kind="human",
-        actor_id=who.user_id,
-        inputs=who.origin.inputs(),
-        entity_refs={"session_id": session_id},
-    )

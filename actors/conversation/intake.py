@@ -24,7 +24,7 @@ from ..runtime.actor import Outcome
 from ..runtime.reply import refuse, resolve
 from . import turn
 from .context import AgencyQuota, SessionServices
-from .decisions import Decisions, Who
+from .decisions import Decisions
 from .event_log import PassEnd, Subscription
 from .log_writer import LogWriter
 from .passes import PassRunner
@@ -38,7 +38,7 @@ R = TypeVar("R")
 class NewMessage:
     """Text to send, approvals to decide, or both."""
 
-    who: Who
+    who: Author
     text: str = ""
     approvals: Mapping[str, bool] = field(default_factory=dict)
     on_busy: admission.OnBusy = "reject"
@@ -301,7 +301,7 @@ class MessageIntake:
             if accept.over is not None:
                 self._passes.interrupt(
                     accept.over,
-                    _interrupt(TurnError("turn_interrupted", "a newer message took its place"), message.who),
+                    turn.Interrupt(TurnError("turn_interrupted", "a newer message took its place"), message.who),
                 )
             end = taken.next_end
         else:
@@ -446,10 +446,6 @@ class MessageIntake:
 
     def _now(self) -> datetime:
         return self._services.clock.now()
-
-
-def _interrupt(error: TurnError, who: Who) -> turn.Interrupt:
-    return turn.Interrupt(error, Author(who.user_id, who.origin))
 
 
 def _accepting(intake: _Intake) -> admission.Accepting:

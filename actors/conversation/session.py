@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar, assert_never
 
 from ...storage.conversation import approvals, session_state, sessions
 from ...storage.engine.idempotency import IdempotencyKey, IdempotentReply
-from ..domain import ids
 from ..domain.approvals import Approval, Decision
-from ..domain.audit import Author
+from ..domain.audit import AuditEvent, Author
 from ..domain.errors import Conflict, Unavailable
 from ..domain.events import transient_frame
 from ..domain.turns import TurnError
@@ -29,7 +29,7 @@ from ..runtime.supervisor import Supervisor
 from . import turn
 from .approval_timer import ApprovalTimer
 from .context import AgencyQuota, SessionServices
-from .decisions import Decisions, Who, audit_event_of
+from .decisions import Decisions
 from .event_log import EventLog, SseFrame, Subscription, frames_of
 from .intake import Accepted, MessageIntake, NewMessage
 from .log_writer import AppendText, Flush, LogWriter, StoreStep
@@ -37,7 +37,7 @@ from .passes import PassRunner
 from .scheduler import Run, Turn, TurnScheduler
 from .subscriptions import Mode, Subscriptions
 
-__all__ = ["NewMessage", "SessionActor", "Who"]
+__all__ = ["NewMessage", "SessionActor"]
 
 R = TypeVar("R")
 _log = log.get(__name__)
@@ -79,7 +79,7 @@ class Follow(ToSession[Subscription | None]):
 class Resolve(ToSession[IdempotentReply[Approval]]):
     """Decide one approval."""
 
-    who: Who
+    who: Author
     decision: Decision
     key: IdempotencyKey | None = None
 
@@ -88,7 +88,7 @@ class Resolve(ToSession[IdempotentReply[Approval]]):
 class Rename(ToSession[sessions.Summary]):
     """Give the session a title."""
 
-    who: Who
+    who: Author
     title: str
 
 
@@ -96,7 +96,7 @@ class Rename(ToSession[sessions.Summary]):
 class Delete(ToSession[None]):
     """Delete the session. Refusal: ``turn_in_progress`` if the running pass does not stop in time."""
 
-    who: Who
+    who: Author
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ class Cancel(ToSession[str]):
     Refusal: ``no_turn_running``.
     """
 
-    who: Who
+    who: Author
     turn_id: str | None = None
 
 
@@ -145,7 +145,7 @@ class Pruned(ToSession[None]):
 class _Deletion:
     """A deletion that waits for the running pass to stop."""
 
-    who: Who
+    who: Author
     replies: list[asyncio.Future[None]]
     timer: Timer | None = None
     sent: bool = False
@@ -374,7 +374,7 @@ class SessionActor(Supervisor[Protocol]):
             return
         self.expiring = True
         self.writer.step(
-            approvals.Expire(tenant_id=self.tenant_id, session_id=self.session_id, new_id=ids.uuid7),
+            approvals.Expire(tenant_id=self.tenant_id, session_id=self.session_id),
             self._expired,
         )
 
@@ -428,9 +428,7 @@ class SessionActor(Supervisor[Protocol]):
         self._deadline_passed()
 
     def _cancel_turn(self, cancel: Cancel) -> str | NoReply:
-        interrupt = turn.Interrupt(
-            TurnError("turn_cancelled", "stopped by a person"), Author(cancel.who.user_id, cancel.who.origin)
-        )
+        interrupt = turn.Interrupt(TurnError("turn_cancelled", "stopped by a person"), cancel.who)
         run = self.scheduler.current
         if run is None:
             starting = self.intake.cancel(cancel.turn_id, interrupt)
@@ -446,7 +444,7 @@ class SessionActor(Supervisor[Protocol]):
 
     async def _rename(self, rename: Rename) -> sessions.Summary:
         now = self.clock.now()
-        audit_event = audit_event_of(rename.who, "session.renamed", self.tenant_id, self.session_id, now)
+        audit_event = self._audit_event("session.renamed", rename.who, now)
         return await self.services.store.ask(
             sessions.Rename(
                 tenant_id=self.tenant_id,
@@ -457,15 +455,17 @@ class SessionActor(Supervisor[Protocol]):
             )
         )
 
-    def _delete(self, who: Who, reply: asyncio.Future[None]) -> None:
+    def _audit_event(self, kind: str, by: Author, now: datetime) -> AuditEvent:
+        refs = {"session_id": self.session_id}
+        return AuditEvent.by_person(kind, self.tenant_id, by.user_id, by.origin, now, refs=refs)
+
+    def _delete(self, who: Author, reply: asyncio.Future[None]) -> None:
         """Stop the running pass, then delete; a second request waits for the first."""
         if self.deletion is not None:
             self.deletion.replies.append(reply)
             return
         self.deletion = deletion = _Deletion(who, [reply])
-        interrupt = turn.Interrupt(
-            TurnError("turn_cancelled", "the session is deleted"), Author(who.user_id, who.origin)
-        )
+        interrupt = turn.Interrupt(TurnError("turn_cancelled", "the session is deleted"), who)
         if self.scheduler.current is not None:
             self.passes.interrupt(self.scheduler.current.number, interrupt)
         else:
@@ -478,7 +478,7 @@ class SessionActor(Supervisor[Protocol]):
             return
         deletion.sent = True
         now = self.clock.now()
-        audit_event = audit_event_of(deletion.who, "session.deleted", self.tenant_id, self.session_id, now)
+        audit_event = self._audit_event("session.deleted", deletion.who, now)
         delete = sessions.Delete(tenant_id=self.tenant_id, session_id=self.session_id, audit_event=audit_event, now=now)
         self.writer.operation(delete, partial(self._deletion_over, deletion))
 

@@ -7,10 +7,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Literal
+
+from .ids import uuid7
 
 ActorKind = Literal["human", "agent", "system"]
 Status = Literal["started", "succeeded", "failed", "rejected", "cancelled"]
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 HASH_VERSION = 1
 GENESIS = "0" * 64
@@ -37,9 +42,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """The user who acts, and the origin of the request."""
+    """The user who acts, with role, and the origin of the request."""
 
     user_id: str
+    role: str
     origin: Origin
 
 
@@ -63,6 +69,86 @@ class AuditEvent:
     approved_by: str | None = None
     approved_at: datetime | None = None
     completed_at: datetime | None = None
+
+    @classmethod
+    def by_person(
+        cls,
+        kind: str,
+        tenant_id: str,
+        user_id: str,
+        origin: Origin,
+        now: datetime,
+        *,
+        status: Status = "succeeded",
+        inputs: Mapping[str, Any] = _NOTHING,
+        refs: Mapping[str, Any] = _NOTHING,
+    ) -> AuditEvent:
+        """An act of a user, with the origin of the request among its inputs."""
+        return cls(
+            id=uuid7(),
+            tenant_id=tenant_id,
+            created_at=now,
+            kind=kind,
+            status=status,
+            actor_kind="human",
+            actor_id=user_id,
+            inputs={**origin.inputs(), **inputs},
+            entity_refs=dict(refs),
+        )
+
+    @classmethod
+    def by_system(
+        cls,
+        kind: str,
+        tenant_id: str,
+        now: datetime,
+        *,
+        origin: Origin | None = None,
+        status: Status = "succeeded",
+        inputs: Mapping[str, Any] = _NOTHING,
+        refs: Mapping[str, Any] = _NOTHING,
+    ) -> AuditEvent:
+        """An act of the system, with the ``origin`` of the request that caused it, if one did.
+
+        So is one at a client's request of whom nothing is proved.
+        """
+        return cls(
+            id=uuid7(),
+            tenant_id=tenant_id,
+            created_at=now,
+            kind=kind,
+            status=status,
+            actor_kind="system",
+            inputs={**(origin.inputs() if origin is not None else {}), **inputs},
+            entity_refs=dict(refs),
+        )
+
+    @classmethod
+    def by_agent(
+        cls,
+        kind: str,
+        tenant_id: str,
+        user_id: str,
+        now: datetime,
+        *,
+        status: Status,
+        inputs: Mapping[str, Any],
+        refs: Mapping[str, Any],
+        approval_required: bool,
+    ) -> AuditEvent:
+        """An act of the agent for a user."""
+        return cls(
+            id=uuid7(),
+            tenant_id=tenant_id,
+            created_at=now,
+            kind=kind,
+            status=status,
+            actor_kind="agent",
+            actor_id=user_id,
+            inputs=inputs,
+            entity_refs=dict(refs),
+            approval_required=approval_required,
+        )
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:

@@ -5,8 +5,8 @@ Every function takes the call as stored; ``Context`` is its agency and session, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,12 +19,11 @@ from .turns import ApprovalAsk, ToolCall, TurnError
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The agency and session of an action, and its time. ``new_id`` makes the ids of audit events."""
+    """The agency and session of an action, and its time."""
 
     tenant_id: str
     session_id: str | None
     now: datetime
-    new_id: Callable[[], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +91,21 @@ def audit_event(
     output = {} if outcome is None else outcome.to_output()
     named = {name: value for name, value in output.items() if name.endswith("_id") and isinstance(value, str)}
     denied = call.state == "failed"
-    return AuditEvent(
-        id=at.new_id(),
-        tenant_id=at.tenant_id,
-        created_at=at.now,
-        kind=call.tool,
+    event = AuditEvent.by_agent(
+        call.tool,
+        at.tenant_id,
+        call.user_id,
+        at.now,
         status=status,
-        actor_kind="agent",
-        actor_id=call.user_id,
-        driver=call.driver,
         inputs=masked(call.input),
-        outputs=masked(output),
-        entity_refs={"tool_call_id": call.id, "turn_id": call.turn_id, "session_id": at.session_id, **named},
-        error=error,
+        refs={"tool_call_id": call.id, "turn_id": call.turn_id, "session_id": at.session_id, **named},
         approval_required=call.approval_id is not None,
+    )
+    return replace(
+        event,
+        driver=call.driver,
+        outputs=masked(output),
+        error=error,
         approved_by=None if denied else call.decided_by,
         approved_at=None if denied else call.decided_at,
         completed_at=None if status == "started" else at.now,
@@ -114,21 +114,19 @@ def audit_event(
 
 def audit_of_request(ask: ApprovalAsk, at: Context) -> AuditEvent:
     """``approval.requested``: the agent asks for an approval."""
-    return AuditEvent(
-        id=at.new_id(),
-        tenant_id=at.tenant_id,
-        created_at=at.now,
-        kind="approval.requested",
+    return AuditEvent.by_agent(
+        "approval.requested",
+        at.tenant_id,
+        ask.call.user_id,
+        at.now,
         status="succeeded",
-        actor_kind="agent",
-        actor_id=ask.call.user_id,
         inputs={
             "approval_id": ask.id,
             "session_id": at.session_id,
             "tool_name": ask.call.tool,
             "expires_at": ask.expires_at.isoformat(),
         },
-        entity_refs={"approval_id": ask.id, "tool_call_id": ask.call.id},
+        refs={"approval_id": ask.id, "tool_call_id": ask.call.id},
         approval_required=True,
     )
 
@@ -184,14 +182,6 @@ def audit_of_act(
     kind: str, by: Author | None, about: Mapping[str, Any], refs: Mapping[str, Any], at: Context
 ) -> AuditEvent:
     """The audit event of an action on a turn by a person, or by the turn's limits."""
-    return AuditEvent(
-        id=at.new_id(),
-        tenant_id=at.tenant_id,
-        created_at=at.now,
-        kind=kind,
-        status="succeeded",
-        actor_kind="human" if by else "system",
-        actor_id=by.user_id if by else None,
-        inputs={**(by.origin.inputs() if by else {}), **about},
-        entity_refs=refs,
-    )
+    if by is None:
+        return AuditEvent.by_system(kind, at.tenant_id, at.now, inputs=about, refs=refs)
+    return AuditEvent.by_person(kind, at.tenant_id, by.user_id, by.origin, at.now, inputs=about, refs=refs)

@@ -13,11 +13,9 @@ from typing import Any, Final, assert_never
 
 from ...storage.accounts.known_networks import AccountNetworks
 from ..audit_refusals import record
-from ..domain import audit
-from ..domain.audit import Origin
+from ..domain.audit import AuditEvent, Origin
 from ..domain.errors import Refusal, Throttled
 from ..domain.identity import Principal, network_of, site_of
-from ..domain.ids import uuid7
 from ..domain.throttles import OK, PASSWORD_COUNTERS, BucketKey, Charge, Operation, Rules, Throttles
 from ..foundation import metrics
 from ..foundation.clock import Clock
@@ -252,15 +250,14 @@ class ThrottleActor(Actor[Protocol]):
 
     def _record(self, attempt: Attempt, key: BucketKey, tenant_id: str, user_id: str) -> None:
         details = {"operation": attempt.operation.name, "bucket": key.kind}
-        event = audit.AuditEvent(
-            id=uuid7(),
-            tenant_id=tenant_id,
-            created_at=self._clock.now(),
-            kind="auth.throttled",
+        event = AuditEvent.by_system(
+            "auth.throttled",
+            tenant_id,
+            self._clock.now(),
+            origin=attempt.origin,
             status="rejected",
-            actor_kind="system",
-            inputs=attempt.origin.inputs() | details,
-            entity_refs={"user_id": user_id},
+            inputs=details,
+            refs={"user_id": user_id},
         )
         self.spawn(record(self._storage, event), name="audit")
 

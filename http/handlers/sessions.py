@@ -6,6 +6,7 @@ from typing import Final
 
 from ...actors.accounts.actor import IssueTicket
 from ...actors.conversation import session
+from ...actors.domain.audit import Author
 from ...actors.domain.ids import parse_uuid, uuid7
 from ...storage.conversation import sessions
 from ...storage.conversation import transcript as transcripts
@@ -34,10 +35,10 @@ def session_id(call: RequestContext) -> str:
     return call.id("session_id", missing="session_not_found")
 
 
-def sender(call: RequestContext) -> session.Who:
+def sender(call: RequestContext) -> Author:
     """The caller, as messages to a session name it."""
     principal = call.person
-    return session.Who(user_id=principal.user_id, role=str(principal.role), origin=call.origin)
+    return Author(user_id=principal.user_id, role=str(principal.role), origin=call.origin)
 
 
 @operation(

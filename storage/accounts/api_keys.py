@@ -248,13 +248,4 @@ def _api_key(row: Any) -> ApiKey:
 
 
 def _event(by: Create | Revoke, kind: str, values: dict[str, Any]) -> audits.AuditEvent:
-    return audits.AuditEvent(
-        id=uuid7(),
-        tenant_id=by.tenant_id,
-        created_at=by.now,
-        kind=kind,
-        status="succeeded",
-        actor_kind="human",
-        actor_id=by.user_id,
-        inputs=by.origin.inputs() | values,
-    )
+    return audits.AuditEvent.by_person(kind, by.tenant_id, by.user_id, by.origin, by.now, inputs=values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,6 @@ from ...actors.domain.audit import AuditEvent, Origin
 from .. import outbox
 from ..engine.statements import binds, statement
 from ..tables import api_keys, invites, recovery_codes, users
-from .account_events import event
 from .login_sessions import end_families
 from .principals import THIS_USER
 
@@ -71,10 +70,13 @@ class Revoked:
     def entries(self, tenant_id: str, user_id: str, origin: Origin, now: datetime) -> list[AuditEvent]:
         """An audit event for each invite, with the system as its actor."""
         return [
-            replace(
-                event("auth.invite_revoked", tenant_id, user_id, origin, now, {"invite_id": invite_id, "email": email}),
-                actor_kind="system",
-                actor_id=None,
+            AuditEvent.by_system(
+                "auth.invite_revoked",
+                tenant_id,
+                now,
+                origin=origin,
+                inputs={"invite_id": invite_id, "email": email},
+                refs={"user_id": user_id},
             )
             for invite_id, email in self.invites
         ]

@@ -12,7 +12,6 @@ from sqlalchemy import Integer, and_, bindparam, case, func, or_, select, true, 
 from ...actors.domain import audit as audits
 from ...actors.domain.errors import Conflict, NotFound
 from ...actors.domain.identity import Role
-from ...actors.domain.ids import uuid7
 from .. import audit
 from ..engine.operations import Command, Query
 from ..engine.statements import binds, statement
@@ -192,18 +191,10 @@ class Change(Command[Member]):
         ]
 
     def _entry(self, kind: str, *, by_system: bool = False, **inputs: Any) -> audits.AuditEvent:
-        by = None if by_system else self.by
-        return audits.AuditEvent(
-            id=uuid7(),
-            tenant_id=self.tenant_id,
-            created_at=self.now,
-            kind=kind,
-            status="succeeded",
-            actor_kind="system" if by is None else "human",
-            actor_id=by,
-            inputs=self.origin.inputs() | inputs,
-            entity_refs={"user_id": self.user_id},
-        )
+        refs, origin = {"user_id": self.user_id}, self.origin
+        if by_system or self.by is None:
+            return audits.AuditEvent.by_system(kind, self.tenant_id, self.now, origin=origin, inputs=inputs, refs=refs)
+        return audits.AuditEvent.by_person(kind, self.tenant_id, self.by, origin, self.now, inputs=inputs, refs=refs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

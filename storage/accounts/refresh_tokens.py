@@ -11,7 +11,6 @@ from sqlalchemy import and_, bindparam, func, select, update
 from ...actors.domain import audit as audits
 from ...actors.domain.errors import Unauthorized
 from ...actors.domain.identity import Principal
-from ...actors.domain.ids import uuid7
 from .. import audit, outbox
 from ..engine.operations import Command, Query
 from ..engine.statements import binds, statement
@@ -191,14 +190,13 @@ class Renew(Command[Renewed | Reused]):
         await END_REUSED.execute(db, tenant_id=self.tenant_id, family_id=self.presented.family_id, now=self.now)
         await outbox.notify(db, self.reused, self.tenant_id, self.presented.user_id, self.now)
         values = {"session_id": self.presented.family_id, "counter": counter, "presented": self.presented.counter}
-        event = audits.AuditEvent(
-            id=uuid7(),
-            tenant_id=self.tenant_id,
-            created_at=self.now,
-            kind="auth.refresh_reused",
+        event = audits.AuditEvent.by_system(
+            "auth.refresh_reused",
+            self.tenant_id,
+            self.now,
+            origin=self.origin,
             status="rejected",
-            actor_kind="system",
-            inputs=self.origin.inputs() | values,
-            entity_refs={"user_id": self.presented.user_id},
+            inputs=values,
+            refs={"user_id": self.presented.user_id},
         )
         await audit.append(db, [event])

@@ -12,7 +12,6 @@ from sqlalchemy.dialects.postgresql import insert
 
 from ...actors.domain import audit as audits
 from ...actors.domain.errors import NotFound
-from ...actors.domain.ids import uuid7
 from ...actors.domain.settings import TenantSettings
 from .. import audit
 from ..engine.operations import Command
@@ -86,15 +85,8 @@ class Change(Command[TenantSettings]):
         await WRITE.execute(db, **{name: getattr(after, name) for name in FIELDS})
         await FOLLOW_CURRENCY.execute(db, tenant_id=self.tenant_id, currency=after.default_currency)
         old, new = before.differences(after)
-        entry = audits.AuditEvent(
-            id=uuid7(),
-            tenant_id=self.tenant_id,
-            created_at=self.now,
-            kind="settings.changed",
-            status="succeeded",
-            actor_kind="human",
-            actor_id=self.by,
-            inputs=self.origin.inputs() | {"before": old, "after": new},
+        entry = audits.AuditEvent.by_person(
+            "settings.changed", self.tenant_id, self.by, self.origin, self.now, inputs={"before": old, "after": new}
         )
         await audit.append(db, [entry])
         return after

@@ -12,7 +12,6 @@ from sqlalchemy.dialects.postgresql import insert
 
 from ...actors.domain import audit as audits
 from ...actors.domain.errors import NotFound
-from ...actors.domain.ids import uuid7
 from .. import audit
 from ..engine.operations import Command, Query
 from ..engine.statements import any_of, binds, statement
@@ -133,13 +132,5 @@ async def _end(by: SignOut | Revoke, families: Sequence[str], why: str, db: Conn
 
 
 def _ended(by: SignOut | Revoke, kind: str, session_id: str | None) -> audits.AuditEvent:
-    return audits.AuditEvent(
-        id=uuid7(),
-        tenant_id=by.tenant_id,
-        created_at=by.now,
-        kind=kind,
-        status="succeeded",
-        actor_kind="human",
-        actor_id=by.user_id,
-        inputs=by.origin.inputs() | {"session_id": session_id},
-    )
+    about = {"session_id": session_id}
+    return audits.AuditEvent.by_person(kind, by.tenant_id, by.user_id, by.origin, by.now, inputs=about)

@@ -16,7 +16,6 @@ from ..engine.statements import binds, statement
 from ..schema.columns import Time
 from ..tables import tenants, users
 from . import one_time_tokens
-from .account_events import event
 from .account_recovery import GivenBack, ResetEmail, give_back
 from .credentials import revoke_all
 from .members import GOVERNS, OF_AGENCY
@@ -169,5 +168,7 @@ class CloseUnverified(Command[Outcome]):
         await audit.append(db, [closed, *revoked.entries(tenant_id, user_id, self.origin, now)])
 
     def _entry(self, kind: str, inputs: dict[str, Any]) -> audits.AuditEvent:
-        user = (self.overdue.tenant_id, self.overdue.user_id)
-        return replace(event(kind, *user, self.origin, self.now, inputs), actor_kind="system", actor_id=None)
+        refs = {"user_id": self.overdue.user_id}
+        return audits.AuditEvent.by_system(
+            kind, self.overdue.tenant_id, self.now, origin=self.origin, inputs=inputs, refs=refs
+        )

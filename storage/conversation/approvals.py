@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Text, and_, bindparam, case, func, or_, select, update
 
 from ...actors.domain import audit as audits
+from ...actors.domain import tool_calls as rules
 from ...actors.domain.approvals import Approval, Decision
 from ...actors.domain.blocks import shown
 from ...actors.domain.errors import Conflict, Forbidden, NotFound, Refusal
@@ -150,11 +151,8 @@ class Decide(Step[Decided]):
     """
 
     decisions: Sequence[Decision]
-    user_id: str
-    role: str
+    by: audits.Author
     single: bool
-    audit_event: audits.AuditEvent
-    audit_event_ids: Sequence[str]
     key: idempotency.IdempotencyKey | None = None
     last_event: int | None = None
     """The newest event when the decisions were sent."""
@@ -168,7 +166,7 @@ class Decide(Step[Decided]):
         made: list[Approval] = []
         refused: dict[str, Refusal] = {}
         audit_events: list[audits.AuditEvent] = []
-        for audit_event_id, decision in zip(self.audit_event_ids, self.decisions, strict=True):
+        for decision in self.decisions:
             try:
                 decided = await self._decide(db, decision)
             except Refusal as refusal:
@@ -178,9 +176,9 @@ class Decide(Step[Decided]):
                 continue
             if decided is not None:
                 made.append(decided)
-                audit_events.append(self._audit_event(audit_event_id, decided))
+                audit_events.append(self._audit_event(decided))
         if self.follow_up is not None and made:
-            follow_up = {"follow_up": self.follow_up, "user_id": self.user_id, "at": self.now.isoformat()}
+            follow_up = {"follow_up": self.follow_up, "user_id": self.by.user_id, "at": self.now.isoformat()}
             await SET_INPUT.execute(db, tenant_id=self.tenant_id, turn_id=made[-1].turn_id, input=follow_up)
         if self.key is not None and made:
             await self._keep(db, self.key, made)
@@ -210,9 +208,9 @@ class Decide(Step[Decided]):
             decision.approval_id,
             self.session_id,
             verdict,
-            self.user_id,
+            self.by.user_id,
             decision.reason,
-            self.role,
+            self.by.role,
         )
         if row is None:
             await self._refuse(db, decision, verdict)
@@ -222,7 +220,7 @@ class Decide(Step[Decided]):
             tenant_id=self.tenant_id,
             approval_id=decision.approval_id,
             state="approved" if decision.granted else "failed",
-            decided_by=self.user_id,
+            decided_by=self.by.user_id,
             decided_at=self.now,
             error=None if decision.granted else "rejected",
             ended_at=None if decision.granted else self.now,
@@ -237,28 +235,19 @@ class Decide(Step[Decided]):
             return
         if not self.single and row["status"] == verdict:
             return
-        if self.role not in row["approver_roles"]:
+        if self.by.role not in row["approver_roles"]:
             raise Forbidden("forbidden_role")
         raise (ApprovalExpired if row["status"] == "expired" else Conflict)("approval_already_resolved")
 
-    def _audit_event(self, audit_event_id: str, decided: Approval) -> audits.AuditEvent:
+    def _audit_event(self, decided: Approval) -> audits.AuditEvent:
         about = {
             "approval_id": decided.id,
             "session_id": decided.session_id,
             "tool_name": decided.tool_name,
             "reason": decided.reason,
         }
-        return audits.AuditEvent(
-            id=audit_event_id,
-            tenant_id=self.audit_event.tenant_id,
-            created_at=self.now,
-            kind=f"approval.{decided.status}",
-            status="succeeded",
-            actor_kind="human",
-            actor_id=self.user_id,
-            inputs={**self.audit_event.inputs, **about},
-            entity_refs={"approval_id": decided.id, "tool_call_id": decided.tool_call_id},
-        )
+        refs = {"approval_id": decided.id, "tool_call_id": decided.tool_call_id}
+        return rules.audit_of_act(f"approval.{decided.status}", self.by, about, refs, self.at)
 
 
 EXPIRES = statement(
@@ -301,8 +290,6 @@ EXPIRE = statement(
 class Expire(Step[tuple[tuple[str, str], ...]]):
     """Expire every overdue approval of the session. Returns (turn, approval) of each."""
 
-    new_id: Any
-
     async def run(self, db: Connection) -> Written[tuple[tuple[str, str], ...]]:
         rows = await EXPIRE.fetch(db, tenant_id=self.tenant_id, session_id=self.session_id, now=self.now)
         for row in rows:
@@ -321,14 +308,6 @@ class Expire(Step[tuple[tuple[str, str], ...]]):
         return await self.write(db, tuple((row["turn_id"], row["id"]) for row in rows), events, audit_events)
 
     def _audit_event(self, row: Mapping[str, Any]) -> audits.AuditEvent:
-        assert self.tenant_id is not None
-        return audits.AuditEvent(
-            id=self.new_id(),
-            tenant_id=self.tenant_id,
-            created_at=self.now,
-            kind="approval.expired",
-            status="succeeded",
-            actor_kind="system",
-            inputs={"approval_id": row["id"], "session_id": self.session_id, "tool_name": row["tool_name"]},
-            entity_refs={"approval_id": row["id"], "tool_call_id": row["tool_call_id"]},
-        )
+        about = {"approval_id": row["id"], "session_id": self.session_id, "tool_name": row["tool_name"]}
+        refs = {"approval_id": row["id"], "tool_call_id": row["tool_call_id"]}
+        return rules.audit_of_act("approval.expired", None, about, refs, self.at)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Self, TypeVar
 from sqlalchemy import and_, bindparam, update
 
 from ...actors.domain import audit as audits
-from ...actors.domain import ids
 from ...actors.domain import tool_calls as rules
 from ...actors.domain.events import Event
 from .. import audit
@@ -71,7 +70,7 @@ class Step(Command[Written[R]]):
     def at(self) -> rules.Context:
         """The session and the time, for events and audit events of its tool calls."""
         assert self.tenant_id is not None
-        return rules.Context(self.tenant_id, self.session_id, self.now, ids.uuid7)
+        return rules.Context(self.tenant_id, self.session_id, self.now)
 
     @property
     def fence(self) -> int | None:

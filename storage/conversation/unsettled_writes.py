@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Integer, and_, bindparam, cast, extract, func, or_, select, update
 
-from ...actors.domain import ids
 from ...actors.domain import tool_calls as rules
 from ...actors.domain.outcomes import Outcome
 from ...actors.domain.turns import ToolCall
@@ -108,6 +107,6 @@ class Settle(Command[Outcome | None]):
         await SETTLE.execute(
             db, **call, state=outcome.state, output=outcome.to_output(), error=outcome.error, ended_at=self.now
         )
-        at = rules.Context(self.tenant_id or "", self.session_id, self.now, ids.uuid7)
+        at = rules.Context(self.tenant_id or "", self.session_id, self.now)
         await audit.append(db, [rules.audit_of_outcome(self.call, outcome, at)])
         return outcome

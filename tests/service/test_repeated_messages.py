@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.rehearsal import Gate, Received, Text, ToolUse, Turn
-from voyagent.actors.conversation.session import Cancel, NewMessage, Post, Who
-from voyagent.actors.domain.audit import Origin
+from voyagent.actors.conversation.session import Cancel, NewMessage, Post
+from voyagent.actors.domain.audit import Author, Origin
 
 from .test_approvals import HANDOFF, ask_for_booking, book, kinds, resolve
 
@@ -159,7 +159,7 @@ async def test_b3_of_two_bodies_under_one_key_at_once_one_is_applied_and_nothing
 async def test_a_cancel_that_meets_a_turn_just_being_started_stops_it(asha: Any, running: Any, admin: Any) -> None:
     session = await asha.session()
     running.rehearsal.play(Turn(Text.split("never", " heard"), gate=Gate()))
-    who = Who(user_id=asha.user["id"], role="agency_admin", origin=Origin("here"))
+    who = Author(user_id=asha.user["id"], role="agency_admin", origin=Origin("here"))
     place = {"tenant_id": asha.user["tenant_id"], "session_id": session}
     root = running.service.system.root
     posted = asyncio.create_task(root.ask(Post(message=NewMessage(who=who, text="hello"), **place)))

@@ -13,8 +13,8 @@ import pytest
 
 from tests.rehearsal import Gate, Text, Turn
 from voyagent.actors.conversation import session as session_actor
-from voyagent.actors.conversation.session import Cancel, SessionActor, Wake, Who
-from voyagent.actors.domain.audit import Origin
+from voyagent.actors.conversation.session import Cancel, SessionActor, Wake
+from voyagent.actors.domain.audit import Author, Origin
 from voyagent.actors.domain.errors import Unavailable
 from voyagent.storage.conversation import turns
 from voyagent.storage.conversation.steps import session_fence
@@ -72,8 +72,8 @@ async def blocked(admin: Any, on: str) -> None:
     await until(lambda: admin.value(query, on))
 
 
-def as_of(asha: Any) -> Who:
-    return Who(user_id=asha.user["id"], role="agency_admin", origin=Origin("here"))
+def as_of(asha: Any) -> Author:
+    return Author(user_id=asha.user["id"], role="agency_admin", origin=Origin("here"))
 
 
 def place(asha: Any, session: str) -> dict[str, str]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from voyagent.actors.domain.ids import uuid7
 from voyagent.actors.domain.outcomes import (
     NOT_PERMITTED,
     Failed,
@@ -23,7 +22,7 @@ from voyagent.actors.domain.tool_calls import Closing, Context, audit_of_result,
 from voyagent.actors.domain.transcript import tool_result
 from voyagent.actors.domain.turns import ToolCall, TurnError
 
-AT = Context("t-1", "s-1", datetime(2026, 11, 29, tzinfo=UTC), uuid7)
+AT = Context("t-1", "s-1", datetime(2026, 11, 29, tzinfo=UTC))
 CALL = ToolCall(
     id="c-1",
     turn_id="u-1",
