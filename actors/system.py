@@ -16,7 +16,7 @@ from .accounts.retention import AccountRetention
 from .agent.llm.lazy import LazyModel
 from .agent.ports import PassLog, Ports, Task
 from .agent.tools.tool import ToolContext
-from .conversation.context import AgencyQuota, SessionServices
+from .conversation.context import SessionServices
 from .conversation.turn import TurnActor
 from .database import IsLeader, StorageActor
 from .domain.throttles import Throttles
@@ -25,6 +25,7 @@ from .foundation.clock import Clock
 from .foundation.config import Settings
 from .foundation.metrics import ActorMeter
 from .housekeeping import HousekeepingActor, StorageLost
+from .quota import Quota
 from .runtime.actor import MailboxFull, Message, Recipient, Ref
 from .runtime.periodic import PeriodicTasks
 from .runtime.supervisor import Child, NamedRef
@@ -140,7 +141,7 @@ class System:
             store=self.storage,
             clock=clock,
             settings=settings,
-            ports=lambda recorder, agency: self._ports(to, recorder, agency),
+            ports=lambda recorder, quota: self._ports(to, recorder, quota),
             tools=lambda task: self._context(to, task),
             stopping=lambda: self.stopping,
             is_leader=lambda: self.is_leader,
@@ -180,12 +181,12 @@ class System:
         self.is_leader = False
         await to.ask(root.StopAgencies(), within=STOP_SECONDS)
 
-    def _ports(self, to: Recipient, recorder: PassLog, agency: AgencyQuota) -> Ports:
+    def _ports(self, to: Recipient, recorder: PassLog, quota: Quota) -> Ports:
         return Ports(
             model=self._model,
             recorder=recorder,
             store=self.storage,
-            budget=agency,
+            budget=quota,
             clock=self.clock,
             prices=self.settings.model_prices,
             context=lambda task: self._context(to, task),

@@ -20,10 +20,11 @@ from ..domain.audit import Author
 from ..domain.errors import Conflict
 from ..domain.turns import Started, TurnError, text_hash, title_of
 from ..foundation import metrics
+from ..quota import Quota
 from ..runtime.actor import Outcome
 from ..runtime.reply import refuse, resolve
 from . import turn
-from .context import AgencyQuota, SessionServices
+from .context import SessionServices
 from .decisions import Decisions
 from .event_log import PassEnd, Subscription
 from .log_writer import LogWriter
@@ -116,7 +117,7 @@ class MessageIntake:
         writer: LogWriter,
         decisions: Decisions,
         subscriptions: Subscriptions,
-        quota: AgencyQuota,
+        quota: Quota,
         services: SessionServices,
     ) -> None:
         self.tenant_id = tenant_id

@@ -16,11 +16,12 @@ from ..domain import ids
 from ..domain.errors import Unavailable
 from ..domain.turns import MAX_ATTEMPTS, TURN_SECONDS, TurnError
 from ..foundation import log, metrics
+from ..quota import Quota
 from ..runtime.actor import Outcome
 from ..runtime.ref import Ref
 from ..runtime.supervisor import Child, Restart
 from . import turn
-from .context import AgencyQuota, SessionServices
+from .context import SessionServices
 from .log_writer import LogWriter
 from .scheduler import Run, Turn, TurnScheduler
 
@@ -53,7 +54,7 @@ class PassRunner:
         session_id: str,
         scheduler: TurnScheduler,
         writer: LogWriter,
-        quota: AgencyQuota,
+        quota: Quota,
         services: SessionServices,
     ) -> None:
         self.tenant_id = tenant_id

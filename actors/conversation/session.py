@@ -23,12 +23,13 @@ from ..domain.events import transient_frame
 from ..domain.turns import TurnError
 from ..foundation import log, metrics
 from ..foundation.clock import Timer
+from ..quota import Quota
 from ..runtime.actor import ActorDead, Message, NoReply, Outcome, Ref
 from ..runtime.reply import settle
 from ..runtime.supervisor import Supervisor
 from . import turn
 from .approval_timer import ApprovalTimer
-from .context import AgencyQuota, SessionServices
+from .context import SessionServices
 from .decisions import Decisions
 from .event_log import EventLog, SseFrame, Subscription, frames_of
 from .intake import Accepted, MessageIntake, NewMessage
@@ -177,7 +178,7 @@ class SessionActor(Supervisor[Protocol]):
     log: EventLog
     writer: LogWriter
 
-    def __init__(self, *, tenant_id: str, session_id: str, quota: AgencyQuota, services: SessionServices) -> None:
+    def __init__(self, *, tenant_id: str, session_id: str, quota: Quota, services: SessionServices) -> None:
         super().__init__(clock=services.clock)
         self.tenant_id = tenant_id
         self.session_id = session_id
