@@ -6,7 +6,7 @@ import asyncio
 import gc
 import socket
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -204,6 +204,24 @@ async def test_a_stream_of_full_age_closes_cleanly_though_the_model_never_pauses
     assert (await said.all())[-1].kind == "final"
 
 
+WAITING = """
+SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database AND datname = current_database() WHERE NOT granted
+"""
+
+
+async def until(condition: Callable[[], Awaitable[Any]]) -> None:
+    """Wait until it holds."""
+    async with asyncio.timeout(10):
+        while not await condition():  # noqa: ASYNC110  # a look from outside; nothing tells
+            await asyncio.sleep(0.02)
+
+
+async def only_viewer(session: str) -> bool:
+    """Whether the session has one viewer, read or unread."""
+    log = log_of(session)
+    return (len(log.subscriptions), len(log.unread)) == (1, 0)
+
+
 async def test_who_leaves_while_his_message_is_accepted_is_no_viewer(
     asha: Person, running: Running, admin: Admin
 ) -> None:
@@ -212,13 +230,12 @@ async def test_who_leaves_while_his_message_is_accepted_is_no_viewer(
     async with admin.db.transaction():
         await admin.db.execute("LOCK TABLE turns IN EXCLUSIVE MODE")
         posting = asyncio.create_task(asha.post(session, {"message": "hello"}))
-        await asyncio.sleep(0.5)
+        await until(lambda: admin.value(WAITING))
         posting.cancel()
         await asyncio.wait({posting})
-        await asyncio.sleep(0.2)
     viewer = await asha.watch(session)
     assert (await viewer.until("final")).kind == "final"
-    assert len(log_of(session).subscriptions) == 1
+    await until(lambda: only_viewer(session))
     viewer.response.close()
 
 
