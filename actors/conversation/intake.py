@@ -7,16 +7,13 @@ by it alone: outcomes of awaited steps come back as messages of the actor.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from ...storage.conversation import approvals, turns
-from ...storage.engine.idempotency import IdempotencyKey
 from ..domain import admission, ids
 from ..domain.approvals import Decision
-from ..domain.audit import Author
 from ..domain.errors import Conflict
 from ..domain.turns import Started, TurnError, text_hash, title_of
 from ..foundation import metrics
@@ -26,62 +23,14 @@ from ..runtime.reply import refuse, resolve
 from . import turn
 from .context import SessionServices
 from .decisions import Decisions
-from .event_log import PassEnd, Subscription
+from .event_log import Subscription
 from .log_writer import LogWriter
+from .new_message import Accepted, NewMessage, PendingMessage
 from .passes import PassRunner
 from .scheduler import Turn, TurnScheduler
 from .subscriptions import Subscriptions
 
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewMessage:
-    """Text to send, approvals to decide, or both."""
-
-    who: Author
-    text: str = ""
-    approvals: Mapping[str, bool] = field(default_factory=dict)
-    on_busy: admission.OnBusy = "reject"
-    key: IdempotencyKey | None = None
-
-    @property
-    def has_text(self) -> bool:
-        return bool(self.text.strip())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
-    """The message accepted last: a sender who repeats it rejoins its turn instead of starting another."""
-
-    turn: Turn
-    user_id: str
-    text_hash: bytes
-    after: int | None = None
-    """For text sent with decisions: its events come after this one."""
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Intake:
-    """One message in progress, and the replies that wait for its outcome."""
-
-    id: int
-    message: NewMessage
-    replies: list[asyncio.Future[Subscription]]
-    stored_before: int = 0
-    """Number of messages stored when its key was looked up."""
-    admitted: bool = False
-    """It is counted against the agency's quota; uncounted if it is not accepted."""
-    storing: bool = False
-    pass_number: int | None = None
-    """Of the pass that starts as soon as it is stored."""
-    waits: bool = False
-    turn_id: str | None = None
-    interrupt: turn.Interrupt | None = None
-    """A cancellation of the pass that is about to start."""
-    prelude: bytes = b""
-    ends: tuple[PassEnd, ...] = ()
-    after: int = 0
 
 
 class Owner(Protocol):
@@ -131,7 +80,7 @@ class MessageIntake:
         self._subscriptions = subscriptions
         self._quota = quota
         self._services = services
-        self._intakes: dict[int, _Intake] = {}
+        self._intakes: dict[int, PendingMessage] = {}
         self._number = 0
         self._stored = 0
 
@@ -152,13 +101,13 @@ class MessageIntake:
     def take_in(self, message: NewMessage, reply: asyncio.Future[Subscription]) -> None:
         """Take in one message. Its key, and whether its approvals are still pending, is looked up in the table."""
         self._number += 1
-        intake = self._intakes[self._number] = _Intake(id=self._number, message=message, replies=[reply])
+        intake = self._intakes[self._number] = PendingMessage(id=self._number, message=message, replies=[reply])
         if message.key is None and not (message.approvals and self._is_repetition(message)):
             self._admit(intake, decidable=False)
         else:
             self._look_up(intake)
 
-    def _look_up(self, intake: _Intake) -> None:
+    def _look_up(self, intake: PendingMessage) -> None:
         message = intake.message
         intake.stored_before = self._stored
         look_up = turns.LookUp(
@@ -172,7 +121,7 @@ class MessageIntake:
             self._services.store.ask(look_up), lambda outcome: self._looked_up(intake, outcome), name="look_up"
         )
 
-    def _looked_up(self, intake: _Intake, outcome: Outcome[turns.LookedUp]) -> None:
+    def _looked_up(self, intake: PendingMessage, outcome: Outcome[turns.LookedUp]) -> None:
         if outcome.error is not None:
             self._refuse(intake, outcome.error)
         elif outcome.value.started is not None:
@@ -182,7 +131,7 @@ class MessageIntake:
         else:
             self._admit(intake, decidable=outcome.value.decidable)
 
-    def _admit(self, intake: _Intake, *, decidable: bool) -> None:
+    def _admit(self, intake: PendingMessage, *, decidable: bool) -> None:
         message = intake.message
         request = admission.Request(
             user_id=message.who.user_id,
@@ -221,7 +170,7 @@ class MessageIntake:
             due=bool(scheduler.due),
             deciding=self._decisions.under_way,
             queued=len(scheduler.queue),
-            accepting=[_accepting(each) for each in self._intakes.values() if each.storing],
+            accepting=[each.accepting() for each in self._intakes.values() if each.storing],
             latest=None if latest is None else self._latest(latest),
             resumed_ended_at=None if resumed is None else resumed.ended_at,
         )
@@ -242,7 +191,7 @@ class MessageIntake:
             text_hash(message.text),
         )
 
-    def _within_limits(self, intake: _Intake) -> bool:
+    def _within_limits(self, intake: PendingMessage) -> bool:
         """Check rate limit and budget when a message arrives; a refusal goes to its sender."""
         refused = self._quota.admit()
         intake.admitted = refused is None
@@ -253,7 +202,7 @@ class MessageIntake:
         self._owner.refused()
         return False
 
-    def _accept(self, intake: _Intake, accept: admission.Accept) -> None:
+    def _accept(self, intake: PendingMessage, accept: admission.Accept) -> None:
         """Store a message as a new turn, which starts at once or is queued."""
         message, starts = intake.message, accept.place == "now"
         intake.storing, intake.waits = True, not starts
@@ -276,7 +225,7 @@ class MessageIntake:
             lambda outcome: self._accepted(intake, accept, turn_id, outcome),
         )
 
-    def _accepted(self, intake: _Intake, accept: admission.Accept, turn_id: str, outcome: Outcome[bool]) -> None:
+    def _accepted(self, intake: PendingMessage, accept: admission.Accept, turn_id: str, outcome: Outcome[bool]) -> None:
         message = intake.message
         if outcome.error is not None:
             if isinstance(outcome.error, Conflict) and outcome.error.code == "turn_in_progress":
@@ -315,7 +264,7 @@ class MessageIntake:
             subscription = self._subscriptions.turns([turn_id], after=after)
         self._answer(intake, subscription)
 
-    def _decide(self, intake: _Intake, decide: admission.Decide) -> None:
+    def _decide(self, intake: PendingMessage, decide: admission.Decide) -> None:
         """Store the decisions, then schedule their passes; text becomes a follow-up message if no pass runs."""
         message = intake.message
         follows_up = decide.text == "follows_up"
@@ -330,7 +279,7 @@ class MessageIntake:
             last_event=intake.after,
         )
 
-    def _decided(self, intake: _Intake, decide: admission.Decide, outcome: Outcome[approvals.Decided]) -> None:
+    def _decided(self, intake: PendingMessage, decide: admission.Decide, outcome: Outcome[approvals.Decided]) -> None:
         if outcome.error is not None:
             self._refuse(intake, outcome.error)
             return
@@ -357,13 +306,13 @@ class MessageIntake:
         else:
             self._nothing_decided(intake)
 
-    def _place_again(self, intake: _Intake) -> admission.Accept:
+    def _place_again(self, intake: PendingMessage) -> admission.Accept:
         """Where text goes when none of its decisions could be applied."""
         intake.storing = False
         busy = self._scheduler.busy or self.busy or self._decisions.under_way
         return admission.Accept("last" if busy else "now")
 
-    def _nothing_decided(self, intake: _Intake) -> None:
+    def _nothing_decided(self, intake: PendingMessage) -> None:
         intake.storing = False
         watch = admission.decide(admission.Request(user_id=intake.message.who.user_id), self._snapshot())
         if isinstance(watch, admission.Watch):
@@ -421,10 +370,10 @@ class MessageIntake:
         for intake in self._intakes.values():
             self._give_back(intake)
 
-    def _starting(self) -> _Intake | None:
+    def _starting(self) -> PendingMessage | None:
         return next((each for each in self._intakes.values() if each.pass_number is not None), None)
 
-    def _answer(self, intake: _Intake, subscription: Subscription) -> None:
+    def _answer(self, intake: PendingMessage, subscription: Subscription) -> None:
         self._give_back(intake)
         del self._intakes[intake.id]
         subscription.prelude = intake.prelude + subscription.prelude
@@ -433,31 +382,17 @@ class MessageIntake:
         for reply in others:
             resolve(reply, subscription.fork())
 
-    def _refuse(self, intake: _Intake, error: BaseException) -> None:
+    def _refuse(self, intake: PendingMessage, error: BaseException) -> None:
         self._give_back(intake)
         del self._intakes[intake.id]
         for reply in intake.replies:
             refuse(reply, error)
         self._owner.refused()
 
-    def _give_back(self, intake: _Intake) -> None:
+    def _give_back(self, intake: PendingMessage) -> None:
         if intake.admitted:
             intake.admitted = False
             self._quota.give_back()
 
     def _now(self) -> datetime:
         return self._services.clock.now()
-
-
-def _accepting(intake: _Intake) -> admission.Accepting:
-    message = intake.message
-    return admission.Accepting(
-        intake=intake.id,
-        user_id=message.who.user_id,
-        text_hash=text_hash(message.text) if message.has_text else None,
-        approvals=message.approvals,
-        key=None if message.key is None else message.key.key,
-        body_hash=None if message.key is None else message.key.body_hash,
-        starts=intake.pass_number,
-        waits=intake.waits,
-    )

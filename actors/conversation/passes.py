@@ -13,11 +13,11 @@ from ...storage.conversation import turns
 from ..agent.ports import Ports, Task
 from ..agent.run import Pass
 from ..domain import ids
-from ..domain.errors import Unavailable
+from ..domain.errors import Conflict, Unavailable
 from ..domain.turns import MAX_ATTEMPTS, TURN_SECONDS, TurnError
 from ..foundation import log, metrics
 from ..quota import Quota
-from ..runtime.actor import Outcome
+from ..runtime.actor import ActorDead, Outcome
 from ..runtime.ref import Ref
 from ..runtime.supervisor import Child, Restart
 from . import turn
@@ -27,6 +27,8 @@ from .scheduler import Run, Turn, TurnScheduler
 
 R = TypeVar("R")
 _log = log.get(__name__)
+
+INTERRUPT_TIMEOUT = 5.0
 
 
 class Owner(Protocol):
@@ -224,3 +226,14 @@ class PassRunner:
         """The session ends: the running pass is no longer counted."""
         if self._scheduler.current is not None:
             self._stop_counting(self._scheduler.current)
+
+
+async def interrupted(child: Ref, interrupt: turn.Interrupt, turn_id: str) -> str:
+    """Return the turn's id once its pass accepted the interrupt. Refusal: ``no_turn_running`` if it is over."""
+    try:
+        stops = await child.ask(interrupt, within=INTERRUPT_TIMEOUT)
+    except ActorDead:
+        stops = False
+    if not stops:
+        raise Conflict("no_turn_running")
+    return turn_id

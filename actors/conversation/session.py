@@ -7,14 +7,13 @@ handled; outcomes of awaited work come back as messages.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar, assert_never
 
-from ...storage.conversation import approvals, session_state, sessions
+from ...storage.conversation import session_state, sessions
 from ...storage.engine.idempotency import IdempotencyKey, IdempotentReply
 from ..domain.approvals import Approval, Decision
 from ..domain.audit import AuditEvent, Author
@@ -24,18 +23,22 @@ from ..domain.turns import TurnError
 from ..foundation import log, metrics
 from ..foundation.clock import Timer
 from ..quota import Quota
-from ..runtime.actor import ActorDead, Message, NoReply, Outcome, Ref
+from ..runtime.actor import Message, NoReply, Outcome
 from ..runtime.reply import settle
 from ..runtime.supervisor import Supervisor
 from . import turn
 from .approval_timer import ApprovalTimer
 from .context import SessionServices
 from .decisions import Decisions
-from .event_log import EventLog, SseFrame, Subscription, frames_of
-from .intake import Accepted, MessageIntake, NewMessage
+from .deletion import Deletion
+from .event_log import EventLog, SseFrame, Subscription
+from .expiry import ApprovalExpiry
+from .history import History
+from .intake import MessageIntake
 from .log_writer import AppendText, Flush, LogWriter, StoreStep
-from .passes import PassRunner
-from .scheduler import Run, Turn, TurnScheduler
+from .new_message import Accepted, NewMessage
+from .passes import PassRunner, interrupted
+from .scheduler import Run, TurnScheduler
 from .subscriptions import Mode, Subscriptions
 
 __all__ = ["NewMessage", "SessionActor"]
@@ -46,9 +49,6 @@ _log = log.get(__name__)
 IDLE_SECONDS = 120.0
 REFUSED_IDLE_SECONDS = 1.0
 """Before a session passivates that was activated only to refuse a message."""
-DELETE_TIMEOUT = 8.0
-"""Seconds a deletion waits for a running turn to stop."""
-INTERRUPT_TIMEOUT = 5.0
 JUST_LOADED_SECONDS = 0.5
 """A session activated more recently than this is up to date with the tables."""
 
@@ -142,16 +142,6 @@ class Pruned(ToSession[None]):
     through: int
 
 
-@dataclass(slots=True, eq=False)
-class _Deletion:
-    """A deletion that waits for the running pass to stop."""
-
-    who: Author
-    replies: list[asyncio.Future[None]]
-    timer: Timer | None = None
-    sent: bool = False
-
-
 Protocol = (
     AppendText
     | StoreStep[Any]
@@ -185,10 +175,7 @@ class SessionActor(Supervisor[Protocol]):
         self.quota = quota
         self.services = services
         self.scheduler = TurnScheduler()
-        self.deletion: _Deletion | None = None
-        self.deleted = False
-        self.expiring = False
-        self.deadline_reads = 0
+        self.is_deleted = False
         self.shown: Run | None = None
         """The pass that ran when subscriptions were last woken: they may wait for its end."""
         self.loaded_at = 0.0
@@ -198,12 +185,13 @@ class SessionActor(Supervisor[Protocol]):
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
         state = await self.services.store.ask(self._load())
+        history = History(self.tenant_id, self.session_id, self.services.store, self.clock)
         self.log = EventLog(
             state.last_seq,
             state.pruned_through,
-            self._older,
+            history.read,
             cap=self.services.settings.sse_replay_buffer_cap,
-            gap=self._gap,
+            gap=history.gap,
             unwatched=lambda: self.run_soon(self._drop_ring),
         )
         self.writer = LogWriter(
@@ -221,7 +209,7 @@ class SessionActor(Supervisor[Protocol]):
         for stored in state.turns:
             self.scheduler.restore(stored)
         if state.last is not None:
-            self._remember(state.last)
+            self.intake.latest = Accepted.restored(state.last, self.scheduler.turns, self.log.last)
         self.approval_timer.set(state.expires)
         self._check_idle_in(IDLE_SECONDS)
         self._start_due()
@@ -234,6 +222,7 @@ class SessionActor(Supervisor[Protocol]):
             "writer": self.writer,
         }
         shared: dict[str, Any] = {"quota": self.quota, "services": self.services}
+        self.expiry = ApprovalExpiry(self, **common, store=self.services.store, timer=self.approval_timer)
         self.subscriptions = Subscriptions(self.session_id, self.log, self.scheduler, self.clock)
         self.passes = PassRunner(self, **common, **shared)
         self.decisions = Decisions(self, **common, clock=self.clock)
@@ -245,38 +234,10 @@ class SessionActor(Supervisor[Protocol]):
             **common,
             **shared,
         )
+        self.deletion = Deletion(self, passes=self.passes, intake=self.intake, clock=self.clock, **common)
 
     def _load(self) -> session_state.Load:
         return session_state.Load(tenant_id=self.tenant_id, session_id=self.session_id)
-
-    def _remember(self, stored: session_state.LastMessage) -> None:
-        begun = self.scheduler.turns.get(stored.turn_id) or Turn(
-            id=stored.turn_id,
-            user_id=stored.user_id,
-            state="ended",
-            first_event=stored.first_event_id or 0,
-            pass_event=stored.pass_event_id or 0,
-        )
-        begun.ended_at = stored.ended_at
-        behind = begun.pass_event - 1 if begun.state != "waiting" or stored.ended_at else self.log.last
-        self.intake.latest = Accepted(
-            turn=begun,
-            user_id=stored.user_id,
-            text_hash=stored.text_hash,
-            after=max(behind, 0) if stored.is_follow_up else None,
-        )
-
-    def _gap(self, through: int) -> bytes:
-        why = f"replay_failed: events up to {through} are no longer kept"
-        return transient_frame("error", self.session_id, self.clock.now(), "replay", why)
-
-    async def _older(self, after: int, through: int) -> list[SseFrame]:
-        """Read events that have left the ring; called in a viewer's task."""
-        replay = session_state.Replay(
-            tenant_id=self.tenant_id, session_id=self.session_id, after=after, through=through
-        )
-        rows = await self.services.store.ask(replay)
-        return frames_of((row.seq, row.turn_id, row.kind, row.data) for row in rows)
 
     def _drop_ring(self) -> None:
         self.log.drop_unwatched()
@@ -315,7 +276,7 @@ class SessionActor(Supervisor[Protocol]):
             case Rename():
                 return self.reply_later(self._rename(message))
             case Delete():
-                return self.delegate_reply(partial(self._delete, message.who))
+                return self.delegate_reply(partial(self.deletion.request, message.who))
             case Pruned():
                 return self.log.pruned(message.through)
             case MakeRoom():
@@ -338,10 +299,9 @@ class SessionActor(Supervisor[Protocol]):
 
     def _start_due(self) -> None:
         """Start due work if no pass runs, and wake subscriptions when ``busy`` or the running pass changed."""
-        if not self.intake.starting and self.deletion is None:
+        if not self.intake.starting and not self.deletion.under_way:
             self.passes.start_next()
-        if self.deletion is not None:
-            self._delete_when_quiet(self.deletion)
+        self.deletion.when_quiet()
         busy, run = self._busy, self.scheduler.current
         if busy != self.log.busy or run is not self.shown:
             self.log.busy, self.shown = busy, run
@@ -354,49 +314,22 @@ class SessionActor(Supervisor[Protocol]):
 
     def rearm(self) -> None:
         """Approvals may have changed: read the next deadline again."""
-        self.deadline_reads += 1
-        number = self.deadline_reads
-        read = approvals.Expiries(tenant_id=self.tenant_id, session_id=self.session_id)
-        self.pipe(self.services.store.ask(read), lambda outcome: self._rearmed(number, outcome), name="rearm")
-
-    def _rearmed(self, number: int, outcome: Outcome[tuple[Any, ...]]) -> None:
-        if outcome.error is not None:
-            _log.warning("approval_deadlines_read_failed", session_id=self.session_id, reason=str(outcome.error))
-        elif number == self.deadline_reads:
-            self.approval_timer.set(outcome.value)
-
-    def _deadline_passed(self) -> None:
-        if self.approval_timer.passed():
-            self.expire()
+        self.expiry.rearm()
 
     def expire(self) -> None:
-        """Expire approvals whose deadline has passed, and resume their turns."""
-        if self.expiring:
-            return
-        self.expiring = True
-        self.writer.step(
-            approvals.Expire(tenant_id=self.tenant_id, session_id=self.session_id),
-            self._expired,
-        )
+        """Expire approvals whose deadline has passed."""
+        self.expiry.expire()
 
-    def _expired(self, outcome: Outcome[tuple[tuple[str, str], ...]]) -> None:
-        self.expiring = False
-        if outcome.error is not None:
-            _log.warning("approval_expiry_failed", session_id=self.session_id, reason=str(outcome.error))
-            return
-        metrics.APPROVALS_TOTAL.labels(outcome="expired").inc(len(outcome.value))
-        self.scheduler.expired(outcome.value)
-        self.rearm()
+    def _deadline_passed(self) -> None:
+        self.expiry.deadline_passed()
 
     def _wake(self) -> None:
-        if self.approval_timer.passed():
-            self.expire()
-        else:
+        if not self.expiry.deadline_passed():
             self.reconcile()
 
     @property
     def deleting(self) -> bool:
-        return self.deletion is not None
+        return self.deletion.under_way
 
     def refused(self) -> None:
         """A message was refused: a session activated only for it passivates early."""
@@ -411,7 +344,7 @@ class SessionActor(Supervisor[Protocol]):
     @property
     def _busy(self) -> bool:
         """Whether a pass runs or is due, or a message or decision is being stored."""
-        return self.scheduler.busy or self.intake.busy or self.decisions.under_way or self.expiring
+        return self.scheduler.busy or self.intake.busy or self.decisions.under_way or self.expiry.under_way
 
     def reconcile(self) -> None:
         """Compare the open turns in the table with the scheduler's, and schedule missing ones."""
@@ -441,7 +374,7 @@ class SessionActor(Supervisor[Protocol]):
         if run.child is None:
             run.interrupt = interrupt
             return run.turn.id
-        return self.reply_later(_interrupted(run.child, interrupt, run.turn.id))
+        return self.reply_later(interrupted(run.child, interrupt, run.turn.id))
 
     async def _rename(self, rename: Rename) -> sessions.Summary:
         now = self.clock.now()
@@ -460,43 +393,11 @@ class SessionActor(Supervisor[Protocol]):
         refs = {"session_id": self.session_id}
         return AuditEvent.by_person(kind, self.tenant_id, by.user_id, by.origin, now, refs=refs)
 
-    def _delete(self, who: Author, reply: asyncio.Future[None]) -> None:
-        """Stop the running pass, then delete; a second request waits for the first."""
-        if self.deletion is not None:
-            self.deletion.replies.append(reply)
-            return
-        self.deletion = deletion = _Deletion(who, [reply])
-        interrupt = turn.Interrupt(TurnError("turn_cancelled", "the session is deleted"), who)
-        if self.scheduler.current is not None:
-            self.passes.interrupt(self.scheduler.current.number, interrupt)
-        else:
-            self.intake.cancel(None, interrupt)
-        timed_out = partial(self._deletion_timed_out, deletion)
-        deletion.timer = self.clock.call_later(DELETE_TIMEOUT, lambda: self.run_soon(timed_out))
-
-    def _delete_when_quiet(self, deletion: _Deletion) -> None:
-        if deletion.sent or self.scheduler.current is not None or self.intake.starting:
-            return
-        deletion.sent = True
-        now = self.clock.now()
-        audit_event = self._audit_event("session.deleted", deletion.who, now)
-        delete = sessions.Delete(tenant_id=self.tenant_id, session_id=self.session_id, audit_event=audit_event, now=now)
-        self.writer.operation(delete, partial(self._deletion_over, deletion))
-
-    def _deletion_timed_out(self, deletion: _Deletion) -> None:
-        if self.deletion is deletion and not deletion.sent:
-            self._deletion_over(deletion, Outcome(error=Conflict("turn_in_progress")))
-
-    def _deletion_over(self, deletion: _Deletion, outcome: Outcome[None]) -> None:
-        if deletion.timer is not None:
-            deletion.timer.cancel()
-        self.deletion = None
-        for reply in deletion.replies:
-            settle(reply, outcome)
-        if outcome.error is None:
-            self.deleted = True
-            self.log.end(transient_frame("error", self.session_id, self.clock.now(), "error", "session_deleted"))
-            self.ref.stop_soon()
+    def deleted(self) -> None:
+        """The rows are gone: close every stream and stop."""
+        self.is_deleted = True
+        self.log.end(transient_frame("error", self.session_id, self.clock.now(), "error", "session_deleted"))
+        self.ref.stop_soon()
 
     def _check_idle_in(self, seconds: float) -> None:
         if self.idle_timer is not None:
@@ -504,7 +405,7 @@ class SessionActor(Supervisor[Protocol]):
         self.idle_timer = self.clock.call_later(seconds, lambda: self.run_soon(self._check_idle))
 
     def _check_idle(self) -> None:
-        if self._quiet and not self.log.watched and not self.approval_timer.any and self.deletion is None:
+        if self._quiet and not self.log.watched and not self.approval_timer.any and not self.deletion.under_way:
             self.request_passivation()
         self._check_idle_in(IDLE_SECONDS)
 
@@ -512,8 +413,6 @@ class SessionActor(Supervisor[Protocol]):
         self.approval_timer.forget()
         if self.idle_timer is not None:
             self.idle_timer.cancel()
-        if self.deletion is not None and self.deletion.timer is not None:
-            self.deletion.timer.cancel()
         if self.loaded:
             self._close(failure)
         if isinstance(failure, Unavailable):
@@ -523,10 +422,12 @@ class SessionActor(Supervisor[Protocol]):
         metrics.API_ACTIVE_SESSIONS.dec()
         self.writer.close()
         self.intake.close()
+        self.deletion.close()
         self.passes.close()
         self.log.end(self._closing_frame(failure))
         # breaks reference cycles: the actor is freed at once, not by the garbage collector
         del self.log, self.writer, self.subscriptions, self.intake, self.decisions, self.passes, self.approval_timer
+        del self.deletion, self.expiry
 
     def _closing_frame(self, failure: BaseException | None) -> bytes:
         why = None
@@ -534,20 +435,9 @@ class SessionActor(Supervisor[Protocol]):
             restarted = "internal_error: the session was restarted"
             why = failure.code if isinstance(failure, Unavailable) else restarted
         elif (
-            not self.deleted and not self.services.is_leader()
+            not self.is_deleted and not self.services.is_leader()
         ):  # the database is unavailable, or another process is the leader
             why = "storage_unavailable"
-        if self.deleted:
+        if self.is_deleted:
             why = "session_deleted"
         return b"" if why is None else transient_frame("error", self.session_id, self.clock.now(), "error", why)
-
-
-async def _interrupted(child: Ref, interrupt: turn.Interrupt, turn_id: str) -> str:
-    """Return the turn's id once its pass accepted the interrupt. Refusal: ``no_turn_running`` if it is over."""
-    try:
-        stops = await child.ask(interrupt, within=INTERRUPT_TIMEOUT)
-    except ActorDead:
-        stops = False
-    if not stops:
-        raise Conflict("no_turn_running")
-    return turn_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ...actors.accounts.actor import IssueTicket
-from ...actors.conversation import session
+from ...actors.conversation import deletion, session
 from ...actors.domain.audit import Author
 from ...actors.domain.ids import parse_uuid, uuid7
 from ...storage.conversation import sessions
@@ -104,7 +104,7 @@ async def delete(call: RequestContext) -> Answer:
     """
     await call.services.root.ask(
         session.Delete(tenant_id=call.person.tenant_id, session_id=session_id(call), who=sender(call)),
-        within=session.DELETE_TIMEOUT + 7,
+        within=deletion.DELETE_TIMEOUT + 7,
     )
     return Answer()
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.rehearsal import Gate, Text, Turn
-from voyagent.actors.conversation import session as sessions
+from voyagent.actors.conversation import deletion
 
 from .test_approvals import ask_for_booking, kinds, resolve
 
@@ -56,7 +56,7 @@ async def test_grants_at_once_are_carried_out_and_the_session_lives(asha: Any, r
 async def test_a_deletion_that_fails_leaves_the_queue_as_it_was(
     asha: Any, running: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "DELETE_TIMEOUT", 0.0)
+    monkeypatch.setattr(deletion, "DELETE_TIMEOUT", 0.0)
     session, gate = await asha.session(), Gate()
     running.rehearsal.play(Turn(Text.split("one", " two"), gate=gate), Turn("The second."))
     first = await asha.post(session, {"message": "first"})
