@@ -75,7 +75,7 @@ SELECT t.id, t.user_id, t.state, t.text_hash, t.input, t.first_event_id, t.pass_
   FROM turns t WHERE t.tenant_id = $1 AND t.session_id = $2 AND t.state IN ('queued', 'running', 'waiting')
  ORDER BY t.queued_at, t.id
 """
-"""Text, like the next three: counts and times of other tables for each row, which read better so."""
+"""Text, like all down to ``LAST_ACCEPTED``: counts and times of other tables for each row, which read better so."""
 ENDED_AT = """
 coalesce(t.ended_at, (SELECT max(e.created_at) FROM session_events e
                        WHERE e.tenant_id = t.tenant_id AND e.session_id = t.session_id AND e.turn_id = t.id

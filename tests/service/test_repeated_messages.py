@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.rehearsal import Gate, Received, Text, ToolUse, Turn
-from voyagent.actors.conversation.session import Cancel, NewMessage, Post
+from voyagent.actors.conversation.new_message import NewMessage
+from voyagent.actors.conversation.session import Cancel, SendMessage
 from voyagent.actors.domain.audit import Author, Origin
 
 from .test_approvals import HANDOFF, ask_for_booking, book, kinds, resolve
@@ -162,7 +163,7 @@ async def test_a_cancel_that_meets_a_turn_just_being_started_stops_it(asha: Any,
     who = Author(user_id=asha.user["id"], role="agency_admin", origin=Origin("here"))
     place = {"tenant_id": asha.user["tenant_id"], "session_id": session}
     root = running.service.system.root
-    posted = asyncio.create_task(root.ask(Post(message=NewMessage(who=who, text="hello"), **place)))
+    posted = asyncio.create_task(root.ask(SendMessage(message=NewMessage(who=who, text="hello"), **place)))
     cancelled = asyncio.create_task(root.ask(Cancel(who=who, **place)))
     (await posted).close()
     turn_id = await cancelled
