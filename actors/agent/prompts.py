@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
+from ..domain.business_date import business_date
 from ..domain.settings import TenantSettings
 from .desks import ACCOUNTING, HOTELS_HOLIDAYS, ORCHESTRATOR, TICKETING_VISA, Desk
 
@@ -65,9 +65,9 @@ def system_prompt(desk: Desk, settings: TenantSettings, now: datetime, enquiry: 
 
 
 def _here_and_now(settings: TenantSettings, now: datetime) -> str:
-    local = now.astimezone(ZoneInfo(settings.timezone))
+    today = business_date(settings, now)
     return (
-        f"Today is {local.date().isoformat()}, a {local:%A}, in the agency's time zone {settings.timezone}."
+        f"Today is {today.isoformat()}, a {today:%A}, in the agency's time zone {settings.timezone}."
         f" Read dates like 'tomorrow' from there. The agency's own currency is {settings.default_currency}.\n"
         f"Answer in {LANGUAGES[settings.locale]}, unless the user writes in another language."
     )
