@@ -47,7 +47,7 @@ class Quota:
             self._turns.append(now)
         return refused
 
-    def give_back(self) -> None:
+    def uncount(self) -> None:
         """Uncount an admitted turn that was not started."""
         if self._turns:
             self._turns.pop()

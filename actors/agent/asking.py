@@ -80,7 +80,7 @@ async def _stream(work: PassState, reservation: usage.UsageReservation, call: Mo
                 work.spoken = True
                 metrics.TURN_FIRST_DELTA_SECONDS.observe(work.ran_ms / 1000)
             work.partial.append(piece.text)
-            await work.ports.recorder.say(piece.text)
+            await work.ports.recorder.append_text(piece.text)
     raise ModelFailed("model_unavailable", text="the answer had no end")
 
 

@@ -24,13 +24,13 @@ Prices = Mapping[str, ModelPrice]
 class PassLog(Protocol):
     """The pass's port to its session: publishes text and stores steps."""
 
-    async def say(self, text: str) -> None:
+    async def append_text(self, text: str) -> None:
         """Publish text of the model. Waits only while the log is far behind."""
 
     async def write(self, step: Step[R]) -> R:
         """Store a step and publish its events."""
 
-    async def landed(self) -> None:
+    async def flush(self) -> None:
         """Return when all text and steps before this call are stored."""
 
     def close(self) -> None:

@@ -50,7 +50,7 @@ class Pass:
 
     async def run(self) -> str:
         """Run the turn to its next ``final``; returns the turn's state."""
-        await self.work.ports.recorder.landed()  # the turn's start is a step, too: it is read below
+        await self.work.ports.recorder.flush()  # the turn's start is a step, too: it is read below
         loaded = await self.work.load()
         self.ran_before = loaded.ran_ms / 1000
         self.work.loop = loaded.state
@@ -114,7 +114,7 @@ class Pass:
         await self.work.ports.recorder.write(
             answers.RestartAnswer(tenant_id=task.tenant_id, session_id=task.session_id, turn_id=task.turn_id)
         )
-        await self.work.ports.recorder.say("\n\n")
+        await self.work.ports.recorder.append_text("\n\n")
 
     async def _converse(self, loaded: pass_context.PassContext) -> str:
         rounds = self.work.task.max_rounds
@@ -189,7 +189,7 @@ class Pass:
         proposals: Sequence[proposing.Proposal],
         own: Sequence[tuple[str, Mapping[str, Any]]] = (),
     ) -> int:
-        await self.work.ports.recorder.landed()  # a cancel meanwhile still finds the text and its cost
+        await self.work.ports.recorder.flush()  # a cancel meanwhile still finds the text and its cost
         task, usage_of_call = self.work.task, None if self.work.reservation is None else self.work.reservation.spent()
         published = [*events, *([Event(kind="final", turn_id=task.turn_id)] if ending is not None else [])]
         message_id = ids.uuid7()
@@ -250,7 +250,7 @@ class Pass:
         Returns the turn's state, which differs from ``state`` if the pass had its ``final`` already.
         """
         if state in ("failed", "cancelled"):
-            await self.work.ports.recorder.landed()
+            await self.work.ports.recorder.flush()
         return await self.work.ports.recorder.write(
             finish.ending(self.work, state, error, keep_pending_approvals=keep_pending_approvals, by=by)
         )

@@ -368,13 +368,13 @@ class MessageIntake:
     def close(self) -> None:
         """The actor ends: uncount messages that were admitted and not stored."""
         for intake in self._intakes.values():
-            self._give_back(intake)
+            self._uncount(intake)
 
     def _starting(self) -> PendingMessage | None:
         return next((each for each in self._intakes.values() if each.pass_number is not None), None)
 
     def _answer(self, intake: PendingMessage, subscription: Subscription) -> None:
-        self._give_back(intake)
+        self._uncount(intake)
         del self._intakes[intake.id]
         subscription.prelude = intake.prelude + subscription.prelude
         first, *others = intake.replies
@@ -383,16 +383,16 @@ class MessageIntake:
             resolve(reply, subscription.fork())
 
     def _refuse(self, intake: PendingMessage, error: BaseException) -> None:
-        self._give_back(intake)
+        self._uncount(intake)
         del self._intakes[intake.id]
         for reply in intake.replies:
             refuse(reply, error)
         self._owner.refused()
 
-    def _give_back(self, intake: PendingMessage) -> None:
+    def _uncount(self, intake: PendingMessage) -> None:
         if intake.admitted:
             intake.admitted = False
-            self._quota.give_back()
+            self._quota.uncount()
 
     def _now(self) -> datetime:
         return self._services.clock.now()

@@ -62,7 +62,7 @@ class TurnLog:
         self._failure: BaseException | None = None
         self._closed = False
 
-    async def say(self, text: str) -> None:
+    async def append_text(self, text: str) -> None:
         self._buffer.append(text)
         self._size += len(text)
         if self._append is None:
@@ -102,7 +102,7 @@ class TurnLog:
         reply: R = await self._request(StoreStep(step))
         return reply
 
-    async def landed(self) -> None:
+    async def flush(self) -> None:
         await self._all_stored()
         await self._request(Flush())
 

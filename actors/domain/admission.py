@@ -168,14 +168,14 @@ def _repeated(request: Request, session: Snapshot) -> Refuse | Share | Rejoin | 
         return Refuse(Unprocessable("idempotency_key_reused")) if reused else Share(same[0].intake)
     if request.text_hash is None:
         return None
-    said = (request.user_id, request.text_hash)
+    repeated = (request.user_id, request.text_hash)
     being_stored = [each for each in session.accepting if each.text_hash is not None]
     if being_stored:
         newest = being_stored[-1]
-        same_text = (newest.user_id, newest.text_hash) == said
+        same_text = (newest.user_id, newest.text_hash) == repeated
         return Share(newest.intake) if same_text and request.approvals.items() <= newest.approvals.items() else None
     latest = session.latest
-    if latest is None or (latest.user_id, latest.text_hash) != said or request.decidable:
+    if latest is None or (latest.user_id, latest.text_hash) != repeated or request.decidable:
         return None
     return Rejoin() if latest.under_way or _was_cut(latest, session.now) else None
 

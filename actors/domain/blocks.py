@@ -21,17 +21,17 @@ SHOWN_LEVELS = 128
 """Levels of stored JSON that a page shows: its encoder gives up at 255, and some clients' decoders earlier."""
 
 
-def tool_name(said: object) -> str:
+def tool_name(given: object) -> str:
     """The name of a tool as a request may carry it. One that has to be mended is never that of a tool there is."""
-    if isinstance(said, str) and _NAME.fullmatch(said):
-        return said
-    mended = _NO_NAME.sub("_", said).strip("_") if isinstance(said, str) else ""
+    if isinstance(given, str) and _NAME.fullmatch(given):
+        return given
+    mended = _NO_NAME.sub("_", given).strip("_") if isinstance(given, str) else ""
     return f"unknown_{mended or 'tool'}"[:NAME_LIMIT]
 
 
-def sound_id(said: object) -> bool:
+def sound_id(given: object) -> bool:
     """Whether a call's id may be stored and sent again as it is."""
-    return isinstance(said, str) and _CALL_ID.fullmatch(said) is not None
+    return isinstance(given, str) and _CALL_ID.fullmatch(given) is not None
 
 
 def too_deep(value: object) -> bool:

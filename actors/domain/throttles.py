@@ -160,7 +160,7 @@ class _Bucket:
     """The number of the charge ``last`` is the time of."""
     born: int
     """The number of its first charge: a cleared bucket takes nothing back into its successor."""
-    told: bool = False
+    reported: bool = False
 
 
 class Throttles:
@@ -194,11 +194,11 @@ class Throttles:
             self._make_room(shelf, now)
             bucket = shelf[key] = _Bucket(count=0, last=now, newest=number, born=number)
         charge = Charge(key, number, bucket.born, (bucket.newest, bucket.last))
-        bucket.count, bucket.last, bucket.newest, bucket.told = bucket.count + 1, now, number, False
+        bucket.count, bucket.last, bucket.newest, bucket.reported = bucket.count + 1, now, number, False
         shelf.move_to_end(key)
         return charge
 
-    def give_back(self, charge: Charge) -> None:
+    def refund(self, charge: Charge) -> None:
         """Remove the event; later events stay."""
         shelf = self._shelves[charge.key.kind]
         bucket = shelf.get(charge.key)
@@ -229,9 +229,9 @@ class Throttles:
     def first_refusal(self, key: BucketKey) -> bool:
         """Whether this is the first refusal during the current delay."""
         bucket = self._shelves[key.kind].get(key)
-        if bucket is None or bucket.told:
+        if bucket is None or bucket.reported:
             return False
-        bucket.told = True
+        bucket.reported = True
         return True
 
     def saved(self, key: BucketKey) -> Saved | None:

@@ -2,7 +2,7 @@
 
 The transcript is a plain list of user, assistant and tool messages. A model wants alternating roles and, right behind
 each message that asks for tools, one result per call. Where a result is still awaited the model reads
-``approval_pending:<id>`` in its place; where it came later than other messages, it is told there as a note.
+``approval_pending:<id>`` in its place; where it came later than other messages, it stands there as a note.
 """
 
 from __future__ import annotations
@@ -104,19 +104,19 @@ def for_model(
 ) -> list[dict[str, Any]]:
     """Render the transcript, whatever is stored in it, as the API takes it.
 
-    ``pending`` maps stored ids of calls to the approvals they wait for. ``brief`` is said once, as the user, behind
-    the message with sequence ``brief_after``. With ``plain`` there is nothing but text: no thoughts, and calls and
-    results in words.
+    ``pending`` maps stored ids of calls to the approvals they wait for. ``brief`` is added once, as a message of
+    the user behind the one with sequence ``brief_after``. With ``plain`` there is nothing but text: no thoughts, and
+    calls and results in words.
     """
     render = _Rendering(messages, pending, result_limit, plain=plain)
-    told = brief is None
+    added = brief is None
     for at, message in enumerate(messages):
         render.add(at, message)
         if brief is not None and message.sequence == brief_after:
-            render.say("user", [_text(brief)])
-            told = True
-    if brief is not None and not told:
-        render.say("user", [_text(brief)])
+            render.append("user", [_text(brief)])
+            added = True
+    if brief is not None and not added:
+        render.append("user", [_text(brief)])
     return render.whole()
 
 
@@ -124,7 +124,7 @@ class _Rendering:
     """Messages as they are being made for a request."""
 
     def __init__(self, messages: Sequence[Message], pending: Mapping[str, str], limit: int, *, plain: bool) -> None:
-        self.said: list[dict[str, Any]] = []
+        self._messages: list[dict[str, Any]] = []
         self._pairs = _Pairs(messages)
         self._pending = pending
         self._limit = limit
@@ -136,10 +136,12 @@ class _Rendering:
             case "assistant":
                 self._answer(at, message)
             case "user":
-                self.say("user", [_text(block["text"]) for block in message.content if block.get("text", "").strip()])
+                self.append(
+                    "user", [_text(block["text"]) for block in message.content if block.get("text", "").strip()]
+                )
             case "tool":
                 late = [place for place in range(len(message.content)) if (at, place) in self._pairs.late]
-                self.say("user", [self._note(message.content[place], self._pairs.late[at, place]) for place in late])
+                self.append("user", [self._note(message.content[place], self._pairs.late[at, place]) for place in late])
 
     def _answer(self, at: int, message: Message) -> None:
         kept, results = [], []
@@ -155,8 +157,8 @@ class _Rendering:
             stored = str(block.get("id"))
             kept.append(self._asked(shown, call))
             results.append(self._result(call, self._pairs.results.get((at, place)), self._pending.get(stored)))
-        self.say("assistant", kept)
-        self.say("user", results)
+        self.append("assistant", kept)
+        self.append("user", results)
 
     def _asked(self, block: dict[str, Any], call: Call) -> dict[str, Any]:
         if not self._plain:
@@ -179,22 +181,22 @@ class _Rendering:
         of = blocks.tool_name(block.get("name")) if call is None else f"{call.name} ({call.id})"
         return _text(f"[Result of {of}] {compact(block.get('output') or {}, self._limit)}")
 
-    def say(self, role: str, content: list[dict[str, Any]]) -> None:
+    def append(self, role: str, content: list[dict[str, Any]]) -> None:
         """Add to the last message if the role is the same: a model wants the roles to alternate."""
         if not content:
             return
-        if self.said and self.said[-1]["role"] == role:
-            self.said[-1]["content"].extend(content)
+        if self._messages and self._messages[-1]["role"] == role:
+            self._messages[-1]["content"].extend(content)
         else:
-            self.said.append({"role": role, "content": content})
+            self._messages.append({"role": role, "content": content})
 
     def whole(self) -> list[dict[str, Any]]:
         """The messages; a user's is the first and the last, since a model reads an answer at the end as its own."""
-        if self.said and self.said[0]["role"] == "assistant":
-            self.said.insert(0, {"role": "user", "content": [_text("[Earlier messages are left out.]")]})
-        if not self.said or self.said[-1]["role"] == "assistant":
-            self.said.append({"role": "user", "content": [_text("Go on.")]})
-        return self.said
+        if self._messages and self._messages[0]["role"] == "assistant":
+            self._messages.insert(0, {"role": "user", "content": [_text("[Earlier messages are left out.]")]})
+        if not self._messages or self._messages[-1]["role"] == "assistant":
+            self._messages.append({"role": "user", "content": [_text("Go on.")]})
+        return self._messages
 
 
 def _text(words: str) -> dict[str, Any]:

@@ -207,7 +207,7 @@ class ThrottleActor(Actor[Protocol]):
 
     def _refund(self, charges: Iterable[Charge]) -> None:
         for charge in charges:
-            self._throttles.give_back(charge)
+            self._throttles.refund(charge)
         self._changed([charge.key for charge in charges])
 
     def _forgive(self, forgiven: Forgive) -> None:

@@ -68,11 +68,11 @@ async def test_a_step_behind_words_that_are_stored_already_does_not_hold_the_loo
     session = Session()
     upwards = TurnLog(session, "t-1")
     async with asyncio.timeout(5):
-        await upwards.say("first")
+        await upwards.append_text("first")
         assert await upwards.write(step()) == "stored"
-        await upwards.say("x" * 40_000)
-        await upwards.say("y" * 40_000)
-        await upwards.landed()
+        await upwards.append_text("x" * 40_000)
+        await upwards.append_text("y" * 40_000)
+        await upwards.flush()
     assert "".join(session.words) == "first" + "x" * 40_000 + "y" * 40_000
 
 
@@ -80,7 +80,7 @@ async def test_words_said_while_earlier_ones_fly_go_together_behind_them_and_bef
     session = Full()
     upwards = TurnLog(session, "t-1")
     for word in ("a", "b", "c"):
-        await upwards.say(word)
+        await upwards.append_text(word)
     assert session.words == ["a"]
     writing = asyncio.ensure_future(upwards.write(step()))
     await asyncio.sleep(0)
@@ -95,14 +95,14 @@ async def test_words_said_while_earlier_ones_fly_go_together_behind_them_and_bef
 async def test_words_a_full_mailbox_did_not_take_are_not_lost() -> None:
     session = Full()
     upwards = TurnLog(session, "t-1")
-    await upwards.say("a")
-    await upwards.say("b")
+    await upwards.append_text("a")
+    await upwards.append_text("b")
     session.full = True
     await session.store(0)
     with pytest.raises(MailboxFull):
-        await upwards.landed()
+        await upwards.flush()
     session.full = False
-    landed = asyncio.ensure_future(upwards.landed())
+    landed = asyncio.ensure_future(upwards.flush())
     await asyncio.sleep(0)
     await session.store(1)
     async with asyncio.timeout(5):
@@ -113,8 +113,8 @@ async def test_words_a_full_mailbox_did_not_take_are_not_lost() -> None:
 async def test_who_waits_for_words_is_let_go_when_the_turn_is_over() -> None:
     session = Full()
     upwards = TurnLog(session, "t-1")
-    await upwards.say("a")
-    landed = asyncio.ensure_future(upwards.landed())
+    await upwards.append_text("a")
+    landed = asyncio.ensure_future(upwards.flush())
     await asyncio.sleep(0)
     upwards.close()
     async with asyncio.timeout(5):

@@ -93,16 +93,16 @@ def test_what_is_given_back_after_a_clearing_is_not_taken_from_what_came_since()
     (old,) = fill(table, 1)
     table.clear(KEY)
     fill(table, 3)
-    table.give_back(old)
+    table.refund(old)
     assert table.saved(KEY) == Saved(3, NOON)
 
 
 def test_giving_back_leaves_later_events_their_time() -> None:
     table = Throttles(Rules())
     first, second = table.charge(KEY, NOON), table.charge(KEY, NOON + 1)
-    table.give_back(first)
+    table.refund(first)
     assert table.saved(KEY) == Saved(1, NOON + 1)
-    table.give_back(second)
+    table.refund(second)
     assert len(table) == 0
 
 
@@ -219,7 +219,7 @@ def test_r9_right_attempts_leave_no_trace_and_no_wrong_one_is_judged_in_a_wait(
         before = table.saved(KEY)
         charge = table.charge(KEY, now)
         if value:
-            table.give_back(charge)
+            table.refund(charge)
             assert table.saved(KEY) == (before if wrong else None)
         else:
             wrong, last = wrong + 1, now
@@ -233,6 +233,6 @@ def test_r9_of_many_at_once_no_more_are_judged_than_are_free_and_one(crowd: int,
     assert len(judged) == min(crowd, FREE + 1)
     right = [charge for charge in data.draw(st.permutations(judged)) if data.draw(st.booleans())]
     for charge in right:
-        table.give_back(charge)
+        table.refund(charge)
     saved = table.saved(KEY)
     assert (0 if saved is None else saved.events) == len(judged) - len(right)
