@@ -20,6 +20,7 @@ from .schema.accounts import (
 from .schema.books import journal_lines, journals, ledger_accounts
 from .schema.columns import metadata
 from .schema.conversation import messages, model_calls, pending_approvals, session_events, sessions, tool_calls, turns
+from .schema.documents import bills, document_counters, invoice_lines, invoices, payments
 from .schema.records import audit_events, audit_heads, idempotency_keys, outbox, sealing_canaries
 from .schema.travel import booking_passengers, bookings, house_orders, offers, passengers, tenant_credentials, tickets
 
@@ -29,11 +30,15 @@ __all__ = [
     "audit_heads",
     "auth_families",
     "auth_refresh_tokens",
+    "bills",
     "booking_passengers",
     "bookings",
+    "document_counters",
     "house_orders",
     "idempotency_keys",
     "invites",
+    "invoice_lines",
+    "invoices",
     "journal_lines",
     "journals",
     "ledger_accounts",
@@ -44,6 +49,7 @@ __all__ = [
     "one_time_tokens",
     "outbox",
     "passengers",
+    "payments",
     "pending_approvals",
     "recovery_codes",
     "revoked_access_tokens",

@@ -70,7 +70,7 @@ def everything(metadata: MetaData) -> Iterator[str]:
         yield from protect(table)
         if "updated_at" in table.c:
             yield from touched(table)
-    for name in ("audit_events", "journals", "journal_lines"):
+    for name in ("audit_events", "invoice_lines", "journal_lines", "journals", "payments"):
         yield from append_only(name)
     yield from _forward_only("audit_heads")
     yield from _balanced()

@@ -11,7 +11,9 @@ from typing import Any
 
 import asyncpg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -39,11 +41,19 @@ INDEXES = """
 SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'
 """
 
+GUARDS = """
+SELECT c.relname, t.tgname, pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+ WHERE NOT t.tgisinternal
+ UNION ALL SELECT tablename, policyname, concat(roles, qual) FROM pg_policies
+ UNION ALL SELECT c.relname, 'grants', c.relacl::text FROM pg_class c WHERE c.relkind = 'r'
+   AND c.relnamespace = 'public'::regnamespace
+"""
+
 
 async def catalogue(url: str) -> dict[str, set[Any]]:
     db = await connect(url)
     try:
-        return {sql: {tuple(row) for row in await db.fetch(sql)} for sql in (COLUMNS, CONSTRAINTS, INDEXES)}
+        return {sql: {tuple(row) for row in await db.fetch(sql)} for sql in (COLUMNS, CONSTRAINTS, INDEXES, GUARDS)}
     finally:
         await db.close()
 
@@ -124,9 +134,44 @@ async def test_migrating_again_changes_nothing(database: Any) -> None:
     assert await catalogue(database.url) == before
 
 
-LATER = """
+def config_of(connection: Any) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(revisions.FOLDER).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+async def test_a_database_of_the_first_release_becomes_what_a_new_one_is(database: Any) -> None:
+    """Each later migration makes what the metadata has, and takes it away again."""
+    new = await catalogue(database.url)
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(plain_url(database.url))
+    )
+    for turn in (
+        lambda c: command.downgrade(config_of(c), revisions.FIRST),
+        lambda c: command.upgrade(config_of(c), "head"),
+    ):
+        async with engine.begin() as connection:
+            await connection.run_sync(turn)
+        if await newest(database.url) == revisions.FIRST:
+            assert await catalogue(database.url) != new
+    await engine.dispose()
+    assert await newest(database.url) == newest_migration()
+    assert await catalogue(database.url) == new
+    assert await differences(database.url) == []
+
+
+async def newest(url: str) -> Any:
+    db = await connect(url)
+    try:
+        return await db.fetchval("SELECT version_num FROM alembic_version")
+    finally:
+        await db.close()
+
+
+LATER = f"""
 from alembic import op
-revision, down_revision = "9999", "0007"
+revision, down_revision = "9999", "{newest_migration()}"
 def upgrade(): op.execute("ALTER TABLE users ADD COLUMN later text")
 """
 
