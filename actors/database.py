@@ -237,7 +237,7 @@ class StorageActor(Actor[Protocol]):
             raise StorageUnavailable
         lanes = self._system_lanes if operation.tenant_id is None else self._lanes
         work = operation.command if isinstance(operation, Once) else operation
-        async with lanes.turn(operation.tenant_id, step=isinstance(work, Step)):
+        async with lanes.slot(operation.tenant_id, step=isinstance(work, Step)):
             return await engine.run(operation, asker_waits)
 
 

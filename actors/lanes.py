@@ -51,7 +51,7 @@ class Lanes:
         self._waiting: Counter[str | None] = Counter()
 
     @asynccontextmanager
-    async def turn(self, agency: str | None, *, step: bool = False) -> AsyncIterator[None]:
+    async def slot(self, agency: str | None, *, step: bool = False) -> AsyncIterator[None]:
         """Hold one slot for ``agency``. Refusal: ``overloaded``, at once or after ``WAIT_TIMEOUT`` seconds."""
         kind: _Kind = "step" if step else "other"
         if self._may(kind, agency) and agency not in self._queues[kind]:

@@ -14,8 +14,8 @@ RunSoon = Callable[[Callable[[], None]], None]
 class Revocation:
     """Revokes token families, API keys and single tokens by id, in the cache and on open streams.
 
-    Called by the tasks of the accounts actor, whose message it becomes: it is handled before any request that was sent
-    after the reply of the same task.
+    Tasks of the accounts actor call it. It sends the actor a message, which is handled before any request sent after
+    that task's reply.
     """
 
     def __init__(self, principals: Principals, watches: AccessWatches, run_soon: RunSoon) -> None:

@@ -182,7 +182,7 @@ class SecondFactor:
         evidence = self._evidence(factor, message.code, caller.user_id, now)
         if evidence is None:
             raise Forbidden(WRONG)
-        method = "totp" if isinstance(evidence, rows.Step) else "recovery_code"
+        method = "totp" if isinstance(evidence, rows.TotpCode) else "recovery_code"
         event = AuditEvent.by_person(
             "auth.totp_disabled", caller.tenant_id, caller.user_id, message.origin, now, inputs={"method": method}
         )
@@ -261,7 +261,7 @@ class SecondFactor:
         if code.kind == "recovery":
             return rows.Recovery(self._macs.all(code.text, user_id))
         step = step_of(self._open(factor.totp_sealed, ACTIVE, user_id), code, now)
-        return None if step is None else rows.Step(factor.totp_sealed, step)
+        return None if step is None else rows.TotpCode(factor.totp_sealed, step)
 
     def _seal(self, seed: str, column: str, user_id: str) -> bytes:
         return self._sealing.seal(seed.encode(), table="users", column=column, row=user_id)

@@ -13,7 +13,7 @@ from ..domain.errors import Refusal
 from ..domain.throttles import OK, Operation
 from ..foundation import log
 from ..runtime.actor import Message, Recipient
-from ..throttling.throttle import Attempt, Begin, End, Forgive
+from ..throttling.throttle import Attempt, Begin, ClearGuesses, End
 from .api_keys import CreateKey
 from .email_verification import ResendVerification, UpdateProfile, VerifyEmail
 from .invites import AcceptInvite, CreateInvite, LookUpInvite
@@ -89,9 +89,9 @@ class ThrottleGate:
     def forgive(self, email: str, user_id: str) -> None:
         """Reset the counts of an account after a password reset."""
         if self._throttle is not None:
-            self._notify_throttle(self._throttle, Forgive(email, user_id))
+            self._notify_throttle(self._throttle, ClearGuesses(email, user_id))
 
-    def _notify_throttle(self, guard: Recipient, message: End | Forgive) -> None:
+    def _notify_throttle(self, guard: Recipient, message: End | ClearGuesses) -> None:
         """Send the outcome; if the throttle's mailbox is full, the attempt stays charged."""
         try:
             guard.tell(message)

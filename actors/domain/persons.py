@@ -13,7 +13,7 @@ CHILD_FROM, ADULT_FROM, SENIOR_FROM = 2, 12, 60
 airline's conditions of carriage); senior fares begin at sixty with the airlines that have any."""
 EARLIEST_BIRTH = date(1900, 1, 1)
 FURTHEST_EAST = timedelta(hours=14)
-"""Where a day begins first: nobody is born after today anywhere."""
+"""UTC+14, where a calendar day begins first: a date of birth after today there is in the future everywhere."""
 
 
 def age_on(day: date, birth: date) -> int:

@@ -30,12 +30,12 @@ MAX_DOUBLINGS: Final = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Operation:
-    """What of an operation is counted and how many events each kind of bucket has for free; without a number, none is.
+    """A throttled operation: which outcomes count, and how many events each kind of bucket admits without delay.
 
-    ``counted`` holds codes of refusals, or ``ok``; ``None`` counts every call. Operations with one ``counter`` share
-    their buckets. Only where ``clears`` does a success clear the pair's bucket. With ``everybody`` a network known to
-    the account is no excuse: what is slowed is not guessing at the account. With ``afterwards`` an attempt is charged
-    when it has failed and not before: its secret has 128 bits or more, so that a hundred at once gain nothing.
+    A kind missing in ``free`` is not counted. ``counted`` holds refusal codes, or ``ok``; ``None`` counts every call.
+    Operations with the same ``counter`` share buckets. With ``clears`` a success clears the pair's bucket. With
+    ``everybody`` networks known to the account are delayed too. With ``afterwards`` an attempt is charged only once
+    it has failed: its secret has 128 bits or more, so parallel attempts gain nothing.
     """
 
     name: str
@@ -148,7 +148,7 @@ class Charge:
 
     key: BucketKey
     number: int
-    born: int
+    generation: int
     before: tuple[int, float]
 
 
@@ -158,7 +158,7 @@ class _Bucket:
     last: float
     newest: int
     """The number of the charge ``last`` is the time of."""
-    born: int
+    generation: int
     """The number of its first charge: a cleared bucket takes nothing back into its successor."""
     reported: bool = False
 
@@ -169,13 +169,13 @@ class Throttles:
     def __init__(self, rules: Rules, *, capacity: int = CAPACITY) -> None:
         self.rules = rules
         self._capacity = capacity
-        self._shelves: dict[Kind, OrderedDict[BucketKey, _Bucket]] = {
+        self._buckets: dict[Kind, OrderedDict[BucketKey, _Bucket]] = {
             kind: OrderedDict() for kind in ("pair", "account", "network", "tenant")
         }
         self._numbers = count(1)
 
     def __len__(self) -> int:
-        return sum(map(len, self._shelves.values()))
+        return sum(map(len, self._buckets.values()))
 
     def wait(self, key: BucketKey, free: int, now: float) -> float:
         """Seconds until the next attempt is admitted; 0 if it is now. A clock put back makes no wait longer."""
@@ -188,38 +188,38 @@ class Throttles:
     def charge(self, key: BucketKey, now: float) -> Charge:
         """Count an event before its outcome is known."""
         number = next(self._numbers)
-        shelf = self._shelves[key.kind]
+        buckets = self._buckets[key.kind]
         bucket = self._alive(key, now)
         if bucket is None:
-            self._make_room(shelf, now)
-            bucket = shelf[key] = _Bucket(count=0, last=now, newest=number, born=number)
-        charge = Charge(key, number, bucket.born, (bucket.newest, bucket.last))
+            self._make_room(buckets, now)
+            bucket = buckets[key] = _Bucket(count=0, last=now, newest=number, generation=number)
+        charge = Charge(key, number, bucket.generation, (bucket.newest, bucket.last))
         bucket.count, bucket.last, bucket.newest, bucket.reported = bucket.count + 1, now, number, False
-        shelf.move_to_end(key)
+        buckets.move_to_end(key)
         return charge
 
     def refund(self, charge: Charge) -> None:
         """Remove the event; later events stay."""
-        shelf = self._shelves[charge.key.kind]
-        bucket = shelf.get(charge.key)
-        if bucket is None or bucket.born != charge.born:
+        buckets = self._buckets[charge.key.kind]
+        bucket = buckets.get(charge.key)
+        if bucket is None or bucket.generation != charge.generation:
             return
         bucket.count -= 1
         if bucket.count <= 0:
-            del shelf[charge.key]
+            del buckets[charge.key]
         elif bucket.newest == charge.number:
             bucket.newest, bucket.last = charge.before
 
     def clear(self, key: BucketKey) -> None:
         """Forget all its events."""
-        self._shelves[key.kind].pop(key, None)
+        self._buckets[key.kind].pop(key, None)
 
     def clear_account(self, counter: str, account: str) -> list[BucketKey]:
         """Clear the account's events from all networks; return the cleared buckets."""
         found = [
             key
             for kind in ("pair", "account")
-            for key in self._shelves[kind]
+            for key in self._buckets[kind]
             if key.counter == counter and key.who.startswith(account)
         ]
         for key in found:
@@ -228,7 +228,7 @@ class Throttles:
 
     def first_refusal(self, key: BucketKey) -> bool:
         """Whether this is the first refusal during the current delay."""
-        bucket = self._shelves[key.kind].get(key)
+        bucket = self._buckets[key.kind].get(key)
         if bucket is None or bucket.reported:
             return False
         bucket.reported = True
@@ -236,33 +236,33 @@ class Throttles:
 
     def saved(self, key: BucketKey) -> Saved | None:
         """The state of a bucket to persist; None if there is none."""
-        bucket = self._shelves[key.kind].get(key)
+        bucket = self._buckets[key.kind].get(key)
         return None if bucket is None else Saved(bucket.count, bucket.last)
 
     def restore(self, key: BucketKey, saved: Saved, now: float) -> None:
         """Restore a persisted bucket, if there is room, it has not expired, and is not present."""
-        shelf = self._shelves[key.kind]
-        room = len(shelf) < self._capacity and key not in shelf
+        buckets = self._buckets[key.kind]
+        room = len(buckets) < self._capacity and key not in buckets
         if room and saved.events > 0 and now - saved.last < self.rules.kept(key.kind):
             number = next(self._numbers)
-            shelf[key] = _Bucket(count=saved.events, last=min(saved.last, now), newest=number, born=number)
+            buckets[key] = _Bucket(count=saved.events, last=min(saved.last, now), newest=number, generation=number)
 
     def keys(self) -> Iterator[BucketKey]:
         """The keys of all buckets."""
-        for shelf in self._shelves.values():
-            yield from shelf
+        for buckets in self._buckets.values():
+            yield from buckets
 
     def _alive(self, key: BucketKey, now: float) -> _Bucket | None:
-        bucket = self._shelves[key.kind].get(key)
+        bucket = self._buckets[key.kind].get(key)
         if bucket is not None and now - bucket.last >= self.rules.kept(key.kind):
             self.clear(key)
             return None
         return bucket
 
-    def _make_room(self, shelf: OrderedDict[BucketKey, _Bucket], now: float) -> None:
-        """The front of a shelf has been without events for the longest time."""
-        while shelf:
-            key, bucket = next(iter(shelf.items()))
-            if len(shelf) < self._capacity and now - bucket.last < self.rules.kept(key.kind):
+    def _make_room(self, buckets: OrderedDict[BucketKey, _Bucket], now: float) -> None:
+        """The front of a buckets has been without events for the longest time."""
+        while buckets:
+            key, bucket = next(iter(buckets.items()))
+            if len(buckets) < self._capacity and now - bucket.last < self.rules.kept(key.kind):
                 return
-            del shelf[key]
+            del buckets[key]

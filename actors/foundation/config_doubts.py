@@ -23,10 +23,10 @@ def doubts(settings: Settings) -> list[str]:
 def _places(settings: Settings) -> Iterator[str]:
     host = urlsplit(settings.public_url).hostname or ""
     if RESERVED.fullmatch(host):
-        yield f"{variable('public_url')}: {host} is nobody's: links in e-mails lead nowhere"
+        yield f"{variable('public_url')}: {host} is an example: links in e-mails lead nowhere"
     domain = mailbox(settings.mail_from)[1].rpartition("@")[2]
     if settings.smtp_url is not None and RESERVED.fullmatch(domain):
-        yield f"{variable('mail_from')}: {domain} is nobody's: set it to an address your mail server sends for"
+        yield f"{variable('mail_from')}: {domain} is an example: use an address your mail server sends for"
     if settings.smtp_url is None:
         yield f"{variable('smtp_url')}: is not set: no e-mail is sent, and nobody can reset a password"
 

@@ -93,8 +93,8 @@ class RateLimit:
         self._left = self._burst
         self._counted_at = clock.monotonic()
 
-    async def turn(self) -> None:
-        """Return when it is this request's turn. ``rate_limited`` if that is more than ``longest`` seconds away."""
+    async def acquire(self) -> None:
+        """Wait until a request may be sent. Raises ``rate_limited`` if that is more than ``longest`` seconds away."""
         now = self._clock.monotonic()
         self._left = min(self._left + (now - self._counted_at) * self._per_second, self._burst)
         self._counted_at = now

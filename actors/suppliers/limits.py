@@ -60,7 +60,7 @@ class Limits:
 
     async def _attempt(self, work: Callable[[], Awaitable[R]], *, owed: bool) -> R:
         if not owed:
-            await self._rate.turn()
+            await self._rate.acquire()
         trial = not owed and self.breaker.admit()
         outcome, judge = "permanent", self.breaker.abandoned
         try:

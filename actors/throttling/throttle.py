@@ -68,14 +68,14 @@ class End(Message[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class Forgive(Message[None]):
+class ClearGuesses(Message[None]):
     """Clear the counters of guesses at a password that was reset by e-mail."""
 
     email: str
     user_id: str
 
 
-Protocol = Begin | End | Forgive | TakeChanges | ChangesWritten
+Protocol = Begin | End | ClearGuesses | TakeChanges | ChangesWritten
 
 
 def rules(settings: Settings) -> Rules:
@@ -129,7 +129,7 @@ class ThrottleActor(Actor[Protocol]):
                 return self._begin(message.attempt)
             case End():
                 return self._end(message.receipt, message.outcome)
-            case Forgive():
+            case ClearGuesses():
                 return self._forgive(message)
             case TakeChanges():
                 return {} if self._persistence is None else self._persistence.take_changes()
@@ -210,7 +210,7 @@ class ThrottleActor(Actor[Protocol]):
             self._throttles.refund(charge)
         self._changed([charge.key for charge in charges])
 
-    def _forgive(self, forgiven: Forgive) -> None:
+    def _forgive(self, forgiven: ClearGuesses) -> None:
         for account in (forgiven.email, forgiven.user_id):
             for counter in PASSWORD_COUNTERS:
                 self._changed(self._throttles.clear_account(counter, self._hash(account)))

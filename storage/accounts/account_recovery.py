@@ -50,7 +50,7 @@ class ResetEmail:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GivenBack:
+class RestoredAccount:
     """Whose account, and the address it returns to.
 
     ``undo_id`` is the undo token the address is returned by, if there was one: those made later have no meaning any
@@ -64,8 +64,8 @@ class GivenBack:
     undo_id: str | None
 
 
-async def give_back(
-    db: Connection, account: GivenBack, cause: str, origin: audits.Origin, now: datetime
+async def restore_account(
+    db: Connection, account: RestoredAccount, cause: str, origin: audits.Origin, now: datetime
 ) -> list[audits.AuditEvent]:
     """Return the locked account to ``email``, verified: no password, session, key, second factor or invite is left.
 

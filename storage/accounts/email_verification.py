@@ -18,7 +18,7 @@ from ..schema.columns import Time
 from ..tables import users
 from . import invites, one_time_tokens
 from .account_events import event
-from .account_recovery import GivenBack, ResetEmail, give_back
+from .account_recovery import ResetEmail, RestoredAccount, restore_account
 from .principals import LOCK_ADMITTED, THIS_USER, read_principal
 from .users import LOCK_ADDRESS, is_taken
 
@@ -113,14 +113,14 @@ class Undo(Command[None]):
         if person is None or await is_taken(db, token.email, now, token.user_id):
             raise BadRequest(one_time_tokens.INVALID)
         await one_time_tokens.spend(db, token.id, now)
-        account = GivenBack(
+        account = RestoredAccount(
             tenant_id=token.tenant_id,
             user_id=token.user_id,
             left=person["email"],
             email=token.email,
             undo_id=token.id,
         )
-        entries = await give_back(db, account, "token", self.origin, now)
+        entries = await restore_account(db, account, "token", self.origin, now)
         await self.reset.send(db, *user, now)
         await audit.append(db, entries)
 

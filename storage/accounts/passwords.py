@@ -17,7 +17,7 @@ from ..engine.statements import statement
 from ..tables import api_keys, users
 from . import credentials, one_time_tokens
 from .account_events import event
-from .account_recovery import GivenBack, give_back
+from .account_recovery import RestoredAccount, restore_account
 from .login_sessions import NewFamily, end_families, open_family
 from .principals import ADMITTED, LOCK_ADMITTED, MEMBERSHIP, PRESENT, THIS_USER, read_principal
 from .users import LOCK_ADDRESS, is_taken
@@ -133,7 +133,7 @@ class Reset(Command[None]):
         if person is None or (moved and not after_undo) or (moved and await is_taken(db, token.email, now, user[1])):
             raise BadRequest(one_time_tokens.INVALID)
         await one_time_tokens.spend(db, token.id, now)
-        entries = await self._give_back(db, person["email"]) if moved else []
+        entries = await self._restore(db, person["email"]) if moved else []
         revoked = credentials.Revoked()
         if after_undo or not person["email_verified"]:
             revoked = await credentials.revoke(db, *user, now)
@@ -147,14 +147,14 @@ class Reset(Command[None]):
             entries.append(event("auth.email_verified", *user, self.origin, now, verified))
         await audit.append(db, entries)
 
-    async def _give_back(self, db: Connection, left: str) -> list[audits.AuditEvent]:
+    async def _restore(self, db: Connection, left: str) -> list[audits.AuditEvent]:
         """The address was changed between an undo and the reset it sent."""
         token = self.token
         undo_id = await one_time_tokens.last_undo(db, token.tenant_id, token.user_id, token.email)
-        account = GivenBack(
+        account = RestoredAccount(
             tenant_id=token.tenant_id, user_id=token.user_id, left=left, email=token.email, undo_id=undo_id
         )
-        return await give_back(db, account, "token", self.origin, self.now)
+        return await restore_account(db, account, "token", self.origin, self.now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,7 +105,7 @@ class Factor:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TotpCode:
     """A TOTP code, valid for this time step of the seed that was read."""
 
     sealed: bytes
@@ -119,7 +119,7 @@ class Recovery:
     macs: Sequence[bytes]
 
 
-TotpEvidence = Step | Recovery
+TotpEvidence = TotpCode | Recovery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +202,7 @@ class Disable(Command[None]):
             raise Forbidden("invalid_password")
         if not row["enabled"]:
             return
-        if isinstance(self.evidence, Step):
+        if isinstance(self.evidence, TotpCode):
             right = row["totp_sealed"] == self.evidence.sealed
         else:
             right = await BURN_CODE.fetchval(db, **user, macs=self.evidence.macs, now=self.now) is not None
@@ -265,7 +265,7 @@ class SignInTotp(Command[tuple[Principal, int | None, list[str]]]):
     async def _burn(self, db: Connection) -> int | None:
         user = {"tenant_id": self.tenant_id, "user_id": self.user_id}
         match self.evidence:
-            case Step(sealed=sealed, step=step):
+            case TotpCode(sealed=sealed, step=step):
                 if await BURN_STEP.fetchval(db, **user, step=step, sealed=sealed) is not None:
                     return None
             case Recovery(macs=macs):

@@ -16,7 +16,7 @@ from ..engine.statements import binds, statement
 from ..schema.columns import Time
 from ..tables import tenants, users
 from . import one_time_tokens
-from .account_recovery import GivenBack, ResetEmail, give_back
+from .account_recovery import ResetEmail, RestoredAccount, restore_account
 from .credentials import revoke_all
 from .members import GOVERNS, OF_AGENCY
 from .principals import THIS_USER
@@ -111,18 +111,18 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloseUnverified(Command[Outcome]):
-    """Do with one account what is due, if it still is.
+    """Restore or close one account whose address was not verified in time; nothing changes if it was meanwhile.
 
-    It falls back to its last verified address; one that never had any is closed and its address released, with
-    the agency if nobody else is in it. The only admin of others is kept, as is who has lost even the former address.
-    System work: addresses are everybody's.
+    An account with a former verified address returns to it, unless somebody else has that address now. One without
+    is closed and its address released, and with its last member the agency. The only admin of an agency with other
+    members is kept. Runs as system work: addresses are unique across agencies.
     """
 
     tenant_id: None = None
     overdue: Overdue
     allowed: timedelta
     reset: ResetEmail
-    """For the address it falls back to, if it does: what it could be entered with is ended."""
+    """Sent to the address the account returns to: its credentials are revoked with the change."""
     origin: audits.Origin
     now: datetime
 
@@ -153,8 +153,10 @@ class CloseUnverified(Command[Outcome]):
         if await is_taken(db, email, self.now, user_id):
             return Outcome.KEPT
         undo_id = await one_time_tokens.last_undo(db, tenant_id, user_id, email)
-        account = GivenBack(tenant_id=tenant_id, user_id=user_id, left=person["email"], email=email, undo_id=undo_id)
-        entries = await give_back(db, account, "unproven", self.origin, self.now)
+        account = RestoredAccount(
+            tenant_id=tenant_id, user_id=user_id, left=person["email"], email=email, undo_id=undo_id
+        )
+        entries = await restore_account(db, account, "unproven", self.origin, self.now)
         await self.reset.send(db, tenant_id, user_id, self.now)
         await audit.append(db, [replace(entry, actor_kind="system", actor_id=None) for entry in entries])
         return Outcome.FELL_BACK

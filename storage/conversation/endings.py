@@ -90,7 +90,7 @@ KEPT = statement(update(turns).where(TURN_OF_AGENCY).values(step=MERGED_STEP, **
 class End(Step[str]):
     """End a pass: completed, waiting, failed or cancelled.
 
-    Returns the turn's state. A pass that has its ``final`` already is left as it is: there is only one.
+    Returns the turn's state. A pass that already has its ``final`` is unchanged: a pass has exactly one.
     ``partial`` is the published text of an incomplete answer; it is kept. ``close`` closes each call without a reported
     result, in the state in which the transaction finds it; undecided approvals are withdrawn. With
     ``keep_pending_approvals`` a turn with such calls waits instead of failing: they can still be decided.

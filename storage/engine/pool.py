@@ -145,8 +145,8 @@ class Engine:
     async def run(self, operation: Operation[R], wanted: Callable[[], bool] = lambda: True) -> R:
         """Run ``operation``; retry after conflicts and after connections that broke before COMMIT.
 
-        One that is fenced is not begun unless it is ``wanted``. Raises its refusals, ``storage_unavailable``, and as
-        they are the errors that are defects.
+        A fenced operation is skipped (``storage_unavailable``) when ``wanted`` is false at an attempt. Raises the
+        operation's refusals, ``storage_unavailable``, and any other error unchanged.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             if operation.fence is not None and not wanted():
@@ -236,7 +236,7 @@ async def _acquired(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
 async def _pool(url: str, role: str | None, size: int, command_timeout: float) -> asyncpg.Pool:
     return await asyncpg.create_pool(
         plain_url(url),
-        min_size=size,  # kept open: a server that is told to stop takes no new ones while turns come to their end
+        min_size=size,  # a server that is shutting down accepts no new connection, and turns need theirs
         max_size=size,
         max_inactive_connection_lifetime=0,
         connection_class=Connection,

@@ -28,7 +28,7 @@ class Holders:
         go = asyncio.Event()
 
         async def hold() -> None:
-            async with self.lanes.turn(agency, step=step):
+            async with self.lanes.slot(agency, step=step):
                 self.holding.append((agency, step))
                 try:
                     await go.wait()
@@ -57,7 +57,7 @@ async def ten() -> AsyncIterator[Holders]:
     assert not holders.holding
     async with AsyncExitStack() as all_of_them, asyncio.timeout(1.0):
         for place in range(10):
-            await all_of_them.enter_async_context(holders.lanes.turn(str(place), step=True))
+            await all_of_them.enter_async_context(holders.lanes.slot(str(place), step=True))
 
 
 async def test_an_agency_of_slow_readings_leaves_half_to_the_others_and_its_own_steps_a_way(ten: Holders) -> None:
@@ -106,10 +106,10 @@ async def test_more_than_may_wait_is_refused_at_once_and_the_others_still_may(
         ten.begin("A")
     await ten.settle()
     with pytest.raises(Unavailable, match="overloaded") as refused:
-        async with ten.lanes.turn("A"):
+        async with ten.lanes.slot("A"):
             pass
     assert refused.value.retry_after
-    async with asyncio.timeout(1.0), ten.lanes.turn("B"):
+    async with asyncio.timeout(1.0), ten.lanes.slot("B"):
         pass
 
 
@@ -119,7 +119,7 @@ async def test_who_has_waited_for_too_long_is_refused(ten: Holders, monkeypatch:
         ten.begin("A")
     await ten.settle()
     with pytest.raises(Unavailable, match="overloaded"):
-        async with ten.lanes.turn("A"):
+        async with ten.lanes.slot("A"):
             pass
 
 

@@ -24,7 +24,7 @@ from .tool import (
     ToolInput,
     ToolOutput,
 )
-from .trips import Trip, aboard, data_of, keep, payable, recorded, seller, standing, travellers
+from .trips import Trip, aboard, current_offer, data_of, keep, payable, recorded, seller, travellers
 
 
 class BookInput(ToolInput):
@@ -134,7 +134,7 @@ class BookFlight(SupplierTool[BookInput]):
         if given.fare is None:
             return await self._held(given.booking_id or "", context, unchanged=unchanged)
         fare_id, passenger_ids = given.fare
-        offer = await standing(context, fare_id, unchanged=unchanged)
+        offer = await current_offer(context, fare_id, unchanged=unchanged)
         persons = await travellers(context, passenger_ids, offer)
         supplier = seller(context, offer.supplier, "book")
         return Trip(supplier=supplier, offer=offer, persons=persons, price=offer.price, expires_at=offer.expires_at)

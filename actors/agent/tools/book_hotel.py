@@ -13,7 +13,7 @@ from ...domain.hotels import HotelOrder
 from ...domain.outcomes import Outcome
 from ...suppliers.protocols import Driver
 from .schema import Id, PassengerIds, Reference
-from .stays import Visit, keep, named, seller, standing
+from .stays import Visit, current_offer, keep, named, seller
 from .tool import (
     ALL_TRAVEL,
     ApprovalProposal,
@@ -103,7 +103,7 @@ class BookHotel(SupplierTool[StayInput]):
         return None if order is None else self._placed(given, bound, order, key, context)
 
     async def _visit(self, given: StayInput, context: ToolContext, *, unchanged: bool = False) -> Visit:
-        found, offer = await standing(context, given.rate_key)
+        found, offer = await current_offer(context, given.rate_key)
         if unchanged and offer.price != found.price:
             raise Objection("price_changed", f"The price is now {offer.price.text}; check the rate again.")
         payable(offer.price)

@@ -9,7 +9,7 @@ from ...domain.hotels import Board
 from ...domain.outcomes import Outcome
 from ...suppliers.protocols import SupplierError
 from .schema import Id, Moment, Price
-from .stays import keep, standing
+from .stays import current_offer, keep
 from .tool import Objection, ReadTool, ToolContext, ToolInput, ToolOutput
 from .trips import payable
 
@@ -44,7 +44,7 @@ class CheckHotelRate(ReadTool[RateInput]):
 
     async def look(self, given: RateInput, context: ToolContext) -> Outcome:
         try:
-            _, offer = await standing(context, given.rate_key)
+            _, offer = await current_offer(context, given.rate_key)
             payable(offer.price, "offer_not_found")
         except Objection as no:
             return self.refuse(no)

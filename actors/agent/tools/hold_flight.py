@@ -13,7 +13,7 @@ from ...domain.outcomes import Outcome
 from ...domain.travel import FlightOrder
 from .schema import Id, Moment, PassengerIds, Price
 from .tool import Executed, Objection, SupplierTool, Then, ToolContext, ToolInput, ToolOutput
-from .trips import keep, recorded, remembered, seller, standing, travellers
+from .trips import current_offer, keep, recorded, remembered, seller, travellers
 
 
 class HoldInput(ToolInput):
@@ -67,7 +67,7 @@ class HoldFlight(SupplierTool[HoldInput]):
 
     async def execute(self, given: HoldInput, bound: Mapping[str, Any], key: str, context: ToolContext) -> Executed:
         del bound
-        offer = await standing(context, given.fare_id, unchanged=True)
+        offer = await current_offer(context, given.fare_id, unchanged=True)
         supplier = seller(context, offer.supplier, "hold")
         if not offer.hold_possible:
             raise Objection("hold_not_supported", "This fare cannot be held.")

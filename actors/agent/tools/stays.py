@@ -75,7 +75,7 @@ def seller(context: ToolContext, name: str, method: Method) -> HotelSupplier:
     return supplier
 
 
-async def standing(context: ToolContext, rate_key: str) -> tuple[HotelOffer, HotelOffer]:
+async def current_offer(context: ToolContext, rate_key: str) -> tuple[HotelOffer, HotelOffer]:
     """The rate as found, and its current price at the supplier."""
     found = await context.offers.find_rate(context.tenant_id, rate_key) or await context.store.ask(
         offers.LoadRate(tenant_id=context.tenant_id, id=rate_key)

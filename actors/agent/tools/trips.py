@@ -91,7 +91,7 @@ async def remembered(context: ToolContext, fare_id: str) -> FlightOffer | None:
     )
 
 
-async def standing(context: ToolContext, fare_id: str, *, unchanged: bool = False) -> FlightOffer:
+async def current_offer(context: ToolContext, fare_id: str, *, unchanged: bool = False) -> FlightOffer:
     """The offer at the supplier's current price; with ``unchanged`` that has to be the price found."""
     found = await remembered(context, fare_id)
     if found is None:

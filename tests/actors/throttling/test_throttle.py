@@ -22,7 +22,7 @@ from voyagent.actors.domain.throttles import Operation
 from voyagent.actors.foundation.config import Settings
 from voyagent.actors.runtime.actor import Ref
 from voyagent.actors.throttling import throttle
-from voyagent.actors.throttling.throttle import Attempt, Begin, End, Forgive, ThrottleActor
+from voyagent.actors.throttling.throttle import Attempt, Begin, ClearGuesses, End, ThrottleActor
 from voyagent.storage.accounts import throttles as throttle_store
 from voyagent.storage.accounts.known_networks import AccountNetworks, Networks
 from voyagent.storage.accounts.users import Record
@@ -202,7 +202,7 @@ async def test_if_it_cannot_be_known_who_asks_they_wait_like_an_unknown_network(
     assert await throttled.attempt() == 2
     await until(lambda: asyncio.sleep(0, throttled.books.looks() == 2))  # the audit event looks the account up, too
     throttled.books.away = False
-    await throttled.started[-1].ask(Forgive("nobody@example.com", "user-0"))
+    await throttled.started[-1].ask(ClearGuesses("nobody@example.com", "user-0"))
     assert await throttled.attempt() == 0
 
 
