@@ -7,7 +7,7 @@ from typing import Any
 
 UUID = "019712ab-3c4d-7e5f-8a9b-0c1d2e3f4a5b"
 FORMATS = {"date-time": "2026-11-23T10:15:02.114209Z", "date": "2026-11-23", "email": "asha@example.com", "uuid": UUID}
-NAMED = {
+NAMED: dict[str, Any] = {
     "email": "asha@example.com",
     "inviter_email": "asha@example.com",
     "password": "mango-trellis-47",
@@ -16,6 +16,14 @@ NAMED = {
     "full_name": "Asha Rao",
     "agency_name": "Meridian Travel",
     "tenant_name": "Meridian Travel",
+    "customer_name": "Asha Rao",
+    "customer_email": "asha@example.com",
+    "customer_phone": "+91 98200 12345",
+    "origin": "Mumbai",
+    "destination": "Dubai",
+    "budget_amount": 45000,
+    "budget_currency": "INR",
+    "notes": "Two adults, window seats, back before Sunday",
     "currency": "INR",
     "default_currency": "INR",
     "amount": "18400.00",
@@ -56,7 +64,7 @@ def _by_type(schema: Schema, schemas: Schema, name: str, depth: int) -> Any:
         case "integer":
             return max(schema.get("minimum", 1), schema.get("exclusiveMinimum", 0) + 1)
         case "number":
-            return 1.5
+            return NAMED.get(name, 1.5)
         case "boolean":
             return True
         case "string":
@@ -68,7 +76,7 @@ def _text(schema: Schema, name: str) -> str:
     if schema.get("format") in FORMATS:
         return FORMATS[schema["format"]]
     if name in NAMED:
-        return NAMED[name]
+        return str(NAMED[name])
     if name == "id" or name.endswith("_id"):
         return UUID
     if name.endswith("_at"):

@@ -10,6 +10,9 @@ from .operation import Handler, Operation
 
 SMALL_LIMIT = 16 * 1024
 
+LARGE_CHANGES = frozenset({"/tenant-settings", "/enquiries/{enquiry_id}"})
+"""Paths whose PATCH takes long texts."""
+
 UNTAGGED = frozenset({"health", "internal", "schemas"})
 """First path segments whose operations have no tag in the document."""
 
@@ -37,7 +40,7 @@ class Route:
     @property
     def body_limit(self) -> int:
         """The maximum body size in bytes. Smaller under ``/auth``, where callers may be unauthenticated."""
-        if self.path.startswith("/auth/") or (self.method == "PATCH" and self.path != "/tenant-settings"):
+        if self.path.startswith("/auth/") or (self.method == "PATCH" and self.path not in LARGE_CHANGES):
             return SMALL_LIMIT
         return decode.LIMIT
 

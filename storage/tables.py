@@ -21,6 +21,7 @@ from .schema.books import journal_lines, journals, ledger_accounts
 from .schema.columns import metadata
 from .schema.conversation import messages, model_calls, pending_approvals, session_events, sessions, tool_calls, turns
 from .schema.documents import bills, document_counters, invoice_lines, invoices, payments
+from .schema.enquiries import enquiries
 from .schema.records import audit_events, audit_heads, idempotency_keys, outbox, sealing_canaries
 from .schema.travel import booking_passengers, bookings, house_orders, offers, passengers, tenant_credentials, tickets
 
@@ -34,6 +35,7 @@ __all__ = [
     "booking_passengers",
     "bookings",
     "document_counters",
+    "enquiries",
     "house_orders",
     "idempotency_keys",
     "invites",

@@ -32,10 +32,15 @@ _PLAIN = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)|[+-]?(nan|inf|infinity)", 
 """A decimal as people write it; the words are let through so that they are refused as what they are, not finite."""
 
 
+def is_plain(text: str) -> bool:
+    """Whether a text is a decimal in plain digits, or a word for none that is finite."""
+    return _PLAIN.fullmatch(text) is not None
+
+
 def _no_float(value: Any) -> Any:
     if isinstance(value, float | bool):
         raise ValueError("an amount is an integer, a string or a Decimal, never a float")  # noqa: TRY004  # pydantic's
-    if isinstance(value, str) and not _PLAIN.fullmatch(value):
+    if isinstance(value, str) and not is_plain(value):
         raise ValueError("an amount is written in plain digits")
     return value
 

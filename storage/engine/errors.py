@@ -18,6 +18,7 @@ CONSTRAINTS: Mapping[str, Callable[[], Refusal]] = {
     "uq_invites_email_pending": lambda: Conflict("invite_already_exists"),
     "ck_tenant_settings_rate_limit_per_hour": lambda: Unprocessable("rate_limit_hour_below_minute"),
     "uq_turns_running": lambda: Conflict("turn_in_progress"),
+    "fk_enquiries_session_id": lambda: Unprocessable("session_not_found"),
     "fk_turns_session_id": lambda: NotFound("session_not_found"),
     "fk_messages_session_id": lambda: NotFound("session_not_found"),
     "fk_session_events_session_id": lambda: NotFound("session_not_found"),

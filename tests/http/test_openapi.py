@@ -33,8 +33,8 @@ SHARED = [
 ]
 """The published operations that are built."""
 
-ADDED_PARAMETERS = {("/chat/sessions", "get"): {"limit", "offset"}}
-"""Additive query parameters (business 2.2)."""
+ADDED_PARAMETERS = {("/chat/sessions", "get"): {"limit", "offset"}, ("/enquiries", "get"): {"tz"}}
+"""Additive query parameters (business 2.2, 7.3)."""
 
 ADDED_REQUEST_FIELDS = {"SendMessageRequest": {"on_busy"}}
 """Additive optional fields of requests (business 2.6)."""

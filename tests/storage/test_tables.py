@@ -178,7 +178,7 @@ async def test_deleting_a_session_takes_its_log_along_and_leaves_what_it_did(wal
         await walls.db.execute("DELETE FROM sessions")
         for gone in ("turns", "messages", "session_events", "pending_approvals"):
             assert await walls.db.fetchval(f"SELECT count(*) FROM {gone}") == 0
-        for kept in ("tool_calls", "model_calls", "offers", "bookings", "invoices", "bills"):
+        for kept in ("tool_calls", "model_calls", "offers", "bookings", "invoices", "bills", "enquiries"):
             row = await walls.db.fetchrow(f"SELECT tenant_id, session_id FROM {kept}")
             assert (row["tenant_id"], row["session_id"]) == (walls.us, None)
 

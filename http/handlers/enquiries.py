@@ -1,0 +1,149 @@
+"""``/enquiries``."""
+
+from __future__ import annotations
+
+from datetime import UTC, tzinfo
+from typing import Final
+
+from ...actors.domain import enquiries as rules
+from ...actors.domain.days import end_of, start_of
+from ...actors.domain.enquiries import Enquiry
+from ...actors.domain.errors import Unprocessable
+from ...actors.domain.ids import uuid7
+from ...actors.domain.travel import zone
+from ...storage import enquiries
+from ...storage.accounts.settings import Load
+from ...storage.engine.idempotency import Once
+from ...storage.enquiries import Promoted
+from ...storage.enquiry_lists import Filters, Page
+from ..operation import Refusals, operation
+from ..request_context import Answer, RequestContext
+from ..schemas.enquiries import (
+    EnquiryCreateRequest,
+    EnquiryListQuery,
+    EnquiryListResponse,
+    EnquiryPatchRequest,
+    EnquiryResponse,
+    PromoteResponse,
+)
+from .sessions import sender
+
+NO_ENQUIRY: Final[Refusals] = {404: ("enquiry_not_found",)}
+AGAINST_A_RULE = ("invalid_currency", "invalid_date_range", "invalid_pax_count")
+NO_SESSION = ("invalid_session_id", "session_not_found")
+
+
+def enquiry_id(call: RequestContext) -> str:
+    """The enquiry's id in the path. NotFound ``enquiry_not_found`` if it is malformed."""
+    return call.id("enquiry_id", missing="enquiry_not_found")
+
+
+@operation(
+    name="create_enquiry",
+    body=EnquiryCreateRequest,
+    reply=EnquiryResponse,
+    refusals={400: AGAINST_A_RULE, 422: NO_SESSION},
+)
+async def create(call: RequestContext) -> Answer:
+    """Create an enquiry."""
+    body: EnquiryCreateRequest = call.body
+    now, person = call.services.clock.now(), call.person
+    enquiry = rules.opened(body.given, id=uuid7(), tenant_id=person.tenant_id, by=person.user_id, now=now)
+    make = enquiries.Create(tenant_id=person.tenant_id, enquiry=enquiry, author=sender(call))
+    once = Once(tenant_id=person.tenant_id, key=call.idempotency, command=make, reply=Enquiry, now=now)
+    done = await call.services.storage.ask(once)
+    return Answer(EnquiryResponse.of(done.value)).mark_replayed(done.replayed)
+
+
+@operation(
+    name="list_enquiries",
+    query=EnquiryListQuery,
+    reply=EnquiryListResponse,
+    refusals={422: ("invalid_depart_range", "invalid_created_range")},
+)
+async def page(call: RequestContext) -> Answer:
+    """List the agency's enquiries, newest first."""
+    query: EnquiryListQuery = call.query
+    list_page = Page(
+        tenant_id=call.person.tenant_id, filters=await _filters(call, query), limit=query.limit, offset=query.offset
+    )
+    return Answer(EnquiryListResponse.of(await call.services.storage.ask(list_page), query))
+
+
+@operation(name="get_enquiry", reply=EnquiryResponse, refusals=NO_ENQUIRY)
+async def read(call: RequestContext) -> Answer:
+    """Retrieve an enquiry."""
+    one = enquiries.Read(tenant_id=call.person.tenant_id, enquiry_id=enquiry_id(call))
+    return Answer(EnquiryResponse.of(await call.services.storage.ask(one)))
+
+
+@operation(
+    name="patch_enquiry",
+    body=EnquiryPatchRequest,
+    reply=EnquiryResponse,
+    refusals={
+        **NO_ENQUIRY,
+        400: (*AGAINST_A_RULE, "invalid_status_transition"),
+        422: (
+            "status_cannot_be_null",
+            "customer_name_cannot_be_null",
+            "pax_count_cannot_be_null",
+            *NO_SESSION,
+        ),
+    },
+)
+async def change(call: RequestContext) -> Answer:
+    """Update an enquiry. Omitted fields are kept. A booked or cancelled one does not become new or quoted again."""
+    body: EnquiryPatchRequest = call.body
+    changed = await call.services.storage.ask(
+        enquiries.Change(
+            tenant_id=call.person.tenant_id,
+            enquiry_id=enquiry_id(call),
+            given=body.given,
+            author=sender(call),
+            now=call.services.clock.now(),
+        )
+    )
+    return Answer(EnquiryResponse.of(changed))
+
+
+@operation(
+    name="promote_to_session",
+    reply=PromoteResponse,
+    refusals={**NO_ENQUIRY, 429: ("too_many_sessions",)},
+)
+async def promote(call: RequestContext) -> Answer:
+    """Open a conversation for an enquiry, or return the one it is linked to. Its agent is given the enquiry."""
+    call.services.new_sessions.count(call.person)
+    now, tenant_id = call.services.clock.now(), call.person.tenant_id
+    link = enquiries.Promote(
+        tenant_id=tenant_id, enquiry_id=enquiry_id(call), new_session_id=uuid7(), author=sender(call), now=now
+    )
+    once = Once(tenant_id=tenant_id, key=call.idempotency, command=link, reply=Promoted, now=now)
+    done = await call.services.storage.ask(once)
+    return Answer(PromoteResponse.of(done.value)).mark_replayed(done.replayed)
+
+
+async def _filters(call: RequestContext, query: EnquiryListQuery) -> Filters:
+    """Refusals: ``invalid_depart_range``, ``invalid_created_range``."""
+    if query.depart_from and query.depart_to and query.depart_to < query.depart_from:
+        raise Unprocessable("invalid_depart_range")
+    if query.created_from and query.created_to and query.created_to < query.created_from:
+        raise Unprocessable("invalid_created_range")
+    days = UTC if query.tz == "utc" or not (query.created_from or query.created_to) else await _agency_zone(call)
+    return Filters(
+        status=None if query.status == "all" else query.status,
+        q=query.q,
+        customer_email=query.customer_email,
+        origin=query.origin,
+        destination=query.destination,
+        depart_from=query.depart_from,
+        depart_to=query.depart_to,
+        created_from=start_of(query.created_from, days) if query.created_from else None,
+        created_before=end_of(query.created_to, days) if query.created_to else None,
+    )
+
+
+async def _agency_zone(call: RequestContext) -> tzinfo:
+    load = Load(tenant_id=call.person.tenant_id, now=call.services.clock.now())
+    return zone((await call.services.storage.ask(load)).timezone)

@@ -1,0 +1,210 @@
+"""Requests and responses of ``/enquiries`` (docs/contract/business.md 7)."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from ...actors.domain.enquiries import (
+    MAX_BUDGET,
+    MAX_EMAIL,
+    MAX_NAME,
+    MAX_NOTES,
+    MAX_PAX,
+    MAX_PHONE,
+    MAX_PLACE,
+    Enquiry,
+    Status,
+    rounded,
+)
+from ...actors.domain.identity import normal_email
+from ...actors.domain.money import is_plain
+from ...storage.enquiries import Promoted
+from ...storage.enquiry_lists import Enquiries
+from .shared import Body, Closed, Offset, Query, QueryDate, QueryInt, UtcTime
+
+DECIMAL = {"type": "string", "pattern": r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$"}
+NULL = {"type": "null"}
+
+
+def _trimmed(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
+
+
+def _trimmed_or_null(value: Any) -> Any:
+    return _trimmed(value) or None if isinstance(value, str) else value
+
+
+def _address(text: str) -> str:
+    normal_email(text)
+    return text
+
+
+def _storable_count(value: int) -> int:
+    if value > MAX_PAX:
+        raise PydanticCustomError("less_than_equal", "Input should be less than or equal to {le}", {"le": MAX_PAX})
+    return value
+
+
+def _decimal(value: Any) -> Any:
+    """A number or a numeric string as ``Decimal``; ``strict_json`` has read fractions without floats."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Decimal(value)
+    if isinstance(value, str):
+        if not is_plain(value):
+            raise PydanticCustomError("decimal_parsing", "Input should be a valid decimal")
+        return Decimal(value)
+    if not isinstance(value, Decimal):
+        raise PydanticCustomError("decimal_type", "Input should be a number or a numeric string")
+    return value
+
+
+def _within_budget(amount: Decimal) -> Decimal:
+    if amount < 0:
+        raise PydanticCustomError("greater_than_equal", "Input should be greater than or equal to {ge}", {"ge": 0})
+    if amount > MAX_BUDGET:
+        limit = str(MAX_BUDGET)  # pydantic's own bounds of decimals are no JSON
+        raise PydanticCustomError("less_than_equal", "Input should be less than or equal to {le}", {"le": limit})
+    return rounded(amount)
+
+
+def _two_decimals(amount: Decimal) -> str:
+    return f"{amount:.2f}"
+
+
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), BeforeValidator(_trimmed)]
+Email = Annotated[
+    Annotated[str, Field(max_length=MAX_EMAIL), AfterValidator(_address)] | None, BeforeValidator(_trimmed_or_null)
+]
+"""An e-mail address by the rules of accounts, kept as it was typed."""
+Phone = Annotated[Annotated[str, Field(max_length=MAX_PHONE)] | None, BeforeValidator(_trimmed_or_null)]
+Place = Annotated[Annotated[str, Field(max_length=MAX_PLACE)] | None, BeforeValidator(_trimmed_or_null)]
+Notes = Annotated[str, Field(max_length=MAX_NOTES)]
+Pax = Annotated[int, AfterValidator(_storable_count)]
+Budget = Annotated[
+    Annotated[Decimal, AfterValidator(_within_budget), BeforeValidator(_decimal)] | None,
+    WithJsonSchema({"anyOf": [{"type": "number"}, DECIMAL, NULL]}),
+]
+Amount = Annotated[Decimal, WithJsonSchema(DECIMAL), PlainSerializer(_two_decimals, return_type=str)]
+
+
+class EnquiryCreateRequest(Body):
+    """A customer's enquiry."""
+
+    customer_name: Name
+    customer_email: Email = None
+    customer_phone: Phone = None
+    origin: Place = None
+    destination: Place = None
+    depart_date: QueryDate | None = None
+    return_date: QueryDate | None = None
+    pax_count: Pax = 1
+    budget_amount: Budget = None
+    budget_currency: str | None = None
+    status: Status = "new"
+    notes: Notes | None = None
+    session_id: str | None = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The fields, defaults included."""
+        return dict(self)
+
+
+class EnquiryPatchRequest(Body):
+    """The fields to change. Omitted fields are kept, ``null`` clears a field."""
+
+    customer_name: Name | None = None
+    customer_email: Email = None
+    customer_phone: Phone = None
+    origin: Place = None
+    destination: Place = None
+    depart_date: QueryDate | None = None
+    return_date: QueryDate | None = None
+    pax_count: Pax | None = None
+    budget_amount: Budget = None
+    budget_currency: str | None = None
+    status: Status | None = None
+    notes: Notes | None = None
+    session_id: str | None = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The fields that were sent."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class EnquiryListQuery(Query):
+    """Filters, which all have to match, and the page. Text is looked for in any case, wildcards stand for themselves.
+
+    ``tz=agency`` reads ``created_from`` and ``created_to`` as days of the agency's time zone instead of UTC.
+    """
+
+    status: Literal["new", "quoted", "booked", "cancelled", "all"] = "all"
+    limit: Annotated[QueryInt, Field(ge=1, le=500)] = 50
+    offset: Offset = 0
+    q: Annotated[str, Field(max_length=MAX_NAME)] | None = None
+    customer_email: Annotated[str, Field(max_length=MAX_EMAIL)] | None = None
+    destination: Annotated[str, Field(max_length=MAX_PLACE)] | None = None
+    origin: Annotated[str, Field(max_length=MAX_PLACE)] | None = None
+    depart_from: QueryDate | None = None
+    depart_to: QueryDate | None = None
+    created_from: QueryDate | None = None
+    created_to: QueryDate | None = None
+    tz: Literal["utc", "agency"] = "utc"
+
+
+class EnquiryResponse(Closed):
+    """An enquiry."""
+
+    id: str
+    tenant_id: str
+    created_by_user_id: str
+    customer_name: str
+    customer_email: str | None
+    customer_phone: str | None
+    origin: str | None
+    destination: str | None
+    depart_date: date | None
+    return_date: date | None
+    pax_count: int
+    budget_amount: Amount | None
+    budget_currency: str | None
+    status: str
+    notes: str | None
+    session_id: str | None
+    created_at: UtcTime
+    updated_at: UtcTime
+
+    @classmethod
+    def of(cls, enquiry: Enquiry) -> EnquiryResponse:
+        return cls(**{name: getattr(enquiry, name) for name in cls.model_fields})
+
+
+class EnquiryListResponse(Closed):
+    """A page of enquiries, newest first."""
+
+    items: list[EnquiryResponse]
+    total: int
+    limit: int
+    offset: int
+
+    @classmethod
+    def of(cls, page: Enquiries, query: EnquiryListQuery) -> EnquiryListResponse:
+        items = [EnquiryResponse.of(enquiry) for enquiry in page.items]
+        return cls(items=items, total=page.total, limit=query.limit, offset=query.offset)
+
+
+class PromoteResponse(Closed):
+    """The enquiry, and the conversation it is linked to."""
+
+    enquiry: EnquiryResponse
+    session_id: str
+
+    @classmethod
+    def of(cls, promoted: Promoted) -> PromoteResponse:
+        return cls(enquiry=EnquiryResponse.of(promoted.enquiry), session_id=promoted.session_id)

@@ -1,0 +1,124 @@
+"""Lists of enquiries: filters, one page, and how many there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import date, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, func, or_, select, true
+
+from ..actors.domain.enquiries import Enquiry
+from .engine.operations import Query
+from .engine.statements import Statement, statement
+from .enquiries import COLUMNS
+from .schema.enquiries import SEARCHED, SEPARATOR
+from .tables import enquiries
+
+if TYPE_CHECKING:
+    from .engine.connection import Connection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """What an enquiry has to match; ``None`` and the empty text match all. ``created_before`` is exclusive."""
+
+    status: str | None = None
+    q: str | None = None
+    customer_email: str | None = None
+    origin: str | None = None
+    destination: str | None = None
+    depart_from: date | None = None
+    depart_to: date | None = None
+    created_from: datetime | None = None
+    created_before: datetime | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The filters that are set."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value not in {None, ""}}
+
+
+@dataclass(frozen=True, slots=True)
+class Enquiries:
+    """One page of enquiries and how many match."""
+
+    items: tuple[Enquiry, ...]
+    total: int
+
+
+def _contains(column: ColumnElement[str], name: str) -> ColumnElement[bool]:
+    """Whether a column in lower case contains a text; the subquery makes that text lower case once, not in each row."""
+    return func.strpos(column, select(func.lower(bindparam(name, type_=Text))).scalar_subquery()) > 0
+
+
+def _in_field(field: str) -> ColumnElement[bool]:
+    """Whether one field contains a text: looked for in the column that is in lower case already, then in the field."""
+    return and_(_contains(enquiries.c.searched, field), _contains(func.lower(enquiries.c[field]), field))
+
+
+TEXTS: Final[dict[str, ColumnElement[bool]]] = {
+    "q": _contains(enquiries.c.searched, "q"),
+    **{field: _in_field(field) for field in ("customer_email", "origin", "destination")},
+}
+SPLIT_Q: Final = or_(*(_contains(func.lower(enquiries.c[field]), "q") for field in SEARCHED))
+"""``q`` where it contains the separator of the fields, so that it could match across two."""
+
+OTHERS: Final[dict[str, ColumnElement[bool]]] = {
+    "status": enquiries.c.status == bindparam("status"),
+    "depart_from": enquiries.c.depart_date >= bindparam("depart_from"),
+    "depart_to": enquiries.c.depart_date <= bindparam("depart_to"),
+    "created_from": enquiries.c.created_at >= bindparam("created_from"),
+    "created_before": enquiries.c.created_at < bindparam("created_before"),
+}
+_NEWEST_FIRST = (enquiries.c.created_at.desc(), enquiries.c.id.desc())
+
+
+@cache
+def page(given: frozenset[str], *, split_q: bool = False) -> Statement:
+    """The statement for a set of filters: a row for each enquiry of the page, and one in any case, with the total.
+
+    Each set has its own, so that every filter of it is a condition of an index. Both parts read indexes alone; the
+    enquiries themselves are read for the page. With a text filter every row is read, once: what matches is kept.
+    """
+    conditions = [enquiries.c.tenant_id == bindparam("tenant_id")]
+    conditions += [condition for name, condition in OTHERS.items() if name in given]
+    conditions += [SPLIT_Q if name == "q" and split_q else TEXTS[name] for name in TEXTS if name in given]
+    matching = select(enquiries.c.id, enquiries.c.created_at).where(*conditions)
+    if given.isdisjoint(TEXTS):
+        newest, total = matching.order_by(*_NEWEST_FIRST), select(func.count()).select_from(matching.subquery())
+    else:
+        found = matching.cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
+        newest = select(found.c.id, found.c.created_at).order_by(found.c.created_at.desc(), found.c.id.desc())
+        total = select(func.count()).select_from(found)
+    return statement(_with_total(newest, total))
+
+
+def _with_total(newest: Select[Any], total: Select[Any]) -> Select[Any]:
+    ids = newest.limit(bindparam("limit")).offset(bindparam("offset")).subquery("page")
+    counted = total.with_only_columns(func.count().label("total"), maintain_column_froms=True).subquery("counted")
+    shown = enquiries.join(ids, and_(enquiries.c.tenant_id == bindparam("tenant_id"), enquiries.c.id == ids.c.id))
+    return select(counted.c.total, *COLUMNS).select_from(counted.outerjoin(shown, true())).order_by(*_NEWEST_FIRST)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Query[Enquiries]):
+    """One page of the agency's enquiries, newest first, with the total of the same snapshot."""
+
+    filters: Filters
+    limit: int
+    offset: int
+
+    async def run(self, db: Connection) -> Enquiries:
+        given = self.filters.given()
+        one = page(frozenset(given), split_q=SEPARATOR in given.get("q", ""))
+        rows = await one.fetch(db, tenant_id=self.tenant_id, limit=self.limit, offset=self.offset, **given)
+        items = (dict(row) for row in rows if row["id"] is not None)
+        return Enquiries(tuple(Enquiry(**item) for item in _without_total(items)), rows[0]["total"])
+
+
+def _without_total(rows: Any) -> Any:
+    for row in rows:
+        del row["total"]
+        yield row
