@@ -24,7 +24,7 @@ crash: .venv/.installed ## the service killed three hundred times under load, wi
 check: .venv/.installed build/types/voyagent ## ruff with everything on, mypy strict, layers, packaging, words
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check --quiet .
-	@$(PY) -m mypy -p voyagent.actors -p voyagent.http -p voyagent.storage
+	@$(PY) -m mypy -p voyagent.actors -p voyagent.http -p voyagent.storage -p tests.fakes
 	@$(PY) -m mypy run.py
 	@$(PY) -m pytest --quiet tests/test_layers.py tests/test_packages.py tests/test_words.py
 
