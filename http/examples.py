@@ -37,7 +37,7 @@ NAMED: dict[str, Any] = {
 }
 """Plausible values of fields with these names."""
 
-MAX_DEPTH = 6
+MAX_DEPTH = 8
 
 Schema = Mapping[str, Any]
 

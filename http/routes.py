@@ -36,6 +36,7 @@ from .handlers import (
     second_factor,
     sessions,
     settings,
+    trial_balance,
     usage,
 )
 from .route import Route
@@ -88,6 +89,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", "/enquiries/{enquiry_id}", enquiries.read, READER),
     Route("PATCH", "/enquiries/{enquiry_id}", enquiries.change, WRITER),
     Route("POST", "/enquiries/{enquiry_id}/promote-to-session", enquiries.promote, WRITER, idempotent=True),
+    Route("GET", "/reports/trial-balance", trial_balance.report, READER),
     Route("GET", "/reports/usage", usage.report, LEAD),
     Route("GET", "/health", health.health, PUBLIC),
     Route("GET", "/health/live", health.live, PUBLIC),

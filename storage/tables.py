@@ -17,7 +17,7 @@ from .schema.accounts import (
     tenants,
     users,
 )
-from .schema.books import journal_lines, journals, ledger_accounts
+from .schema.books import daily_totals, journal_lines, journals, ledger_accounts
 from .schema.columns import metadata
 from .schema.conversation import messages, model_calls, pending_approvals, session_events, sessions, tool_calls, turns
 from .schema.documents import bills, document_counters, invoice_lines, invoices, payments
@@ -34,6 +34,7 @@ __all__ = [
     "bills",
     "booking_passengers",
     "bookings",
+    "daily_totals",
     "document_counters",
     "enquiries",
     "house_orders",

@@ -16,6 +16,9 @@ DECIMALS = 10
 STORED_WHOLE, STORED_DECIMALS = 14, 4
 """What a column of money holds (NUMERIC(18,4))."""
 
+REPORTED_DECIMALS = 2
+"""The fewest decimals of an amount in a report, for currencies without a minor unit, too."""
+
 _EXACT = Context(prec=100, traps=[Inexact, InvalidOperation, Overflow])
 # fmt: off
 _WHOLE = frozenset(
@@ -140,6 +143,13 @@ def minor_digits(currency: str) -> int:
     if currency in _WHOLE:
         return 0
     return 3 if currency in _THOUSANDTHS else 2
+
+
+def reported(amount: Decimal, currency: str) -> str:
+    """An amount as reports write it: exact, with two decimals at least and all those of the minor unit."""
+    places = max(REPORTED_DECIMALS, minor_digits(currency))
+    exact = amount.normalize(_EXACT)
+    return f"{exact:.{places}f}" if -_exponent(exact) <= places else f"{exact:f}"
 
 
 def totals(amounts: Iterable[Money]) -> dict[str, Money]:

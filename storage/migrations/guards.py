@@ -62,10 +62,29 @@ END $$
 """
 """A journal has the lines it says and balances in each currency: so none comes without lines, nor gets more later."""
 
+DAILY_TOTALS = """
+CREATE FUNCTION voyagent_daily_totals() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO daily_totals AS day (tenant_id, account_id, currency, entry_date, debit, credit)
+    SELECT l.tenant_id, l.account_id, l.currency, j.entry_date, coalesce(sum(l.debit), 0), coalesce(sum(l.credit), 0)
+      FROM posted l JOIN journals j ON j.tenant_id = l.tenant_id AND j.id = l.journal_id
+     GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+    ON CONFLICT (tenant_id, account_id, currency, entry_date)
+    DO UPDATE SET debit = day.debit + EXCLUDED.debit, credit = day.credit + EXCLUDED.credit;
+    RETURN NULL;
+END $$
+"""
+"""Days are locked in the order of their key, so that two journals of the same accounts wait and do not deadlock."""
+
+TOTALLED = """
+CREATE TRIGGER totalled AFTER INSERT ON journal_lines REFERENCING NEW TABLE AS posted
+   FOR EACH STATEMENT EXECUTE FUNCTION voyagent_daily_totals()
+"""
+
 
 def everything(metadata: MetaData) -> Iterator[str]:
     """The guards of all tables of an empty database."""
-    yield from (TOUCH, APPEND_ONLY, FORWARD, BALANCE)
+    yield from (TOUCH, APPEND_ONLY, FORWARD, BALANCE, DAILY_TOTALS)
     for table in metadata.sorted_tables:
         yield from protect(table)
         if "updated_at" in table.c:
@@ -74,6 +93,7 @@ def everything(metadata: MetaData) -> Iterator[str]:
         yield from append_only(name)
     yield from _forward_only("audit_heads")
     yield from _balanced()
+    yield TOTALLED
     yield f"GRANT SELECT ON alembic_version TO {SYSTEM_ROLE}"
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Date,
     Index,
     Integer,
+    Numeric,
     PrimaryKeyConstraint,
     Table,
     Text,
@@ -91,3 +92,20 @@ journal_lines = Table(
     currency("currency"),
     CheckConstraint("(debit IS NULL) <> (credit IS NULL) AND coalesce(debit, credit) > 0", name="side"),
 )
+
+daily_totals = Table(
+    "daily_totals",
+    metadata,
+    tenant_id(),
+    required("account_id", Uuid),
+    required("currency", CHAR(3)),
+    required("entry_date", Date),
+    required("debit", Numeric(28, 4)),
+    required("credit", Numeric(28, 4)),
+    PrimaryKeyConstraint("tenant_id", "account_id", "currency", "entry_date"),
+    reference("ledger_accounts", "account_id", "RESTRICT"),
+    currency("currency"),
+    CheckConstraint("debit >= 0 AND credit >= 0", name="sides"),
+)
+"""What the journal lines of an account and a currency add up to on a day, kept by a trigger in the transaction that
+posts them: reports add up days instead of lines."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from voyagent.actors.domain.money import CurrencyMismatch, Money, minor_digits, totals
+from voyagent.actors.domain.money import CurrencyMismatch, Money, minor_digits, reported, totals
 
 AMOUNTS = st.decimals(min_value=-(10**14), max_value=10**14, places=4)
 CURRENCIES = st.sampled_from(["INR", "USD", "JPY", "KWD", "EUR"])
@@ -163,3 +163,24 @@ def test_the_published_schema_says_what_is_read() -> None:
     currency = schema["properties"]["currency"]
     assert (currency["minLength"], currency["maxLength"], currency["pattern"]) == (3, 3, "^[A-Z]{3}$")
     assert all({"title", "description"} <= set(part) for part in schema["properties"].values())
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "text"),
+    [
+        ("0", "INR", "0.00"),
+        ("-12.5000", "INR", "-12.50"),
+        ("1240", "JPY", "1240.00"),
+        ("1.0010", "KWD", "1.001"),
+        ("2", "KWD", "2.000"),
+        ("1E+3", "INR", "1000.00"),
+        ("0.1234", "INR", "0.1234"),
+    ],
+)
+def test_reports_write_two_decimals_at_least_and_all_of_the_minor_unit(amount: str, currency: str, text: str) -> None:
+    assert reported(Decimal(amount), currency) == text
+
+
+@given(AMOUNTS, CURRENCIES)
+def test_what_reports_write_is_the_amount(amount: Decimal, currency: str) -> None:
+    assert Decimal(reported(amount, currency)) == amount

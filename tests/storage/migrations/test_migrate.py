@@ -161,6 +161,27 @@ async def test_a_database_of_the_first_release_becomes_what_a_new_one_is(databas
     assert await differences(database.url) == []
 
 
+async def test_daily_totals_are_made_of_the_lines_that_are_there(database: Any, world: Any) -> None:
+    """Of every agency, whose rows the owner of the tables cannot see otherwise."""
+    totals = "SELECT tenant_id, account_id, currency, entry_date, debit, credit FROM daily_totals"
+    line = world["journal_lines"]
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(plain_url(database.url))
+    )
+    for turn in (
+        lambda c: command.downgrade(config_of(c), "0009"),
+        lambda c: command.upgrade(config_of(c), "head"),
+    ):
+        async with engine.begin() as connection:
+            await connection.run_sync(turn)
+    await engine.dispose()
+    db = await connect(database.admin_url)
+    [row] = await db.fetch(totals)
+    await db.close()
+    day, amount = world["journals"]["entry_date"], line["debit"]
+    assert tuple(row) == (line["tenant_id"], line["account_id"], line["currency"], day, amount, amount)
+
+
 async def newest(url: str) -> Any:
     db = await connect(url)
     try:
