@@ -39,9 +39,10 @@ WRITE = statement(
 LINKED = statement(
     select(*COLUMNS)
     .filter_by(**binds("tenant_id", "session_id"))
-    .order_by(enquiries.c.created_at, enquiries.c.id)
+    .order_by(enquiries.c.created_at.desc(), enquiries.c.id.desc())
     .limit(bindparam("limit"))
 )
+"""The enquiries of a session, newest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,12 +127,6 @@ class Promote(Command[Promoted]):
         after = await _write(db, before, {"session_id": self.new_session_id})
         await audit.append(db, [_event("promoted", after, self.author, self.now, {"session_id"})])
         return Promoted(enquiry=after, session_id=self.new_session_id)
-
-
-async def linked(db: Connection, tenant_id: str | None, session_id: str, limit: int) -> tuple[Enquiry, ...]:
-    """The enquiries linked to a session, oldest first."""
-    rows = await LINKED.fetch(db, tenant_id=tenant_id, session_id=session_id, limit=limit)
-    return tuple(Enquiry(**row) for row in rows)
 
 
 async def _write(db: Connection, before: Enquiry, changes: Mapping[str, Any]) -> Enquiry:

@@ -105,7 +105,7 @@ def _request(work: PassState, loaded: pass_context.PassContext, *, last: bool) -
         messages[-1]["content"].append({"type": "text", "text": LAST_ROUND if last else NUDGE})
     return ModelCall(
         model=work.task.model_name,
-        system=system_prompt(DESKS[state.desk or "orchestrator"], settings, work.ports.clock.now()),
+        system=system_prompt(DESKS[state.desk or "orchestrator"], settings, work.ports.clock.now(), loaded.enquiries),
         tools=[] if last else [dict(tool) for tool in tools],  # calls without tools on offer are refused: hence plain
         messages=messages,
         max_tokens=work.task.max_tokens,

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import and_, bindparam, false, func, select
 
+from ...actors.domain.enquiries import Enquiry
 from ...actors.domain.transcript import OUTPUT_LIMIT
 from ...actors.domain.turns import LoopState, Message, Spoken, ToolCall
 from ..engine.operations import Query, Snapshot
 from ..engine.statements import binds, statement
+from ..enquiries import LINKED
 from ..tables import messages, session_events, tool_calls, turns, users
 from .endings import FollowUp
 from .steps import MESSAGE, THIS_TURN
@@ -19,6 +21,9 @@ from .tool_calls import MAY_ACT, calls_of
 
 if TYPE_CHECKING:
     from ..engine.connection import Connection
+
+MAX_ENQUIRIES: Final = 5
+"""The most enquiries a pass is given, the newest of them."""
 
 AFTER_ALL: Final = 2**31 - 1
 """A sequence that no message has."""
@@ -41,6 +46,8 @@ class PassContext:
     ran_ms: int
     cut: bool
     user_active: bool
+    enquiries: tuple[Enquiry, ...] = ()
+    """The enquiries linked to the session now."""
 
 
 SIZES = """
@@ -110,6 +117,7 @@ class LoadPass(Snapshot[PassContext]):
         turn = await TURN.fetchrow(db, **session, turn_id=self.turn_id)
         calls = await calls_of(db, self.tenant_id, self.turn_id)
         pending = await PENDING.fetch(db, **session)
+        linked = await LINKED.fetch(db, **session, limit=MAX_ENQUIRIES)
         return PassContext(
             messages=tuple(Message(**row) for row in transcript),
             own=tuple(Spoken(*row) for row in own),
@@ -121,6 +129,7 @@ class LoadPass(Snapshot[PassContext]):
             ran_ms=turn["ran_ms"],
             cut=turn["cut"],
             user_active=turn["user_active"],
+            enquiries=tuple(Enquiry(**row) for row in reversed(linked)),
         )
 
     async def _first(self, db: Connection) -> int:
