@@ -7,8 +7,23 @@ from datetime import date, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, func, or_, select, true
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Subquery,
+    Text,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+)
 
+from ..actors.domain.enquiries import COLUMNS as FIELDS
 from ..actors.domain.enquiries import Enquiry
 from .engine.operations import Query
 from .engine.statements import Statement, statement
@@ -79,27 +94,34 @@ _NEWEST_FIRST = (enquiries.c.created_at.desc(), enquiries.c.id.desc())
 def page(given: frozenset[str], *, split_q: bool = False) -> Statement:
     """The statement for a set of filters: a row for each enquiry of the page, and one in any case, with the total.
 
-    Each set has its own, so that every filter of it is a condition of an index. Both parts read indexes alone; the
-    enquiries themselves are read for the page. With a text filter every row is read, once: what matches is kept.
+    Each set has its own, so that every filter of it is a condition of an index. The page is found in the order of an
+    index, and what matches is counted only if the page does not tell: if it is full, or beyond the end. Texts have no
+    index: a trigram's operators are not leakproof, so under row-level security the planner does not use one.
     """
     conditions = [enquiries.c.tenant_id == bindparam("tenant_id")]
     conditions += [condition for name, condition in OTHERS.items() if name in given]
     conditions += [SPLIT_Q if name == "q" and split_q else TEXTS[name] for name in TEXTS if name in given]
-    matching = select(enquiries.c.id, enquiries.c.created_at).where(*conditions)
-    if given.isdisjoint(TEXTS):
-        newest, total = matching.order_by(*_NEWEST_FIRST), select(func.count()).select_from(matching.subquery())
-    else:
-        found = matching.cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
-        newest = select(found.c.id, found.c.created_at).order_by(found.c.created_at.desc(), found.c.id.desc())
-        total = select(func.count()).select_from(found)
-    return statement(_with_total(newest, total))
-
-
-def _with_total(newest: Select[Any], total: Select[Any]) -> Select[Any]:
-    ids = newest.limit(bindparam("limit")).offset(bindparam("offset")).subquery("page")
-    counted = total.with_only_columns(func.count().label("total"), maintain_column_froms=True).subquery("counted")
+    ids = (
+        select(enquiries.c.id)
+        .where(*conditions)
+        .order_by(*_NEWEST_FIRST)
+        .limit(bindparam("limit"))
+        .offset(bindparam("offset"))
+        .cte("page")
+    )
     shown = enquiries.join(ids, and_(enquiries.c.tenant_id == bindparam("tenant_id"), enquiries.c.id == ids.c.id))
-    return select(counted.c.total, *COLUMNS).select_from(counted.outerjoin(shown, true())).order_by(*_NEWEST_FIRST)
+    counted = _counted(ids, select(func.count()).select_from(enquiries).where(*conditions).scalar_subquery())
+    return statement(
+        select(counted.c.total, *COLUMNS).select_from(counted.outerjoin(shown, true())).order_by(*_NEWEST_FIRST)
+    )
+
+
+def _counted(ids: CTE, all_matching: ColumnElement[int]) -> Subquery:
+    """The total: where a page ends before its limit, as many as are before it and on it."""
+    length = select(func.count().label("length")).select_from(ids).subquery("measured").c.length
+    limit, offset = bindparam("limit", type_=BigInteger), bindparam("offset", type_=BigInteger)
+    ends_here = and_(length < limit, or_(length > 0, offset == literal(0)))
+    return select(case((ends_here, offset + length), else_=all_matching).label("total")).subquery("counted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +136,5 @@ class Page(Query[Enquiries]):
         given = self.filters.given()
         one = page(frozenset(given), split_q=SEPARATOR in given.get("q", ""))
         rows = await one.fetch(db, tenant_id=self.tenant_id, limit=self.limit, offset=self.offset, **given)
-        items = (dict(row) for row in rows if row["id"] is not None)
-        return Enquiries(tuple(Enquiry(**item) for item in _without_total(items)), rows[0]["total"])
-
-
-def _without_total(rows: Any) -> Any:
-    for row in rows:
-        del row["total"]
-        yield row
+        items = tuple(Enquiry(**{name: row[name] for name in FIELDS}) for row in rows if row["id"] is not None)
+        return Enquiries(items, rows[0]["total"])

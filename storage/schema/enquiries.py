@@ -50,7 +50,7 @@ enquiries = Table(
     reference("sessions", "session_id", "SET NULL"),
     Index(None, "tenant_id", "created_at", "id"),
     Index(None, "tenant_id", "status", "created_at", "id"),
-    Index(None, "tenant_id", "depart_date", "created_at", "id"),
+    Index(None, "tenant_id", "depart_date", "status", "created_at", "id"),
     partial_index("ix_enquiries_session_id", "tenant_id", "session_id", only="session_id IS NOT NULL"),
     one_of("status", ("new", "quoted", "booked", "cancelled")),
     CheckConstraint("pax_count >= 1", name="pax_count"),

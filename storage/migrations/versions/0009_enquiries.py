@@ -50,7 +50,10 @@ CREATE TABLE enquiries (
 
 INDEXES = (
     "CREATE INDEX ix_enquiries_created_at_id ON enquiries (tenant_id, created_at, id)",
-    "CREATE INDEX ix_enquiries_depart_date_created_at_id ON enquiries (tenant_id, depart_date, created_at, id)",
+    (
+        "CREATE INDEX ix_enquiries_depart_date_status_created_at_id"
+        " ON enquiries (tenant_id, depart_date, status, created_at, id)"
+    ),
     "CREATE INDEX ix_enquiries_session_id ON enquiries (tenant_id, session_id) WHERE session_id IS NOT NULL",
     "CREATE INDEX ix_enquiries_status_created_at_id ON enquiries (tenant_id, status, created_at, id)",
 )
