@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Run the Voyagent service and its operator commands: serve (default), migrate, seed, openapi, doctor, audit verify."""
+"""Run the Voyagent service and its operator commands.
+
+serve (default), migrate, seed, openapi, doctor, audit verify, supplier set|list|remove.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from voyagent.actors import doctor
+from voyagent.actors import credentials, doctor
 from voyagent.actors.agent.rehearsed.server import KEY, Rehearsal
 from voyagent.actors.domain.errors import Refusal
 from voyagent.actors.foundation import gc_policy, log
@@ -138,6 +142,44 @@ async def verify(settings: Settings) -> int:
         result = "unbroken" if verdict.ok else f"BROKEN at row {verdict.broken_at}"
         print(f"{agency.id}  {verdict.checked:8} rows  {result}  {agency.name}")
     return 0 if all(verdict.ok for _, verdict in verdicts) else FAILED
+
+
+def set_supplier(asked: argparse.Namespace) -> Command:
+    """Store an agency's token for a supplier, read from a file or standard input."""
+
+    async def run(settings: Settings) -> int:
+        token = credentials.read_token(asked.file)
+        async with databases(settings, shared=True) as ready:
+            rotated = await credentials.put(ready, asked.agency, asked.supplier, token)
+        print(f"The token for {asked.supplier} is {'replaced' if rotated else 'stored'}.")
+        return 0
+
+    return run
+
+
+def list_suppliers(asked: argparse.Namespace) -> Command:
+    """Print for which suppliers an agency has tokens, since when, and which key sealed them."""
+
+    async def run(settings: Settings) -> int:
+        async with databases(settings, shared=True) as ready:
+            kept = await credentials.listed(ready, asked.agency)
+        for each in kept:
+            print(f"{each.supplier:16} {(each.rotated_at or each.created_at):%Y-%m-%d %H:%M} UTC  key {each.key_id}")
+        return 0
+
+    return run
+
+
+def remove_supplier(asked: argparse.Namespace) -> Command:
+    """Delete an agency's token for a supplier."""
+
+    async def run(settings: Settings) -> int:
+        async with databases(settings, shared=True) as ready:
+            removed = await credentials.remove(ready, asked.agency, asked.supplier)
+        print(f"The token for {asked.supplier} is removed." if removed else "There was no such token.")
+        return 0 if removed else FAILED
+
+    return run
 
 
 @asynccontextmanager
@@ -267,14 +309,32 @@ def arguments() -> argparse.Namespace:
     checks.add_parser(
         "verify", help="recompute and check the audit chain of every agency", parents=[common]
     ).set_defaults(command=verify)
+    add_supplier_commands(commands.add_parser("supplier", help="agencies' tokens for suppliers"), common)
     return parser.parse_args()
+
+
+def add_supplier_commands(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+    """Add the commands about an agency's tokens. No token is an argument: those are seen by every process."""
+    kinds = parser.add_subparsers(required=True, metavar="command")
+    for name, make, text in (
+        ("set", set_supplier, "store a token, read from standard input"),
+        ("list", list_suppliers, "list an agency's tokens without showing them"),
+        ("remove", remove_supplier, "delete a token"),
+    ):
+        one = kinds.add_parser(name, help=text, parents=[common])
+        one.add_argument("agency", help="the agency's id")
+        if name != "list":
+            one.add_argument("supplier", help="such as duffel")
+        if name == "set":
+            one.add_argument("--file", type=Path, help="read the token from this file instead")
+        one.set_defaults(make=make)
 
 
 def main() -> int:
     """Load the settings and run the command. Errors are printed on one line, without a traceback."""
     os.umask(OWNER_ONLY if os.geteuid() else OWNER_ONLY_BUT_TRAVERSABLE)
     asked = arguments()
-    command: Command | None = asked.command
+    command: Command | None = asked.make(asked) if "make" in asked else asked.command
     if command is None:
         return describe()
     try:

@@ -24,7 +24,7 @@ from .accounts.emails import Envelope, Smtp, Undelivered, wire_sender
 from .foundation.clock import Clock
 from .foundation.config import Settings, unknown_variables, variable
 from .foundation.config_doubts import doubts
-from .suppliers import supplier
+from .suppliers import drivers
 
 CHECK_TIMEOUT = 10.0
 VERSION = "2023-06-01"
@@ -60,7 +60,7 @@ def _configuration(settings: Settings, environ: Mapping[str, str]) -> list[Findi
     if unknown := unknown_variables(environ):
         text = f"unknown settings {', '.join(unknown)}"
         found.append(Finding("configuration", works=False, text=text, mend="see .env.example for the names"))
-    if undriven := supplier.without_driver(settings.suppliers):
+    if undriven := drivers.without_driver(settings.suppliers):
         text, mend = f"no driver for {', '.join(undriven)}", f"correct {variable('suppliers')}"
         found.append(Finding("suppliers", works=False, text=text, mend=mend, vital=True))
     return found or [Finding("configuration", works=True, text=f"{settings.env}, {settings.public_url}", vital=True)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from ..storage.conversation import approvals, pruning, turns, unsettled_writes, usage
+from ..storage.travel import expired_holds
 from . import tenant
 from .accounts.retention import AccountRetention
 from .conversation import session
@@ -94,6 +95,8 @@ class HousekeepingActor(Actor[StorageLost]):
         await self._tell(session.Wake(tenant_id=tenant_id, session_id=session_id) for tenant_id, session_id in due)
         agencies = await self.store.ask(unsettled_writes.AgenciesWithUnsettled(tenant_id=None, now=self.clock.now()))
         await self._tell(tenant.SettleWrites(tenant_id=tenant_id) for tenant_id in agencies)
+        for tenant_id in await self.store.ask(expired_holds.AgenciesWithExpired(now=self.clock.now())):
+            await self.store.ask(expired_holds.Expire(tenant_id=tenant_id, now=self.clock.now()))
 
     def _settled_at_start(self) -> None:
         self.settled = True

@@ -29,7 +29,7 @@ from .quota import Quota
 from .runtime.actor import MailboxFull, Message, Recipient, Ref
 from .runtime.periodic import PeriodicTasks
 from .runtime.supervisor import Child, NamedRef
-from .suppliers import supplier
+from .suppliers import drivers
 from .suppliers.clients import AgencySuppliers
 from .throttling import throttle
 
@@ -52,7 +52,7 @@ class System:
     root: Ref
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
-        if unknown := supplier.without_driver(settings.suppliers):
+        if unknown := drivers.without_driver(settings.suppliers):
             raise config.ConfigurationError([f"{config.variable('suppliers')}: no driver for {', '.join(unknown)}"])
         self.settings = settings
         self.clock = clock or Clock()

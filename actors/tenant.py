@@ -28,7 +28,7 @@ from .foundation.clock import Timer
 from .quota import Quota
 from .runtime.actor import Message, NoReply, Outcome
 from .runtime.supervisor import Child, Restart, Supervisor
-from .suppliers import supplier
+from .suppliers import drivers, supplier
 
 R = TypeVar("R")
 
@@ -122,8 +122,7 @@ class TenantActor(Supervisor[Protocol]):
                 self._mark_active(message.session_id)
                 return self.route(self._session(message.session_id), message)
             case supplier.ToSupplier():
-                child = supplier.child(self.tenant_id, message.supplier, self.services.store, self.clock)
-                return self.route(child, message)
+                return self.route(drivers.child(message.supplier, self._agency), message)
             case Resolve():
                 return self.reply_later(self._resolve(message))
             case Change():
@@ -157,6 +156,13 @@ class TenantActor(Supervisor[Protocol]):
         active = self.child(message.session_id)
         if active is not None:
             active.tell(message)
+
+    @property
+    def _agency(self) -> drivers.Agency:
+        services = self.services
+        return drivers.Agency(
+            tenant_id=self.tenant_id, store=services.store, clock=self.clock, settings=services.settings
+        )
 
     def _settle_writes(self) -> None:
         if self.settling is None or self.settling.done():

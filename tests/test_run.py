@@ -256,6 +256,34 @@ async def test_doctor_fails_where_the_service_could_not_serve(tmp_path: Path, em
     assert "unknown settings VOYAGENT_AUTH_SERCET" in findings
 
 
+async def test_an_agencys_token_is_set_from_a_file_listed_without_it_and_removed(tmp_path: Path, database: Any) -> None:
+    environ = development(database.url)
+    assert (await ran(tmp_path, "seed", **environ))[0] == 0
+    agency = (await ran(tmp_path, "audit", "verify", **environ))[1].split()[0]
+    (tmp_path / "token").write_text("duffel_test_s3cret\n")
+    said = []
+    for words in (
+        ("set", agency, "duffel", "--file", "token"),
+        ("set", agency, "duffel", "--file", "token"),
+        ("list", agency),
+        ("remove", agency, "duffel"),
+        ("list", agency),
+        ("set", "nobody", "duffel", "--file", "token"),
+    ):
+        code, out, err = await ran(tmp_path, "supplier", *words, **environ)
+        assert "s3cret" not in out + err
+        assert "Traceback" not in err
+        said.append((code, out.partition(" 20")[0].strip()))
+    assert said == [
+        (0, "The token for duffel is stored."),
+        (0, "The token for duffel is replaced."),
+        (0, "duffel"),
+        (0, "The token for duffel is removed."),
+        (0, ""),
+        (2, ""),
+    ]
+
+
 async def test_audit_verify_names_the_first_broken_row(tmp_path: Path, database: Any) -> None:
     environ = development(database.url)
     assert (await ran(tmp_path, "seed", **environ))[0] == 0

@@ -6,9 +6,9 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
-from .travel import Party, Passenger, PassengerType, Segment
+from .travel import CHILD_FROM, MAJORITY, Party, Passenger, PassengerType, Segment
 
-CHILD_FROM, ADULT_FROM, SENIOR_FROM = 2, 12, 60
+ADULT_FROM, SENIOR_FROM = 12, 60
 """Years: an infant is under two and a child under twelve on the day of a flight (IATA resolution 735d, and every
 airline's conditions of carriage); senior fares begin at sixty with the airlines that have any."""
 EARLIEST_BIRTH = date(1900, 1, 1)
@@ -38,11 +38,16 @@ def type_on(day: date, person: Passenger) -> PassengerType:
     return "senior" if person.type == "senior" and age >= SENIOR_FROM else "adult"
 
 
-def typed(persons: Sequence[Passenger], segments: Sequence[Segment], party: Party) -> tuple[Passenger, ...]:
+def typed(
+    persons: Sequence[Passenger], segments: Sequence[Segment], party: Party, ages: Sequence[int] = ()
+) -> tuple[Passenger, ...]:
     """The persons as what they travel as on each flight's local day, if together they are who the fare is for.
 
+    A fare priced for ``ages`` counts everybody under 18 by the age on the day of the last flight.
     ``Misfit`` names everybody who is in the way of that.
     """
+    if ages:
+        return _aged(persons, segments[-1].departs_local.date(), party, ages)
     days = sorted({segment.departs_local.date() for segment in segments})
     faults = [fault for person in persons if (fault := _fault(person, days)) is not None]
     if faults:
@@ -50,11 +55,31 @@ def typed(persons: Sequence[Passenger], segments: Sequence[Segment], party: Part
     named = tuple(person.model_copy(update={"type": type_on(days[0], person)}) for person in persons)
     found = Party.of(named)
     if found != party:
-        ages = [f"{_told(person)} is {_a(person.type)} on {days[0]}." for person in named if _is_dated(person)]
-        raise Misfit(" ".join([f"The fare is for {party.text}; those named are {found.text}.", *ages]))
+        told = [f"{_told(person)} is {_a(person.type)} on {days[0]}." for person in named if _is_dated(person)]
+        raise Misfit(" ".join([f"The fare is for {party.text}; those named are {found.text}.", *told]))
     if not found.adult + found.senior:
         raise Misfit("Children and infants travel with an adult; nobody named is one.")
     return named
+
+
+def _aged(persons: Sequence[Passenger], day: date, party: Party, ages: Sequence[int]) -> tuple[Passenger, ...]:
+    born = {person.id: person.date_of_birth for person in persons}
+    years = {each: age_on(day, birth) for each, birth in born.items() if birth is not None}
+    minors = sorted(age for age in years.values() if age < MAJORITY)
+    if minors != sorted(ages) or len(persons) != party.total or any(age < 0 for age in minors):
+        priced = ", ".join(map(str, sorted(ages)))
+        told = [f"The fare is for {party.text}, ages {priced} on {day}."]
+        told += [f"{_told(person)} is {years[person.id]} on {day}." for person in persons if person.id in years]
+        raise Misfit(" ".join(told))
+    return tuple(
+        person.model_copy(update={"type": _type_of_age(years.get(person.id, MAJORITY), person)}) for person in persons
+    )
+
+
+def _type_of_age(age: int, person: Passenger) -> PassengerType:
+    if age < MAJORITY:
+        return "infant" if age < CHILD_FROM else "child"
+    return "senior" if person.type == "senior" and age >= SENIOR_FROM else "adult"
 
 
 class Misfit(Exception):

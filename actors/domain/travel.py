@@ -7,12 +7,14 @@ gets this far.
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
+from collections.abc import Sized
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -56,9 +58,16 @@ def is_storable(text: str) -> bool:
 
 Words = Annotated[str, BeforeValidator(tidy)]
 LOCATOR_LENGTH = 64
+TICKET_NUMBER = "[0-9]{3}-?[0-9]{10}"
+CHILD_FROM, MAJORITY = 2, 18
+"""Years: below the first an infant, below the second somebody whose age a supplier may ask."""
 DATE_LINE = timedelta(days=1)
 """Who flies east across it lands on the day before: days of two calendars are compared no closer than that."""
 UtcTime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+
+
+def _is_empty(value: Sized) -> bool:
+    return not value
 
 
 @cache
@@ -152,13 +161,17 @@ class Party(Shape):
 
 
 class FlightQuestion(Shape):
-    """What a flight search is asked. ``currency`` is the agency's preference; a supplier may answer in another."""
+    """What a flight search is asked. ``currency`` is the agency's preference; a supplier may answer in another.
+
+    ``ages`` are those of the children and infants on the day of the last flight, for suppliers that price by age.
+    """
 
     origin: str = Field(pattern=AIRPORT)
     destination: str = Field(pattern=AIRPORT)
     outbound_date: date
     return_date: date | None = None
     party: Party
+    ages: tuple[Annotated[int, Field(ge=0, lt=MAJORITY)], ...] = ()
     cabin: Cabin = "economy"
     direct_only: bool = False
     currency: str = Field(pattern="^[A-Z]{3}$")
@@ -169,6 +182,10 @@ class FlightQuestion(Shape):
             raise ValueError("the return is before the outbound")
         if not self.party.total:
             raise ValueError("somebody must travel")
+        if self.ages and self.party.infant != sum(age < CHILD_FROM for age in self.ages):
+            raise ValueError(f"as many ages below {CHILD_FROM} as infants are needed")
+        if self.ages and self.party.child + self.party.infant != len(self.ages):
+            raise ValueError("as many ages as children and infants are needed")
         return self
 
 
@@ -221,7 +238,10 @@ class Segment(Shape):
 
 
 class FlightOffer(Shape):
-    """A fare that can be booked until it expires. ``back_from`` is where in ``segments`` the way back begins."""
+    """A fare that can be booked until it expires. ``back_from`` is where in ``segments`` the way back begins.
+
+    ``ages`` are the ages it was priced for, if the supplier prices by age; ``supplier_data`` is the driver's own.
+    """
 
     id: str
     supplier: str
@@ -234,6 +254,8 @@ class FlightOffer(Shape):
     hold_until: UtcTime | None = None
     party: Party
     cabin: Cabin
+    ages: tuple[int, ...] = Field(default=(), exclude_if=_is_empty)
+    supplier_data: dict[str, Any] = Field(default_factory=dict, exclude_if=_is_empty)
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -266,6 +288,34 @@ class FlightOffer(Shape):
         return self.price.is_price and is_storable(self.id) and is_storable(self.supplier_ref)
 
 
+class FlightTicket(Shape):
+    """An electronic ticket of an order: its number as the supplier writes it, and whose it is."""
+
+    number: Words
+    passenger_ids: tuple[str, ...] = ()
+
+    @property
+    def is_storable(self) -> bool:
+        """Whether it is a ticket number of thirteen digits."""
+        return re.fullmatch(TICKET_NUMBER, self.number) is not None
+
+
+class CancelQuote(Shape):
+    """What a cancellation would bring. Nullable fields are unknown, not zero. ``ref`` is the quote's own."""
+
+    supplier: str
+    ref: str
+    order_ref: str
+    refund: Money | None = None
+    refund_to: Words | None = None
+    expires_at: UtcTime | None = None
+    confirmed: bool = False
+
+    def alive(self, now: datetime) -> bool:
+        """Whether it can still be confirmed."""
+        return self.expires_at is None or now < self.expires_at
+
+
 class FlightOrder(Shape):
     """A supplier's record: a seat on hold (``tentative``), a booking, or a cancelled one."""
 
@@ -276,3 +326,4 @@ class FlightOrder(Shape):
     price: Money
     hold_expires_at: UtcTime | None = None
     segments: tuple[Segment, ...] = ()
+    tickets: tuple[FlightTicket, ...] = ()

@@ -111,6 +111,11 @@ DANGERS: tuple[Danger, ...] = (
         lambda s: s.guard_window_seconds < WINDOW_SECONDS,
         f"must be at least {WINDOW_SECONDS} in production",
     ),
+    (
+        "duffel_base_url",
+        lambda s: urlsplit(s.duffel_base_url).scheme == "http" and not _is_loopback(s.duffel_base_url),
+        "must be https in production: each request carries a token",
+    ),
     ("smtp_url", lambda s: s.smtp_url is None, "must be set in production: addresses are verified by e-mail"),
     (
         "smtp_url",

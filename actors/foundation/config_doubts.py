@@ -53,5 +53,7 @@ def _offers(settings: Settings) -> Iterator[str]:
         yield f"{variable('anthropic_api_key')}: is not set: every turn ends in model_not_configured"
     if not settings.suppliers:
         yield f"{variable('suppliers')}: is empty: nothing can be searched or booked"
+    if settings.production and (settings.duffel_token or "").startswith("duffel_test_"):
+        yield f"{variable('duffel_token')}: is a test token: what is booked with it is no booking"
     if settings.agent_model not in settings.model_prices:
         yield f"{variable('model_prices')}: has no price for {settings.agent_model}: its cost is counted as unknown"

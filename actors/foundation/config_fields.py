@@ -109,6 +109,8 @@ class SettingFields(BaseModel):
     agent_max_rounds: int = Field(default=MAX_ROUNDS, ge=4, le=64)
     model_prices: Prices = Field(default_factory=dict)
     suppliers: Words = Field(default_factory=lambda known: ("house",) if known["embedded"] else ())
+    duffel_token: str | None = Secret
+    duffel_base_url: WebUrl = "https://api.duffel.com"
 
     sse_replay_buffer_cap: int = Field(default=200, ge=1, le=10_000)
     sse_stall_seconds: float = Field(default=30, gt=0)

@@ -92,6 +92,9 @@ TOOL_CALL_DURATION_SECONDS = _histogram("tool_call_duration_seconds", "Seconds o
 APPROVALS_PENDING = _gauge("approvals_pending", "Approvals nobody has decided yet, in active sessions.")
 APPROVALS_TOTAL = _counter("approvals_total", "Approvals asked for and decided.", "outcome")
 SUPPLIER_REQUESTS_TOTAL = _counter("supplier_requests_total", "Requests to suppliers.", "supplier", "outcome")
+SUPPLIER_ITEMS_SKIPPED_TOTAL = _counter(
+    "supplier_items_skipped_total", "Items of suppliers' answers left out, by reason.", "supplier", "reason"
+)
 SUPPLIER_BREAKER_OPEN = _gauge("supplier_breaker_open", "1 while the circuit breaker is open.", "supplier")
 
 SSE_VIEWERS = _gauge("sse_viewers", "Streams open.")

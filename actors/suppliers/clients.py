@@ -8,23 +8,24 @@ from typing import TypeVar
 
 from ..domain.errors import Unavailable
 from ..domain.hotels import HotelOffer, HotelOrder, HotelQuestion
-from ..domain.travel import FlightOffer, FlightOrder, FlightQuestion, Passenger
+from ..domain.travel import CancelQuote, FlightOffer, FlightOrder, FlightQuestion, Passenger
 from ..foundation import log
 from ..runtime.actor import ActorFailed, DeadlineExceeded, Recipient
-from .protocols import Capabilities, FlightSupplier, HotelSupplier, SupplierError
+from .drivers import SUPPLIERS
+from .protocols import READ_SECONDS, Capabilities, FlightSupplier, HotelSupplier, SupplierError
 from .supplier import (
-    DRIVERS,
-    HOTELS,
-    READ_SECONDS,
-    WRITE_SECONDS,
     Book,
     BookStay,
     CheckRate,
+    ConfirmCancel,
     Find,
     FindStay,
     Hold,
+    Issue,
     Price,
+    QuoteCancel,
     Read,
+    ReadCancel,
     ReadStay,
     Search,
     SearchHotels,
@@ -50,10 +51,10 @@ class _SupplierClient:
         return await self._ask(message, READ_SECONDS, writes=False)
 
     async def _find(self, message: ToSupplier[R]) -> R:
-        return await self._ask(message, READ_SECONDS + WRITE_SECONDS, writes=False)
+        return await self._ask(message, self.capabilities.longest_write + READ_SECONDS, writes=False)
 
     async def _write(self, message: ToSupplier[R]) -> R:
-        return await self._ask(message, WRITE_SECONDS + READ_SECONDS, writes=True)
+        return await self._ask(message, self.capabilities.longest_write, writes=True)
 
     async def _ask(self, message: ToSupplier[R], within: float, *, writes: bool) -> R:
         """Ask the supplier's actor, with its deadline and some slack. Failures become ``SupplierError``."""
@@ -108,6 +109,21 @@ class FlightClient(_SupplierClient):
             )
         )
 
+    async def issue(self, supplier_ref: str, key: str) -> FlightOrder:
+        return await self._write(
+            Issue(tenant_id=self.tenant_id, supplier=self.name, supplier_ref=supplier_ref, key=key)
+        )
+
+    async def quote_cancel(self, supplier_ref: str) -> CancelQuote:
+        return await self._read(QuoteCancel(tenant_id=self.tenant_id, supplier=self.name, supplier_ref=supplier_ref))
+
+    async def read_cancel(self, ref: str, key: str | None = None) -> CancelQuote:
+        """The quote; with ``key`` after that confirmation has ended, if it is under way."""
+        return await self._find(ReadCancel(tenant_id=self.tenant_id, supplier=self.name, ref=ref, key=key))
+
+    async def confirm_cancel(self, ref: str, key: str) -> CancelQuote:
+        return await self._write(ConfirmCancel(tenant_id=self.tenant_id, supplier=self.name, ref=ref, key=key))
+
 
 class HotelClient(_SupplierClient):
     """Searches and books rooms."""
@@ -136,16 +152,18 @@ class AgencySuppliers:
     """The suppliers enabled for one agency."""
 
     def __init__(self, tenant_id: str, names: Sequence[str], to: Recipient) -> None:
-        self._flights = {name: FlightClient(tenant_id, name, DRIVERS[name].capabilities, to) for name in names}
+        self._flights = {name: FlightClient(tenant_id, name, SUPPLIERS[name].flights, to) for name in names}
         self._hotels = {
-            name: HotelClient(tenant_id, name, HOTELS[name].capabilities, to) for name in names if name in HOTELS
+            name: HotelClient(tenant_id, name, rooms, to)
+            for name in names
+            if (rooms := SUPPLIERS[name].hotels) is not None
         }
 
     @property
     def flights(self) -> Sequence[FlightSupplier]:
         return tuple(self._flights.values())
 
-    def named(self, name: str) -> FlightSupplier | None:
+    def named(self, name: str) -> FlightClient | None:
         return self._flights.get(name)
 
     @property

@@ -52,7 +52,7 @@ class Limits:
             try:
                 return await self._attempt(work, owed=owed)
             except SupplierError as failure:
-                if failure.supplier_code not in FAILURES:
+                if failure.supplier_code not in FAILURES or not failure.repeatable:
                     raise
                 pause = failure.retry_after or BACKOFF.pause(attempt)
                 await self._clock.sleep(min(pause, LONGEST_RETRY_AFTER))

@@ -7,34 +7,31 @@ a repeated request with the same key gets the result of the one under way.
 from __future__ import annotations
 
 import asyncio
-import typing
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar, assert_never
+from typing import Any, ClassVar, TypeVar, assert_never, cast
 
 from ..domain.errors import Unavailable
 from ..domain.hotels import HotelOffer, HotelOrder, HotelQuestion
-from ..domain.travel import FlightOffer, FlightOrder, FlightQuestion, Passenger
+from ..domain.travel import CancelQuote, FlightOffer, FlightOrder, FlightQuestion, Passenger
 from ..foundation import log
 from ..foundation.clock import Clock, Timer
-from ..runtime.actor import Actor, Message, NoReply, Recipient
-from ..runtime.supervisor import Child, Restart
-from .house.driver import EmbeddedInventory
-from .house.stays import HouseHotels
+from ..runtime.actor import Actor, Message, NoReply
 from .limits import Limits
-from .protocols import NO_ANSWER, Driver, FlightSupplier, HotelSupplier, SupplierError
+from .protocols import (
+    NO_ANSWER,
+    READ_SECONDS,
+    FlightCancellation,
+    FlightSupplier,
+    FlightTicketing,
+    HotelSupplier,
+    SupplierError,
+)
+from .write_outcomes import ConfirmedCancels, O_co, Orders
 
 R = TypeVar("R")
-O_co = TypeVar("O_co", FlightOrder, HotelOrder, covariant=True)
 _log = log.get(__name__)
 
-DRIVERS: Mapping[str, type[EmbeddedInventory]] = {EmbeddedInventory.name: EmbeddedInventory}
-"""Every supplier there is a driver for."""
-HOTELS: Mapping[str, type[HouseHotels]] = {HouseHotels.name: HouseHotels}
-"""Those of them that sell rooms."""
-
-READ_SECONDS = 30.0
-WRITE_SECONDS = 60.0
 IDLE_SECONDS = 900.0
 """Seconds without requests after which a supplier's actor is passivated, unless its breaker is open."""
 
@@ -95,6 +92,37 @@ class Book(ToSupplier[FlightOrder]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QuoteCancel(ToSupplier[CancelQuote]):
+    """Ask what cancelling an order would bring."""
+
+    supplier_ref: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadCancel(ToSupplier[CancelQuote]):
+    """Read a quote; a confirmation under way with ``key`` is awaited."""
+
+    ref: str
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmCancel(ToSupplier[CancelQuote]):
+    """Cancel an order as quoted."""
+
+    ref: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issue(ToSupplier[FlightOrder]):
+    """Issue the tickets of an order."""
+
+    supplier_ref: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchHotels(ToSupplier[Sequence[HotelOffer]]):
     """Search rooms."""
 
@@ -141,7 +169,9 @@ class WriteCut(Unavailable):
         super().__init__("agent_runtime_unavailable")
 
 
-Protocol = Search | Price | Read | Find | Hold | Book | SearchHotels | CheckRate | ReadStay | FindStay | BookStay
+Flights = Search | Price | Read | Find | Hold | Book
+Cancellations = QuoteCancel | ReadCancel | ConfirmCancel
+Protocol = Flights | Cancellations | Issue | SearchHotels | CheckRate | ReadStay | FindStay | BookStay
 
 
 class _WriteOutcome:
@@ -156,15 +186,9 @@ class _WriteOutcome:
         try:
             done = await work()
         except SupplierError as no:
-            self.is_open = before or no.unclear or no.supplier_code in NO_ANSWER
+            self.is_open = before or no.unclear or (no.sent and no.supplier_code in NO_ANSWER)
             raise
         return done
-
-
-class Orders(Driver, typing.Protocol[O_co]):
-    """A driver that can look up a write by its key."""
-
-    async def find(self, key: str) -> O_co | None: ...
 
 
 class SupplierActor(Actor[Protocol]):
@@ -173,10 +197,19 @@ class SupplierActor(Actor[Protocol]):
     shutdown_timeout: ClassVar[float] = 10.0
     """Seconds a write under way gets at shutdown; a longer one is looked up after the next start."""
 
-    def __init__(self, *, driver: FlightSupplier, clock: Clock, hotels: HotelSupplier | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        driver: FlightSupplier,
+        clock: Clock,
+        hotels: HotelSupplier | None = None,
+        close: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """``close`` releases what the drivers hold, once their writes have ended."""
         super().__init__()
         self.driver = driver
         self.hotels = hotels
+        self.close = close
         self.clock = clock
         self.limits = Limits(driver.name, clock)
         self.writes: dict[str, asyncio.Task[Any]] = {}
@@ -202,6 +235,10 @@ class SupplierActor(Actor[Protocol]):
                 return self._writing(driver, key, lambda: driver.hold(fare, persons, key))
             case Book(offer=fare, passengers=persons, key=key, held=held):
                 return self._writing(driver, key, lambda: driver.book(fare, persons, key, held))
+            case QuoteCancel() | ReadCancel() | ConfirmCancel():
+                return self._cancelling(message)
+            case Issue(supplier_ref=ref, key=key):
+                return self._issuing(ref, key)
             case SearchHotels(question=stays):
                 rooms = self._rooms()
                 return self.reply_later(self._reading(lambda: rooms.search(stays)))
@@ -219,6 +256,27 @@ class SupplierActor(Actor[Protocol]):
             case _:
                 assert_never(message)
 
+    def _cancelling(self, message: Cancellations) -> NoReply:
+        if "confirm_cancel" not in self.driver.capabilities.methods:
+            raise SupplierError("capability_not_supported", "this supplier cancels nothing by itself")
+        driver = cast("FlightCancellation", self.driver)
+        match message:
+            case QuoteCancel(supplier_ref=ref):
+                return self.reply_later(self._reading(lambda: driver.quote_cancel(ref)))
+            case ReadCancel(ref=ref, key=key):
+                return self.reply_later(self._reading_cancel(driver, self.writes.get(key or ""), ref))
+            case ConfirmCancel(ref=ref, key=key):
+                confirmed = ConfirmedCancels(driver, ref)
+                return self._writing(confirmed, key, lambda: driver.confirm_cancel(ref, key))
+            case _:
+                assert_never(message)
+
+    def _issuing(self, ref: str, key: str) -> NoReply:
+        if "issue" not in self.driver.capabilities.methods:
+            raise SupplierError("capability_not_supported", "this supplier issues no tickets by request")
+        driver = cast("FlightTicketing", self.driver)
+        return self._writing(self.driver, key, lambda: driver.issue(ref, key))
+
     def _rooms(self) -> HotelSupplier:
         if self.hotels is None:
             raise SupplierError("capability_not_supported", "this supplier sells no rooms")
@@ -231,6 +289,8 @@ class SupplierActor(Actor[Protocol]):
         self.limits.breaker.close()
         if self.writes:
             await asyncio.wait(self.writes.values())
+        if self.close is not None:
+            await self.close()
 
     async def _reading(self, work: Callable[[], Awaitable[R]]) -> R:
         return await self.limits.attempts(work, READ_SECONDS, repeat=True)
@@ -240,6 +300,14 @@ class SupplierActor(Actor[Protocol]):
         if writing is not None:
             await asyncio.wait({writing})
         return await self._look_up(driver, key)
+
+    async def _reading_cancel(
+        self, driver: FlightCancellation, confirming: asyncio.Task[Any] | None, ref: str
+    ) -> CancelQuote:
+        """Read a quote; one that is ``confirming`` is awaited first."""
+        if confirming is not None:
+            await asyncio.wait({confirming})
+        return await self._reading(lambda: driver.read_cancel(ref))
 
     async def _look_up(self, driver: Orders[O_co], key: str) -> O_co | None:
         return await self.limits.attempts(lambda: driver.find(key), READ_SECONDS, repeat=True, owed=True)
@@ -269,9 +337,9 @@ class SupplierActor(Actor[Protocol]):
         Once an attempt had no definite answer, no later one gives it: each result but success is looked up, and a
         write that is not found may still be executed.
         """
-        can, doubt = driver.capabilities, _WriteOutcome()
+        can, doubt, sent_at = driver.capabilities, _WriteOutcome(), self.clock.monotonic()
         try:
-            return await self.limits.attempts(lambda: doubt.during(work), WRITE_SECONDS, repeat=can.honours_keys)
+            return await self.limits.attempts(lambda: doubt.during(work), can.write_seconds, repeat=can.honours_keys)
         except SupplierError as failure:
             if not doubt.is_open:
                 raise
@@ -283,13 +351,16 @@ class SupplierActor(Actor[Protocol]):
             cause = defect
         if not can.looks_up:
             raise unclear from cause
-        try:
-            found = await self._look_up(driver, key)
-        except Exception as failure:
-            raise unclear from failure
-        if found is None:
-            raise unclear from cause
-        return found
+        for at in can.look_up_times:
+            await self.clock.sleep(sent_at + at - self.clock.monotonic())
+            try:
+                found = await self._look_up(driver, key)
+            except Exception as failure:  # noqa: BLE001  # the write's outcome stays open, whatever failed
+                cause = failure
+                continue
+            if found is not None:
+                return found
+        raise unclear from cause
 
     def _check_idle_later(self) -> None:
         self.idle_timer = self.clock.call_later(IDLE_SECONDS, lambda: self.run_soon(self._check_idle))
@@ -307,24 +378,3 @@ async def _shielded(writing: asyncio.Task[R]) -> R:
         return await asyncio.shield(writing)
     except asyncio.CancelledError:
         raise WriteCut from None  # only the actor's stop cancels this task
-
-
-def child(tenant_id: str, name: str, store: Recipient, clock: Clock) -> Child:
-    """A supplier as its agency's child; KeyError if there is no driver for it."""
-    driver, rooms = DRIVERS[name], HOTELS.get(name)
-    return Child(
-        name=f"supplier:{name}",
-        factory=lambda: SupplierActor.start(
-            driver=driver(tenant_id, store, clock),
-            hotels=None if rooms is None else rooms(tenant_id, store, clock),
-            clock=clock,
-        ),
-        restart=Restart.TRANSIENT,
-        shutdown=SupplierActor.shutdown_timeout + 1,
-        serves=True,
-    )
-
-
-def without_driver(names: Sequence[str]) -> list[str]:
-    """Those of ``names`` without a driver; the start fails with any of them."""
-    return [name for name in names if name not in DRIVERS]

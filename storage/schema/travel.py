@@ -145,7 +145,7 @@ tickets = Table(
     required("issued_at", Time),
     optional("base", Money),
     optional("taxes", Money),
-    required("total", Money),
+    optional("total", Money),
     required("currency", CHAR(3)),
     *timestamps(),
     reference("bookings", "booking_id"),

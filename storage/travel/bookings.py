@@ -38,6 +38,11 @@ class Booking:
     data: dict[str, Any]
     passengers: tuple[str, ...]
 
+    @property
+    def has_expired(self) -> bool:
+        """Whether it was a hold that ended at its deadline; a hold that was paid or cancelled has none any more."""
+        return self.status == "cancelled" and self.hold_expires_at is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
@@ -46,6 +51,15 @@ class Ticket:
     id: str
     number: str
     status: str
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedTicket:
+    """An electronic ticket to be stored: its number has thirteen digits."""
+
+    id: str
+    number: str
+    passenger_id: str
 
 
 _PASSENGERS = (
@@ -121,6 +135,44 @@ SAME_PASSENGERS = statement(
         ).filter_by(**binds("tenant_id", "booking_id")),
     )
 )
+ISSUE = statement(
+    insert(tickets)
+    .from_select(
+        ["passenger_id", "tenant_id", "booking_id", "id", "number", "issued_at", "currency", "created_at"],
+        select(
+            *booking_passengers.c["passenger_id", "tenant_id", "booking_id"],
+            bindparam("id", type_=Uuid),
+            bindparam("number", type_=tickets.c.number.type),
+            bindparam("issued_at", type_=Time),
+            bindparam("currency", type_=tickets.c.currency.type),
+            bindparam("created_at", type_=Time),
+        ).filter_by(**binds("tenant_id", "booking_id", "passenger_id")),
+    )
+    .on_conflict_do_nothing(index_elements=["tenant_id", "number"])
+)
+CANCEL = statement(
+    update(bookings)
+    .where(bookings.c.tenant_id == bindparam("tenant_id"), bookings.c.id == bindparam("id"))
+    .values(status="cancelled", **binds("refund", "refund_currency"), hold_expires_at=None, data=_MERGED)
+)
+TICKETED = statement(
+    update(bookings)
+    .where(
+        bookings.c.tenant_id == bindparam("tenant_id"),
+        bookings.c.id == bindparam("id"),
+        bookings.c.status.in_(("confirmed", "schedule_change")),
+    )
+    .values(status="ticketed", data=_MERGED)
+)
+REPRICE = statement(
+    update(bookings)
+    .where(
+        bookings.c.tenant_id == bindparam("tenant_id"),
+        bookings.c.id == bindparam("id"),
+        bookings.c.status == "tentative",
+    )
+    .values(**binds("cost", "currency"))
+)
 TICKETS = statement(
     select(*tickets.c["id", "number", "status"])
     .filter_by(**binds("tenant_id", "booking_id"))
@@ -151,6 +203,7 @@ class Record(Command[Booking]):
     data: Mapping[str, Any]
     passengers: Sequence[str]
     now: datetime
+    tickets: Sequence[IssuedTicket] = ()
 
     async def run(self, db: Connection) -> Booking:
         cost, data = _kept(self.cost, self.currency, self.data)
@@ -174,6 +227,7 @@ class Record(Command[Booking]):
         )
         if new_id is not None:
             await db.execute(ADD_PASSENGERS, self.tenant_id, new_id, list(self.passengers), self.now)
+            await _issue(db, self, new_id)
         return _booking(await BY_CALL.fetchrow(db, tenant_id=self.tenant_id, tool_call_id=self.tool_call_id))
 
 
@@ -194,6 +248,7 @@ class Confirm(Command[Booking]):
     currency: str
     data: Mapping[str, Any]
     now: datetime
+    tickets: Sequence[IssuedTicket] = ()
 
     async def run(self, db: Connection) -> Booking:
         cost, data = _kept(self.cost, self.currency, self.data)
@@ -207,13 +262,82 @@ class Confirm(Command[Booking]):
             "data": data,
         }
         if await CONFIRM.fetchval(db, **hold, **order) is not None:
+            await _issue(db, self, self.id)
             return _booking(await BY_ID.fetchrow(db, **hold))
         call = {"tenant_id": self.tenant_id, "tool_call_id": self.tool_call_id}
         new_id = await BOUGHT_TWICE.fetchval(db, **call, **order, id=self.id, new_id=self.new_id, created_at=self.now)
         if new_id is not None:
             copy = {"tenant_id": self.tenant_id, "booking_id": self.id, "new_id": new_id}
             await SAME_PASSENGERS.execute(db, **copy, created_at=self.now)
+            await _issue(db, self, new_id)
         return _booking(await BY_CALL.fetchrow(db, **call))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reprice(Command[None]):
+    """Store what a supplier now asks for a hold."""
+
+    id: str
+    cost: Decimal
+    currency: str
+
+    async def run(self, db: Connection) -> None:
+        await REPRICE.execute(db, tenant_id=self.tenant_id, id=self.id, cost=self.cost, currency=self.currency)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel(Command[Booking]):
+    """Mark a booking as cancelled, with its refund if that is known. Nothing of it may fail: it has been cancelled."""
+
+    id: str
+    refund: Money | None
+    refund_to: str | None
+
+    async def run(self, db: Connection) -> Booking:
+        stored = self.refund if self.refund is not None and self.refund.is_price else None
+        told = None if self.refund is None else self.refund.text
+        row = {"tenant_id": self.tenant_id, "id": self.id}
+        await CANCEL.execute(
+            db,
+            **row,
+            refund=None if stored is None else stored.amount,
+            refund_currency=None if stored is None else stored.currency,
+            data={"refund": told, "refund_to": self.refund_to},
+        )
+        return _booking(await BY_ID.fetchrow(db, **row))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordTickets(Command[tuple[Ticket, ...]]):
+    """Record the tickets of a booking; all it has are returned."""
+
+    id: str
+    currency: str
+    data: Mapping[str, Any]
+    tickets: Sequence[IssuedTicket]
+    now: datetime
+
+    async def run(self, db: Connection) -> tuple[Ticket, ...]:
+        await TICKETED.execute(db, tenant_id=self.tenant_id, id=self.id, data=self.data)
+        await _issue(db, self, self.id)
+        found = await TICKETS.fetch(db, tenant_id=self.tenant_id, booking_id=self.id)
+        return tuple(Ticket(**ticket) for ticket in found)
+
+
+async def _issue(db: Connection, recorded: Record | Confirm | RecordTickets, booking_id: str) -> None:
+    """Store the tickets of a booking's passengers. What a ticket alone costs is not known."""
+    for ticket in recorded.tickets:
+        await ISSUE.execute(
+            db,
+            tenant_id=recorded.tenant_id,
+            booking_id=booking_id,
+            passenger_id=ticket.passenger_id,
+            id=ticket.id,
+            number=ticket.number,
+            issued_at=recorded.now,
+            currency=recorded.currency,
+            created_at=recorded.now,
+        )
 
 
 def _kept(cost: Decimal, currency: str, data: Mapping[str, Any]) -> tuple[Decimal, Mapping[str, Any]]:

@@ -10,7 +10,7 @@ from .outcomes import DESK_NOTICE, listed, price, trouble
 from .places import Place, route
 from .talk import Call, Talk
 from .turns import ToolUse, Turn
-from .words import agrees, chosen, counted, dates, has, newest, persons, wants_booking
+from .words import agrees, chosen, counted, dates, details, has, newest, persons, wants_booking
 
 SHOWN = 3
 """Fares listed when nothing is to be booked."""
@@ -28,6 +28,12 @@ def _asked(talk: Talk, opening: str) -> Turn:
     """The reply to the user's text."""
     words = talk.latest_words
     waiting = [call for call in talk.waiting() if call.name in ("book_flight", "issue_ticket", "cancel_flight_order")]
+    booked = talk.latest("book_flight")
+    if booked and "cancel_flight_order" in talk.tools and has(words, "cancel"):
+        order = {"booking_id": booked.output.get("booking_id")}
+        return Turn(
+            f"{opening}I prepare the cancellation; a person must approve it.", ToolUse("cancel_flight_order", order)
+        )
     origin, destination = _route(talk)
     if origin and destination and "search_flights" in talk.tools:
         return _search(talk, opening, origin, destination)
@@ -44,11 +50,6 @@ def _other(talk: Talk, opening: str, words: str) -> Turn:
     if "lookup_passenger" in talk.tools and has(words, "look up", "lookup", "who is") and (found := persons(words)):
         return Turn(f"{opening}I look that up.", ToolUse("lookup_passenger", {"query": found[0]["full_name"]}))
     booked = talk.latest("book_flight")
-    if booked and "cancel_flight_order" in talk.tools and has(words, "cancel"):
-        order = {"booking_id": booked.output.get("booking_id")}
-        return Turn(
-            f"{opening}I prepare the cancellation; a person must approve it.", ToolUse("cancel_flight_order", order)
-        )
     if booked and "issue_ticket" in talk.tools and has(words, "issue"):
         ticket = {"pnr_id": booked.output.get("booking_id")}
         return Turn(f"{opening}I prepare the ticket; a person must approve it.", ToolUse("issue_ticket", ticket))
@@ -186,6 +187,8 @@ def _party_members(
         if kind in _AGES:  # airlines want the age of those who pay less
             person["date_of_birth"] = f"{talk.today.year - _AGES[kind]}-01-01"
         members.append(person)
+    if len(members) == 1:
+        members[0] |= newest(lambda text: details(text) or None, talk.request) or {}
     return members
 
 

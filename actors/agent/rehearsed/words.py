@@ -40,7 +40,11 @@ def newest(read: Callable[[str], R | None], texts: Sequence[str]) -> R | None:
 
 
 def dates(text: str, today: date) -> list[date]:
-    """The dates in ``text``, in its order. Without a year it is the next such day; numeric dates are day first."""
+    """The dates in ``text``, in its order, but for those of birth.
+
+    Without a year it is the next such day; numeric dates are day first.
+    """
+    text = _BORN.sub("", text)
     found: dict[int, tuple[int, list[date]]] = {}
     for pattern, read in _DATES:
         for match in pattern.finditer(text):
@@ -109,6 +113,14 @@ _DATES: list[tuple[re.Pattern[str], Callable[[re.Match[str], date], list[date]]]
     (_pattern(rf"\b(?P<weekday>{'|'.join(WEEKDAYS)})\b"), _weekday),
 ]
 
+_BORN = _pattern(r"\bborn\s+(?:on\s+)?(\d{4}-\d{2}-\d{2})\b")
+_DETAILS = {
+    "date_of_birth": _BORN,
+    "email": _pattern(r"\b([\w.+-]+@[\w-]+(?:\.[\w-]+)+)\b"),
+    "phone": _pattern(r"(\+[1-9]\d{6,14})\b"),
+    "gender": _pattern(r"\b(female|male)\b"),
+}
+
 _UPPER = "[A-ZÀ-ÖØ-Þ]"
 _NAME_WORD = rf"{_UPPER}[\w'\u2019-]*(?:\.(?=\s))?"
 _NAME = rf"{_NAME_WORD}(?:[ \t]+{_NAME_WORD}){{0,3}}"
@@ -134,6 +146,14 @@ def persons(text: str) -> list[dict[str, str]]:
             person = person or {"full_name": " ".join(words)}
             if person not in found:
                 found.append(person)
+    return found
+
+
+def details(text: str) -> dict[str, str]:
+    """What ``text`` says of one traveller beside the name: birth, e-mail address, phone number, gender."""
+    found = {name: match[1] for name, pattern in _DETAILS.items() if (match := pattern.search(text))}
+    if "gender" in found:
+        found["gender"] = "F" if found["gender"].lower() == "female" else "M"
     return found
 
 

@@ -24,7 +24,7 @@ from .tool import (
     ToolInput,
     ToolOutput,
 )
-from .trips import Trip, aboard, current_offer, data_of, keep, payable, recorded, seller, travellers
+from .trips import Trip, aboard, current_offer, data_of, issued, keep, payable, recorded, seller, travellers
 
 
 class BookInput(ToolInput):
@@ -118,7 +118,8 @@ class BookFlight(SupplierTool[BookInput]):
         if trip.bound(given.buyer_reference) != bound:
             raise Objection("changed_since_approval", "What was approved has changed; it has to be asked for again.")
         held = None if trip.hold is None else trip.hold.supplier_ref
-        order = await trip.supplier.book(trip.offer, trip.persons, key, held)
+        offer = trip.offer.model_copy(update={"price": trip.price})
+        order = await trip.supplier.book(offer, trip.persons, key, held)
         return self._placed(given, order, key, context)
 
     async def find_previous(
@@ -135,8 +136,8 @@ class BookFlight(SupplierTool[BookInput]):
             return await self._held(given.booking_id or "", context, unchanged=unchanged)
         fare_id, passenger_ids = given.fare
         offer = await current_offer(context, fare_id, unchanged=unchanged)
-        persons = await travellers(context, passenger_ids, offer)
         supplier = seller(context, offer.supplier, "book")
+        persons = await travellers(context, passenger_ids, offer, supplier)
         return Trip(supplier=supplier, offer=offer, persons=persons, price=offer.price, expires_at=offer.expires_at)
 
     async def _held(self, booking_id: str, context: ToolContext, *, unchanged: bool) -> Trip:
@@ -144,22 +145,30 @@ class BookFlight(SupplierTool[BookInput]):
         hold = await context.store.ask(bookings.Load(tenant_id=context.tenant_id, id=known))
         if hold is None or hold.kind != "flight":
             raise Objection("not_found", "No flight booking of this agency has this booking_id.")
-        if hold.status != "tentative":
+        if hold.status != "tentative" and not hold.has_expired:
             raise Objection("invalid_status", f"The booking is {hold.status}, not on hold.")
-        if hold.hold_expires_at is None or hold.hold_expires_at <= context.now:
+        if hold.has_expired or hold.hold_expires_at is None or hold.hold_expires_at <= context.now:
             raise Objection("hold_expired", "The hold has expired; search again.")
         supplier = seller(context, hold.supplier, "book")
         offer = await context.store.ask(offers.Load(tenant_id=context.tenant_id, id=hold.offer_id or ""))
         if offer is None:
             raise Objection("offer_not_found", "The fare of this hold is not known any more.")
         order = await supplier.read(hold.supplier_ref)
-        if unchanged and order.price != hold.cost:
-            raise Objection("price_changed", f"The supplier now asks {order.price.text}.")
+        if order.status in ("cancelled", "failed"):
+            raise Objection("hold_expired", "The supplier has cancelled the hold; search again.")
         payable(order.price)
+        if unchanged and order.price != hold.cost:
+            asked = order.price
+            await context.store.ask(
+                bookings.Reprice(tenant_id=context.tenant_id, id=hold.id, cost=asked.amount, currency=asked.currency)
+            )
+            raise Objection(
+                "price_changed", f"The supplier now asks {order.price.text}; ask again if it is wanted at this price."
+            )
         return Trip(
             supplier=supplier,
             offer=offer,
-            persons=await travellers(context, hold.passengers, offer),
+            persons=await travellers(context, hold.passengers, offer, supplier),
             price=order.price,
             expires_at=hold.hold_expires_at,
             hold=hold,
@@ -181,6 +190,7 @@ class BookFlight(SupplierTool[BookInput]):
                 cost=order.price.amount,
                 currency=order.price.currency,
                 data=data_of(order, given.buyer_reference),
+                tickets=issued(order),
                 now=context.now,
             )
         return Executed(Then(tenant_id=context.tenant_id, first=entered, then=self._outcome))

@@ -8,8 +8,10 @@ from typing import Any
 
 from .book_flight import BookFlight
 from .book_hotel import BookHotel
+from .cancel_flight_order import CancelFlightOrder
 from .check_hotel_rate import CheckHotelRate
 from .hold_flight import HoldFlight
+from .issue_ticket import IssueTicket
 from .list_ledger_accounts import ListLedgerAccounts
 from .lookup_passenger import LookupPassenger
 from .post_journal_entry import PostJournalEntry
@@ -47,6 +49,8 @@ CATALOGUE = catalogue(
         UpsertPassenger(),
         HoldFlight(),
         BookFlight(),
+        IssueTicket(),
+        CancelFlightOrder(),
         BookHotel(),
         PostJournalEntry(),
     )

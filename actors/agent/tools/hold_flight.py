@@ -71,7 +71,7 @@ class HoldFlight(SupplierTool[HoldInput]):
         supplier = seller(context, offer.supplier, "hold")
         if not offer.hold_possible:
             raise Objection("hold_not_supported", "This fare cannot be held.")
-        persons = await travellers(context, given.passenger_ids, offer)
+        persons = await travellers(context, given.passenger_ids, offer, supplier)
         await keep(context, offer)
         return self._placed(given, await supplier.hold(offer, persons, key), key, context)
 

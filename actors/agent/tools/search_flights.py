@@ -10,9 +10,9 @@ from pydantic import Field, model_validator
 
 from ...domain.audit import wire_time
 from ...domain.outcomes import Outcome
-from ...domain.travel import DATE_LINE, Cabin, FlightOffer, FlightQuestion, Party, Segment
+from ...domain.travel import CHILD_FROM, DATE_LINE, MAJORITY, Cabin, FlightOffer, FlightQuestion, Party, Segment
 from ...suppliers.protocols import FlightSupplier, SupplierError
-from .schema import AirportCode, Day, Moment, Price
+from .schema import MOST_PERSONS, AirportCode, Day, Moment, Price
 from .tool import ReadTool, ToolContext, ToolInput, ToolOutput
 
 SHOWN = 20
@@ -38,6 +38,14 @@ class SearchInput(ToolInput):
     outbound_date: Day
     return_date: Day | None = None
     passengers: Annotated[Travellers, Field(description="Counts by type; nobody named means one adult")] = Travellers()
+    ages: Annotated[
+        list[Annotated[int, Field(ge=0, lt=MAJORITY)]],
+        Field(
+            default_factory=list,
+            max_length=MOST_PERSONS,
+            description="Ages of all children and infants on the day of the last flight",
+        ),
+    ]
     cabin: Cabin = "economy"
     direct_only: bool = False
 
@@ -45,6 +53,10 @@ class SearchInput(ToolInput):
     def _back_after_out(self) -> Self:
         if self.return_date is not None and self.outbound_date - self.return_date > DATE_LINE:
             raise ValueError("return_date is before outbound_date")
+        infants = sum(age < CHILD_FROM for age in self.ages)
+        party = self.passengers
+        if self.ages and (infants, len(self.ages) - infants) != (party.infant, party.child):
+            raise ValueError(f"ages are needed for all infants (under {CHILD_FROM}) and children, and for nobody else")
         return self
 
     def question(self, currency: str) -> FlightQuestion:
@@ -56,6 +68,7 @@ class SearchInput(ToolInput):
             outbound_date=self.outbound_date,
             return_date=self.return_date,
             party=party if party.total else Party(adult=1),
+            ages=tuple(self.ages),
             cabin=self.cabin,
             direct_only=self.direct_only,
             currency=currency,

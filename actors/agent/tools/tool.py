@@ -303,6 +303,8 @@ class SupplierTool(Tool[I]):
         """A supplier's failure as outcome. If it may have acted nevertheless, the outcome is unknown, not failed."""
         if failure.unclear:
             return _unknown(failure)
+        if failure.reason in self.reasons:
+            return self.refuse(Objection(failure.reason, f"{failure.text[:1].upper()}{failure.text[1:]}."))
         match failure.supplier_code:
             case "capability_not_supported":
                 return self.refuse(Objection(self.unsupported, failure.text))

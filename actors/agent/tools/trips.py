@@ -14,7 +14,7 @@ from ...domain.audit import canonical, wire_time
 from ...domain.money import Money
 from ...domain.persons import Misfit, typed
 from ...domain.travel import FlightOffer, FlightOrder, Passenger, Segment
-from ...suppliers.protocols import FlightSupplier, Method, SupplierError
+from ...suppliers.protocols import FlightDesk, FlightSupplier, Method, SupplierError
 from .summary import code, listed
 from .tool import Objection, ToolContext
 
@@ -50,9 +50,9 @@ class Trip:
 
     def summary(self, buyer_reference: str | None) -> str:
         """One line for the approver, with the airports' local times."""
-        back = "" if not self.offer.inbound else f"; back {_legs(self.offer.inbound)}"
+        back = "" if not self.offer.inbound else f"; back {legs(self.offer.inbound)}"
         parts = [
-            f"Book {_legs(self.offer.outbound)}{back}",
+            f"Book {legs(self.offer.outbound)}{back}",
             self.offer.cabin.replace("_", " "),
             self.price.text,
             f"supplier {code(self.offer.supplier)}",
@@ -76,7 +76,7 @@ def aboard(bound: Mapping[str, Any]) -> frozenset[tuple[str, str, str]]:
     )
 
 
-def seller(context: ToolContext, name: str, method: Method) -> FlightSupplier:
+def seller(context: ToolContext, name: str, method: Method) -> FlightDesk:
     """The supplier called ``name``, if the agency has it and it supports ``method``."""
     supplier = context.suppliers.named(name)
     if supplier is None or method not in supplier.capabilities.methods:
@@ -101,6 +101,8 @@ async def current_offer(context: ToolContext, fare_id: str, *, unchanged: bool =
     try:
         offer = await seller(context, found.supplier, "price").price(found)
     except SupplierError as failure:
+        if failure.reason == "offer_expired":
+            raise Objection("offer_expired", "The supplier no longer sells this fare; search again.") from failure
         if failure.supplier_code != "not_found":
             raise
         raise Objection("offer_not_found", "The supplier no longer offers this fare; search again.") from failure
@@ -116,8 +118,10 @@ def payable(price: Money, reason: str = "supplier_refused") -> None:
         raise Objection(reason, f"The supplier's price of {price.text} is none that can be paid.")
 
 
-async def travellers(context: ToolContext, passenger_ids: Sequence[str], offer: FlightOffer) -> tuple[Passenger, ...]:
-    """The passengers with these ids, if each has the data an airline needs and together they match the fare.
+async def travellers(
+    context: ToolContext, passenger_ids: Sequence[str], offer: FlightOffer, supplier: FlightSupplier
+) -> tuple[Passenger, ...]:
+    """The passengers with these ids, if each has what the supplier needs and together they match the fare.
 
     Each has the passenger type that follows from the age on the days of the flights.
     """
@@ -127,10 +131,11 @@ async def travellers(context: ToolContext, passenger_ids: Sequence[str], offer: 
     if len(persons) != len(set(passenger_ids)):
         raise Objection("passenger_not_found", "A passenger_id is not that of anybody on file.")
     lacking = [f"{each.full_name} ({each.id}) lacks: {_lacks(each)}." for each in persons if each.missing]
-    if lacking:
-        raise Objection("passenger_incomplete", " ".join(lacking))
+    flaws = [*lacking, *supplier.capabilities.flaws(offer, persons)]
+    if flaws:
+        raise Objection("passenger_incomplete", " ".join(flaws))
     try:
-        return typed(persons, offer.segments, offer.party)
+        return typed(persons, offer.segments, offer.party, offer.ages)
     except Misfit as misfit:
         raise Objection("passenger_incomplete", str(misfit)) from misfit
 
@@ -146,6 +151,15 @@ async def keep(context: ToolContext, offer: FlightOffer) -> None:
     """Store an offer that an approval or a hold depends on, so that it outlives the cache."""
     kept = offers.Keep(tenant_id=context.tenant_id, session_id=context.session_id, offer=offer, now=context.now)
     await context.store.ask(kept)
+
+
+def issued(order: FlightOrder) -> tuple[bookings.IssuedTicket, ...]:
+    """The order's tickets that can be stored, with whom each is for."""
+    return tuple(
+        bookings.IssuedTicket(id=ids.uuid7(), number=ticket.number, passenger_id=ticket.passenger_ids[0])
+        for ticket in order.tickets
+        if ticket.is_storable and ticket.passenger_ids
+    )
 
 
 def recorded(
@@ -173,6 +187,7 @@ def recorded(
         hold_expires_at=order.hold_expires_at,
         data=data_of(order, buyer_reference),
         passengers=passenger_ids,
+        tickets=issued(order),
         now=context.now,
     )
 
@@ -180,7 +195,10 @@ def recorded(
 def data_of(order: FlightOrder, buyer_reference: str | None) -> dict[str, Any]:
     """The booking's data beside its columns."""
     segments = [segment.model_dump(mode="json") for segment in order.segments]
-    return {"segments": segments, "buyer_reference": buyer_reference}
+    data: dict[str, Any] = {"segments": segments, "buyer_reference": buyer_reference}
+    if order.tickets:
+        data["tickets"] = [ticket.model_dump(mode="json") for ticket in order.tickets]
+    return data
 
 
 def details(person: Passenger) -> str:
@@ -198,7 +216,7 @@ def _shown(segment: Segment) -> dict[str, str]:
     }
 
 
-def _legs(segments: Sequence[Segment]) -> str:
+def legs(segments: Sequence[Segment]) -> str:
     """``"EK 500 BOM-DXB 2026-12-05 08:30"``, one after the other."""
     return ", ".join(f"{each.flight} {each.origin}-{each.destination} {clock(each.departs_local)}" for each in segments)
 

@@ -70,6 +70,7 @@ def test_a_safe_production_starts() -> None:
         ({"VOYAGENT_DB_MIGRATE_URL": "postgresql://%76oyagent@db/voyagent"}, "VOYAGENT_DB_MIGRATE_URL"),
         ({"VOYAGENT_AUTH_SKIP_EMAIL_VERIFICATION": "1"}, "VOYAGENT_AUTH_SKIP_EMAIL_VERIFICATION"),
         ({"VOYAGENT_SMTP_URL": "smtp://mail.example.com?tls=off"}, "VOYAGENT_SMTP_URL"),
+        ({"VOYAGENT_DUFFEL_BASE_URL": "http://duffel.example.com"}, "VOYAGENT_DUFFEL_BASE_URL"),
         ({"VOYAGENT_SMTP_URL": "smtp://10.0.0.7:25?tls=off"}, "VOYAGENT_SMTP_URL"),
         ({"VOYAGENT_GUARD": "accounts"}, "VOYAGENT_GUARD"),
         ({"VOYAGENT_GUARD_FREE_ATTEMPTS": "1000000"}, "VOYAGENT_GUARD_FREE_ATTEMPTS"),

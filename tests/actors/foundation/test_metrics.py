@@ -49,6 +49,7 @@ CONTRACT: dict[str, tuple[type, tuple[str, ...]]] = {
     "tool_call_duration_seconds": (Histogram, ("tool",)),
     "approvals_total": (Counter, ("outcome",)),
     "supplier_requests_total": (Counter, ("supplier", "outcome")),
+    "supplier_items_skipped_total": (Counter, ("supplier", "reason")),
     "supplier_breaker_open": (Gauge, ("supplier",)),
     "sse_streams_total": (Counter, ("end",)),
     "sse_events_written_total": (Counter, ()),

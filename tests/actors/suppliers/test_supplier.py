@@ -19,7 +19,7 @@ from voyagent.actors.domain.travel import FlightOffer, FlightOrder, FlightQuesti
 from voyagent.actors.foundation import metrics
 from voyagent.actors.runtime.ref import Ref
 from voyagent.actors.runtime.supervisor import Child, Restart, Supervisor
-from voyagent.actors.suppliers import supplier
+from voyagent.actors.suppliers import drivers, supplier
 from voyagent.actors.suppliers.clients import AgencySuppliers, FlightClient, HotelClient
 from voyagent.actors.suppliers.protocols import Capabilities, SupplierError
 from voyagent.actors.suppliers.supplier import SupplierActor, WriteCut
@@ -515,7 +515,7 @@ async def test_b45_an_agency_has_the_suppliers_that_are_on_for_it(make: Make) ->
     assert on.named("house") is not None
     assert on.named("fake") is None
     assert AgencySuppliers("t-1", [], stand.ref).flights == ()
-    assert supplier.without_driver(["house", "amadeus"]) == ["amadeus"]
+    assert drivers.without_driver(["house", "amadeus"]) == ["amadeus"]
 
 
 async def test_a_supplier_without_rooms_says_so(make: Make) -> None:

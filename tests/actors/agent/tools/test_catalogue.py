@@ -43,6 +43,8 @@ RIGHT: dict[str, dict[str, Any]] = {
     "upsert_passenger": {"full_name": "Asha Rao"},
     "hold_flight": {"fare_id": "f", "passenger_ids": ["p"]},
     "book_flight": {"fare_id": "f", "passenger_ids": ["p"]},
+    "issue_ticket": {"pnr_id": "b"},
+    "cancel_flight_order": {"booking_id": "b"},
     "search_hotels": HOTELS,
     "check_hotel_rate": {"rate_key": "r"},
     "book_hotel": {"rate_key": "r", "passenger_ids": ["p"]},
@@ -72,7 +74,13 @@ def test_every_tool_is_of_a_desk_that_lists_it() -> None:
 
 def test_b5_every_gated_tool_has_approvers_an_admin_among_them() -> None:
     gated = [tool for tool in TOOLS if tool.gated]
-    assert [tool.name for tool in gated] == ["book_flight", "book_hotel", "post_journal_entry"]
+    assert [tool.name for tool in gated] == [
+        "book_flight",
+        "issue_ticket",
+        "cancel_flight_order",
+        "book_hotel",
+        "post_journal_entry",
+    ]
     for tool in gated:
         lead = Role.ACCOUNTING_LEAD if "accounting" in tool.desks else Role.TICKETING_LEAD
         assert tool.approvers == {Role.AGENCY_ADMIN, lead}
@@ -95,12 +103,16 @@ def test_what_has_an_effect_at_a_supplier_is_an_order() -> None:
     assert {tool.name for tool in TOOLS if isinstance(tool, SupplierTool)} == {
         "hold_flight",
         "book_flight",
+        "issue_ticket",
+        "cancel_flight_order",
         "book_hotel",
     }
     assert {tool.name: tool.effect for tool in TOOLS if tool.effect != "read"} == {
         "upsert_passenger": "reversible",
         "hold_flight": "reversible",
         "book_flight": "irreversible",
+        "issue_ticket": "irreversible",
+        "cancel_flight_order": "irreversible",
         "book_hotel": "reversible",
         "post_journal_entry": "irreversible",
     }
@@ -208,6 +220,12 @@ def test_a_date_is_read() -> None:
         ("search_flights", {"passengers": 2}),
         ("search_flights", {"cabin": "deck"}),
         ("search_flights", {"direct_only": "yes"}),
+        ("search_flights", {"ages": [9]}),
+        ("search_flights", {"passengers": {"adult": 1, "child": 1}, "ages": [1]}),
+        ("search_flights", {"passengers": {"adult": 1, "child": 1}, "ages": [18]}),
+        ("search_flights", {"passengers": {"adult": 1, "child": 1}, "ages": [-1]}),
+        ("search_flights", {"passengers": {"adult": 1, "child": 1}, "ages": ["9"]}),
+        ("cancel_flight_order", {"booking_id": ""}),
         ("search_flights", {"direct_only": 1}),
         ("lookup_passenger", {"query": "R"}),
         ("lookup_passenger", {"query": "R" * 121}),
@@ -307,6 +325,10 @@ def test_the_reasons_of_refusal_are_those_of_the_contract() -> None:
     book |= {"not_found", "hold_expired", "invalid_status", "capability_not_supported", "changed_since_approval"}
     assert CATALOGUE["hold_flight"].reasons == hold
     assert CATALOGUE["book_flight"].reasons == book
+    issue = {"capability_not_supported", "not_found", "invalid_status", "tickets_not_ready", "supplier_refused"}
+    assert CATALOGUE["issue_ticket"].reasons == issue | {"changed_since_approval"}
+    cancel = {"not_found", "not_cancellable", "quote_expired", "capability_not_supported", "supplier_refused"}
+    assert CATALOGUE["cancel_flight_order"].reasons == cancel | {"changed_since_approval"}
     check = {"capability_not_supported", "offer_not_found", "offer_expired"}
     assert CATALOGUE["check_hotel_rate"].reasons == check
     stay = {"price_changed", "passenger_not_found", "supplier_refused", "changed_since_approval"}

@@ -1,0 +1,102 @@
+"""Operators' commands for agencies' supplier credentials. A token is never an argument, and never printed."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ..storage.accounts import agencies
+from ..storage.engine import fitness
+from ..storage.engine.pool import Engine
+from ..storage.engine.sealing import Sealing, key_id
+from ..storage.travel import supplier_credentials
+from ..storage.travel.supplier_credentials import Kept
+from .domain import ids
+from .domain.audit import AuditEvent
+from .foundation.config import ConfigurationError, Settings, variable
+from .suppliers.credentials import seal
+from .suppliers.drivers import SUPPLIERS
+
+TOKEN_LENGTH = 4096
+"""Characters of a token at most."""
+
+
+def read_token(path: Path | None) -> str:
+    """The token from a file or from standard input, without the blanks around it. ConfigurationError if it is none.
+
+    At a terminal it is asked for and not shown.
+    """
+    if path is not None:
+        text = path.read_text()
+    elif sys.stdin.isatty():
+        text = getpass.getpass("Token: ")
+    else:
+        text = sys.stdin.read(TOKEN_LENGTH + 2)
+    token = text.strip()
+    if not token or len(token) > TOKEN_LENGTH or not (token.isascii() and token.isprintable()) or " " in token:
+        raise ConfigurationError(["The token is empty, too long, or not one word of ASCII characters."])
+    return token
+
+
+async def put(settings: Settings, tenant_id: str, supplier: str, token: str) -> bool:
+    """Seal and store an agency's token; true if it replaces one. The running service uses it within seconds."""
+    known = SUPPLIERS.get(supplier)
+    if known is None or not known.has_credentials:
+        raise ConfigurationError([f"{supplier!r} is no supplier that takes a token."])
+    if not settings.sealing_keys:
+        raise ConfigurationError([f"{variable('kms_key')}: must be set: a token is stored sealed"])
+    now = datetime.now(UTC)
+    async with _engine(settings) as engine:
+        agency = await _agency(engine, tenant_id)
+        sealed = seal(Sealing(settings.sealing_keys), token, agency, supplier)
+        return await engine.run(
+            supplier_credentials.Put(
+                tenant_id=agency,
+                id=ids.uuid7(),
+                supplier=supplier,
+                sealed=sealed,
+                key_id=key_id(sealed),
+                now=now,
+                entries=[AuditEvent.by_system("supplier_credential.set", agency, now, inputs={"supplier": supplier})],
+            )
+        )
+
+
+async def remove(settings: Settings, tenant_id: str, supplier: str) -> bool:
+    """Delete an agency's token; false if there is none."""
+    now = datetime.now(UTC)
+    async with _engine(settings) as engine:
+        agency = await _agency(engine, tenant_id)
+        entries = [AuditEvent.by_system("supplier_credential.removed", agency, now, inputs={"supplier": supplier})]
+        return await engine.run(supplier_credentials.Remove(tenant_id=agency, supplier=supplier, entries=entries))
+
+
+async def listed(settings: Settings, tenant_id: str) -> Sequence[Kept]:
+    """An agency's credentials, without their values."""
+    async with _engine(settings) as engine:
+        return await engine.run(supplier_credentials.All(tenant_id=await _agency(engine, tenant_id)))
+
+
+@asynccontextmanager
+async def _engine(settings: Settings) -> AsyncIterator[Engine]:
+    """The database, for one command."""
+    if settings.db_url is None:
+        raise ConfigurationError([f"{variable('db_url')}: must be set, or use --embedded"])
+    async with fitness.signed_in(settings.db_url):
+        engine = await Engine.open(settings.db_url, size=1, system_size=1)
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+async def _agency(engine: Engine, tenant_id: str) -> str:
+    """The canonical id of an agency there is."""
+    known = ids.parse_uuid(tenant_id)
+    if known is None or known not in {agency.id for agency in await engine.run(agencies.All())}:
+        raise ConfigurationError([f"{tenant_id!r} is the id of no agency; python run.py audit verify lists them."])
+    return known

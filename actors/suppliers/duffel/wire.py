@@ -1,0 +1,129 @@
+"""Duffel's objects, as far as they are used. Unknown fields and unknown values of lists are no fault."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from ...domain.money import Money
+
+Id = Annotated[str, Field(pattern=r"^[a-z]{2,8}_[A-Za-z0-9]{1,64}$")]
+"""Ids stand in the paths of requests: nothing else may."""
+Amount = Annotated[str, Field(pattern=r"^[0-9]{1,14}(\.[0-9]{1,4})?$")]
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
+
+
+class Wire(BaseModel):
+    """Base of the supplier's objects."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Place(Wire):
+    """An airport, or a city, which has no time zone."""
+
+    iata_code: str
+    time_zone: str | None = None
+
+
+class Carrier(Wire):
+    """An airline; charters have no code."""
+
+    iata_code: str | None = None
+
+
+class Seat(Wire):
+    """One passenger's place on a flight."""
+
+    cabin_class: str | None = None
+
+
+class Flight(Wire):
+    """One flight, in the local times of its airports."""
+
+    origin: Place
+    destination: Place
+    departing_at: datetime
+    arriving_at: datetime
+    duration: str | None = None
+    marketing_carrier: Carrier
+    marketing_carrier_flight_number: str
+    operating_carrier: Carrier | None = None
+    passengers: tuple[Seat, ...] | None = ()
+
+
+class Slice(Wire):
+    """One way."""
+
+    segments: tuple[Flight, ...] = Field(min_length=1)
+
+
+class Traveller(Wire):
+    """A passenger of an offer; the type may be one nobody knows, or missing."""
+
+    id: Id
+    type: str | None = None
+    age: int | None = None
+
+
+class PaymentRequirements(Wire):
+    """Whether an offer can be held, and until when it is paid and its price is kept."""
+
+    requires_instant_payment: bool = True
+    payment_required_by: AwareDatetime | None = None
+    price_guarantee_expires_at: AwareDatetime | None = None
+
+
+class Offer(Wire):
+    """A fare."""
+
+    id: Id
+    expires_at: AwareDatetime
+    total_amount: Amount
+    total_currency: Currency
+    slices: tuple[Slice, ...] = Field(min_length=1)
+    passengers: tuple[Traveller, ...] = Field(min_length=1)
+    partial: bool = False
+    payment_requirements: PaymentRequirements | None = None
+    passenger_identity_documents_required: bool = False
+
+    @property
+    def price(self) -> Money:
+        return Money.of(self.total_amount, self.total_currency)
+
+    @property
+    def hold_until(self) -> datetime | None:
+        """When a hold has to be paid; None if there is none."""
+        terms = self.payment_requirements
+        return None if terms is None or terms.requires_instant_payment else terms.payment_required_by
+
+
+class Document(Wire):
+    """A ticket, or another document that is none."""
+
+    type: str
+    unique_identifier: str
+    passenger_ids: tuple[str, ...] = ()
+
+
+class PaymentStatus(Wire):
+    """Whether an order is paid, and until when it has to be."""
+
+    awaiting_payment: bool = False
+    payment_required_by: AwareDatetime | None = None
+    price_guarantee_expires_at: AwareDatetime | None = None
+    paid_at: AwareDatetime | None = None
+
+
+class Cancellation(Wire):
+    """A quote of a cancellation, or the cancellation."""
+
+    id: Id
+    order_id: Id
+    refund_amount: Amount | None = None
+    refund_currency: Currency | None = None
+    refund_to: str | None = None
+    expires_at: AwareDatetime | None = None
+    confirmed_at: AwareDatetime | None = None

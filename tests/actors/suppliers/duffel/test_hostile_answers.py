@@ -1,0 +1,110 @@
+"""Whatever the supplier's JSON holds: an offer is read or left out, and a confirmed order is an order."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.actors.suppliers.duffel.standin import Standin
+from tests.manual_clock import ManualClock
+from voyagent.actors.domain.money import Money
+from voyagent.actors.domain.travel import FlightOffer, FlightOrder, FlightQuestion, Party
+from voyagent.actors.suppliers.duffel import offers, orders
+from voyagent.actors.suppliers.duffel.failures import failure
+from voyagent.actors.suppliers.protocols import SupplierError
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+QUESTION = FlightQuestion(
+    origin="BOM", destination="DXB", outbound_date=date(2026, 12, 5), party=Party(adult=1), currency="INR"
+)
+STANDIN = Standin(ManualClock(NOW))
+(GOOD, *_) = STANDIN._offers(offers.request(QUESTION), "BOM-DXB")
+ORDER = STANDIN._make(
+    STANDIN.account(),
+    {"type": "instant", "passengers": [{"id": GOOD["passengers"][0]["id"]}], "metadata": {"voyagent_call": "k"}},
+    GOOD,
+)
+JUNK = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(["\ud800", "2026-13-45T99:00:00", "PT99999999H", "9" * 40, "-1.00", "../x", "EUR", "0x10", "NaN"]),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The paths to everything in a JSON value."""
+    inside: list[tuple[Any, ...]] = []
+    for key, each in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        inside += [(*path, key), *places(each, (*path, key))]
+    return inside
+
+
+def replaced(value: Any, path: tuple[Any, ...], by: Any) -> Any:
+    changed = copy.deepcopy(value)
+    inner = changed
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = by
+    return changed
+
+
+@given(path=st.sampled_from(places(GOOD)), by=JUNK)
+def test_an_offer_is_read_whole_or_left_out(path: tuple[Any, ...], by: Any) -> None:
+    item = replaced(GOOD, path, by)
+    found = asyncio.run(offers.read_all([item, GOOD], QUESTION, NOW))
+    assert 1 <= len(found) <= 2
+    for offer in found:
+        assert FlightOffer.model_validate_json(offer.model_dump_json()) == offer
+        assert offer.price.amount >= 0
+    with suppress(SupplierError):
+        assert offers.reread(item, found[-1], NOW).id == found[-1].id
+
+
+@given(path=st.sampled_from(places(ORDER)), by=JUNK)
+def test_an_order_with_an_id_is_an_order(path: tuple[Any, ...], by: Any) -> None:
+    item = replaced(ORDER, path, by)
+    (offer,) = asyncio.run(offers.read_all([GOOD], QUESTION, NOW))
+    if path == ("id",):
+        with pytest.raises(SupplierError) as nameless:
+            orders.read(item, NOW, offer)
+        assert nameless.value.unclear
+    else:
+        order = orders.read(item, NOW, offer)
+        assert FlightOrder.model_validate_json(order.model_dump_json()) == order
+        assert order.segments
+
+
+@given(body=JUNK, status=st.integers(202, 599), writes=st.booleans(), reset=st.text(max_size=30))
+def test_any_error_answer_is_an_error_of_ours(body: Any, status: int, writes: bool, reset: str) -> None:
+    for errors in (
+        body,
+        {"errors": body},
+        {"errors": [body]},
+        {"errors": [{"code": body, "type": body, "title": body}]},
+    ):
+        error = failure(status, errors, {"ratelimit-reset": reset}, NOW, writes=writes)
+        assert error.unclear == (writes and (status >= 500 or status < 400 or status == 408))
+        assert error.text
+        assert error.retry_after is None or error.retry_after >= 0
+
+
+def test_a_payment_is_of_exactly_the_price() -> None:
+    for text, amount in (("GBP 100", "100.00"), ("JPY 1240", "1240"), ("KWD 1.5", "1.500"), ("EUR 1.2345", "1.2345")):
+        paid = orders.payment(Money.read(text))
+        assert paid == {"type": "balance", "amount": amount, "currency": text[:3]}
+
+
+def test_a_departure_that_is_past_is_left_out() -> None:
+    assert asyncio.run(offers.read_all([GOOD], QUESTION, NOW + timedelta(minutes=31))) == []
