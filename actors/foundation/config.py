@@ -97,6 +97,7 @@ REQUIREMENTS = {
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be {expected}",
+    "string_pattern_mismatch": "must be one word of ASCII characters",
     "string_too_short": "must have at least {min_length} characters",
 }
 """Requirement by pydantic error type; its own messages are for programmers."""

@@ -109,7 +109,7 @@ class SettingFields(BaseModel):
     agent_max_rounds: int = Field(default=MAX_ROUNDS, ge=4, le=64)
     model_prices: Prices = Field(default_factory=dict)
     suppliers: Words = Field(default_factory=lambda known: ("house",) if known["embedded"] else ())
-    duffel_token: str | None = Secret
+    duffel_token: str | None = Field(default=None, pattern="^[!-~]{1,4096}$", repr=False)
     duffel_base_url: WebUrl = "https://api.duffel.com"
 
     sse_replay_buffer_cap: int = Field(default=200, ge=1, le=10_000)

@@ -166,6 +166,8 @@ def test_servers_of_its_own_ease_nothing_in_production() -> None:
         ("VOYAGENT_TRUSTED_PROXIES", "10.0.0.1,hunter2"),
         ("VOYAGENT_MODEL_PRICES", "m=1/2/3/hunter2@2026-01-01"),
         ("ANTHROPIC_BASE_URL", "hunter2"),
+        ("VOYAGENT_DUFFEL_TOKEN", "duffel_test_hunter2 x"),
+        ("VOYAGENT_DUFFEL_BASE_URL", "hunter2"),
     ],
 )
 @pytest.mark.parametrize("embedded", [False, True])
