@@ -16,10 +16,12 @@ from ..actors.domain.books import (
     InvalidJournal,
     JournalEntry,
     LedgerAccount,
+    Line,
+    PostedJournal,
     check_date,
     validate_lines,
 )
-from ..actors.domain.ids import uuid7
+from ..actors.domain.ids import parse_uuid, uuid7
 from ..actors.domain.money import Money
 from .engine.operations import Command
 from .engine.statements import binds, statement
@@ -28,6 +30,7 @@ from .tables import journal_lines, journals, ledger_accounts
 if TYPE_CHECKING:
     from .engine.connection import Connection
 
+CODES = frozenset(each.code for each in CHART)
 SEED = """
 INSERT INTO ledger_accounts (id, tenant_id, code, name, type, is_control, created_at)
 SELECT a.id, $1, a.code, a.name, a.type, a.is_control, $7
@@ -44,10 +47,17 @@ POST = statement(
     insert(journals)
     .values(
         **binds("id", "tenant_id", "entry_date", "narration", "source_event", "line_count", "idempotency_key"),
-        **binds("posted_at", "created_by"),
+        **binds("posted_at", "created_by", "source_ref", "reverses", "invoice_id", "bill_id"),
     )
     .on_conflict_do_nothing(index_elements=["tenant_id", "idempotency_key"])
     .returning(journals.c.id)
+)
+ENTRY_FIELDS = ("entry_date", "narration", "source_event", "source_ref", "reverses", "invoice_id", "bill_id")
+JOURNAL = statement(select(*journals.c[ENTRY_FIELDS]).filter_by(**binds("tenant_id", "id")))
+JOURNAL_LINES = statement(
+    select(*journal_lines.c["account_id", "currency", "debit", "credit", "memo"])
+    .filter_by(**binds("tenant_id", "journal_id"))
+    .order_by(journal_lines.c.line_no)
 )
 BY_KEY = statement(select(journals.c.id).filter_by(**binds("tenant_id", "idempotency_key")))
 LINES = """
@@ -78,9 +88,9 @@ async def seed_chart(db: Connection, tenant_id: str | None, now: datetime) -> No
 
 
 async def chart(db: Connection, tenant_id: str | None, now: datetime) -> tuple[LedgerAccount, ...]:
-    """An agency's accounts, by code. The default chart is seeded on first use, safely under concurrency."""
+    """An agency's accounts, by code. What it lacks of the default chart is added, safely under concurrency."""
     rows = await ACCOUNTS.fetch(db, tenant_id=tenant_id)
-    if not rows:
+    if not {row["code"] for row in rows} >= CODES:
         await seed_chart(db, tenant_id, now)
         rows = await ACCOUNTS.fetch(db, tenant_id=tenant_id)
     return tuple(LedgerAccount(**row) for row in rows)
@@ -89,6 +99,32 @@ async def chart(db: Connection, tenant_id: str | None, now: datetime) -> tuple[L
 def find_account(accounts: Sequence[LedgerAccount], id_or_code: str) -> LedgerAccount | None:
     """The account with this id, in any letter case, or with this code."""
     return next((each for each in accounts if id_or_code.lower() == each.id or id_or_code == each.code), None)
+
+
+async def find_journal(db: Connection, tenant_id: str | None, journal_id: str, now: datetime) -> PostedJournal | None:
+    """A journal with its lines."""
+    if (known := parse_uuid(journal_id)) is None:
+        return None
+    row = await JOURNAL.fetchrow(db, tenant_id=tenant_id, id=known)
+    if row is None:
+        return None
+    accounts = {each.id: each for each in await chart(db, tenant_id, now)}
+    lines = tuple(
+        Line(
+            account=accounts[line["account_id"]],
+            side="credit" if line["debit"] is None else "debit",
+            money=Money.of(line["credit"] if line["debit"] is None else line["debit"], line["currency"]),
+            memo=line["memo"],
+        )
+        for line in await JOURNAL_LINES.fetch(db, tenant_id=tenant_id, journal_id=known)
+    )
+    return PostedJournal(id=known, entry=JournalEntry(lines=lines, **{name: row[name] for name in ENTRY_FIELDS}))
+
+
+async def find_by_key(db: Connection, tenant_id: str | None, key: str) -> str | None:
+    """The id of the journal that was posted with this key."""
+    found: str | None = await BY_KEY.fetchval(db, tenant_id=tenant_id, idempotency_key=key)
+    return found
 
 
 async def post(
@@ -106,6 +142,10 @@ async def post(
         idempotency_key=key,
         posted_at=now,
         created_by=by,
+        source_ref=entry.source_ref,
+        reverses=entry.reverses,
+        invoice_id=entry.invoice_id,
+        bill_id=entry.bill_id,
     )
     if new_id is None:
         first: str = await BY_KEY.fetchval(db, tenant_id=tenant_id, idempotency_key=key)
@@ -141,12 +181,13 @@ class DraftJournal(Command[JournalEntry | InvalidJournal]):
     narration: str
     source_event: str
     drafts: tuple[DraftLine, ...]
+    today: date
     now: datetime
 
     async def run(self, db: Connection) -> JournalEntry | InvalidJournal:
         accounts = await chart(db, self.tenant_id, self.now)
         try:
-            check_date(self.entry_date, self.now.date())
+            check_date(self.entry_date, self.today)
             lines = validate_lines(self.drafts, lambda id_or_code: find_account(accounts, id_or_code))
         except InvalidJournal as invalid:
             return invalid

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Literal
 
 from .money import Money, minor_digits, totals
 
+Side = Literal["debit", "credit"]
 AccountType = Literal["asset", "liability", "equity", "revenue", "expense"]
 FEWEST_LINES = 2
 LARGEST = Decimal(10) ** 14
@@ -30,8 +31,17 @@ class ChartEntry:
 CHART = (
     ChartEntry("1000", "Cash and bank", "asset"),
     ChartEntry("1100", "Trade receivables", "asset", is_control=True),
+    ChartEntry("1200", "Supplier deposits", "asset"),
+    ChartEntry("1300", "Input tax", "asset"),
+    ChartEntry("1400", "TDS receivable", "asset"),
     ChartEntry("2000", "Trade payables", "liability", is_control=True),
     ChartEntry("2100", "Output tax", "liability"),
+    ChartEntry("2110", "CGST payable", "liability"),
+    ChartEntry("2120", "SGST payable", "liability"),
+    ChartEntry("2130", "IGST payable", "liability"),
+    ChartEntry("2150", "VAT payable", "liability"),
+    ChartEntry("2200", "Customer advances", "liability"),
+    ChartEntry("2300", "TCS payable", "liability"),
     ChartEntry("3000", "Equity", "equity"),
     ChartEntry("4000", "Ticketing and visa", "revenue"),
     ChartEntry("4100", "Hotels and holidays", "revenue"),
@@ -72,24 +82,49 @@ class Line:
     """A validated journal line: one side of one account."""
 
     account: LedgerAccount
-    side: Literal["debit", "credit"]
+    side: Side
     money: Money
     memo: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalEntry:
-    """A journal that balances."""
+    """A journal that balances; at most one of ``invoice_id`` and ``bill_id`` names the document it belongs to."""
 
     entry_date: date
     narration: str
     source_event: str
     lines: tuple[Line, ...]
+    source_ref: str | None = None
+    reverses: str | None = None
+    invoice_id: str | None = None
+    bill_id: str | None = None
 
     @property
     def debits(self) -> dict[str, Money]:
         """The sum of each currency."""
         return totals(line.money for line in self.lines if line.side == "debit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostedJournal:
+    """A journal in the books."""
+
+    id: str
+    entry: JournalEntry
+
+    def reversal(self, day: date, narration: str, source_event: str, source_ref: str | None = None) -> JournalEntry:
+        """The journal that takes its effect back, on ``day`` or its own date if that is later."""
+        other: dict[Side, Side] = {"debit": "credit", "credit": "debit"}
+        return replace(
+            self.entry,
+            entry_date=max(day, self.entry.entry_date),
+            narration=narration,
+            source_event=source_event,
+            source_ref=source_ref,
+            reverses=self.id,
+            lines=tuple(replace(line, side=other[line.side]) for line in self.entry.lines),
+        )
 
 
 class InvalidJournal(Exception):

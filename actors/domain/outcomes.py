@@ -40,6 +40,8 @@ class Refused:
     verb: str
     reason: str
     detail: str
+    key: str = "reason"
+    """Under which the output has the reason."""
 
     @property
     def error(self) -> str:
@@ -48,7 +50,7 @@ class Refused:
 
     def to_output(self) -> dict[str, Any]:
         """``{<verb>: false, reason, detail}``."""
-        return {self.verb: False, "reason": self.reason, "detail": self.detail}
+        return {self.verb: False, self.key: self.reason, "detail": self.detail}
 
 
 @dataclass(frozen=True, slots=True)

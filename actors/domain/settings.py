@@ -38,6 +38,10 @@ class TenantSettings:
     locale: str = "en"
     timezone: str = "UTC"
     default_currency: str = "INR"
+    invoice_series: str = "INV-{n:06}"
+    bill_series: str = "BILL-{n:06}"
+    credit_note_series: str = "CN-{n:06}"
+    financial_year_start_month: int = 4
 
     def changed(self, changes: Mapping[str, Any]) -> TenantSettings:
         """These settings with ``changes``. Judged as a whole: an hour allows at least a minute's worth."""

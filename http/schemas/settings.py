@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from ...actors.domain.numbers import MAX_SERIES, check_series
 from ...actors.domain.settings import (
     MAX_DAILY_TOKENS,
     MAX_PER_HOUR,
@@ -31,6 +32,10 @@ def _offered(model: str, info: ValidationInfo) -> str:
     return model
 
 
+Pattern = Annotated[str, Field(max_length=MAX_SERIES), AfterValidator(check_series)]
+"""A series of document numbers, such as ``{fy}/{n:04}``."""
+
+
 class TenantSettingsPatchRequest(Body):
     """The settings to change. Omitted fields are kept. ``null`` clears a model, a prompt suffix or a budget."""
 
@@ -42,6 +47,10 @@ class TenantSettingsPatchRequest(Body):
     locale: Literal["en", "hi"] = Field(default=UNSENT)
     timezone: Annotated[str, Field(max_length=MAX_TIMEZONE), AfterValidator(check_timezone)] = Field(default=UNSENT)
     default_currency: Annotated[str, AfterValidator(check_currency)] = Field(default=UNSENT)
+    invoice_series: Pattern = Field(default=UNSENT)
+    bill_series: Pattern = Field(default=UNSENT)
+    credit_note_series: Pattern = Field(default=UNSENT)
+    financial_year_start_month: int = Field(default=UNSENT, ge=1, le=12)
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -61,6 +70,10 @@ class TenantSettingsResponse(Reply):
     locale: str
     timezone: str
     default_currency: str
+    invoice_series: str
+    bill_series: str
+    credit_note_series: str
+    financial_year_start_month: int
 
     @classmethod
     def of(cls, settings: TenantSettings) -> TenantSettingsResponse:

@@ -36,8 +36,11 @@ SHARED = [
 ADDED_PARAMETERS = {("/chat/sessions", "get"): {"limit", "offset"}, ("/enquiries", "get"): {"tz"}}
 """Additive query parameters (business 2.2, 7.3)."""
 
-ADDED_REQUEST_FIELDS = {"SendMessageRequest": {"on_busy"}}
-"""Additive optional fields of requests (business 2.6)."""
+ADDED_REQUEST_FIELDS = {
+    "SendMessageRequest": {"on_busy"},
+    "TenantSettingsPatchRequest": {"invoice_series", "bill_series", "credit_note_series", "financial_year_start_month"},
+}
+"""Additive optional fields of requests (business 2.6, identity 11)."""
 
 NEVER_NULL = {
     "SessionListItem": {"created_at"},

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from voyagent.actors.domain.books import CHART
+
 FIRST = datetime.now(UTC).date() + timedelta(days=60)
 
 
@@ -49,10 +51,10 @@ CAPITAL = "Post a journal: debit 1000 and credit 3000 with INR 1200.50"
 
 
 async def test_b58_the_accounting_desk_lists_posts_and_reads(asha: Any, admin: Any) -> None:
-    assert await admin.value("SELECT count(*) FROM ledger_accounts") == 12, "the chart is there from sign-up on"
+    assert await admin.value("SELECT count(*) FROM ledger_accounts") == len(CHART), "the chart is there from sign-up on"
     session = await asha.session()
     listed = await asha.say(session, "Show me the ledger accounts")
-    assert told(listed, "tool_result", "list_ledger_accounts")["tool_output"]["count"] == 12
+    assert told(listed, "tool_result", "list_ledger_accounts")["tool_output"]["count"] == len(CHART)
 
     events = await asha.say(session, CAPITAL)
     request = told(events, "approval_request", "post_journal_entry")

@@ -22,6 +22,10 @@ BORN = {
     "locale": "en",
     "timezone": "UTC",
     "default_currency": "INR",
+    "invoice_series": "INV-{n:06}",
+    "bill_series": "BILL-{n:06}",
+    "credit_note_series": "CN-{n:06}",
+    "financial_year_start_month": 4,
 }
 
 
@@ -29,7 +33,7 @@ async def patch(who: Person, **changes: Any) -> tuple[int, Any]:
     return await who.call("PATCH", "/tenant-settings", json=changes)
 
 
-async def test_r44_an_agency_begins_with_the_nine_defaults(asha: Person) -> None:
+async def test_r44_an_agency_begins_with_the_defaults(asha: Person) -> None:
     assert await asha.get("/tenant-settings") == {"tenant_id": asha.user["tenant_id"], **BORN}
 
 
@@ -73,6 +77,10 @@ async def test_what_is_absent_stays_and_what_may_be_null_is_cleared(asha: Person
         "locale": "hi",
         "timezone": "Asia/Calcutta",
         "default_currency": "USD",
+        "invoice_series": "{fy}/{n:04}",
+        "bill_series": "B{yy}-{n}",
+        "credit_note_series": "C-{n:012}",
+        "financial_year_start_month": 1,
     }
     status, body = await patch(asha, **changes)
     assert (status, body) == (200, {"tenant_id": asha.user["tenant_id"], **changes})
@@ -85,6 +93,19 @@ async def test_what_is_absent_stays_and_what_may_be_null_is_cleared(asha: Person
 
 MODELS = ["claude-sonnet-5", "", 1]
 INTS = [None, True, 1.5, 120.0, "120", 0, -1]
+SERIES = [
+    "",
+    "INV",
+    "{n}{n}",
+    "INV_{n}",
+    "INV {n}",
+    "INVOICES/{n:010}",
+    "{x}{n}",
+    "{n:06",
+    "{n:13}",
+    "\u0661{n}",
+    "x" * 33,
+]
 BAD = {
     "model": MODELS,
     "system_prompt_suffix": ["x" * 10_001, 1],
@@ -94,6 +115,10 @@ BAD = {
     "locale": [None, "de", "EN", ""],
     "timezone": [None, "Mars/Olympus", "localtime", "posixrules", "Factory", "", " UTC", "../UTC", "x" * 65],
     "default_currency": [None, "ZZZ", "inr", "", "INRX", "DEM", 356],
+    "invoice_series": [None, *SERIES],
+    "bill_series": SERIES,
+    "credit_note_series": SERIES,
+    "financial_year_start_month": [None, 0, 13, "4", 4.0, True],
     "tenant_id": ["x"],
 }
 

@@ -32,7 +32,13 @@ def post(running: Running) -> Callable[..., Any]:
             for account, one, other in sides
         )
         draft = DraftJournal(
-            tenant_id=tenant_id, entry_date=day, narration="n", source_event="manual.journal", drafts=drafts, now=now
+            tenant_id=tenant_id,
+            entry_date=day,
+            narration="n",
+            source_event="manual.journal",
+            drafts=drafts,
+            today=now.date(),
+            now=now,
         )
         posted = await running.service.system.storage.ask(
             Post(tenant_id=tenant_id, draft=draft, key=uuid7(), by=of.user["id"])

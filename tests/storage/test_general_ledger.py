@@ -49,6 +49,7 @@ def draft(agency: Any, *lines: tuple[str, str | None, str | None, str], clock: A
             )
             for account, debit, credit, currency in lines
         ),
+        today=DAY,
         now=clock.now(),
     )
 

@@ -56,6 +56,7 @@ def posting(agency: Any, clock: Any, transfer: Transfer) -> Post:
         narration="Transfer",
         source_event="manual.journal",
         drafts=(line(debited, amount, None), line(credited, None, amount)),
+        today=clock.now().date(),
         now=clock.now(),
     )
     return Post(tenant_id=agency.tenant_id, draft=draft, key=uuid7(), by=agency.user_id)

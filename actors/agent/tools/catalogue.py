@@ -10,18 +10,28 @@ from .book_flight import BookFlight
 from .book_hotel import BookHotel
 from .cancel_flight_order import CancelFlightOrder
 from .check_hotel_rate import CheckHotelRate
+from .create_invoice import CreateInvoice
+from .draft_invoice import DraftInvoice
 from .hold_flight import HoldFlight
+from .issue_invoice import IssueInvoice
 from .issue_ticket import IssueTicket
+from .list_documents import ListBills, ListInvoices
 from .list_ledger_accounts import ListLedgerAccounts
 from .lookup_passenger import LookupPassenger
+from .pay_bill import PayBill
 from .post_journal_entry import PostJournalEntry
 from .read_account_balance import ReadAccountBalance
 from .read_hotel_booking import ReadHotelBooking
 from .read_pnr import ReadPnr
+from .record_bill import RecordBill
+from .record_payment import RecordPayment
+from .reverse_journal_entry import ReverseJournalEntry
 from .search_flights import SearchFlights
 from .search_hotels import SearchHotels
 from .tool import Tool
 from .upsert_passenger import UpsertPassenger
+from .void_bill import VoidBill
+from .void_invoice import VoidInvoice
 
 
 def catalogue(tools: Iterable[Tool[Any]]) -> Mapping[str, Tool[Any]]:
@@ -46,13 +56,24 @@ CATALOGUE = catalogue(
         ReadHotelBooking(),
         ListLedgerAccounts(),
         ReadAccountBalance(),
+        ListInvoices(),
+        ListBills(),
         UpsertPassenger(),
         HoldFlight(),
         BookFlight(),
         IssueTicket(),
         CancelFlightOrder(),
         BookHotel(),
+        DraftInvoice(),
+        CreateInvoice(),
+        IssueInvoice(),
+        VoidInvoice(),
+        RecordPayment(),
+        RecordBill(),
+        PayBill(),
+        VoidBill(),
         PostJournalEntry(),
+        ReverseJournalEntry(),
     )
 )
 """Built at import, so that a service with a gated tool nobody may approve does not start."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from ....storage import general_ledger
 from ....storage.engine.operations import Operation
-from ...domain.books import DraftLine, InvalidJournal, JournalEntry, Line
+from ...domain.books import DraftLine, InvalidJournal, JournalEntry
 from ...domain.outcomes import Outcome
+from . import journal_summary
 from .schema import Amount, Currency, Day, Id, Said
-from .summary import code
-from .summary import shown as words
 from .tool import (
     ALL_ACCOUNTING,
     ApprovalProposal,
@@ -25,9 +24,6 @@ from .tool import (
 )
 
 MOST_LINES = 500
-NARRATION_SHOWN = 240
-LINES_SHOWN = 600
-"""Characters of a summary for the description and for the lines; the rest suffices for the totals."""
 
 Memo = Annotated[str, Field(max_length=1000)]
 
@@ -48,7 +44,7 @@ class EntryInput(ToolInput):
 
     narration: Annotated[Said, Field(max_length=1000)]
     lines: Annotated[list[LineInput], Field(min_length=2, max_length=MOST_LINES)]
-    entry_date: Annotated[Day | None, Field(description="Today (UTC) if nothing is said")] = None
+    entry_date: Annotated[Day | None, Field(description="The agency's today if nothing is said")] = None
     source_event: Annotated[Said, Field(max_length=64)] = "manual.journal"
 
 
@@ -94,7 +90,7 @@ class PostJournalEntry(DatabaseTool[JournalInput]):
     def _asked(self, entry: JournalEntry | InvalidJournal) -> ApprovalProposal | Outcome:
         if isinstance(entry, InvalidJournal):
             return self.refuse(Objection(entry.reason, entry.detail))
-        return ApprovalProposal(_summary(entry), _bound(entry), None)
+        return ApprovalProposal(f"Post {journal_summary.summary(entry)}", journal_summary.bound(entry), None)
 
     def _outcome(self, outcome: str | InvalidJournal) -> Outcome:
         if isinstance(outcome, InvalidJournal):
@@ -105,7 +101,8 @@ class PostJournalEntry(DatabaseTool[JournalInput]):
 def _draft(entry: EntryInput, context: ToolContext) -> general_ledger.DraftJournal:
     return general_ledger.DraftJournal(
         tenant_id=context.tenant_id,
-        entry_date=entry.entry_date or context.now.date(),
+        entry_date=entry.entry_date or context.today,
+        today=context.today,
         narration=entry.narration,
         source_event=entry.source_event,
         drafts=tuple(
@@ -121,42 +118,3 @@ def _draft(entry: EntryInput, context: ToolContext) -> general_ledger.DraftJourn
         ),
         now=context.now,
     )
-
-
-def _bound(entry: JournalEntry) -> dict[str, Any]:
-    """The whole journal as JSON, which is what the approver is shown."""
-    return {
-        "entry_date": entry.entry_date.isoformat(),
-        "narration": entry.narration,
-        "source_event": entry.source_event,
-        "total_debits": [money.text for _, money in sorted(entry.debits.items())],
-        "lines": [
-            {
-                "account_id": line.account.id,
-                "code": line.account.code,
-                "name": line.account.name,
-                "side": line.side,
-                "amount": line.money.text,
-                "narration": line.memo,
-            }
-            for line in entry.lines
-        ],
-    }
-
-
-def _summary(entry: JournalEntry) -> str:
-    """One line for the approver: as many journal lines as fit, and the number of the others."""
-    total = ", ".join(money.text for _, money in sorted(entry.debits.items()))
-    said = words(entry.narration, NARRATION_SHOWN)
-    shown: list[str] = []
-    for line in entry.lines:
-        text = _line(line)
-        if sum(map(len, shown)) + len(text) > LINES_SHOWN:
-            shown.append(f"and {len(entry.lines) - len(shown)} more lines")
-            break
-        shown.append(text)
-    return f"Post journal of {entry.entry_date}: {total}; {said}; {', '.join(shown)}"
-
-
-def _line(line: Line) -> str:
-    return f"{line.side} {code(line.account.code)} {words(line.account.name)} {line.money.text}"

@@ -15,13 +15,15 @@ from ...domain.settings import currencies
 from ...domain.travel import AIRPORT, COUNTRY, tidy_name
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
-_AMOUNT = re.compile(r"^[0-9]{1,14}(\.[0-9]{1,4})?$", re.ASCII)
+AMOUNT = r"^[0-9]{1,14}(\.[0-9]{1,4})?$"
+_AMOUNT = re.compile(AMOUNT, re.ASCII)
 MOST_PERSONS = 100
 """More passengers than any supplier takes on one order."""
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 
 
-def _day(value: Any) -> Any:
+def read_day(value: Any) -> date:
+    """The date; ValueError says what is wrong, without the value."""
     if not isinstance(value, str) or not _DAY.fullmatch(value):
         raise ValueError("must be a date written as YYYY-MM-DD")
     try:
@@ -30,7 +32,8 @@ def _day(value: Any) -> Any:
         raise ValueError("is no day of the calendar") from None
 
 
-def _amount(value: Any) -> Any:
+def read_amount(value: Any) -> Decimal:
+    """The amount; ValueError says what is wrong, without the value."""
     if not isinstance(value, str) or not _AMOUNT.fullmatch(value):
         raise ValueError("must be an amount written as a string of digits, with at most 4 decimals")
     return Decimal(value)
@@ -57,7 +60,7 @@ def _persons(given: list[str]) -> list[str]:
     return read
 
 
-Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
+Day = Annotated[date, BeforeValidator(read_day), WithJsonSchema({"type": "string", "format": "date"})]
 """``YYYY-MM-DD``, a valid date."""
 AirportCode = Annotated[str, Field(pattern=AIRPORT, description="IATA code of an airport or a city, e.g. BOM")]
 CountryCode = Annotated[str, Field(pattern=COUNTRY, description="ISO 3166 code of two letters, e.g. IN")]
@@ -66,7 +69,7 @@ Said = Annotated[str, Field(min_length=1), AfterValidator(_said)]
 """Text on one line that is not blank."""
 Reference = Annotated[str, Field(max_length=128), AfterValidator(tidy_name)]
 """A customer's own reference, on one line."""
-Amount = Annotated[Decimal, BeforeValidator(_amount), WithJsonSchema({"type": "string", "pattern": _AMOUNT.pattern})]
+Amount = Annotated[Decimal, BeforeValidator(read_amount), WithJsonSchema({"type": "string", "pattern": AMOUNT})]
 """A decimal string such as ``"45200.00"``: never negative, at most four decimals, and small enough to be stored."""
 Id = Annotated[str, Field(min_length=1, max_length=128)]
 PassengerIds = Annotated[list[Id], Field(min_length=1, max_length=MOST_PERSONS), AfterValidator(_persons)]

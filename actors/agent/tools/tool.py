@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ....storage.engine.operations import Command, Operation
 from ...domain.audit import canonical
+from ...domain.business_date import business_date
 from ...domain.hotels import HotelOffer
 from ...domain.identity import Role
 from ...domain.outcomes import Failed, InvalidInput, Outcome, Refused, Succeeded, Unknown
@@ -80,6 +81,11 @@ class ToolContext:
     def now(self) -> datetime:
         return self.clock.now()
 
+    @property
+    def today(self) -> date:
+        """The agency's business date."""
+        return business_date(self.settings, self.now)
+
 
 @dataclass(frozen=True, slots=True)
 class ApprovalProposal:
@@ -132,6 +138,7 @@ class Tool(Generic[I]):
     Output: ClassVar[type[ToolOutput]]
     desks: ClassVar[frozenset[str]]
     verb: ClassVar[str] = ""
+    reason_key: ClassVar[str] = "reason"
     reasons: ClassVar[frozenset[str]] = frozenset()
     effect: ClassVar[Effect] = "read"
     gated: ClassVar[bool] = False
@@ -196,7 +203,7 @@ class Tool(Generic[I]):
         """A refusal as outcome."""
         if no.reason not in self.reasons:
             raise AssertionError(f"{self.name} does not declare the reason {no.reason}")
-        return Refused(self.verb, no.reason, no.detail)
+        return Refused(self.verb, no.reason, no.detail, self.reason_key)
 
 
 class ReadTool(Tool[I]):

@@ -36,6 +36,7 @@ ENTRY: dict[str, Any] = {
         {"account_id": "3000", "currency": "INR", "credit_amount": "1"},
     ],
 }
+PAYMENT: dict[str, Any] = {"amount": "100", "currency": "INR", "method": "upi"}
 RIGHT: dict[str, dict[str, Any]] = {
     "search_flights": SEARCH,
     "lookup_passenger": {"query": "Rao"},
@@ -52,6 +53,38 @@ RIGHT: dict[str, dict[str, Any]] = {
     "list_ledger_accounts": {},
     "read_account_balance": {"account_id": "1000", "as_of": "2026-12-05"},
     "post_journal_entry": {"entry": ENTRY},
+    "reverse_journal_entry": {"journal_id": "j", "narration": "Wrong account"},
+    "draft_invoice": {
+        "customer_name": "Asha Rao",
+        "issue_date": "2026-12-05",
+        "due_date": "2026-12-31",
+        "line_items": [{"description": "Ticket", "quantity": 1, "unit_price": "100", "currency": "INR"}],
+    },
+    "create_invoice": {
+        "invoice": {
+            "invoice_number": "26-27/0001",
+            "client_id": "c",
+            "issue_date": "2026-12-05",
+            "currency": "INR",
+            "lines": [{"description": "Ticket", "unit_price": "100"}],
+            "billing_address": {"attention": "Asha Rao"},
+        }
+    },
+    "issue_invoice": {"invoice_id": "i"},
+    "void_invoice": {"invoice_id": "i", "reason": "Wrong customer"},
+    "record_payment": PAYMENT | {"invoice_id": "i", "received_on": "2026-12-05"},
+    "list_invoices": {},
+    "record_bill": {
+        "vendor_name": "Emirates",
+        "vendor_reference": "EK-1",
+        "issue_date": "2026-12-05",
+        "due_date": "2026-12-31",
+        "amount": "100",
+        "currency": "INR",
+    },
+    "pay_bill": PAYMENT | {"bill_id": "b", "paid_on": "2026-12-05"},
+    "void_bill": {"bill_id": "b", "reason": "Twice"},
+    "list_bills": {},
 }
 TOOLS = list(CATALOGUE.values())
 SECRET = "s3cret-4111-1111"
@@ -79,7 +112,16 @@ def test_b5_every_gated_tool_has_approvers_an_admin_among_them() -> None:
         "issue_ticket",
         "cancel_flight_order",
         "book_hotel",
+        "draft_invoice",
+        "create_invoice",
+        "issue_invoice",
+        "void_invoice",
+        "record_payment",
+        "record_bill",
+        "pay_bill",
+        "void_bill",
         "post_journal_entry",
+        "reverse_journal_entry",
     ]
     for tool in gated:
         lead = Role.ACCOUNTING_LEAD if "accounting" in tool.desks else Role.TICKETING_LEAD
@@ -114,7 +156,16 @@ def test_what_has_an_effect_at_a_supplier_is_an_order() -> None:
         "issue_ticket": "irreversible",
         "cancel_flight_order": "irreversible",
         "book_hotel": "reversible",
+        "draft_invoice": "reversible",
+        "create_invoice": "reversible",
+        "issue_invoice": "irreversible",
+        "void_invoice": "irreversible",
+        "record_payment": "irreversible",
+        "record_bill": "irreversible",
+        "pay_bill": "irreversible",
+        "void_bill": "irreversible",
         "post_journal_entry": "irreversible",
+        "reverse_journal_entry": "irreversible",
     }
 
 

@@ -1,0 +1,165 @@
+"""create_invoice: make an invoice with a number given by hand and with taxes, and issue it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from ....storage.books.act import Act
+from ....storage.books.invoices import Create, DraftedInvoice, Issued
+from ...domain.documents import Desk, InvoiceLine, Regime, TaxLine
+from ...domain.money import Money
+from ...domain.outcomes import Outcome
+from .document_tool import (
+    MOST_LINES,
+    DocumentTool,
+    Notes,
+    Number,
+    Party,
+    bound_document,
+    bound_lines,
+    dates,
+    shown_lines,
+)
+from .schema import AMOUNT, Amount, Currency, Day, Id, Said, read_amount
+from .summary import code
+from .summary import shown as words
+from .tool import Objection, ToolContext, ToolInput, ToolOutput
+
+MOST_TAXES = 10
+
+
+def _quantity(value: Any) -> Any:
+    quantity = Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else read_amount(value)
+    if not 0 < quantity <= 1_000_000:  # noqa: PLR2004 -- as in draft_invoice
+        raise ValueError("must be above 0 and at most 1000000")
+    return quantity
+
+
+Quantity = Annotated[
+    Decimal,
+    BeforeValidator(_quantity),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": AMOUNT}]}),
+]
+
+
+class Tax(ToolInput):
+    """Input of the tool."""
+
+    regime: Regime
+    code: Annotated[Said, Field(max_length=32)]
+    rate_bps: Annotated[int, Field(ge=0, le=100_000, description="The rate in basis points: 1800 is 18 %")]
+    taxable_amount: Amount
+    tax_amount: Amount
+    jurisdiction: Annotated[Said, Field(max_length=64)] | None = None
+
+
+class Line(ToolInput):
+    """Input of the tool."""
+
+    description: Annotated[Said, Field(max_length=500)]
+    quantity: Quantity = Decimal(1)
+    unit_price: Amount
+    currency: Currency | None = None
+    subtotal: Amount | None = None
+    taxes: Annotated[tuple[Tax, ...], Field(max_length=MOST_TAXES, strict=False)] = ()
+    total: Amount | None = None
+    desk: Desk = "other"
+    booking_id: Id | None = None
+
+
+class InvoiceInput(ToolInput):
+    """Input of the tool. Further keys are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    invoice_number: Number
+    client_id: Id
+    issue_date: Day
+    currency: Currency
+    lines: Annotated[list[Line], Field(min_length=1, max_length=MOST_LINES)]
+    billing_address: Annotated[
+        dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=255)] | None], Field(max_length=32)
+    ]
+    series: Annotated[Said, Field(max_length=32)] | None = None
+    due_date: Annotated[Day | None, Field(description="The issue date if nothing is said")] = None
+    notes: Notes | None = None
+    client_name: Party | None = None
+
+
+class CreateInput(ToolInput):
+    """Input of the tool."""
+
+    invoice: InvoiceInput
+
+
+class Created(ToolOutput):
+    """An issued invoice."""
+
+    created: Literal[True] = True
+    invoice_id: str
+    invoice_number: str
+
+
+class CreateInvoice(DocumentTool[CreateInput, DraftedInvoice, Issued]):
+    """Makes an invoice and issues it; gated by an approval."""
+
+    name = "create_invoice"
+    description = (
+        "Create and issue an invoice under a number given by the user, with taxes on its lines. Sums that are "
+        "given must be right. Use draft_invoice for the next number of the agency's series. A human is asked first."
+    )
+    Input = CreateInput
+    Output = Created
+    verb = "created"
+    reasons = frozenset({"validation_failed", "invoice_number_conflict"})
+    effect = "reversible"
+
+    def act(self, given: CreateInput, context: ToolContext, **who: Any) -> Act[DraftedInvoice, Issued]:
+        del context
+        invoice = given.invoice
+        named = invoice.client_name or invoice.billing_address.get("attention") or ""
+        return Create(
+            number=invoice.invoice_number,
+            party_name=named,
+            party_reference=invoice.client_id,
+            issue_date=invoice.issue_date,
+            due_date=invoice.due_date or invoice.issue_date,
+            lines=tuple(_line(place, line, invoice.currency) for place, line in enumerate(invoice.lines, start=1)),
+            series=invoice.series,
+            billing_address=invoice.billing_address,
+            notes=invoice.notes or None,
+            **who,
+        )
+
+    def ask(self, given: CreateInput, prepared: DraftedInvoice, context: ToolContext) -> tuple[str, dict[str, Any]]:
+        del given, context
+        invoice, lines = prepared
+        asked = (
+            f"Create and issue invoice {code(invoice.number)}: {invoice.total.text}, {dates(invoice)};"
+            f" for {words(invoice.party_name)}; {shown_lines(lines)}"
+        )
+        return asked, bound_document(invoice) | {"lines": bound_lines(lines)}
+
+    def output(self, given: CreateInput, done: Issued) -> Outcome:
+        del given
+        return self.succeed(invoice_id=done.invoice.id, invoice_number=done.invoice.number)
+
+
+def _line(place: int, line: Line, currency: str) -> InvoiceLine:
+    if line.currency not in (None, currency):
+        raise Objection("validation_failed", f"Line {place} is in {line.currency}, the invoice in {currency}.")
+    made = InvoiceLine(
+        description=line.description,
+        quantity=line.quantity,
+        unit_price=Money.of(line.unit_price, currency),
+        taxes=tuple(TaxLine(**dict(tax)) for tax in line.taxes),
+        desk=line.desk,
+        booking_id=line.booking_id,
+    )
+    for name, given, right in (("subtotal", line.subtotal, made.subtotal), ("total", line.total, made.total)):
+        if given is not None and given != right.amount:
+            raise Objection("validation_failed", f"Line {place}: its {name} is {right.text}, not {given:f}.")
+    return made

@@ -1,0 +1,377 @@
+"""Invoices: drafted, issued, voided and listed."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from ...actors.domain.documents import (
+    InvalidDocument,
+    Invoice,
+    InvoiceLine,
+    TaxLine,
+    check_dates,
+    check_issued,
+    check_taxes,
+    check_total,
+    issue_journal,
+    total_of,
+)
+from ...actors.domain.ids import parse_uuid, uuid7
+from ...actors.domain.money import Money
+from .. import general_ledger
+from ..engine.statements import any_of, binds, statement
+from ..tables import bookings, invoice_lines, invoices, passengers
+from . import counters
+from .act import Act
+
+if TYPE_CHECKING:
+    from ..engine.connection import Connection
+
+_COLUMNS = invoices.c[
+    "id", "number", "party_name", "status", "issue_date", "due_date", "currency", "total", "amount_paid"
+]
+INSERT = statement(
+    insert(invoices)
+    .values(
+        **binds("id", "tenant_id", "number", "series", "party_name", "party_reference", "billing_address"),
+        **binds("issue_date", "due_date", "currency", "total", "notes", "session_id", "created_by"),
+        **binds("idempotency_key", "created_at"),
+    )
+    .on_conflict_do_nothing()
+    .returning(invoices.c.number)
+)
+INSERT_LINE = statement(
+    insert(invoice_lines).values(
+        **binds("tenant_id", "invoice_id", "line_no", "description", "quantity", "unit_price", "subtotal", "taxes"),
+        **binds("total", "desk", "booking_id"),
+    )
+)
+LOCK = statement(select(*_COLUMNS).filter_by(**binds("tenant_id", "id")).with_for_update(key_share=True))
+BY_KEY = statement(select(*_COLUMNS).filter_by(**binds("tenant_id", "idempotency_key")))
+TAKEN = statement(select(invoices.c.id).filter_by(**binds("tenant_id", "number")))
+LINES = statement(
+    select(*invoice_lines.c["description", "quantity", "unit_price", "taxes", "desk", "booking_id"])
+    .filter_by(**binds("tenant_id", "invoice_id"))
+    .order_by(invoice_lines.c.line_no)
+)
+_THIS = binds("tenant_id", "id")
+ISSUE = statement(update(invoices).filter_by(**_THIS).values(status="issued", issued_at=bindparam("now")))
+VOID = statement(update(invoices).filter_by(**_THIS).values(status="void", **binds("voided_on", "void_reason")))
+BOOKINGS = statement(
+    select(bookings.c.id).where(bookings.c.tenant_id == bindparam("tenant_id"), any_of(bookings.c.id, "ids"))
+)
+PASSENGER = statement(select(passengers.c.full_name).filter_by(**binds("tenant_id", "id")))
+
+
+class Issued(NamedTuple):
+    """An issued invoice and its journal."""
+
+    invoice: Invoice
+    journal_id: str
+
+
+class Voided(NamedTuple):
+    """A void document and the journal that took its issue back, if it had one."""
+
+    id: str
+    journal_id: str | None
+
+
+class DraftedInvoice(NamedTuple):
+    """What will be drafted: the invoice (its number is empty if it is to be the next), and its lines."""
+
+    invoice: Invoice
+    lines: tuple[InvoiceLine, ...]
+
+
+def invoice_of(row: Any) -> Invoice:
+    """The invoice of a row."""
+    return Invoice(
+        total=Money.of(row["total"], row["currency"]),
+        paid=Money.of(row["amount_paid"], row["currency"]),
+        **{name: row[name] for name in ("id", "number", "party_name", "status", "issue_date", "due_date")},
+    )
+
+
+async def lock(db: Connection, tenant_id: str, invoice_id: str) -> Invoice:
+    """The invoice, with its row locked; ``InvalidDocument`` ``not_found``."""
+    known = parse_uuid(invoice_id)
+    row = None if known is None else await LOCK.fetchrow(db, tenant_id=tenant_id, id=known)
+    if row is None:
+        raise InvalidDocument("not_found", "There is no invoice with this id.")
+    return invoice_of(row)
+
+
+async def find_bookings(db: Connection, tenant_id: str, ids: Sequence[str | None]) -> bool:
+    """Whether all bookings that are named exist."""
+    named = {each for each in ids if each is not None}
+    known = {parse_uuid(each) for each in named}
+    if None in known:
+        return False
+    return len(await BOOKINGS.fetch(db, tenant_id=tenant_id, ids=list(known))) == len(known) if known else True
+
+
+async def _lines(db: Connection, tenant_id: str, invoice: Invoice) -> tuple[InvoiceLine, ...]:
+    return tuple(
+        InvoiceLine(
+            description=row["description"],
+            quantity=row["quantity"],
+            unit_price=Money.of(row["unit_price"], invoice.total.currency),
+            taxes=tuple(_tax(tax) for tax in row["taxes"]),
+            desk=row["desk"],
+            booking_id=row["booking_id"],
+        )
+        for row in await LINES.fetch(db, tenant_id=tenant_id, invoice_id=invoice.id)
+    )
+
+
+def _tax(stored: Mapping[str, Any]) -> TaxLine:
+    amounts = {name: Money.of(stored[name], "XXX").amount for name in ("taxable_amount", "tax_amount")}
+    return TaxLine(**{**stored, **amounts})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Make(Act[DraftedInvoice, Any]):
+    """A new invoice. ``number`` is None for the next of the agency's series."""
+
+    number: str | None
+    party_name: str
+    issue_date: date
+    due_date: date
+    lines: tuple[InvoiceLine, ...]
+    party_reference: str | None = None
+    series: str | None = None
+    billing_address: Mapping[str, Any] | None = None
+    notes: str | None = None
+
+    @property
+    def row_key(self) -> str:
+        """The key of the invoice's row."""
+        return f"call:{self.key}"
+
+    async def prepare(self, db: Connection) -> DraftedInvoice:
+        self.check()
+        if not await find_bookings(db, self.tenant_id, [line.booking_id for line in self.lines]):
+            raise InvalidDocument(self.no_booking, "A line names a booking that does not exist.")
+        if self.number is not None and await TAKEN.fetchval(db, tenant_id=self.tenant_id, number=self.number):
+            raise self._taken(self.number)
+        total = total_of(self.lines)
+        return DraftedInvoice(
+            Invoice(
+                id="",
+                number=self.number or "",
+                party_name=await self.party(db),
+                status="draft",
+                issue_date=self.issue_date,
+                due_date=self.due_date,
+                total=total,
+                paid=total - total,
+            ),
+            self.lines,
+        )
+
+    @property
+    @abstractmethod
+    def no_booking(self) -> str:
+        """The reason for a booking that does not exist."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """``InvalidDocument`` if the invoice cannot be made."""
+
+    async def party(self, db: Connection) -> str:
+        """The customer's name."""
+        del db
+        return self.party_name
+
+    async def insert(self, db: Connection, prepared: DraftedInvoice) -> Invoice:
+        """Store the invoice as a draft, with its lines."""
+        draft, new_id = prepared.invoice, uuid7()
+
+        async def put(number: str) -> str:
+            stored: str | None = await INSERT.fetchval(
+                db,
+                id=new_id,
+                tenant_id=self.tenant_id,
+                number=number,
+                series=self.series,
+                party_name=draft.party_name,
+                party_reference=self.party_reference,
+                billing_address=self.billing_address,
+                issue_date=self.issue_date,
+                due_date=self.due_date,
+                currency=draft.total.currency,
+                total=draft.total.amount,
+                notes=self.notes,
+                session_id=self.session_id,
+                created_by=self.by,
+                idempotency_key=self.row_key,
+                created_at=self.now,
+            )
+            return stored or ""
+
+        if self.number is None:
+            await counters.number(
+                db,
+                self.tenant_id,
+                "invoice",
+                day=self.issue_date,
+                now=self.now,
+                insert=put,
+                reason="invoice_number_conflict",
+            )
+        elif not await put(self.number):
+            raise self._taken(self.number)
+        for place, line in enumerate(self.lines, start=1):
+            await INSERT_LINE.execute(
+                db,
+                tenant_id=self.tenant_id,
+                invoice_id=new_id,
+                line_no=place,
+                description=line.description,
+                quantity=line.quantity,
+                unit_price=line.unit_price.amount,
+                subtotal=line.subtotal.amount,
+                taxes=[tax.to_json() for tax in line.taxes],
+                total=line.total.amount,
+                desk=line.desk,
+                booking_id=line.booking_id,
+            )
+        return invoice_of(await BY_KEY.fetchrow(db, tenant_id=self.tenant_id, idempotency_key=self.row_key))
+
+    async def post_issue(self, db: Connection, invoice: Invoice, lines: Sequence[InvoiceLine]) -> Issued:
+        """Issue it."""
+        return await _post_issue(self, db, invoice, lines)
+
+    async def made(self, db: Connection) -> Invoice | None:
+        """The invoice that this key has made."""
+        row = await BY_KEY.fetchrow(db, tenant_id=self.tenant_id, idempotency_key=self.row_key)
+        return None if row is None else invoice_of(row)
+
+    def _taken(self, number: str) -> InvalidDocument:
+        return InvalidDocument("invoice_number_conflict", f"There is an invoice {number} already.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft(_Make):
+    """Make an invoice that is not in the books yet."""
+
+    @property
+    def no_booking(self) -> str:
+        return "booking_not_found"
+
+    def check(self) -> None:
+        check_dates(self.issue_date, self.due_date, self.today)
+        check_total(total_of(self.lines))
+
+    async def carry_out(self, db: Connection, prepared: DraftedInvoice) -> Invoice:
+        return await self.insert(db, prepared)
+
+    async def carried_out(self, db: Connection) -> Invoice | None:
+        return await self.made(db)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create(_Make):
+    """Make an invoice and issue it. ``party_name`` empty: the passenger with the id ``party_reference``, or that id."""
+
+    @property
+    def no_booking(self) -> str:
+        return "validation_failed"
+
+    def check(self) -> None:
+        check_dates(self.issue_date, self.due_date, self.today, "validation_failed")
+        check_issued(self.issue_date, self.today, "validation_failed")
+        for place, line in enumerate(self.lines, start=1):
+            check_taxes(place, line)
+        check_total(total_of(self.lines), "validation_failed")
+
+    async def party(self, db: Connection) -> str:
+        if self.party_name:
+            return self.party_name
+        reference = self.party_reference or ""
+        known = parse_uuid(reference)
+        found: str | None = known and await PASSENGER.fetchval(db, tenant_id=self.tenant_id, id=known)
+        return found or reference
+
+    async def carry_out(self, db: Connection, prepared: DraftedInvoice) -> Issued:
+        invoice = await self.insert(db, prepared)
+        return await self.post_issue(db, invoice, prepared.lines)
+
+    async def carried_out(self, db: Connection) -> Issued | None:
+        made = await self.made(db)
+        journal = made and await general_ledger.find_by_key(db, self.tenant_id, issue_key(made))
+        return Issued(made, journal) if made and journal else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issue(Act[DraftedInvoice, Issued]):
+    """Put a draft into the books, on its issue date."""
+
+    invoice_id: str
+
+    async def prepare(self, db: Connection) -> DraftedInvoice:
+        invoice = await lock(db, self.tenant_id, self.invoice_id)
+        if invoice.status != "draft":
+            raise InvalidDocument("invalid_status", f"{invoice.number} is {invoice.status}: only a draft is issued.")
+        check_issued(invoice.issue_date, self.today)
+        return DraftedInvoice(invoice, await _lines(db, self.tenant_id, invoice))
+
+    async def carry_out(self, db: Connection, prepared: DraftedInvoice) -> Issued:
+        return await _post_issue(self, db, prepared.invoice, prepared.lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Void(Act[Invoice, Voided]):
+    """Void an invoice without payments; what its issue posted is reversed."""
+
+    invoice_id: str
+    reason: str
+
+    async def prepare(self, db: Connection) -> Invoice:
+        invoice = await lock(db, self.tenant_id, self.invoice_id)
+        if invoice.paid.amount > 0:
+            raise InvalidDocument("has_payments", f"{invoice.paid.text} has been paid on {invoice.number}.")
+        if invoice.status == "void":
+            raise InvalidDocument("invalid_status", f"{invoice.number} is void already.")
+        return invoice
+
+    async def carry_out(self, db: Connection, prepared: Invoice) -> Voided:
+        journal_id = None
+        voided_on = self.today
+        if prepared.status != "draft":
+            voided_on = max(self.today, prepared.issue_date)
+            journal_id = await reverse_document(
+                self, db, issue_key(prepared), f"inv:{prepared.id}:void", f"Void invoice {prepared.number}"
+            )
+        await VOID.execute(db, tenant_id=self.tenant_id, id=prepared.id, voided_on=voided_on, void_reason=self.reason)
+        return Voided(prepared.id, journal_id)
+
+
+def issue_key(invoice: Invoice) -> str:
+    """The key of the journal of an invoice's issue."""
+    return f"inv:{invoice.id}:issue"
+
+
+async def _post_issue(act: Act[Any, Any], db: Connection, invoice: Invoice, lines: Sequence[InvoiceLine]) -> Issued:
+    entry = issue_journal(invoice, lines, await act.accounts(db))
+    journal = await general_ledger.post(db, act.tenant_id, entry, key=issue_key(invoice), by=act.by, now=act.now)
+    await ISSUE.execute(db, tenant_id=act.tenant_id, id=invoice.id, now=act.now)
+    return Issued(invoice, journal)
+
+
+async def reverse_document(act: Act[Any, Any], db: Connection, key: str, new_key: str, narration: str) -> str:
+    """Reverse the journal that was posted with ``key``; returns the new journal's id."""
+    journal_id = await general_ledger.find_by_key(db, act.tenant_id, key)
+    posted = journal_id and await general_ledger.find_journal(db, act.tenant_id, journal_id, act.now)
+    if not posted:
+        raise AssertionError(f"a document in the books has no journal {key}")
+    entry = posted.reversal(act.today, narration, "document.voided")
+    return await general_ledger.post(db, act.tenant_id, entry, key=new_key, by=act.by, now=act.now)
