@@ -23,7 +23,16 @@ from .schema.conversation import messages, model_calls, pending_approvals, sessi
 from .schema.documents import bills, document_counters, invoice_lines, invoices, payments
 from .schema.enquiries import enquiries
 from .schema.records import audit_events, audit_heads, idempotency_keys, outbox, sealing_canaries
-from .schema.travel import booking_passengers, bookings, house_orders, offers, passengers, tenant_credentials, tickets
+from .schema.travel import (
+    booking_passengers,
+    bookings,
+    house_counters,
+    house_orders,
+    offers,
+    passengers,
+    tenant_credentials,
+    tickets,
+)
 
 __all__ = [
     "api_keys",
@@ -37,6 +46,7 @@ __all__ = [
     "daily_totals",
     "document_counters",
     "enquiries",
+    "house_counters",
     "house_orders",
     "idempotency_keys",
     "invites",

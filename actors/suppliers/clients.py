@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from ..domain.errors import Unavailable
 from ..domain.hotels import HotelOffer, HotelOrder, HotelQuestion
@@ -22,6 +22,7 @@ from .supplier import (
     FindStay,
     Hold,
     Issue,
+    Kind,
     Price,
     QuoteCancel,
     Read,
@@ -73,10 +74,34 @@ class _SupplierClient:
             raise SupplierError("transient", "the supplier's driver failed", unclear=writes) from failed
 
 
-class FlightClient(_SupplierClient):
-    """Searches, holds and books flights."""
+class _CancellationClient(_SupplierClient):
+    """Cancels orders of one kind."""
 
     __slots__ = ()
+    kind: ClassVar[Kind]
+
+    async def quote_cancel(self, supplier_ref: str) -> CancelQuote:
+        return await self._read(
+            QuoteCancel(tenant_id=self.tenant_id, supplier=self.name, supplier_ref=supplier_ref, of=self.kind)
+        )
+
+    async def read_cancel(self, ref: str, key: str | None = None) -> CancelQuote:
+        """The quote; with ``key`` after that confirmation has ended, if it is under way."""
+        return await self._find(
+            ReadCancel(tenant_id=self.tenant_id, supplier=self.name, ref=ref, key=key, of=self.kind)
+        )
+
+    async def confirm_cancel(self, ref: str, key: str) -> CancelQuote:
+        return await self._write(
+            ConfirmCancel(tenant_id=self.tenant_id, supplier=self.name, ref=ref, key=key, of=self.kind)
+        )
+
+
+class FlightClient(_CancellationClient):
+    """Searches, holds, books, issues and cancels flights."""
+
+    __slots__ = ()
+    kind = "flight"
 
     async def search(self, question: FlightQuestion) -> Sequence[FlightOffer]:
         return await self._read(Search(tenant_id=self.tenant_id, supplier=self.name, question=question))
@@ -114,21 +139,12 @@ class FlightClient(_SupplierClient):
             Issue(tenant_id=self.tenant_id, supplier=self.name, supplier_ref=supplier_ref, key=key)
         )
 
-    async def quote_cancel(self, supplier_ref: str) -> CancelQuote:
-        return await self._read(QuoteCancel(tenant_id=self.tenant_id, supplier=self.name, supplier_ref=supplier_ref))
 
-    async def read_cancel(self, ref: str, key: str | None = None) -> CancelQuote:
-        """The quote; with ``key`` after that confirmation has ended, if it is under way."""
-        return await self._find(ReadCancel(tenant_id=self.tenant_id, supplier=self.name, ref=ref, key=key))
-
-    async def confirm_cancel(self, ref: str, key: str) -> CancelQuote:
-        return await self._write(ConfirmCancel(tenant_id=self.tenant_id, supplier=self.name, ref=ref, key=key))
-
-
-class HotelClient(_SupplierClient):
-    """Searches and books rooms."""
+class HotelClient(_CancellationClient):
+    """Searches, books and cancels rooms."""
 
     __slots__ = ()
+    kind = "hotel"
 
     async def search(self, question: HotelQuestion) -> Sequence[HotelOffer]:
         return await self._read(SearchHotels(tenant_id=self.tenant_id, supplier=self.name, question=question))
@@ -170,5 +186,5 @@ class AgencySuppliers:
     def hotels(self) -> Sequence[HotelSupplier]:
         return tuple(self._hotels.values())
 
-    def hotel(self, name: str) -> HotelSupplier | None:
+    def hotel(self, name: str) -> HotelClient | None:
         return self._hotels.get(name)

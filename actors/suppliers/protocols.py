@@ -157,8 +157,8 @@ class FlightSupplier(FlightSearch, FlightOrders, Protocol):
     """A supplier with both search and booking of flights."""
 
 
-class FlightCancellation(Driver, Protocol):
-    """Cancels flights in two steps, so that a human can decide on what the first one brought."""
+class Cancellation(Driver, Protocol):
+    """Cancels orders in two steps, so that a human can decide on what the first one brought."""
 
     async def quote_cancel(self, supplier_ref: str) -> CancelQuote:
         """What cancelling an order would bring. A later quote of the same order replaces this one."""
@@ -173,15 +173,22 @@ class FlightCancellation(Driver, Protocol):
 class FlightTicketing(Driver, Protocol):
     """Issues tickets of booked flights."""
 
+    async def read(self, supplier_ref: str) -> FlightOrder:
+        """The current state of an order."""
+
     async def issue(self, supplier_ref: str, key: str) -> FlightOrder:
         """Issue an order's tickets, or return those there are. ``tickets_not_ready`` if they follow later."""
 
 
-class FlightDesk(FlightSupplier, FlightCancellation, FlightTicketing, Protocol):
-    """A supplier of flights as tools see it. What it does not support is refused."""
+class CancellationDesk(Cancellation, Protocol):
+    """Cancellation as tools see it."""
 
     async def read_cancel(self, ref: str, key: str | None = None) -> CancelQuote:
         """The quote as it stands; with ``key`` after that confirmation has ended, if it is under way."""
+
+
+class FlightDesk(FlightSupplier, CancellationDesk, FlightTicketing, Protocol):
+    """A supplier of flights as tools see it. What it does not support is refused."""
 
 
 class HotelSearch(Driver, Protocol):
@@ -211,6 +218,10 @@ class HotelSupplier(HotelSearch, HotelOrders, Protocol):
     """A supplier with both search and booking of rooms."""
 
 
+class HotelDesk(HotelSupplier, CancellationDesk, Protocol):
+    """A supplier of rooms as tools see it. What it does not support is refused."""
+
+
 class Suppliers(Protocol):
     """An agency's suppliers."""
 
@@ -225,5 +236,5 @@ class Suppliers(Protocol):
     def hotels(self) -> Sequence[HotelSupplier]:
         """All suppliers of rooms, in the order of the configuration."""
 
-    def hotel(self, name: str) -> HotelSupplier | None:
+    def hotel(self, name: str) -> HotelDesk | None:
         """The supplier of rooms called ``name``, if it is enabled for this agency."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar, assert_never, cast
+from typing import Any, ClassVar, Literal, TypeVar, assert_never, cast
 
 from ..domain.errors import Unavailable
 from ..domain.hotels import HotelOffer, HotelOrder, HotelQuestion
@@ -21,16 +21,18 @@ from .limits import Limits
 from .protocols import (
     NO_ANSWER,
     READ_SECONDS,
-    FlightCancellation,
+    Cancellation,
     FlightSupplier,
     FlightTicketing,
     HotelSupplier,
     SupplierError,
 )
-from .write_outcomes import ConfirmedCancels, O_co, Orders
+from .write_outcomes import ConfirmedCancels, IssuedOrders, O_co, Orders
 
 R = TypeVar("R")
 _log = log.get(__name__)
+
+Kind = Literal["flight", "hotel"]
 
 IDLE_SECONDS = 900.0
 """Seconds without requests after which a supplier's actor is passivated, unless its breaker is open."""
@@ -96,6 +98,7 @@ class QuoteCancel(ToSupplier[CancelQuote]):
     """Ask what cancelling an order would bring."""
 
     supplier_ref: str
+    of: Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +106,7 @@ class ReadCancel(ToSupplier[CancelQuote]):
     """Read a quote; a confirmation under way with ``key`` is awaited."""
 
     ref: str
+    of: Kind
     key: str | None = None
 
 
@@ -111,6 +115,7 @@ class ConfirmCancel(ToSupplier[CancelQuote]):
     """Cancel an order as quoted."""
 
     ref: str
+    of: Kind
     key: str
 
 
@@ -257,9 +262,10 @@ class SupplierActor(Actor[Protocol]):
                 assert_never(message)
 
     def _cancelling(self, message: Cancellations) -> NoReply:
-        if "confirm_cancel" not in self.driver.capabilities.methods:
+        seller = self.driver if message.of == "flight" else self._rooms()
+        if "confirm_cancel" not in seller.capabilities.methods:
             raise SupplierError("capability_not_supported", "this supplier cancels nothing by itself")
-        driver = cast("FlightCancellation", self.driver)
+        driver = cast("Cancellation", seller)
         match message:
             case QuoteCancel(supplier_ref=ref):
                 return self.reply_later(self._reading(lambda: driver.quote_cancel(ref)))
@@ -275,7 +281,7 @@ class SupplierActor(Actor[Protocol]):
         if "issue" not in self.driver.capabilities.methods:
             raise SupplierError("capability_not_supported", "this supplier issues no tickets by request")
         driver = cast("FlightTicketing", self.driver)
-        return self._writing(self.driver, key, lambda: driver.issue(ref, key))
+        return self._writing(IssuedOrders(driver, ref), key, lambda: driver.issue(ref, key))
 
     def _rooms(self) -> HotelSupplier:
         if self.hotels is None:
@@ -302,7 +308,7 @@ class SupplierActor(Actor[Protocol]):
         return await self._look_up(driver, key)
 
     async def _reading_cancel(
-        self, driver: FlightCancellation, confirming: asyncio.Task[Any] | None, ref: str
+        self, driver: Cancellation, confirming: asyncio.Task[Any] | None, ref: str
     ) -> CancelQuote:
         """Read a quote; one that is ``confirming`` is awaited first."""
         if confirming is not None:

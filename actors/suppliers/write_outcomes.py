@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 
 from ..domain.hotels import HotelOrder
 from ..domain.travel import CancelQuote, FlightOrder
-from .protocols import Driver, FlightCancellation
+from .protocols import Cancellation, Driver, FlightTicketing
 
 O_co = TypeVar("O_co", FlightOrder, HotelOrder, CancelQuote, covariant=True)
 
@@ -20,7 +20,7 @@ class Orders(Driver, Protocol[O_co]):
 class ConfirmedCancels:
     """Looks up whether a quote has been confirmed, as the outcome of its confirmation."""
 
-    def __init__(self, driver: FlightCancellation, ref: str) -> None:
+    def __init__(self, driver: Cancellation, ref: str) -> None:
         self._driver = driver
         self._ref = ref
         self.name = driver.name
@@ -30,3 +30,18 @@ class ConfirmedCancels:
         """The quote, if it has been confirmed."""
         quote = await self._driver.read_cancel(self._ref)
         return quote if quote.confirmed else None
+
+
+class IssuedOrders:
+    """Looks up whether an order has tickets, as the outcome of their issuing."""
+
+    def __init__(self, driver: FlightTicketing, supplier_ref: str) -> None:
+        self._driver = driver
+        self._supplier_ref = supplier_ref
+        self.name = driver.name
+        self.capabilities = driver.capabilities
+
+    async def find(self, _key: str) -> FlightOrder | None:
+        """The order, if its tickets have been issued."""
+        order = await self._driver.read(self._supplier_ref)
+        return order if order.tickets else None

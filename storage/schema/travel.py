@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     CHAR,
+    BigInteger,
     CheckConstraint,
     Column,
     Computed,
@@ -173,6 +174,14 @@ house_orders = Table(
     UniqueConstraint("tenant_id", "key"),
     one_of("kind", ("flight", "hotel")),
     currency("currency"),
+)
+
+house_counters = Table(
+    "house_counters",
+    metadata,
+    tenant_id(),
+    required("tickets", BigInteger),
+    PrimaryKeyConstraint("tenant_id"),
 )
 
 tenant_credentials = Table(

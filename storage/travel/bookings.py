@@ -155,6 +155,9 @@ CANCEL = statement(
     .where(bookings.c.tenant_id == bindparam("tenant_id"), bookings.c.id == bindparam("id"))
     .values(status="cancelled", **binds("refund", "refund_currency"), hold_expires_at=None, data=_MERGED)
 )
+CLOSE_TICKETS = statement(
+    update(tickets).filter_by(**binds("tenant_id", "booking_id"), status="open").values(**binds("status"))
+)
 TICKETED = statement(
     update(bookings)
     .where(
@@ -287,7 +290,10 @@ class Reprice(Command[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel(Command[Booking]):
-    """Mark a booking as cancelled, with its refund if that is known. Nothing of it may fail: it has been cancelled."""
+    """Mark a booking as cancelled, with its refund if that is known. Nothing of it may fail: it has been cancelled.
+
+    Its open tickets are ``refunded`` if something is refunded, else ``void``.
+    """
 
     id: str
     refund: Money | None
@@ -303,6 +309,10 @@ class Cancel(Command[Booking]):
             refund=None if stored is None else stored.amount,
             refund_currency=None if stored is None else stored.currency,
             data={"refund": told, "refund_to": self.refund_to},
+        )
+        refunded = self.refund is not None and self.refund.amount > 0
+        await CLOSE_TICKETS.execute(
+            db, tenant_id=self.tenant_id, booking_id=self.id, status="refunded" if refunded else "void"
         )
         return _booking(await BY_ID.fetchrow(db, **row))
 

@@ -8,22 +8,25 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import BigInteger, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ...actors.domain.errors import Conflict
 from ...actors.domain.money import Money
 from ..engine.operations import Command, Query
 from ..engine.statements import binds, statement
-from ..schema.columns import Time
-from ..tables import house_orders
+from ..schema.columns import Json, Time
+from ..tables import house_counters, house_orders
 
 if TYPE_CHECKING:
     from ..engine.connection import Connection
 
 Kind = Literal["flight", "hotel"]
-State = Literal["held", "booked", "taken"]
+State = Literal["held", "booked", "taken", "ticketed", "cancelled"]
 """``taken`` is a hold whose seats a booking has got."""
+CANCELLABLE: tuple[State, ...] = ("held", "booked", "ticketed")
+FIRST_TICKET = 2_400_000_001
+"""Ten digits of ticket numbers, without the airline's three, begin here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +38,15 @@ class HouseOrder:
     state: State
     price: Money
     data: dict[str, Any]
+    cancel_quote: dict[str, Any] | None
     created_at: datetime
 
 
 HOLD_GONE = "house_hold_gone"
+STATE = "house_order_state"
+QUOTE_GONE = "house_quote_gone"
 
-COLUMNS = house_orders.c["id", "key", "state", "price", "currency", "data", "created_at"]
+COLUMNS = house_orders.c["id", "key", "state", "price", "currency", "data", "cancel_quote", "created_at"]
 
 INSERT = statement(
     insert(house_orders)
@@ -57,6 +63,39 @@ TAKE = statement(
     .where(house_orders.c.data["hold_expires_at"].astext.cast(Time) > bindparam("now"))
     .values(state="taken")
     .returning(house_orders.c.id)
+)
+_THIS = binds("tenant_id", "id", "kind")
+_CANCELLABLE = house_orders.c.state.in_(CANCELLABLE)
+QUOTE = statement(
+    update(house_orders)
+    .filter_by(**_THIS)
+    .where(_CANCELLABLE)
+    .values(cancel_quote=bindparam("quote", type_=Json))
+    .returning(*COLUMNS)
+)
+CANCEL = statement(
+    update(house_orders)
+    .filter_by(**_THIS)
+    .where(
+        _CANCELLABLE,
+        house_orders.c.cancel_quote["ref"].astext == bindparam("ref"),
+        house_orders.c.cancel_quote["expires_at"].astext.cast(Time) > bindparam("now", type_=Time),
+    )
+    .values(state="cancelled", cancel_quote=house_orders.c.cancel_quote.concat(bindparam("confirmation", type_=Json)))
+    .returning(*COLUMNS)
+)
+LOCK = statement(select(*COLUMNS).filter_by(**_THIS).with_for_update())
+_COUNT = insert(house_counters).values(tenant_id=bindparam("tenant_id"), tickets=bindparam("count", type_=BigInteger))
+COUNT = statement(
+    _COUNT.on_conflict_do_update(
+        index_elements=["tenant_id"], set_={"tickets": house_counters.c.tickets + _COUNT.excluded.tickets}
+    ).returning(house_counters.c.tickets)
+)
+ISSUE = statement(
+    update(house_orders)
+    .filter_by(**_THIS)
+    .values(state="ticketed", data=house_orders.c.data.concat(bindparam("issued", type_=Json)))
+    .returning(*COLUMNS)
 )
 
 
@@ -121,6 +160,73 @@ class Read(Query[HouseOrder | None]):
         return None if row is None else _order(row)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote(Command[HouseOrder]):
+    """Store the quote of a cancellation, in place of an earlier one. Conflict ``STATE`` if none is possible."""
+
+    id: str
+    kind: Kind
+    quote: Mapping[str, Any]
+
+    async def run(self, db: Connection) -> HouseOrder:
+        row = await QUOTE.fetchrow(db, tenant_id=self.tenant_id, id=self.id, kind=self.kind, quote=self.quote)
+        if row is None:
+            raise Conflict(STATE)
+        return _order(row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel(Command[HouseOrder]):
+    """Cancel an order by its quote ``ref``. A repeated ``key`` returns the order as it was cancelled.
+
+    Conflict ``QUOTE_GONE`` if the quote has expired, was replaced, or was confirmed with another key.
+    """
+
+    id: str
+    kind: Kind
+    ref: str
+    key: str
+    now: datetime
+
+    async def run(self, db: Connection) -> HouseOrder:
+        this = {"tenant_id": self.tenant_id, "id": self.id, "kind": self.kind}
+        row = await CANCEL.fetchrow(db, **this, ref=self.ref, now=self.now, confirmation={"key": self.key})
+        if row is not None:
+            return _order(row)
+        known = await READ.fetchrow(db, **this)
+        quote = {} if known is None else known["cancel_quote"] or {}
+        if known is None or (quote.get("ref"), quote.get("key")) != (self.ref, self.key):
+            raise Conflict(QUOTE_GONE)
+        return _order(known)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issue(Command[HouseOrder]):
+    """Issue the tickets of a booked flight: a number for each of its persons. Once issued it stays as it is.
+
+    ``accounting`` is the airline's three digits. Conflict ``STATE`` if the order is not booked.
+    """
+
+    id: str
+    accounting: str
+
+    async def run(self, db: Connection) -> HouseOrder:
+        this = {"tenant_id": self.tenant_id, "id": self.id, "kind": "flight"}
+        row = await LOCK.fetchrow(db, **this)
+        if row is None or row["state"] not in ("booked", "ticketed"):
+            raise Conflict(STATE)
+        if row["state"] == "ticketed":
+            return _order(row)
+        persons = row["data"]["persons"]
+        last = await COUNT.fetchval(db, tenant_id=self.tenant_id, count=len(persons))
+        first = FIRST_TICKET + last - len(persons)
+        issued = [
+            {"number": f"{self.accounting}{first + place}", "passenger_ids": [person["id"]]}
+            for place, person in enumerate(persons)
+        ]
+        return _order(await ISSUE.fetchrow(db, **this, issued={"tickets": issued}))
+
+
 def _order(row: Mapping[str, Any]) -> HouseOrder:
     return HouseOrder(
         id=row["id"],
@@ -128,5 +234,6 @@ def _order(row: Mapping[str, Any]) -> HouseOrder:
         state=row["state"],
         price=Money.of(row["price"], row["currency"]),
         data=row["data"],
+        cancel_quote=row["cancel_quote"],
         created_at=row["created_at"],
     )

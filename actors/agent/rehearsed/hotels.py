@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from .outcomes import DESK_NOTICE, listed, price, trouble
+from .outcomes import DESK_NOTICE, cancelled, listed, price, trouble
 from .places import Place, mentioned
 from .talk import Call, Talk
 from .turns import ToolUse, Turn
-from .words import agrees, chosen, counted, dates, newest, persons, wants_booking
+from .words import agrees, chosen, counted, dates, has, newest, persons, wants_booking
 
 
 def reply(talk: Talk) -> Turn:
@@ -21,6 +21,21 @@ def reply(talk: Talk) -> Turn:
     opening = f"{DESK_NOTICE} {told}"
     if "search_hotels" not in talk.tools:
         return Turn(f"{opening}This desk has no hotel tools here, so I can do nothing.")
+    booked = talk.latest("book_hotel")
+    if (
+        booked
+        and booked.output.get("booking_id")
+        and "cancel_hotel_booking" in talk.tools
+        and has(talk.latest_words, "cancel")
+    ):
+        stay = {"booking_id": booked.output.get("booking_id")}
+        said = "I prepare the cancellation; a person must approve it."
+        return Turn(f"{opening}{said}", ToolUse("cancel_hotel_booking", stay))
+    return _asked(talk, opening)
+
+
+def _asked(talk: Talk, opening: str) -> Turn:
+    """The reply to requests for a stay."""
     place = newest(_place, talk.request)
     searched = talk.latest("search_hotels")
     if place is None and searched and (wants_booking(talk.request) or any(map(agrees, talk.request))):
@@ -145,4 +160,6 @@ def _told(call: Call) -> str:
         return f"Booked: {call.output.get('supplier_ref')}, {call.output.get('status')}."
     if call.name == "check_hotel_rate":
         return f"The rate is {call.output.get('price')}. Shall I book it?"
+    if call.name == "cancel_hotel_booking":
+        return cancelled(call)
     return f"{_EFFECTS.get(call.name, call.name).capitalize()} is done."

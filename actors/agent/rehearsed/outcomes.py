@@ -50,6 +50,12 @@ def _start(what: str) -> str:
     return what[:1].upper() + what[1:]
 
 
+def cancelled(call: Call) -> str:
+    """What a cancellation has brought. A refund that is not stated is unknown, not nothing."""
+    refund, goes_to = call.output.get("refund"), call.output.get("refund_to")
+    return f"Cancelled; refund: {refund or 'unknown'}{f', to {goes_to}' if goes_to else ''}."
+
+
 def price(value: object) -> Decimal:
     """The amount of ``INR 45200.00``; beyond all others if there is none."""
     try:

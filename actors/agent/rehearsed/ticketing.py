@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from .outcomes import DESK_NOTICE, listed, price, trouble
+from .outcomes import DESK_NOTICE, cancelled, listed, price, trouble
 from .places import Place, route
 from .talk import Call, Talk
 from .turns import ToolUse, Turn
@@ -28,7 +28,7 @@ def _asked(talk: Talk, opening: str) -> Turn:
     """The reply to the user's text."""
     words = talk.latest_words
     waiting = [call for call in talk.waiting() if call.name in ("book_flight", "issue_ticket", "cancel_flight_order")]
-    booked = talk.latest("book_flight")
+    booked = _order(talk)
     if booked and "cancel_flight_order" in talk.tools and has(words, "cancel"):
         order = {"booking_id": booked.output.get("booking_id")}
         return Turn(
@@ -45,11 +45,17 @@ def _asked(talk: Talk, opening: str) -> Turn:
     return _other(talk, opening, words)
 
 
+def _order(talk: Talk) -> Call | None:
+    """The newest booking or hold that was made."""
+    made = (call for call in reversed(talk.calls) if call.name in ("book_flight", "hold_flight"))
+    return next((call for call in made if call.output.get("booking_id")), None)
+
+
 def _other(talk: Talk, opening: str, words: str) -> Turn:
     """The reply to requests other than searches and bookings."""
     if "lookup_passenger" in talk.tools and has(words, "look up", "lookup", "who is") and (found := persons(words)):
         return Turn(f"{opening}I look that up.", ToolUse("lookup_passenger", {"query": found[0]["full_name"]}))
-    booked = talk.latest("book_flight")
+    booked = _order(talk)
     if booked and "issue_ticket" in talk.tools and has(words, "issue"):
         ticket = {"pnr_id": booked.output.get("booking_id")}
         return Turn(f"{opening}I prepare the ticket; a person must approve it.", ToolUse("issue_ticket", ticket))
@@ -242,5 +248,5 @@ def _told(call: Call) -> str:
         case "issue_ticket":
             return f"Issued: {', '.join(str(ticket.get('number')) for ticket in listed(output, 'tickets'))}."
         case "cancel_flight_order":
-            return f"Cancelled; refund: {output.get('refund') or 'none'}."
+            return cancelled(call)
     return f"{_EFFECTS.get(call.name, call.name).capitalize()} is done."

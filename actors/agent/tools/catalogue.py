@@ -9,6 +9,7 @@ from typing import Any
 from .book_flight import BookFlight
 from .book_hotel import BookHotel
 from .cancel_flight_order import CancelFlightOrder
+from .cancel_hotel_booking import CancelHotelBooking
 from .check_hotel_rate import CheckHotelRate
 from .create_invoice import CreateInvoice
 from .draft_invoice import DraftInvoice
@@ -64,6 +65,7 @@ CATALOGUE = catalogue(
         IssueTicket(),
         CancelFlightOrder(),
         BookHotel(),
+        CancelHotelBooking(),
         DraftInvoice(),
         CreateInvoice(),
         IssueInvoice(),

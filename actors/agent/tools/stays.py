@@ -14,7 +14,7 @@ from ...domain.travel import Passenger
 from ...suppliers.protocols import HotelSupplier, Method, SupplierError
 from .summary import NAME_SHOWN, code, listed, shown
 from .tool import Objection, ToolContext
-from .trips import clock, details
+from .trips import clock, details, priced
 
 NAMES_SHOWN = 540
 """Characters of all names together: with the longest property and reference a summary fits its 1,024."""
@@ -43,7 +43,7 @@ class Visit:
             "check_in": offer.stay.check_in.isoformat(),
             "check_out": offer.stay.check_out.isoformat(),
             "guests": offer.stay.guests,
-            "price": {"amount": f"{offer.price.amount.normalize():f}", "currency": offer.price.currency},
+            "price": priced(offer.price),
             "expires_at": wire_time(offer.expires_at),
             "persons": [
                 {"passenger_id": each.id, "name": each.full_name, "details": details(each)} for each in self.guests

@@ -37,7 +37,7 @@ class Trip:
             "supplier_ref": self.offer.supplier_ref if self.hold is None else self.hold.supplier_ref,
             "offer_id": self.offer.id,
             "booking_id": None if self.hold is None else self.hold.id,
-            "price": {"amount": f"{self.price.amount.normalize():f}", "currency": self.price.currency},
+            "price": priced(self.price),
             "expires_at": wire_time(self.expires_at),
             "cabin": self.offer.cabin,
             "segments": [_shown(segment) for segment in self.offer.segments],
@@ -199,6 +199,11 @@ def data_of(order: FlightOrder, buyer_reference: str | None) -> dict[str, Any]:
     if order.tickets:
         data["tickets"] = [ticket.model_dump(mode="json") for ticket in order.tickets]
     return data
+
+
+def priced(price: Money) -> dict[str, str]:
+    """A price among bound values."""
+    return {"amount": f"{price.amount.normalize():f}", "currency": price.currency}
 
 
 def details(person: Passenger) -> str:

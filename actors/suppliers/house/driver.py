@@ -11,12 +11,24 @@ from ....storage.travel import house_orders
 from ...domain import ids
 from ...domain.audit import canonical
 from ...domain.errors import Conflict
-from ...domain.travel import FlightOffer, FlightOrder, FlightQuestion, Party, Passenger, Segment, zone
+from ...domain.travel import (
+    CancelQuote,
+    FlightOffer,
+    FlightOrder,
+    FlightQuestion,
+    FlightTicket,
+    Party,
+    Passenger,
+    Segment,
+    zone,
+)
 from ...foundation.clock import Clock
 from ...runtime.actor import Recipient
 from ..protocols import Capabilities, SupplierError
+from .cancellations import Cancellations
+from .conditions import Schedule, Step, fare_rule
 from .fares import Itinerary, again, itineraries
-from .places import Airport, airports, distance, served
+from .places import Airport, airline, airports, distance, served
 from .timetable import Flight, flying_time
 
 NAME = "house"
@@ -38,13 +50,29 @@ class EmbeddedInventory:
 
     name = NAME
     capabilities = Capabilities(
-        methods=frozenset({"search", "price", "hold", "book", "read", "find"}), honours_keys=True, looks_up=True
+        methods=frozenset(
+            {
+                "search",
+                "price",
+                "hold",
+                "book",
+                "issue",
+                "read",
+                "find",
+                "quote_cancel",
+                "read_cancel",
+                "confirm_cancel",
+            }
+        ),
+        honours_keys=True,
+        looks_up=True,
     )
 
     def __init__(self, tenant_id: str, store: Recipient, clock: Clock) -> None:
         self._tenant_id = tenant_id
         self._store = store
         self._clock = clock
+        self._cancellations = Cancellations(NAME, "flight", tenant_id, store, clock, _cancellable)
 
     async def search(self, question: FlightQuestion) -> list[FlightOffer]:
         """Offers valid for 20 minutes. Fares depend on the question alone; flights that leave too soon are not sold."""
@@ -88,6 +116,31 @@ class EmbeddedInventory:
         """The order created with this key."""
         order = await self._store.ask(house_orders.Find(tenant_id=self._tenant_id, key=key))
         return None if order is None else self._to_order(order)
+
+    async def issue(self, supplier_ref: str, key: str) -> FlightOrder:
+        """Issue a ticket to each person. An order is issued once, whatever the key."""
+        del key
+        order = await self.read(supplier_ref)
+        if order.status not in ("confirmed", "ticketed"):
+            raise SupplierError("conflict", f"the order is {order.status}")
+        accounting = airline(order.segments[0].marketing_carrier).accounting
+        issue = house_orders.Issue(tenant_id=self._tenant_id, id=order.supplier_ref, accounting=accounting)
+        try:
+            return self._to_order(await self._store.ask(issue))
+        except Conflict as changed:
+            raise SupplierError("conflict", "the order cannot be ticketed") from changed
+
+    async def quote_cancel(self, supplier_ref: str) -> CancelQuote:
+        """What cancelling an order or a hold would return."""
+        return await self._cancellations.quote(supplier_ref)
+
+    async def read_cancel(self, ref: str) -> CancelQuote:
+        """The quote as it stands."""
+        return await self._cancellations.read(ref)
+
+    async def confirm_cancel(self, ref: str, key: str) -> CancelQuote:
+        """Cancel the order as quoted, once per key."""
+        return await self._cancellations.confirm(ref, key)
 
     def _check(self, question: FlightQuestion) -> None:
         start, end = served(question.origin), served(question.destination)
@@ -211,7 +264,13 @@ class EmbeddedInventory:
         until = order.data.get("hold_expires_at")
         expires_at = None if until is None else datetime.fromisoformat(until)
         expired = order.state == "held" and expires_at is not None and expires_at <= self._clock.now()
-        status = {"held": "cancelled" if expired else "tentative", "booked": "confirmed", "taken": "confirmed"}
+        status = {
+            "held": "cancelled" if expired else "tentative",
+            "booked": "confirmed",
+            "taken": "confirmed",
+            "ticketed": "ticketed",
+            "cancelled": "cancelled",
+        }
         return FlightOrder(
             supplier=NAME,
             supplier_ref=order.id,
@@ -219,8 +278,22 @@ class EmbeddedInventory:
             status=status[order.state],  # type: ignore[arg-type]  # the words above
             price=order.price,
             hold_expires_at=expires_at if order.state == "held" else None,
-            segments=tuple(Segment.model_validate(each) for each in order.data["segments"]),
+            segments=_segments(order),
+            tickets=tuple(FlightTicket.model_validate(each) for each in order.data.get("tickets", ())),
         )
+
+
+def _segments(order: house_orders.HouseOrder) -> tuple[Segment, ...]:
+    return tuple(Segment.model_validate(each) for each in order.data["segments"])
+
+
+def _cancellable(order: house_orders.HouseOrder) -> Schedule:
+    """The fare's conditions; a hold, which is not paid, can be cancelled until it expires."""
+    if order.state == "held":
+        return Schedule((Step(datetime.fromisoformat(order.data["hold_expires_at"]), 0),))
+    segments = _segments(order)
+    low_cost = any(airline(segment.marketing_carrier).low_cost for segment in segments)
+    return fare_rule(segments[0].cabin, low_cost=low_cost).schedule(segments[0].departs_at)
 
 
 def _invalid(why: str) -> SupplierError:

@@ -33,12 +33,16 @@ class Airport:
 
 @dataclass(frozen=True, slots=True)
 class Airline:
-    """An airline and the airports it flies from and to."""
+    """An airline and the airports it flies from and to.
+
+    ``accounting`` is the airline's three digits in ticket numbers, ``000`` where it is not known here.
+    """
 
     code: str
     name: str
     hubs: frozenset[str]
     low_cost: bool
+    accounting: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,16 @@ class Hotel:
     country: str
     stars: int
     usd: int
+
+    @property
+    def zone(self) -> str:
+        """The IANA time zone, which is that of its city's airports."""
+        return _city_zones()[self.country, self.city]
+
+
+@cache
+def _city_zones() -> Mapping[tuple[str, str], str]:
+    return {(airport.country, airport.city): airport.zone for airport in airports().values()}
 
 
 @cache
@@ -74,9 +88,15 @@ def airports() -> Mapping[str, Airport]:
 def airlines() -> tuple[Airline, ...]:
     """In the file's order."""
     return tuple(
-        Airline(row["code"], row["name"], frozenset(row["hubs"].split()), row["low_cost"] == "yes")
+        Airline(row["code"], row["name"], frozenset(row["hubs"].split()), row["low_cost"] == "yes", row["accounting"])
         for row in _rows("airlines")
     )
+
+
+@cache
+def airline(code: str) -> Airline:
+    """By its IATA code; KeyError for an unknown one."""
+    return {each.code: each for each in airlines()}[code]
 
 
 @cache
@@ -86,6 +106,11 @@ def hotels() -> tuple[Hotel, ...]:
         Hotel(row["id"], row["name"], row["city"], row["country"], int(row["stars"]), int(row["usd"]))
         for row in _rows("hotels")
     )
+
+
+def hotel_zone(hotel_id: str) -> str:
+    """The time zone of a property; StopIteration for an unknown one."""
+    return next(hotel.zone for hotel in hotels() if hotel.id == hotel_id)
 
 
 @cache

@@ -9,19 +9,20 @@ from datetime import datetime, timedelta
 from ....storage.travel import house_orders
 from ...domain import ids
 from ...domain.audit import canonical
-from ...domain.hotels import HotelOffer, HotelOrder, HotelQuestion, Property, Stay
-from ...domain.travel import Passenger
+from ...domain.hotels import HotelOffer, HotelOrder, HotelQuestion, HotelStatus, Property, Stay
+from ...domain.travel import CancelQuote, Passenger
 from ...foundation.clock import Clock
 from ...runtime.actor import Recipient
 from ..protocols import Capabilities, SupplierError
+from .cancellations import Cancellations
+from .conditions import Schedule, stay_schedule, stay_terms
 from .driver import NAME, OFFER_LIFE, SALES_BEGIN
+from .places import hotel_zone
 from .rates import Rate, again, rates
 
 LARGEST_PARTY = 18
 """Nine rooms; more is a group, which is not sold by rate."""
 LONGEST_STAY = 30
-FREE_UNTIL = timedelta(days=2)
-"""How long before check-in a refundable rate may be cancelled."""
 LAST_MIDNIGHT = timedelta(hours=12)
 """A day has ended in every time zone this long after it has in UTC."""
 
@@ -31,13 +32,18 @@ class HouseHotels:
 
     name = NAME
     capabilities = Capabilities(
-        methods=frozenset({"search", "check_rate", "book", "read", "find"}), honours_keys=True, looks_up=True
+        methods=frozenset(
+            {"search", "check_rate", "book", "read", "find", "quote_cancel", "read_cancel", "confirm_cancel"}
+        ),
+        honours_keys=True,
+        looks_up=True,
     )
 
     def __init__(self, tenant_id: str, store: Recipient, clock: Clock) -> None:
         self._tenant_id = tenant_id
         self._store = store
         self._clock = clock
+        self._cancellations = Cancellations(NAME, "hotel", tenant_id, store, clock, _cancellable)
 
     async def search(self, question: HotelQuestion) -> list[HotelOffer]:
         """Offers valid for 20 minutes. Refuses a check-in that is past or too far ahead, and a city without hotels."""
@@ -86,6 +92,18 @@ class HouseHotels:
         order = await self._store.ask(self._finding(key))
         return None if order is None else _to_order(order)
 
+    async def quote_cancel(self, supplier_ref: str) -> CancelQuote:
+        """What cancelling a stay would return."""
+        return await self._cancellations.quote(supplier_ref)
+
+    async def read_cancel(self, ref: str) -> CancelQuote:
+        """The quote as it stands."""
+        return await self._cancellations.read(ref)
+
+    async def confirm_cancel(self, ref: str, key: str) -> CancelQuote:
+        """Cancel the stay as quoted, once per key."""
+        return await self._cancellations.confirm(ref, key)
+
     def _finding(self, key: str) -> house_orders.Find:
         return house_orders.Find(tenant_id=self._tenant_id, kind="hotel", key=key)
 
@@ -109,6 +127,7 @@ class HouseHotels:
                 "property": offer.property.model_dump(mode="json"),
                 "room": offer.room,
                 "board": offer.board,
+                "refundable": offer.is_refundable,
                 "stay": offer.stay.model_dump(mode="json"),
                 "persons": [{"id": person.id, "name": person.full_name} for person in guests],
             },
@@ -123,8 +142,8 @@ def _is_sold(stay: Stay, now: datetime) -> bool:
 
 def _offer(rate: Rate, now: datetime) -> HotelOffer:
     hotel, stay = rate.hotel, rate.stay
-    free = stay.check_in - FREE_UNTIL
-    refundable = rate.room.refundable and free > now.date()
+    schedule = stay_schedule(stay.check_in, stay.check_out, hotel.zone, refundable=True)
+    refundable = rate.room.refundable and now < schedule.steps[0].ends_at
     return HotelOffer(
         id=ids.uuid7(),
         supplier=NAME,
@@ -136,7 +155,7 @@ def _offer(rate: Rate, now: datetime) -> HotelOffer:
         board=rate.room.board,
         price=rate.price,
         is_refundable=refundable,
-        cancellation=f"free of charge before {free.isoformat()}" if refundable else "not refundable",
+        cancellation=stay_terms(stay.check_in, refundable=refundable),
         stay=stay,
         expires_at=now + OFFER_LIFE,
     )
@@ -150,4 +169,12 @@ def _fingerprint(offer: HotelOffer, guests: Sequence[Passenger]) -> str:
 
 
 def _to_order(order: house_orders.HouseOrder) -> HotelOrder:
-    return HotelOrder(supplier=NAME, supplier_ref=order.id, status="confirmed", price=order.price)
+    status: HotelStatus = "cancelled" if order.state == "cancelled" else "confirmed"
+    return HotelOrder(supplier=NAME, supplier_ref=order.id, status=status, price=order.price)
+
+
+def _cancellable(order: house_orders.HouseOrder) -> Schedule:
+    """The conditions a stay was booked on."""
+    stay = Stay.model_validate(order.data["stay"])
+    zone = hotel_zone(order.data["property"]["id"])
+    return stay_schedule(stay.check_in, stay.check_out, zone, refundable=order.data.get("refundable", False))

@@ -307,6 +307,45 @@ def test_words_that_come_with_a_result_are_served_after_it_was_told() -> None:
     assert (calls[0].input["origin"], calls[0].input["destination"]) == ("DXB", "BOM")
 
 
+def test_a_booked_flight_is_ticketed_and_cancelled_as_asked() -> None:
+    talk = Conversation("ticketing_visa", None, WISH)
+    for output in (FARES, {"saved": True, "passenger_id": "p-1", "created": True}):
+        talk.next()
+        talk.results(output)
+    talk.next()
+    talk.results(BOOKED)
+    talk.next()
+    talk.say("Please issue the ticket")
+    assert asked(talk.next()[1]) == [("issue_ticket", {"pnr_id": "b-1"})]
+    talk.results({"issued": True, "tickets": [{"ticket_id": "t-1", "number": "0982400000001", "status": "open"}]})
+    assert "0982400000001" in talk.next()[0]
+    talk.say("Cancel it")
+    assert asked(talk.next()[1]) == [("cancel_flight_order", {"booking_id": "b-1"})]
+    talk.results(
+        {"cancelled": True, "booking_id": "b-1", "status": "cancelled", "refund": None, "refund_to": "voucher"}
+    )
+    words, calls = talk.next()
+    assert "Cancelled; refund: unknown, to voucher." in words
+    assert calls == []
+
+
+def test_a_booked_stay_is_cancelled_as_asked() -> None:
+    talk = Conversation("hotels_holidays", None, "Book a hotel in Dubai from 12 to 15 December for Asha Rao")
+    for output in (
+        {"count": 1, "results": [{"name": "Fair", "from_price": "AED 400.00", "rate_keys": ["r-4"], "star_rating": 4}]},
+        {"checked": True, "rate_key": "r-4", "price": "AED 400.00"},
+        {"saved": True, "passenger_id": "p-1", "created": True},
+        {"booked": True, "booking_id": "b-2", "supplier_ref": "H-77", "status": "confirmed"},
+    ):
+        talk.next()
+        talk.results(output)
+    talk.next()
+    talk.say("Please cancel the hotel")
+    assert asked(talk.next()[1]) == [("cancel_hotel_booking", {"booking_id": "b-2"})]
+    talk.results({"cancelled": True, "booking_id": "b-2", "status": "cancelled", "refund": "AED 400.00"})
+    assert "Cancelled; refund: AED 400.00." in talk.next()[0]
+
+
 def test_a_hotel_is_searched_checked_again_and_booked() -> None:
     wish = "Book a hotel in Dubai from 12 to 15 December for Asha Rao, 2 guests"
     talk = Conversation("hotels_holidays", None, wish)

@@ -46,6 +46,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "book_flight": {"fare_id": "f", "passenger_ids": ["p"]},
     "issue_ticket": {"pnr_id": "b"},
     "cancel_flight_order": {"booking_id": "b"},
+    "cancel_hotel_booking": {"booking_id": "b"},
     "search_hotels": HOTELS,
     "check_hotel_rate": {"rate_key": "r"},
     "book_hotel": {"rate_key": "r", "passenger_ids": ["p"]},
@@ -112,6 +113,7 @@ def test_b5_every_gated_tool_has_approvers_an_admin_among_them() -> None:
         "issue_ticket",
         "cancel_flight_order",
         "book_hotel",
+        "cancel_hotel_booking",
         "draft_invoice",
         "create_invoice",
         "issue_invoice",
@@ -148,6 +150,7 @@ def test_what_has_an_effect_at_a_supplier_is_an_order() -> None:
         "issue_ticket",
         "cancel_flight_order",
         "book_hotel",
+        "cancel_hotel_booking",
     }
     assert {tool.name: tool.effect for tool in TOOLS if tool.effect != "read"} == {
         "upsert_passenger": "reversible",
@@ -156,6 +159,7 @@ def test_what_has_an_effect_at_a_supplier_is_an_order() -> None:
         "issue_ticket": "irreversible",
         "cancel_flight_order": "irreversible",
         "book_hotel": "reversible",
+        "cancel_hotel_booking": "irreversible",
         "draft_invoice": "reversible",
         "create_invoice": "reversible",
         "issue_invoice": "irreversible",
@@ -277,6 +281,7 @@ def test_a_date_is_read() -> None:
         ("search_flights", {"passengers": {"adult": 1, "child": 1}, "ages": [-1]}),
         ("search_flights", {"passengers": {"adult": 1, "child": 1}, "ages": ["9"]}),
         ("cancel_flight_order", {"booking_id": ""}),
+        ("cancel_hotel_booking", {"booking_id": 1}),
         ("search_flights", {"direct_only": 1}),
         ("lookup_passenger", {"query": "R"}),
         ("lookup_passenger", {"query": "R" * 121}),
@@ -380,6 +385,7 @@ def test_the_reasons_of_refusal_are_those_of_the_contract() -> None:
     assert CATALOGUE["issue_ticket"].reasons == issue | {"changed_since_approval"}
     cancel = {"not_found", "not_cancellable", "quote_expired", "capability_not_supported", "supplier_refused"}
     assert CATALOGUE["cancel_flight_order"].reasons == cancel | {"changed_since_approval"}
+    assert CATALOGUE["cancel_hotel_booking"].reasons == cancel | {"changed_since_approval"}
     check = {"capability_not_supported", "offer_not_found", "offer_expired"}
     assert CATALOGUE["check_hotel_rate"].reasons == check
     stay = {"price_changed", "passenger_not_found", "supplier_refused", "changed_since_approval"}

@@ -335,13 +335,3 @@ async def test_what_cannot_be_cancelled_says_so(office: Office) -> None:
     booked = await office.booked("Q23")
     assert (await office.check("cancel_flight_order", booking_id=booked["booking_id"]))["reason"] == "not_cancellable"
     assert (await office.check("cancel_flight_order", booking_id="nobody"))["reason"] == "not_found"
-
-
-async def test_a_supplier_without_cancellation_says_so(desk: Any) -> None:
-    given = await desk.ready()
-    gate = await desk.gate(**given)
-    booked = await desk.place(bound=gate.bound, **given)
-    output = await desk.check("cancel_flight_order", booking_id=booked["booking_id"])
-    assert output["reason"] == "capability_not_supported"
-    output = await desk.check("issue_ticket", pnr_id=booked["booking_id"])
-    assert output["reason"] == "capability_not_supported"

@@ -1,0 +1,110 @@
+"""Conditions of the embedded inventory: what a cancellation returns, by the time that is left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from ...domain.money import Money
+from ...domain.travel import Cabin, zone
+
+NOTHING = 100
+"""Percent of the price that is kept where nothing is returned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Until ``ends_at``, which is exclusive, ``kept`` percent of the price are kept."""
+
+    ends_at: datetime
+    kept: int
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Steps in their order. After the last one nothing can be cancelled any more."""
+
+    steps: tuple[Step, ...]
+
+    def at(self, now: datetime) -> Step | None:
+        """The step that holds at ``now``."""
+        return next((step for step in self.steps if now < step.ends_at), None)
+
+
+def refund(paid: Money, step: Step) -> Money:
+    """What is returned of ``paid``; the part that is kept is rounded to the minor unit."""
+    kept = paid.times(step.kept)
+    return paid - Money.of(kept.amount.scaleb(-2), kept.currency).rounded()
+
+
+@dataclass(frozen=True, slots=True)
+class FareRule:
+    """Percent kept until a week before departure, until the day before, and until departure."""
+
+    week: int
+    day: int
+    last: int
+
+    def schedule(self, departs_at: datetime) -> Schedule:
+        """The steps of a journey that begins at ``departs_at``."""
+        return Schedule(
+            (
+                Step(departs_at - WEEK, self.week),
+                Step(departs_at - DAY, self.day),
+                Step(departs_at, self.last),
+            )
+        )
+
+    @property
+    def refundable(self) -> bool:
+        return self.week < NOTHING
+
+    @property
+    def text(self) -> str:
+        """In a sentence."""
+        if not self.refundable:
+            return "not refundable"
+        last = "nothing is refunded" if self.last == NOTHING else f"{self.last} % is kept"
+        return (
+            f"refundable: {self.week} % is kept until 7 days before departure, {self.day} % until 24 hours before it, "
+            f"after that {last}"
+        )
+
+
+WEEK, DAY = timedelta(days=7), timedelta(hours=24)
+LOW_COST = FareRule(NOTHING, NOTHING, NOTHING)
+LEISURE = FareRule(25, 50, NOTHING)
+FLEXIBLE = FareRule(0, 10, 25)
+
+
+def fare_rule(cabin: Cabin, *, low_cost: bool) -> FareRule:
+    """The rule of a fare; one flight with a low-cost airline makes the whole fare non-refundable."""
+    if low_cost:
+        return LOW_COST
+    return FLEXIBLE if cabin in ("business", "first") else LEISURE
+
+
+FREE_UNTIL = timedelta(days=2)
+"""How long before check-in a refundable rate may be cancelled without charge."""
+LATE = 50
+"""Percent kept between that moment and the day of check-in."""
+
+
+def stay_schedule(check_in: date, check_out: date, zone_name: str, *, refundable: bool) -> Schedule:
+    """The steps of a stay, whose days begin at the hotel's own midnight."""
+    free, arrival, departure = (_midnight(day, zone_name) for day in (check_in - FREE_UNTIL, check_in, check_out))
+    if not refundable:
+        return Schedule((Step(departure, NOTHING),))
+    return Schedule((Step(free, 0), Step(arrival, LATE), Step(departure, NOTHING)))
+
+
+def stay_terms(check_in: date, *, refundable: bool) -> str:
+    """The conditions of a rate in a sentence, as its schedule has them."""
+    if not refundable:
+        return "not refundable"
+    free = check_in - FREE_UNTIL
+    return f"free of charge before {free.isoformat()}, {LATE} % before {check_in.isoformat()}, local time of the hotel"
+
+
+def _midnight(day: date, zone_name: str) -> datetime:
+    return datetime.combine(day, time(), zone(zone_name)).astimezone(UTC)
