@@ -17,6 +17,7 @@ from voyagent.actors.agent import tool_execution
 from voyagent.actors.foundation.metrics import ActorMeter
 from voyagent.actors.root import StopAgencies
 from voyagent.actors.suppliers.house.driver import EmbeddedInventory
+from voyagent.actors.suppliers.house.stays import HouseHotels
 from voyagent.actors.suppliers.protocols import SupplierError
 from voyagent.storage.conversation import tool_calls
 from voyagent.storage.engine.operations import Operation, Query
@@ -49,6 +50,22 @@ def buy_held(received: Any) -> Turn:
     return Turn(ToolUse("book_flight", {"booking_id": held}))
 
 
+def last_booking(received: Any) -> str:
+    return next(each["booking_id"] for each in reversed(results(received)) if each.get("booked"))
+
+
+def issue(received: Any) -> Turn:
+    return Turn(ToolUse("issue_ticket", {"pnr_id": last_booking(received)}))
+
+
+def cancel_flight(received: Any) -> Turn:
+    return Turn(ToolUse("cancel_flight_order", {"booking_id": last_booking(received)}))
+
+
+def cancel_stay(received: Any) -> Turn:
+    return Turn(ToolUse("cancel_hotel_booking", {"booking_id": last_booking(received)}))
+
+
 FLIGHTS = (HANDOFF, Turn(ToolUse("search_flights", SEARCH), ASHA))
 HOTELS = (
     Turn(ToolUse("handoff", {"domain": "hotels_holidays", "goal": "book"})),
@@ -60,12 +77,25 @@ SCRIPTS: dict[str, tuple[Any, ...]] = {
     "a hold": (*FLIGHTS, hold, *DONE),
     "a held flight": (*FLIGHTS, hold, buy_held, *DONE),
     "a stay": (*HOTELS, stay, *DONE),
+    "a ticket": (*FLIGHTS, book, issue, *DONE),
+    "a cancelled flight": (*FLIGHTS, book, cancel_flight, *DONE),
+    "a cancelled stay": (*HOTELS, stay, cancel_stay, *DONE),
 }
+SPARED = {
+    "a held flight": ("hold_flight",),
+    "a ticket": ("book_flight",),
+    "a cancelled flight": ("book_flight",),
+    "a cancelled stay": ("book_hotel",),
+}
+"""Tools whose writes come first and are recorded without a fault."""
 ORDERED = {
     "a flight": (1, "confirmed"),
     "a hold": (1, "tentative"),
     "a held flight": (2, "confirmed"),
     "a stay": (1, "confirmed"),
+    "a ticket": (1, "ticketed"),
+    "a cancelled flight": (1, "cancelled"),
+    "a cancelled stay": (1, "cancelled"),
 }
 
 
@@ -142,17 +172,23 @@ async def ordered(asha: Any, running: Any, admin: Any, what: str) -> tuple[str, 
     running.rehearsal.reset()
     running.rehearsal.play(*SCRIPTS[what])
     session = await asha.session()
-    events = await asha.say(session, f"please: {what}")
-    for event in events:
-        if event.kind == "approval_request":
-            assert (await resolve(asha, event.data["approval_id"]))[0] == 200
-    await eventually(lambda: admin.value(GOING_ON))
-    return session, await asha.replay(session)
+    await asha.say(session, f"please: {what}")
+    granted: set[str] = set()
+    while True:
+        await eventually(lambda: admin.value(GOING_ON))
+        events = await asha.replay(session)
+        asked = {event.data["approval_id"] for event in events if event.kind == "approval_request"} - granted
+        if not asked:
+            return session, events
+        for approval in asked:
+            assert (await resolve(asha, approval))[0] == 200
+        granted |= asked
 
 
 LAST = """
 SELECT b.status FROM tool_calls c JOIN bookings b ON b.tenant_id = c.tenant_id
- WHERE c.state = 'succeeded' AND c.driver = 'house' AND (c.output ->> 'booking_id')::uuid = b.id
+ WHERE c.state = 'succeeded' AND c.driver = 'house'
+   AND coalesce(c.output ->> 'booking_id', c.input ->> 'pnr_id')::uuid = b.id
  ORDER BY c.id DESC LIMIT 1
 """
 OPEN = "SELECT count(*) FROM tool_calls WHERE driver IS NOT NULL AND state <> 'succeeded'"
@@ -178,7 +214,7 @@ async def test_a_fault_at_any_statement_after_the_yes_loses_no_order(
     what: str, asha: Any, running: Any, admin: Any, faults: Faults
 ) -> None:
     await admin.execute("UPDATE tenant_settings SET rate_limit_per_minute = 1000")
-    faults.spared = ("hold_flight",) if what == "a held flight" else ()
+    faults.spared = SPARED.get(what, ())
     orders, status = ORDERED[what]
     at = count = 0
     while at <= faults.seen:
@@ -201,7 +237,7 @@ async def test_an_order_that_cannot_be_told_is_entered_and_settled_when_it_can(
 ) -> None:
     """The audit refuses the step for as long as the turn is tried: the booking stands, the ledger follows later."""
     faults.at, faults.times, faults.fault = 4, 10_000, data_error
-    faults.spared = ("hold_flight",) if what == "a held flight" else ()
+    faults.spared = SPARED.get(what, ())
     orders, status = ORDERED[what]
     session, _ = await ordered(asha, running, admin, what)
     await eventually(lambda: admin.value("SELECT count(*) > 0 FROM tool_calls WHERE state = 'unknown'"))
@@ -244,6 +280,44 @@ async def test_an_order_whose_answer_is_lost_for_good_is_entered_when_the_suppli
     await look(running)
     assert await admin.value("SELECT count(*) FROM bookings") == 1
     assert kinds(await asha.replay(session))[-1] == "final"
+
+
+@pytest.mark.parametrize(
+    ("what", "driver", "write", "look_up"),
+    [
+        ("a ticket", EmbeddedInventory, "issue", "read"),
+        ("a cancelled flight", EmbeddedInventory, "confirm_cancel", "read_cancel"),
+        ("a cancelled stay", HouseHotels, "confirm_cancel", "read_cancel"),
+    ],
+)
+async def test_what_follows_an_order_is_looked_up_when_its_answer_is_lost(
+    what: str, driver: Any, write: str, look_up: str, asha: Any, running: Any, admin: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(housekeeping, "RETRY_SECONDS", 0.05)
+    made, known, sent = getattr(driver, write), getattr(driver, look_up), asyncio.Event()
+
+    async def lost(*arguments: Any) -> Any:
+        await made(*arguments)
+        sent.set()
+        raise SupplierError("transient", "the line went dead")
+
+    async def dead(*arguments: Any) -> Any:
+        if sent.is_set():
+            raise SupplierError("authentication", "not now")
+        return await known(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(driver, write, lost)
+        patch.setattr(driver, look_up, dead)
+        _, events = await ordered(asha, running, admin, what)
+    told = next(event.data["tool_output"] for event in reversed(events) if event.kind == "tool_result")
+    assert told["error"].startswith("outcome_unknown: ")
+    assert await admin.value("SELECT status FROM bookings") == "confirmed"
+    await look(running)
+    await eventually(lambda: admin.value(f"SELECT ({OPEN}) = 0"))
+    assert await admin.value(LAST) == ORDERED[what][1]
+    assert await admin.value("SELECT count(*) FROM house_orders") == 1
+    assert await admin.value("SELECT count(*) FROM tickets") == (what == "a ticket")
 
 
 async def test_a_lost_order_is_entered_though_its_conversation_is_deleted(
