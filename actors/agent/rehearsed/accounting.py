@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from datetime import date, timedelta
 
+from . import documents
+from .documents import CREDIT_DAYS
 from .outcomes import DESK_NOTICE, listed, trouble
 from .talk import Call, Talk
 from .turns import ToolUse, Turn
 from .words import dates, has, money, newest, persons
-
-CREDIT_DAYS = 30
-"""Days from issue to due date, where the user names no due date."""
 
 _CUSTOMER = re.compile(
     r"\b(?:invoice|bill)\s+(?:for\s+|to\s+)?(?P<name>[A-Z][\w&'\u2019. -]*?)(?=\s+(?:for|over|of|on|due|and)\b|[,.;]|$)"
@@ -28,6 +27,8 @@ def reply(talk: Talk) -> Turn:
         return _after(talk, talk.news[-1])
     opening = f"{DESK_NOTICE} " + "".join(f"{_told(call)} " for call in talk.news)
     words = talk.latest_words
+    if (turn := documents.reply(talk, opening)) is not None:
+        return turn
     if "post_journal_entry" in talk.tools and has(words, "journal", "debit"):
         return _post(talk, opening)
     account = _ACCOUNT.search(words)
@@ -107,6 +108,10 @@ def _issue(drafted: Call, opening: str) -> Turn:
 
 def _after(talk: Talk, call: Call) -> Turn:
     told = _told(call)
+    if call.name in ("list_invoices", "list_bills") and documents.wishes_one(talk):
+        turn = documents.reply(talk, "")
+        if turn is not None:
+            return turn
     drafted = call.name == "draft_invoice" and call.output.get("drafted")
     wants_issue = newest(lambda text: has(text, "issue\\b", "and issue") or None, talk.request)
     if drafted and wants_issue and "issue_invoice" in talk.tools:
@@ -129,17 +134,10 @@ def _told(call: Call) -> str:
             return f"The balance is {output.get('balance')}{others}."
         case "post_journal_entry":
             return f"Posted: journal {output.get('journal_id')}."
-        case "list_invoices":
-            invoices = listed(output, "invoices")
-            lines = "".join(
-                f"\n{one.get('number')} {one.get('party_name')}: {one.get('currency')} {one.get('amount_due')} due"
-                for one in invoices[:10]
-            )
-            return f"There are {output.get('count', len(invoices))} invoices.{lines}"
         case "draft_invoice" | "issue_invoice":
             done = "Drafted" if call.name == "draft_invoice" else "Issued"
             return f"{done}: {output.get('number')}, {output.get('currency')} {output.get('total_amount')}."
-    return f"{_EFFECTS.get(call.name, call.name).capitalize()} is done."
+    return documents.told(call) or f"{_EFFECTS.get(call.name, call.name).capitalize()} is done."
 
 
 _EFFECTS = {
@@ -149,4 +147,11 @@ _EFFECTS = {
     "list_invoices": "the list of invoices",
     "draft_invoice": "the draft",
     "issue_invoice": "the issue of the invoice",
+    "void_invoice": "the void of the invoice",
+    "record_payment": "the payment",
+    "list_bills": "the list of bills",
+    "record_bill": "the bill",
+    "pay_bill": "the payment of the bill",
+    "void_bill": "the void of the bill",
+    "reverse_journal_entry": "the reversal",
 }

@@ -1,0 +1,191 @@
+"""The accounting desk's script for documents: bills, payments, voids and reversals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+from .outcomes import listed
+from .talk import Call, Talk
+from .turns import ToolUse, Turn
+from .words import dates, has, money, newest
+
+CREDIT_DAYS = 30
+"""Days from issue to due date, where the user names no due date."""
+
+_VENDOR = re.compile(
+    r"\bbill\s+(?:from|of|by)\s+(?P<name>[A-Z][\w&'\u2019. -]*?)(?=\s+(?:over|of|for|on|due|and|number)\b|[,.;]|$)"
+)
+_REFERENCE = re.compile(r"\b(?:reference|ref|number|no)\.?\s+(?P<code>[A-Za-z0-9][\w/-]*)", re.IGNORECASE)
+_REASON = re.compile(r"\b(?:because|reason:?)\s+(?P<why>.+)$", re.IGNORECASE)
+_METHODS = {
+    "upi": r"upi\b",
+    "card": r"card\b",
+    "cash": r"cash\b",
+    "cheque": r"che(?:que|ck)\b",
+    "bank_transfer": r"(?:bank|transfer|wire|neft|rtgs)",
+}
+
+
+def reply(talk: Talk, opening: str) -> Turn | None:
+    """The next call for what the user wants done with a document; None if the wish is another."""
+    words = talk.latest_words
+    for tool, wanted, play in _SCRIPTS:
+        if tool in talk.tools and wanted(words):
+            return play(talk, opening)
+    return None
+
+
+def wishes_one(talk: Talk) -> bool:
+    """Whether the user's latest text is about one document that had to be looked up first."""
+    return any(tool in talk.tools and wanted(talk.latest_words) for tool, wanted, _ in _SCRIPTS[1:])
+
+
+def told(call: Call) -> str | None:
+    """What came of a call, in a sentence; None if there is nothing to say of it."""
+    output = call.output
+    match call.name:
+        case "list_invoices" | "list_bills":
+            kind = call.name.removeprefix("list_")
+            found = listed(output, kind)
+            lines = "".join(
+                f"\n{one.get('number')} {one.get('party_name')}: {one.get('currency')} {one.get('amount_due')} due"
+                for one in found[:10]
+            )
+            return f"There are {output.get('count', len(found))} {kind}.{lines}"
+        case "record_payment":
+            return f"Recorded: {output.get('currency')} {output.get('amount_due')} is still due."
+        case "record_bill":
+            return f"Recorded: {output.get('number')}."
+        case "pay_bill" if output.get("scheduled"):
+            return f"The payment is planned for {output.get('pay_on')}. Nothing pays itself: tell me on that day."
+        case "pay_bill":
+            return f"Paid: {output.get('amount_due')} is still due."
+    return None
+
+
+def _reverse(talk: Talk, opening: str) -> Turn:
+    posted = talk.latest("post_journal_entry")
+    if posted is None:
+        return Turn(f"{opening}Which journal shall I reverse? I have posted none in this conversation.")
+    given = {"journal_id": posted.output.get("journal_id"), "narration": talk.latest_words}
+    return Turn(f"{opening}I prepare the reversal; a person must approve it.", ToolUse("reverse_journal_entry", given))
+
+
+def _void(kind: str) -> Callable[[Talk, str], Turn]:
+    def play(talk: Talk, opening: str) -> Turn:
+        found = _document(talk, kind)
+        if found is None:
+            return _look_up(talk, opening, kind)
+        why = _REASON.search(talk.latest_words)
+        given = {f"{kind}_id": found, "reason": why["why"] if why else talk.latest_words}
+        return Turn(f"{opening}I prepare the void; a person must approve it.", ToolUse(f"void_{kind}", given))
+
+    return play
+
+
+def _receive(talk: Talk, opening: str) -> Turn:
+    amount = newest(money, talk.request)
+    if amount is None:
+        return Turn(f"{opening}How much has been paid (for example INR 500.00)?")
+    found = _document(talk, "invoice")
+    if found is None:
+        return _look_up(talk, opening, "invoice")
+    given = {
+        "invoice_id": found,
+        "amount": amount[1],
+        "currency": amount[0],
+        "received_on": talk.today.isoformat(),
+        "method": _method(talk.latest_words),
+        **_reference(talk.latest_words),
+    }
+    said = f"I prepare the payment of {amount[0]} {amount[1]}; a person must approve it."
+    return Turn(opening + said, ToolUse("record_payment", given))
+
+
+def _pay(talk: Talk, opening: str) -> Turn:
+    found = _document(talk, "bill")
+    if found is None:
+        return _look_up(talk, opening, "bill")
+    amount = newest(money, talk.request)
+    day = (dates(talk.latest_words, talk.today) or [talk.today])[0]
+    given = {
+        "bill_id": found,
+        "currency": amount[0] if amount else _currency(talk),
+        "method": _method(talk.latest_words),
+        "paid_on": day.isoformat(),
+        **({"amount": amount[1]} if amount else {}),
+        **_reference(talk.latest_words),
+    }
+    return Turn(f"{opening}I prepare the payment of the bill; a person must approve it.", ToolUse("pay_bill", given))
+
+
+def _bill(talk: Talk, opening: str) -> Turn:
+    words = talk.latest_words
+    vendor, amount, reference = _VENDOR.search(words), newest(money, talk.request), _reference(words)
+    if vendor is None or amount is None or not reference:
+        return Turn(f"{opening}From whom, over which amount (for example INR 500.00), and with which reference?")
+    due = next((day for day in dates(words, talk.today) if day >= talk.today), talk.today + timedelta(days=CREDIT_DAYS))
+    given = {
+        "vendor_name": vendor["name"].strip(),
+        "vendor_reference": reference["reference"],
+        "issue_date": talk.today.isoformat(),
+        "due_date": due.isoformat(),
+        "amount": amount[1],
+        "currency": amount[0],
+    }
+    said = f"I prepare the bill of {given['vendor_name']}; a person must approve it."
+    return Turn(opening + said, ToolUse("record_bill", given))
+
+
+def _list(talk: Talk, opening: str) -> Turn:
+    wanted = "all" if has(talk.latest_words, "all") else "open"
+    return Turn(f"{opening}I list the bills.", ToolUse("list_bills", {"status": wanted}))
+
+
+def _look_up(talk: Talk, opening: str, kind: str) -> Turn:
+    if f"list_{kind}s" not in talk.tools or any(call.name == f"list_{kind}s" for call in talk.news):
+        return Turn(f"{opening}I find no such {kind}.")
+    return Turn(f"{opening}I look the {kind} up.", ToolUse(f"list_{kind}s", {"status": "all"}))
+
+
+def _document(talk: Talk, kind: str) -> str | None:
+    """The id of the document whose number the user names, else of the newest one that was seen."""
+    seen: dict[str, str] = {}
+    for call in reversed(talk.calls):
+        if not call.answered or call.error is not None:
+            continue
+        for each in (call.output, *listed(call.output, f"{kind}s")):
+            if isinstance(found := each.get(f"{kind}_id"), str):
+                seen.setdefault(found, str(each.get("number") or each.get("invoice_number") or ""))
+    named = [found for found, number in seen.items() if number and number in talk.latest_words]
+    return next(iter([*named, *seen]), None)
+
+
+def _currency(talk: Talk) -> str:
+    """The currency of the bill that was seen last."""
+    bills = [each for call in reversed(talk.calls) for each in listed(call.output, "bills")]
+    recorded = [call.input for call in reversed(talk.calls) if call.name == "record_bill"]
+    return next((str(each["currency"]) for each in [*bills, *recorded] if "currency" in each), "INR")
+
+
+def _method(words: str) -> str:
+    return next((method for method, pattern in _METHODS.items() if has(words, pattern)), "bank_transfer")
+
+
+def _reference(words: str) -> dict[str, str]:
+    found = _REFERENCE.search(words)
+    return {} if found is None else {"reference": found["code"]}
+
+
+_SCRIPTS: tuple[tuple[str, Callable[[str], bool], Callable[[Talk, str], Turn]], ...] = (
+    ("list_bills", lambda words: has(words, r"(?:list|which|what|show)\b.*\bbills\b"), _list),
+    ("reverse_journal_entry", lambda words: has(words, r"reverse\b"), _reverse),
+    ("void_bill", lambda words: has(words, r"void\b.*\bbill\b"), _void("bill")),
+    ("void_invoice", lambda words: has(words, r"void\b.*\binvoice\b"), _void("invoice")),
+    ("pay_bill", lambda words: has(words, r"pay\b.*\bbill\b"), _pay),
+    ("record_bill", lambda words: has(words, r"bill\s+(?:from|by)\b"), _bill),
+    ("record_payment", lambda words: has(words, r"payment\b.*\binvoice\b", r"has paid\b"), _receive),
+)
+"""Tool, whether the words ask for it, and its script; the first that fits is played."""

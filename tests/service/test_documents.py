@@ -1,0 +1,120 @@
+"""Invoices, bills and reversals over the real HTTP surface, each step approved by a person."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+CAPITAL = "Post a journal: debit 1000 and credit 3000 with INR 1200.50"
+BALANCE = """
+SELECT coalesce(sum(l.debit), 0) - coalesce(sum(l.credit), 0) FROM journal_lines l
+  JOIN ledger_accounts a ON a.id = l.account_id WHERE a.code = $1
+"""
+
+
+async def granted(person: Any, session: str, events: list[Any], tool: str, *shown: str) -> dict[str, Any]:
+    """Grant the approval that waits; the tool's output."""
+    assert [event.kind for event in events][-2:] == ["approval_request", "final"], events
+    request = events[-2].data
+    assert request["tool_name"] == tool
+    for part in shown:
+        assert part in request["approval_summary"]
+    status, body = await person.call("POST", f"/approvals/{request['approval_id']}/resolve", json={"granted": True})
+    assert (status, body["status"]) == (200, "granted"), body
+    rest = await person.replay(session, events[-1].id)
+    output: dict[str, Any] = next(each.data["tool_output"] for each in rest if each.kind == "tool_result")
+    return output
+
+
+async def does(person: Any, session: str, words: str, tool: str, *shown: str) -> dict[str, Any]:
+    """Say it, and grant what it leads to."""
+    return await granted(person, session, await person.say(session, words), tool, *shown)
+
+
+async def test_b58_an_invoice_is_drafted_issued_and_paid_in_two_parts(asha: Any, admin: Any) -> None:
+    session = await asha.session()
+    wish = "Draft an invoice for Acme Travels over INR 45,200.00"
+    draft = await does(asha, session, wish, "draft_invoice", "INR 45200.00", "Acme Travels", "due ")
+    assert (draft["number"], draft["status"]) == ("INV-000001", "draft")
+    issued = await does(asha, session, "Please issue it, the invoice", "issue_invoice", "INV-000001", "INR 45200.00")
+    assert issued["status"] == "issued"
+    assert await admin.value(BALANCE, "1100") == 45200
+
+    wish = "Record a payment of INR 5,200.00 by UPI on invoice INV-000001, reference UTR-77"
+    part = await does(asha, session, wish, "record_payment", "INR 5200.00", "of INR 45200.00 due", "UTR-77", "Acme")
+    assert (part["invoice_status"], part["amount_due"]) == ("partially_paid", "40000.00")
+    wish = "Record a payment of INR 40,000.00 on invoice INV-000001"
+    rest = await does(asha, session, wish, "record_payment", "of INR 40000.00 due")
+    assert (rest["invoice_status"], rest["amount_due"]) == ("paid", "0.00")
+    assert await admin.value(BALANCE, "1100") == 0
+    assert await admin.value(BALANCE, "1000") == 45200
+    kinds = "SELECT count(*) FROM audit_events WHERE kind = 'record_payment' AND status = 'succeeded'"
+    assert await admin.value(kinds) == 2
+
+
+async def test_b58_a_bill_is_recorded_and_paid(asha: Any, admin: Any) -> None:
+    session = await asha.session()
+    wish = "Record a bill from Emirates over INR 9,000.00, reference EK/77"
+    bill = await does(asha, session, wish, "record_bill", "INR 9000.00", "Emirates", "EK/77")
+    assert bill["number"] == "BILL-000001"
+    assert await admin.value(BALANCE, "2000") == -9000
+    paid = await does(
+        asha, session, "Pay the bill BILL-000001", "pay_bill", "Pay INR 9000.00", "BILL-000001", "Emirates"
+    )
+    assert (paid["paid"], paid["bill_status"], paid["amount_due"]) == (True, "paid", "0.00")
+    assert await admin.value(BALANCE, "2000") == 0
+    listed = await asha.say(session, "Which bills are open?")
+    told = next(each.data["tool_output"] for each in listed if each.kind == "tool_result")
+    assert told == {"count": 0, "bills": []}
+
+
+async def test_a_double_click_on_pay_pays_once(asha: Any, admin: Any) -> None:
+    session = await asha.session()
+    await does(asha, session, "Record a bill from Emirates over INR 9,000.00, reference EK/77", "record_bill")
+    events = await asha.say(session, "Pay the bill BILL-000001")
+    path = f"/approvals/{events[-2].data['approval_id']}/resolve"
+    clicks = await asyncio.gather(*(asha.call("POST", path, json={"granted": True}) for _ in range(8)))
+    assert sorted(status for status, _ in clicks) == [200, *[409] * 7]
+    await asha.replay(session, events[-1].id)
+    assert await admin.value("SELECT count(*) FROM payments") == 1
+    assert await admin.value(BALANCE, "1000") == -9000
+    assert await admin.value("SELECT status || amount_paid FROM bills") == "paid9000.0000"
+
+
+async def test_t34_of_two_approved_payments_of_one_bill_one_is_made(asha: Any, admin: Any) -> None:
+    first, second = await asha.session(), await asha.session()
+    await does(asha, first, "Record a bill from Emirates over INR 9,000.00, reference EK/77", "record_bill")
+    asked = [await asha.say(session, "Pay the bill BILL-000001") for session in (first, second)]
+    done = await granted(asha, first, asked[0], "pay_bill")
+    assert done["paid"] is True
+    again = await granted(asha, second, asked[1], "pay_bill")
+    assert again.get("reason") == "invalid_status" or again["error"].startswith("changed_since_approval")
+    assert await admin.value("SELECT count(*) FROM payments") == 1
+
+
+async def test_b58_a_void_takes_back_the_issue(asha: Any, admin: Any) -> None:
+    session = await asha.session()
+    await does(asha, session, "Draft an invoice for Acme Travels over INR 100.00", "draft_invoice")
+    await does(asha, session, "Please issue it, the invoice", "issue_invoice")
+    wish = "Void the invoice INV-000001 because the customer is wrong"
+    void = await does(asha, session, wish, "void_invoice", "INV-000001", "the customer is wrong", "INR 100.00")
+    assert void["status"] == "void"
+    assert await admin.value(BALANCE, "1100") == 0
+    assert await admin.value("SELECT reverses IS NOT NULL FROM journals WHERE id = $1", void["journal_id"])
+    await does(asha, session, "Record a bill from Emirates over INR 9,000.00, reference EK/77", "record_bill")
+    void = await does(asha, session, "Void the bill because it came twice", "void_bill", "BILL-000001", "Emirates")
+    assert void["status"] == "void"
+    assert await admin.value(BALANCE, "2000") == 0
+
+
+async def test_b58_a_journal_is_reversed(asha: Any, admin: Any) -> None:
+    session = await asha.session()
+    posted = await does(asha, session, CAPITAL, "post_journal_entry")
+    done = await does(
+        asha, session, "Reverse the journal", "reverse_journal_entry", posted["journal_id"], "INR 1200.50"
+    )
+    assert done["reversed"] is True
+    assert await admin.value(BALANCE, "1000") == 0
+    again = await asha.say(session, "Reverse the journal")
+    told = next(each.data["tool_output"] for each in again if each.kind == "tool_result")
+    assert told["reason"] == "already_reversed"
