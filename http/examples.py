@@ -40,7 +40,7 @@ NAMED: dict[str, Any] = {
 }
 """Plausible values of fields with these names."""
 
-MAX_DEPTH = 8
+MAX_DEPTH = 12
 
 Schema = Mapping[str, Any]
 

@@ -20,6 +20,7 @@ from .guards import (
 )
 from .handlers import (
     accounts,
+    aging,
     api_keys,
     approvals,
     email_verification,
@@ -89,6 +90,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", "/enquiries/{enquiry_id}", enquiries.read, READER),
     Route("PATCH", "/enquiries/{enquiry_id}", enquiries.change, WRITER),
     Route("POST", "/enquiries/{enquiry_id}/promote-to-session", enquiries.promote, WRITER, idempotent=True),
+    Route("GET", "/reports/receivables", aging.receivables, READER),
+    Route("GET", "/reports/payables", aging.payables, READER),
     Route("GET", "/reports/trial-balance", trial_balance.report, READER),
     Route("GET", "/reports/usage", usage.report, LEAD),
     Route("GET", "/health", health.health, PUBLIC),

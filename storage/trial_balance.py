@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, func, select
 
+from ..actors.domain.aging import CONTROL_ACCOUNTS
 from ..actors.domain.books import LedgerAccount
-from ..actors.domain.trial_balance import AccountTotals, TrialBalance, trial_balances
+from ..actors.domain.trial_balance import AccountTotals, TrialBalances, reconciled, trial_balances
+from .aging import reconciliations
 from .engine.operations import Snapshot
 from .engine.statements import binds, statement
 from .general_ledger import ACCOUNTS
@@ -31,19 +33,21 @@ TOTALS = statement(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Read(Snapshot[tuple[TrialBalance, ...]]):
+class Read(Snapshot[TrialBalances]):
     """The trial balance of each currency over all journals with an entry date up to ``as_of``."""
 
     as_of: date
     default_currency: str
     include_zero: bool
 
-    async def run(self, db: Connection) -> tuple[TrialBalance, ...]:
+    async def run(self, db: Connection) -> TrialBalances:
         accounts = await ACCOUNTS.fetch(db, tenant_id=self.tenant_id)
         totals = await TOTALS.fetch(db, tenant_id=self.tenant_id, as_of=self.as_of)
-        return trial_balances(
+        balances = trial_balances(
             tuple(LedgerAccount(**row) for row in accounts),
             (AccountTotals(**row) for row in totals),
             default_currency=self.default_currency,
             include_zero=self.include_zero,
         )
+        sides = {side: await reconciliations(db, self.tenant_id, side, self.as_of) for side in CONTROL_ACCOUNTS}
+        return TrialBalances(balances=balances, reconciliation=reconciled(sides, balances))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from .books import CHART, AccountType, LedgerAccount
+from .aging import Reconciliation, Subledger
+from .books import CHART, AccountType, ChartEntry, LedgerAccount
 
 ZERO = Decimal(0)
 
@@ -57,6 +58,23 @@ class TrialBalance:
         return self.total_debit == self.total_credit
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrencyReconciliation:
+    """The open documents of one currency against their control accounts."""
+
+    currency: str
+    receivables: Reconciliation
+    payables: Reconciliation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialBalances:
+    """The trial balance of each currency, and what its control accounts are reconciled with."""
+
+    balances: tuple[TrialBalance, ...]
+    reconciliation: tuple[CurrencyReconciliation, ...]
+
+
 def trial_balances(
     chart: Sequence[LedgerAccount],
     totals: Iterable[AccountTotals],
@@ -66,13 +84,14 @@ def trial_balances(
 ) -> tuple[TrialBalance, ...]:
     """A trial balance for each currency: the default one first and in any case, the others by the alphabet.
 
-    ``include_zero`` adds the accounts without a debit or credit to that of the default currency. An agency whose chart
-    is not seeded yet has the accounts that it will be seeded with.
+    ``include_zero`` adds the accounts without a debit or credit to that of the default currency, those among them that
+    the agency's chart is still to be seeded with.
     """
     accounts = {each.id: each for each in chart}
     rows: dict[str, dict[str, AccountBalance]] = {default_currency: {}}
     if include_zero:
-        for each in chart or CHART:
+        listed: tuple[ChartEntry | LedgerAccount, ...] = (*CHART, *chart)
+        for each in listed:
             rows[default_currency][each.code] = AccountBalance(
                 code=each.code, name=each.name, type=each.type, debit=ZERO, credit=ZERO
             )
@@ -83,5 +102,25 @@ def trial_balances(
         )
     return tuple(
         TrialBalance(currency=currency, accounts=tuple(rows[currency][code] for code in sorted(rows[currency])))
-        for currency in sorted(rows, key=lambda each: (each != default_currency, each))
+        for currency in _in_order(rows, default_currency)
     )
+
+
+def reconciled(
+    sides: Mapping[Subledger, Mapping[str, Reconciliation]], balances: Sequence[TrialBalance]
+) -> tuple[CurrencyReconciliation, ...]:
+    """The reconciliation of each currency, in the order of the trial balances, whose first is the default one's."""
+    currencies = {each.currency for each in balances}.union(*sides.values())
+    nothing = Reconciliation()
+    return tuple(
+        CurrencyReconciliation(
+            currency=currency,
+            receivables=sides["receivables"].get(currency, nothing),
+            payables=sides["payables"].get(currency, nothing),
+        )
+        for currency in _in_order(currencies, balances[0].currency)
+    )
+
+
+def _in_order(currencies: Iterable[str], first: str) -> list[str]:
+    return sorted(currencies, key=lambda each: (each != first, each))

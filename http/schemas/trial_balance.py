@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date
 from typing import Annotated
 
@@ -10,7 +9,8 @@ from pydantic import Field
 
 from ...actors.domain.books import AccountType
 from ...actors.domain.money import reported
-from ...actors.domain.trial_balance import AccountBalance, TrialBalance
+from ...actors.domain.trial_balance import AccountBalance, CurrencyReconciliation, TrialBalance, TrialBalances
+from .aging import ReconciliationResponse
 from .shared import Closed, Query, QueryDate, QueryInt, Reply
 
 
@@ -65,6 +65,22 @@ class OtherTrialBalance(Reply):
         )
 
 
+class TrialBalanceReconciliation(Reply):
+    """The control accounts of one currency against all open documents."""
+
+    currency: str
+    receivables: ReconciliationResponse
+    payables: ReconciliationResponse
+
+    @classmethod
+    def of(cls, found: CurrencyReconciliation) -> TrialBalanceReconciliation:
+        return cls(
+            currency=found.currency,
+            receivables=ReconciliationResponse.of(found.receivables, found.currency),
+            payables=ReconciliationResponse.of(found.payables, found.currency),
+        )
+
+
 class TrialBalanceResponse(Closed):
     """The accounts of the agency's default currency, by code, with their totals. Currencies are never added."""
 
@@ -75,10 +91,11 @@ class TrialBalanceResponse(Closed):
     total_credit: str
     in_balance: bool
     other_currencies: list[OtherTrialBalance]
+    reconciliation: list[TrialBalanceReconciliation]
 
     @classmethod
-    def of(cls, tenant_id: str, as_of: date, found: Sequence[TrialBalance]) -> TrialBalanceResponse:
-        first, *others = found
+    def of(cls, tenant_id: str, as_of: date, found: TrialBalances) -> TrialBalanceResponse:
+        first, *others = found.balances
         return cls(
             tenant_id=tenant_id,
             as_of=as_of,
@@ -87,6 +104,7 @@ class TrialBalanceResponse(Closed):
             total_credit=reported(first.total_credit, first.currency),
             in_balance=first.in_balance,
             other_currencies=[OtherTrialBalance.of(each) for each in others],
+            reconciliation=[TrialBalanceReconciliation.of(each) for each in found.reconciliation],
         )
 
 

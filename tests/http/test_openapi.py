@@ -33,8 +33,13 @@ SHARED = [
 ]
 """The published operations that are built."""
 
-ADDED_PARAMETERS = {("/chat/sessions", "get"): {"limit", "offset"}, ("/enquiries", "get"): {"tz"}}
-"""Additive query parameters (business 2.2, 7.3)."""
+ADDED_PARAMETERS = {
+    ("/chat/sessions", "get"): {"limit", "offset"},
+    ("/enquiries", "get"): {"tz"},
+    ("/reports/receivables", "get"): {"as_of"},
+    ("/reports/payables", "get"): {"as_of"},
+}
+"""Additive query parameters (business 2.2, 7.3, 8.1)."""
 
 ADDED_REQUEST_FIELDS = {
     "SendMessageRequest": {"on_busy"},

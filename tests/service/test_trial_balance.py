@@ -54,7 +54,7 @@ async def test_b46_b49_each_currency_has_its_own_accounts_and_totals(asha: Perso
     await post(asha, "1000", "4100", "1.001", "KWD")
     await post(asha, "1000", "4100", "1240", "JPY")
     found = await asha.get(f"{PATH}?as_of=2026-06-30")
-    others = found.pop("other_currencies")
+    others, reconciliation = found.pop("other_currencies"), found.pop("reconciliation")
     assert found == {
         "tenant_id": asha.user["tenant_id"],
         "as_of": "2026-06-30",
@@ -70,7 +70,16 @@ async def test_b46_b49_each_currency_has_its_own_accounts_and_totals(asha: Perso
     assert [each["currency"] for each in others] == ["JPY", "KWD"]
     assert [each["total_debit"] for each in others] == ["1240.00", "1.001"]
     assert [account["balance"] for account in others[1]["accounts"]] == ["1.001", "-1.001"]
-    assert await asha.get(f"{PATH}?as_of=2026-06-30") == {**found, "other_currencies": others}
+    nothing = {"INR": "0.00", "JPY": "0.00", "KWD": "0.000"}
+    sides = {
+        currency: dict.fromkeys(("aging_total", "control_account", "difference"), no)
+        for currency, no in nothing.items()
+    }
+    assert reconciliation == [
+        {"currency": currency, "receivables": side, "payables": side} for currency, side in sides.items()
+    ]
+    again = await asha.get(f"{PATH}?as_of=2026-06-30")
+    assert again == {**found, "other_currencies": others, "reconciliation": reconciliation}
 
 
 def row(code: str, kind: str, debit: str, credit: str, balance: str) -> dict[str, str]:

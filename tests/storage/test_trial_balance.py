@@ -69,7 +69,7 @@ async def post(agency: Any, clock: Any, *transfers: Transfer) -> None:
 
 async def read(agency: Any, as_of: date) -> tuple[Any, ...]:
     wanted = trial_balance.Read(tenant_id=agency.tenant_id, as_of=as_of, default_currency="INR", include_zero=False)
-    return tuple(await agency.store.ask(wanted))
+    return tuple((await agency.store.ask(wanted)).balances)
 
 
 def rows(found: tuple[Any, ...]) -> dict[tuple[str, str], tuple[Decimal, Decimal]]:
