@@ -33,18 +33,18 @@ async def does(person: Any, session: str, words: str, tool: str, *shown: str) ->
 
 async def test_b58_an_invoice_is_drafted_issued_and_paid_in_two_parts(asha: Any, admin: Any) -> None:
     session = await asha.session()
-    wish = "Draft an invoice for Acme Travels over INR 45,200.00"
-    draft = await does(asha, session, wish, "draft_invoice", "INR 45200.00", "Acme Travels", "due ")
+    words = "Draft an invoice for Acme Travels over INR 45,200.00"
+    draft = await does(asha, session, words, "draft_invoice", "INR 45200.00", "Acme Travels", "due ")
     assert (draft["number"], draft["status"]) == ("INV-000001", "draft")
     issued = await does(asha, session, "Please issue it, the invoice", "issue_invoice", "INV-000001", "INR 45200.00")
     assert issued["status"] == "issued"
     assert await admin.value(BALANCE, "1100") == 45200
 
-    wish = "Record a payment of INR 5,200.00 by UPI on invoice INV-000001, reference UTR-77"
-    part = await does(asha, session, wish, "record_payment", "INR 5200.00", "of INR 45200.00 due", "UTR-77", "Acme")
+    words = "Record a payment of INR 5,200.00 by UPI on invoice INV-000001, reference UTR-77"
+    part = await does(asha, session, words, "record_payment", "INR 5200.00", "of INR 45200.00 due", "UTR-77", "Acme")
     assert (part["invoice_status"], part["amount_due"]) == ("partially_paid", "40000.00")
-    wish = "Record a payment of INR 40,000.00 on invoice INV-000001"
-    rest = await does(asha, session, wish, "record_payment", "of INR 40000.00 due")
+    words = "Record a payment of INR 40,000.00 on invoice INV-000001"
+    rest = await does(asha, session, words, "record_payment", "of INR 40000.00 due")
     assert (rest["invoice_status"], rest["amount_due"]) == ("paid", "0.00")
     assert await admin.value(BALANCE, "1100") == 0
     assert await admin.value(BALANCE, "1000") == 45200
@@ -54,8 +54,8 @@ async def test_b58_an_invoice_is_drafted_issued_and_paid_in_two_parts(asha: Any,
 
 async def test_b58_a_bill_is_recorded_and_paid(asha: Any, admin: Any) -> None:
     session = await asha.session()
-    wish = "Record a bill from Emirates over INR 9,000.00, reference EK/77"
-    bill = await does(asha, session, wish, "record_bill", "INR 9000.00", "Emirates", "EK/77")
+    words = "Record a bill from Emirates over INR 9,000.00, reference EK/77"
+    bill = await does(asha, session, words, "record_bill", "INR 9000.00", "Emirates", "EK/77")
     assert bill["number"] == "BILL-000001"
     assert await admin.value(BALANCE, "2000") == -9000
     paid = await does(
@@ -96,8 +96,8 @@ async def test_b58_a_void_takes_back_the_issue(asha: Any, admin: Any) -> None:
     session = await asha.session()
     await does(asha, session, "Draft an invoice for Acme Travels over INR 100.00", "draft_invoice")
     await does(asha, session, "Please issue it, the invoice", "issue_invoice")
-    wish = "Void the invoice INV-000001 because the customer is wrong"
-    void = await does(asha, session, wish, "void_invoice", "INV-000001", "the customer is wrong", "INR 100.00")
+    words = "Void the invoice INV-000001 because the customer is wrong"
+    void = await does(asha, session, words, "void_invoice", "INV-000001", "the customer is wrong", "INR 100.00")
     assert void["status"] == "void"
     assert await admin.value(BALANCE, "1100") == 0
     assert await admin.value("SELECT reverses IS NOT NULL FROM journals WHERE id = $1", void["journal_id"])

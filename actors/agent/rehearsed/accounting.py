@@ -108,7 +108,7 @@ def _issue(drafted: Call, opening: str) -> Turn:
 
 def _after(talk: Talk, call: Call) -> Turn:
     told = _told(call)
-    if call.name in ("list_invoices", "list_bills") and documents.wishes_one(talk):
+    if call.name in ("list_invoices", "list_bills") and documents.needs_one(talk):
         turn = documents.reply(talk, "")
         if turn is not None:
             return turn

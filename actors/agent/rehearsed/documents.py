@@ -29,7 +29,7 @@ _METHODS = {
 
 
 def reply(talk: Talk, opening: str) -> Turn | None:
-    """The next call for what the user wants done with a document; None if the wish is another."""
+    """The next call for what the user wants done with a document; None if the request is another."""
     words = talk.latest_words
     for tool, wanted, play in _SCRIPTS:
         if tool in talk.tools and wanted(words):
@@ -37,7 +37,7 @@ def reply(talk: Talk, opening: str) -> Turn | None:
     return None
 
 
-def wishes_one(talk: Talk) -> bool:
+def needs_one(talk: Talk) -> bool:
     """Whether the user's latest text is about one document that had to be looked up first."""
     return any(tool in talk.tools and wanted(talk.latest_words) for tool, wanted, _ in _SCRIPTS[1:])
 
