@@ -4,10 +4,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MYPYPATH := build/types
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow crash check bench clean
+.PHONY: help run test slow crash check bench evaluate clean
 
 help: ## print these lines
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/.installed ## serve on 127.0.0.1:8010 with Postgres and Redis of its own, data under var/
 	@exec $(PY) run.py --embedded
@@ -30,6 +30,9 @@ check: .venv/.installed build/types/voyagent ## ruff with everything on, mypy st
 
 bench: .venv/.installed ## figures, one JSON line each
 	@exec $(PY) tests/bench/run.py
+
+evaluate: .venv/.installed ## twenty office days with the configured model: pass rate, tokens, cost, each miss
+	@exec $(PY) -m tests.evaluation.run
 
 clean: ## remove environment, caches and builds; data under var/ stays
 	@rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

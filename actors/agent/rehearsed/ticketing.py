@@ -212,7 +212,7 @@ def _book(talk: Talk, noted: Sequence[Call]) -> Turn:
     if tool not in talk.tools:
         return Turn("The passenger is noted, but this desk cannot book here.")
     given = {"fare_id": fare.get("fare_id"), "passenger_ids": [call.output.get("passenger_id") for call in noted]}
-    said = "I put the fare on hold." if tool == "hold_flight" else "The booking is ready; a person must approve it."
+    said = "I ask for a hold." if tool == "hold_flight" else "The booking is ready; a person must approve it."
     return Turn(said, ToolUse(tool, given))
 
 
