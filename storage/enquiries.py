@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .engine.connection import Connection
 
 COLUMNS: Final = enquiries.c[rules.COLUMNS]
+"""In the order of an ``Enquiry``'s fields: it is made of a row."""
 _INSERTED = tuple(name for name in rules.COLUMNS if name != "updated_at")
 _THIS = select(*COLUMNS).filter_by(**binds("tenant_id", "id"))
 
@@ -131,18 +132,18 @@ class Promote(Command[Promoted]):
 
 async def _write(db: Connection, before: Enquiry, changes: Mapping[str, Any]) -> Enquiry:
     """Write a locked row. The UPDATE demands the status that was judged."""
-    after = replace(before, **changes)
-    row = {name: value for name, value in asdict(after).items() if name in rules.WRITABLE}
+    after = before._replace(**changes)
+    row = {name: getattr(after, name) for name in rules.WRITABLE}
     moment = await WRITE.fetchval(db, tenant_id=after.tenant_id, id=after.id, judged=before.status, **row)
     if moment is None:
         raise RuntimeError("a locked enquiry has changed its status")
-    return replace(after, updated_at=moment)
+    return after._replace(updated_at=moment)
 
 
 def _found(row: Any) -> Enquiry:
     if row is None:
         raise NotFound("enquiry_not_found")
-    return Enquiry(**row)
+    return Enquiry._make(row)
 
 
 def _event(act: str, enquiry: Enquiry, author: Author, now: datetime, changed: set[str], **status: str) -> AuditEvent:

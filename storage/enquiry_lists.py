@@ -23,7 +23,6 @@ from sqlalchemy import (
     true,
 )
 
-from ..actors.domain.enquiries import COLUMNS as FIELDS
 from ..actors.domain.enquiries import Enquiry
 from .engine.operations import Query
 from .engine.statements import Statement, statement
@@ -92,7 +91,7 @@ _NEWEST_FIRST = (enquiries.c.created_at.desc(), enquiries.c.id.desc())
 
 @cache
 def page(given: frozenset[str], *, split_q: bool = False) -> Statement:
-    """The statement for a set of filters: a row for each enquiry of the page, and one in any case, with the total.
+    """The statement for a set of filters: a row for each enquiry of the page, and one in any case, the total in front.
 
     Each set has its own, so that every filter of it is a condition of an index. The page is found in the order of an
     index, and what matches is counted only if the page does not tell: if it is full, or beyond the end. Texts have no
@@ -136,5 +135,5 @@ class Page(Query[Enquiries]):
         given = self.filters.given()
         one = page(frozenset(given), split_q=SEPARATOR in given.get("q", ""))
         rows = await one.fetch(db, tenant_id=self.tenant_id, limit=self.limit, offset=self.offset, **given)
-        items = tuple(Enquiry(**{name: row[name] for name in FIELDS}) for row in rows if row["id"] is not None)
+        items = tuple(Enquiry._make(row[1:]) for row in rows if row["id"] is not None)
         return Enquiries(items, rows[0]["total"])

@@ -67,7 +67,7 @@ async def page(call: RequestContext) -> Answer:
     list_page = Page(
         tenant_id=call.person.tenant_id, filters=await _filters(call, query), limit=query.limit, offset=query.offset
     )
-    return Answer(EnquiryListResponse.of(await call.services.storage.ask(list_page), query))
+    return Answer(EnquiryListResponse.encoded(await call.services.storage.ask(list_page), query))
 
 
 @operation(name="get_enquiry", reply=EnquiryResponse, refusals=NO_ENQUIRY)

@@ -7,8 +7,9 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, to_json
 
+from ...actors.domain.audit import wire_time
 from ...actors.domain.enquiries import (
     MAX_BUDGET,
     MAX_EMAIL,
@@ -182,7 +183,7 @@ class EnquiryResponse(Closed):
 
     @classmethod
     def of(cls, enquiry: Enquiry) -> EnquiryResponse:
-        return cls(**{name: getattr(enquiry, name) for name in cls.model_fields})
+        return cls(**enquiry._asdict())
 
 
 class EnquiryListResponse(Closed):
@@ -193,10 +194,21 @@ class EnquiryListResponse(Closed):
     limit: int
     offset: int
 
-    @classmethod
-    def of(cls, page: Enquiries, query: EnquiryListQuery) -> EnquiryListResponse:
-        items = [EnquiryResponse.of(enquiry) for enquiry in page.items]
-        return cls(items=items, total=page.total, limit=query.limit, offset=query.offset)
+    @staticmethod
+    def encoded(page: Enquiries, query: EnquiryListQuery) -> bytes:
+        """The JSON of a page, without models in between: they take twice the time of all else in a request."""
+        items = [_shown(enquiry) for enquiry in page.items]
+        return to_json({"items": items, "total": page.total, "limit": query.limit, "offset": query.offset})
+
+
+def _shown(enquiry: Enquiry) -> dict[str, Any]:
+    """An enquiry as ``EnquiryResponse`` shows it."""
+    amount = enquiry.budget_amount
+    return enquiry._asdict() | {
+        "budget_amount": None if amount is None else _two_decimals(amount),
+        "created_at": wire_time(enquiry.created_at),
+        "updated_at": wire_time(enquiry.updated_at),
+    }
 
 
 class PromoteResponse(Closed):

@@ -129,7 +129,7 @@ class LoadPass(Snapshot[PassContext]):
             ran_ms=turn["ran_ms"],
             cut=turn["cut"],
             user_active=turn["user_active"],
-            enquiries=tuple(Enquiry(**row) for row in reversed(linked)),
+            enquiries=tuple(map(Enquiry._make, reversed(linked))),
         )
 
     async def _first(self, db: Connection) -> int:

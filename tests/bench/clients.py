@@ -88,7 +88,7 @@ class Asker(asyncio.Protocol):
         if length is None or len(self.buffer) < head + 4 + int(length[1]):
             return
         self.times.append(time.perf_counter() - self.began)
-        self.failed += not self.buffer.startswith(b"HTTP/1.1 200")
+        self.failed += not self.buffer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201"))
         self.buffer = b""
         if self.pause:
             asyncio.get_running_loop().call_later(self.pause, self.send)
@@ -115,7 +115,7 @@ async def hammer(
         asker.over = True
         asker.transport.abort()
     if failed := sum(asker.failed for asker in askers):
-        raise RuntimeError(f"{failed} requests were not answered with 200")
+        raise RuntimeError(f"{failed} requests were not answered with 200 or 201")
     times = [each for asker in askers for each in asker.times]
     return len(times) / took, times
 

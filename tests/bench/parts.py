@@ -276,11 +276,39 @@ class Forwarder:
         await self.runner.cleanup()
 
 
-PARTS: dict[str, Callable[[dict[str, str]], Served | Played | Bare | Forwarder]] = {
+class Plain:
+    """The enquiries in FastAPI and SQLAlchemy's ORM, served by uvicorn. They are the extra ``bench``'s."""
+
+    def __init__(self, environ: dict[str, str]) -> None:
+        import uvicorn  # noqa: PLC0415 -- of the extra
+        from plain_enquiries import application  # noqa: PLC0415 -- the same
+
+        served = application(environ["database_url"], environ["secret"])
+        self.server = uvicorn.Server(uvicorn.Config(served, port=0, log_level="warning", access_log=False))
+        self.commands: dict[str, Command] = {"cpu": self.cpu, "stop": self.stop}
+
+    async def start(self) -> str:
+        self.task = asyncio.create_task(self.server.serve())
+        while not self.server.started:  # noqa: ASYNC110  # uvicorn says it by this alone
+            await asyncio.sleep(0.01)
+        host, port = self.server.servers[0].sockets[0].getsockname()[:2]
+        return f"http://{host}:{port}"
+
+    async def cpu(self) -> float:
+        """Seconds of processor so far."""
+        return time.process_time()
+
+    async def stop(self) -> None:
+        self.server.should_exit = True
+        await self.task
+
+
+PARTS: dict[str, Callable[[dict[str, str]], Served | Played | Bare | Forwarder | Plain]] = {
     "service": Served,
     "model": Played,
     "bare": Bare,
     "forwarder": Forwarder,
+    "plain": Plain,
 }
 
 
@@ -307,5 +335,15 @@ def say(what: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Uvloop for uvicorn, as it is usually served; ours runs on asyncio's own."""
+    if name != "plain":
+        return None
+    import uvloop  # noqa: PLC0415 -- of the extra
+
+    return uvloop.new_event_loop
+
+
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1]))
+    with asyncio.Runner(loop_factory=loop_factory(sys.argv[1])) as runner:
+        runner.run(serve(sys.argv[1]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import operator
 import os
 import re
 import shutil
@@ -52,6 +53,20 @@ GUESSES = 40
 STALL_SIZES = (1_000, 16_000, 250_000)
 STALL_ROUNDS = 3
 HEAD_SIZE = 16_000
+ENQUIRIES = 200
+ENQUIRY = {
+    "customer_name": "Asha Rao",
+    "customer_email": "asha@example.com",
+    "customer_phone": "+91 98200 12345",
+    "origin": "Mumbai",
+    "destination": "Dubai",
+    "depart_date": "2026-12-12",
+    "return_date": "2026-12-19",
+    "pax_count": 2,
+    "budget_amount": "45000.00",
+    "budget_currency": "INR",
+    "notes": "Two adults, window seats, back before Sunday",
+}
 
 
 @dataclass(slots=True)
@@ -150,6 +165,42 @@ async def requests(bench: Bench) -> None:
                 bare_aiohttp=plain,
                 ratio=ratio,
                 goal=goal,
+            )
+
+
+async def enquiries(bench: Bench) -> None:
+    """Enquiries listed and created, beside the same written plainly in FastAPI and SQLAlchemy's ORM, taking turns."""
+    from plain_enquiries import token  # noqa: PLC0415 -- of the extra ``bench``
+
+    served = {"database_url": bench.servers.url, "secret": "a secret of the bench alone, and long"}
+    async with bench.service() as (running, agency), part("plain", served) as plain:
+        user = await agency.at.ask("GET", "/auth/me")
+        theirs = Target(plain.url, token(user["id"], agency.tenant_id, served["secret"]))
+        for number in range(ENQUIRIES):
+            await agency.at.ask("POST", "/enquiries", {**ENQUIRY, "customer_name": f"Asha Rao {number}"})
+        listed, plainly = [await each.ask("GET", "/enquiries?limit=50") for each in (agency.at, theirs)]
+        if [each["id"] for each in listed["items"]] != [each["id"] for each in plainly["items"]]:
+            raise RuntimeError("the two list different enquiries")
+        both = {"ours": (agency.at, running), "fastapi_orm": (theirs, plain)}
+        for method, path, body in (("GET", "/enquiries?limit=50", None), ("POST", "/enquiries", ENQUIRY)):
+            rates: dict[str, list[float]] = {name: [] for name in both}
+            spent = dict.fromkeys(both, 0.0)
+            for _ in range(ROUNDS):
+                for name, (target, process) in both.items():
+                    cpu = float(await process.do("cpu"))
+                    rate, times = await hammer(
+                        target, target.request(method, path, body), connections=CONNECTIONS, seconds=ROUND_SECONDS
+                    )
+                    rates[name].append(rate)
+                    spent[name] += (float(await process.do("cpu")) - cpu) * 1000 / len(times) / ROUNDS
+            report(
+                f"{method} {path}",
+                requests_per_second=statistics.median(rates["ours"]),
+                fastapi_orm=statistics.median(rates["fastapi_orm"]),
+                ratio=statistics.median(map(operator.truediv, rates["ours"], rates["fastapi_orm"])),
+                goal=3,
+                cpu_ms=spent["ours"],
+                cpu_ms_fastapi_orm=spent["fastapi_orm"],
             )
 
 
@@ -560,6 +611,7 @@ async def _listening(process: asyncio.subprocess.Process) -> str:
 
 FIGURES: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "requests": requests,
+    "enquiries": enquiries,
     "forwarding": forwarding,
     "limit": limit,
     "throughput": throughput,

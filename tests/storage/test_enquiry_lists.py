@@ -271,7 +271,8 @@ async def test_b25_b32_filters_find_what_python_finds_and_pages_are_its_slices(
     stored = []
     for row in rows:
         known = {"id": uuid7(), "tenant_id": agency.tenant_id, "created_by_user_id": agency.user_id}
-        stored.append(Enquiry(**known, **row, updated_at=row["created_at"]))
+        unset = dict.fromkeys(Enquiry._fields) | {"pax_count": 1}
+        stored.append(Enquiry(**{**unset, **known, **row, "updated_at": row["created_at"]}))
         await agency.db.execute(PUT, *(getattr(stored[-1], name) for name in PUT_COLUMNS))
     found = [each for each in stored if matches(each, wanted)]
     found.sort(key=lambda each: (each.created_at, each.id), reverse=True)
