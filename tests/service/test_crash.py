@@ -24,7 +24,7 @@ from voyagent.actors.domain.ids import uuid7
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
-STEP_SECONDS = 60.0
+STEP_SECONDS = 180.0
 """What a client waits for one thing, restarts of the service included."""
 DAY = datetime.now(UTC).date() + timedelta(days=60)
 WISH = f"Find me a flight from Mumbai to Dubai on {DAY} and book it"
