@@ -3,30 +3,60 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from .money import Money
-from .travel import COUNTRY, Shape, UtcTime, Words, is_storable
+from .travel import COUNTRY, MAJORITY, Shape, UtcTime, Words, is_storable
 
 Board = Literal["RO", "BB", "HB", "FB", "AI"]
 """Room only, breakfast, half board, full board, all inclusive."""
 HotelStatus = Literal["pending", "requested", "confirmed", "cancelled", "failed"]
 
 
+AGES_SHOWN = 9
+"""Ages told in a line of text."""
+
+
+def _is_unset(value: object) -> bool:
+    return not value
+
+
 class Stay(Shape):
-    """From when to when, for how many."""
+    """From when to when, for how many. ``guests`` are all who stay, the children of ``children_ages`` among them.
+
+    Ages are those on the day of check-in, in the order they were given. Without ``rooms`` they are as many as needed.
+    """
 
     check_in: date
     check_out: date
     guests: int = Field(ge=1)
+    rooms: int | None = Field(default=None, ge=1, exclude_if=_is_unset)
+    children_ages: tuple[Annotated[int, Field(ge=0, lt=MAJORITY)], ...] = Field(default=(), exclude_if=_is_unset)
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.check_out <= self.check_in:
             raise ValueError("check_out is not after check_in")
+        if self.adults < 1:
+            raise ValueError("children stay with an adult: guests counts everybody")
+        if self.rooms is not None and self.rooms > self.adults:
+            raise ValueError("each room needs an adult")
         return self
+
+    @property
+    def adults(self) -> int:
+        return self.guests - len(self.children_ages)
+
+    @property
+    def text(self) -> str:
+        """``"2 rooms, 4 guests, children aged 5, 8"``."""
+        rooms = [] if self.rooms is None else [f"{self.rooms} room{'' if self.rooms == 1 else 's'}"]
+        shown, more = self.children_ages[:AGES_SHOWN], len(self.children_ages) - AGES_SHOWN
+        ages = ", ".join(map(str, shown)) + (f" and {more} more" if more > 0 else "")
+        told = [f"{'child' if len(self.children_ages) == 1 else 'children'} aged {ages}"] if ages else []
+        return ", ".join([*rooms, f"{self.guests} guest{'' if self.guests == 1 else 's'}", *told])
 
     @property
     def nights(self) -> int:

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
+from .hotels import Stay
 from .travel import CHILD_FROM, MAJORITY, Party, Passenger, PassengerType, Segment
 
 ADULT_FROM, SENIOR_FROM = 12, 60
@@ -82,8 +83,33 @@ def _type_of_age(age: int, person: Passenger) -> PassengerType:
     return "senior" if person.type == "senior" and age >= SENIOR_FROM else "adult"
 
 
+def fit(persons: Sequence[Passenger], stay: Stay) -> None:
+    """Check that these persons are among those a stay was priced for: each child by the age at check-in.
+
+    ``Misfit`` names everybody who is not.
+    """
+    left, adults, faults = list(stay.children_ages), 0, []
+    for person in persons:
+        if person.date_of_birth is None:
+            if person.type in ("child", "infant"):
+                faults.append(f"{_told(person)} is {_a(person.type)} without a date of birth.")
+            adults += 1
+            continue
+        age = age_on(stay.check_in, person.date_of_birth)
+        if age >= MAJORITY:
+            adults += 1
+        elif age in left:
+            left.remove(age)
+        else:
+            faults.append(f"{_told(person)} is {age} on {stay.check_in}.")
+    if not faults and adults > stay.adults:
+        faults.append(f"{adults} adults are named.")
+    if faults:
+        raise Misfit(" ".join([f"The rate is for {stay.text}.", *faults, "Search again with children_ages."]))
+
+
 class Misfit(Exception):
-    """Why these persons cannot travel on this fare, in sentences that name them."""
+    """Why these persons cannot travel on this fare, or stay at this rate, in sentences that name them."""
 
 
 def _fault(person: Passenger, days: Sequence[date]) -> str | None:

@@ -115,6 +115,7 @@ class BookHotel(SupplierTool[StayInput]):
     ) -> Executed:
         """The stay is recorded as approved, since the offer may no longer be available."""
         shown = ("property", "room", "board", "is_refundable", "cancellation", "check_in", "check_out", "guests")
+        party = {name: bound[name] for name in ("rooms", "children_ages") if name in bound}
         entered = bookings.Record(
             tenant_id=context.tenant_id,
             id=ids.uuid7(),
@@ -129,7 +130,7 @@ class BookHotel(SupplierTool[StayInput]):
             cost=order.price.amount,
             currency=order.price.currency,
             hold_expires_at=None,
-            data={name: bound.get(name) for name in shown} | {"buyer_reference": given.buyer_reference},
+            data={name: bound.get(name) for name in shown} | party | {"buyer_reference": given.buyer_reference},
             passengers=given.passenger_ids,
             now=context.now,
         )

@@ -12,8 +12,9 @@ from ...domain.audit import wire_time
 from ...domain.hotels import HotelOffer, HotelQuestion, Stay
 from ...domain.money import Money
 from ...domain.outcomes import Outcome
+from ...domain.travel import MAJORITY
 from ...suppliers.protocols import HotelSupplier, SupplierError
-from .schema import Amount, CountryCode, Currency, Day, Moment, Price, Said
+from .schema import MOST_PERSONS, Amount, CountryCode, Currency, Day, Moment, Price, Said
 from .tool import ReadTool, ToolContext, ToolInput, ToolOutput
 
 SHOWN = 20
@@ -29,7 +30,12 @@ class HotelsInput(ToolInput):
     city: Annotated[Said, Field(max_length=120)]
     check_in: Day
     check_out: Day
-    guests: Annotated[int, Field(ge=1, le=1000)]
+    guests: Annotated[int, Field(ge=1, le=1000, description="All who stay, children included")]
+    rooms: Annotated[int | None, Field(ge=1, le=1000, description="Else as many as are needed")] = None
+    children_ages: Annotated[
+        list[Annotated[int, Field(ge=0, lt=MAJORITY)]],
+        Field(default_factory=list, max_length=MOST_PERSONS, description="Ages of all children at check-in"),
+    ]
     currency: Annotated[Currency | None, Field(description="Else the agency's")] = None
     budget_max: Annotated[Amount | None, Field(description="For the whole stay, in currency")] = None
 
@@ -37,6 +43,11 @@ class HotelsInput(ToolInput):
     def _fits(self) -> Self:
         if self.check_out <= self.check_in:
             raise ValueError("check_out is not after check_in")
+        adults = self.guests - len(self.children_ages)
+        if adults < 1:
+            raise ValueError("guests counts everybody, and children stay with an adult")
+        if self.rooms is not None and self.rooms > adults:
+            raise ValueError("each room needs an adult")
         if self.budget_max is not None and self.currency is None:
             raise ValueError("budget_max needs currency")
         if self.budget_max == 0:
@@ -48,7 +59,13 @@ class HotelsInput(ToolInput):
         return HotelQuestion(
             country=self.country,
             city=self.city,
-            stay=Stay(check_in=self.check_in, check_out=self.check_out, guests=self.guests),
+            stay=Stay(
+                check_in=self.check_in,
+                check_out=self.check_out,
+                guests=self.guests,
+                rooms=self.rooms,
+                children_ages=tuple(self.children_ages),
+            ),
             currency=self.currency or currency,
         )
 
@@ -99,7 +116,7 @@ class SearchHotels(ReadTool[HotelsInput]):
     name = "search_hotels"
     description = (
         "Search hotels of a city. Answers at most 20 properties, cheapest first, each with up to five rate_keys, "
-        "cheapest first too; a rate_key can be booked until valid_until. Prices are for the whole stay and all guests."
+        "cheapest first too; a rate_key can be booked until valid_until. Prices are for the whole stay and everybody."
     )
     Input = HotelsInput
     Output = Places

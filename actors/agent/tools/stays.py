@@ -10,6 +10,7 @@ from ....storage.travel import offers, passengers
 from ...domain import ids
 from ...domain.audit import wire_time
 from ...domain.hotels import HotelOffer
+from ...domain.persons import Misfit, fit
 from ...domain.travel import Passenger
 from ...suppliers.protocols import HotelSupplier, Method, SupplierError
 from .summary import NAME_SHOWN, code, listed, shown
@@ -43,6 +44,7 @@ class Visit:
             "check_in": offer.stay.check_in.isoformat(),
             "check_out": offer.stay.check_out.isoformat(),
             "guests": offer.stay.guests,
+            **offer.stay.model_dump(mode="json", include={"rooms", "children_ages"}),
             "price": priced(offer.price),
             "expires_at": wire_time(offer.expires_at),
             "persons": [
@@ -62,7 +64,7 @@ class Visit:
             f"offer ends {clock(offer.expires_at)} UTC",
             f"{shown(house.name)}, {shown(house.city)} {house.country}",
             f"{shown(offer.room)}, {offer.board}, {shown(offer.cancellation or _terms(offer))}",
-            f"{_count(stay.guests, 'guest')}: {listed((each.full_name for each in self.guests), room)}",
+            f"{stay.text}: {listed((each.full_name for each in self.guests), room)}",
         ]
         return "; ".join(parts if buyer_reference is None else [*parts, f"reference {code(buyer_reference)}"])
 
@@ -101,6 +103,10 @@ async def named(context: ToolContext, passenger_ids: Sequence[str], offer: Hotel
     if len(persons) > offer.stay.guests:
         room = _count(offer.stay.guests, "guest")
         raise Objection("supplier_refused", f"The rate is for {room}; {len(persons)} are named.")
+    try:
+        fit(persons, offer.stay)
+    except Misfit as misfit:
+        raise Objection("supplier_refused", str(misfit)) from misfit
     return persons
 
 

@@ -15,6 +15,12 @@ from .places import Hotel, hotels, per_usd
 from .timetable import draw
 
 ROOM_SLEEPS = 2
+EXTRA_BEDS = 2
+"""Beds for children beside a room's own."""
+FREE_BELOW = 6
+"""Years: a younger child's extra bed is free."""
+EXTRA_BED = 250
+"""Thousandths of a room's price for an older child's."""
 BOARD_FACTOR: Mapping[Board, int] = {"RO": 1000, "BB": 1120, "HB": 1380, "FB": 1600, "AI": 1950}
 MONTH_FACTOR = (1050, 980, 990, 1000, 1010, 1000, 1060, 1060, 970, 1010, 1030, 1180)
 WEEKDAY_FACTOR = (960, 950, 960, 980, 1100, 1140, 1020)
@@ -55,19 +61,43 @@ class Rate:
     @property
     def ref(self) -> str:
         stay = self.stay
-        parts = (self.hotel.id, stay.check_in, stay.check_out, stay.guests, self.price.currency, self.room.code)
+        parts = (self.hotel.id, stay.check_in, stay.check_out, _party(stay), self.price.currency, self.room.code)
         return "/".join(map(str, parts))
 
     @classmethod
     def of(cls, hotel: Hotel, room: Room, stay: Stay, currency: str) -> Self:
         """A priced rate; in US dollars if ``currency`` is not supported."""
         known = currency if currency in per_usd() else "USD"
-        rooms = -(-stay.guests // ROOM_SLEEPS)
-        cents = sum(_cents(hotel, room, night) for night in _nights(stay)) * rooms
+        thousandths = 1000 * rooms_of(stay) + EXTRA_BED * _paid_beds(stay)
+        cents = sum(_cents(hotel, room, night) for night in _nights(stay)) * thousandths // 1000
         amount = Decimal(cents) / 100 * per_usd()[known]
         return cls(
             hotel, room, stay, Money.of(amount.quantize(Decimal(1).scaleb(-minor_digits(known)), ROUND_HALF_UP), known)
         )
+
+
+def rooms_of(stay: Stay) -> int:
+    """The rooms asked for, else the fewest that are large enough."""
+    fewest = max(-(-stay.adults // ROOM_SLEEPS), -(-stay.guests // (ROOM_SLEEPS + EXTRA_BEDS)))
+    return fewest if stay.rooms is None else stay.rooms
+
+
+def fits(stay: Stay) -> bool:
+    """Whether everybody has a bed: adults one of a room's own, the youngest children the extra ones."""
+    rooms = rooms_of(stay)
+    return stay.adults <= rooms * ROOM_SLEEPS and stay.guests <= rooms * (ROOM_SLEEPS + EXTRA_BEDS)
+
+
+def _paid_beds(stay: Stay) -> int:
+    extra = max(0, stay.guests - rooms_of(stay) * ROOM_SLEEPS)
+    return sum(age >= FREE_BELOW for age in sorted(stay.children_ages)[:extra])
+
+
+def _party(stay: Stay) -> str:
+    """``"2"``, or ``"4;2;5,8"`` with rooms and ages."""
+    if stay.rooms is None and not stay.children_ages:
+        return str(stay.guests)
+    return f"{stay.guests};{stay.rooms or ''};{','.join(map(str, stay.children_ages))}"
 
 
 def rates(question: HotelQuestion) -> list[Rate]:
@@ -83,8 +113,15 @@ def rates(question: HotelQuestion) -> list[Rate]:
 def again(ref: str) -> Rate | None:
     """The rate of a reference, priced again; None if it is not offered."""
     try:
-        hotel_id, check_in, check_out, guests, currency, code = ref.split("/")
-        stay = Stay(check_in=date.fromisoformat(check_in), check_out=date.fromisoformat(check_out), guests=int(guests))
+        hotel_id, check_in, check_out, party, currency, code = ref.split("/")
+        guests, rooms, ages = party.split(";") if ";" in party else (party, "", "")
+        stay = Stay(
+            check_in=date.fromisoformat(check_in),
+            check_out=date.fromisoformat(check_out),
+            guests=int(guests),
+            rooms=int(rooms) if rooms else None,
+            children_ages=tuple(int(age) for age in ages.split(",")) if ages else (),
+        )
     except ValueError:
         return None
     hotel = next((each for each in hotels() if each.id == hotel_id), None)

@@ -18,7 +18,7 @@ from .cancellations import Cancellations
 from .conditions import Schedule, stay_schedule, stay_terms
 from .driver import NAME, OFFER_LIFE, SALES_BEGIN
 from .places import hotel_zone
-from .rates import Rate, again, rates
+from .rates import EXTRA_BEDS, ROOM_SLEEPS, Rate, again, fits, rates, rooms_of
 
 LARGEST_PARTY = 18
 """Nine rooms; more is a group, which is not sold by rate."""
@@ -50,6 +50,13 @@ class HouseHotels:
         stay, now = question.stay, self._clock.now()
         if stay.guests > LARGEST_PARTY:
             raise SupplierError("validation_failed", f"at most {LARGEST_PARTY} guests stay on one booking")
+        if not fits(stay):
+            rooms = rooms_of(stay)
+            raise SupplierError(
+                "validation_failed",
+                f"in {rooms} room{'' if rooms == 1 else 's'} at most {rooms * ROOM_SLEEPS} adults can stay, and "
+                f"{rooms * EXTRA_BEDS} children more in extra beds",
+            )
         if stay.nights > LONGEST_STAY:
             raise SupplierError("validation_failed", f"a stay has at most {LONGEST_STAY} nights")
         if not _is_sold(stay, now):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
@@ -29,8 +30,8 @@ def reason(output: Any) -> str:
     return cast("str", output["reason"])
 
 
-async def rate_key(desk: Any) -> str:
-    return cast("str", (await desk.read("search_hotels", **SEARCH))["results"][0]["rate_keys"][0])
+async def rate_key(desk: Any, **searched: Any) -> str:
+    return cast("str", (await desk.read("search_hotels", **SEARCH | searched))["results"][0]["rate_keys"][0])
 
 
 async def ready(desk: Any) -> dict[str, Any]:
@@ -146,6 +147,61 @@ async def test_the_longest_summary_of_a_stay_still_fits(desk: Any) -> None:
     gate = await desk.gate("book_hotel", rate_key=key, passenger_ids=people, buyer_reference="x" * 128)
     assert len(gate.summary) <= 1024
     assert "supplier house" in gate.summary
+
+
+FAMILY = {**SEARCH, "guests": 4, "rooms": 2, "children_ages": [5, 10]}
+
+
+async def family(desk: Any, *born: str) -> list[str]:
+    """An adult and children born on these days."""
+    children = [await desk.person(f"Child {day}", type="child", date_of_birth=day) for day in born]
+    return [await desk.person("Asha Rao", date_of_birth="1990-04-02"), *children]
+
+
+async def test_t27_rooms_and_ages_that_were_searched_are_approved_and_booked(desk: Any) -> None:
+    key = await rate_key(desk, **FAMILY)
+    given = {"rate_key": key, "passenger_ids": await family(desk, "2016-08-01", "2021-01-05")}
+    gate = await desk.gate("book_hotel", **given)
+    assert "2 rooms, 4 guests, children aged 5, 10: Asha Rao, " in gate.summary
+    assert (gate.bound["rooms"], gate.bound["children_ages"]) == (2, [5, 10])
+    await desk.place("book_hotel", bound=gate.bound, **given)
+    [order] = await desk.agency.db.fetch("SELECT data FROM house_orders")
+    assert json.loads(order["data"])["stay"]["children_ages"] == [5, 10]
+    [booking] = await desk.agency.db.fetch("SELECT data FROM bookings")
+    assert json.loads(booking["data"])["children_ages"] == [5, 10]
+
+
+@pytest.mark.parametrize(
+    ("searched", "born", "told"),
+    [
+        (FAMILY, ["2014-08-01"], "Child 2014-08-01 (.*) is 12 on 2026-12-05"),
+        (FAMILY, ["2021-01-05", "2021-03-01"], "Child 2021-03-01 (.*) is 5 on 2026-12-05"),
+        (SEARCH, ["2021-01-05"], "The rate is for 2 guests. Child 2021-01-05 (.*) is 5"),
+    ],
+)
+async def test_t27_other_ages_than_were_searched_are_refused_before_anybody_is_asked(
+    searched: dict[str, Any], born: list[str], told: str, desk: Any
+) -> None:
+    key = await rate_key(desk, **searched)
+    output = await desk.check("book_hotel", rate_key=key, passenger_ids=await family(desk, *born))
+    assert reason(output) == "supplier_refused"
+    assert re.search(told, output["detail"])
+    assert "children_ages" in output["detail"]
+
+
+async def test_t27_a_child_of_unknown_age_and_too_many_adults_are_refused(desk: Any) -> None:
+    key = await rate_key(desk, **FAMILY)
+    child = await desk.person("Anu Rao", type="child")
+    output = await desk.check("book_hotel", rate_key=key, passenger_ids=[child])
+    assert "is a child without a date of birth" in output["detail"]
+    adults = [await desk.person(name) for name in ("Asha Rao", "Ravi Rao", "Dev Rao")]
+    output = await desk.check("book_hotel", rate_key=key, passenger_ids=adults)
+    assert "3 adults are named" in output["detail"]
+
+
+async def test_k5_rooms_too_small_are_refused_with_what_they_hold(desk: Any) -> None:
+    told = await desk.read("search_hotels", **SEARCH | {"guests": 5, "rooms": 1, "children_ages": [1, 2, 3]})
+    assert told["error"] == "validation_failed: in 1 room at most 2 adults can stay, and 2 children more in extra beds"
 
 
 async def test_b58_an_approved_stay_is_booked_written_down_and_read(desk: Any) -> None:

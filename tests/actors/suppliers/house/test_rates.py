@@ -16,7 +16,7 @@ from voyagent.actors.domain.money import Money
 from voyagent.actors.domain.travel import Passenger
 from voyagent.actors.suppliers.house.driver import EmbeddedInventory
 from voyagent.actors.suppliers.house.places import hotels, per_usd
-from voyagent.actors.suppliers.house.rates import again, rates
+from voyagent.actors.suppliers.house.rates import ROOMS, Rate, again, fits, rates
 from voyagent.actors.suppliers.house.stays import HouseHotels
 from voyagent.actors.suppliers.protocols import SupplierError
 
@@ -94,6 +94,70 @@ async def test_more_nights_more_guests_and_better_rooms_cost_more(house: HouseHo
     assert (await cheapest(check_out=FIRST + timedelta(days=3))).amount > usual.amount
     assert (await cheapest(guests=2)).amount == usual.amount
     assert (await cheapest(guests=3)).amount == 2 * usual.amount
+
+
+def priced(adults: int, ages: tuple[int, ...], rooms: int | None = None) -> int | None:
+    """Cents of one rate for a party; None if the rooms are too small for it."""
+    stay = Stay(
+        check_in=date(2026, 12, 5),
+        check_out=date(2026, 12, 8),
+        guests=adults + len(ages),
+        rooms=rooms,
+        children_ages=ages,
+    )
+    if not fits(stay):
+        return None
+    return int(Rate.of(hotels()[0], ROOMS[1], stay, "USD").price.amount * 100)
+
+
+PARTY = {
+    "adults": st.integers(1, 6),
+    "ages": st.lists(st.integers(0, 17), max_size=6).map(tuple),
+    "age": st.integers(0, 17),
+    "rooms": st.none() | st.integers(1, 4),
+}
+
+
+@given(**PARTY)
+def test_t27_a_price_never_falls_when_a_person_is_added(
+    adults: int, ages: tuple[int, ...], age: int, rooms: int | None
+) -> None:
+    rooms = None if rooms is None else min(rooms, adults)
+    before = priced(adults, ages, rooms)
+    for after in (priced(adults + 1, ages, rooms), priced(adults, (*ages, age), rooms)):
+        assert before is None or after is None or after >= before
+    if rooms is None:
+        assert before is not None
+
+
+@given(**PARTY)
+def test_t27_a_child_never_costs_more_than_an_adult(
+    adults: int, ages: tuple[int, ...], age: int, rooms: int | None
+) -> None:
+    rooms = None if rooms is None else min(rooms, adults)
+    child, adult = priced(adults, (*ages, age), rooms), priced(adults + 1, ages, rooms)
+    assert child is None or adult is None or child <= adult
+
+
+@given(**PARTY)
+def test_t27_a_reference_keeps_rooms_and_ages_in_their_order(
+    adults: int, ages: tuple[int, ...], age: int, rooms: int | None
+) -> None:
+    stay = Stay(
+        check_in=date(2026, 12, 5),
+        check_out=date(2026, 12, 8),
+        guests=adults + len(ages) + 1,
+        rooms=None if rooms is None else min(rooms, adults),
+        children_ages=(*ages, age),
+    )
+    rate = Rate.of(hotels()[0], ROOMS[1], stay, "USD")
+    assert again(rate.ref) == rate
+
+
+async def test_rooms_too_small_for_a_party_are_refused(house: HouseHotels) -> None:
+    tight = Stay(check_in=date(2026, 12, 5), check_out=date(2026, 12, 8), guests=5, rooms=1, children_ages=(1, 2, 3))
+    with refused("validation_failed"):
+        await house.search(question(stay=tight))
 
 
 async def test_rooms_are_sold_from_today_wherever_today_still_is(house: HouseHotels) -> None:
