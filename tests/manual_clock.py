@@ -75,6 +75,10 @@ class ManualClock(Clock):
             await self._settle()
         self._passed = until
 
+    def skip(self, seconds: float) -> None:
+        """Let ``seconds`` pass without running what is due: the next ``advance`` does."""
+        self._passed += seconds
+
     async def _settle(self) -> None:
         for _ in range(self._SETTLING):
             await asyncio.sleep(0)

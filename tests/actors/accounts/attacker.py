@@ -200,7 +200,7 @@ class Attacker:
         assert signed_in is None
 
     async def wait(self) -> None:
-        self.harness.clock._passed += 5 * 3600
+        self.harness.clock.skip(5 * 3600)
 
     async def inside(self) -> list[str]:
         """What of all the attacker holds still opens a door."""
