@@ -1,0 +1,101 @@
+"""Request and response of ``/reports/itinerary`` (docs/contract/business.md 8.2)."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ...actors.domain.audit import wire_time
+from ...actors.domain.itinerary import Flight, Hotel, Itinerary
+from .aging import MoneyResponse
+from .shared import Closed, Query
+
+
+class ItineraryQuery(Query):
+    """The conversation."""
+
+    session_id: str = Field(min_length=1)
+
+
+class PassengerItem(Closed):
+    """A person who travels. Passport numbers are not kept yet."""
+
+    full_name: str
+    passport_number: str | None
+
+
+class FlightItem(Closed):
+    """A flight from one airport to the next: departure in UTC, and by the clock of its airport."""
+
+    pnr: str | None
+    origin: str | None
+    dest: str | None
+    depart: str | None
+    carrier: str | None
+    status: str
+    depart_local: str | None
+
+    @classmethod
+    def of(cls, flight: Flight) -> FlightItem:
+        local = flight.departs_local
+        return cls(
+            pnr=flight.pnr,
+            origin=flight.origin,
+            dest=flight.dest,
+            depart=None if flight.departs_at is None else wire_time(flight.departs_at),
+            carrier=flight.carrier,
+            status=flight.status,
+            depart_local=None if local is None else local.replace(tzinfo=None).isoformat(timespec="minutes"),
+        )
+
+
+class HotelItem(Closed):
+    """A stay, in days of the hotel's calendar."""
+
+    name: str | None
+    city: str | None
+    check_in: str | None
+    check_out: str | None
+    status: str
+
+    @classmethod
+    def of(cls, hotel: Hotel) -> HotelItem:
+        return cls(
+            name=hotel.name,
+            city=hotel.city,
+            check_in=hotel.check_in,
+            check_out=hotel.check_out,
+            status=hotel.status,
+        )
+
+
+class VisaItem(Closed):
+    """A visa file. None are kept yet."""
+
+    country: str | None
+    status: str | None
+
+
+class ItineraryResponse(Closed):
+    """What was booked in a conversation. ``total_cost`` counts what is confirmed, in the header currency alone."""
+
+    tenant_id: str
+    session_id: str
+    passengers: list[PassengerItem]
+    flights: list[FlightItem]
+    hotels: list[HotelItem]
+    visas: list[VisaItem]
+    total_cost: MoneyResponse
+    other_currencies: list[MoneyResponse]
+
+    @classmethod
+    def of(cls, tenant_id: str, session_id: str, names: tuple[str, ...], found: Itinerary) -> ItineraryResponse:
+        return cls(
+            tenant_id=tenant_id,
+            session_id=session_id,
+            passengers=[PassengerItem(full_name=name, passport_number=None) for name in names],
+            flights=[FlightItem.of(each) for each in found.flights],
+            hotels=[HotelItem.of(each) for each in found.hotels],
+            visas=[],
+            total_cost=MoneyResponse.of(found.total.amount, found.total.currency),
+            other_currencies=[MoneyResponse.of(each.amount, each.currency) for each in found.others],
+        )

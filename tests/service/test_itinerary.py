@@ -1,0 +1,58 @@
+"""``GET /reports/itinerary`` over the wire."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.service.conftest import Admin, Person, Running
+
+DAY = datetime.now(UTC).date() + timedelta(days=60)
+WISH = f"Find me a flight from Mumbai to Dubai on {DAY} and book it for Asha Rao"
+EMPTY: dict[str, Any] = {"passengers": [], "flights": [], "hotels": [], "visas": [], "other_currencies": []}
+
+
+async def itinerary(who: Person, session_id: str) -> Any:
+    return await who.get("/reports/itinerary", params={"session_id": session_id})
+
+
+async def test_b58_the_itinerary_shows_what_was_booked_until_it_is_cancelled(asha: Person, admin: Admin) -> None:
+    session_id = await asha.session()
+    nothing = {"tenant_id": asha.user["tenant_id"], "session_id": session_id, **EMPTY}
+    nothing["total_cost"] = {"amount": "0.00", "currency": "INR"}
+    assert await itinerary(asha, session_id) == nothing
+    asked = await asha.say(session_id, WISH)
+    (waiting,) = (await asha.get("/approvals"))["items"]
+    assert (await asha.call("POST", f"/approvals/{waiting['id']}/resolve", json={"granted": True}))[0] == 200
+    await asha.replay(session_id, asked[-1].id or 0)
+
+    found = await itinerary(asha, session_id.upper())
+    booked = await admin.db.fetchrow("SELECT locator, cost, currency, status, data::text FROM bookings")
+    assert booked is not None
+    assert found["session_id"] == session_id
+    assert [person["full_name"] for person in found["passengers"]] == [
+        row["full_name"] for row in await admin.db.fetch("SELECT full_name FROM passengers")
+    ]
+    first = found["flights"][0]
+    assert (first["pnr"], first["origin"], first["status"]) == (booked["locator"], "BOM", booked["status"])
+    assert found["flights"][-1]["dest"] == "DXB"
+    departs = datetime.fromisoformat(first["depart"])
+    local = datetime.fromisoformat(first["depart_local"])
+    assert local - departs.replace(tzinfo=None) == timedelta(hours=5, minutes=30)
+    assert first["depart"].endswith("Z")
+    assert found["total_cost"] == {"amount": f"{booked['cost']:.2f}", "currency": booked["currency"]}
+    await admin.execute("UPDATE bookings SET status = 'cancelled'")
+    assert await itinerary(asha, session_id) == nothing
+
+
+async def test_b23_b61_an_unknown_malformed_or_foreign_session_is_404_and_none_is_422(
+    asha: Person, running: Running
+) -> None:
+    foreign = await (await running.sign_up("other")).session()
+    for wrong in (foreign, "019712ab-3c4d-7e5f-8a9b-0c1d2e3f4a5b", "nonsense"):
+        answer = await asha.call("GET", "/reports/itinerary", params={"session_id": wrong})
+        assert answer == (404, {"detail": "session_not_found"})
+    for query, kind in (({}, "missing"), ({"session_id": ""}, "string_too_short")):
+        status, body = await asha.call("GET", "/reports/itinerary", params=query)
+        assert (status, body["detail"][0]["type"], body["detail"][0]["loc"]) == (422, kind, ["query", "session_id"])
