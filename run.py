@@ -279,7 +279,7 @@ def welcome(url: str) -> None:
 "full_name": "Asha Rao", "agency_name": "Rao Travels"}}' | {PICK.format("access_token")})
   SESSION=$(curl -s -X POST {url}/chat/sessions -H "Authorization: Bearer $TOKEN" | {PICK.format("session_id")})
   curl -N {url}/chat/sessions/$SESSION/messages -H "Authorization: Bearer $TOKEN" {JSON} \
--d '{{"message": "Find me a flight from Mumbai to Dubai on {day} and book it"}}'
+-d '{{"message": "Find me a flight from Mumbai to Dubai on {day} for Asha Rao and book it"}}'
 """,
         flush=True,
     )

@@ -155,6 +155,7 @@ class Agency:
             narration=journal.narration,
             source_event="manual",
             drafts=tuple(lines),
+            today=self.office.clock.now().date(),
             now=self.office.clock.now(),
         )
         by = (await self.ask(Role.AGENCY_ADMIN, "GET", "/auth/me"))["id"]

@@ -7,7 +7,9 @@ from typing import Any
 
 import asyncpg
 
-WISH = f"Find me a flight from Mumbai to Dubai on {datetime.now(UTC).date() + timedelta(days=60)} and book it"
+WISH = (
+    f"Find me a flight from Mumbai to Dubai on {datetime.now(UTC).date() + timedelta(days=60)} for Asha Rao and book it"
+)
 
 
 async def booked(database: Any) -> int:

@@ -27,7 +27,7 @@ START_SECONDS = 60.0
 STEP_SECONDS = 180.0
 """What a client waits for one thing, restarts of the service included."""
 DAY = datetime.now(UTC).date() + timedelta(days=60)
-WISH = f"Find me a flight from Mumbai to Dubai on {DAY} and book it"
+WISH = f"Find me a flight from Mumbai to Dubai on {DAY} for Asha Rao and book it"
 CUT = (aiohttp.ClientError, ConnectionError)
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
 
 from . import documents
-from .documents import CREDIT_DAYS
+from .documents import terms
 from .outcomes import DESK_NOTICE, listed, trouble
 from .talk import Call, Talk
 from .turns import ToolUse, Turn
 from .words import dates, has, money, newest, persons
 
 _CUSTOMER = re.compile(
-    r"\b(?:invoice|bill)\s+(?:for\s+|to\s+)?(?P<name>[A-Z][\w&'\u2019. -]*?)(?=\s+(?:for|over|of|on|due|and)\b|[,.;]|$)"
+    r"\b(?:invoice|bill)\s+(?:for\s+|to\s+)?(?P<name>[A-Z][\w&'\u2019. -]*?)"
+    r"(?=\s+(?:for|over|of|on|due|dated|and)\b|[,.;]|$)"
 )
 
 
@@ -76,7 +76,7 @@ def _draft(talk: Talk, opening: str) -> Turn:
     if customer is None or sum_due is None:
         return Turn(f"{opening}For whom, and over which amount (for example INR 45200.00), shall I draft it?")
     currency, amount = sum_due
-    issued, due = _terms(talk)
+    issued, due = terms(talk)
     line = {"description": "Travel services", "quantity": 1, "unit_price": amount, "currency": currency}
     given = {
         "customer_name": customer,
@@ -93,12 +93,6 @@ def _customer(text: str) -> str | None:
     if named := _CUSTOMER.search(text):
         return named["name"].strip()
     return next((person["full_name"] for person in persons(text)), None)
-
-
-def _terms(talk: Talk) -> tuple[date, date]:
-    """Issued today; due on the day the user names, else after the usual credit period."""
-    due = next((day for text in talk.request for day in dates(text, talk.today) if day >= talk.today), None)
-    return talk.today, due or talk.today + timedelta(days=CREDIT_DAYS)
 
 
 def _issue(drafted: Call, opening: str) -> Turn:

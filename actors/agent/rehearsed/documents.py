@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 
 from .outcomes import listed
 from .talk import Call, Talk
 from .turns import ToolUse, Turn
-from .words import dates, has, money, newest
+from .words import dated, dates, has, money, newest
 
 CREDIT_DAYS = 30
 """Days from issue to due date, where the user names no due date."""
 
 _VENDOR = re.compile(
-    r"\bbill\s+(?:from|of|by)\s+(?P<name>[A-Z][\w&'\u2019. -]*?)(?=\s+(?:over|of|for|on|due|and|number)\b|[,.;]|$)"
+    r"\bbill\s+(?:from|of|by)\s+(?P<name>[A-Z][\w&'\u2019. -]*?)"
+    r"(?=\s+(?:over|of|for|on|due|dated|and|number|reference)\b|[,.;]|$)"
 )
 _REFERENCE = re.compile(r"\b(?:reference|ref|number|no)\.?\s+(?P<code>[A-Za-z0-9][\w/-]*)", re.IGNORECASE)
 _REASON = re.compile(r"\b(?:because|reason:?)\s+(?P<why>.+)$", re.IGNORECASE)
@@ -126,17 +127,26 @@ def _bill(talk: Talk, opening: str) -> Turn:
     vendor, amount, reference = _VENDOR.search(words), newest(money, talk.request), _reference(words)
     if vendor is None or amount is None or not reference:
         return Turn(f"{opening}From whom, over which amount (for example INR 500.00), and with which reference?")
-    due = next((day for day in dates(words, talk.today) if day >= talk.today), talk.today + timedelta(days=CREDIT_DAYS))
+    issued, due = terms(talk)
     given = {
         "vendor_name": vendor["name"].strip(),
         "vendor_reference": reference["reference"],
-        "issue_date": talk.today.isoformat(),
+        "issue_date": issued.isoformat(),
         "due_date": due.isoformat(),
         "amount": amount[1],
         "currency": amount[0],
     }
     said = f"I prepare the bill of {given['vendor_name']}; a person must approve it."
     return Turn(opening + said, ToolUse("record_bill", given))
+
+
+def terms(talk: Talk) -> tuple[date, date]:
+    """Issued on the day after "dated", else today; due on the later day that is named, else after the credit period."""
+    named = newest(lambda text: dated(text, talk.today), talk.request)
+    issued = named or talk.today
+    days = (day for text in talk.request for day in dates(text, talk.today))
+    due = next((day for day in days if day >= issued and day != named), None)
+    return issued, due or issued + timedelta(days=CREDIT_DAYS)
 
 
 def _list(talk: Talk, opening: str) -> Turn:

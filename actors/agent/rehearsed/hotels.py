@@ -87,7 +87,9 @@ def _after(talk: Talk, news: Sequence[Call]) -> Turn:
         case "search_hotels":
             return _found(talk, last)
         case "check_hotel_rate" if wants_booking(talk.request) and "upsert_passenger" in talk.tools:
-            guests = _persons(talk) or [{"full_name": "Guest of the Agency"}]
+            guests = _persons(talk)
+            if not guests:
+                return Turn(f"The rate holds at {last.output.get('price')}. Who stays: whom shall I book it for?")
             calls = [ToolUse("upsert_passenger", dict(guest)) for guest in guests]
             return Turn(f"The rate holds at {last.output.get('price')}. I note the guests.", *calls)
         case "upsert_passenger":

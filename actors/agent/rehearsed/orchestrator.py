@@ -22,7 +22,10 @@ NAMES = {
     "accounting": "the accounting desk",
 }
 
-HELP = "Ask me for a flight, a hotel or an invoice: Find me a flight from Mumbai to Dubai on 12 December and book it."
+HELP = (
+    "Ask me for a flight, a hotel or an invoice:"
+    " Find me a flight from Mumbai to Dubai on 12 December for Asha Rao and book it."
+)
 
 
 def reply(talk: Talk) -> Turn:

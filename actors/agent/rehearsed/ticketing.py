@@ -10,10 +10,12 @@ from .outcomes import DESK_NOTICE, cancelled, listed, price, trouble
 from .places import Place, route
 from .talk import Call, Talk
 from .turns import ToolUse, Turn
-from .words import agrees, chosen, counted, dates, details, has, newest, persons, wants_booking
+from .words import agrees, born, chosen, counted, dates, details, has, newest, persons, wants_booking
 
 SHOWN = 3
 """Fares listed when nothing is to be booked."""
+YOUNG = ("child", "infant")
+"""Kinds of travellers who pay less, so that airlines want their age."""
 
 
 def reply(talk: Talk) -> Turn:
@@ -40,7 +42,9 @@ def _asked(talk: Talk, opening: str) -> Turn:
     if waiting and "search_flights" in talk.tools:
         return Turn(f"{opening}{trouble(waiting[-1], 'the booking')} I can go on once it is decided.")
     searched = talk.latest("search_flights")
-    if searched and (wants_booking(talk.request) or any(map(agrees, talk.request)) or chosen(words)):
+    if searched and (
+        wants_booking(talk.request) or any(map(agrees, talk.request)) or chosen(words) or _wants_hold(talk)
+    ):
         return _take_down(talk, searched, opening)
     return _other(talk, opening, words)
 
@@ -174,32 +178,41 @@ def _take_down(talk: Talk, search: Call, opening: str) -> Turn:
     if len(named) > sum(party.values()):
         again = {**search.input, "passengers": {"adult": len(named)}}
         return Turn(f"{opening}For {len(named)} persons I search again.", ToolUse("search_flights", again))
-    travellers = _party_members(talk, search, party, named)
+    travellers = _party_members(talk, party, named)
+    if not travellers:
+        return Turn(f"{opening}The fare would be {_fare(fare)}. {_who(party, named)}")
     names = " and ".join(person["full_name"] for person in travellers)
     calls = [ToolUse("upsert_passenger", dict(person)) for person in travellers]
     return Turn(f"{opening}I take {_fare(fare)}, and note {names} as passenger.", *calls)
 
 
-def _party_members(
-    talk: Talk, search: Call, party: dict[str, int], named: Sequence[dict[str, str]]
-) -> list[dict[str, str]]:
-    """One passenger for each place of the fare: those named, then invented ones named after the route."""
-    kinds = [kind for kind in ("adult", "senior", "child", "infant") for _ in range(party.get(kind, 0))]
-    family = f"{search.input.get('origin')}{search.input.get('destination')}".capitalize()
+def _kinds(party: dict[str, int]) -> list[str]:
+    return [kind for kind in ("adult", "senior", "child", "infant") for _ in range(party.get(kind, 0))]
+
+
+def _who(party: dict[str, int], named: Sequence[dict[str, str]]) -> str:
+    """The question for what only the user can know: names, and when those who pay less were born."""
+    kinds = _kinds(party)
+    if len(named) < len(kinds):
+        return f"Who travels: which {len(kinds)} full name{'s' if len(kinds) > 1 else ''} shall I book it for?"
+    return "When were the children born? Tell me whom to book it for, and after 'born' the date of each child?"
+
+
+def _party_members(talk: Talk, party: dict[str, int], named: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """One passenger for each place of the fare, children last; empty if a name or a child's birth date is missing."""
+    kinds = _kinds(party)
+    births = newest(lambda text: born(text, talk.today) or None, talk.request) or []
+    if len(named) < len(kinds) or len(births) < sum(kind in YOUNG for kind in kinds):
+        return []
     members = []
-    for place, kind in enumerate(kinds):
-        person = dict(named[place]) if place < len(named) else {"full_name": f"{_COMPANIONS[place % 9]} {family}"}
-        person |= {} if kind == "adult" else {"type": kind}
-        if kind in _AGES:  # airlines want the age of those who pay less
-            person["date_of_birth"] = f"{talk.today.year - _AGES[kind]}-01-01"
-        members.append(person)
+    for kind, person in zip(kinds, named, strict=False):
+        member = {**person} if kind == "adult" else {**person, "type": kind}
+        if kind in YOUNG:
+            member["date_of_birth"] = births.pop(0).isoformat()
+        members.append(member)
     if len(members) == 1:
         members[0] |= newest(lambda text: details(text) or None, talk.request) or {}
     return members
-
-
-_COMPANIONS = ("Traveller", "Companion", "Third", "Fourth", "Fifth", "Sixth", "Seventh", "Eighth", "Ninth")
-_AGES = {"child": 8, "infant": 1}
 
 
 def _book(talk: Talk, noted: Sequence[Call]) -> Turn:

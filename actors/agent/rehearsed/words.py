@@ -157,6 +157,21 @@ def details(text: str) -> dict[str, str]:
     return found
 
 
+def born(text: str, today: date) -> list[date]:
+    """The dates of birth in ``text``, in its order: ``born 2018-03-02``, ``born on 2 March 2018``."""
+    after = re.split(r"\bborn\b", text, flags=re.IGNORECASE)[1:]
+    return [found[0] for part in after if (found := dates(part, today))]
+
+
+_DATED = re.compile(r"\b(?:dated|issued on)\b", re.IGNORECASE)
+
+
+def dated(text: str, today: date) -> date | None:
+    """The date of a document: ``dated 2026-08-21``."""
+    parts = _DATED.split(text, maxsplit=1)
+    return next(iter(dates(parts[1], today)), None) if len(parts) > 1 else None
+
+
 def counted(text: str, noun: str) -> int | None:
     """How many of ``noun`` (a pattern) are mentioned: ``2 adults``, ``two adults``."""
     match = re.search(rf"\b(?P<count>\d{{1,2}}|{'|'.join(NUMBERS)})\s+(?:{noun})\b", text, re.IGNORECASE)

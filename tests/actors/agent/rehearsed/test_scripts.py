@@ -15,7 +15,8 @@ from voyagent.actors.agent.rehearsed.turns import Text, ToolUse, Turn
 from voyagent.actors.agent.rehearsed.wire import check
 
 TODAY = date(2026, 11, 24)
-WISH = "Find me a flight from Mumbai to Dubai on 12 December 2026 and book it"
+WISH = "Find me a flight from Mumbai to Dubai on 12 December 2026 for Asha Rao and book it"
+NOBODY = "Find me a flight from Mumbai to Dubai on 12 December 2026 and book it"
 FARES = {
     "count": 2,
     "fares": [
@@ -147,7 +148,7 @@ def test_the_main_job_is_search_passenger_booking_and_a_last_word() -> None:
     talk.results(FARES)
     words, calls = talk.next()
     assert "INR 9400.50" in words
-    assert asked(calls) == [("upsert_passenger", {"full_name": "Traveller Bomdxb"})]
+    assert asked(calls) == [("upsert_passenger", {"full_name": "Asha Rao"})]
     talk.results({"saved": True, "passenger_id": "p-1", "created": True})
     _, calls = talk.next()
     assert asked(calls) == [("book_flight", {"fare_id": "f-cheap", "passenger_ids": ["p-1"]})]
@@ -166,19 +167,59 @@ def test_a_brief_behind_a_handoff_starts_the_desk() -> None:
     assert [call.name for call in calls] == ["search_flights"]
 
 
-def test_every_named_person_is_taken_down_in_one_answer() -> None:
-    talk = Conversation(
-        "ticketing_visa", None, f"{WISH} for Mrs Asha Rao and Dev Rao, 2 adults and one child, return 20 Dec"
-    )
+def test_who_travels_is_asked_for_and_never_invented() -> None:
+    talk = Conversation("ticketing_visa", None, NOBODY)
+    talk.next()
+    talk.results(FARES)
+    words, calls = talk.next()
+    assert calls == []
+    assert words.endswith("Who travels: which 1 full name shall I book it for?")
+    talk.say("Book it for Meera Iyer")
+    assert asked(talk.next()[1]) == [("upsert_passenger", {"full_name": "Meera Iyer"})]
+
+
+def test_a_fare_can_be_held_for_whom_is_named_later() -> None:
+    talk = Conversation("ticketing_visa", None, "A flight from Mumbai to Dubai on 12 December 2026")
+    talk.next()
+    talk.results(FARES)
+    talk.next()
+    talk.say("Put it on hold for Meera Iyer")
+    assert asked(talk.next()[1]) == [("upsert_passenger", {"full_name": "Meera Iyer"})]
+    talk.results({"saved": True, "passenger_id": "p-1", "created": True})
+    assert asked(talk.next()[1]) == [("hold_flight", {"fare_id": "f-cheap", "passenger_ids": ["p-1"]})]
+
+
+def test_who_stays_is_asked_for_and_never_invented() -> None:
+    talk = Conversation("hotels_holidays", None, "Book a hotel in Dubai from 12 to 15 December for 1 guest")
+    talk.next()
+    talk.results({"count": 1, "results": [{"name": "Fair", "from_price": "AED 400.00", "rate_keys": ["r-4"]}]})
+    talk.next()
+    talk.results({"checked": True, "rate_key": "r-4", "price": "AED 400.00"})
+    words, calls = talk.next()
+    assert calls == []
+    assert words.endswith("Who stays: whom shall I book it for?")
+    talk.say("Book it for Meera Iyer")
+    assert asked(talk.next()[1]) == [("check_hotel_rate", {"rate_key": "r-4"})]
+    talk.results({"checked": True, "rate_key": "r-4", "price": "AED 400.00"})
+    assert asked(talk.next()[1]) == [("upsert_passenger", {"full_name": "Meera Iyer"})]
+
+
+def test_every_named_person_is_taken_down_in_one_answer_and_a_childs_birth_is_asked_for() -> None:
+    wish = NOBODY.replace(" and book it", ", 2 adults and one child, return 20 Dec, and book it")
+    names = "for Mrs Asha Rao, Dev Rao and Kabir Rao"
+    talk = Conversation("ticketing_visa", None, f"{wish} {names}")
     _, calls = talk.next()
     assert calls[0].input["passengers"] == {"adult": 2, "child": 1}
     assert calls[0].input["return_date"] == "2026-12-20"
     talk.results(FARES)
+    words, calls = talk.next()
+    assert (words.endswith("the date of each child?"), calls) == (True, [])
+    talk.say(f"Book it {names}, born 2 March 2018")
     _, calls = talk.next()
-    assert [call.input["full_name"] for call in calls] == ["Asha Rao", "Dev Rao", "Third Bomdxb"]
+    assert [call.input["full_name"] for call in calls] == ["Asha Rao", "Dev Rao", "Kabir Rao"]
     assert calls[0].input["title"] == "mrs"
     assert calls[2].input["type"] == "child"
-    assert calls[2].input["date_of_birth"] == "2018-01-01"
+    assert [call.input.get("date_of_birth") for call in calls] == [None, None, "2018-03-02"]
     talk.results(*[{"saved": True, "passenger_id": f"p-{place}", "created": True} for place in range(3)])
     _, calls = talk.next()
     assert calls[0].input["passenger_ids"] == ["p-0", "p-1", "p-2"]
@@ -225,7 +266,7 @@ def test_what_is_missing_is_asked_for(text: str, asks: str) -> None:
 
 
 def test_a_date_given_later_completes_the_request() -> None:
-    talk = Conversation("ticketing_visa", None, "Book a flight from Mumbai to Dubai")
+    talk = Conversation("ticketing_visa", None, "Book a flight from Mumbai to Dubai for Asha Rao")
     talk.next()
     talk.say("12 December")
     _, calls = talk.next()
@@ -376,6 +417,16 @@ def test_hotels_that_can_only_be_quoted_are_quoted() -> None:
     words, calls = talk.next()
     assert "Lutetia asks EUR 800.00" in words
     assert calls == []
+
+
+def test_a_document_may_be_dated_in_the_past() -> None:
+    talk = Conversation("accounting", None, "Draft an invoice for Acme over INR 500.00 dated 2026-08-01 and issue it")
+    [(_, draft)] = asked(talk.next()[1])
+    assert (draft["issue_date"], draft["due_date"]) == ("2026-08-01", "2026-08-31")
+    words = "Record a bill from Emirates over AED 900.00 reference EK-7 dated 2026-08-01 due 2026-08-11"
+    [(tool, bill)] = asked(Conversation("accounting", None, words).next()[1])
+    assert (tool, bill["vendor_name"], bill["vendor_reference"]) == ("record_bill", "Emirates", "EK-7")
+    assert (bill["issue_date"], bill["due_date"]) == ("2026-08-01", "2026-08-11")
 
 
 def test_an_invoice_is_drafted_and_then_issued() -> None:
