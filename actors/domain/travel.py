@@ -70,6 +70,10 @@ def _is_empty(value: Sized) -> bool:
     return not value
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 @cache
 def zone(name: str) -> ZoneInfo:
     """The IANA zone ``name`` from the packaged data, so that a wall time is the same on every machine.
@@ -240,6 +244,8 @@ class Segment(Shape):
 class FlightOffer(Shape):
     """A fare that can be booked until it expires. ``back_from`` is where in ``segments`` the way back begins.
 
+    What a supplier does not state of ``baggage``, refund and other ``conditions`` is None.
+
     ``ages`` are the ages it was priced for, if the supplier prices by age; ``supplier_data`` is the driver's own.
     """
 
@@ -254,6 +260,9 @@ class FlightOffer(Shape):
     hold_until: UtcTime | None = None
     party: Party
     cabin: Cabin
+    baggage: Words | None = Field(default=None, exclude_if=_is_none)
+    refundable: bool | None = Field(default=None, exclude_if=_is_none)
+    conditions: Words | None = Field(default=None, exclude_if=_is_none)
     ages: tuple[int, ...] = Field(default=(), exclude_if=_is_empty)
     supplier_data: dict[str, Any] = Field(default_factory=dict, exclude_if=_is_empty)
 

@@ -98,7 +98,7 @@ class Flight(ToolOutput):
 
 
 class Fare(ToolOutput):
-    """One offer, with departure and arrival of the way out."""
+    """One offer, with departure and arrival of the way out. Null is what the supplier does not state."""
 
     fare_id: str
     source: str
@@ -111,6 +111,9 @@ class Fare(ToolOutput):
     arrives_at: Moment
     cabin: Cabin
     hold_possible: bool
+    baggage: str | None
+    refundable: bool | None
+    conditions: str | None
     segments: list[Flight]
 
     @classmethod
@@ -127,6 +130,9 @@ class Fare(ToolOutput):
             arrives_at=wire_time(offer.outbound[-1].arrives_at),
             cabin=offer.cabin,
             hold_possible=offer.hold_possible,
+            baggage=offer.baggage,
+            refundable=offer.refundable,
+            conditions=offer.conditions,
             segments=[
                 *(Flight.of(segment, "out") for segment in offer.outbound),
                 *(Flight.of(segment, "back") for segment in offer.inbound),
@@ -148,7 +154,8 @@ class SearchFlights(ReadTool[SearchInput]):
     description = (
         "Search flights. Answers at most 20 fares, cheapest first; each fare_id can be booked until its valid_until. "
         "The price is for the whole party. departs_at and arrives_at are UTC; segments tell each flight with its "
-        "airports and the local times there, which are the ones to tell people."
+        "airports and the local times there, which are the ones to tell people. A null of baggage, refundable or "
+        "conditions is not known."
     )
     Input = SearchInput
     Output = Fares

@@ -10,6 +10,7 @@ from typing import Any, cast, get_args
 from pydantic import ValidationError
 
 from ...domain import ids
+from ...domain.money import Money
 from ...domain.travel import MAJORITY, Cabin, FlightOffer, FlightQuestion, Segment
 from ...foundation import log, metrics
 from ..protocols import SupplierError
@@ -144,11 +145,40 @@ def _offer(item: Any, now: datetime, *, cabin: Cabin, ways: int) -> dict[str, An
         "hold_possible": hold_possible,
         "hold_until": hold_until if hold_possible else None,
         "cabin": cabin,
+        "baggage": baggage(offer),
+        "refundable": None if offer.refund is None else offer.refund.allowed,
+        "conditions": conditions(offer.refund),
         "supplier_data": {
             "passengers": [{"id": each.id, "age": minors.get(each.id)} for each in offer.passengers],
             "documents_required": offer.passenger_identity_documents_required,
         },
     }
+
+
+def baggage(offer: wire.Offer) -> str | None:
+    """What all passengers may take along on all flights; None where it differs or is not stated."""
+    seats = [seat for way in offer.slices for flight in way.segments for seat in flight.passengers or ()]
+    allowed = {
+        None if seat.baggages is None else tuple((bag.type, bag.quantity) for bag in seat.baggages if bag.quantity)
+        for seat in seats
+    }
+    if len(allowed) != 1 or (bags := allowed.pop()) is None:
+        return None
+    kinds = {"carry_on": "cabin bag", "checked": "checked bag"}
+    told = [f"{count} {kinds.get(kind, kind)}{'' if count == 1 else 's'}" for kind, count in bags]
+    return ", ".join(told) or "no bags"
+
+
+def conditions(refund: wire.RefundTerms | None) -> str | None:
+    """The terms of a refund in a sentence; None where none are stated."""
+    if refund is None:
+        return None
+    if not refund.allowed:
+        return "not refundable"
+    if refund.penalty_amount is None or refund.penalty_currency is None:
+        return "refundable before departure; what is kept is not stated"
+    kept = Money.of(refund.penalty_amount, refund.penalty_currency)
+    return f"refundable before departure; {kept.text} is kept"
 
 
 def _segments(flights: Sequence[wire.Flight], cabin: Cabin) -> list[Segment]:

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from ...domain.money import Money
 
@@ -34,10 +42,29 @@ class Carrier(Wire):
     iata_code: str | None = None
 
 
+def _unreadable_is_none(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return read(value)
+    except ValidationError:
+        return None
+
+
+_or_none = WrapValidator(_unreadable_is_none)
+"""For what can be left out without harm: what cannot be read there is not stated."""
+
+
+class Baggage(Wire):
+    """So many bags of one kind."""
+
+    type: str
+    quantity: int
+
+
 class Seat(Wire):
-    """One passenger's place on a flight."""
+    """One passenger's place on a flight. Baggage that cannot be read is not stated."""
 
     cabin_class: str | None = None
+    baggages: Annotated[tuple[Baggage, ...] | None, _or_none] = None
 
 
 class Flight(Wire):
@@ -76,6 +103,20 @@ class PaymentRequirements(Wire):
     price_guarantee_expires_at: AwareDatetime | None = None
 
 
+class RefundTerms(Wire):
+    """Whether an unused fare is refunded, and what is kept of it if that is known."""
+
+    allowed: bool
+    penalty_amount: Amount | None = None
+    penalty_currency: Currency | None = None
+
+
+class Conditions(Wire):
+    """A fare's conditions; null is what the airline does not state."""
+
+    refund_before_departure: RefundTerms | None = None
+
+
 class Offer(Wire):
     """A fare."""
 
@@ -88,6 +129,12 @@ class Offer(Wire):
     partial: bool = False
     payment_requirements: PaymentRequirements | None = None
     passenger_identity_documents_required: bool = False
+    conditions: Annotated[Conditions | None, _or_none] = None
+
+    @property
+    def refund(self) -> RefundTerms | None:
+        """The terms of a refund before departure."""
+        return None if self.conditions is None else self.conditions.refund_before_departure
 
     @property
     def price(self) -> Money:

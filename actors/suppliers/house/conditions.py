@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -82,6 +83,19 @@ def fare_rule(cabin: Cabin, *, low_cost: bool) -> FareRule:
     if low_cost:
         return LOW_COST
     return FLEXIBLE if cabin in ("business", "first") else LEISURE
+
+
+CHECKED: Mapping[Cabin, str] = {
+    "economy": "1 checked bag of 23 kg",
+    "premium_economy": "2 checked bags of 23 kg",
+    "business": "2 checked bags of 32 kg",
+    "first": "3 checked bags of 32 kg",
+}
+
+
+def baggage(cabin: Cabin, *, low_cost: bool) -> str:
+    """What each person but an infant may take along."""
+    return "1 cabin bag of 7 kg" if low_cost else f"1 cabin bag of 7 kg, {CHECKED[cabin]}"
 
 
 FREE_UNTIL = timedelta(days=2)

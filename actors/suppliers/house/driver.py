@@ -26,7 +26,7 @@ from ...foundation.clock import Clock
 from ...runtime.actor import Recipient
 from ..protocols import Capabilities, SupplierError
 from .cancellations import Cancellations
-from .conditions import Schedule, Step, fare_rule
+from .conditions import Schedule, Step, baggage, fare_rule
 from .fares import Itinerary, again, itineraries
 from .places import Airport, airline, airports, distance, served
 from .timetable import Flight, flying_time
@@ -173,6 +173,7 @@ class EmbeddedInventory:
     def _offer(self, found: Itinerary, question: FlightQuestion, now: datetime) -> FlightOffer:
         flights = found.out.flights + (found.back.flights if found.back else ())
         hold_possible = not any(flight.airline.low_cost for flight in flights)
+        rule = fare_rule(question.cabin, low_cost=not hold_possible)
         return FlightOffer(
             id=ids.uuid7(),
             supplier=NAME,
@@ -184,7 +185,11 @@ class EmbeddedInventory:
             hold_possible=hold_possible,
             hold_until=_hold_until(flights[0].departs_at, now) if hold_possible else None,
             party=question.party,
+            ages=tuple(sorted(question.ages)),
             cabin=question.cabin,
+            baggage=baggage(question.cabin, low_cost=not hold_possible),
+            refundable=rule.refundable,
+            conditions=rule.text,
         )
 
     async def _order(

@@ -9,6 +9,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Self
 
 from ...domain.money import Money, minor_digits
+from ...domain.persons import ADULT_FROM
 from ...domain.travel import Cabin, FlightQuestion, Party, PassengerType
 from .places import Airport, per_usd, served
 from .timetable import LAYOVER, Way, draw, ways
@@ -44,13 +45,15 @@ class Choice:
     def read(cls, ref: str) -> Self:
         """Decode a reference. ValueError if it is not valid."""
         origin, destination, there, back, cabin, party, currency, kind, flights = ref.split("/")
-        adult, child, infant, senior = (int(count) for count in party.split("."))
+        numbers, _, years = party.partition(":")
+        adult, child, infant, senior = (int(count) for count in numbers.split("."))
         question = FlightQuestion(
             origin=origin,
             destination=destination,
             outbound_date=date.fromisoformat(there),
             return_date=None if back == "-" else date.fromisoformat(back),
             party=Party(adult=adult, child=child, infant=infant, senior=senior),
+            ages=tuple(int(age) for age in years.split(".")) if years else (),
             cabin=cabin,  # type: ignore[arg-type]  # pydantic looks at it
             direct_only=kind == "direct",
             currency=currency,
@@ -62,6 +65,7 @@ class Choice:
         asked = self.question
         back = "-" if asked.return_date is None else asked.return_date.isoformat()
         counts = (asked.party.adult, asked.party.child, asked.party.infant, asked.party.senior)
+        ages = f":{'.'.join(map(str, sorted(asked.ages)))}" if asked.ages else ""
         return "/".join(
             (
                 asked.origin,
@@ -69,7 +73,7 @@ class Choice:
                 asked.outbound_date.isoformat(),
                 back,
                 asked.cabin,
-                ".".join(map(str, counts)),
+                ".".join(map(str, counts)) + ages,
                 asked.currency,
                 "direct" if asked.direct_only else "any",
                 self.flights,
@@ -136,9 +140,15 @@ def _priced(question: FlightQuestion, out: Way, back: Way | None) -> Itinerary:
         cents = (cents + _cents(back, question.return_date, question.cabin)) * 95 // 100
     currency = question.currency if question.currency in per_usd() else "USD"
     price = Money.of(0, currency)
-    for kind, count in question.party.counts.items():
+    for kind, count in charged(question).counts.items():
         price += _converted(cents * PERSON_FACTOR[kind] // 1000, currency).times(count)
     return Itinerary(Choice(question, names).ref, out, back, price)
+
+
+def charged(question: FlightQuestion) -> Party:
+    """The party as it is priced: who is twelve or older pays as an adult, whatever they are called."""
+    party, grown = question.party, sum(age >= ADULT_FROM for age in question.ages)
+    return party.model_copy(update={"adult": party.adult + grown, "child": party.child - grown})
 
 
 def _cents(way: Way, day: date, cabin: Cabin) -> int:

@@ -42,6 +42,9 @@ async def test_a_search_tells_at_most_twenty_fares_cheapest_first_and_counts_all
         "arrives_at",
         "cabin",
         "hold_possible",
+        "baggage",
+        "refundable",
+        "conditions",
         "segments",
     ]
     assert fare["source"] == "house"

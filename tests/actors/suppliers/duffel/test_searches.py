@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from tests.actors.suppliers.duffel import inventory
 from tests.actors.suppliers.duffel.conftest import person
 from voyagent.actors.domain import ids
 from voyagent.actors.domain.persons import Misfit, typed
 from voyagent.actors.domain.travel import FlightOffer, Party
 from voyagent.actors.foundation import metrics
-from voyagent.actors.suppliers.duffel import offers
+from voyagent.actors.suppliers.duffel import offers, wire
 from voyagent.actors.suppliers.duffel.failures import retry_after
 from voyagent.actors.suppliers.protocols import SupplierError
 
@@ -190,3 +191,61 @@ async def test_the_ages_of_a_question_are_those_of_its_party(counter: Any) -> No
 
 def test_an_error_says_whether_it_was_sent() -> None:
     assert SupplierError("transient", "no").sent
+
+
+def stated(bags: Any, terms: Any, others: Any = "as the first") -> wire.Offer:
+    """An offer with these baggages of two persons and these conditions."""
+    travellers = [{"id": "pas_1"}, {"id": "pas_2"}]
+    flight = inventory.segment("LHR", "DXB", date(2026, 12, 5), 9, 420, travellers, "economy")
+    seats = flight["passengers"]
+    seats[0]["baggages"], seats[1]["baggages"] = bags, bags if others == "as the first" else others
+    return wire.Offer.model_validate(
+        {
+            "id": "off_1",
+            "expires_at": "2026-12-01T00:00:00Z",
+            "total_amount": "1.00",
+            "total_currency": "GBP",
+            "slices": [{"segments": [flight]}],
+            "passengers": travellers,
+            "conditions": terms,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("bags", "others", "told"),
+    [
+        (
+            [{"type": "carry_on", "quantity": 1}, {"type": "checked", "quantity": 2}],
+            "as the first",
+            "1 cabin bag, 2 checked bags",
+        ),
+        ([{"type": "checked", "quantity": 0}], "as the first", "no bags"),
+        ([], [{"type": "checked", "quantity": 1}], None),
+        (None, "as the first", None),
+        ("as much as you like", "as the first", None),
+    ],
+)
+def test_baggage_is_told_where_it_is_stated_and_the_same_for_all(bags: Any, others: Any, told: str | None) -> None:
+    assert offers.baggage(stated(bags, None, others)) == told
+
+
+@pytest.mark.parametrize(
+    ("terms", "told"),
+    [
+        (None, None),
+        ({"refund_before_departure": None}, None),
+        ({"refund_before_departure": {"allowed": False}}, "not refundable"),
+        ({"refund_before_departure": "ask the airline"}, None),
+        (
+            {"refund_before_departure": {"allowed": True, "penalty_amount": "40.00", "penalty_currency": "GBP"}},
+            "refundable before departure; GBP 40.00 is kept",
+        ),
+        (
+            {"refund_before_departure": {"allowed": True, "penalty_amount": None}},
+            "refundable before departure; what is kept is not stated",
+        ),
+    ],
+)
+def test_k10_conditions_nobody_states_are_unknown_and_not_free(terms: Any, told: str | None) -> None:
+    assert offers.conditions(stated([], terms).refund) == told

@@ -318,3 +318,25 @@ async def test_a_hold_ends_before_its_flight(agency: AgencyLike, clock: ManualCl
     for offer in await house.search(question(outbound_date=soon.date())):
         if offer.hold_until is not None:
             assert offer.hold_until <= offer.segments[0].departs_at - timedelta(hours=2)
+
+
+async def test_k5_a_fare_searched_by_ages_is_booked_for_those_ages(house: EmbeddedInventory) -> None:
+    party = Party(adult=1, child=2)
+    offers = await house.search(question(party=party, ages=(15, 4)))
+    plain = await house.search(question(party=party))
+    assert {offer.ages for offer in offers} == {(4, 15)}
+    assert min(offer.price.amount for offer in offers) > min(offer.price.amount for offer in plain)
+    child = RAVI.model_copy(update={"type": "child", "date_of_birth": date(2022, 1, 1)})
+    teenager = child.model_copy(update={"id": ids.uuid7(), "date_of_birth": date(2011, 1, 1)})
+    order = await house.book(offers[0], [ASHA, child, teenager], "a key")
+    assert order.price == offers[0].price
+
+
+async def test_a_fare_tells_baggage_and_what_is_refunded(house: EmbeddedInventory) -> None:
+    found = await house.search(question())
+    flexible = next(offer for offer in found if offer.hold_possible)
+    strict = next(offer for offer in found if not offer.hold_possible)
+    assert (flexible.baggage, flexible.refundable) == ("1 cabin bag of 7 kg, 1 checked bag of 23 kg", True)
+    assert flexible.conditions is not None
+    assert flexible.conditions.startswith("refundable: 25 % is kept until 7 days before departure")
+    assert (strict.baggage, strict.refundable, strict.conditions) == ("1 cabin bag of 7 kg", False, "not refundable")

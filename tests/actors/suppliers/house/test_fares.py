@@ -44,6 +44,15 @@ def questions(draw: Any, *, both_ways: bool | None = None) -> FlightQuestion:
     )
 
 
+@st.composite
+def aged(draw: Any) -> FlightQuestion:
+    """A question with the ages of all children and infants."""
+    question = draw(questions())
+    infants = draw(st.lists(st.integers(0, 1), min_size=question.party.infant, max_size=question.party.infant))
+    children = draw(st.lists(st.integers(2, 17), min_size=question.party.child, max_size=question.party.child))
+    return FlightQuestion.model_validate(question.model_dump() | {"ages": (*children, *infants)})
+
+
 def asked(**parts: Any) -> FlightQuestion:
     usual: dict[str, Any] = {
         "origin": "BOM",
@@ -159,6 +168,19 @@ def test_one_person_more_costs_more(question: FlightQuestion, kind: str) -> None
     dearer = {each.ref.rsplit("/", 1)[-1]: each.price.amount for each in itineraries(larger)}
     for each in itineraries(question):
         assert dearer[each.ref.rsplit("/", 1)[-1]] > each.price.amount
+
+
+@given(question=aged())
+def test_k5_what_was_searched_by_ages_is_what_is_priced(question: FlightQuestion) -> None:
+    found = itineraries(question)[:3]
+    for itinerary in found:
+        assert again(itinerary.ref) == itinerary
+    grown = sum(age >= 12 for age in question.ages)
+    party = question.party.model_copy(
+        update={"adult": question.party.adult + grown, "child": question.party.child - grown}
+    )
+    plain = question.model_copy(update={"party": party, "ages": ()})
+    assert [each.price for each in itineraries(plain)[:3]] == [each.price for each in found]
 
 
 def test_the_main_route_is_flown_straight_and_over_a_hub() -> None:
