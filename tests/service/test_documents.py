@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from voyagent.actors.domain.numbers import Series
+
 CAPITAL = "Post a journal: debit 1000 and credit 3000 with INR 1200.50"
 BALANCE = """
 SELECT coalesce(sum(l.debit), 0) - coalesce(sum(l.credit), 0) FROM journal_lines l
@@ -118,3 +120,55 @@ async def test_b58_a_journal_is_reversed(asha: Any, admin: Any) -> None:
     again = await asha.say(session, "Reverse the journal")
     told = next(each.data["tool_output"] for each in again if each.kind == "tool_result")
     assert told["reason"] == "already_reversed"
+
+
+async def test_t9_an_agency_sets_its_series_and_the_next_draft_is_of_it(asha: Any, admin: Any) -> None:
+    status, _ = await asha.call("PATCH", "/tenant-settings", json={"invoice_series": "{fy}/{n:04}"})
+    assert status == 200
+    session = await asha.session()
+    draft = await does(asha, session, "Draft an invoice for Acme Travels over INR 100.00", "draft_invoice")
+    day = await admin.value("SELECT issue_date FROM invoices")
+    assert draft["number"] == Series("{fy}/{n:04}").number(1, day)
+    changed = "SELECT inputs->'after'->>'invoice_series' FROM audit_events WHERE kind = 'settings.changed'"
+    assert await admin.value(changed) == "{fy}/{n:04}"
+    status, body = await asha.call("PATCH", "/tenant-settings", json={"invoice_series": "INV_{n}"})
+    assert (status, body["detail"][0]["ctx"]["code"]) == (422, "invalid_series")
+
+
+async def test_t34_an_approved_payment_runs_once_whatever_is_said_later(asha: Any, admin: Any) -> None:
+    session = await asha.session()
+    await does(asha, session, "Draft an invoice for Acme Travels over INR 1,000.00", "draft_invoice")
+    await does(asha, session, "Please issue it, the invoice", "issue_invoice")
+    words = "Record a payment of INR 500.00 on invoice INV-000001"
+    await does(asha, session, words, "record_payment")
+    for words in ("Thanks", "Which invoices are open?", "Show me the ledger accounts"):
+        await asha.say(session, words)
+    assert await admin.value("SELECT count(*) FROM payments") == 1
+    assert await admin.value("SELECT amount_paid FROM invoices") == 500
+    events = await asha.say(session, "Record a payment of INR 200.00 on invoice INV-000001")
+    path = f"/approvals/{events[-2].data['approval_id']}/resolve"
+    assert (await asha.call("POST", path, json={"granted": False}))[0] == 200
+    assert (await asha.call("POST", path, json={"granted": True}))[0] == 409
+    assert await admin.value("SELECT count(*) FROM payments") == 1
+
+
+async def test_an_equal_payment_says_first_that_one_was_made(asha: Any) -> None:
+    session = await asha.session()
+    await does(asha, session, "Draft an invoice for Acme Travels over INR 1,000.00", "draft_invoice")
+    await does(asha, session, "Please issue it, the invoice", "issue_invoice")
+    words = "Record a payment of INR 500.00 on invoice INV-000001"
+    first = await does(asha, session, words, "record_payment")
+    events = await asha.say(session, words)
+    summary = events[-2].data["approval_summary"]
+    assert summary.startswith(f"Already recorded {first['payment_id']}: Record payment of INR 500.00")
+
+
+async def test_b5_only_who_keeps_the_books_decides_about_a_document(asha: Any, member: Any) -> None:
+    session = await asha.session()
+    events = await asha.say(session, "Draft an invoice for Acme Travels over INR 100.00")
+    path = f"/approvals/{events[-2].data['approval_id']}/resolve"
+    for role in ("agent", "ticketing_lead"):
+        status, _ = await (await member(asha, role)).call("POST", path, json={"granted": True})
+        assert status == 403, role
+    status, _ = await (await member(asha, "accounting_lead")).call("POST", path, json={"granted": True})
+    assert status == 200

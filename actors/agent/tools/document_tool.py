@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
@@ -81,6 +81,12 @@ class DocumentTool(DatabaseTool[I], Generic[I, P, D]):
         except Objection as no:
             return self._refused(no, context)
         return Then(tenant_id=context.tenant_id, first=act, then=outcome)
+
+    def done_already(self, output: Mapping[str, Any] | None) -> str:
+        """Names the document by its number, a payment by its own id."""
+        names = ("number", "invoice_number", "payment_id")
+        named = next((output[name] for name in names if output.get(name)), None) if output else None
+        return super().done_already(output if named is None else {"locator": named})
 
     def _act(self, given: I, context: ToolContext, key: str) -> Act[P, D]:
         return self.act(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -98,6 +99,12 @@ class PayBill(DocumentTool[PayInput, Payment, Paid | Scheduled]):
             "paid_on": prepared.day.isoformat(),
             "planned": planned,
         }
+
+    def done_already(self, output: Mapping[str, Any] | None) -> str:
+        """Tells a plan from a payment."""
+        if output is not None and output.get("scheduled"):
+            return f"Already planned for {output.get('pay_on')}: "
+        return super().done_already(output)
 
     def output(self, given: PayInput, done: Paid | Scheduled) -> Outcome:
         del given

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from voyagent.actors.agent.tools.catalogue import CATALOGUE
 from voyagent.actors.agent.tools.tool import ApprovalProposal
 from voyagent.actors.domain.audit import canonical
 from voyagent.actors.domain.ids import uuid7
@@ -25,9 +26,9 @@ def today(desk: Any) -> date:
 
 
 def at(desk: Any, moment: str, zone: str) -> None:
-    """Move the clock, and the agency."""
+    """Move the clock, perhaps back, and the agency."""
     desk.context = replace(desk.context, settings=replace(desk.context.settings, timezone=zone))
-    desk.clock._start = datetime.fromisoformat(moment)
+    desk.clock.skip((datetime.fromisoformat(moment) - desk.clock.now()).total_seconds())
 
 
 def item(price: str = "1000", **given: Any) -> dict[str, Any]:
@@ -599,3 +600,19 @@ async def test_no_value_in_a_summary_can_pass_for_a_field(desk: Any) -> None:
     gate = await desk.bind("draft_invoice", **drafted(desk, *many, customer_name="; " * 120))
     assert len(gate.summary) <= 1024
     assert "more lines" in gate.summary
+
+
+@pytest.mark.parametrize(
+    ("tool", "output", "begins"),
+    [
+        ("draft_invoice", {"invoice_id": "i", "number": "INV-000001"}, "Already drafted INV-000001: "),
+        ("create_invoice", {"invoice_id": "i", "invoice_number": "26-27/0001"}, "Already created 26-27/0001: "),
+        ("record_payment", {"invoice_id": "i", "payment_id": "p"}, "Already recorded p: "),
+        ("pay_bill", {"bill_id": "b", "payment_id": "p", "paid": True}, "Already paid p: "),
+        ("pay_bill", {"bill_id": "b", "scheduled": True, "pay_on": "2026-12-01"}, "Already planned for 2026-12-01: "),
+        ("void_bill", {"bill_id": "b"}, "Already voided b: "),
+        ("pay_bill", None, "Possibly paid already, the outcome of an equal call is unknown: "),
+    ],
+)
+def test_an_equal_act_is_named_by_what_it_made(tool: str, output: Any, begins: str) -> None:
+    assert CATALOGUE[tool].done_already(output) == begins
