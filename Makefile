@@ -29,6 +29,7 @@ check: .venv/.installed build/types/voyagent ## ruff with everything on, mypy st
 	@$(PY) -m pytest --quiet tests/test_layers.py tests/test_packages.py tests/test_words.py
 
 bench: .venv/.installed ## figures, one JSON line each
+	@$(PY) -m pip install --quiet --editable '.[bench]'
 	@exec $(PY) tests/bench/run.py
 
 evaluate: .venv/.installed ## twenty office days with the configured model: pass rate, tokens, cost, each miss

@@ -262,8 +262,7 @@ async def test_b30_events_name_fields_and_states_and_no_personal_data(asha: Pers
         assert secret not in recorded
 
 
-async def test_a_repeated_create_under_a_key_is_one_enquiry_and_without_one_two(asha: Person, admin: Admin) -> None:
-    """T21: the same lead twice."""
+async def test_t21_a_repeated_create_under_a_key_is_one_enquiry_and_without_one_two(asha: Person, admin: Admin) -> None:
     body = {**FULL, "depart_date": "2026-12-12"}
     first = await asha.raw("POST", "/enquiries", "k", body)
     again = await asha.raw("POST", "/enquiries", "k", body)
@@ -393,8 +392,8 @@ async def test_b23_a_query_of_the_wrong_shape_is_422(asha: Person) -> None:
         assert (status, [item["loc"] for item in body["detail"]]) == (422, [["query", name]])
 
 
-async def test_created_days_are_utc_or_the_agencys_own(asha: Person, admin: Admin) -> None:
-    """T19: an enquiry of 20:00 UTC on the 23rd is one of the 24th in India."""
+async def test_t19_created_days_are_utc_or_the_agencys_own(asha: Person, admin: Admin) -> None:
+    """An enquiry of 20:00 UTC on the 23rd is one of the 24th in India."""
     await create(asha, customer_name="late")
     await create(asha, customer_name="last")
     for name, moment in (("late", "2026-11-23 20:00:00+00"), ("last", "2026-11-23 23:59:59.999999+00")):
