@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -19,7 +20,7 @@ from ..storage.engine.connection import Connection
 from ..storage.engine.errors import OperationFailed, StorageUnavailable
 from ..storage.engine.idempotency import Once
 from ..storage.engine.leader_lock import LeaderLock
-from ..storage.engine.operations import Operation, Query
+from ..storage.engine.operations import Operation, Query, Report
 from .domain.errors import Refusal, Unavailable
 from .foundation import log, metrics
 from .foundation.backoff import Backoff
@@ -34,6 +35,8 @@ T = TypeVar("T")
 OPEN_BACKOFF = Backoff(first=0.2, longest=2.0)
 """Between attempts to open the database."""
 PROBE_TIMEOUT = 2.0
+REPORTS = 2
+"""Reports that run at once, whose agencies take turns. They wait for this before they take a connection."""
 UNREACHABLE = ("The database cannot be reached.",)
 
 _log = log.get(__name__)
@@ -115,6 +118,7 @@ class StorageActor(Actor[Protocol]):
             self._lock = LeaderLock(url, self._tasks, lock_lost, lock_taken, had=lock_had)
         self._lanes = Lanes(size)
         self._system_lanes = Lanes(system_size)
+        self._report_lanes = Lanes(REPORTS)
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
         """Connect if the database is available; else refuse operations and retry."""
@@ -237,7 +241,10 @@ class StorageActor(Actor[Protocol]):
             raise StorageUnavailable
         lanes = self._system_lanes if operation.tenant_id is None else self._lanes
         work = operation.command if isinstance(operation, Once) else operation
-        async with lanes.slot(operation.tenant_id, step=isinstance(work, Step)):
+        async with AsyncExitStack() as slots:
+            if isinstance(operation, Report):
+                await slots.enter_async_context(self._report_lanes.slot(operation.tenant_id))
+            await slots.enter_async_context(lanes.slot(operation.tenant_id, step=isinstance(work, Step)))
             return await engine.run(operation, asker_waits)
 
 

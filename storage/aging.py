@@ -23,7 +23,7 @@ from ..actors.domain.aging import (
     Subledger,
     agings,
 )
-from .engine.operations import Snapshot
+from .engine.operations import Report
 from .engine.statements import statement
 from .tables import daily_totals, ledger_accounts
 
@@ -110,7 +110,7 @@ async def _reconciled(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Read(Snapshot[tuple[Aging, ...]]):
+class Read(Report[tuple[Aging, ...]]):
     """The aging of each currency as of a day, of documents issued from ``first`` to ``last``, both inclusive."""
 
     side: Subledger

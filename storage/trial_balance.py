@@ -12,7 +12,7 @@ from ..actors.domain.aging import CONTROL_ACCOUNTS
 from ..actors.domain.books import LedgerAccount
 from ..actors.domain.trial_balance import AccountTotals, TrialBalances, reconciled, trial_balances
 from .aging import reconciliations
-from .engine.operations import Snapshot
+from .engine.operations import Report
 from .engine.statements import binds, statement
 from .general_ledger import ACCOUNTS
 from .tables import daily_totals
@@ -33,7 +33,7 @@ TOTALS = statement(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Read(Snapshot[TrialBalances]):
+class Read(Report[TrialBalances]):
     """The trial balance of each currency over all journals with an entry date up to ``as_of``."""
 
     as_of: date

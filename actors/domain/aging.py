@@ -5,7 +5,7 @@ Currencies are never added: each has an aging of its own.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -110,21 +110,21 @@ def agings(found: OpenDocuments, *, as_of: date, default_currency: str) -> tuple
     The others have an open document, in the window or not, or a balance in the control account.
     """
     documents: Counter[str] = Counter()
+    due: defaultdict[str, list[Due]] = defaultdict(list)
     for each in found.due:
         documents[each.currency] += each.count
+        due[each.currency].append(each)
     header = header_currency(default_currency, documents)
     unsettled = {
         currency for currency, each in found.reconciliations.items() if each.aging_total or each.control_account
     }
     others = sorted({*documents, *unsettled} - {header})
-    return tuple(_aging(currency, found, as_of) for currency in (header, *others))
+    return tuple(_aging(currency, due[currency], found, as_of) for currency in (header, *others))
 
 
-def _aging(currency: str, found: OpenDocuments, as_of: date) -> Aging:
+def _aging(currency: str, due: Sequence[Due], found: OpenDocuments, as_of: date) -> Aging:
     counts, amounts, not_due = [0] * len(BUCKETS), [ZERO] * len(BUCKETS), ZERO
-    for each in found.due:
-        if each.currency != currency:
-            continue
+    for each in due:
         age = (as_of - each.due_date).days
         place = bucket_of(age)
         counts[place] += each.count

@@ -49,5 +49,10 @@ class Snapshot(Operation[R]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Report(Snapshot[R]):
+    """A snapshot that adds up much of an agency's data. Few run at once, so that they delay nothing else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Command(Operation[R]):
     """Writes, in one transaction. Retried on serialisation failure and deadlock, never after a lost COMMIT."""

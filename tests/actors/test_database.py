@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
 
 from voyagent.actors import lanes
-from voyagent.actors.database import Append, Faults, IsLeader, Probe, StorageActor
+from voyagent.actors.database import REPORTS, Append, Faults, IsLeader, Probe, StorageActor
 from voyagent.actors.domain.errors import Conflict, Refusal, Unavailable
 from voyagent.actors.foundation import metrics
 from voyagent.actors.runtime.actor import Ref
@@ -19,7 +20,7 @@ from voyagent.storage.conversation.steps import EventRow
 from voyagent.storage.embedded.servers import EmbeddedServers
 from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.errors import OperationFailed
-from voyagent.storage.engine.operations import Command, Query
+from voyagent.storage.engine.operations import Command, Query, Report
 from voyagent.storage.engine.pool import connect
 from voyagent.storage.migrations import migrate
 
@@ -39,6 +40,17 @@ class Work(Command[Any]):
 
     async def run(self, db: Connection) -> Any:  # noqa: ARG002  # what it does is the test's
         return await self.work()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sum(Report[None]):
+    begun: Callable[[], None]
+    until: asyncio.Event
+
+    async def run(self, db: Connection) -> None:
+        await db.fetchval("SELECT 1")
+        self.begun()
+        await self.until.wait()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,3 +262,29 @@ async def test_turns_are_stopped_before_a_lost_lock_is_taken_again(
     assert await admin.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
     stopped.set()
     await until_held(store)
+
+
+async def test_reports_delay_neither_their_agencys_other_work_nor_another_agencys_reports(
+    start: Start, database: Any
+) -> None:
+    store = start(database.url, size=10)
+    begun: asyncio.Queue[str] = asyncio.Queue()
+    other = TENANT[:-1] + "b"
+    end = asyncio.Event()
+
+    def report(tenant: str) -> asyncio.Future[Any]:
+        wanted = Sum(tenant_id=tenant, begun=partial(begun.put_nowait, tenant), until=end)
+        return asyncio.ensure_future(store.ask(wanted))
+
+    asked = [report(TENANT) for _ in range(6)]
+    async with asyncio.timeout(5):
+        assert [await begun.get() for _ in range(REPORTS)] == [TENANT] * REPORTS
+    asked.append(report(other))
+    for _ in range(20):
+        assert await store.ask(AskOne(tenant_id=TENANT)) == 1
+    assert begun.empty(), "the rest waits without a connection"
+    end.set()
+    await asyncio.gather(*asked)
+    order = [begun.get_nowait() for _ in range(begun.qsize())]
+    assert sorted(order) == [*[TENANT] * (6 - REPORTS), other]
+    assert other in order[:2], "agencies take turns"

@@ -1,16 +1,19 @@
-"""Reports over a million journal lines: under 300 ms at the database, and without a look at the lines."""
+"""Reports over a million journal lines: under 300 ms at the database, without reading the lines."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+import statistics
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import date
 from functools import partial
-from time import perf_counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import ledgers
+from voyagent.actors.domain.aging import CONTROL_ACCOUNTS
 from voyagent.storage import aging, trial_balance
 from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.pool import connect
@@ -20,7 +23,7 @@ PAIRS = 115_000
 """Invoices, and as many bills: an invoice posts three lines and its payment two, a bill two and its payment two."""
 TODAY, FIRST = date(2026, 11, 29), date(2023, 11, 30)
 BOUND = 0.3
-ATTEMPTS = 5
+ATTEMPTS = 7
 
 FILL = f"""
 SET statement_timeout = 0; SET session_replication_role = replica;
@@ -73,14 +76,19 @@ SET session_replication_role = origin;
 """
 
 
-async def best(work: Callable[[], Awaitable[Any]]) -> tuple[float, Any]:
-    """The shortest of some attempts, in seconds, and what it gave."""
-    times, found = [], None
+async def median(db: Connection, work: Callable[[], Awaitable[Any]]) -> float:
+    """The median of the processor time that the database takes, in seconds: what an idle machine would need."""
+    times = []
     for _ in range(ATTEMPTS):
-        began = perf_counter()
-        found = await work()
-        times.append(perf_counter() - began)
-    return min(times), found
+        began = processor_time(db.get_server_pid())
+        await work()
+        times.append((processor_time(db.get_server_pid()) - began) / 1_000_000_000)
+    return statistics.median(times)
+
+
+def processor_time(pid: int) -> int:
+    """Nanoseconds that a process was on a processor."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text("ascii").split()[0])
 
 
 async def scanned(db: Connection, sql: str, *values: Any) -> set[tuple[str, str]]:
@@ -95,34 +103,47 @@ async def scanned(db: Connection, sql: str, *values: Any) -> set[tuple[str, str]
     return found
 
 
-@pytest.mark.slow
-async def test_reports_over_a_million_journal_lines_take_less_than_300_ms(database: Any, admin: Connection) -> None:
+@pytest.fixture
+async def db(database: Any, admin: Connection) -> AsyncIterator[Connection]:
+    """A connection that serves the agency of a million lines."""
     await admin.execute(FILL, timeout=300)
     await admin.execute("VACUUM (ANALYZE) journal_lines, daily_totals, invoices, bills, payments", timeout=120)
     assert await admin.fetchval("SELECT count(*) FROM journal_lines") >= 1_000_000
-    db = await connect(database.url)
-    await db.serve(TENANT)
-    figures: dict[str, float] = {}
-    for as_of in (TODAY, date(2025, 6, 30), date(2023, 12, 31)):
+    connection = await connect(database.url)
+    await connection.serve(TENANT)
+    await connection.execute("SET max_parallel_workers_per_gather = 0")  # processor time is that of one process
+    yield connection
+    await connection.close()
+
+
+@pytest.mark.slow
+async def test_reports_over_a_million_journal_lines_take_less_than_300_ms(db: Connection) -> None:
+    for as_of in (TODAY, date(2026, 6, 30), date(2025, 6, 30), date(2023, 12, 31)):
         balance = trial_balance.Read(tenant_id=TENANT, as_of=as_of, default_currency="INR", include_zero=False)
-        seconds, balances = await best(partial(balance.run, db))
-        figures[f"trial balance {as_of}"] = seconds
-        control = {each.currency: {row.code: row.balance for row in each.accounts} for each in balances.balances}
-        assert all(each.in_balance for each in balances.balances)
-        both = 0.0
-        for side, code, sign in (("receivables", "1100", 1), ("payables", "2000", -1)):
+        seconds = {"trial balance": await median(db, partial(balance.run, db))}
+        control = control_balances(await balance.run(db))
+        for side in CONTROL_ACCOUNTS:
             wanted = aging.Read(
                 tenant_id=TENANT, side=side, first=FIRST, last=as_of, as_of=as_of, default_currency="INR"
             )
-            seconds, found = await best(partial(wanted.run, db))
-            both += seconds
+            seconds[side] = await median(db, partial(wanted.run, db))
+            found = await wanted.run(db)
             assert {each.currency for each in found} == {"INR", "AED", "USD"}
             for each in found:
                 assert each.total_outstanding == each.reconciliation.aging_total > 0
                 assert each.reconciliation.difference == 0
-                assert each.reconciliation.control_account == sign * control[each.currency][code]
+                assert each.reconciliation.control_account == control[side][each.currency]
             plan = await scanned(db, aging.AGINGS[side], TENANT, as_of, FIRST, as_of)
-            figures[f"{side} {as_of} {sorted(plan)}"] = seconds
-        figures[f"both agings {as_of}"] = both
-    await db.close()
-    print(*(f"{1000 * seconds:6.0f} ms {name}" for name, seconds in figures.items()), sep="\n")  # noqa: T201
+            assert {table for table, _ in plan} == {"payments", "invoices" if side == "receivables" else "bills"}
+            if as_of == TODAY:
+                assert "Seq Scan" not in {node for _, node in plan}, "what is settled is not read"
+        print(as_of, {name: f"{1000 * each:.0f} ms" for name, each in seconds.items()})  # noqa: T201  # for figures.md
+        assert sum(seconds.values()) < BOUND, as_of
+    plan = await scanned(
+        db, trial_balance.TOTALS.sql, *trial_balance.TOTALS.arguments({"tenant_id": TENANT, "as_of": TODAY})
+    )
+    assert {table for table, _ in plan} == {"daily_totals"}
+
+
+def control_balances(report: Any) -> dict[str, dict[str, Any]]:
+    return {side: ledgers.control_balances(report, side) for side in CONTROL_ACCOUNTS}

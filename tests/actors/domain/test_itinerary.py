@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +50,38 @@ def test_b58_each_segment_is_an_item_with_the_clock_of_its_airport_in_order_of_t
     assert first.departs_local is not None
     assert first.departs_local.isoformat() == "2026-12-12T17:30:00+05:30"
     assert found.total == Money.of("15.00", "INR")
+
+
+@pytest.mark.parametrize(
+    ("origin", "destination", "departs", "local"),
+    [
+        (("APW", "Pacific/Apia"), ("PPG", "Pacific/Pago_Pago"), "2026-12-01T21:00", "2026-12-02T10:00"),
+        (("AKL", "Pacific/Auckland"), ("HNL", "Pacific/Honolulu"), "2026-12-31T10:55", "2026-12-31T23:55"),
+        (("DEL", "Asia/Kolkata"), ("SFO", "America/Los_Angeles"), "2026-12-09T22:30", "2026-12-10T04:00"),
+        (("LHR", "Europe/London"), ("FCO", "Europe/Rome"), "2026-10-25T01:30", "2026-10-25T01:30"),
+    ],
+)
+def test_t30_the_clock_at_the_airport_is_shown_across_date_line_midnight_and_clock_change(
+    origin: tuple[str, str], destination: tuple[str, str], departs: str, local: str
+) -> None:
+    departs_at = datetime.fromisoformat(departs).replace(tzinfo=UTC)
+    times = {"departs_at": departs_at.isoformat(), "arrives_at": (departs_at + timedelta(minutes=35)).isoformat()}
+    zones = {"origin_zone": origin[1], "destination_zone": destination[1]}
+    [only] = itinerary([flight("INR 1.00", segment(0, origin[0], destination[0]) | times | zones)], "INR").flights
+    assert only.departs_at == departs_at
+    assert only.departs_local is not None
+    assert only.departs_local.replace(tzinfo=None).isoformat(timespec="minutes") == local
+
+
+def test_t30_items_are_in_the_order_of_utc_whatever_the_clocks_show() -> None:
+    west = {"origin_zone": "Pacific/Pago_Pago", "destination_zone": "Pacific/Apia"}
+    east = {"origin_zone": "Pacific/Apia", "destination_zone": "Pacific/Pago_Pago"}
+    back, there = flight("INR 1.00", segment(2) | west), flight("INR 1.00", segment(0) | east)
+    first, second = itinerary([back, there], "INR").flights
+    assert (first.departs_at, second.departs_at) == (NOON, NOON + timedelta(hours=2))
+    assert first.departs_local is not None
+    assert second.departs_local is not None
+    assert first.departs_local.replace(tzinfo=None) > second.departs_local.replace(tzinfo=None)
 
 
 def test_a_flight_without_segments_is_shown_last_with_its_locator_alone() -> None:
