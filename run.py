@@ -29,7 +29,7 @@ from voyagent.actors.seed import seed
 from voyagent.http import openapi
 from voyagent.http.routes import ROUTES
 from voyagent.http.service import Service, until_ended
-from voyagent.storage import audit
+from voyagent.storage import audit_chain
 from voyagent.storage.accounts import agencies
 from voyagent.storage.embedded.servers import EmbeddedError, EmbeddedServers, InUse
 from voyagent.storage.engine import fitness
@@ -135,7 +135,7 @@ async def verify(settings: Settings) -> int:
             engine = await Engine.open(ready.db_url, size=1, system_size=1)
         try:
             listed = await engine.run(agencies.All())
-            verdicts = [(agency, await engine.run(audit.Verify(tenant_id=agency.id))) for agency in listed]
+            verdicts = [(agency, await engine.run(audit_chain.Verify(tenant_id=agency.id))) for agency in listed]
         finally:
             await engine.close()
     for agency, verdict in verdicts:

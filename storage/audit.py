@@ -1,25 +1,25 @@
-"""The audit trail of each agency, a hash chain: appending and verification."""
+"""The audit trail of each agency, a hash chain: appending."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from ..actors.domain.audit import GENESIS, HASH_VERSION, AuditEvent, chained
 from ..actors.foundation import metrics
-from .engine.operations import Snapshot
 from .engine.statements import binds, statement
-from .tables import audit_events, audit_heads
+from .tables import audit_heads
 
 if TYPE_CHECKING:
     from .engine.connection import Connection
 
+ENTRY = tuple(field.name for field in fields(AuditEvent))
 _HEAD = select(*audit_heads.c["seq", "hash"]).filter_by(**binds("tenant_id"))
 HEAD = statement(_HEAD)
 LOCK_HEAD = statement(_HEAD.with_for_update())
@@ -101,45 +101,3 @@ async def _lock_head(db: Connection, tenant_id: str) -> tuple[int, str]:
     if head is None:
         raise RuntimeError("an audit chain without a head")
     return head["seq"], head["hash"]
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The result of a verification. ``broken_at`` is the first row that is missing or not what it was."""
-
-    checked: int
-    broken_at: int | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether every row is there and unchanged."""
-        return self.broken_at is None
-
-
-ENTRY = tuple(field.name for field in fields(AuditEvent))
-CHAIN = statement(
-    select(*audit_events.c[ENTRY], *audit_events.c["seq", "prev_hash", "hash", "hash_v"])
-    .where(audit_events.c.tenant_id == bindparam("tenant_id"), audit_events.c.seq > bindparam("after"))
-    .order_by(audit_events.c.seq)
-    .limit(bindparam("limit"))
-)
-BATCH = 1_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verify(Snapshot[Verdict]):
-    """Recompute one agency's chain, from its first row to its head."""
-
-    async def run(self, db: Connection) -> Verdict:
-        head = await HEAD.fetchrow(db, tenant_id=self.tenant_id)
-        seq, newest = 0, GENESIS
-        while rows := await CHAIN.fetch(db, tenant_id=self.tenant_id, after=seq, limit=BATCH):
-            for row in rows:
-                seq += 1
-                entry = AuditEvent(**{name: row[name] for name in ENTRY})
-                links = (row["seq"], row["prev_hash"], row["hash_v"]) == (seq, newest, HASH_VERSION)
-                if not links or row["hash"] != chained(entry, seq, newest):
-                    return Verdict(seq - 1, broken_at=seq)
-                newest = row["hash"]
-        ends = (0, GENESIS) if head is None else (head["seq"], head["hash"])
-        return Verdict(seq, None if ends == (seq, newest) else min(seq, ends[0]) + 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, tzinfo
+from datetime import UTC
 from typing import Final
 
 from ...actors.domain import enquiries as rules
@@ -10,12 +10,11 @@ from ...actors.domain.days import end_of, start_of
 from ...actors.domain.enquiries import Enquiry
 from ...actors.domain.errors import Unprocessable
 from ...actors.domain.ids import uuid7
-from ...actors.domain.travel import zone
 from ...storage import enquiries
-from ...storage.accounts.settings import Load
 from ...storage.engine.idempotency import Once
 from ...storage.enquiries import Promoted
 from ...storage.enquiry_lists import Filters, Page
+from ..agency_zone import agency_zone
 from ..operation import Refusals, operation
 from ..request_context import Answer, RequestContext
 from ..schemas.enquiries import (
@@ -130,7 +129,7 @@ async def _filters(call: RequestContext, query: EnquiryListQuery) -> Filters:
         raise Unprocessable("invalid_depart_range")
     if query.created_from and query.created_to and query.created_to < query.created_from:
         raise Unprocessable("invalid_created_range")
-    days = UTC if query.tz == "utc" or not (query.created_from or query.created_to) else await _agency_zone(call)
+    days = UTC if query.tz == "utc" or not (query.created_from or query.created_to) else await agency_zone(call)
     return Filters(
         status=None if query.status == "all" else query.status,
         q=query.q,
@@ -142,8 +141,3 @@ async def _filters(call: RequestContext, query: EnquiryListQuery) -> Filters:
         created_from=start_of(query.created_from, days) if query.created_from else None,
         created_before=end_of(query.created_to, days) if query.created_to else None,
     )
-
-
-async def _agency_zone(call: RequestContext) -> tzinfo:
-    load = Load(tenant_id=call.person.tenant_id, now=call.services.clock.now())
-    return zone((await call.services.storage.ask(load)).timezone)

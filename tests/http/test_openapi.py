@@ -38,8 +38,10 @@ ADDED_PARAMETERS = {
     ("/enquiries", "get"): {"tz"},
     ("/reports/receivables", "get"): {"as_of"},
     ("/reports/payables", "get"): {"as_of"},
+    ("/audit", "get"): {"tz"},
+    ("/audit/export.csv", "get"): {"tz", "bom"},
 }
-"""Additive query parameters (business 2.2, 7.3, 8.1)."""
+"""Additive query parameters (business 2.2, 6.3, 6.4, 7.3, 8.1)."""
 
 ADDED_REQUEST_FIELDS = {
     "SendMessageRequest": {"on_busy"},
@@ -77,6 +79,7 @@ OWN_CHOICE = {"TenantSettingsPatchRequest": {"model", "locale", "daily_token_bud
 OTHER_MEDIA = {
     ("/chat/sessions/{session_id}/messages", "post"): EVENT_STREAM,
     ("/internal/metrics", "get"): "text/plain",
+    ("/audit/export.csv", "get"): "text/csv",
 }
 """What is declared as what it is, where ``application/json`` was published."""
 

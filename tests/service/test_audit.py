@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from tests.rehearsal import Gate, Text, ToolUse, Turn
-from voyagent.storage.audit import Verdict, Verify
+from voyagent.storage.audit_chain import Verify
 
 from .test_approvals import ask_for_booking, kinds, resolve
 
@@ -107,7 +107,8 @@ async def test_b40_what_a_conversation_wrote_verifies_and_a_changed_missing_or_c
     verify = Verify(tenant_id=asha.user["tenant_id"])
     storage = running.service.system.storage
     newest = await admin.value("SELECT max(seq) FROM audit_events")
-    assert await storage.ask(verify) == Verdict(newest)
+    found = await storage.ask(verify)
+    assert (found.ok, found.checked) == (True, newest)
     await admin.execute("SET session_replication_role = replica")
     for forgery, broken_at in (
         ("UPDATE audit_events SET approved_by = NULL WHERE kind = 'book_flight' AND status = 'succeeded'", newest),

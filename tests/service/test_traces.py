@@ -21,7 +21,7 @@ from voyagent.actors.domain.identity import Role
 from voyagent.actors.domain.ids import uuid7
 from voyagent.http.service import Service
 from voyagent.storage.accounts.users import AddMember
-from voyagent.storage.audit import Verify
+from voyagent.storage.audit_chain import Verify
 
 if TYPE_CHECKING:
     from tests.service.conftest import Make

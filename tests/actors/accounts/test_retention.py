@@ -19,7 +19,7 @@ from voyagent.actors.domain.identity import Principal, Role
 from voyagent.actors.domain.ids import uuid7
 from voyagent.actors.foundation.config import Settings
 from voyagent.actors.housekeeping import PRUNE_SECONDS, HousekeepingActor
-from voyagent.storage import audit
+from voyagent.storage import audit_chain
 from voyagent.storage.accounts.retention import PIECES, PruneFamilies
 from voyagent.storage.accounts.unverified import CloseUnverified, FindOverdue, Outcome, Overdue
 from voyagent.storage.conversation import pruning, turns
@@ -74,7 +74,7 @@ async def end(harness: AccountsHarness, who: Principal, email: str | None = None
 
 
 async def chain_holds(harness: AccountsHarness, who: Principal) -> bool:
-    return (await harness.storage.ask(audit.Verify(tenant_id=who.tenant_id))).ok
+    return (await harness.storage.ask(audit_chain.Verify(tenant_id=who.tenant_id))).ok
 
 
 async def test_r27_an_address_nobody_verified_is_free_after_a_week_and_its_agency_inactive(

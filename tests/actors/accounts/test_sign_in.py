@@ -17,7 +17,7 @@ from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Conflict, Refusal
 from voyagent.actors.domain.identity import Role
 from voyagent.actors.foundation import metrics
-from voyagent.storage import audit
+from voyagent.storage import audit_chain
 from voyagent.storage.accounts.users import Find, SignIn
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ async def test_the_chain_of_a_day_of_signing_in_holds(harness: AccountsHarness, 
     await asyncio.gather(*(harness.sign_in() for _ in range(8)))
     await refusal(harness.sign_in(password="wrong"))
     await until(lambda: harness.events("auth.sign_in_failed"))
-    verdict = await harness.storage.ask(audit.Verify(tenant_id=me.tenant_id))
+    verdict = await harness.storage.ask(audit_chain.Verify(tenant_id=me.tenant_id))
     assert (verdict.ok, verdict.checked) == (True, 10)
 
 
