@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta
+from typing import Any
 
 from .outcomes import listed
 from .talk import Call, Talk
@@ -19,6 +20,7 @@ _VENDOR = re.compile(
     r"(?=\s+(?:over|of|for|on|due|dated|and|number|reference)\b|[,.;]|$)"
 )
 _REFERENCE = re.compile(r"\b(?:reference|ref|number|no)\.?\s+(?P<code>[A-Za-z0-9][\w/-]*)", re.IGNORECASE)
+_NAMED = re.compile(r"\b(?:invoice|bill)\s+(?P<number>(?=[\w/-]*\d)[A-Za-z0-9/-]+)", re.IGNORECASE)
 _REASON = re.compile(r"\b(?:because|reason:?)\s+(?P<why>.+)$", re.IGNORECASE)
 _METHODS = {
     "upi": r"upi\b",
@@ -113,7 +115,7 @@ def _pay(talk: Talk, opening: str) -> Turn:
     day = (dates(talk.latest_words, talk.today) or [talk.today])[0]
     given = {
         "bill_id": found,
-        "currency": amount[0] if amount else _currency(talk),
+        "currency": amount[0] if amount else _currency(talk, found),
         "method": _method(talk.latest_words),
         "paid_on": day.isoformat(),
         **({"amount": amount[1]} if amount else {}),
@@ -161,23 +163,27 @@ def _look_up(talk: Talk, opening: str, kind: str) -> Turn:
 
 
 def _document(talk: Talk, kind: str) -> str | None:
-    """The id of the document whose number the user names, else of the newest one that was seen."""
-    seen: dict[str, str] = {}
+    """The id of the document whose number the user names; of the newest one that was seen, if none is named."""
+    seen = {str(each[f"{kind}_id"]): str(each.get("number") or "") for each in reversed(list(_seen(talk, kind)))}
+    named = _NAMED.search(talk.latest_words)
+    if named is not None:
+        return next((found for found, number in seen.items() if number == named["number"]), None)
+    return next(reversed(seen), None)
+
+
+def _seen(talk: Talk, kind: str) -> Iterator[Mapping[str, Any]]:
+    """What results have shown of documents, the newest first."""
     for call in reversed(talk.calls):
-        if not call.answered or call.error is not None:
-            continue
-        for each in (call.output, *listed(call.output, f"{kind}s")):
-            if isinstance(found := each.get(f"{kind}_id"), str):
-                seen.setdefault(found, str(each.get("number") or each.get("invoice_number") or ""))
-    named = [found for found, number in seen.items() if number and number in talk.latest_words]
-    return next(iter([*named, *seen]), None)
+        if call.answered and call.error is None:
+            if call.output.get("number") and f"{kind}_id" in call.output:
+                yield {**call.input, **call.output}
+            yield from (each for each in listed(call.output, f"{kind}s") if f"{kind}_id" in each)
 
 
-def _currency(talk: Talk) -> str:
-    """The currency of the bill that was seen last."""
-    bills = [each for call in reversed(talk.calls) for each in listed(call.output, "bills")]
-    recorded = [call.input for call in reversed(talk.calls) if call.name == "record_bill"]
-    return next((str(each["currency"]) for each in [*bills, *recorded] if "currency" in each), "INR")
+def _currency(talk: Talk, bill_id: str) -> str:
+    """The currency of a bill that was seen."""
+    bills = _seen(talk, "bill")
+    return next((str(each["currency"]) for each in bills if each["bill_id"] == bill_id and "currency" in each), "INR")
 
 
 def _method(words: str) -> str:
