@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from voyagent.actors.domain.books import DraftLine
 from voyagent.actors.domain.documents import InvoiceLine
 from voyagent.actors.domain.ids import uuid7
 from voyagent.actors.domain.money import Money
 from voyagent.storage.books import bills, invoices, payments
+from voyagent.storage.general_ledger import DraftJournal, Post
 
 if TYPE_CHECKING:
     from tests.service.conftest import Person, Running
@@ -56,6 +58,23 @@ class Books:
     async def receive(self, invoice_id: str, amount: str, on: str, currency: str = "INR") -> None:
         paid = {"amount": Money.of(amount, currency), "received_on": date.fromisoformat(on), "method": "upi"}
         await self.ask(payments.Receive(**self.common, invoice_id=invoice_id, **paid), payments.Paid)
+
+    async def transfer(self, debit: str, credit: str, amount: str, on: str) -> None:
+        """A manual journal between two accounts."""
+        common = {name: value for name, value in self.common.items() if name not in ("key", "by", "session_id")}
+        sides = ((debit, Decimal(amount), None), (credit, None, Decimal(amount)))
+        drafts = tuple(
+            DraftLine(account=code, code=None, currency="INR", debit=one, credit=other, memo=None)
+            for code, one, other in sides
+        )
+        entry = DraftJournal(
+            **common,
+            entry_date=date.fromisoformat(on),
+            narration="Given back",
+            source_event="manual.journal",
+            drafts=drafts,
+        )
+        await self.ask(Post(tenant_id=common["tenant_id"], draft=entry, key=uuid7(), by=self.person.user["id"]), str)
 
     async def void(self, invoice_id: str) -> None:
         await self.ask(invoices.Void(**self.common, invoice_id=invoice_id, reason="A mistake"), invoices.Voided)
@@ -186,6 +205,41 @@ async def test_the_five_largest_parties_are_listed_ties_by_name(asha: Person, bo
     report = await asha.get(f"{RECEIVABLES}?from=2026-04-01&to=2026-04-30")
     largest = [(each["name"], each["amount"]["amount"]) for each in report["top_debtors"]]
     assert largest == [("c", "9.00"), ("e", "6.00"), ("d", "4.00"), ("a", "2.00"), ("b", "2.00")]
+
+
+async def test_b48_the_trial_balance_reconciles_both_control_accounts_in_each_currency(
+    asha: Person, books: Books
+) -> None:
+    part = await books.invoice("100", "2026-04-10", "2026-05-10")
+    await books.receive(part, "40", "2026-05-01")
+    await books.bill("7.5", "2026-04-12", "2026-05-12", "USD")
+
+    async def reconciled(as_of: str) -> list[tuple[str, str, str]]:
+        report = await asha.get(f"/reports/trial-balance?as_of={as_of}")
+        assert all(each[side]["difference"] == "0.00" for each in report["reconciliation"] for side in SIDES)
+        assert all(
+            each[side]["aging_total"] == each[side]["control_account"]
+            for each in report["reconciliation"]
+            for side in SIDES
+        )
+        return [(each["currency"], *(each[side]["aging_total"] for side in SIDES)) for each in report["reconciliation"]]
+
+    assert await reconciled("2026-04-09") == [("INR", "0.00", "0.00")]
+    assert await reconciled("2026-04-30") == [("INR", "100.00", "0.00"), ("USD", "0.00", "7.50")]
+    assert await reconciled("2026-05-01") == [("INR", "60.00", "0.00"), ("USD", "0.00", "7.50")]
+
+
+SIDES = ("receivables", "payables")
+
+
+async def test_t14_money_given_back_by_a_journal_leaves_the_aging_as_it_is(asha: Person, books: Books) -> None:
+    paid = await books.invoice("10000", "2026-04-10", "2026-05-10")
+    await books.receive(paid, "10000", "2026-04-20")
+    await books.transfer("4200", "1000", "8000", "2026-05-02")
+    report = await asha.get(f"{RECEIVABLES}?from=2026-04-01&to=2026-04-30&as_of=2026-05-02")
+    assert (report["total_outstanding"], set(report["reconciliation"].values())) == (money("0.00"), {"0.00"})
+    balances = {each["code"]: each["balance"] for each in (await asha.get("/reports/trial-balance"))["accounts"]}
+    assert (balances["4200"], balances["1000"], balances["1100"]) == ("-2000.00", "2000.00", "0.00")
 
 
 @pytest.mark.parametrize("path", [RECEIVABLES, PAYABLES])
