@@ -32,6 +32,7 @@ from .schema.travel import (
     passengers,
     tenant_credentials,
     tickets,
+    visa_files,
 )
 
 __all__ = [
@@ -76,4 +77,5 @@ __all__ = [
     "tool_calls",
     "turns",
     "users",
+    "visa_files",
 ]

@@ -17,6 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from ...actors.domain.visas import STATUSES
 from .columns import (
     Bytes,
     Json,
@@ -182,6 +183,40 @@ house_counters = Table(
     tenant_id(),
     required("tickets", BigInteger),
     PrimaryKeyConstraint("tenant_id"),
+)
+
+OPEN_VISA_FILE = "status NOT IN ('approved', 'rejected', 'withdrawn')"
+"""Which visa files are open."""
+
+visa_files = Table(
+    "visa_files",
+    metadata,
+    *owned(),
+    required("passenger_id", Uuid),
+    optional("session_id", Uuid),
+    required("destination_country", CHAR(2)),
+    required("visa_category", Text),
+    optional("travel_date", Date),
+    required("status", Text),
+    required("checklist", Json),
+    optional("application_ref", Text),
+    optional("appointment_at", Time),
+    optional("outcome_date", Date),
+    optional("notes", Text),
+    *timestamps(),
+    reference("passengers", "passenger_id"),
+    reference("sessions", "session_id", "SET NULL"),
+    Index(None, "tenant_id", "session_id"),
+    partial_index(
+        "uq_visa_files_open",
+        "tenant_id",
+        "passenger_id",
+        "destination_country",
+        "visa_category",
+        only=OPEN_VISA_FILE,
+        unique=True,
+    ),
+    one_of("status", STATUSES),
 )
 
 tenant_credentials = Table(

@@ -19,6 +19,7 @@ from .issue_ticket import IssueTicket
 from .list_documents import ListBills, ListInvoices
 from .list_ledger_accounts import ListLedgerAccounts
 from .lookup_passenger import LookupPassenger
+from .open_visa_file import OpenVisaFile
 from .pay_bill import PayBill
 from .post_journal_entry import PostJournalEntry
 from .read_account_balance import ReadAccountBalance
@@ -30,6 +31,7 @@ from .reverse_journal_entry import ReverseJournalEntry
 from .search_flights import SearchFlights
 from .search_hotels import SearchHotels
 from .tool import Tool
+from .update_visa_file import UpdateVisaFile
 from .upsert_passenger import UpsertPassenger
 from .void_bill import VoidBill
 from .void_invoice import VoidInvoice
@@ -60,6 +62,8 @@ CATALOGUE = catalogue(
         ListInvoices(),
         ListBills(),
         UpsertPassenger(),
+        OpenVisaFile(),
+        UpdateVisaFile(),
         HoldFlight(),
         BookFlight(),
         IssueTicket(),
