@@ -22,11 +22,12 @@ from typing import Any
 from voyagent.actors import credentials, doctor
 from voyagent.actors.agent.rehearsed.server import KEY, Rehearsal
 from voyagent.actors.domain.errors import Refusal
+from voyagent.actors.domain.identity import Role
 from voyagent.actors.foundation import gc_policy, log
 from voyagent.actors.foundation.config import ConfigurationError, Settings, variable
 from voyagent.actors.foundation.config_doubts import doubts
-from voyagent.actors.seed import seed
-from voyagent.http import openapi
+from voyagent.actors.seed_work import SeedError
+from voyagent.http import demo, openapi
 from voyagent.http.routes import ROUTES
 from voyagent.http.service import Service, until_ended
 from voyagent.storage import audit_chain
@@ -44,6 +45,17 @@ STOP_SECONDS = 9.0
 
 JSON = "-H 'Content-Type: application/json'"
 PICK = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"{}\"])'"
+
+LOOKS = (
+    "/enquiries",
+    "/chat/sessions",
+    "/approvals?status=all",
+    "/reports/receivables?from=2000-01-01&to=2100-01-01",
+    "/reports/payables?from=2000-01-01&to=2100-01-01",
+    "/reports/trial-balance",
+    "/reports/usage",
+)
+"""What the demo agency has to show."""
 
 _log = log.get("run")
 
@@ -97,15 +109,37 @@ async def upgrade(settings: Settings) -> int:
     return 0
 
 
-async def demo(settings: Settings) -> int:
-    """Create a demo agency and print its users and their password."""
-    async with databases(settings, shared=True) as ready:
-        await migrated(ready)
-        created = await seed(ready)
-    for role, email in created.people:
-        print(f"{role:16} {email}")
-    print(f"{'password':16} {created.password}")
-    return 0
+def seed(asked: argparse.Namespace) -> Command:
+    """Create a demo agency with people and work, and print how to look at it. Nothing is changed if it exists."""
+
+    async def make(settings: Settings) -> int:
+        demo.check(settings, in_production=asked.in_production)
+        log.configure(settings.env, "error")
+        async with databases(settings, shared=True) as ready:
+            await migrated(ready)
+            made = await demo.make(ready, people_only=asked.people_only)
+        if made is None:
+            print("The demo agency exists already. Nothing was changed.")
+            return 0
+        for role, email in made.people.people:
+            print(f"{role:16} {email}")
+        print(f"{'password':16} {made.people.password}")
+        if made.worked:
+            admin = dict(made.people.people)[Role.AGENCY_ADMIN]
+            look(f"http://{settings.host}:{settings.port or 8010}", admin, made.people.password)
+        elif not asked.people_only:
+            print("The agency has people, but no work: another process serves this database, at an unknown port.")
+        return 0
+
+    return make
+
+
+def look(url: str, email: str, password: str) -> None:
+    """Print how to sign in as the admin, and how to read the reports."""
+    body = f'{{"email": "{email}", "password": "{password}"}}'
+    print(f"\nTOKEN=$(curl -s {url}/auth/sign-in {JSON} -d '{body}' | {PICK.format('access_token')})")
+    for path in LOOKS:
+        print(f'curl -s "{url}{path}" -H "Authorization: Bearer $TOKEN"')
 
 
 def describe() -> int:
@@ -300,11 +334,14 @@ def arguments() -> argparse.Namespace:
     for name, command, text in (
         ("serve", serve, "serve until SIGTERM or SIGINT (default)"),
         ("migrate", upgrade, "migrate the database to the current schema"),
-        ("seed", demo, "create a demo agency"),
         ("openapi", None, "print the OpenAPI document"),
         ("doctor", examine, "check the installation and report how to fix it"),
     ):
         commands.add_parser(name, help=text, parents=[common]).set_defaults(command=command)
+    seeds = commands.add_parser("seed", help="create a demo agency with people and work", parents=[common])
+    seeds.add_argument("--in-production", action="store_true", help="create it in production, too")
+    seeds.add_argument("--people-only", action="store_true", help="create no enquiries, bookings and documents")
+    seeds.set_defaults(make=seed)
     checks = commands.add_parser("audit", help="audit trail commands").add_subparsers(required=True, metavar="command")
     checks.add_parser(
         "verify", help="recompute and check the audit chain of every agency", parents=[common]
@@ -346,7 +383,7 @@ def main() -> int:
         return MISCONFIGURED
     except Refusal as refusal:
         print(f"Error: {refusal.code}", file=sys.stderr)
-    except (EmbeddedError, OSError, *migrate.TROUBLES) as error:
+    except (EmbeddedError, SeedError, OSError, *migrate.TROUBLES) as error:
         print(error, file=sys.stderr)
     return FAILED
 

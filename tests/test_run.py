@@ -101,6 +101,7 @@ async def test_commands_share_the_servers_of_a_service_that_runs(tmp_path: Path)
         code, people, _ = await ran(tmp_path, "seed", "--embedded", VOYAGENT_AUTH_ARGON2_MEMORY_COST="8192")
         assert code == 0
         assert "agency_admin     agency.admin@demo.example" in people
+        assert "another process serves this database" in people
         code, findings, _ = await ran(tmp_path, "--embedded", "doctor")
         assert (code, findings.count("NO ")) == (0, 0)
         code, chains, _ = await ran(tmp_path, "audit", "verify", "--embedded")
@@ -258,7 +259,7 @@ async def test_doctor_fails_where_the_service_could_not_serve(tmp_path: Path, em
 
 async def test_an_agencys_token_is_set_from_a_file_listed_without_it_and_removed(tmp_path: Path, database: Any) -> None:
     environ = development(database.url)
-    assert (await ran(tmp_path, "seed", **environ))[0] == 0
+    assert (await ran(tmp_path, "seed", "--people-only", **environ))[0] == 0
     agency = (await ran(tmp_path, "audit", "verify", **environ))[1].split()[0]
     (tmp_path / "token").write_text("duffel_test_s3cret\n")
     said = []
@@ -284,11 +285,25 @@ async def test_an_agencys_token_is_set_from_a_file_listed_without_it_and_removed
     ]
 
 
+async def test_a_second_seed_says_so_and_changes_nothing(tmp_path: Path, database: Any) -> None:
+    environ = development(database.url)
+    code, first, _ = await ran(tmp_path, "seed", "--people-only", **environ)
+    assert (code, len(first.splitlines())) == (0, 6)
+    again = await ran(tmp_path, "seed", **environ)
+    assert again[:2] == (0, "The demo agency exists already. Nothing was changed.\n")
+
+
+async def test_production_is_seeded_only_if_it_is_asked_for_by_name(tmp_path: Path, database: Any) -> None:
+    environ = production(database)
+    code, out, err = await ran(tmp_path, "seed", "--people-only", **environ)
+    assert (code, out) == (2, "")
+    assert err.startswith("seed: refused in production")
+    assert (await ran(tmp_path, "seed", "--people-only", "--in-production", **environ))[0] == 0
+
+
 async def test_audit_verify_names_the_first_broken_row(tmp_path: Path, database: Any) -> None:
     environ = development(database.url)
-    assert (await ran(tmp_path, "seed", **environ))[0] == 0
-    code, _, err = await ran(tmp_path, "seed", **environ)
-    assert (code, err.splitlines()[-1]) == (1, "Error: email_already_registered")
+    assert (await ran(tmp_path, "seed", "--people-only", **environ))[0] == 0
     db = await asyncpg.connect(database.admin_url)
     await db.execute("SET session_replication_role = replica; UPDATE audit_events SET kind = 'nothing.happened'")
     await db.close()

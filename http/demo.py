@@ -1,0 +1,66 @@
+"""The demo agency: its people made by messages, its work through a service on the same database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ..actors.agent.rehearsed.server import KEY, Rehearsal
+from ..actors.domain.errors import Conflict
+from ..actors.foundation.config import ConfigurationError, Settings
+from ..actors.seed import Demo, seed
+from ..actors.seed_work import work
+from .service import Service
+
+
+@dataclass(frozen=True, slots=True)
+class MadeDemo:
+    """The demo's people, and whether they have worked."""
+
+    people: Demo
+    worked: bool
+
+
+def check(settings: Settings, *, in_production: bool) -> None:
+    """Refuse a production that was not asked for by name. Raises ConfigurationError."""
+    if settings.production and not in_production:
+        raise ConfigurationError(["seed: refused in production; with --in-production the demo agency is created there"])
+
+
+async def make(settings: Settings, *, people_only: bool = False) -> MadeDemo | None:
+    """Create the demo agency; None, and nothing is changed, if it exists. Raises ``SeedError``."""
+    settings = settings.model_copy(update={"auth_skip_email_verification": True})
+    try:
+        created = await seed(settings)
+    except Conflict as conflict:
+        if conflict.code != "email_already_registered":
+            raise
+        return None
+    if people_only:
+        return MadeDemo(created, worked=False)
+    async with _working(settings) as url:
+        if url is not None:
+            await work(url, dict(created.people), created.password, datetime.now(UTC).date())
+    return MadeDemo(created, worked=url is not None)
+
+
+@asynccontextmanager
+async def _working(settings: Settings) -> AsyncIterator[str | None]:
+    """Where a service on this database listens: one of our own with the rehearsal model, else the one that runs.
+
+    None if another process serves the database and the settings do not say at which port.
+    """
+    rehearsal = Rehearsal(delay=0.0)
+    try:
+        url = await rehearsal.start()
+        model = {"anthropic_api_key": KEY, "anthropic_base_url": url}
+        own = settings.model_copy(update={**model, "host": "127.0.0.1", "port": 0, "suppliers": ("house",)})
+        async with Service(own) as service:
+            if service.system.is_leader:
+                yield service.url
+                return
+    finally:
+        await rehearsal.stop()
+    yield f"http://{settings.host}:{settings.port}" if settings.port else None

@@ -1,0 +1,75 @@
+"""The demo agency has something true to show in every list and report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+import pytest
+
+from voyagent.actors.domain.identity import Role
+from voyagent.actors.foundation.config import ConfigurationError, Settings
+from voyagent.http import demo
+from voyagent.http.service import Service
+
+LOOKS = (
+    "/reports/receivables?from=2000-01-01&to=2100-01-01",
+    "/reports/payables?from=2000-01-01&to=2100-01-01",
+    "/reports/trial-balance",
+)
+
+
+@pytest.fixture
+def settings(database: Any, redis_url: str, tmp_path: Any) -> Settings:
+    return Settings.load(
+        environ={
+            "VOYAGENT_ENV": "development",
+            "VOYAGENT_PORT": "0",
+            "VOYAGENT_DB_URL": database.url,
+            "VOYAGENT_REDIS_URL": redis_url,
+            "VOYAGENT_DATA_DIR": str(tmp_path),
+            "VOYAGENT_AUTH_ARGON2_MEMORY_COST": "8192",
+            "VOYAGENT_AUTH_ARGON2_TIME_COST": "1",
+            "VOYAGENT_DRAIN_SECONDS": "0",
+        }
+    )
+
+
+async def test_every_list_and_report_of_the_demo_has_something_to_show(settings: Settings) -> None:
+    made = await demo.make(settings)
+    assert made is not None
+    assert made.worked
+    assert await demo.make(settings) is None, "the second time nothing is made"
+    email, password = dict(made.people.people)[Role.VIEWER], made.people.password
+    async with Service(settings) as service, aiohttp.ClientSession(service.url) as http:
+        async with http.post("/auth/sign-in", json={"email": email, "password": password}) as response:
+            headers = {"Authorization": f"Bearer {(await response.json())['access_token']}"}
+
+        async def read(path: str) -> Any:
+            async with http.get(path, headers=headers) as response:
+                assert response.status == 200, await response.text()
+                return await response.json()
+
+        enquiries = (await read("/enquiries"))["items"]
+        approvals = (await read("/approvals?status=all&limit=500"))["items"]
+        reports = [await read(path) for path in LOOKS]
+    assert {each["status"] for each in enquiries} == {"new", "quoted", "booked", "cancelled"}
+    assert [each["tool_name"] for each in approvals if each["status"] == "pending"] == ["book_flight"]
+    tools = {each["tool_name"] for each in approvals if each["status"] == "granted"}
+    assert tools == {
+        *("book_flight", "issue_ticket", "book_hotel", "draft_invoice", "issue_invoice"),
+        *("record_payment", "record_bill", "pay_bill"),
+    }
+    receivables, payables, balance = reports
+    assert receivables["total_outstanding"] == {"amount": "155950.00", "currency": "INR"}
+    assert payables["total_outstanding"] == {"amount": "20000.00", "currency": "INR"}
+    for report, currencies in ((receivables, ("AED", "EUR")), (payables, ("AED", "USD")), (balance, ("EUR", "USD"))):
+        assert all(currency in str(report) for currency in currencies), report
+
+
+async def test_production_is_refused_unless_it_is_named(settings: Settings) -> None:
+    production = settings.model_copy(update={"env": "production"})
+    with pytest.raises(ConfigurationError, match="refused in production"):
+        demo.check(production, in_production=False)
+    demo.check(production, in_production=True)
+    demo.check(settings, in_production=False)
