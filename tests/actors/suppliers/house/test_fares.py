@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import airportsdata
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voyagent.actors.domain.money import totals
 from voyagent.actors.domain.settings import currencies, timezones
-from voyagent.actors.domain.travel import FlightQuestion, Party
+from voyagent.actors.domain.travel import FlightQuestion, Party, zone
 from voyagent.actors.suppliers.house.fares import Itinerary, again, itineraries
 from voyagent.actors.suppliers.house.places import airlines, airports, distance, hotels, per_usd, served
 from voyagent.actors.suppliers.house.timetable import LAYOVER, flying_time, ways
@@ -80,7 +81,7 @@ def test_another_process_gives_the_same_answer() -> None:
     """Python's own hashes differ between runs; nothing may lean on them."""
     program = """
 from datetime import date
-from voyagent.actors.domain.travel import FlightQuestion, Party
+from voyagent.actors.domain.travel import FlightQuestion, Party, zone
 from voyagent.actors.suppliers.house.fares import itineraries
 question = FlightQuestion(origin="BOM", destination="LON", outbound_date=date(2026, 12, 5),
                           return_date=date(2026, 12, 19), party=Party(adult=2, child=1), currency="INR")
@@ -228,3 +229,16 @@ def test_the_embedded_places_are_sound() -> None:
     assert len({hotel.id for hotel in hotels()}) == len(hotels())
     assert all(1 <= hotel.stars <= 5 and hotel.usd > 0 for hotel in hotels())
     assert distance("BOM", "DXB") == distance("DXB", "BOM") == pytest.approx(1940, abs=60)
+
+
+def test_the_embedded_airports_are_where_public_data_has_them() -> None:
+    """By country and clock; of the few codes that the package lacks nothing is compared."""
+    public = airportsdata.load("IATA")
+    compared = [airport for code, airport in airports().items() if code in public]
+    assert len(compared) > len(airports()) - 3
+    for airport in compared:
+        there = public[airport.code]
+        assert there["country"] == airport.country, airport
+        for month in range(1, 13):
+            noon = datetime(2027, month, 15, 12, tzinfo=UTC)
+            assert noon.astimezone(zone(there["tz"])).utcoffset() == noon.astimezone(zone(airport.zone)).utcoffset()
