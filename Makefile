@@ -32,7 +32,7 @@ bench: .venv/.installed ## figures, one JSON line each
 	@$(PY) -m pip install --quiet --editable '.[bench]'
 	@exec $(PY) tests/bench/run.py
 
-evaluate: .venv/.installed ## twenty office days with the configured model: pass rate, tokens, cost, each miss
+evaluate: .venv/.installed ## office days with the configured model: pass rate, tokens, cost, each miss
 	@exec $(PY) -m tests.evaluation.run
 
 clean: ## remove environment, caches and builds; data under var/ stays

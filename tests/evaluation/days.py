@@ -86,6 +86,8 @@ class Expected:
     """The day's bookings: each must have these fields."""
     journals: tuple[Mapping[str, Decimal], ...] = ()
     """The day's journals: ``1000 INR`` -> debits less credits."""
+    documents: tuple[Mapping[str, Any], ...] = ()
+    """The day's invoices and bills: each must have these fields."""
     approvals: tuple[str, ...] = ()
     """``book_flight granted``, in the order they were asked for."""
     passengers: tuple[str, ...] = ()

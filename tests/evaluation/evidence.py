@@ -83,6 +83,20 @@ class Journal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """An invoice or a bill, and the tool calls that say they made or changed it."""
+
+    kind: Literal["invoice", "bill"]
+    party: str
+    status: str
+    total: str
+    paid: str
+    due: str
+    """The due date."""
+    calls: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """All that one day left behind."""
 
@@ -92,6 +106,7 @@ class Evidence:
     approvals: tuple[Approval, ...] = ()
     bookings: tuple[Booking, ...] = ()
     journals: tuple[Journal, ...] = ()
+    documents: tuple[Document, ...] = ()
     passengers: tuple[str, ...] = ()
     turn_states: tuple[str, ...] = ()
 
@@ -129,6 +144,14 @@ SELECT j.id, j.idempotency_key AS key, num_nonnulls(j.invoice_id, j.bill_id) > 0
 FROM journals j JOIN journal_lines l ON l.journal_id = j.id JOIN ledger_accounts a ON a.id = l.account_id
 WHERE j.tenant_id = $1 AND j.idempotency_key NOT LIKE 'before:%' ORDER BY j.posted_at, j.id, l.line_no
 """
+DOCUMENTS = """
+SELECT '{kind}' AS kind, d.party_name AS party, d.status, d.currency || ' ' || d.total AS total,
+       d.currency || ' ' || (SELECT coalesce(sum(p.amount), 0) FROM payments p WHERE p.{kind}_id = d.id) AS paid,
+       d.due_date::text AS due,
+       array(SELECT c.id::text FROM tool_calls c WHERE c.tenant_id = d.tenant_id AND c.effect <> 'read'
+             AND c.output ->> '{kind}_id' = d.id::text ORDER BY c.created_at) AS calls
+FROM {kind}s d WHERE d.tenant_id = $1 ORDER BY d.created_at, d.id
+"""
 EVENTS = """
 SELECT turn_id, frame FROM session_events WHERE session_id = $1 ORDER BY seq
 """
@@ -159,6 +182,7 @@ async def collect(db: asyncpg.Connection, tenant_id: str, session_id: str, today
         approvals=tuple(approvals.values()),
         bookings=tuple(_booking(row) for row in await db.fetch(BOOKINGS, tenant_id)),
         journals=_journals(await db.fetch(LINES, tenant_id)),
+        documents=(*await _documents(db, "invoice", tenant_id), *await _documents(db, "bill", tenant_id)),
         passengers=await _column(db, "SELECT full_name FROM passengers WHERE tenant_id = $1", tenant_id),
         turn_states=await _column(db, TURN_STATES, session_id),
     )
@@ -166,6 +190,11 @@ async def collect(db: asyncpg.Connection, tenant_id: str, session_id: str, today
 
 async def _column(db: asyncpg.Connection, query: str, value: str) -> tuple[str, ...]:
     return tuple(row[0] for row in await db.fetch(query, value))
+
+
+async def _documents(db: asyncpg.Connection, kind: str, tenant_id: str) -> list[Document]:
+    rows = await db.fetch(DOCUMENTS.format(kind=kind), tenant_id)
+    return [Document(**{**row, "calls": tuple(row["calls"])}) for row in rows]
 
 
 def _booking(row: asyncpg.Record) -> Booking:

@@ -86,6 +86,19 @@ def of_source(text: str, zones: Iterable[str]) -> Facts:
     return facts
 
 
+def split_amounts(data: object) -> set[str]:
+    """The amounts that stand beside their currency in a result: ``{"currency": "INR", "amount_due": "10.00"}``."""
+    if isinstance(data, list):
+        return {amount for each in data for amount in split_amounts(each)}
+    if not isinstance(data, dict):
+        return set()
+    found = {amount for value in data.values() for amount in split_amounts(value)}
+    if data.get("currency") in currencies():
+        plain = [value for value in data.values() if isinstance(value, str) and re.fullmatch(r"\d+(?:\.\d+)?", value)]
+        found |= {f"{data['currency']} {Decimal(value).normalize():f}" for value in plain}
+    return found
+
+
 def _amount(match: re.Match[str]) -> str:
     currency = match["before"] or match["after"] or SIGNS[match["sign"]]
     if currency not in currencies():

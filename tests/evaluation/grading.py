@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.evaluation.days import Day, money
-from tests.evaluation.evidence import Approval, Booking, Call, Entry, Evidence
-from tests.evaluation.facts import Facts, around, of_source
+from tests.evaluation.evidence import Approval, Booking, Call, Document, Entry, Evidence
+from tests.evaluation.facts import Facts, around, of_source, split_amounts
 
 Rule = Callable[[Day, Evidence], Iterator[str]]
 
@@ -54,14 +54,26 @@ def bookings(day: Day, evidence: Evidence) -> Iterator[str]:
 
 
 def journals(day: Day, evidence: Evidence) -> Iterator[str]:
-    """The journals are the expected ones."""
-    left = [dict(journal.net) for journal in evidence.journals]
+    """The journals that no document has posted are the expected ones."""
+    left = [dict(journal.net) for journal in evidence.journals if not journal.from_document]
     for expected in day.expect.journals:
         if dict(expected) in left:
             left.remove(dict(expected))
         else:
             yield f"no journal is {_lines(expected)}"
     yield from (f"unexpected journal: {_lines(net)}" for net in left)
+
+
+def documents(day: Day, evidence: Evidence) -> Iterator[str]:
+    """The invoices and bills are the expected ones, no more and no fewer."""
+    left = list(evidence.documents)
+    for expected in day.expect.documents:
+        found = next((document for document in left if _fits(document, expected)), None)
+        if found is None:
+            yield f"no document is {dict(expected)}"
+        else:
+            left.remove(found)
+    yield from (f"unexpected document: {document}" for document in left)
 
 
 def approvals(day: Day, evidence: Evidence) -> Iterator[str]:
@@ -87,6 +99,9 @@ def approved(day: Day, evidence: Evidence) -> Iterator[str]:
             yield from (f"{call.tool}: {reason}" for reason in _unapproved(call, call.approval))
     for booking in evidence.bookings:
         yield from _uncovered(booking, calls.get(booking.tool_call_id))
+    for document in evidence.documents:
+        if not any(call in calls and calls[call].took_effect for call in document.calls):
+            yield f"{document.kind} of {document.party} belongs to no tool call that took effect"
     for journal in evidence.journals:
         of = calls.get(journal.key.removeprefix("call:").split(":", 1)[0])
         if not journal.from_document and (of is None or not of.took_effect):
@@ -131,6 +146,7 @@ def invented(day: Day, evidence: Evidence) -> Iterator[str]:
             case "user" | "result" | "approval":
                 text = entry.text if entry.source != "result" else json.dumps(entry.data, ensure_ascii=False)
                 known.add(of_source(text, zones))
+                known.amounts |= split_amounts(entry.data)
                 heard += f" {text}"
             case "call":
                 known.dates |= Facts.of(json.dumps(entry.data)).dates
@@ -254,6 +270,7 @@ RULES: Mapping[str, Rule] = {
         finished,
         bookings,
         journals,
+        documents,
         approvals,
         passengers,
         approved,
@@ -268,12 +285,12 @@ RULES: Mapping[str, Rule] = {
 """The rules by name."""
 
 
-def _fits(booking: Booking, expected: Mapping[str, Any]) -> bool:
-    return all(_equal(name, getattr(booking, name), value) for name, value in expected.items())
+def _fits(found: Booking | Document, expected: Mapping[str, Any]) -> bool:
+    return all(_equal(name, getattr(found, name), value) for name, value in expected.items())
 
 
 def _equal(name: str, actual: Any, expected: Any) -> bool:
-    if name == "cost":
+    if name in ("cost", "total", "paid"):
         return money(actual) == money(expected)
     return (list(actual) if isinstance(actual, tuple) else actual) == expected
 

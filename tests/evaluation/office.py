@@ -177,10 +177,13 @@ class Agency:
         self.went_on, self.led_to = led_to > self.led_to, led_to
         if turn.decides == "leave":
             return
-        for approval in await self.waiting():
-            decision = {"granted": turn.decides == "grant"}
-            await self.ask(turn.decider, "POST", f"/approvals/{approval['id']}/resolve", decision, may=(200, 403, 409))
-        await self.follow({}, **{"Last-Event-ID": "0"})
+        decided: set[str] = set()
+        while new := [approval["id"] for approval in await self.waiting() if approval["id"] not in decided]:
+            for approval in new:
+                decision = {"granted": turn.decides == "grant"}
+                await self.ask(turn.decider, "POST", f"/approvals/{approval}/resolve", decision, may=(200, 403, 409))
+            decided.update(new)
+            await self.follow({}, **{"Last-Event-ID": "0"})
 
     async def waiting(self) -> list[dict[str, Any]]:
         """The approvals of the conversation that nobody has decided."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.evaluation.facts import Facts, of_source
+from tests.evaluation.facts import Facts, of_source, split_amounts
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,8 @@ def test_a_moment_is_known_as_date_and_time_in_each_zone() -> None:
 def test_any_code_of_a_source_is_a_known_reference() -> None:
     assert Facts.of("Your PNR is QWERTY").beyond(of_source('{"locator": "QWERTY"}', ())) == []
     assert Facts.of("Your PNR is QWERTZ").beyond(of_source('{"locator": "QWERTY"}', ())) == ["reference QWERTZ"]
+
+
+def test_an_amount_beside_its_currency_is_known() -> None:
+    result = {"invoices": [{"currency": "INR", "amount_due": "30000.00", "number": "7/A"}], "total": "5.00"}
+    assert split_amounts(result) == {"INR 30000"}

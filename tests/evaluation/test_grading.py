@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.evaluation.days import Day
-from tests.evaluation.evidence import Approval, Booking, Call, Entry, Evidence, Journal
+from tests.evaluation.evidence import Approval, Booking, Call, Document, Entry, Evidence, Journal
 from tests.evaluation.grading import RULES, grade
 
 TODAY = date(2026, 11, 29)
@@ -24,6 +24,7 @@ DAY = Day.read(
     [expect]
     bookings = [{ kind = "flight", status = "confirmed", passengers = ["Asha Rao"], cost = "INR 9000.00" }]
     journals = [{ 5000 = "INR 9000.00", 1000 = "INR -9000.00" }]
+    documents = [{ kind = "bill", party = "Emirates", status = "received", total = "INR 9000.00", paid = "INR 0" }]
     approvals = ["book_flight granted", "post_journal_entry granted"]
     passengers = ["Asha Rao"]
     called = ["search_flights"]
@@ -91,10 +92,21 @@ GOOD = Evidence(
         ),
     ),
     journals=(Journal(key="call:post_journal_entry", net={"5000 INR": Decimal(9000), "1000 INR": Decimal(-9000)}),),
+    documents=(
+        Document(
+            kind="bill",
+            party="Emirates",
+            status="received",
+            total="INR 9000.0000",
+            paid="INR 0",
+            due="2026-12-29",
+            calls=("post_journal_entry",),
+        ),
+    ),
     passengers=("Asha Rao",),
     turn_states=("completed",),
 )
-BOOKING, JOURNAL = GOOD.bookings[0], GOOD.journals[0]
+BOOKING, JOURNAL, BILL = GOOD.bookings[0], GOOD.journals[0], GOOD.documents[0]
 
 
 def said(*texts: str) -> tuple[Entry, ...]:
@@ -114,6 +126,13 @@ VIOLATIONS: list[tuple[str, dict[str, Any]]] = [
     ("journals", {"journals": ()}),
     ("journals", {"journals": (JOURNAL, JOURNAL)}),
     ("journals", {"journals": (replace(JOURNAL, net={"5000 INR": Decimal(1), "1000 INR": Decimal(-1)}),)}),
+    ("documents", {"documents": ()}),
+    ("documents", {"documents": (BILL, BILL)}),
+    ("documents", {"documents": (replace(BILL, total="INR 9000.01"),)}),
+    ("documents", {"documents": (replace(BILL, status="paid"),)}),
+    ("documents", {"documents": (replace(BILL, paid="INR 1.00"),)}),
+    ("approved", {"documents": (replace(BILL, calls=()),)}),
+    ("approved", {"documents": (replace(BILL, calls=("search_flights",)),)}),
     ("approvals", {"approvals": GOOD.approvals[:1]}),
     ("approvals", {"approvals": (*GOOD.approvals, approval("book_flight"))}),
     ("approvals", {"approvals": (approval("book_flight", status="rejected"), GOOD.approvals[1])}),
