@@ -61,24 +61,30 @@ def _amounts(currency: str) -> Decimal:
 
 Act = tuple[Any, ...]
 SIZES = st.integers(1, 200_000)
-CHOICE = st.integers(0, 5)
+CHOICE = st.integers(0, 2)
 LINE = st.tuples(st.sampled_from(DESKS), st.integers(1, 9), st.integers(0, 3_000_000), st.sampled_from((0, 500, 1800)))
-ACTS: st.SearchStrategy[list[Act]] = st.lists(
-    st.one_of(
-        st.tuples(st.just("wait"), st.integers(1, 12)),
-        st.tuples(
-            st.just("invoice"), st.sampled_from(CURRENCIES), st.lists(LINE, min_size=1, max_size=3), st.integers(-8, 3)
-        ),
-        st.tuples(st.just("issue"), CHOICE),
-        st.tuples(st.just("bill"), st.sampled_from(CURRENCIES), st.sampled_from(DESKS), SIZES, st.integers(-8, 1)),
-        st.tuples(st.just("receive"), CHOICE, st.integers(1, 12), st.integers(-9, 1)),
-        st.tuples(st.just("pay"), CHOICE, st.integers(1, 12), st.integers(-9, 3)),
-        st.tuples(st.just("void"), st.booleans(), CHOICE),
-        st.tuples(st.just("transfer"), st.sampled_from(CURRENCIES), SIZES, st.integers(-9, 9)),
-        st.tuples(st.just("reverse"), CHOICE),
-    ),
-    min_size=4,
-    max_size=16,
+WAIT = st.tuples(st.just("wait"), st.integers(1, 12))
+INVOICE = st.tuples(
+    st.just("invoice"),
+    st.sampled_from(CURRENCIES),
+    st.lists(LINE, min_size=1, max_size=3),
+    st.integers(-8, 1),
+    st.sampled_from((True, True, True, False)),
+)
+BILL = st.tuples(st.just("bill"), st.sampled_from(CURRENCIES), st.sampled_from(DESKS), SIZES, st.integers(-8, 1))
+RECEIVE = st.tuples(st.just("receive"), CHOICE, st.integers(1, 10), st.integers(-4, 1))
+PAY = st.tuples(st.just("pay"), CHOICE, st.integers(1, 10), st.integers(-4, 2))
+VOID = st.tuples(st.just("void"), st.booleans(), CHOICE)
+ACT: st.SearchStrategy[Act] = st.one_of(
+    *(WAIT, WAIT, INVOICE, BILL, RECEIVE, RECEIVE, PAY, PAY, VOID, VOID),
+    st.tuples(st.just("issue"), CHOICE),
+    st.tuples(st.just("transfer"), st.sampled_from(CURRENCIES), SIZES, st.integers(-9, 9)),
+    st.tuples(st.just("reverse"), CHOICE),
+)
+ACTS: st.SearchStrategy[list[Act]] = st.builds(
+    lambda first, more: [*first, *more],
+    st.tuples(INVOICE, INVOICE, BILL, BILL),
+    st.lists(ACT, min_size=6, max_size=14),
 )
 
 
@@ -168,7 +174,7 @@ class Books:
         day: date = await self.db.fetchval(f"SELECT issue_date FROM {table} WHERE id = $1", found)
         return day
 
-    async def _draft(self, currency: str, lines: list[Any], offset: int) -> None:
+    async def _draft(self, currency: str, lines: list[Any], offset: int, at_once: bool) -> date | None:
         day = self.day(offset)
         draft = invoices.Draft(
             number=None,
@@ -179,8 +185,14 @@ class Books:
             **self.who(),
         )
         made = await draft.run(self.db)
-        if not isinstance(made, InvalidDocument):
-            self.made["invoice"].append(made.id)
+        if isinstance(made, InvalidDocument):
+            return None
+        self.made["invoice"].append(made.id)
+        issued = at_once and await invoices.Issue(invoice_id=made.id, **self.who()).run(self.db)
+        if not isinstance(issued, invoices.Issued):
+            return None
+        self.done += 1
+        return day
 
     async def _bill(self, currency: str, desk: Any, size: int, offset: int) -> date | None:
         day = self.day(offset)
@@ -274,7 +286,7 @@ async def play(db: Connection, agency: Any, acts: list[Act]) -> int:
 _SUPPRESSED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=_SUPPRESSED)
+@settings(max_examples=150, deadline=None, suppress_health_check=_SUPPRESSED)
 @given(acts=ACTS)
 async def test_b47_b48_documents_and_ledger_agree_on_every_day(acts: list[Act], db: Connection, agency: Any) -> None:
     await play(db, agency, acts)
@@ -293,7 +305,7 @@ async def test_the_books_of_these_tests_are_not_empty(db: Connection, agency: An
     """Each kind of act is carried out at least once in this one."""
     line = ("other", 1, 1_000_000, 1800)
     acts: list[Act] = [
-        ("invoice", "INR", [line], 0),
+        ("invoice", "INR", [line], 0, False),
         ("issue", 0),
         ("receive", 0, 3, 0),
         ("bill", "INR", "other", 500, 0),
@@ -301,10 +313,10 @@ async def test_the_books_of_these_tests_are_not_empty(db: Connection, agency: An
         ("wait", 9),
         ("pay", 0, 12, 0),
         ("receive", 0, 6, -1),
-        ("invoice", "JPY", [line], 0),
-        ("issue", 1),
-        ("void", False, 1),
+        ("invoice", "JPY", [line], 0, True),
         ("bill", "KWD", "other", 500, -1),
+        ("wait", 3),
+        ("void", False, 1),
         ("void", True, 1),
         ("transfer", "INR", 1, 5),
         ("reverse", 0),
