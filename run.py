@@ -27,6 +27,7 @@ from voyagent.actors.foundation import gc_policy, log
 from voyagent.actors.foundation.config import ConfigurationError, Settings, variable
 from voyagent.actors.foundation.config_doubts import doubts
 from voyagent.actors.seed_work import SeedError
+from voyagent.actors.signed_heads import HeadFile, NotSigned
 from voyagent.http import demo, openapi
 from voyagent.http.routes import ROUTES
 from voyagent.http.service import Service, until_ended
@@ -161,21 +162,24 @@ async def examine(settings: Settings) -> int:
 
 
 async def verify(settings: Settings) -> int:
-    """Recompute every agency's audit chain and print the first broken row of each."""
+    """Recompute every agency's audit chain, compare it with its signed head, and print the first broken row of each."""
+    signed = HeadFile(settings.data_dir, settings.sealing_keys).read()
     async with databases(settings, shared=True) as ready:
         if ready.db_url is None:
             raise ConfigurationError(["VOYAGENT_DB_URL: must be set, or use --embedded"])
         async with fitness.signed_in(ready.db_url):
             engine = await Engine.open(ready.db_url, size=1, system_size=1)
         try:
-            listed = await engine.run(agencies.All())
-            verdicts = [(agency, await engine.run(audit_chain.Verify(tenant_id=agency.id))) for agency in listed]
+            names = {agency.id: agency.name for agency in await engine.run(agencies.All())}
+            names |= dict.fromkeys(signed.keys() - names.keys(), "(an agency that is not in the database)")
+            checks = {each: audit_chain.Verify(tenant_id=each, signed=signed.get(each)) for each in names}
+            verdicts = {each: await engine.run(check) for each, check in checks.items()}
         finally:
             await engine.close()
-    for agency, verdict in verdicts:
-        result = "unbroken" if verdict.ok else f"BROKEN at row {verdict.broken_at}"
-        print(f"{agency.id}  {verdict.checked:8} rows  {result}  {agency.name}")
-    return 0 if all(verdict.ok for _, verdict in verdicts) else FAILED
+    for each, verdict in verdicts.items():
+        result = "unbroken" if verdict.broken is None else f"BROKEN at row {verdict.broken.seq}"
+        print(f"{each}  {verdict.checked:8} rows  {result}  {names[each]}")
+    return 0 if all(verdict.ok for verdict in verdicts.values()) else FAILED
 
 
 def set_supplier(asked: argparse.Namespace) -> Command:
@@ -383,7 +387,7 @@ def main() -> int:
         return MISCONFIGURED
     except Refusal as refusal:
         print(f"Error: {refusal.code}", file=sys.stderr)
-    except (EmbeddedError, SeedError, OSError, *migrate.TROUBLES) as error:
+    except (EmbeddedError, NotSigned, SeedError, OSError, *migrate.TROUBLES) as error:
         print(error, file=sys.stderr)
     return FAILED
 

@@ -1,10 +1,11 @@
-"""Periodic jobs: wakes sessions and agencies with due work, prunes expired data, measures loop lag."""
+"""Periodic jobs: wakes what has due work, prunes expired data, signs the audit heads, measures loop lag."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import assert_never
 
 from ..storage.conversation import approvals, pruning, turns, unsettled_writes, usage
@@ -13,11 +14,13 @@ from . import tenant
 from .accounts.retention import AccountRetention
 from .conversation import session
 from .conversation.turn import TurnActor
+from .domain.errors import Refusal
 from .foundation import gc_policy, log, metrics
 from .foundation.clock import Clock
 from .foundation.metrics import ActorMeter
 from .runtime.actor import Actor, MailboxFull, Message, Recipient
 from .runtime.periodic import Items, PeriodicTasks
+from .signed_heads import HeadSigner, NotSigned
 
 _log = log.get(__name__)
 
@@ -25,6 +28,12 @@ ROUND_SECONDS = 60.0
 PRUNE_SECONDS = 3600.0
 PRUNE_GRACE = 900.0
 """Seconds the hourly job may be late: it may have much to remove."""
+SIGN_SECONDS = 3600.0
+SIGN_RETRY = 60.0
+SIGN_GRACE = 900.0
+SIGN_WITHIN = 30.0
+SIGN_AT_STOP = 2.0
+"""Seconds for signing the audit heads at a stop, which others wait for."""
 LAG_SECONDS = 0.1
 RETRY_SECONDS = 1.0
 """After a failed round: turns should not wait a minute for a database that is available again."""
@@ -50,6 +59,7 @@ class HousekeepingActor(Actor[StorageLost]):
         clock: Clock,
         is_leader: Callable[[], bool],
         retention: AccountRetention | None = None,
+        heads: HeadSigner | None = None,
         tasks: PeriodicTasks | None = None,
     ) -> None:
         super().__init__()
@@ -58,16 +68,23 @@ class HousekeepingActor(Actor[StorageLost]):
         self.clock = clock
         self.is_leader = is_leader
         self.retention = retention
+        self.heads = heads
         self.settled = False
         tasks = tasks or PeriodicTasks(clock)
         self.rounds = tasks.task("housekeeping", self._round, every=ROUND_SECONDS, retry=RETRY_SECONDS)
         self.pruning = tasks.task("pruning", self._prune, every=PRUNE_SECONDS, retry=PRUNE_RETRY, grace=PRUNE_GRACE)
+        self.signing = None
+        if heads is not None:
+            sign = partial(self._sign, heads)
+            self.signing = tasks.task("audit_heads", sign, every=SIGN_SECONDS, retry=SIGN_RETRY, grace=SIGN_GRACE)
         self.lag = tasks.task("loop_lag", self._measure_lag, every=LAG_SECONDS, clock=Clock())
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
         self.spawn(self.lag.run(), name="lag")
         self.spawn(self.rounds.run(), name="rounds")
         self.spawn(self.pruning.run(), name="prune")
+        if self.signing is not None:
+            self.spawn(self.signing.run(), name="signing")
 
     async def receive(self, message: StorageLost) -> None:
         match message:
@@ -75,6 +92,21 @@ class HousekeepingActor(Actor[StorageLost]):
                 return self.rounds.call(RETRY_SECONDS)
             case _:
                 assert_never(message)
+
+    async def terminate(self, failure: BaseException | None) -> None:  # noqa: ARG002  # signed in any case
+        """Sign the audit heads once more. A database or file that fails now is logged: the stop goes on."""
+        if self.heads is None or not self.is_leader():
+            return
+        try:
+            await self.heads.sign(SIGN_AT_STOP)
+        except (Refusal, TimeoutError, OSError, NotSigned) as error:
+            _log.warning("audit_heads_not_signed", reason=f"{type(error).__name__}: {error}")
+
+    async def _sign(self, heads: HeadSigner) -> float | None:
+        if not self.is_leader():
+            return RETRY_SECONDS
+        await heads.sign(SIGN_WITHIN)
+        return None
 
     async def _round(self) -> float | None:
         try:

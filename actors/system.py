@@ -29,6 +29,7 @@ from .quota import Quota
 from .runtime.actor import MailboxFull, Message, Recipient, Ref
 from .runtime.periodic import PeriodicTasks
 from .runtime.supervisor import Child, NamedRef
+from .signed_heads import HeadSigner
 from .suppliers import drivers
 from .suppliers.clients import AgencySuppliers
 from .throttling import throttle
@@ -160,14 +161,15 @@ class System:
         )
 
     def _housekeeping(self, to: Recipient) -> Ref:
-        clock = self.clock
-        retention = AccountRetention(store=self.storage, accounts=self.accounts, clock=clock, settings=self.settings)
+        clock, settings = self.clock, self.settings
+        retention = AccountRetention(store=self.storage, accounts=self.accounts, clock=clock, settings=settings)
         return HousekeepingActor.start(
             store=self.storage,
             root=to,
             clock=clock,
             is_leader=lambda: self.is_leader,
             retention=retention,
+            heads=HeadSigner(store=self.storage, settings=settings, clock=clock) if settings.sealing_keys else None,
             tasks=self.tasks,
         )
 

@@ -312,6 +312,32 @@ async def test_audit_verify_names_the_first_broken_row(tmp_path: Path, database:
     assert "BROKEN at row 1  Demo Travels" in out
 
 
+async def test_b40_audit_verify_shows_a_chain_cut_with_its_head_by_the_signed_one(
+    tmp_path: Path, database: Any
+) -> None:
+    environ = development(database.url)
+    assert (await ran(tmp_path, "seed", "--people-only", **environ))[0] == 0
+    async with serving(tmp_path, **environ):
+        pass
+    signed = tmp_path / "audit" / "heads.jsonl"
+    head = json.loads(signed.read_text())
+    assert (head["seq"] >= 1, signed.stat().st_mode & 0o777) == (True, 0o600)
+    db = await asyncpg.connect(database.admin_url)
+    await db.execute("SET session_replication_role = replica; DELETE FROM audit_events; DELETE FROM audit_heads")
+    await db.close()
+    code, out, _ = await ran(tmp_path, "audit", "verify", **environ)
+    assert (code, "BROKEN at row 1  Demo Travels" in out) == (1, True)
+    async with serving(tmp_path, **environ):
+        pass
+    assert json.loads(signed.read_text())["seq"] == head["seq"]
+    signed.write_text(json.dumps({**head, "seq": head["seq"] + 1}) + "\n")
+    code, _, err = await ran(tmp_path, "audit", "verify", **environ)
+    assert (code, err.strip()) == (1, f"{signed}: line 1 has another signature")
+    signed.unlink()
+    code, out, _ = await ran(tmp_path, "audit", "verify", **environ)
+    assert (code, "unbroken  Demo Travels" in out) == (0, True)
+
+
 @pytest.fixture
 def commands() -> ModuleType:
     spec = importlib.util.spec_from_file_location("voyagent_run", ROOT / "run.py")

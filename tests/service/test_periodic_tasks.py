@@ -133,7 +133,17 @@ async def test_throttles_are_written_after_whatever_redis_did(
 async def test_every_task_of_the_process_is_known_by_name(service: Service) -> None:
     names = set(service.system.tasks.standings())
     assert names >= {
-        *("housekeeping", "pruning", "loop_lag", "mail", "watches", "process_lock", "event_writer", "health_watch"),
+        *(
+            "housekeeping",
+            "pruning",
+            "audit_heads",
+            "loop_lag",
+            "mail",
+            "watches",
+            "process_lock",
+            "event_writer",
+            "health_watch",
+        ),
         "throttles",
     }
 

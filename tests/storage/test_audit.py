@@ -14,10 +14,11 @@ import pytest
 
 from voyagent.actors.domain.audit import AuditEvent
 from voyagent.actors.domain.errors import Conflict
-from voyagent.storage import audit, audit_chain
+from voyagent.storage import audit, audit_chain, audit_heads
 from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.operations import Command
 from voyagent.storage.engine.pool import SYSTEM_ROLE, Engine, connect
+from voyagent.storage.tables import audit_events
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
 US = "0193f5a0-0000-7000-8000-00000000000a"
@@ -177,3 +178,53 @@ async def test_a_chain_longer_than_one_reading_verifies(engine: Engine, monkeypa
     monkeypatch.setattr(audit_chain, "BATCH", 3)
     await engine.run(Act(tenant_id=US, entries=[entry() for _ in range(9)]))
     assert whole(await verdict(engine), 9)
+
+
+async def test_b40_a_signed_head_shows_an_end_cut_together_with_its_head(engine: Engine, admin: Connection) -> None:
+    await engine.run(Act(tenant_id=US, entries=[entry() for _ in range(5)]))
+    signed = (await verdict(engine)).head
+    await engine.run(Act(tenant_id=US, entries=[entry()]))
+    check = audit_chain.Verify(tenant_id=US, signed=signed)
+    assert whole(await engine.run(check), 6)
+    known = audit_heads.ReadHeads(known={US: signed, THEM: audit_chain.Point(1, "0" * 64)})
+    assert await engine.run(known) == audit_heads.Heads({US: (await verdict(engine)).head}, frozenset({THEM}))
+    await admin.execute("SET session_replication_role = replica")
+    await admin.execute("DELETE FROM audit_events WHERE seq > 3")
+    await admin.execute("UPDATE audit_heads SET seq = 3, hash = (SELECT hash FROM audit_events WHERE seq = 3)")
+    assert whole(await verdict(engine), 3)
+    assert (await engine.run(check)).broken == audit_chain.Broken(4, None, "gap")
+    assert (await engine.run(known)).lost == {US, THEM}
+    await admin.execute("SET session_replication_role = origin")
+    await engine.run(Act(tenant_id=US, entries=[entry() for _ in range(3)]))
+    assert whole(await verdict(engine), 6)
+    broken = (await engine.run(check)).broken
+    assert broken is not None
+    assert (broken.seq, broken.why) == (5, "hash")
+
+
+COLUMNS = [column.name for column in audit_events.c if column.name != "tenant_id"]
+CHANGES = {
+    "id": "gen_random_uuid()",
+    "seq": "20",
+    "prev_hash": "repeat('a', 64)",
+    "hash": "repeat('a', 64)",
+    "hash_v": "2",
+    "actor_id": "gen_random_uuid()",
+    "actor_kind": "'agent'",
+    "approval_required": "true",
+    "approved_by": "gen_random_uuid()",
+    "status": "'failed'",
+    **dict.fromkeys(("kind", "driver", "error"), "'other'"),
+    **dict.fromkeys(("inputs", "outputs", "entity_refs"), "'{\"other\": 1}'"),
+    **dict.fromkeys(("approved_at", "completed_at", "created_at"), "now()"),
+}
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+async def test_b40_a_change_of_any_column_is_found_and_named(column: str, engine: Engine, admin: Connection) -> None:
+    await engine.run(Act(tenant_id=US, entries=[entry() for _ in range(5)]))
+    await admin.execute("SET session_replication_role = replica")
+    await admin.execute(f"UPDATE audit_events SET {column} = {CHANGES[column]} WHERE seq = 3")
+    broken = (await verdict(engine)).broken
+    assert broken is not None
+    assert (broken.seq, broken.why) == (3, {"seq": "gap", "prev_hash": "prev_hash"}.get(column, "hash"))
