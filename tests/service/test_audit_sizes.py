@@ -1,0 +1,50 @@
+"""A download of the audit trail starts at once and holds flat memory, whatever its length (business 6.4)."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.service.conftest import Admin, Person
+
+FILL = """
+INSERT INTO audit_events (id, tenant_id, seq, prev_hash, hash, hash_v, actor_kind, kind, inputs, outputs, entity_refs,
+                          approval_required, status, created_at)
+SELECT gen_random_uuid(), $1, 1000 + n, repeat('0', 64), repeat('0', 64), 1, 'system', 'n',
+       jsonb_build_object('text', repeat('a', 200)), '{}', '{}', false, 'succeeded', now()
+  FROM generate_series(1, $2) AS n
+"""
+MEMORY = 8 * 1024 * 1024
+"""Bytes of Python objects at most above those before, of a file of 3 or 32 MB."""
+
+
+@pytest.mark.parametrize("rows", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
+async def test_b37_an_export_starts_at_once_and_holds_flat_memory(rows: int, asha: Person, admin: Admin) -> None:
+    await admin.execute(FILL, asha.user["tenant_id"], rows)
+    await admin.execute("VACUUM ANALYZE audit_events")
+    url = f"{asha.url}/audit/export.csv?kind=n"
+    started = []
+    for _ in range(3):
+        began = perf_counter()
+        async with asha.http.get(url, headers=asha.headers) as response:
+            assert (await response.content.readany()).startswith(b"created_at,")
+            started.append(perf_counter() - began)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        lines = size = 0
+        async with asha.http.get(url, headers=asha.headers) as response:
+            async for piece in response.content.iter_any():
+                lines, size = lines + piece.count(b"\r\n"), size + len(piece)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert lines == rows + 1
+    assert size > 200 * rows
+    assert peak < MEMORY
+    assert min(started) < 0.1
