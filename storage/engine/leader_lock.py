@@ -62,6 +62,7 @@ class LeaderLock:
             await self._on_lost()
         self._lost_pending = False
         connection: Connection | None = None
+        stopping = False
         try:
             connection = await connect(self._url, command_timeout=CHECK_INTERVAL)
             if await connection.fetchval(TRY):
@@ -71,11 +72,16 @@ class LeaderLock:
                 _log.warning("leader_lock_refused")
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             raise StorageUnavailable from error
+        except asyncio.CancelledError:
+            stopping = True
+            raise
         finally:
             was_held, self.held = self.held, False
             if connection is not None:
                 connection.terminate()
-            if was_held:
+            if was_held and stopping:
+                _log.info("leader_lock_released")
+            elif was_held:
                 self._lost_pending = True
                 _log.error("leader_lock_lost")
 
