@@ -52,6 +52,13 @@ async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Emb
         shutil.rmtree(folder)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with large counts take as long as they take; another one that waits for ever fails by its time limit."""
+    for item in items:
+        if item.get_closest_marker("slow") is not None:
+            item.add_marker(pytest.mark.timeout(0))
+
+
 def in_memory() -> Path | None:
     """A folder that is no disk, where there is one with room: each test copies a database of hundreds of files."""
     if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < ROOM:

@@ -72,6 +72,7 @@ NOT_IMPORTED = {
     "asyncpg-stubs": "read by mypy",
     "mypy": "a command",
     "pytest-asyncio": "a plugin of pytest",
+    "pytest-timeout": "a plugin of pytest",
     "pytest-xdist": "a plugin of pytest",
     "ruff": "a command",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import asyncpg
 import pytest
@@ -22,6 +22,7 @@ from voyagent.actors.domain.ids import uuid7
 from voyagent.actors.foundation.config import Settings
 from voyagent.actors.runtime.actor import Recipient, Ref
 from voyagent.storage.accounts.users import AddMember
+from voyagent.storage.engine.idempotency import Once
 
 if TYPE_CHECKING:
     from tests.conftest import Database
@@ -31,6 +32,14 @@ PASSWORD = "mango-trellis-47"
 ORIGIN = Origin(request_id="r-1", ip="192.0.2.7", user_agent="tests")
 
 
+class Arrival(asyncio.Event):
+    """An operation was held. Nobody waits for one that never comes."""
+
+    async def wait(self) -> Literal[True]:
+        async with asyncio.timeout(10.0):
+            return await super().wait()
+
+
 class Storage:
     """The way to the storage actor. Operations can be counted, held back, or lost on it."""
 
@@ -38,14 +47,15 @@ class Storage:
         self._actor = actor
         self._held: dict[type, tuple[asyncio.Event, bool]] = {}
         self.asked: list[type] = []
-        self.arrived = asyncio.Event()
+        self.arrived = Arrival()
         self.away = False
 
     async def ask(self, message: Any, within: float = 10.0) -> Any:
-        self.asked.append(type(message))
+        kind = type(message.command if isinstance(message, Once) else message)
+        self.asked.append(kind)
         if self.away:
             raise Unavailable("storage_unavailable")
-        request, before = self._held.get(type(message), (None, False))
+        request, before = self._held.get(kind, (None, False))
         if request is not None and before:
             await self._wait(request)
         reply = await self._actor.ask(message, within)
