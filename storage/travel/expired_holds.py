@@ -28,7 +28,7 @@ _DUE = (
     .where(EXPIRED)
     .order_by(bookings.c.id)
     .limit(AT_ONCE)
-    .with_for_update(skip_locked=True)
+    .with_for_update(skip_locked=True, key_share=True)
 )
 EXPIRE = statement(
     update(bookings)

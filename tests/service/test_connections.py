@@ -208,7 +208,9 @@ def running_logs(session: str) -> list[EventLog]:
     return [each.log for each in actors]
 
 
-PLAIN = [route for route in ROUTES if route.operation.media != EVENT_STREAM]
+CSV = "text/csv"
+PLAIN = [route for route in ROUTES if route.operation.media not in {EVENT_STREAM, CSV}]
+DOWNLOADS = [route for route in ROUTES if route.operation.media == CSV]
 
 
 @pytest.mark.parametrize("route", PLAIN, ids=lambda route: f"{route.method} {route.path}")
@@ -223,3 +225,15 @@ async def test_any_other_route_says_the_same_on_every_kind_of_connection(route: 
         seen[form] = got.status
     assert len(set(seen.values())) == 1, seen
     assert seen["1.1"] < 500
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("route", DOWNLOADS, ids=lambda route: f"{route.method} {route.path}")
+async def test_a_download_is_whole_on_every_kind_of_connection(route: Route, form: str, asha: Person) -> None:
+    got = await exchange(asha, route.method, path_of(route), form)
+    assert got.status == 200
+    assert got.headers["content-type"].startswith("text/csv")
+    assert ("transfer-encoding" in got.headers) == form.startswith("1.1")
+    header, *rows = got.content.decode().splitlines()
+    assert "kind" in header.split(",")
+    assert any(",auth.sign_up," in row for row in rows), rows
