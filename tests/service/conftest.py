@@ -98,10 +98,12 @@ class Person:
         return {"Authorization": f"Bearer {self.token}"}
 
     async def call(self, method: str, path: str, **more: Any) -> tuple[int, Any]:
-        """Status and JSON of one request."""
+        """Status and JSON of one request; of a CSV file the text."""
         headers = {**self.headers, **more.pop("headers", {})}
         async with self.http.request(method, self.url + path, headers=headers, **more) as response:
             body = await response.read()
+            if response.content_type == "text/csv":
+                return response.status, body.decode()
             return response.status, json.loads(body) if body else None
 
     async def raw(self, method: str, path: str, key: str, body: Any = None) -> tuple[int, dict[str, str], bytes]:
