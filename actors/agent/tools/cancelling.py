@@ -92,14 +92,14 @@ class Cancellation(SupplierTool[CancelInput]):
         quote = await supplier.quote_cancel(booking.supplier_ref)
         if quote.confirmed or quote.order_ref != booking.supplier_ref:
             raise Objection("supplier_refused", "The supplier's quote is not for this booking.")
-        return ApprovalProposal(self._summary(booking, quote), _bound(booking, quote), quote.expires_at)
+        return ApprovalProposal(self._summary(booking, quote), self._bound(booking, quote), quote.expires_at)
 
     async def execute(self, given: CancelInput, bound: Mapping[str, Any], key: str, context: ToolContext) -> Executed:
         booking, supplier = await self._booked(given, context)
         quote = await supplier.read_cancel(str(bound["quote"]))
         if not quote.alive(context.now):
             raise Objection("quote_expired", "The quote has expired; ask for the cancellation again.")
-        if _bound(booking, quote) != bound:
+        if self._bound(booking, quote) != bound:
             raise Objection("changed_since_approval", "What was approved has changed; it has to be asked for again.")
         return self._placed(given, await supplier.confirm_cancel(quote.ref, key), context)
 
@@ -157,16 +157,21 @@ class Cancellation(SupplierTool[CancelInput]):
         ]
         return "; ".join(parts)
 
+    def _bound(self, booking: bookings.Booking, quote: CancelQuote) -> dict[str, Any]:
+        """All that the approver is shown, and the quote that is to be confirmed.
 
-def _bound(booking: bookings.Booking, quote: CancelQuote) -> dict[str, Any]:
-    """All that the approver is shown, and the quote that is to be confirmed."""
-    return {
-        "supplier": booking.supplier,
-        "supplier_ref": booking.supplier_ref,
-        "booking_id": booking.id,
-        "locator": booking.locator,
-        "quote": quote.ref,
-        "refund": None if quote.refund is None else priced(quote.refund),
-        "refund_to": quote.refund_to,
-        "expires_at": None if quote.expires_at is None else wire_time(quote.expires_at),
-    }
+        A hold's quote outlives its payment at some suppliers, and would cancel what was paid for nothing: so what was
+        paid is compared, too.
+        """
+        return {
+            "supplier": booking.supplier,
+            "supplier_ref": booking.supplier_ref,
+            "booking_id": booking.id,
+            "locator": booking.locator,
+            "about": [self.title(booking), *self.about(booking)],
+            "paid": priced(booking.cost) if self.is_paid(booking) else None,
+            "quote": quote.ref,
+            "refund": None if quote.refund is None else priced(quote.refund),
+            "refund_to": quote.refund_to,
+            "expires_at": None if quote.expires_at is None else wire_time(quote.expires_at),
+        }

@@ -89,19 +89,18 @@ class IssueTicket(SupplierTool[IssueInput]):
                 raise Objection("invalid_status", f"At the supplier the booking is {order.status}.")
             if not order.tickets:
                 raise Objection("tickets_not_ready", "The supplier has not issued the tickets yet; try again later.")
-        bound, names = await _bound(booking, context)
-        segments = [Segment.model_validate(each) for each in booking.data.get("segments", ())]
+        bound = await _bound(booking, context)
         parts = [
             f"Issue the tickets of {code(booking.locator or booking.id)}",
             f"supplier {code(booking.supplier)}",
-            *([legs(segments)] if segments else []),
-            listed(names),
+            *([bound["flights"]] if bound["flights"] else []),
+            listed(bound["persons"]),
         ]
         return ApprovalProposal("; ".join(parts), bound, None)
 
     async def execute(self, given: IssueInput, bound: Mapping[str, Any], key: str, context: ToolContext) -> Executed:
         booking, supplier = await _booked(given, context)
-        if (await _bound(booking, context))[0] != bound:
+        if await _bound(booking, context) != bound:
             raise Objection("changed_since_approval", "What was approved has changed; it has to be asked for again.")
         return self._placed(given, await supplier.issue(booking.supplier_ref, key), context)
 
@@ -143,15 +142,14 @@ async def _booked(given: IssueInput, context: ToolContext) -> tuple[bookings.Boo
     return booking, seller(context, booking.supplier, "issue")
 
 
-async def _bound(booking: bookings.Booking, context: ToolContext) -> tuple[dict[str, Any], list[str]]:
-    """All that the approver is shown, and the passengers' names."""
+async def _bound(booking: bookings.Booking, context: ToolContext) -> dict[str, Any]:
+    """All that the approver is shown."""
     persons = await context.store.ask(passengers.Load(tenant_id=context.tenant_id, ids=booking.passengers))
-    names = [person.full_name for person in persons]
-    bound = {
+    return {
         "supplier": booking.supplier,
         "supplier_ref": booking.supplier_ref,
         "booking_id": booking.id,
         "locator": booking.locator,
-        "persons": names,
+        "flights": legs([Segment.model_validate(each) for each in booking.data.get("segments", ())]),
+        "persons": [person.full_name for person in persons],
     }
-    return bound, names

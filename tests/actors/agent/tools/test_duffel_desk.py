@@ -335,3 +335,14 @@ async def test_what_cannot_be_cancelled_says_so(office: Office) -> None:
     booked = await office.booked("Q23")
     assert (await office.check("cancel_flight_order", booking_id=booked["booking_id"]))["reason"] == "not_cancellable"
     assert (await office.check("cancel_flight_order", booking_id="nobody"))["reason"] == "not_found"
+
+
+async def test_a_hold_that_was_paid_after_its_cancellation_was_approved_is_not_cancelled(office: Office) -> None:
+    held = {"booking_id": (await office.held())["booking_id"]}
+    cancelling_it = await office.do(office.desk.gate("cancel_flight_order", **held))
+    assert "refund GBP 0.00; to awaiting_payment; not paid" in cancelling_it.summary
+    paying_it = await office.do(office.desk.gate(**held))
+    assert (await office.place(bound=paying_it.bound, **held))["booked"] is True
+    output = await office.place("cancel_flight_order", bound=cancelling_it.bound, **held)
+    assert output["reason"] == "changed_since_approval"
+    assert all(order["cancelled_at"] is None for order in office.account.orders.values())
