@@ -36,8 +36,12 @@ PHONE = r"^\+[1-9][0-9]{6,14}$"
 """E.164: a plus sign and up to fifteen digits, the first of them not zero."""
 
 
-def _to_utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
+def to_utc(moment: datetime) -> datetime:
+    """The moment in UTC; ValueError if that is before the first or after the last day of the calendar."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is no day of the calendar in UTC") from None
 
 
 def tidy(text: object) -> object:
@@ -63,7 +67,7 @@ CHILD_FROM, MAJORITY = 2, 18
 """Years: below the first an infant, below the second somebody whose age a supplier may ask."""
 DATE_LINE = timedelta(days=1)
 """Who flies east across it lands on the day before: days of two calendars are compared no closer than that."""
-UtcTime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+UtcTime = Annotated[AwareDatetime, AfterValidator(to_utc)]
 
 
 def _is_empty(value: Sized) -> bool:

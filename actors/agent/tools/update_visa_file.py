@@ -11,20 +11,21 @@ from ....storage.engine.operations import Operation
 from ....storage.travel import visa_files
 from ...domain import ids
 from ...domain.outcomes import Outcome
+from ...domain.travel import to_utc
 from ...domain.visas import VisaStatus, missing
 from .schema import Day, Id, Reference, Said
 from .tool import DatabaseTool, Objection, Planned, Then, ToolContext, ToolInput, ToolOutput
 
 
 def _read_moment(value: Any) -> datetime:
-    """A moment with its offset; ValueError says what is wrong, without the value."""
+    """A moment with its offset, in UTC; ValueError says what is wrong, without the value."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise ValueError("must be a date and time with its UTC offset, such as 2026-12-05T09:30:00+05:30")
-    return moment
+    return to_utc(moment)
 
 
 Appointment = Annotated[

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import product
 from typing import NamedTuple
 
-from ...domain.travel import zone
+from ...domain.travel import to_utc, zone
 from ..airports import zone_of
 from .wire import Flight, Place
 
@@ -59,7 +59,10 @@ def _wall(moment: datetime) -> datetime:
 
 
 def _instant(wall: datetime, name: str, fold: int) -> datetime:
-    return wall.replace(tzinfo=zone(name), fold=fold).astimezone(UTC)
+    try:
+        return to_utc(wall.replace(tzinfo=zone(name), fold=fold))
+    except ValueError as invalid:
+        raise Unplaced("a local time outside the calendar") from invalid
 
 
 def _duration(text: str | None) -> timedelta | None:

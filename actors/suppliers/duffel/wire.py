@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import (
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -16,6 +15,7 @@ from pydantic import (
 )
 
 from ...domain.money import Money
+from ...domain.travel import UtcTime
 
 Id = Annotated[str, Field(pattern=r"^[a-z]{2,8}_[A-Za-z0-9]{1,64}$")]
 """Ids stand in the paths of requests: nothing else may."""
@@ -99,8 +99,8 @@ class PaymentRequirements(Wire):
     """Whether an offer can be held, and until when it is paid and its price is kept."""
 
     requires_instant_payment: bool = True
-    payment_required_by: AwareDatetime | None = None
-    price_guarantee_expires_at: AwareDatetime | None = None
+    payment_required_by: UtcTime | None = None
+    price_guarantee_expires_at: UtcTime | None = None
 
 
 class RefundTerms(Wire):
@@ -121,7 +121,7 @@ class Offer(Wire):
     """A fare."""
 
     id: Id
-    expires_at: AwareDatetime
+    expires_at: UtcTime
     total_amount: Amount
     total_currency: Currency
     slices: tuple[Slice, ...] = Field(min_length=1)
@@ -156,12 +156,10 @@ class Document(Wire):
 
 
 class PaymentStatus(Wire):
-    """Whether an order is paid, and until when it has to be."""
+    """Whether an order is paid, and until when it has to be: a date nobody can read does not make it paid."""
 
     awaiting_payment: bool = False
-    payment_required_by: AwareDatetime | None = None
-    price_guarantee_expires_at: AwareDatetime | None = None
-    paid_at: AwareDatetime | None = None
+    payment_required_by: Annotated[UtcTime | None, _or_none] = None
 
 
 class Cancellation(Wire):
@@ -172,5 +170,5 @@ class Cancellation(Wire):
     refund_amount: Amount | None = None
     refund_currency: Currency | None = None
     refund_to: str | None = None
-    expires_at: AwareDatetime | None = None
-    confirmed_at: AwareDatetime | None = None
+    expires_at: UtcTime | None = None
+    confirmed_at: UtcTime | None = None

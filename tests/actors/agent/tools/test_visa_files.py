@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from voyagent.actors.agent.tools.tool import InputInvalid
+
 NOBODY = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 
@@ -91,3 +93,10 @@ async def test_what_is_refused_changes_nothing(desk: Any) -> None:
     assert strange["reason"] == "item_unknown"
     row = await desk.agency.db.fetchrow("SELECT status, notes FROM visa_files")
     assert (row["status"], row["notes"]) == ("in_process", None)
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+05:30", "9999-12-31T23:59:59-05:00"])
+async def test_an_appointment_outside_the_calendar_is_no_input(moment: str, desk: Any) -> None:
+    file = await opened(desk, passenger_id=await desk.person())
+    with pytest.raises(InputInvalid):
+        await desk.plan("update_visa_file", visa_file_id=file["visa_file_id"], appointment_at=moment)

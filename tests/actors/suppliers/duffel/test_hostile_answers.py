@@ -86,6 +86,28 @@ def test_an_order_with_an_id_is_an_order(path: tuple[Any, ...], by: Any) -> None
         assert order.segments
 
 
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00", "9999-12-31T23:59:59"])
+@pytest.mark.parametrize("offset", ["", "Z", "+14:00", "-12:00"])
+def test_no_moment_at_the_end_of_the_calendar_breaks_a_list_or_an_order(moment: str, offset: str) -> None:
+    for path in places(GOOD):
+        found = asyncio.run(offers.read_all([replaced(GOOD, path, moment + offset), GOOD], QUESTION, NOW))
+        assert found, path
+    for path in places(ORDER):
+        if path != ("id",):
+            assert orders.read(replaced(ORDER, path, moment + offset), NOW, found[-1]).segments, path
+    for name in ("expires_at", "confirmed_at"):
+        quoted = {"id": "ore_1", "order_id": "ord_1", name: moment + offset}
+        with suppress(SupplierError):
+            assert orders.quote(quoted).ref == "ore_1"
+
+
+@given(by=JUNK)
+def test_a_hold_whose_deadline_cannot_be_read_is_not_paid(by: Any) -> None:
+    unpaid = replaced(ORDER, ("payment_status",), {"awaiting_payment": True, "payment_required_by": by})
+    order = orders.read(unpaid | {"documents": []}, NOW)
+    assert order.status in ("tentative", "cancelled")
+
+
 @given(body=JUNK, status=st.integers(202, 599), writes=st.booleans(), reset=st.text(max_size=30))
 def test_any_error_answer_is_an_error_of_ours(body: Any, status: int, writes: bool, reset: str) -> None:
     for errors in (
