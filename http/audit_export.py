@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Final
@@ -12,9 +11,9 @@ from aiohttp import HttpVersion11, hdrs, web
 from ..actors.domain.audit import wire_time
 from ..actors.domain.audit_reading import Stored
 from ..actors.domain.spreadsheets import BYTE_ORDER_MARK, lines
-from ..actors.foundation import log
 from ..actors.runtime.actor import Recipient
 from ..storage.audit_lists import Batch, Extent
+from .stalls import stall_timeout
 
 HEADER: Final = (
     "created_at",
@@ -29,7 +28,8 @@ HEADER: Final = (
 ROWS: Final = 200
 """Rows read and encoded at a time: some milliseconds, between which the event loop serves others."""
 
-_log = log.get(__name__)
+DROPPED: Final = "download_dropped"
+"""The event that is logged of a client that stalls."""
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -43,7 +43,7 @@ class AuditExport:
         self._stall_seconds = stall_seconds
 
     async def send(self, request: web.Request, name: str, *, byte_order_mark: bool) -> web.StreamResponse:
-        """Answer ``request``. A client that takes nothing for the stall timeout is disconnected."""
+        """Answer ``request``. A client that receives nothing for the stall timeout is disconnected."""
         response = web.StreamResponse()
         response.headers[hdrs.CONTENT_TYPE] = "text/csv; charset=utf-8"
         response.headers[hdrs.CONTENT_DISPOSITION] = f'attachment; filename="{name}"'
@@ -53,30 +53,21 @@ class AuditExport:
         await response.prepare(request)
         if request.method == hdrs.METH_HEAD:
             return response
-        head = lines([HEADER])
-        await self._write(request, response, BYTE_ORDER_MARK + head if byte_order_mark else head)
-        async for piece in self._pieces():
-            await self._write(request, response, piece)
-        await response.write_eof()
+        async for piece in self._pieces(byte_order_mark=byte_order_mark):
+            async with stall_timeout(request, self._stall_seconds, DROPPED):
+                await response.write(piece)
+        async with stall_timeout(request, self._stall_seconds, DROPPED):
+            await response.write_eof()
         return response
 
-    async def _pieces(self) -> AsyncIterator[bytes]:
+    async def _pieces(self, *, byte_order_mark: bool) -> AsyncIterator[bytes]:
+        yield (BYTE_ORDER_MARK if byte_order_mark else b"") + lines([HEADER])
         before = self._extent.last + 1
         while rows := await self._store.ask(
             Batch(tenant_id=self._tenant_id, of=self._extent, before=before, limit=ROWS)
         ):
             yield lines(map(_cells, rows))
             before = rows[-1].seq
-
-    async def _write(self, request: web.Request, response: web.StreamResponse, data: bytes) -> None:
-        try:
-            async with asyncio.timeout(self._stall_seconds):
-                await response.write(data)
-        except TimeoutError:
-            _log.info("download_dropped", seconds=self._stall_seconds)
-            if request.transport is not None:
-                request.transport.abort()
-            raise ConnectionResetError("the client stalled") from None
 
 
 def _cells(stored: Stored) -> tuple[str | None, ...]:

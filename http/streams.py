@@ -9,13 +9,9 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from fcntl import ioctl
-from struct import unpack
-from termios import TIOCOUTQ
 from time import monotonic
 from weakref import WeakSet
 
@@ -27,17 +23,16 @@ from ..actors.accounts.access_watch import AccessWatch
 from ..actors.conversation.event_log import SseFrame, Subscription
 from ..actors.domain.errors import Refusal
 from ..actors.domain.events import HEARTBEAT, retry, transient_frame
-from ..actors.foundation import log, metrics
-
-_log = log.get(__name__)
+from ..actors.foundation import metrics
+from .stalls import stall_timeout
 
 HEARTBEAT_SECONDS = 15.0
 SEND_BUFFER = 64 * 1024
 """Bytes the kernel may hold for one viewer; its own default takes up to 4 MiB."""
 HIGH_WATER = 16 * 1024
 """Bytes the transport may buffer for one viewer, beyond a write."""
-STALL_CHECKS = 8
-"""How often within the stall timeout it is checked whether the viewer received something."""
+DROPPED = "viewer_dropped"
+"""The event that is logged of a viewer that stalls."""
 NO_PINGS = 1e6
 """Seconds between aiohttp-sse's own pings, which are comments: our heartbeats are events."""
 
@@ -142,14 +137,6 @@ class Viewer:
         metrics.SSE_WRITTEN_BYTES_TOTAL.inc(len(data))
         return True
 
-    def unsent(self) -> int:
-        """Bytes written that the client has not acknowledged; 0 for a closed connection."""
-        transport = self.request.transport
-        if transport is None or transport.is_closing():
-            return 0
-        (in_kernel,) = unpack("i", ioctl(transport.get_extra_info("socket"), TIOCOUTQ, bytes(4)))
-        return transport.get_write_buffer_size() + int(in_kernel)
-
     def close(self) -> None:
         """Stop pushes and heartbeats."""
         self.subscription.sink = None
@@ -188,7 +175,7 @@ async def serve(
             access.on_revoked = None
             metrics.SSE_VIEWERS.dec()
             metrics.SSE_STREAMS_TOTAL.labels(end=viewer.end).inc()
-        async with _stall_timeout(streams, viewer):
+        async with stall_timeout(request, streams.stall_seconds, DROPPED):
             await response.write_eof()
         return response
     finally:
@@ -275,38 +262,9 @@ async def _send(streams: Streams, viewer: Viewer, data: bytes) -> None:
     if transport is not None and not transport.get_write_buffer_size() and len(data) < HIGH_WATER:
         await viewer.response.write(data)  # does not wait, and a timeout would cost more than the write
         return
-    async with _stall_timeout(streams, viewer):
+    async with stall_timeout(viewer.request, streams.stall_seconds, DROPPED):
         await viewer.response.write(data)
         await viewer.writer.drain()
-
-
-@asynccontextmanager
-async def _stall_timeout(streams: Streams, viewer: Viewer) -> AsyncIterator[None]:
-    """Abort the connection if the viewer receives nothing for the stall timeout. A slow one is waited for."""
-    loop, seconds = asyncio.get_running_loop(), streams.stall_seconds
-    try:
-        async with asyncio.timeout(seconds) as limit:
-            watcher = loop.create_task(_prolong(viewer, limit, seconds))
-            try:
-                yield
-            finally:
-                watcher.cancel()
-    except TimeoutError:
-        _log.info("viewer_dropped", seconds=seconds)
-        if viewer.request.transport is not None:
-            viewer.request.transport.abort()
-        raise ConnectionResetError("the viewer stalled") from None
-
-
-async def _prolong(viewer: Viewer, limit: asyncio.Timeout, seconds: float) -> None:
-    """Extend the timeout whenever the client acknowledged something, which only the unsent bytes show."""
-    loop, left = asyncio.get_running_loop(), viewer.unsent()
-    while True:
-        await asyncio.sleep(seconds / STALL_CHECKS)
-        now = viewer.unsent()
-        if now < left and not limit.expired():
-            limit.reschedule(loop.time() + seconds)
-        left = now
 
 
 def _now() -> datetime:
