@@ -39,8 +39,8 @@ FEWEST_DIGITS = 3
 COLUMNS = passengers.c[("id", "full_name", *FIELDS)]
 WRITTEN = binds("full_name", *FIELDS, "match_key")
 
-ALONE = "SELECT pg_advisory_xact_lock(hashtextextended($1 || lower($2) || ' ' || $3, 5))"
-"""Text: it reads no table."""
+ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('voyagent.passengers:' || $1, 0))"
+"""Text: it is about no table. An agency's: a change locks two passengers, the one it is of and any namesake."""
 LOCK = statement(select(*COLUMNS).filter_by(**binds("tenant_id", "id")).with_for_update(key_share=True))
 NAMESAKE = statement(
     select(*COLUMNS)
@@ -118,6 +118,7 @@ class Upsert(Command[Saved | Taken | None]):
             return await self._change(db, self.passenger_id)
         if email is None:
             return await self._add(db)
+        await db.execute(ONE_AT_A_TIME, self.tenant_id)
         known = await self._namesake(db, email)
         saved = await self._add(db) if known is None else None
         if saved is not None:
@@ -126,8 +127,7 @@ class Upsert(Command[Saved | Taken | None]):
         return await self._write(db, known)
 
     async def _namesake(self, db: Connection, email: str) -> Any:
-        """The passenger with this address and name in any spelling, under a lock against concurrent inserts."""
-        await db.execute(ALONE, self.tenant_id, email, self._key)
+        """The passenger with this address and name in any spelling."""
         return await NAMESAKE.fetchrow(
             db, tenant_id=self.tenant_id, email=email, match_key=self._key, full_name=self.full_name
         )
@@ -142,6 +142,7 @@ class Upsert(Command[Saved | Taken | None]):
         return None if new_id is None else Saved(passenger_id=new_id, created=True)
 
     async def _change(self, db: Connection, passenger_id: str) -> Saved | Taken | None:
+        await db.execute(ONE_AT_A_TIME, self.tenant_id)
         known = await LOCK.fetchrow(db, tenant_id=self.tenant_id, id=passenger_id)
         if known is None:
             return None

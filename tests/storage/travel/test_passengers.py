@@ -12,6 +12,7 @@ import pytest
 from tests.manual_clock import ManualClock
 from voyagent.actors.domain import ids
 from voyagent.actors.domain.travel import Passenger
+from voyagent.actors.foundation.metrics import STORAGE_RETRIES_TOTAL
 from voyagent.storage.travel import passengers
 from voyagent.storage.travel.passengers import Load, Saved, Search, Taken, Upsert
 
@@ -179,6 +180,30 @@ async def test_sixteen_spellings_at_once_are_one_person(agency: AgencyLike, now:
     written = ["Maeve O'Neil", "Maeve O\u2019Neil", "MAEVE ONEIL", "Máeve O'Neil"] * 4
     saved = await asyncio.gather(*(upsert(agency, now, each, email="m@example.com") for each in written))
     assert len({each.passenger_id for each in saved if each is not None}) == 1
+
+
+WAITING = """
+SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE datname = current_database() AND NOT granted
+"""
+
+
+async def test_a_change_and_a_repeated_entry_of_one_person_do_not_wait_for_each_other(
+    agency: AgencyLike, now: Any
+) -> None:
+    asha = await created(agency, now, "Asha Rao", email="asha@example.com")
+    retries = STORAGE_RETRIES_TOTAL.labels("deadlock")._value
+    before = retries.get()
+    async with agency.db.transaction():
+        await agency.db.execute("SELECT FROM passengers WHERE id = $1 FOR NO KEY UPDATE", asha)
+        tasks: list[asyncio.Future[Saved | Taken | None]] = []
+        for passenger_id in (asha, None):
+            given = {"email": "asha@example.com", "phone": "+919820012345"}
+            tasks.append(asyncio.ensure_future(upsert(agency, now, "Asha Rao", passenger_id, **given)))
+            async with asyncio.timeout(10):
+                while await agency.db.fetchval(WAITING) < len(tasks):  # noqa: ASYNC110  # the server tells nobody
+                    await asyncio.sleep(0.001)
+    assert await asyncio.gather(*tasks) == [Saved(passenger_id=asha, created=False)] * 2
+    assert retries.get() == before
 
 
 async def test_a_number_is_found_by_its_digits(agency: AgencyLike, now: Any) -> None:
