@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 
@@ -51,6 +51,10 @@ class IdempotentReply(Generic[R]):
     replayed: bool = False
 
 
+class UnreadableReply(Exception):
+    """The reply stored under a key was written by another release: what it reports was done, and is not done again."""
+
+
 IN_FLIGHT = "SELECT pg_try_advisory_xact_lock($1)"
 """SQL text: it is about no table."""
 _SCOPE = ("tenant_id", "user_id", "route", "key")
@@ -83,14 +87,18 @@ async def claim(
 async def find(
     db: Connection, key: IdempotencyKey, reply: type[R], now: datetime, sealing: Sealing | None = None
 ) -> IdempotentReply[R] | None:
-    """The reply of type ``reply`` stored for ``key``. Refusal: ``idempotency_key_reused``."""
+    """The reply of type ``reply`` stored for ``key``; ``UnreadableReply``. Refusal: ``idempotency_key_reused``."""
     row = await FIND.fetchrow(db, **_scope(key), now=now)
     if row is None:
         return None
     if row["body_hash"] != key.body_hash:
         raise Unprocessable("idempotency_key_reused")
     data: bytes = row["reply"] if sealing is None else sealing.open(row["reply"], **_place(key))
-    value = _adapter(reply).validate_json(data)
+    try:
+        value = _adapter(reply).validate_json(data)
+    except ValidationError:
+        # its text repeats the reply, which may contain a secret
+        raise UnreadableReply(f"the reply stored under a key is no {reply.__name__}") from None
     return IdempotentReply(value, replayed=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ from voyagent.actors.domain.turns import Started
 from voyagent.storage.accounts.api_keys import ApiKey, CreatedKey
 from voyagent.storage.accounts.invites import Invite, Invited
 from voyagent.storage.engine.connection import Connection
-from voyagent.storage.engine.idempotency import IdempotencyKey, IdempotentReply, Once, find, keep
+from voyagent.storage.engine.idempotency import IdempotencyKey, IdempotentReply, Once, UnreadableReply, find, keep
 from voyagent.storage.engine.operations import Command
 from voyagent.storage.engine.pool import Engine
 from voyagent.storage.engine.sealing import Sealing
@@ -39,6 +40,15 @@ class Number(Command[int]):
         if self.refused:
             raise NotFound("approval_not_found")
         return number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Never(Command[Any]):
+    """It must not be executed."""
+
+    async def run(self, db: Connection) -> Any:
+        del db
+        raise AssertionError("executed again")
 
 
 @pytest.fixture
@@ -218,3 +228,21 @@ async def test_every_reply_is_read_back_as_it_was_stored(
             assert b"secret" not in await db.fetchval("SELECT reply FROM idempotency_keys WHERE key = 'sealed'")
 
     await engine.run(KeepBoth(tenant_id=key.tenant_id))
+
+
+async def test_a_reply_of_another_release_is_not_read_and_not_told(
+    engine: Engine, key: IdempotencyKey, admin: Connection
+) -> None:
+    """The command is not executed again either."""
+    sealing = Sealing({"k1": b"\1" * 32})
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Keep(Command[None]):
+        async def run(self, db: Connection) -> None:
+            await keep(db, key, dict[str, str], {"key": "vy_secret"}, NOW, sealing)
+
+    await engine.run(Keep(tenant_id=key.tenant_id))
+    again = Once(tenant_id=key.tenant_id, key=key, command=Never(tenant_id=key.tenant_id), reply=CreatedKey, now=NOW)
+    with pytest.raises(UnreadableReply) as refused:
+        await engine.run(replace(again, sealing=sealing))
+    assert "vy_secret" not in "".join(traceback.format_exception(refused.value))
