@@ -61,9 +61,10 @@ async def upgrade(owner_url: str, app_url: str | None = None) -> None:
 
 
 async def _is_due(db: asyncpg.Connection) -> bool:
+    """Whether the tables are missing or of an earlier release. Those of a later one are left to it."""
     if not await db.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL"):
         return True
-    return bool(await db.fetchval("SELECT version_num FROM alembic_version") != newest_migration())
+    return bool(await db.fetchval("SELECT version_num FROM alembic_version") < newest_migration())
 
 
 async def _connect(url: str) -> asyncpg.Connection:
