@@ -250,7 +250,8 @@ class SessionActor(Supervisor[Protocol]):
 
     async def receive(self, message: Protocol) -> Any:
         reply = self._handle(message)
-        self._start_due()
+        if not isinstance(message, AppendText):  # nothing becomes due by text
+            self._start_due()
         return reply
 
     def _handle(self, message: Protocol) -> Any:  # noqa: C901 -- one match, one line a case

@@ -13,7 +13,7 @@ from .actor_loop import ActorLoop, was_cancelled
 from .envelope import Deliverable, Envelope, Message, Recipient, undelivered
 from .errors import ActorDead, ActorFailed, DeadlineExceeded, MailboxFull
 from .ref import Ref
-from .reply import NO_REPLY, NoReply, Outcome, failed, refuse, resolve
+from .reply import NO_REPLY, NoReply, Outcome, Requested, failed, refuse, resolve
 
 __all__ = [
     "NO_REPLY",
@@ -136,7 +136,8 @@ class Actor(ActorLoop, Generic[P]):
 
     def when_done(self, reply: asyncio.Future[R], then: Callable[[Outcome[R]], None]) -> None:
         """Run ``then`` with the outcome of ``reply`` as a message of this actor (Akka's ``pipeToSelf``)."""
-        reply.add_done_callback(lambda done: self.run_soon(partial(then, Outcome.of(done))))
+        add = reply.hand_on if isinstance(reply, Requested) else reply.add_done_callback
+        add(lambda done: self.run_soon(partial(then, Outcome.of(done))))
 
     def pipe(
         self, work: Coroutine[Any, Any, R], then: Callable[[Outcome[R]], None], *, name: str, finish: bool = False

@@ -14,7 +14,7 @@ from .envelope import Envelope, Message, dead_letter, envelope_of
 from .errors import ActorDead, DeadlineExceeded, MailboxFull
 from .lifecycle import Lifecycle
 from .mailbox import Inbox, Signal
-from .reply import refuse
+from .reply import Requested, refuse
 
 R = TypeVar("R")
 
@@ -57,7 +57,7 @@ class Ref(pykka.ActorRef[Any]):
 
     def request(self, message: Message[R]) -> asyncio.Future[R]:
         """The reply as a future, without a timeout: only a reply or the actor's end resolves it."""
-        reply: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        reply: Requested[R] = Requested()
         try:
             delivered = self.deliver(envelope_of(message, reply))
         except MailboxFull as full:

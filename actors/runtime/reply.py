@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar, cast, final
 
 import pykka
@@ -45,6 +46,38 @@ class Outcome(Generic[R]):
             return cls(error=DeadlineExceeded())
         error = done.exception()
         return cls(done.result()) if error is None else cls(error=error)
+
+
+class Requested(asyncio.Future[R]):
+    """A reply whose outcome may be handed on at once, a round of the event loop earlier than by a callback."""
+
+    _then: Callable[[asyncio.Future[R]], object] | None = None
+
+    def hand_on(self, then: Callable[[asyncio.Future[R]], object]) -> None:
+        """Call ``then`` when this is done, within the call that resolves it."""
+        if self.done():
+            then(self)
+        else:
+            self._then = then
+
+    def set_result(self, result: R, /) -> None:
+        super().set_result(result)
+        self._hand_on()
+
+    def set_exception(self, exception: type[BaseException] | BaseException, /) -> None:
+        super().set_exception(exception)
+        self._hand_on()
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        cancelled = super().cancel(msg)
+        if cancelled:
+            self._hand_on()
+        return cancelled
+
+    def _hand_on(self) -> None:
+        then, self._then = self._then, None
+        if then is not None:
+            then(self)
 
 
 class Reply(pykka.Future[Any]):
