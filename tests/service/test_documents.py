@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from tests.rehearsal import ToolUse, Turn
 from voyagent.actors.domain.numbers import Series
 
 CAPITAL = "Post a journal: debit 1000 and credit 3000 with INR 1200.50"
@@ -150,6 +151,32 @@ async def test_t34_an_approved_payment_runs_once_whatever_is_said_later(asha: An
     assert (await asha.call("POST", path, json={"granted": False}))[0] == 200
     assert (await asha.call("POST", path, json={"granted": True}))[0] == 409
     assert await admin.value("SELECT count(*) FROM payments") == 1
+
+
+async def test_t34_b3_the_stored_amount_is_paid_whatever_the_model_asks_for_when_it_is_resumed(
+    asha: Any, running: Any, admin: Any
+) -> None:
+    session = await asha.session()
+    await does(asha, session, "Draft an invoice for Acme Travels over INR 1,000.00", "draft_invoice")
+    await does(asha, session, "Please issue it, the invoice", "issue_invoice")
+    invoice_id, day = [str(await admin.value(f"SELECT {column} FROM invoices")) for column in ("id", "issue_date")]
+
+    def pay(amount: str) -> Turn:
+        received = {"amount": amount, "currency": "INR", "received_on": day, "method": "upi"}
+        return Turn(ToolUse("record_payment", {"invoice_id": invoice_id, **received}))
+
+    running.rehearsal.play(
+        Turn(ToolUse("handoff", {"domain": "accounting", "goal": "the payment"})), pay("500.00"), pay("400.00")
+    )
+    events = await asha.say(session, "Acme has paid 500")
+    await admin.close_actor(session)
+    output = await granted(asha, session, events, "record_payment", "INR 500.00")
+    assert (output["invoice_status"], output["amount_due"]) == ("partially_paid", "500.00")
+    await admin.close_actor(session)
+    waiting = "SELECT summary FROM pending_approvals WHERE status = 'pending'"
+    assert "INR 400.00" in await admin.value(waiting)
+    assert await admin.value("SELECT count(*) FROM payments") == 1
+    assert await admin.value("SELECT amount_paid FROM invoices") == 500
 
 
 async def test_an_equal_payment_says_first_that_one_was_made(asha: Any) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Protocol, cast
 
 import pytest
@@ -89,15 +90,17 @@ class Moody(EmbeddedInventory):
 
 
 class MoodyHotels(HouseHotels):
-    """The embedded inventory of hotels, with prices and failures that tests set."""
+    """The embedded inventory of hotels, with prices, conditions and failures that tests set."""
 
-    surcharge = 0
+    surcharge = Decimal(0)
+    conditions: str | None = None
     temper: SupplierError | None = None
     bookings = 0
 
     async def check_rate(self, offer: HotelOffer) -> HotelOffer:
         found = await super().check_rate(offer)
-        return found.model_copy(update={"price": found.price + Money.of(self.surcharge, found.price.currency)})
+        moved = {"price": found.price + Money.of(self.surcharge, found.price.currency)}
+        return found.model_copy(update=moved | {"cancellation": self.conditions or found.cancellation})
 
     async def book(self, offer: HotelOffer, guests: Any, key: str) -> HotelOrder:
         self.bookings += 1

@@ -134,6 +134,17 @@ async def test_no_human_is_asked_for_what_cannot_be_booked(desk: Any) -> None:
     assert await desk.count("offers") == 0
 
 
+async def test_t26_the_house_takes_long_names_and_two_persons_of_one_name(desk: Any) -> None:
+    fare = await desk.fare(passengers={"adult": 2})
+    name = "Asha Venkatanarasimharajuvaripeta"
+    people = [await desk.person(name, date_of_birth=born) for born in ("1961-03-04", "1990-04-02")]
+    assert len(set(people)) == 2
+    gate = await desk.gate(fare_id=fare["fare_id"], passenger_ids=people)
+    assert gate.summary.count(name) == 2
+    booked = await desk.place(bound=gate.bound, fare_id=fare["fare_id"], passenger_ids=people)
+    assert (booked["booked"], await desk.count("booking_passengers")) == (True, 2)
+
+
 SPELLINGS = (str.upper, str.title, lambda key: key[:8].upper() + key[8:])
 
 

@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, cast
 
 import pytest
@@ -270,7 +271,7 @@ async def test_no_human_is_asked_for_a_stay_that_cannot_be_booked(desk: Any) -> 
     for why, change in cases.items():
         assert reason(await desk.check("book_hotel", **given | change)) == why
     assert await desk.count("offers") == 0
-    desk.hotels.surcharge = 100
+    desk.hotels.surcharge = Decimal(100)
     assert reason(await desk.check("book_hotel", **given)) == "price_changed"
     await desk.read("check_hotel_rate", rate_key=given["rate_key"])
     assert "Book " in (await desk.gate("book_hotel", **given)).summary, "the price it was checked at is known now"
@@ -285,12 +286,31 @@ async def test_b3_a_stay_that_changed_after_the_approval_is_asked_for_again(desk
     for change in (other, {"buyer_reference": "PO-8"}, {"rate_key": await rate_key(desk)}):
         output = await desk.place("book_hotel", bound=gate.bound, **given | change)
         assert reason(output) == "changed_since_approval"
-    desk.hotels.surcharge = 100
+    desk.hotels.surcharge = Decimal(100)
     assert reason(await desk.place("book_hotel", bound=gate.bound, **given)) == "changed_since_approval"
-    desk.hotels.surcharge = 0
+    desk.hotels.surcharge = Decimal(0)
     await desk.plan("upsert_passenger", passenger_id=given["passenger_ids"][0], full_name="Asha Rai")
     assert reason(await desk.place("book_hotel", bound=gate.bound, **given)) == "changed_since_approval"
     assert desk.hotels.bookings == 0
+
+
+async def test_t28_a_rate_that_moved_is_checked_again_and_a_fee_that_moved_is_approved_again(desk: Any) -> None:
+    given = await ready(desk)
+    found = await desk.read("check_hotel_rate", rate_key=given["rate_key"])
+    desk.hotels.surcharge, desk.hotels.conditions = Decimal("19.05"), "cancelling costs INR 236.96"
+    assert reason(await desk.check("book_hotel", **given)) == "price_changed"
+    checked = await desk.read("check_hotel_rate", rate_key=given["rate_key"])
+    currency, before = found["price"].split()
+    assert checked["price"] == f"{currency} {Decimal(before) + Decimal('19.05'):f}"
+    gate = await desk.gate("book_hotel", **given)
+    assert checked["price"] in gate.summary
+    assert "cancelling costs INR 236.96" in gate.summary
+    desk.hotels.conditions = "cancelling costs INR 240.56"
+    assert reason(await desk.place("book_hotel", bound=gate.bound, **given)) == "changed_since_approval"
+    assert desk.hotels.bookings == 0
+    again = await desk.gate("book_hotel", **given)
+    assert "cancelling costs INR 240.56" in again.summary
+    assert (await desk.place("book_hotel", bound=again.bound, **given))["booked"] is True
 
 
 async def test_a_stay_cut_short_after_the_supplier_acted_is_found_again(desk: Any) -> None:
