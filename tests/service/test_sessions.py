@@ -170,7 +170,7 @@ async def test_a_live_stream_stays_open_across_turns_and_begins_with_a_retry(ash
     viewer.response.close()
 
 
-async def test_a_silent_stream_beats(asha: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_t36_a_silent_stream_beats(asha: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("voyagent.http.streams.HEARTBEAT_SECONDS", 0.05)
     viewer = await asha.watch(await asha.session())
     async with asyncio.timeout(5):
