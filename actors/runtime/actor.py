@@ -182,12 +182,12 @@ class Actor(ActorLoop, Generic[P]):
     def request_passivation(self) -> None:
         """Ask the supervisor to stop this idle actor; the next message starts it again.
 
-        The request is dropped while a reply or an outcome is awaited, and if a message arrives meanwhile, so an actor
-        repeats it whenever it becomes idle.
+        The request is dropped while a reply or an outcome is awaited, and if a message or a signal is handled before
+        the supervisor has it, so an actor repeats it whenever it becomes idle.
         """
         awaits = self._replies_owed or self._delegated or self._awaiting or self._piped
         if self._life.on_idle is not None and not awaits:
-            self._life.on_idle(self._life.handled)
+            self._life.on_idle(self._life.activity)
 
     def _resume(self, envelope: Envelope, then: Callable[[Outcome[Any]], Any], outcome: Outcome[Any]) -> None:
         began = self._awaiting.pop(envelope, None)

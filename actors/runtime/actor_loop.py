@@ -152,6 +152,7 @@ class ActorLoop(pykka.Actor):
                 in_a_row = 0
                 await asyncio.sleep(0)
             envelope = await inbox.take()
+            self._life.activity += 1
             message = envelope.message
             log.SCOPE.set(envelope.scope)
             if isinstance(message, Message):
@@ -187,6 +188,7 @@ class ActorLoop(pykka.Actor):
     def _handle_inline(self, envelope: Envelope) -> None:
         """Handle an inline message; the envelope of the message being handled, if any, is restored afterwards."""
         handled = (self._envelope, self._began)
+        self._life.activity += 1
         self._life.handled += 1
         self._handling_inline = True
         try:

@@ -15,6 +15,7 @@ class Lifecycle:
     """An actor's state and counters as seen from outside, and the callbacks of its supervisor."""
 
     __slots__ = (
+        "activity",
         "describe_children",
         "failure",
         "finishing",
@@ -34,6 +35,8 @@ class Lifecycle:
         self.state: State = "starting"
         self.started = False
         self.handled = 0
+        self.activity = 0
+        """Messages and signals begun so far: either may leave the actor with something to await."""
         self.failure: BaseException | None = None
         self.task: asyncio.Task[None] | None = None
         self.on_terminated: Callable[[BaseException | None], None] | None = None
@@ -44,7 +47,7 @@ class Lifecycle:
         self.on_unread: Callable[[list[Envelope]], bool] | None = None
         """Called with the unread envelopes; returns whether the next incarnation takes them."""
         self.on_idle: Callable[[int], None] | None = None
-        """Called when the actor requests passivation, with the number of messages it had handled by then."""
+        """Called when the actor requests passivation, with its ``activity`` until then."""
         self.receive_inline: Callable[[Envelope], None] | None = None
         """Handles an inline message in the sender's task; set while the actor runs."""
         self.describe_children: Callable[[], dict[str, Any]] | None = None

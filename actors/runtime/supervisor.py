@@ -163,7 +163,7 @@ class Supervisor(Actor[P]):
         slot.since = self.clock.now()
         ref.life.on_terminated = lambda failure: self.ref.signal(partial(self._on_child_exit, slot, ref, failure))
         ref.life.on_unread = slot.keep_unread
-        ref.life.on_idle = lambda handled: self.ref.signal(partial(self._on_child_idle, slot, ref, handled))
+        ref.life.on_idle = lambda activity: self.ref.signal(partial(self._on_child_idle, slot, ref, activity))
         if slot.child.name in self._names:
             self._names[slot.child.name].points_to(ref)
         for envelope in slot.pop_held():
@@ -188,8 +188,8 @@ class Supervisor(Actor[P]):
         else:
             slot.held.append(envelope)
 
-    async def _on_child_idle(self, slot: Slot, ref: Ref, handled: int) -> None:
-        if slot.ref is ref and ref.life.handled == handled and ref.inbox.empty():
+    async def _on_child_idle(self, slot: Slot, ref: Ref, activity: int) -> None:
+        if slot.ref is ref and ref.life.activity == activity and ref.inbox.empty():
             self.passivate(slot.child.name)
 
     async def _on_child_exit(self, slot: Slot, ref: Ref, failure: BaseException | None) -> None:

@@ -720,6 +720,35 @@ async def test_an_actor_that_has_messages_when_it_requests_passivation_stays_act
     assert observed.lines == ["worker up"]
 
 
+async def test_an_actor_that_begins_to_await_an_outcome_after_it_requested_passivation_stays_active(
+    parent: Ref, observed: Observed
+) -> None:
+    refs: list[Ref] = []
+    outcomes: list[int | None] = []
+
+    class Piping(Worker):
+        def await_outcome(self) -> None:
+            self.pipe(self.work(), lambda outcome: outcomes.append(outcome.value), name="work")
+
+        async def work(self) -> int:
+            await observed.gate.wait()
+            return self.number
+
+        async def receive(self, message: Any) -> Any:
+            if isinstance(message, Tire):
+                self.run_soon(self.await_outcome)  # as a timer does
+            return await super().receive(message)
+
+    child = Child("worker", lambda: Piping.start(observed), Restart.TRANSIENT)
+    refs.append(await parent.ask(StartOne(child)))
+    refs[0].tell(Tire())
+    await parent.ask(Ends())
+    await parent.ask(Ends())
+    observed.gate.set()
+    assert await parent.ask(To(child, Number())) == 1
+    assert outcomes == [1]
+
+
 async def test_no_message_is_lost_while_actors_passivate_ten_thousand_times(parent: Ref, observed: Observed) -> None:
     child = worker(observed)
     asks = []
