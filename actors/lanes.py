@@ -78,8 +78,9 @@ class Lanes:
         except BaseException as error:
             if granted.done() and not granted.cancelled():  # granted while the caller was cancelled
                 self._release(kind, agency)
-            elif granted in queue:
-                queue.remove(granted)
+            else:
+                if granted in queue:  # else a release has dropped it already
+                    queue.remove(granted)
                 self._forget_empty(kind, agency)
             if isinstance(error, TimeoutError):
                 raise Unavailable("overloaded") from None

@@ -123,6 +123,18 @@ async def test_who_has_waited_for_too_long_is_refused(ten: Holders, monkeypatch:
             pass
 
 
+async def test_an_agency_whose_last_waiter_leaves_as_a_slot_is_released_does_not_wait_behind_nobody() -> None:
+    holders = Holders(Lanes(1))
+    held = holders.begin("A")
+    waiting = holders.begin("A")
+    await holders.settle()
+    holders.tasks[held].set()
+    waiting.cancel()
+    await holders.settle()
+    async with asyncio.timeout(1.0), holders.lanes.slot("A"):
+        pass
+
+
 Moves = st.lists(
     st.tuples(st.sampled_from(["begin", "end", "cancel", "end+cancel"]), st.sampled_from("ABC"), st.booleans()),
     max_size=60,
