@@ -51,7 +51,7 @@ class HashQueue:
     def __init__(self, places: int, bounds: Bounds) -> None:
         self._free = places
         self._bounds = bounds
-        self._lines: OrderedDict[str | None, deque[asyncio.Future[None]]] = OrderedDict()
+        self._queues: OrderedDict[str | None, deque[asyncio.Future[None]]] = OrderedDict()
         self._waiting = 0
         self._held: Counter[str] = Counter()
 
@@ -78,7 +78,7 @@ class HashQueue:
             raise _throttled("account")
         if self._free:
             return
-        if network is not None and len(self._lines.get(asker.network, ())) >= network:
+        if network is not None and len(self._queues.get(asker.network, ())) >= network:
             raise _throttled("network")
         if self._waiting >= MAX_WAITING:
             raise Unavailable("overloaded")
@@ -88,7 +88,7 @@ class HashQueue:
             self._free -= 1
             return
         turn = asyncio.get_running_loop().create_future()
-        self._lines.setdefault(network, deque()).append(turn)
+        self._queues.setdefault(network, deque()).append(turn)
         self._count(1)
         try:
             await turn
@@ -100,23 +100,25 @@ class HashQueue:
             raise
 
     def _leave(self) -> None:
-        """Pass the place to the first in the next network's queue."""
-        if not self._lines:
-            self._free += 1
-            return
-        network, line = next(iter(self._lines.items()))
-        turn = line.popleft()
-        self._lines.move_to_end(network)
-        if not line:
-            del self._lines[network]
-        self._count(-1)
-        turn.set_result(None)
+        """Pass the place to the first who still waits in the next network's queue."""
+        while self._queues:
+            network, queue = next(iter(self._queues.items()))
+            turn = queue[0]
+            self._queues.move_to_end(network)
+            self._drop(network, turn)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
 
     def _drop(self, network: str | None, turn: asyncio.Future[None]) -> None:
-        line = self._lines[network]
-        line.remove(turn)
-        if not line:
-            del self._lines[network]
+        """Take a turn out of its queue, unless ``_leave`` has: it was cancelled then, and its task not resumed yet."""
+        queue = self._queues.get(network, deque())
+        if turn not in queue:
+            return
+        queue.remove(turn)
+        if not queue:
+            del self._queues[network]
         self._count(-1)
 
     def _count(self, more: int) -> None:

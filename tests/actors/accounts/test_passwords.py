@@ -93,6 +93,23 @@ async def test_r48_a_waiter_who_leaves_gives_their_place_back() -> None:
     passwords.close()
 
 
+async def test_a_place_that_is_left_as_its_next_owner_leaves_is_not_lost() -> None:
+    queue, gate = HashQueue(1, Bounds()), asyncio.Event()
+
+    async def ask() -> None:
+        async with queue.place(Asker("1", "1")):
+            await gate.wait()
+
+    running, waiting = asyncio.create_task(ask()), asyncio.create_task(ask())
+    await asyncio.sleep(0)
+    gate.set()
+    waiting.cancel()
+    assert (await asyncio.gather(running, waiting, return_exceptions=True))[0] is None
+    assert waiting.cancelled()
+    async with asyncio.timeout(5), queue.place(Asker("1", "1")):
+        pass
+
+
 async def test_r48_the_loop_turns_while_passwords_are_hashed() -> None:
     passwords = Passwords(time_cost=2, memory_cost=65536, parallelism=1, workers=2)
     hashing = asyncio.gather(*(passwords.hash("mango-trellis-47") for _ in range(4)))
