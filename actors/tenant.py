@@ -101,6 +101,8 @@ class TenantActor(Supervisor[Protocol]):
         self.settling: asyncio.Task[None] | None = None
 
     async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
+        if not self.services.is_leader():  # a restart, or messages held for it, may come after the lead was lost
+            raise Unavailable("not_ready")
         now = self.clock.now()
         stored = await self.services.store.ask(settings.Load(tenant_id=self.tenant_id, now=now))
         self.quota = Quota(stored, self.clock)

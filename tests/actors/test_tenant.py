@@ -10,6 +10,7 @@ import pytest
 
 from tests.manual_clock import ManualClock
 from voyagent.actors import tenant
+from voyagent.actors.domain.errors import Unavailable
 from voyagent.actors.domain.settings import TenantSettings
 from voyagent.actors.foundation.metrics import ActorMeter
 from voyagent.actors.runtime.actor import Actor
@@ -35,6 +36,10 @@ class World:
     def __init__(self, clock: ManualClock) -> None:
         self.store = Store()
         self.clock = clock
+        self.leads = True
+
+    def is_leader(self) -> bool:
+        return self.leads
 
     def on_storage_lost(self) -> None: ...
 
@@ -48,10 +53,11 @@ class Root(Supervisor):
 
     def __init__(self, clock: ManualClock) -> None:
         super().__init__(clock=clock)
+        self.world = World(clock)
         self.actors: list[TenantActor] = []
 
     def make(self) -> Any:
-        actor = TenantActor(tenant_id=AGENCY, services=World(self.clock))  # type: ignore[arg-type]
+        actor = TenantActor(tenant_id=AGENCY, services=self.world)  # type: ignore[arg-type]
         actor._start_actor_loop()
         self.actors.append(actor)
         return actor.ref
@@ -140,3 +146,22 @@ async def test_an_agency_that_nothing_needs_passivates(agency: Agency) -> None:
     await agency.clock.advance(IDLE_SECONDS + 1.0)
     assert not agency.active()
     assert tenant.ACTIVE_SESSIONS > tenant.PASSIVATION_BATCH
+
+
+async def test_no_incarnation_of_an_agency_starts_in_a_process_that_has_lost_its_lead(agency: Agency) -> None:
+    failed = agency.actor.ref
+    agency.root.world.leads = False
+    failed.signal(raise_it)
+    await failed.ended()
+    held = asyncio.ensure_future(agency.root.ref.ask(ReadBudget(tenant_id=AGENCY)))
+    await agency.clock.advance(1.0)
+    with pytest.raises(Unavailable, match="not_ready"):
+        await held
+    assert not agency.active()
+    agency.root.world.leads = True
+    await agency.root.ref.ask(ReadBudget(tenant_id=AGENCY))
+    assert agency.active()
+
+
+async def raise_it() -> None:
+    raise ValueError
