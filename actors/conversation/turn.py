@@ -72,8 +72,7 @@ class TurnLog:
 
     def _send(self) -> None:
         """Append the buffered text. Raises ``MailboxFull`` and keeps it; ``ActorDead`` once closed."""
-        if self._failure is not None:
-            raise self._failure
+        self._check()
         append = AppendText(self._turn_id, "".join(self._buffer))
         reply = self._request(append)
         if reply.done() and (refused := reply.exception()) is not None:
@@ -85,17 +84,21 @@ class TurnLog:
         self._append = None
         self._failure = reply.exception()
         if self._buffer and self._failure is None:
-            with suppress(MailboxFull):  # the next text tries again and reports it
+            with suppress(MailboxFull, ActorDead):  # the next text or step tries again and reports it
                 self._send()
 
     async def _stored(self) -> None:
-        """Send the buffered text, or wait for the append in progress."""
+        """Send the buffered text, or wait for the append in progress and what ``_appended`` makes of it."""
         if self._append is None:
             self._send()
-        if self._append is not None and self._append.done():
-            await asyncio.sleep(0)  # its callback runs next
-        elif self._append is not None:
-            await asyncio.shield(self._append)
+        if self._append is not None:
+            await asyncio.wait({self._append})
+        self._check()
+
+    def _check(self) -> None:
+        """Raise the failure of an earlier append: nothing is stored behind it."""
+        if self._failure is not None:
+            raise self._failure
 
     async def write(self, step: Step[R]) -> R:
         await self._all_stored()
@@ -107,6 +110,7 @@ class TurnLog:
         await self._request(Flush())
 
     async def _all_stored(self) -> None:
+        self._check()
         while self._append is not None or self._buffer:
             await self._stored()
 

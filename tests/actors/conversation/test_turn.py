@@ -9,6 +9,7 @@ import pytest
 
 from voyagent.actors.conversation.log_writer import AppendText, StoreStep
 from voyagent.actors.conversation.turn import TurnLog
+from voyagent.actors.domain.errors import Unavailable
 from voyagent.actors.domain.turns import LoopState
 from voyagent.actors.runtime.actor import ActorDead, MailboxFull
 from voyagent.actors.runtime.reply import refuse
@@ -110,6 +111,18 @@ async def test_words_a_full_mailbox_did_not_take_are_not_lost() -> None:
     assert session.words == ["a", "b"]
 
 
+@pytest.mark.parametrize("seen", [False, True])
+async def test_nothing_is_stored_behind_words_that_could_not_be(seen: bool) -> None:
+    session = Full()
+    upwards = TurnLog(session, "t-1")
+    await upwards.append_text("lost")
+    session.stored[0].set_exception(Unavailable("storage_unavailable"))
+    if seen:
+        await asyncio.sleep(0)
+    with pytest.raises(Unavailable, match="storage_unavailable"):
+        await upwards.write(step())
+
+
 async def test_who_waits_for_words_is_let_go_when_the_turn_is_over() -> None:
     session = Full()
     upwards = TurnLog(session, "t-1")
@@ -120,3 +133,18 @@ async def test_who_waits_for_words_is_let_go_when_the_turn_is_over() -> None:
     async with asyncio.timeout(5):
         with pytest.raises(ActorDead):
             await landed
+
+
+async def test_words_that_nobody_takes_any_more_disturb_nobody() -> None:
+    disturbed: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: disturbed.append(context))
+    session = Full()
+    upwards = TurnLog(session, "t-1")
+    await upwards.append_text("a")
+    await upwards.append_text("b")
+    session.stored[0].set_result(None)
+    upwards.close()
+    await asyncio.sleep(0)
+    assert disturbed == []
+    with pytest.raises(ActorDead):
+        await upwards.flush()
