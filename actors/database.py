@@ -120,7 +120,7 @@ class StorageActor(Actor[Protocol]):
         self._system_lanes = Lanes(system_size)
         self._report_lanes = Lanes(REPORTS)
 
-    async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
+    async def initialise(self) -> None:
         """Connect if the database is available; else refuse operations and retry."""
         if self._url is None:
             return
@@ -164,7 +164,7 @@ class StorageActor(Actor[Protocol]):
         """Join the queue of the group commit."""
         return self._append(message.rows)
 
-    async def terminate(self, failure: BaseException | None) -> None:  # noqa: ARG002  # the pools close in any case
+    async def terminate(self, _failure: BaseException | None) -> None:
         if self._engine is not None:
             await self._engine.close()
 

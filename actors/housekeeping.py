@@ -79,7 +79,7 @@ class HousekeepingActor(Actor[StorageLost]):
             self.signing = tasks.task("audit_heads", sign, every=SIGN_SECONDS, retry=SIGN_RETRY, grace=SIGN_GRACE)
         self.lag = tasks.task("loop_lag", self._measure_lag, every=LAG_SECONDS, clock=Clock())
 
-    async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
+    async def initialise(self) -> None:
         self.spawn(self.lag.run(), name="lag")
         self.spawn(self.rounds.run(), name="rounds")
         self.spawn(self.pruning.run(), name="prune")
@@ -93,7 +93,7 @@ class HousekeepingActor(Actor[StorageLost]):
             case _:
                 assert_never(message)
 
-    async def terminate(self, failure: BaseException | None) -> None:  # noqa: ARG002  # signed in any case
+    async def terminate(self, _failure: BaseException | None) -> None:
         """Sign the audit heads once more. A database or file that fails now is logged: the stop goes on."""
         if self.heads is None or not self.is_leader():
             return

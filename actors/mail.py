@@ -76,7 +76,7 @@ class MailActor(Actor[Poll]):
             "mail", self._empty_outbox, every=POLL_SECONDS, retry=POLL_SECONDS, grace=GRACE_SECONDS
         )
 
-    async def on_start(self) -> None:  # type: ignore[override]  # see Actor.on_start
+    async def initialise(self) -> None:
         self.spawn(self._emptying.run(), name="work")
 
     async def receive(self, message: Poll) -> None:

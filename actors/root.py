@@ -42,13 +42,13 @@ class RootActor(Supervisor[Protocol]):
         self.singletons, self.services = plan(self.address, self.ref)
         self.agencies: set[str] = set()
 
-    async def child_ended(self, name: str, failure: BaseException | None) -> None:  # noqa: ARG002
+    async def child_ended(self, name: str, _failure: BaseException | None) -> None:
         self.agencies.discard(name)
 
     def _stop_agencies(self) -> NoReply:
         return self.reply_later(_all([self.stop_child(name) for name in tuple(self.agencies)]))
 
-    async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
+    async def initialise(self) -> None:
         for child in self.singletons:
             await self.start_child(child)
 

@@ -100,7 +100,7 @@ class TenantActor(Supervisor[Protocol]):
         self.active_sessions: OrderedDict[str, None] = OrderedDict()
         self.settling: asyncio.Task[None] | None = None
 
-    async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
+    async def initialise(self) -> None:
         if not self.services.is_leader():  # a restart, or messages held for it, may come after the lead was lost
             raise Unavailable("not_ready")
         now = self.clock.now()
@@ -137,7 +137,7 @@ class TenantActor(Supervisor[Protocol]):
             case _:
                 assert_never(message)
 
-    async def child_ended(self, name: str, failure: BaseException | None) -> None:  # noqa: ARG002 -- the hook's own
+    async def child_ended(self, name: str, _failure: BaseException | None) -> None:
         self.active_sessions.pop(name, None)
 
     def _mark_active(self, session_id: str) -> None:

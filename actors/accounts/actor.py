@@ -226,10 +226,10 @@ class AccountsActor(Actor[Protocol]):
         tasks = tasks or PeriodicTasks(clock)
         self._watch_check = tasks.task("watches", self._check_watches, every=FRESH_SECONDS, retry=FRESH_SECONDS)
 
-    async def on_start(self) -> None:  # type: ignore[override]  # see Actor.on_start
+    async def initialise(self) -> None:
         self.spawn(self._watch_check.run(), name="watches")
 
-    async def terminate(self, failure: BaseException | None) -> None:  # noqa: ARG002  # the same whatever the reason
+    async def terminate(self, _failure: BaseException | None) -> None:
         """Watches do not survive a restart: streams are closed and clients reconnect."""
         self._watches.revoke(lambda _principal: True)
         self._passwords.close()

@@ -183,7 +183,7 @@ class SessionActor(Supervisor[Protocol]):
         self.approval_timer = ApprovalTimer(services.clock, lambda: self.run_soon(self._deadline_passed))
         self.loaded = False
 
-    async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
+    async def initialise(self) -> None:
         state = await self.services.store.ask(self._load())
         history = History(self.tenant_id, self.session_id, self.services.store, self.clock)
         self.log = EventLog(

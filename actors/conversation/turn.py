@@ -141,7 +141,7 @@ class TurnActor(Actor[Interrupt]):
         self.interrupted: Interrupt | None = None
         self.inner: asyncio.Task[str] | None = None
 
-    async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
+    async def initialise(self) -> None:
         work = run_within(self.work, self.seconds)
         self.inner = asyncio.get_running_loop().create_task(work, name="pass.work")
         self.inner.add_done_callback(lambda _: work.close())
@@ -167,7 +167,7 @@ class TurnActor(Actor[Interrupt]):
         self.session.tell(PassEnded(self.task.turn_id, state, self.work.read))
         self.ref.stop_soon()
 
-    async def terminate(self, failure: BaseException | None) -> None:  # noqa: ARG002 -- the hook's own
+    async def terminate(self, _failure: BaseException | None) -> None:
         if self.inner is not None and not self.inner.done():  # the stop came before the pass began
             self.work.abandon()
             self.inner.cancel()

@@ -34,7 +34,7 @@ R = TypeVar("R")
 
 
 class Actor(ActorLoop, Generic[P]):
-    """State that changes only while a message is handled: in ``receive``, and in ``on_start`` and ``terminate``.
+    """State that changes only while a message is handled: in ``receive``, and in ``initialise`` and ``terminate``.
 
     The type argument is the actor's protocol: the union of the messages it handles. ``receive`` is one ``match`` over
     it that ends in ``assert_never``.

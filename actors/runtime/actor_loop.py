@@ -29,7 +29,10 @@ _tasks: set[asyncio.Task[None]] = set()
 
 
 class ActorLoop(pykka.Actor):
-    """Runs an actor in a task of its own. ``Actor`` adds what its subclasses call."""
+    """Runs an actor in a task of its own. ``Actor`` adds what its subclasses call.
+
+    Its hooks are ``initialise`` and ``terminate``, both awaited. Those of Pykka, as ``on_start``, are not called.
+    """
 
     mailbox: ClassVar[int] = 1_000
     """Messages that may wait before senders get ``MailboxFull``."""
@@ -66,7 +69,7 @@ class ActorLoop(pykka.Actor):
 
     @classmethod
     def start(cls, *args: Any, **kwargs: Any) -> Ref:
-        """Create and start the actor; messages may be sent at once and wait until ``on_start`` is done."""
+        """Create and start the actor; messages may be sent at once and wait until ``initialise`` is done."""
         actor = cls(*args, **kwargs)
         actor._start_actor_loop()
         return actor.ref
@@ -86,7 +89,7 @@ class ActorLoop(pykka.Actor):
         _tasks.add(task)
         task.add_done_callback(_tasks.discard)
 
-    async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is called by _run
+    async def initialise(self) -> None:
         """Run before the first message. A ``Refusal`` raised here is the reply to all waiting asks."""
 
     async def receive(self, message: Any) -> Any:
@@ -101,7 +104,7 @@ class ActorLoop(pykka.Actor):
         """
         raise NotImplementedError(f"{type(self).__name__} does not handle {type(message).__name__}")
 
-    async def terminate(self, failure: BaseException | None) -> None:
+    async def terminate(self, failure: BaseException | None, /) -> None:
         """Run after the last message, within ``shutdown_timeout`` seconds; ``failure`` is ``None`` after a stop."""
 
     def fail(self, error: BaseException) -> None:
@@ -120,7 +123,7 @@ class ActorLoop(pykka.Actor):
         meter = self.ref.meter
         meter.mailboxes.add(self.actor_inbox)
         try:
-            await self.on_start()
+            await self.initialise()
             life.started = True
             life.state = "running"
             life.receive_inline = self._handle_inline

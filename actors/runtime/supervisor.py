@@ -32,7 +32,7 @@ class Escalated(Exception):
 
 
 class Supervisor(Actor[P]):
-    """An actor with children. Subclasses start them in ``on_start`` or on demand, and handle their own messages."""
+    """An actor with children. Subclasses start them in ``initialise`` or on demand, and handle their own messages."""
 
     INTENSITY: ClassVar[int] = 5
     """Restarts within ``PERIOD`` seconds after which a child is suspended or escalates."""
@@ -52,7 +52,7 @@ class Supervisor(Actor[P]):
         self._life.halt = self.halt
         self._since = self.clock.now()
 
-    async def child_ended(self, name: str, failure: BaseException | None) -> None:
+    async def child_ended(self, name: str, failure: BaseException | None, /) -> None:
         """Hook: an incarnation of a child has ended, with ``failure`` or by a stop."""
 
     async def start_child(self, child: Child) -> Ref:

@@ -221,7 +221,7 @@ class SupplierActor(Actor[Protocol]):
         self.asked_at = clock.monotonic()
         self.idle_timer: Timer | None = None
 
-    async def on_start(self) -> None:  # type: ignore[override]  # Pykka's is not awaited; ours is
+    async def initialise(self) -> None:
         self._check_idle_later()
 
     async def receive(self, message: Protocol) -> Any:  # noqa: C901 -- one match, one line a case
@@ -288,7 +288,7 @@ class SupplierActor(Actor[Protocol]):
             raise SupplierError("capability_not_supported", "this supplier sells no rooms")
         return self.hotels
 
-    async def terminate(self, failure: BaseException | None) -> None:  # noqa: ARG002  # writes are awaited in any case
+    async def terminate(self, _failure: BaseException | None) -> None:
         """Wait for writes under way; those that take longer outlive the actor."""
         if self.idle_timer is not None:
             self.idle_timer.cancel()

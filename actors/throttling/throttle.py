@@ -114,12 +114,12 @@ class ThrottleActor(Actor[Protocol]):
             None if url is None else WriteBehind(url, self._throttles, clock, tasks or PeriodicTasks(clock), self.ref)
         )
 
-    async def on_start(self) -> None:  # type: ignore[override]  # see Actor.on_start
+    async def initialise(self) -> None:
         if self._persistence is not None:
             await self._persistence.read()
             self.spawn(self._persistence.run(), name="persistence")
 
-    async def terminate(self, failure: BaseException | None) -> None:  # noqa: ARG002  # the same whatever the reason
+    async def terminate(self, _failure: BaseException | None) -> None:
         if self._persistence is not None:
             await self._persistence.close(FLUSH_TIMEOUT)
 

@@ -317,7 +317,7 @@ class Unstartable(Adder):
         super().__init__()
         self.error = error
 
-    async def on_start(self) -> None:  # type: ignore[override]
+    async def initialise(self) -> None:
         await asyncio.sleep(0)
         raise self.error
 
@@ -546,7 +546,7 @@ async def test_an_error_in_an_own_task_fails_the_actor_which_cancels_the_others(
 
 async def test_a_stop_cancels_own_tasks_before_it_shuts_down(start: Any) -> None:
     class Keeper(Adder):
-        async def on_start(self) -> None:  # type: ignore[override]
+        async def initialise(self) -> None:
             self.idler = self.spawn(asyncio.Event().wait(), name="idle")
 
         async def terminate(self, failure: BaseException | None) -> None:
@@ -665,7 +665,7 @@ async def test_an_actor_does_not_inherit_the_request_that_started_it() -> None:
     seen: list[log.Scope] = []
 
     class Curious(Adder):
-        async def on_start(self) -> None:  # type: ignore[override]
+        async def initialise(self) -> None:
             seen.append(log.SCOPE.get())
 
     async def request() -> Ref:

@@ -42,7 +42,7 @@ class Recorder(Actor):
         self.delegated: list[asyncio.Future[Any]] = []
         self.opens = opens
 
-    async def on_start(self) -> None:  # type: ignore[override]
+    async def initialise(self) -> None:
         if self.opens is not None:
             await self.opens.wait()
 

@@ -201,7 +201,7 @@ async def test_an_incarnation_that_fails_at_every_start_is_overdue_all_the_same(
     tasks = PeriodicTasks(clock)
 
     class Fails(Actor):
-        async def on_start(self) -> None:  # type: ignore[override]
+        async def initialise(self) -> None:
             task = tasks.task("fails", self.work, every=5.0)
             self.spawn(task.run(), name="work")
             raise ValueError("at every start")

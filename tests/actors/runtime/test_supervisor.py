@@ -53,7 +53,7 @@ class Worker(Actor):
         self.observed = observed
         self.name = name
 
-    async def on_start(self) -> None:  # type: ignore[override]
+    async def initialise(self) -> None:
         await asyncio.sleep(0)
         if self.observed.start_errors:
             raise self.observed.start_errors.pop(0)
@@ -128,7 +128,7 @@ class Parent(Supervisor):
         self.children = children
         self.ends: list[tuple[str, BaseException | None]] = []
 
-    async def on_start(self) -> None:  # type: ignore[override]
+    async def initialise(self) -> None:
         for child in self.children:
             await self.start_child(child)
 
