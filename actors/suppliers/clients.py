@@ -109,8 +109,9 @@ class FlightClient(_CancellationClient):
     async def price(self, offer: FlightOffer) -> FlightOffer:
         return await self._read(Price(tenant_id=self.tenant_id, supplier=self.name, offer=offer))
 
-    async def read(self, supplier_ref: str) -> FlightOrder:
-        return await self._read(Read(tenant_id=self.tenant_id, supplier=self.name, supplier_ref=supplier_ref))
+    async def read(self, supplier_ref: str, key: str | None = None) -> FlightOrder:
+        """The order; with ``key`` after that write has ended, if it is under way."""
+        return await self._find(Read(tenant_id=self.tenant_id, supplier=self.name, supplier_ref=supplier_ref, key=key))
 
     async def find(self, key: str) -> FlightOrder | None:
         return await self._find(Find(tenant_id=self.tenant_id, supplier=self.name, key=key))

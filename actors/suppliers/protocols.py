@@ -190,6 +190,9 @@ class CancellationDesk(Cancellation, Protocol):
 class FlightDesk(FlightSupplier, CancellationDesk, FlightTicketing, Protocol):
     """A supplier of flights as tools see it. What it does not support is refused."""
 
+    async def read(self, supplier_ref: str, key: str | None = None) -> FlightOrder:
+        """The current state of an order; with ``key`` after that write has ended, if it is under way."""
+
 
 class HotelSearch(Driver, Protocol):
     """Searches rooms."""

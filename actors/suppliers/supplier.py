@@ -62,9 +62,10 @@ class Price(ToSupplier[FlightOffer]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read(ToSupplier[FlightOrder]):
-    """Read an order."""
+    """Read an order; a write under way with ``key`` is awaited."""
 
     supplier_ref: str
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,10 +233,10 @@ class SupplierActor(Actor[Protocol]):
                 return self.reply_later(self._reading(lambda: driver.search(flights)))
             case Price(offer=fare):
                 return self.reply_later(self._reading(lambda: driver.price(fare)))
-            case Read(supplier_ref=ref):
-                return self.reply_later(self._reading(lambda: driver.read(ref)))
+            case Read(supplier_ref=ref, key=awaited):
+                return self._after(awaited, lambda: driver.read(ref))
             case Find(key=key):
-                return self.reply_later(self._finding(driver, self.writes.get(key), key))
+                return self._after(key, lambda: driver.find(key))
             case Hold(offer=fare, passengers=persons, key=key):
                 return self._writing(driver, key, lambda: driver.hold(fare, persons, key))
             case Book(offer=fare, passengers=persons, key=key, held=held):
@@ -254,7 +255,8 @@ class SupplierActor(Actor[Protocol]):
                 rooms = self._rooms()
                 return self.reply_later(self._reading(lambda: rooms.read(ref)))
             case FindStay(key=key):
-                return self.reply_later(self._finding(self._rooms(), self.writes.get(key), key))
+                rooms = self._rooms()
+                return self._after(key, lambda: rooms.find(key))
             case BookStay(offer=rate, guests=guests, key=key):
                 rooms = self._rooms()
                 return self._writing(rooms, key, lambda: rooms.book(rate, guests, key))
@@ -269,8 +271,8 @@ class SupplierActor(Actor[Protocol]):
         match message:
             case QuoteCancel(supplier_ref=ref):
                 return self.reply_later(self._reading(lambda: driver.quote_cancel(ref)))
-            case ReadCancel(ref=ref, key=key):
-                return self.reply_later(self._reading_cancel(driver, self.writes.get(key or ""), ref))
+            case ReadCancel(ref=ref, key=awaited):
+                return self._after(awaited, lambda: driver.read_cancel(ref))
             case ConfirmCancel(ref=ref, key=key):
                 confirmed = ConfirmedCancels(driver, ref)
                 return self._writing(confirmed, key, lambda: driver.confirm_cancel(ref, key))
@@ -301,22 +303,19 @@ class SupplierActor(Actor[Protocol]):
     async def _reading(self, work: Callable[[], Awaitable[R]]) -> R:
         return await self.limits.attempts(work, READ_SECONDS, repeat=True)
 
-    async def _finding(self, driver: Orders[O_co], writing: asyncio.Task[Any] | None, key: str) -> O_co | None:
-        """Look up a write; one that is ``writing`` is awaited first."""
+    def _after(self, key: str | None, work: Callable[[], Awaitable[R]]) -> NoReply:
+        """Read; with the key of a write look its outcome up, once it is no longer under way."""
+        if key is None:
+            return self.reply_later(self._reading(work))
+        return self.reply_later(self._looking_up(self.writes.get(key), work))
+
+    async def _looking_up(self, writing: asyncio.Task[Any] | None, work: Callable[[], Awaitable[R]]) -> R:
         if writing is not None:
             await asyncio.wait({writing})
-        return await self._look_up(driver, key)
+        return await self._look_up(work)
 
-    async def _reading_cancel(
-        self, driver: Cancellation, confirming: asyncio.Task[Any] | None, ref: str
-    ) -> CancelQuote:
-        """Read a quote; one that is ``confirming`` is awaited first."""
-        if confirming is not None:
-            await asyncio.wait({confirming})
-        return await self._reading(lambda: driver.read_cancel(ref))
-
-    async def _look_up(self, driver: Orders[O_co], key: str) -> O_co | None:
-        return await self.limits.attempts(lambda: driver.find(key), READ_SECONDS, repeat=True, owed=True)
+    async def _look_up(self, work: Callable[[], Awaitable[R]]) -> R:
+        return await self.limits.attempts(work, READ_SECONDS, repeat=True, owed=True)
 
     def _writing(self, driver: Orders[O_co], key: str, work: Callable[[], Awaitable[O_co]]) -> NoReply:
         """Begin a write, or join the one under way with this key. It goes on when its callers have stopped."""
@@ -360,7 +359,7 @@ class SupplierActor(Actor[Protocol]):
         for at in can.look_up_times:
             await self.clock.sleep(sent_at + at - self.clock.monotonic())
             try:
-                found = await self._look_up(driver, key)
+                found = await self._look_up(lambda: driver.find(key))
             except Exception as failure:  # noqa: BLE001  # the write's outcome stays open, whatever failed
                 cause = failure
                 continue

@@ -107,11 +107,10 @@ class IssueTicket(SupplierTool[IssueInput]):
     async def find_previous(
         self, given: IssueInput, bound: Mapping[str, Any], key: str, context: ToolContext
     ) -> Executed | None:
-        del key  # tickets are found by their order
         supplier = context.suppliers.named(str(bound["supplier"]))
         if supplier is None or not supplier.capabilities.looks_up:
             return None
-        order = await supplier.read(str(bound["supplier_ref"]))
+        order = await supplier.read(str(bound["supplier_ref"]), key)  # tickets are found by their order
         return self._placed(given, order, context) if order.tickets else None
 
     def _placed(self, given: IssueInput, order: FlightOrder, context: ToolContext) -> Executed:

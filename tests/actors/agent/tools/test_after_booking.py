@@ -98,6 +98,32 @@ async def test_a_ticket_whose_answer_was_lost_is_found_and_issued_once(
     assert await desk.count("tickets") == 1
 
 
+async def test_a_ticket_that_is_being_issued_when_its_call_is_resumed_is_awaited(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    booking = await booked(desk)
+    gate = await desk.gate("issue_ticket", pnr_id=booking["booking_id"])
+    issue, begun, go_on = EmbeddedInventory.issue, asyncio.Event(), asyncio.Event()
+
+    async def slow(*arguments: Any) -> Any:
+        begun.set()
+        await go_on.wait()
+        return await issue(*arguments)
+
+    monkeypatch.setattr(EmbeddedInventory, "issue", slow)
+    asked = {"bound": gate.bound, "key": await desk.agency.call("issue_ticket"), "pnr_id": booking["booking_id"]}
+    cut_off = asyncio.ensure_future(desk.place("issue_ticket", **asked))
+    await begun.wait()
+    cut_off.cancel()
+    person = await desk.agency.db.fetchval("SELECT id::text FROM passengers")
+    await desk.plan("upsert_passenger", full_name="Asha Menon", passenger_id=person)
+    resumed = asyncio.ensure_future(desk.place("issue_ticket", again=True, **asked))
+    await asyncio.wait({resumed}, timeout=0.5)  # it has no answer before the supplier has one
+    go_on.set()
+    assert (await resumed)["issued"] is True
+    assert await desk.count("tickets") == 1
+
+
 async def test_the_refund_is_quoted_and_shown_before_anybody_is_asked(desk: Any) -> None:
     booking = await booked(desk)
     gate = await desk.gate("cancel_flight_order", booking_id=booking["booking_id"])
