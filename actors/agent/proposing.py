@@ -18,7 +18,7 @@ from ..domain.turns import ApprovalAsk, ToolCall
 from .llm.model import Answer
 from .pass_state import PassState
 from .tools.catalogue import for_desk
-from .tools.tool import ApprovalProposal, DatabaseTool, InputInvalid, SupplierTool, Tool
+from .tools.tool import GATED, ApprovalProposal, GatedDatabaseTool, GatedSupplierTool, InputInvalid, Tool
 
 SUMMARY_LIMIT = 1024
 """Characters of an approval's summary."""
@@ -74,7 +74,7 @@ async def _propose(work: PassState, answer: Answer, at: int, place: int, seen: s
         twice = Failed("duplicate_call", f"this answer asks for the same '{tool.name}' already; it is done once")
         return Proposal(call, (asking,), outcome=twice)
     seen.add(same)
-    if not tool.gated:
+    if not isinstance(tool, GATED):
         return Proposal(call, (asking,))
     gate = await _gate(work, tool, given)
     if not isinstance(gate, ApprovalProposal):
@@ -89,12 +89,13 @@ def _given(tool: Tool[Any], stored: Mapping[str, Any], flaw: str | None) -> Any:
     return tool.parse(stored)
 
 
-async def _gate(work: PassState, tool: Tool[Any], given: Any) -> ApprovalProposal | Outcome:
+async def _gate(
+    work: PassState, tool: GatedSupplierTool[Any] | GatedDatabaseTool[Any], given: Any
+) -> ApprovalProposal | Outcome:
     """The approval to ask for, or why the call cannot succeed; the check has no effect, so its failure is a result."""
     try:
-        if isinstance(tool, SupplierTool):
+        if isinstance(tool, GatedSupplierTool):
             return await tool.check(given, work.tools)
-        assert isinstance(tool, DatabaseTool)
         return await work.ports.store.ask(tool.gate(given, work.tools))
     except Unavailable as refused:
         return Failed("transient", refused.code)

@@ -18,7 +18,7 @@ from ..foundation import log, metrics
 from ..runtime.actor import ActorFailed
 from .pass_state import PassState
 from .tools.catalogue import CATALOGUE
-from .tools.tool import DatabaseTool, Executed, InputInvalid, ReadTool, SupplierTool, Tool
+from .tools.tool import GATED, DatabaseTool, Executed, GatedDatabaseTool, InputInvalid, ReadTool, SupplierTool, Tool
 
 _log = log.get(__name__)
 
@@ -59,7 +59,7 @@ def _unreadable(tool: Tool[Any] | None, call: ToolCall) -> Outcome | None:
         tool.parse(call.input)
     except InputInvalid as invalid:
         return invalid.outcome
-    if tool.gated and call.approval_id is None:
+    if isinstance(tool, GATED) and call.approval_id is None:
         return Failed("not_run", f"'{call.tool}' was cut off before anybody was asked; ask for it again")
     return None
 
@@ -109,7 +109,7 @@ async def _read(call: ToolCall, reading: Awaitable[Outcome]) -> Outcome:
 async def _execute_in_database(work: PassState, tool: DatabaseTool[Any], call: ToolCall, given: Any) -> Outcome:
     task, message_id = work.task, ids.uuid7()
     plan = tool.plan(given, work.tools, call.id)
-    bind = tool.gate(given, work.tools) if tool.gated else None
+    bind = tool.gate(given, work.tools) if isinstance(tool, GatedDatabaseTool) else None
     return await work.ports.recorder.write(
         tool_calls.Perform(
             tenant_id=task.tenant_id,

@@ -17,8 +17,8 @@ from .tool import (
     ALL_TRAVEL,
     ApprovalProposal,
     Executed,
+    GatedSupplierTool,
     Objection,
-    SupplierTool,
     Then,
     ToolContext,
     ToolInput,
@@ -61,7 +61,7 @@ class Booked(ToolOutput):
     price: Price
 
 
-class BookFlight(SupplierTool[BookInput]):
+class BookFlight(GatedSupplierTool[BookInput]):
     """Books a flight; gated by an approval."""
 
     name = "book_flight"
@@ -89,7 +89,6 @@ class BookFlight(SupplierTool[BookInput]):
         }
     )
     effect = "irreversible"
-    gated = True
     approvers = ALL_TRAVEL
 
     async def driver(self, given: BookInput, bound: Mapping[str, Any], context: ToolContext) -> str:

@@ -18,8 +18,8 @@ from .tool import (
     ALL_TRAVEL,
     ApprovalProposal,
     Executed,
+    GatedSupplierTool,
     Objection,
-    SupplierTool,
     Then,
     ToolContext,
     ToolInput,
@@ -46,7 +46,7 @@ class StayBooked(ToolOutput):
     status: Literal["pending", "requested", "confirmed"]
 
 
-class BookHotel(SupplierTool[StayInput]):
+class BookHotel(GatedSupplierTool[StayInput]):
     """Books a stay; gated by an approval."""
 
     name = "book_hotel"
@@ -70,7 +70,6 @@ class BookHotel(SupplierTool[StayInput]):
         }
     )
     effect = "reversible"
-    gated = True
     approvers = ALL_TRAVEL
 
     def counter(self, name: str, context: ToolContext) -> Driver | None:

@@ -18,8 +18,8 @@ from .tool import (
     ALL_TRAVEL,
     ApprovalProposal,
     Executed,
+    GatedSupplierTool,
     Objection,
-    SupplierTool,
     Then,
     ToolContext,
     ToolInput,
@@ -44,7 +44,7 @@ class Cancelled(ToolOutput):
     refund_to: str | None
 
 
-class Cancellation(SupplierTool[CancelInput]):
+class Cancellation(GatedSupplierTool[CancelInput]):
     """Cancels a booking of one kind; gated by an approval."""
 
     Input = CancelInput
@@ -61,7 +61,6 @@ class Cancellation(SupplierTool[CancelInput]):
         }
     )
     effect = "irreversible"
-    gated = True
     approvers = ALL_TRAVEL
     kind: ClassVar[Literal["flight", "hotel"]]
     cancellable: ClassVar[frozenset[str]]

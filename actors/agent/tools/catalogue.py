@@ -30,7 +30,7 @@ from .record_payment import RecordPayment
 from .reverse_journal_entry import ReverseJournalEntry
 from .search_flights import SearchFlights
 from .search_hotels import SearchHotels
-from .tool import Tool
+from .tool import GATED, Tool
 from .update_visa_file import UpdateVisaFile
 from .upsert_passenger import UpsertPassenger
 from .void_bill import VoidBill
@@ -43,7 +43,7 @@ def catalogue(tools: Iterable[Tool[Any]]) -> Mapping[str, Tool[Any]]:
     for tool in tools:
         if tool.name in known:
             raise ValueError(f"two tools are called {tool.name}")
-        if tool.gated and not tool.approvers:
+        if isinstance(tool, GATED) and not tool.approvers:
             raise ValueError(f"{tool.name} is gated and has no approvers")
         known[tool.name] = tool
     return known

@@ -20,7 +20,7 @@ from ...domain.turns import Effect
 from .schema import Said
 from .summary import code
 from .summary import shown as words
-from .tool import ALL_ACCOUNTING, ApprovalProposal, DatabaseTool, I, Objection, Planned, Then, ToolContext
+from .tool import ALL_ACCOUNTING, ApprovalProposal, GatedDatabaseTool, I, Objection, Planned, Then, ToolContext
 
 P = TypeVar("P")
 D = TypeVar("D")
@@ -38,12 +38,11 @@ AmountText = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?$")]
 """``"45200.00"``: an amount without its currency."""
 
 
-class DocumentTool(DatabaseTool[I], Generic[I, P, D]):
+class DocumentTool(GatedDatabaseTool[I], Generic[I, P, D]):
     """A tool of the accounting desk that changes documents, as an act of storage; gated by an approval."""
 
     desks = frozenset({"accounting"})
     effect: ClassVar[Effect] = "irreversible"
-    gated = True
     approvers = ALL_ACCOUNTING
 
     @abstractmethod

@@ -18,8 +18,8 @@ from .tool import (
     ALL_TRAVEL,
     ApprovalProposal,
     Executed,
+    GatedSupplierTool,
     Objection,
-    SupplierTool,
     Then,
     ToolContext,
     ToolInput,
@@ -51,7 +51,7 @@ class TicketsIssued(ToolOutput):
     tickets: Annotated[list[IssuedDocument], Field(min_length=1)]
 
 
-class IssueTicket(SupplierTool[IssueInput]):
+class IssueTicket(GatedSupplierTool[IssueInput]):
     """Issues tickets; gated by an approval."""
 
     name = "issue_ticket"
@@ -74,7 +74,6 @@ class IssueTicket(SupplierTool[IssueInput]):
         }
     )
     effect = "irreversible"
-    gated = True
     approvers = ALL_TRAVEL
 
     async def driver(self, given: IssueInput, bound: Mapping[str, Any], context: ToolContext) -> str:

@@ -15,7 +15,7 @@ from .schema import Amount, Currency, Day, Id, Said
 from .tool import (
     ALL_ACCOUNTING,
     ApprovalProposal,
-    DatabaseTool,
+    GatedDatabaseTool,
     Objection,
     Then,
     ToolContext,
@@ -61,7 +61,7 @@ class Posted(ToolOutput):
     journal_id: str
 
 
-class PostJournalEntry(DatabaseTool[JournalInput]):
+class PostJournalEntry(GatedDatabaseTool[JournalInput]):
     """Posts a manual journal; gated by an approval."""
 
     name = "post_journal_entry"
@@ -75,7 +75,6 @@ class PostJournalEntry(DatabaseTool[JournalInput]):
     verb = "posted"
     reasons = frozenset({"invalid_line", "validation_failed", "control_account"})
     effect = "irreversible"
-    gated = True
     approvers = ALL_ACCOUNTING
 
     def gate(self, given: JournalInput, context: ToolContext) -> Operation[ApprovalProposal | Outcome]:

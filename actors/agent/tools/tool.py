@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -141,7 +141,6 @@ class Tool(Generic[I]):
     reason_key: ClassVar[str] = "reason"
     reasons: ClassVar[frozenset[str]] = frozenset()
     effect: ClassVar[Effect] = "read"
-    gated: ClassVar[bool] = False
     approvers: ClassVar[frozenset[Role]] = frozenset()
 
     def schema(self) -> dict[str, Any]:
@@ -230,9 +229,13 @@ class DatabaseTool(Tool[I]):
     def plan(self, given: I, context: ToolContext, key: str) -> Operation[Outcome]:
         """The command that executes the call and returns the outcome. ``key`` is the tool call's id."""
 
+
+class GatedDatabaseTool(DatabaseTool[I]):
+    """Writes our own tables once it is approved."""
+
+    @abstractmethod
     def gate(self, given: I, context: ToolContext) -> Operation[ApprovalProposal | Outcome]:
-        """For a gated tool: the operation that returns the approval proposal, or why the call cannot succeed."""
-        raise NotImplementedError(f"{self.name} is not gated")
+        """The operation that returns the approval proposal, or why the call cannot succeed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,15 +250,6 @@ class SupplierTool(Tool[I]):
 
     unsupported: ClassVar[str] = "capability_not_supported"
     """The reason returned when the supplier does not support the operation."""
-
-    async def check(self, given: I, context: ToolContext) -> ApprovalProposal | Outcome:
-        """The approval proposal, or why the call cannot succeed now."""
-        try:
-            return await self.precheck(given, context)
-        except Objection as no:
-            return self.refuse(no)
-        except SupplierError as failure:
-            return self.unreached(failure)
 
     async def place(
         self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext, *, again: bool = False
@@ -328,10 +322,6 @@ class SupplierTool(Tool[I]):
         """The supplier of that name, with the protocol this tool needs."""
         return context.suppliers.named(name)
 
-    async def precheck(self, given: I, context: ToolContext) -> ApprovalProposal:
-        """As ``check``, but raises ``Objection`` to refuse. Called for gated tools only."""
-        raise NotImplementedError(f"{self.name} is not gated")
-
     @abstractmethod
     async def execute(self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext) -> Executed:
         """As ``place``, but raises ``Objection`` to refuse."""
@@ -341,6 +331,27 @@ class SupplierTool(Tool[I]):
         self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext
     ) -> Executed | None:
         """The order that an earlier attempt with this key created, if any."""
+
+
+class GatedSupplierTool(SupplierTool[I]):
+    """Writes at a supplier once it is approved."""
+
+    async def check(self, given: I, context: ToolContext) -> ApprovalProposal | Outcome:
+        """The approval proposal, or why the call cannot succeed now."""
+        try:
+            return await self.precheck(given, context)
+        except Objection as no:
+            return self.refuse(no)
+        except SupplierError as failure:
+            return self.unreached(failure)
+
+    @abstractmethod
+    async def precheck(self, given: I, context: ToolContext) -> ApprovalProposal:
+        """As ``check``, but raises ``Objection`` to refuse."""
+
+
+GATED: Final = (GatedDatabaseTool, GatedSupplierTool)
+"""The kinds of tools whose calls wait for an approval."""
 
 
 def _alike(value: Any, name: str = "") -> Any:

@@ -17,6 +17,8 @@ from voyagent.actors.agent.tools.tool import (
     ApprovalProposal,
     DatabaseTool,
     Executed,
+    GatedDatabaseTool,
+    GatedSupplierTool,
     ReadTool,
     SupplierTool,
     ToolContext,
@@ -130,11 +132,11 @@ class Desk:
 
     async def bind(self, name: str, **given: Any) -> ApprovalProposal | Output:
         """What a human is asked about a plan, or why it cannot be done."""
-        tool = cast("DatabaseTool[Any]", CATALOGUE[name])
+        tool = cast("GatedDatabaseTool[Any]", CATALOGUE[name])
         return _shown(await self.agency.store.ask(tool.gate(tool.parse(given), self.context)))
 
     async def check(self, name: str = "book_flight", **given: Any) -> ApprovalProposal | Output:
-        tool = cast("SupplierTool[Any]", CATALOGUE[name])
+        tool = cast("GatedSupplierTool[Any]", CATALOGUE[name])
         return _shown(await tool.check(tool.parse(given), self.context))
 
     async def gate(self, name: str = "book_flight", **given: Any) -> ApprovalProposal:
