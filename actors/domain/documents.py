@@ -23,6 +23,8 @@ OPEN_INVOICES: tuple[InvoiceStatus, ...] = ("issued", "partially_paid")
 OPEN_BILLS: tuple[BillStatus, ...] = ("received", "scheduled")
 
 LARGEST_TOTAL = Decimal("99999999999999.99")
+MOST_QUANTITY = 1_000_000
+"""The largest quantity of an invoice's line: more is a slip of the keyboard."""
 BASIS_POINTS = 10_000
 
 CASH, RECEIVABLES, PAYABLES, ROUNDING = "1000", "1100", "2000", "7000"

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from ....storage.books.act import Act
 from ....storage.books.invoices import Create, DraftedInvoice, Issued
-from ...domain.documents import Desk, InvoiceLine, Regime, TaxLine
+from ...domain.documents import MOST_QUANTITY, Desk, InvoiceLine, Regime, TaxLine
 from ...domain.money import Money
 from ...domain.outcomes import Outcome
 from .document_tool import (
@@ -33,8 +33,8 @@ MOST_TAXES = 10
 
 def _quantity(value: Any) -> Any:
     quantity = Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else read_amount(value)
-    if not 0 < quantity <= 1_000_000:  # noqa: PLR2004 -- as in draft_invoice
-        raise ValueError("must be above 0 and at most 1000000")
+    if not 0 < quantity <= MOST_QUANTITY:
+        raise ValueError(f"must be above 0 and at most {MOST_QUANTITY}")
     return quantity
 
 

@@ -10,7 +10,7 @@ from pydantic import Field, WithJsonSchema
 
 from ....storage.books.act import Act
 from ....storage.books.invoices import Draft, DraftedInvoice
-from ...domain.documents import Desk, Invoice, InvoiceLine
+from ...domain.documents import MOST_QUANTITY, Desk, Invoice, InvoiceLine
 from ...domain.money import Money
 from ...domain.outcomes import Outcome
 from .document_tool import (
@@ -41,7 +41,7 @@ class LineItem(ToolInput):
     """Input of the tool."""
 
     description: Annotated[Said, Field(max_length=500)]
-    quantity: Annotated[int, Field(ge=1, le=1_000_000)]
+    quantity: Annotated[int, Field(ge=1, le=MOST_QUANTITY)]
     unit_price: PriceText
     currency: Currency
     desk: Desk = "other"
