@@ -9,8 +9,6 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import and_, bindparam, func, select
-
 from ..actors.domain.aging import (
     CONTROL_ACCOUNTS,
     TOP,
@@ -24,8 +22,7 @@ from ..actors.domain.aging import (
     agings,
 )
 from .engine.operations import Report
-from .engine.statements import statement
-from .tables import daily_totals, ledger_accounts
+from .general_ledger import BALANCES
 
 if TYPE_CHECKING:
     from .engine.connection import Connection
@@ -71,23 +68,6 @@ TOTALS: Final = {side: (_PARTS + _TOTAL).format(**names) for side, names in _NAM
 AGINGS: Final = {side: (_PARTS + _AGING).format(**names, top=TOP) for side, names in _NAMES.items()}
 """Text: grouping sets and a rank, over the tables of either side."""
 
-_ITS_ACCOUNT = and_(
-    ledger_accounts.c.tenant_id == daily_totals.c.tenant_id, ledger_accounts.c.id == daily_totals.c.account_id
-)
-CONTROL = statement(
-    select(
-        daily_totals.c.currency,
-        (func.sum(daily_totals.c.debit) - func.sum(daily_totals.c.credit)).label("balance"),
-    )
-    .select_from(daily_totals.join(ledger_accounts, _ITS_ACCOUNT))
-    .where(
-        daily_totals.c.tenant_id == bindparam("tenant_id"),
-        ledger_accounts.c.code == bindparam("code"),
-        daily_totals.c.entry_date <= bindparam("as_of"),
-    )
-    .group_by(daily_totals.c.currency)
-)
-
 
 async def reconciliations(
     db: Connection, tenant_id: str | None, side: Subledger, as_of: date
@@ -100,7 +80,7 @@ async def reconciliations(
 async def _reconciled(
     db: Connection, tenant_id: str | None, side: Subledger, as_of: date, totals: Mapping[str, Decimal]
 ) -> dict[str, Reconciliation]:
-    rows = await CONTROL.fetch(db, tenant_id=tenant_id, code=CONTROL_ACCOUNTS[side], as_of=as_of)
+    rows = await BALANCES.fetch(db, tenant_id=tenant_id, code=CONTROL_ACCOUNTS[side], as_of=as_of)
     sign = 1 if side == "receivables" else -1
     balances: dict[str, Decimal] = {row["currency"]: sign * row["balance"] for row in rows}
     return {

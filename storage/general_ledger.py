@@ -25,7 +25,7 @@ from ..actors.domain.ids import parse_uuid, uuid7
 from ..actors.domain.money import Money
 from .engine.operations import Command
 from .engine.statements import binds, statement
-from .tables import journal_lines, journals, ledger_accounts
+from .tables import daily_totals, journal_lines, journals, ledger_accounts
 
 if TYPE_CHECKING:
     from .engine.connection import Connection
@@ -66,19 +66,24 @@ SELECT $1, $2, l.line_no, l.account_id, l.currency, l.debit, l.credit, l.memo
   FROM unnest($3::uuid[], $4::text[], $5::numeric[], $6::numeric[], $7::text[])
        WITH ORDINALITY AS l (account_id, currency, debit, credit, memo, line_no)
 """
-_ITS_JOURNAL = and_(journals.c.tenant_id == journal_lines.c.tenant_id, journals.c.id == journal_lines.c.journal_id)
-_DEBITS, _CREDITS = (func.coalesce(func.sum(journal_lines.c[side]), 0) for side in ("debit", "credit"))
-BALANCES = statement(
-    select(journal_lines.c.currency, (_DEBITS - _CREDITS).label("balance"))
-    .select_from(journal_lines.join(journals, _ITS_JOURNAL))
-    .where(
-        journal_lines.c.tenant_id == bindparam("tenant_id"),
-        journal_lines.c.account_id == bindparam("account_id"),
-        journals.c.entry_date <= bindparam("as_of"),
-    )
-    .group_by(journal_lines.c.currency)
-    .order_by(journal_lines.c.currency)
+_ITS_ACCOUNT = and_(
+    ledger_accounts.c.tenant_id == daily_totals.c.tenant_id, ledger_accounts.c.id == daily_totals.c.account_id
 )
+BALANCES = statement(
+    select(
+        daily_totals.c.currency,
+        (func.sum(daily_totals.c.debit) - func.sum(daily_totals.c.credit)).label("balance"),
+    )
+    .select_from(daily_totals.join(ledger_accounts, _ITS_ACCOUNT))
+    .where(
+        daily_totals.c.tenant_id == bindparam("tenant_id"),
+        ledger_accounts.c.code == bindparam("code"),
+        daily_totals.c.entry_date <= bindparam("as_of"),
+    )
+    .group_by(daily_totals.c.currency)
+    .order_by(daily_totals.c.currency)
+)
+"""Debits less credits of an account at the end of a day, by currency."""
 
 
 async def seed_chart(db: Connection, tenant_id: str | None, now: datetime) -> None:
@@ -223,5 +228,5 @@ class Balances(Command[tuple[Money, ...] | None]):
         account = find_account(await chart(db, self.tenant_id, self.now), self.account)
         if account is None:
             return None
-        rows = await BALANCES.fetch(db, tenant_id=self.tenant_id, account_id=account.id, as_of=self.as_of)
+        rows = await BALANCES.fetch(db, tenant_id=self.tenant_id, code=account.code, as_of=self.as_of)
         return tuple(Money.of(row["balance"], row["currency"]) for row in rows)
