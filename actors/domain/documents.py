@@ -195,6 +195,19 @@ def check_payment(document: Document, amount: Money, day: date) -> None:
         raise InvalidDocument("overpayment", f"{document.due.text} is due on {document.number}.")
 
 
+def check_voidable(document: Document) -> None:
+    """``InvalidDocument`` if something has been paid on the document, or it is void."""
+    if document.paid.amount > 0:
+        raise InvalidDocument("has_payments", f"{document.paid.text} has been paid on {document.number}.")
+    if document.status == "void":
+        raise InvalidDocument("invalid_status", f"{document.number} is void already.")
+
+
+def day_of_void(document: Document, today: date) -> date:
+    """The date of a void: today, or the date of what it takes back if that is later."""
+    return today if document.status == "draft" else max(today, document.issue_date)
+
+
 Accounts = Mapping[str, LedgerAccount]
 """The accounts by code."""
 

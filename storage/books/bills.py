@@ -17,6 +17,8 @@ from ...actors.domain.documents import (
     check_dates,
     check_issued,
     check_total,
+    check_voidable,
+    day_of_void,
 )
 from ...actors.domain.ids import parse_uuid, uuid7
 from ...actors.domain.money import Money
@@ -176,21 +178,17 @@ class Void(Act[Bill, Voided]):
 
     async def prepare(self, db: Connection) -> Bill:
         bill = await lock(db, self.tenant_id, self.bill_id)
-        if bill.paid.amount > 0:
-            raise InvalidDocument("has_payments", f"{bill.paid.text} has been paid on {bill.number}.")
-        if bill.status == "void":
-            raise InvalidDocument("invalid_status", f"{bill.number} is void already.")
+        check_voidable(bill)
         return bill
 
     async def carry_out(self, db: Connection, prepared: Bill) -> Voided:
         journal_id = None
-        voided_on = self.today
         if prepared.status != "draft":
-            voided_on = max(self.today, prepared.issue_date)
             journal_id = await reverse_document(
                 self, db, receive_key(prepared), f"bill:{prepared.id}:void", f"Void bill {prepared.number}"
             )
-        await VOID.execute(db, tenant_id=self.tenant_id, id=prepared.id, voided_on=voided_on, void_reason=self.reason)
+        day = day_of_void(prepared, self.today)
+        await VOID.execute(db, tenant_id=self.tenant_id, id=prepared.id, voided_on=day, void_reason=self.reason)
         return Voided(prepared.id, journal_id)
 
 

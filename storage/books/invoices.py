@@ -20,6 +20,8 @@ from ...actors.domain.documents import (
     check_issued,
     check_taxes,
     check_total,
+    check_voidable,
+    day_of_void,
     issue_journal,
     total_of,
 )
@@ -337,21 +339,17 @@ class Void(Act[Invoice, Voided]):
 
     async def prepare(self, db: Connection) -> Invoice:
         invoice = await lock(db, self.tenant_id, self.invoice_id)
-        if invoice.paid.amount > 0:
-            raise InvalidDocument("has_payments", f"{invoice.paid.text} has been paid on {invoice.number}.")
-        if invoice.status == "void":
-            raise InvalidDocument("invalid_status", f"{invoice.number} is void already.")
+        check_voidable(invoice)
         return invoice
 
     async def carry_out(self, db: Connection, prepared: Invoice) -> Voided:
         journal_id = None
-        voided_on = self.today
         if prepared.status != "draft":
-            voided_on = max(self.today, prepared.issue_date)
             journal_id = await reverse_document(
                 self, db, issue_key(prepared), f"inv:{prepared.id}:void", f"Void invoice {prepared.number}"
             )
-        await VOID.execute(db, tenant_id=self.tenant_id, id=prepared.id, voided_on=voided_on, void_reason=self.reason)
+        day = day_of_void(prepared, self.today)
+        await VOID.execute(db, tenant_id=self.tenant_id, id=prepared.id, voided_on=day, void_reason=self.reason)
         return Voided(prepared.id, journal_id)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
-from datetime import date
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import AfterValidator, Field
@@ -160,8 +159,3 @@ def shown_lines(lines: tuple[InvoiceLine, ...]) -> str:
 
 def _money(line: InvoiceLine, amount: Any) -> Money:
     return Money.of(amount, line.unit_price.currency)
-
-
-def day_of_void(document: Document, today: date) -> date:
-    """The date of a void: today, or the date of what it takes back if that is later."""
-    return today if document.status == "draft" else max(today, document.issue_date)

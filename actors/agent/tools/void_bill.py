@@ -7,9 +7,9 @@ from typing import Any, Literal
 from ....storage.books.act import Act
 from ....storage.books.bills import Void
 from ....storage.books.invoices import Voided
-from ...domain.documents import Bill
+from ...domain.documents import Bill, day_of_void
 from ...domain.outcomes import Outcome
-from .document_tool import REASON_SHOWN, DocumentTool, Reason, bound_document, day_of_void
+from .document_tool import REASON_SHOWN, DocumentTool, Reason, bound_document
 from .schema import Id
 from .summary import code
 from .summary import shown as words

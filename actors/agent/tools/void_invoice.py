@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from ....storage.books.act import Act
 from ....storage.books.invoices import Void, Voided
-from ...domain.documents import Invoice
+from ...domain.documents import Invoice, day_of_void
 from ...domain.outcomes import Outcome
-from .document_tool import REASON_SHOWN, DocumentTool, Reason, bound_document, day_of_void
+from .document_tool import REASON_SHOWN, DocumentTool, Reason, bound_document
 from .schema import Id
 from .summary import code
 from .summary import shown as words
