@@ -236,7 +236,7 @@ class Record(Command[Booking]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirm(Command[Booking]):
-    """Confirm a hold as a booking. An already confirmed one is returned unchanged.
+    """Record the order a hold has become; one recorded before is set to what the supplier says of it now.
 
     If the hold is no longer one and the order has another reference, a separate booking is recorded under the call.
     """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import bindparam, literal, select, text, update
+from sqlalchemy import select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ...actors.domain.visas import CHECKLIST, Item, VisaStatus, can_move, collect
@@ -20,14 +20,13 @@ from ..tables import passengers, visa_files
 if TYPE_CHECKING:
     from ..engine.connection import Connection
 
-_PASSENGER = select(passengers.c.id).filter_by(**binds("tenant_id"), id=bindparam("passenger_id"))
-KNOWN = statement(_PASSENGER.with_for_update(key_share=True))
+KNOWN = statement(select(passengers.c.id).filter_by(**binds("tenant_id", "id")))
 OPEN = statement(
     insert(visa_files)
     .values(
         **binds("id", "tenant_id", "passenger_id", "destination_country", "visa_category", "travel_date"),
         **binds("checklist", "created_at"),
-        status=literal("draft"),
+        status="draft",
         session_id=ID_IF_IT_EXISTS,
     )
     .on_conflict_do_nothing(
@@ -38,19 +37,9 @@ OPEN = statement(
 )
 LOCK = statement(select(*visa_files.c["status", "checklist"]).filter_by(**binds("tenant_id", "id")).with_for_update())
 _CHANGED = ("application_ref", "appointment_at", "outcome_date", "notes")
-UPDATE = statement(
-    update(visa_files)
-    .where(visa_files.c.tenant_id == bindparam("tenant_id"), visa_files.c.id == bindparam("id"))
-    .values(**binds("status", "checklist"))
-)
-SET = {
-    name: statement(
-        update(visa_files)
-        .where(visa_files.c.tenant_id == bindparam("tenant_id"), visa_files.c.id == bindparam("id"))
-        .values(**binds(name))
-    )
-    for name in _CHANGED
-}
+_THIS = update(visa_files).filter_by(**binds("tenant_id", "id"))
+UPDATE = statement(_THIS.values(**binds("status", "checklist")))
+SET = {name: statement(_THIS.values(**binds(name))) for name in _CHANGED}
 """One statement for each field: those not given stay as they are."""
 
 
@@ -84,7 +73,7 @@ class Open(Command[VisaFile | Refused]):
     now: datetime
 
     async def run(self, db: Connection) -> VisaFile | Refused:
-        if await KNOWN.fetchval(db, tenant_id=self.tenant_id, passenger_id=self.passenger_id) is None:
+        if await KNOWN.fetchval(db, tenant_id=self.tenant_id, id=self.passenger_id) is None:
             return Refused("passenger_not_found")
         opened = await OPEN.fetchval(
             db,
