@@ -63,6 +63,9 @@ class System:
         self.is_leader = settings.db_url is None
         """Whether this process is the leader; always, without a database."""
 
+        self.leadership_lost_at = float("-inf")
+        """When it last ceased to be the leader, on the monotonic clock."""
+
         self.redis = None if settings.redis_url is None else RedisProbe(settings.redis_url)
         self._model = LazyModel(settings.anthropic_api_key, settings.anthropic_base_url, self.clock)
         self._offers = OfferCache.open(settings.redis_url, self.clock)
@@ -181,6 +184,7 @@ class System:
     async def _on_lost(self, to: Recipient) -> None:
         """Leadership was lost: another process may serve the database, so stop all agencies."""
         self.is_leader = False
+        self.leadership_lost_at = self.clock.monotonic()
         await to.ask(root.StopAgencies(), within=STOP_SECONDS)
 
     def _ports(self, to: Recipient, recorder: PassLog, quota: Quota) -> Ports:

@@ -129,7 +129,8 @@ class BearerGuard(Guard):
         if self.verified and not principal.email_verified and not call.services.settings.auth_skip_email_verification:
             raise Forbidden("email_not_verified")
         if self.verified and not call.services.is_leader():
-            raise Unavailable("not_ready" if await call.services.health.works(DATABASE) else "storage_unavailable")
+            works = await call.services.health.works(DATABASE, since=call.services.leadership_lost_at())
+            raise Unavailable("not_ready" if works else "storage_unavailable")
         if principal.role not in self.roles:
             raise Forbidden("forbidden_role")
 

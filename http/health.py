@@ -12,6 +12,9 @@ from ..actors.foundation.clock import Clock
 SHARED_SECONDS = 1.0
 """How long one result is shared by all callers."""
 
+ALWAYS = float("-inf")
+"""The time before all others, on the monotonic clock."""
+
 WAIT_SECONDS = 2.0
 """A part that has not answered by then counts as unavailable."""
 
@@ -41,13 +44,17 @@ class Probe:
         self._check = check
         self._clock = clock
         self._running: asyncio.Task[bool] | None = None
-        self._at = float("-inf")
+        self._at = ALWAYS
         self._worked = True
 
-    async def works(self) -> bool:
-        """The shared result, new if the last one began more than ``SHARED_SECONDS`` ago. Waits ``WAIT_SECONDS``."""
+    async def works(self, since: float = ALWAYS) -> bool:
+        """The shared result, new if the last one began more than ``SHARED_SECONDS`` ago, or before ``since``.
+
+        Waits ``WAIT_SECONDS``.
+        """
         now = self._clock.monotonic()
-        if self._running is None or (self._running.done() and now - self._at >= SHARED_SECONDS):
+        expired = now - self._at >= SHARED_SECONDS
+        if self._running is None or self._at < since or (expired and self._running.done()):
             self._at = now
             self._running = asyncio.get_running_loop().create_task(self._run())
         return await asyncio.shield(self._running)
@@ -94,10 +101,10 @@ class Health:
         self._optional = {name: Probe(name, check, clock) for name, check in (optional or {}).items()}
         self._expected = expected or {DATABASE: "down", REDIS: "degraded"}
 
-    async def works(self, part: str) -> bool | None:
-        """Whether ``part`` works; ``None`` if it is not configured."""
+    async def works(self, part: str, since: float = ALWAYS) -> bool | None:
+        """Whether ``part`` works, as seen at or after ``since``; ``None`` if it is not configured."""
         probe = self._required.get(part) or self._optional.get(part)
-        return None if probe is None else await probe.works()
+        return None if probe is None else await probe.works(since)
 
     async def statuses(self) -> dict[str, Status]:
         """The status of each part, and of the service itself."""

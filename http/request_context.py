@@ -18,7 +18,7 @@ from ..actors.foundation.config import Settings
 from ..actors.runtime.actor import Recipient
 from ..storage.engine.idempotency import IdempotencyKey
 from . import client_address
-from .health import Health
+from .health import ALWAYS, Health
 from .quotas import NewSessions, OpenStreams
 from .request_info import RequestInfo
 from .streams import Streams
@@ -39,6 +39,8 @@ class Services:
     new_sessions: NewSessions
     is_leader: Callable[[], bool] = lambda: True
     """Whether this process is the leader, which serves the agencies."""
+    leadership_lost_at: Callable[[], float] = lambda: ALWAYS
+    """When it was last the leader: what was seen of the database before tells nothing of why it is not now."""
 
 
 @dataclass(slots=True, kw_only=True)

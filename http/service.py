@@ -91,6 +91,7 @@ class Service:
                 details=self._details,
             ),
             is_leader=lambda: system.is_leader,
+            leadership_lost_at=lambda: system.leadership_lost_at,
             streams=Streams(self.settings.sse_stall_seconds),
             open_streams=OpenStreams(
                 per_person=self.settings.sse_streams_per_person, per_agency=self.settings.sse_streams_per_agency

@@ -22,7 +22,7 @@ from voyagent.actors.domain.identity import Principal, Role
 from voyagent.actors.foundation.config import Settings
 from voyagent.actors.runtime.actor import Message
 from voyagent.http.app import Runner, make_app
-from voyagent.http.health import Health
+from voyagent.http.health import ALWAYS, Health
 from voyagent.http.quotas import NewSessions, OpenStreams
 from voyagent.http.request_context import Services
 from voyagent.http.route import Route
@@ -142,11 +142,16 @@ class Serve(Protocol):
 
 @pytest.fixture
 async def serve(clock: ManualClock) -> AsyncIterator[Serve]:
-    """Start an application over fakes; ``health``, ``is_leader`` and every setting may be given."""
+    """Start an application over fakes; ``health``, whether and until when it led, and every setting may be given."""
     async with AsyncExitStack() as stack:
 
         async def start(
-            routes: Sequence[Route] = ROUTES, *, health: Health | None = None, is_leader: bool = True, **given: Any
+            routes: Sequence[Route] = ROUTES,
+            *,
+            health: Health | None = None,
+            is_leader: bool = True,
+            lost_at: float = ALWAYS,
+            **given: Any,
         ) -> Client:
             accounts, root, storage = People(), Fake(), Fake()
             services = Services(
@@ -160,6 +165,7 @@ async def serve(clock: ManualClock) -> AsyncIterator[Serve]:
                 open_streams=OpenStreams(per_person=50, per_agency=500),
                 new_sessions=NewSessions(clock, 600),
                 is_leader=lambda: is_leader,
+                leadership_lost_at=lambda: lost_at,
             )
             runner = Runner(make_app(services, routes))
             await runner.setup()

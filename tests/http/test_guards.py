@@ -181,6 +181,25 @@ async def test_r50_requests_at_once_to_a_process_that_is_not_the_leader_share_on
     assert client.storage.asked == []
 
 
+async def test_what_was_seen_of_the_database_before_the_lock_was_lost_does_not_count(
+    serve: Serve, clock: ManualClock
+) -> None:
+    looks = [True, False]
+
+    async def look() -> bool:
+        return looks.pop(0)
+
+    health = Health(clock, process_status=lambda: "ok", required={DATABASE: look})
+    assert await health.works(DATABASE)
+    await clock.advance(0.1)
+    client = await serve(health=health, is_leader=False, lost_at=clock.monotonic())
+
+    answers = [await client.send("GET", "/tenant-settings", who="agent") for _ in range(2)]
+
+    assert {(answer.status, answer.detail) for answer in answers} == {(503, "storage_unavailable")}
+    assert looks == []
+
+
 async def test_a_process_that_is_not_the_leader_and_has_no_database_says_so(serve: Serve) -> None:
     answer = await (await serve(is_leader=False)).send("GET", "/tenant-settings", who="agent")
 
