@@ -40,15 +40,14 @@ COLUMNS = passengers.c[("id", "full_name", *FIELDS)]
 WRITTEN = binds("full_name", *FIELDS, "match_key")
 
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('voyagent.passengers:' || $1, 0))"
-"""Text: it is about no table. An agency's: a change locks two passengers, the one it is of and any namesake."""
-LOCK = statement(select(*COLUMNS).filter_by(**binds("tenant_id", "id")).with_for_update(key_share=True))
+"""Text: it is about no table. An agency's: a change concerns two passengers, the one it is of and any namesake."""
+ONE = statement(select(*COLUMNS).filter_by(**binds("tenant_id", "id")))
 NAMESAKE = statement(
     select(*COLUMNS)
     .filter_by(**binds("tenant_id", "match_key"))
     .where(passengers.c.email_key == func.lower(bindparam("email", type_=Text)))
     .order_by(passengers.c.name_key != func.lower(bindparam("full_name", type_=Text)), passengers.c.id)
     .limit(1)
-    .with_for_update(key_share=True)
 )
 INSERT = statement(
     insert(passengers)
@@ -143,7 +142,7 @@ class Upsert(Command[Saved | Taken | None]):
 
     async def _change(self, db: Connection, passenger_id: str) -> Saved | Taken | None:
         await db.execute(ONE_AT_A_TIME, self.tenant_id)
-        known = await LOCK.fetchrow(db, tenant_id=self.tenant_id, id=passenger_id)
+        known = await ONE.fetchrow(db, tenant_id=self.tenant_id, id=passenger_id)
         if known is None:
             return None
         email = self.given.get("email") or known["email"]
