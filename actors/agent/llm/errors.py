@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import email.utils
 import math
 import re
 from dataclasses import dataclass
-from datetime import UTC
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +12,7 @@ import aiohttp
 import anthropic
 import httpx2
 
+from ...foundation.backoff import seconds_until
 from ...foundation.clock import Clock
 from .accumulator import MalformedStream
 
@@ -112,12 +111,7 @@ def retry_after(error: BaseException, clock: Clock) -> float | None:
         seconds = _number(headers.get(name, "")) * unit
         if seconds >= 0:
             return seconds
-    try:
-        due = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
-    except ValueError:
-        return None
-    due = due if due.tzinfo else due.replace(tzinfo=UTC)
-    return max(0.0, (due - clock.now()).total_seconds())
+    return seconds_until(headers.get("retry-after", ""), clock.now())
 
 
 def _number(text: str) -> float:

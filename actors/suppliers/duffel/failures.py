@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
 from ...domain.travel import tidy
+from ...foundation.backoff import seconds_until
 from ..protocols import Code, SupplierError
 
 TEXT_LENGTH = 300
@@ -99,11 +99,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
         text = headers.get(name, "").strip()
         if text.isascii() and text.isdigit() and len(text) < 10:  # noqa: PLR2004  # more are no seconds to wait for
             return float(text)
-        try:
-            moment = parsedate_to_datetime(text)
-        except ValueError:
-            continue
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return max((moment - now).total_seconds(), 0.0)
+        seconds = seconds_until(text, now)
+        if seconds is not None:
+            return seconds
     return None

@@ -69,6 +69,7 @@ async def test_a_rate_limit_says_rate_limit_and_to_try_later(rehearsal: Rehearsa
         ("nan", 0.5),
         ("-3", 0.5),
         ("soon", 0.5),
+        ("Mon, 01 Jan 99999999999999 00:00:00 GMT", 0.5),
     ],
 )
 async def test_b27_retry_after_is_obeyed_up_to_thirty_seconds(

@@ -174,6 +174,7 @@ async def test_no_token_is_in_an_error_or_a_log(counter: Any, caplog: Any, capsy
         ({"ratelimit-reset": "Mon, 23 Nov 2026 11:00:00 GMT"}, 0.0),
         ({"ratelimit-reset": "soon", "retry-after": "5"}, 5.0),
         ({"ratelimit-reset": "9" * 40}, None),
+        ({"ratelimit-reset": "Mon, 01 Jan 99999999999999 00:00:00 GMT", "retry-after": "5"}, 5.0),
         ({"retry-after": "-3"}, None),
         ({}, None),
     ],
