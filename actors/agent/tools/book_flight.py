@@ -155,6 +155,9 @@ class BookFlight(GatedSupplierTool[BookInput]):
         order = await supplier.read(hold.supplier_ref)
         if order.status in ("cancelled", "failed"):
             raise Objection("hold_expired", "The supplier has cancelled the hold; search again.")
+        if order.segments:  # the airline may have changed them since the fare was found
+            ways = {} if len(order.segments) == len(offer.segments) else {"back_from": None}
+            offer = offer.model_copy(update={"segments": order.segments, **ways})
         payable(order.price)
         if unchanged and order.price != hold.cost:
             asked = order.price

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -346,3 +347,18 @@ async def test_a_hold_that_was_paid_after_its_cancellation_was_approved_is_not_c
     output = await office.place("cancel_flight_order", bound=cancelling_it.bound, **held)
     assert output["reason"] == "changed_since_approval"
     assert all(order["cancelled_at"] is None for order in office.account.orders.values())
+
+
+async def test_a_hold_is_bought_with_the_flights_it_has_now(office: Office) -> None:
+    held = {"booking_id": (await office.held())["booking_id"]}
+    approved = await office.do(office.desk.gate(**held))
+    [order] = office.account.orders.values()
+    order["slices"] = copy.deepcopy(order["slices"])
+    for flight in (flight for way in order["slices"] for flight in way["segments"]):
+        flight["departing_at"], flight["arriving_at"] = "2026-12-06T01:10:00", "2026-12-06T09:55:00"
+    output = await office.place(bound=approved.bound, **held)
+    assert output["reason"] == "changed_since_approval"
+    assert office.account.payments == 0
+    again = await office.do(office.desk.gate(**held))
+    assert "BOM-DXB 2026-12-06 01:10" in again.summary
+    assert (await office.place(bound=again.bound, **held))["booked"] is True
