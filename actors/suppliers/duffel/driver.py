@@ -158,7 +158,10 @@ class Duffel:
         except DuffelError as refused:
             if refused.vendor_code != DUPLICATE:
                 raise
-            found = await self.find(key)  # it may be a duplicate of this very write
+            try:
+                found = await self.find(key)  # it may be a duplicate of this very write
+            except SupplierError as unknown:  # the order was sent, whatever became of the look-up
+                raise SupplierError(unknown.supplier_code, unknown.text, unclear=True) from unknown
             if found is None:
                 raise
             return found

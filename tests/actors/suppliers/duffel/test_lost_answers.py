@@ -8,6 +8,7 @@ import pytest
 
 from tests.actors.suppliers.duffel.conftest import person
 from voyagent.actors.domain import ids
+from voyagent.actors.suppliers.protocols import SupplierError
 
 
 @pytest.mark.parametrize("row", ["Q01", "Q02", "Q04", "Q06", "Q07", "Q10", "Q13", "Q17", "Q18"])
@@ -64,6 +65,25 @@ async def test_somebody_elses_duplicate_is_a_refusal(counter: Any) -> None:
     error = await counter.refused(counter.booked("Q11"))
     assert (error.supplier_code, error.unclear) == ("conflict", False)
     assert counter.sent("GET", "/air/orders") == 1
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [SupplierError("transient", "the supplier cannot be reached", sent=False), SupplierError("permanent", "too many")],
+)
+async def test_a_duplicate_that_cannot_be_looked_up_at_once_is_looked_up_later(
+    counter: Any, failure: SupplierError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, failures = counter.driver.find, [failure]
+
+    async def fails_once(key: str) -> Any:
+        if failures:
+            raise failures.pop()
+        return await find(key)
+
+    monkeypatch.setattr(counter.driver, "find", fails_once)
+    order = await counter.booked("Q10")
+    assert (order.status, counter.orders) == ("ticketed", 1)
 
 
 async def test_what_was_confirmed_is_an_order_even_if_its_price_cannot_be_read(counter: Any) -> None:
