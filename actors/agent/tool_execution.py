@@ -41,13 +41,14 @@ async def settle(work: PassState, call: ToolCall, outcome: Outcome | None) -> Ou
         return await _conclude(work, call, Unknown(f"{call.tool} was under way, and this release cannot look it up"))
     if unreadable is not None:
         return await _conclude(work, call, unreadable)
+    assert tool is not None  # an unknown one is unreadable
     began = work.ports.clock.monotonic()
     try:
         outcome = await _execute(work, tool, call)
     finally:
         took = work.ports.clock.monotonic() - began
-        metrics.TOOL_CALL_DURATION_SECONDS.labels(tool=call.tool if tool else "unknown").observe(took)
-    metrics.TOOL_CALLS_TOTAL.labels(tool=call.tool if tool else "unknown", outcome=outcome.state).inc()
+        metrics.TOOL_CALL_DURATION_SECONDS.labels(tool=tool.name).observe(took)
+    metrics.TOOL_CALLS_TOTAL.labels(tool=tool.name, outcome=outcome.state).inc()
     return outcome
 
 
@@ -64,9 +65,7 @@ def _unreadable(tool: Tool[Any] | None, call: ToolCall) -> Outcome | None:
     return None
 
 
-async def _execute(work: PassState, tool: Tool[Any] | None, call: ToolCall) -> Outcome:
-    if tool is None:
-        return await _conclude(work, call, Failed("unknown_tool", call.tool))
+async def _execute(work: PassState, tool: Tool[Any], call: ToolCall) -> Outcome:
     given = tool.parse(call.input)
     if isinstance(tool, ReadTool):
         return await _conclude(work, call, await _read(call, tool.read(given, work.tools)))
