@@ -40,6 +40,7 @@ REPORTS = 2
 UNREACHABLE = ("The database cannot be reached.",)
 
 _log = log.get(__name__)
+_unchecked = log.LogThrottle(first=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,17 +182,21 @@ class StorageActor(Actor[Protocol]):
             opened = await pool.Engine.open(url, size=self._sizes[0], system_size=self._sizes[1])
         except StorageUnavailable:
             return _Checked(None, UNREACHABLE)
-        try:
-            faults = tuple(await opened.check()) or tuple(await self._sealing_faults(opened))
-        except Exception as error:  # noqa: BLE001  # unavailable again, or not our database
-            faults = (f"The database could not be checked: {type(error).__name__}.",)
-        except BaseException:  # these pools have no owner yet
-            opened.terminate()
-            raise
-        if not faults:
-            return _Checked(opened, ())
-        await opened.close()
+        async with AsyncExitStack() as unless_served:
+            unless_served.push_async_callback(opened.close)
+            faults = await self._faults_of(opened)
+            if not faults:
+                unless_served.pop_all()
+                return _Checked(opened, ())
         return _Checked(None, faults)
+
+    async def _faults_of(self, opened: pool.Engine) -> tuple[str, ...]:
+        try:
+            return tuple(await opened.check()) or tuple(await self._sealing_faults(opened))
+        except Exception as error:  # noqa: BLE001  # whatever it is, a database that cannot be checked is not served
+            if _unchecked.allows():
+                _log.warning("database_check_interrupted", exc_info=error)
+            return (f"The database could not be checked: {type(error).__name__}.",)
 
     async def _sealing_faults(self, opened: pool.Engine) -> list[str]:
         """Check the sealing keys against the stored canaries; store canaries of new keys."""
@@ -209,10 +214,9 @@ class StorageActor(Actor[Protocol]):
         received = self.ref.request(checked)
         try:
             await received
-        except BaseException:
+        finally:
             if checked.engine is not None and not _answered(received):
                 checked.engine.terminate()  # the actor ended before it owned them
-            raise
         return OPEN_BACKOFF.pause(next(attempts)) if checked.engine is None else ON_CALL
 
     def _append(self, rows: tuple[EventRow, ...]) -> NoReply:

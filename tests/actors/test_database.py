@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from voyagent.actors import lanes
 from voyagent.actors.database import REPORTS, Append, Faults, IsLeader, Probe, StorageActor
@@ -18,6 +19,7 @@ from voyagent.actors.foundation import metrics
 from voyagent.actors.runtime.actor import Ref
 from voyagent.storage.conversation.steps import EventRow
 from voyagent.storage.embedded.servers import EmbeddedServers
+from voyagent.storage.engine import checks
 from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.errors import OperationFailed
 from voyagent.storage.engine.operations import Command, Query, Report
@@ -210,6 +212,24 @@ async def test_an_unmigrated_database_is_refused_until_it_is_migrated(start: Sta
         await store.ask(AskOne(tenant_id=TENANT))
     assert await store.ask(Faults()) == ("The tables are missing: run the migrations.",)
     await migrate.upgrade(empty_database.url)
+    await until_it_works(store)
+
+
+async def test_a_defect_in_the_checks_of_a_database_is_shown_and_the_database_not_served(
+    start: Start, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def divide(_db: Connection) -> list[str]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(checks, "faults", divide)
+    with capture_logs() as lines:
+        store = start(database.url)
+        assert await store.ask(Faults()) == ("The database could not be checked: ZeroDivisionError.",)
+    with pytest.raises(Unavailable, match="storage_unavailable"):
+        await store.ask(AskOne(tenant_id=TENANT))
+    shown = [line["exc_info"] for line in lines if line["event"] == "database_check_interrupted"]
+    assert isinstance(shown[0], ZeroDivisionError)
+    monkeypatch.undo()
     await until_it_works(store)
 
 
