@@ -128,6 +128,8 @@ def seed(asked: argparse.Namespace) -> Command:
         if made.worked:
             admin = dict(made.people.people)[Role.AGENCY_ADMIN]
             look(f"http://{settings.host}:{settings.port or 8010}", admin, made.people.password)
+        elif settings.production:
+            print("The agency has people, but no work: in production nothing is booked for a demo.")
         elif not asked.people_only:
             print("The agency has people, but no work: another process serves this database, at an unknown port.")
         return 0
@@ -343,7 +345,7 @@ def arguments() -> argparse.Namespace:
     ):
         commands.add_parser(name, help=text, parents=[common]).set_defaults(command=command)
     seeds = commands.add_parser("seed", help="create a demo agency with people and work", parents=[common])
-    seeds.add_argument("--in-production", action="store_true", help="create it in production, too")
+    seeds.add_argument("--in-production", action="store_true", help="create its people in production, too")
     seeds.add_argument("--people-only", action="store_true", help="create no enquiries, bookings and documents")
     seeds.set_defaults(make=seed)
     checks = commands.add_parser("audit", help="audit trail commands").add_subparsers(required=True, metavar="command")

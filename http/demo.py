@@ -26,11 +26,15 @@ class MadeDemo:
 def check(settings: Settings, *, in_production: bool) -> None:
     """Refuse a production that was not asked for by name. Raises ConfigurationError."""
     if settings.production and not in_production:
-        raise ConfigurationError(["seed: refused in production; with --in-production the demo agency is created there"])
+        raise ConfigurationError(["seed: refused in production; with --in-production the demo people are created there"])
 
 
 async def make(settings: Settings, *, people_only: bool = False) -> MadeDemo | None:
-    """Create the demo agency; None, and nothing is changed, if it exists. Raises ``SeedError``."""
+    """Create the demo agency; None, and nothing is changed, if it exists. Raises ``SeedError``.
+
+    In production its people do not work: a running service would have the real model and suppliers book for them, and
+    one of our own would go on with the other agencies' interrupted turns by the rehearsal model.
+    """
     settings = settings.model_copy(update={"auth_skip_email_verification": True})
     try:
         created = await seed(settings)
@@ -38,7 +42,7 @@ async def make(settings: Settings, *, people_only: bool = False) -> MadeDemo | N
         if conflict.code != "email_already_registered":
             raise
         return None
-    if people_only:
+    if people_only or settings.production:
         return MadeDemo(created, worked=False)
     async with _working(settings) as url:
         if url is not None:

@@ -73,3 +73,15 @@ async def test_production_is_refused_unless_it_is_named(settings: Settings) -> N
         demo.check(production, in_production=False)
     demo.check(production, in_production=True)
     demo.check(settings, in_production=False)
+
+
+async def test_in_production_nothing_works_for_the_demo(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rehearsal would take over what other agencies have due, and a running service would book with real money."""
+
+    async def never(*_: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(demo, "work", never)
+    made = await demo.make(settings.model_copy(update={"env": "production"}))
+    assert made is not None
+    assert not made.worked
