@@ -26,7 +26,7 @@ class MadeDemo:
 def check(settings: Settings, *, in_production: bool) -> None:
     """Refuse a production that was not asked for by name. Raises ConfigurationError."""
     if settings.production and not in_production:
-        raise ConfigurationError(["seed: refused in production; with --in-production the demo people are created there"])
+        raise ConfigurationError(["seed: refused in production; with --in-production the people are created there"])
 
 
 async def make(settings: Settings, *, people_only: bool = False) -> MadeDemo | None:

@@ -127,7 +127,7 @@ class Transport(Protocol):
     shows_links: bool
     """Whether links may be written to the log: the e-mail goes nowhere else."""
 
-    async def deliver(self, ready: Envelope) -> None:
+    async def deliver(self, ready: Envelope, /) -> None:
         """Deliver it. Raises ``Undelivered``."""
 
 
@@ -163,7 +163,8 @@ class Smtp:
         client = self._client()
         try:
             async with asyncio.timeout(self._seconds):
-                for at, act in (*self._steps(client, ready), ending(client)):  # noqa: B007 -- told in the error
+                for step in (*self._steps(client, ready), ending(client)):
+                    at, act = step
                     await act()
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             raise _undelivered(at, error) from error
@@ -262,7 +263,7 @@ class NoTransport:
 
     shows_links = False
 
-    async def deliver(self, ready: Envelope) -> None:  # noqa: ARG002 -- as transports do
+    async def deliver(self, _ready: Envelope) -> None:
         """Refuse."""
         raise Undelivered("smtp_url_not_set")
 

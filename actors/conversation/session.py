@@ -412,10 +412,10 @@ class SessionActor(Supervisor[Protocol]):
 
     async def terminate(self, failure: BaseException | None) -> None:
         self.approval_timer.forget()
-        if self.idle_timer is not None:
-            self.idle_timer.cancel()
         if self.loaded:
             self._close(failure)
+        if self.idle_timer is not None:  # last: a message that is refused now sets it again
+            self.idle_timer.cancel()
         if isinstance(failure, Unavailable):
             self.services.on_storage_lost()
 
@@ -431,14 +431,14 @@ class SessionActor(Supervisor[Protocol]):
         del self.deletion, self.expiry
 
     def _closing_frame(self, failure: BaseException | None) -> bytes:
-        why = None
-        if failure is not None:
-            restarted = "internal_error: the session was restarted"
-            why = failure.code if isinstance(failure, Unavailable) else restarted
-        elif (
-            not self.is_deleted and not self.services.is_leader()
-        ):  # the database is unavailable, or another process is the leader
-            why = "storage_unavailable"
         if self.is_deleted:
             why = "session_deleted"
-        return b"" if why is None else transient_frame("error", self.session_id, self.clock.now(), "error", why)
+        elif isinstance(failure, Unavailable):
+            why = failure.code
+        elif failure is not None:
+            why = "internal_error: the session was restarted"
+        elif not self.services.is_leader():  # the database is unavailable, or another process is the leader
+            why = "storage_unavailable"
+        else:
+            return b""
+        return transient_frame("error", self.session_id, self.clock.now(), "error", why)

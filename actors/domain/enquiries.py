@@ -57,13 +57,13 @@ WRITABLE: Final = tuple(
 """The fields a client writes."""
 
 
-def opened(given: Mapping[str, Any], *, id: str, tenant_id: str, by: str, now: datetime) -> Enquiry:  # noqa: A002  # its name
+def opened(given: Mapping[str, Any], *, enquiry_id: str, tenant_id: str, by: str, now: datetime) -> Enquiry:
     """A new enquiry. Refusals, in this order: those of ``_check_trip``, then ``invalid_session_id``."""
     _check_trip(given)
     session_id = _session_id(given.get("session_id"))
     return Enquiry(
         **{**given, "session_id": session_id},
-        id=id,
+        id=enquiry_id,
         tenant_id=tenant_id,
         created_by_user_id=by,
         created_at=now,

@@ -47,7 +47,7 @@ async def create(call: RequestContext) -> Answer:
     """Create an enquiry."""
     body: EnquiryCreateRequest = call.body
     now, person = call.services.clock.now(), call.person
-    enquiry = rules.opened(body.given, id=uuid7(), tenant_id=person.tenant_id, by=person.user_id, now=now)
+    enquiry = rules.opened(body.given, enquiry_id=uuid7(), tenant_id=person.tenant_id, by=person.user_id, now=now)
     make = enquiries.Create(tenant_id=person.tenant_id, enquiry=enquiry, author=sender(call))
     once = Once(tenant_id=person.tenant_id, key=call.idempotency, command=make, reply=Enquiry, now=now)
     done = await call.services.storage.ask(once)

@@ -34,7 +34,7 @@ BARE: dict[str, Any] = {
 
 
 def enquiry(**fields: Any) -> Enquiry:
-    return opened({**BARE, **fields}, id="e", tenant_id="t", by="u", now=NOW)
+    return opened({**BARE, **fields}, enquiry_id="e", tenant_id="t", by="u", now=NOW)
 
 
 def code(refusal: pytest.ExceptionInfo[Refusal]) -> tuple[type[Refusal], str]:
