@@ -65,6 +65,20 @@ class Streams:
     open: WeakSet[Viewer] = field(default_factory=WeakSet)
     _data: bytes = b""
     _chunk: bytes = b""
+    _pushed_events: int = 0
+    _pushed_bytes: int = 0
+
+    def count(self, events: int, size: int) -> None:
+        """Count what was pushed to one viewer, in one step with what goes to others in this round of the event loop."""
+        if not self._pushed_bytes:
+            asyncio.get_running_loop().call_soon(self._count_pushed)
+        self._pushed_events += events
+        self._pushed_bytes += size
+
+    def _count_pushed(self) -> None:
+        metrics.SSE_EVENTS_WRITTEN_TOTAL.inc(self._pushed_events)
+        metrics.SSE_WRITTEN_BYTES_TOTAL.inc(self._pushed_bytes)
+        self._pushed_events = self._pushed_bytes = 0
 
     def framed(self, data: bytes) -> bytes:
         """``data`` as a chunk (RFC 9112, 7.1). The last one is cached: all viewers of a session get the same."""
@@ -133,8 +147,7 @@ class Viewer:
             return False
         transport.write(self.streams.framed(data) if self.chunked else data)
         self.sent_at = monotonic()
-        metrics.SSE_EVENTS_WRITTEN_TOTAL.inc(events)
-        metrics.SSE_WRITTEN_BYTES_TOTAL.inc(len(data))
+        self.streams.count(events, len(data))
         return True
 
     def close(self) -> None:
