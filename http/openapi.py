@@ -8,7 +8,8 @@ from inspect import getdoc
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+from pydantic_core import core_schema
 
 from .guards import Guard
 from .operation import EVENT_STREAM, JSON
@@ -72,6 +73,14 @@ BODY: Mapping[int, tuple[str, ...]] = {
 """Errors of reading a request body."""
 
 
+class Schemas(GenerateJsonSchema):
+    """JSON schemas without ``"default": null``: some fields that may be omitted cannot be null."""
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> Json:
+        made = super().default_schema(schema)
+        return {name: value for name, value in made.items() if (name, value) != ("default", None)}
+
+
 def document(routes: Iterable[Route], version: str) -> Json:
     """The document: paths in the order of the route table, schemas sorted by name."""
     shown = [route for route in routes if not route.hidden]
@@ -119,7 +128,7 @@ def parameters(route: Route) -> list[Json]:
     text = {"type": "string"}
     listed: list[Json] = [{"name": name, "in": "path", "required": True, "schema": text} for name in route.parameters]
     if route.operation.query is not None:
-        schema = route.operation.query.model_json_schema(by_alias=True, ref_template=REF)
+        schema = route.operation.query.model_json_schema(ref_template=REF, schema_generator=Schemas)
         required = schema.get("required", ())
         listed += [
             {"name": name, "in": "query", "required": name in required, "schema": _bounded(shape)}
@@ -202,7 +211,9 @@ def _schemas(routes: Sequence[Route]) -> Json:
     models: list[type[BaseModel]] = [Refused]
     for route in routes:
         models += [model for model in (route.operation.body, route.operation.reply) if isinstance(model, type)]
-    _, made = models_json_schema([(model, "validation") for model in dict.fromkeys(models)], ref_template=REF)
+    _, made = models_json_schema(
+        [(model, "validation") for model in dict.fromkeys(models)], ref_template=REF, schema_generator=Schemas
+    )
     return dict(sorted({**made.get("$defs", {}), **VALIDATION}.items()))
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ...storage.accounts.api_keys import ApiKey, CreatedKey
 from .accounts import named
-from .shared import Body, Reply, UtcTime
+from .shared import Body, Closed, UtcTime
 
 WARNING = "Save this key now \u2014 it will never be shown again."
 
@@ -22,7 +22,7 @@ class CreateApiKeyRequest(Body):
     expires_in_days: Annotated[int, Field(ge=1, le=3650)] | None = None
 
 
-class ApiKeySummary(Reply):
+class ApiKeySummary(Closed):
     """An API key without its secret. ``prefix`` identifies it."""
 
     id: str
@@ -48,7 +48,7 @@ class ApiKeySummary(Reply):
         )
 
 
-class CreateApiKeyResponse(Reply):
+class CreateApiKeyResponse(Closed):
     """The API key with its secret, which is shown only once."""
 
     key: str
@@ -60,7 +60,7 @@ class CreateApiKeyResponse(Reply):
         return cls(key=created.key, api_key=ApiKeySummary.of(created.api_key))
 
 
-class ListApiKeysResponse(Reply):
+class ListApiKeysResponse(Closed):
     """API keys, newest first, including revoked and expired ones."""
 
     items: list[ApiKeySummary]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ...actors.domain.approvals import Approval
-from .shared import Body, Offset, Query, QueryInt, Reply, UtcTime
+from .shared import Body, Closed, Offset, Query, QueryInt, UtcTime
 
 
 class ApprovalListQuery(Query):
@@ -19,7 +19,7 @@ class ApprovalListQuery(Query):
     offset: Offset = 0
 
 
-class ApprovalItem(Reply):
+class ApprovalItem(Closed):
     """An approval. ``payload`` is the exact tool input that will run."""
 
     id: str
@@ -51,7 +51,7 @@ class ApprovalItem(Reply):
         )
 
 
-class ApprovalListResponse(Reply):
+class ApprovalListResponse(Closed):
     """A page of approvals, newest request first."""
 
     items: list[ApprovalItem]

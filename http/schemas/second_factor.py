@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from ...actors.accounts.totp import clean_code
 from .accounts import AuthResponse, Email, KnownPassword
-from .shared import Body, Reply
+from .shared import Body, Closed, Reply
 
 TypedCode = Annotated[
     str,
@@ -32,7 +32,7 @@ class RecoveredAuthResponse(AuthResponse):
     recovery_codes_left: int
 
 
-class TotpSetupResponse(Reply):
+class TotpSetupResponse(Closed):
     """The TOTP secret, as text and as the URL an authenticator app scans."""
 
     secret: str

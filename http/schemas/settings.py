@@ -20,7 +20,7 @@ from ...actors.domain.settings import (
     check_timezone,
 )
 from ...actors.foundation.config import Settings
-from .shared import UNSENT, Body, Reply
+from .shared import UNSENT, Body, Closed
 
 
 def _offered(model: str, info: ValidationInfo) -> str:
@@ -58,7 +58,7 @@ class TenantSettingsPatchRequest(Body):
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
-class TenantSettingsResponse(Reply):
+class TenantSettingsResponse(Closed):
     """The agency's settings."""
 
     tenant_id: str
