@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -11,8 +9,9 @@ from pydantic import Field, model_validator
 from ...domain.audit import wire_time
 from ...domain.outcomes import Outcome
 from ...domain.travel import CHILD_FROM, DATE_LINE, MAJORITY, Cabin, FlightOffer, FlightQuestion, Party, Segment
-from ...suppliers.protocols import FlightSupplier, SupplierError
+from ...suppliers.protocols import SupplierError
 from .schema import MOST_PERSONS, AirportCode, Day, Moment, Price
+from .searching import offers_of
 from .tool import ReadTool, ToolContext, ToolInput, ToolOutput
 
 SHOWN = 20
@@ -165,29 +164,8 @@ class SearchFlights(ReadTool[SearchInput]):
         if given.origin == given.destination:
             raise SupplierError("validation_failed", "origin and destination are the same")
         question = given.question(context.settings.default_currency)
-        asked = [each for each in context.suppliers.flights if "search" in each.capabilities.methods]
-        if not asked:
-            raise SupplierError("capability_not_supported", "no supplier of flights is set up for this agency")
-        answers = await asyncio.gather(*(_search(supplier, question) for supplier in asked))
-        found = [
-            offer
-            for answer in answers
-            if not isinstance(answer, SupplierError)
-            for offer in answer
-            if offer.can_be_kept()
-        ]
-        failures = [answer for answer in answers if isinstance(answer, SupplierError)]
-        if len(failures) == len(answers):
-            raise failures[0]
+        found = await offers_of(context.suppliers.flights, question, "flights")
         found.sort(key=lambda offer: (offer.price.currency, offer.price.amount, offer.segments[0].departs_at))
         shown = found[:SHOWN]
         await context.offers.keep(context.tenant_id, shown)
         return self.succeed(count=len(found), fares=[Fare.of(offer) for offer in shown])
-
-
-async def _search(supplier: FlightSupplier, question: FlightQuestion) -> Sequence[FlightOffer] | SupplierError:
-    """One supplier's offers or its failure, so that the others' offers are still shown."""
-    try:
-        return await supplier.search(question)
-    except SupplierError as failure:
-        return failure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Self
 
@@ -13,8 +12,9 @@ from ...domain.hotels import HotelOffer, HotelQuestion, Stay
 from ...domain.money import Money
 from ...domain.outcomes import Outcome
 from ...domain.travel import MAJORITY
-from ...suppliers.protocols import HotelSupplier, SupplierError
+from ...suppliers.protocols import SupplierError
 from .schema import MOST_PERSONS, Amount, CountryCode, Currency, Day, Moment, Price, Said
+from .searching import offers_of
 from .tool import ReadTool, ToolContext, ToolInput, ToolOutput
 
 SHOWN = 20
@@ -124,20 +124,7 @@ class SearchHotels(ReadTool[HotelsInput]):
 
     async def look(self, given: HotelsInput, context: ToolContext) -> Outcome:
         question = given.question(context.settings.default_currency)
-        asked = [each for each in context.suppliers.hotels if "search" in each.capabilities.methods]
-        if not asked:
-            raise SupplierError("capability_not_supported", "no supplier of hotels is set up for this agency")
-        answers = await asyncio.gather(*(_search(supplier, question) for supplier in asked))
-        failures = [answer for answer in answers if isinstance(answer, SupplierError)]
-        if len(failures) == len(answers):
-            raise failures[0]
-        found = [
-            offer
-            for answer in answers
-            if not isinstance(answer, SupplierError)
-            for offer in answer
-            if offer.can_be_kept()
-        ]
+        found = await offers_of(context.suppliers.hotels, question, "hotels")
         asked_in = {offer.price.currency for offer in found}
         if given.budget_max is not None and found and given.currency not in asked_in:
             mismatch = f"rates are in {', '.join(sorted(asked_in))}, the budget in {given.currency}: not comparable"
@@ -154,11 +141,3 @@ def _by_property(offers: Iterable[HotelOffer]) -> list[list[HotelOffer]]:
     for offer in sorted(offers, key=lambda each: (each.price.currency, each.price.amount, each.supplier_ref)):
         places.setdefault((offer.supplier, offer.property.id), []).append(offer)
     return list(places.values())
-
-
-async def _search(supplier: HotelSupplier, question: HotelQuestion) -> Sequence[HotelOffer] | SupplierError:
-    """One supplier's offers or its failure, so that the others' offers are still shown."""
-    try:
-        return await supplier.search(question)
-    except SupplierError as failure:
-        return failure
