@@ -103,7 +103,7 @@ class Endpoint:
 
     async def _count_malformed(self, call: RequestContext) -> None:
         """Throttle clients that send many malformed public requests. Throttled then replaces the original error."""
-        if self._route.guard is not PUBLIC or self._route.tag != "auth":
+        if not self._route.counts_malformed:
             return
         try:
             await self._services.accounts.ask(Malformed(call.origin))

@@ -12,7 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from pydantic_core import core_schema
 
 from .guards import Guard
-from .operation import EVENT_STREAM, JSON
+from .operation import EVENT_STREAM, JSON, THROTTLED
 from .route import Route
 from .schemas.shared import Refused
 
@@ -156,6 +156,8 @@ def _bounded(schema: Json) -> Json:
 def responses(route: Route) -> Json:
     """The success and every error status with its codes."""
     by_status: Json = {str(route.status): _success(route)}
+    if route.operation.empty:
+        by_status["204"] = {"description": route.operation.empty}
     for status, codes in sorted(refusals(route).items()):
         shape = ["a list of validation errors"] if status == HTTPStatus.UNPROCESSABLE_ENTITY else []
         schema = REF.format(
@@ -177,6 +179,8 @@ def refusals(route: Route) -> dict[int, tuple[str, ...]]:
         sources.append(BODY)
     if route.guard.needs_bearer or route.operation.body or route.operation.query or route.parameters:
         sources.append({422: ()})
+    if route.counts_malformed:
+        sources.append(THROTTLED)
     if route.idempotent:
         sources.append({409: ("idempotency_key_in_flight",)})
         sources.append({422: ("invalid_idempotency_key", "idempotency_key_reused")})

@@ -33,8 +33,8 @@ class Operation:
     ``body`` and ``query`` are the models its request is read as, ``reply`` the model of the success body, or its JSON
     schema, or ``None`` for no body. ``refusals`` are those of the handler itself; guard and decoding have their own.
     ``headers`` describes further request headers it reads. ``name`` is the published name where it is not the
-    handler's. ``addition`` marks what goes beyond the 49 published operations. ``example`` is a reply to show where
-    the schema is too open to make one from.
+    handler's. ``empty`` says when it answers 204 without a body instead. ``addition`` marks what goes beyond the 49
+    published operations. ``example`` is a reply to show where the schema is too open to make one from.
     """
 
     handler: Handler
@@ -46,6 +46,7 @@ class Operation:
     media: str = field(default=JSON, kw_only=True)
     refusals: Refusals = field(default_factory=dict, kw_only=True)
     headers: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    empty: str = field(default="", kw_only=True)
     addition: bool = field(default=False, kw_only=True)
     example: Mapping[str, Any] | None = field(default=None, kw_only=True)
 
@@ -68,6 +69,7 @@ def operation(
     media: str = JSON,
     refusals: Refusals | None = None,
     headers: Mapping[str, str] | None = None,
+    empty: str = "",
     addition: bool = False,
     example: Mapping[str, Any] | None = None,
 ) -> Callable[[Handler], Operation]:
@@ -84,6 +86,7 @@ def operation(
             media=media,
             refusals=refusals or {},
             headers=headers or {},
+            empty=empty,
             addition=addition,
             example=example,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from . import decode
-from .guards import Guard
+from .guards import PUBLIC, Guard
 from .operation import Handler, Operation
 
 SMALL_LIMIT = 16 * 1024
@@ -43,6 +43,11 @@ class Route:
         if self.path.startswith("/auth/") or (self.method == "PATCH" and self.path not in LARGE_CHANGES):
             return SMALL_LIMIT
         return decode.LIMIT
+
+    @property
+    def counts_malformed(self) -> bool:
+        """Whether clients that send many malformed requests are throttled: under ``/auth``, where anybody may call."""
+        return self.guard is PUBLIC and self.path.startswith("/auth/")
 
     @property
     def operation_id(self) -> str:

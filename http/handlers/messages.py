@@ -94,6 +94,7 @@ async def send(call: RequestContext) -> web.StreamResponse:
     media=EVENT_STREAM,
     headers=LAST_EVENT_ID,
     refusals={**NO_SESSION, **RUNTIME_UNAVAILABLE, 429: ("too_many_streams",)},
+    empty="Nothing is left to replay, with `follow=0`",
     addition=True,
 )
 @_bounded

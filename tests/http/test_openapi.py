@@ -243,6 +243,19 @@ def test_every_refusal_is_declared_with_its_codes() -> None:
     assert "`storage_unavailable`" in told["503"]["description"]
 
 
+def test_whatever_counts_malformed_requests_is_declared_to_throttle() -> None:
+    for route in ROUTES:
+        if route.guard is PUBLIC and route.path.startswith("/auth/"):
+            told = OURS["paths"][route.path][route.method.lower()]["responses"]
+            assert "`too_many_attempts`" in told["429"]["description"], route.path
+
+
+def test_a_replay_of_nothing_is_declared() -> None:
+    told = OURS["paths"]["/chat/sessions/{session_id}/events"]["get"]["responses"]
+
+    assert "content" not in told["204"]
+
+
 def test_every_operation_says_in_words_what_it_does() -> None:
     for path, methods in OURS["paths"].items():
         for method, told in methods.items():
