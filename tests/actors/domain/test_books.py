@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from decimal import Decimal
 from typing import Any
 
@@ -68,6 +69,9 @@ def test_b49_a_journal_balances_in_each_currency_by_itself() -> None:
     assert reason(draft("1000", "3"), draft("4200", credit="2.99")) == "validation_failed"
     assert reason(draft("1000", "3"), draft("4200", "3")) == "validation_failed"
     assert reason(draft("1000", "3")) == "validation_failed"
+    balanced = draft("1000", "3"), draft("4200", credit="3")
+    for alone in (draft("3000", "5", currency="USD"), draft("3000", credit="5", currency="USD")):
+        assert reason(*balanced, alone) == "validation_failed"
 
 
 @pytest.mark.parametrize(
@@ -118,6 +122,25 @@ def test_b49_whatever_is_wished_what_is_drawn_up_balances(drafts: list[DraftLine
     assert len(lines) >= 2
     assert all(line.money.amount > 0 and line.money.in_minor_units for line in lines)
     assert not any(line.account.is_control for line in lines)
+
+
+SOUND = st.builds(
+    lambda side, amount, currency: draft("1000", **{side: str(amount)}, currency=currency),
+    st.sampled_from(["debit", "credit"]),
+    st.integers(1, 2),
+    st.sampled_from(["INR", "JPY"]),
+)
+
+
+@given(st.lists(SOUND, min_size=2, max_size=6))
+def test_b49_a_journal_of_sound_lines_stands_exactly_if_each_currency_balances(drafts: list[DraftLine]) -> None:
+    rest: Counter[str] = Counter()
+    for each in drafts:
+        rest[each.currency] += int((each.debit or 0) - (each.credit or 0))
+    if any(rest.values()):
+        assert reason(*drafts) == "validation_failed"
+    else:
+        assert len(validate_lines(drafts, ACCOUNTS.get)) == len(drafts)
 
 
 @pytest.mark.parametrize(
