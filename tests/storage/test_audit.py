@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import asyncpg
 import pytest
 
-from voyagent.actors.domain.audit import AuditEvent
+from voyagent.actors.domain.audit import AuditEvent, chained
 from voyagent.actors.domain.errors import Conflict
 from voyagent.storage import audit, audit_chain, audit_heads
 from voyagent.storage.engine.connection import Connection
@@ -158,8 +158,12 @@ FORGERIES = [
     ("DELETE FROM audit_events WHERE seq = 5", 5),
     ("DELETE FROM audit_events", 1),
     ("UPDATE audit_heads SET seq = 4", 5),
+    ("UPDATE audit_heads SET hash = repeat('a', 64)", 5),
     ("DELETE FROM audit_heads", 1),
 ]
+
+
+HASH = "SELECT hash FROM audit_events WHERE seq = $1"
 
 
 @pytest.mark.parametrize(("forgery", "broken_at"), FORGERIES)
@@ -172,6 +176,18 @@ async def test_a_forgery_by_someone_who_may_do_anything_is_named(
     found = await verdict(engine)
     assert not found.ok
     assert found.broken_at == broken_at
+
+
+async def test_b40_a_last_row_changed_together_with_its_hash_is_not_the_heads(
+    engine: Engine, admin: Connection
+) -> None:
+    entries = [entry() for _ in range(5)]
+    await engine.run(Act(tenant_id=US, entries=entries))
+    changed = chained(replace(entries[4], inputs={"to": "Pune"}), 5, await admin.fetchval(HASH, 4))
+    await admin.execute("SET session_replication_role = replica")
+    await admin.execute('UPDATE audit_events SET inputs = \'{"to": "Pune"}\', hash = $1 WHERE seq = 5', changed)
+    found = await verdict(engine)
+    assert (found.broken, found.checked) == (audit_chain.Broken(5, entries[4].id, "hash"), 4)
 
 
 async def test_a_chain_longer_than_one_reading_verifies(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
