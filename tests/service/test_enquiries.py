@@ -396,20 +396,28 @@ async def test_t19_created_days_are_utc_or_the_agencys_own(asha: Person, admin: 
     """An enquiry of 20:00 UTC on the 23rd is one of the 24th in India."""
     await create(asha, customer_name="late")
     await create(asha, customer_name="last")
-    for name, moment in (("late", "2026-11-23 20:00:00+00"), ("last", "2026-11-23 23:59:59.999999+00")):
+    await create(asha, customer_name="next")
+    await create(asha, customer_name="next in India")
+    for name, moment in (
+        ("late", "2026-11-23 20:00:00+00"),
+        ("last", "2026-11-23 23:59:59.999999+00"),
+        ("next", "2026-11-24 00:00:00+00"),
+        ("next in India", "2026-11-24 18:30:00+00"),
+    ):
         change = "UPDATE enquiries SET created_at = $2::text::timestamptz WHERE customer_name = $1"
         await admin.execute(change, name, moment)
     status, _ = await asha.call("PATCH", "/tenant-settings", json={"timezone": "Asia/Kolkata"})
     assert status == 200
     for day, zone, found in (
         ("2026-11-23", "utc", ["last", "late"]),
-        ("2026-11-24", "utc", []),
+        ("2026-11-24", "utc", ["next in India", "next"]),
         ("2026-11-23", "agency", []),
-        ("2026-11-24", "agency", ["last", "late"]),
+        ("2026-11-24", "agency", ["next", "last", "late"]),
+        ("2026-11-25", "agency", ["next in India"]),
     ):
         assert await names(asha, created_from=day, created_to=day, tz=zone) == found, (day, zone)
     edges = {"created_from": "0001-01-01", "created_to": "9999-12-31", "tz": "agency"}
-    assert await names(asha, **edges) == ["last", "late"]
+    assert await names(asha, **edges) == ["next in India", "next", "last", "late"]
 
 
 async def test_b25_pages_neither_overlap_nor_skip_at_equal_times(asha: Person, admin: Admin) -> None:

@@ -106,13 +106,13 @@ def test_a_currency_outside_the_window_is_reported_for_its_reconciliation() -> N
         reconciliations={
             "USD": Reconciliation(aging_total=Decimal(5), control_account=Decimal(5)),
             "KWD": Reconciliation(),
-            "AED": Reconciliation(control_account=Decimal(-1)),
+            "AED": Reconciliation(control_account=Decimal(1)),
         }
     )
     ours, dirhams, dollars = agings(found, as_of=AS_OF, default_currency="INR")
     assert [each.currency for each in (ours, dirhams, dollars)] == ["INR", "AED", "USD"]
     assert dollars.total_outstanding == 0
-    assert (dollars.reconciliation.difference, dirhams.reconciliation.difference) == (0, 1)
+    assert (dollars.reconciliation.difference, dirhams.reconciliation.difference) == (0, -1)
 
 
 def test_parties_stay_with_their_currency() -> None:

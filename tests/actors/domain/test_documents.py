@@ -84,6 +84,7 @@ def line(price: str, *taxes: TaxLine, currency: str = "INR", quantity: str = "1"
         ([line("1.0005", currency="KWD")], "KWD 1.001"),
         ([line("1127", tax("112.7", 1000, "1127"), currency="JPY")], "JPY 1240"),
         ([line("33.3333", quantity="1.5")], "INR 50.00"),
+        ([line("0.0049", quantity="0.5"), line("0.0049", quantity="0.5")], "INR 0.01"),
     ],
 )
 def test_t6_a_total_is_rounded_once_to_the_minor_unit(lines: list[InvoiceLine], total: str) -> None:
@@ -111,6 +112,14 @@ def test_t8_a_tax_is_right_within_half_a_minor_unit(amount: str, bps: int, taxab
             check_taxes(1, wrong)
 
 
+@pytest.mark.parametrize("half", ["SGST", "UTGST", "utgst"])
+def test_t8_the_other_half_is_a_states_or_a_union_territorys(half: str) -> None:
+    cgst = tax("2.53", 250, "101.00", "CGST")
+    check_taxes(1, line("101", cgst, tax("2.53", 250, "101.00", half)))
+    with pytest.raises(InvalidDocument, match="validation_failed"):
+        check_taxes(1, line("101", cgst, tax("2.52", 250, "101.00", half)))
+
+
 @pytest.mark.parametrize(
     ("regime", "code", "account"),
     [
@@ -121,6 +130,7 @@ def test_t8_a_tax_is_right_within_half_a_minor_unit(amount: str, bps: int, taxab
         ("gst_india", "CESS", "2100"),
         ("vat_uae", "VAT", "2150"),
         ("vat_uk", "STD", "2150"),
+        ("vat_eu", "STD", "2150"),
         ("gst_sg", "GST", "2100"),
         ("none", "x", "2100"),
     ],

@@ -104,6 +104,13 @@ FIELDS = st.fixed_dictionaries(
 )
 
 
+def test_a_trip_may_end_on_the_day_it_begins() -> None:
+    day = date(2026, 12, 12)
+    assert differences(enquiry(depart_date=day), {"return_date": day}) == {"return_date": day}
+    with pytest.raises(BadRequest, match="invalid_date_range"):
+        differences(enquiry(depart_date=day), {"return_date": date(2026, 12, 11)})
+
+
 @given(FIELDS, FIELDS)
 def test_differences_are_what_changes_and_nothing_remains_after_them(
     first: dict[str, Any], second: dict[str, Any]
