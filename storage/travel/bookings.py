@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import bindparam, case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ...actors.domain.money import Money
@@ -157,6 +157,16 @@ CANCEL = statement(
 )
 CLOSE_TICKETS = statement(
     update(tickets).filter_by(**binds("tenant_id", "booking_id"), status="open").values(**binds("status"))
+)
+CLOSE_LATE_TICKETS = statement(
+    update(tickets)
+    .filter_by(**binds("tenant_id", "booking_id"), status="open")
+    .where(
+        bookings.c.tenant_id == tickets.c.tenant_id,
+        bookings.c.id == tickets.c.booking_id,
+        bookings.c.status == "cancelled",
+    )
+    .values(status=case((bookings.c.refund > 0, "refunded"), else_="void"))
 )
 TICKETED = statement(
     update(bookings)
@@ -319,7 +329,7 @@ class Cancel(Command[Booking]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordTickets(Command[tuple[Ticket, ...]]):
-    """Record the tickets of a booking; all it has are returned."""
+    """Record the tickets of a booking; all it has are returned. Those of a cancelled one are closed, as by `Cancel`."""
 
     id: str
     currency: str
@@ -330,6 +340,7 @@ class RecordTickets(Command[tuple[Ticket, ...]]):
     async def run(self, db: Connection) -> tuple[Ticket, ...]:
         await TICKETED.execute(db, tenant_id=self.tenant_id, id=self.id, data=self.data)
         await _issue(db, self, self.id)
+        await CLOSE_LATE_TICKETS.execute(db, tenant_id=self.tenant_id, booking_id=self.id)
         found = await TICKETS.fetch(db, tenant_id=self.tenant_id, booking_id=self.id)
         return tuple(Ticket(**ticket) for ticket in found)
 

@@ -180,6 +180,18 @@ async def test_the_tickets_of_a_cancelled_booking_are_refunded(desk: Any) -> Non
     assert (read["status"], read["tickets"][0]["status"]) == ("cancelled", "refunded")
 
 
+async def test_tickets_that_are_recorded_after_the_cancellation_are_not_open(desk: Any) -> None:
+    booking = await booked(desk)
+    gate = await desk.gate("issue_ticket", pnr_id=booking["booking_id"])
+    key = await desk.agency.call("issue_ticket")
+    await desk.context.suppliers.named("house").issue(gate.bound["supplier_ref"], key)  # and its call was cut off
+    cancelling = await desk.gate("cancel_flight_order", booking_id=booking["booking_id"])
+    await desk.place("cancel_flight_order", bound=cancelling.bound, booking_id=booking["booking_id"])
+    late = await desk.place("issue_ticket", bound=gate.bound, key=key, again=True, pnr_id=booking["booking_id"])
+    assert [ticket["status"] for ticket in late["tickets"]] == ["refunded"]
+    assert (await desk.read("read_pnr", locator=booking["locator"]))["tickets"] == late["tickets"]
+
+
 async def test_a_stay_is_cancelled_at_the_refund_that_was_shown(desk: Any) -> None:
     stay = await stayed(desk)
     asked = {"booking_id": stay["booking_id"]}
