@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any, NoReturn
 
 import aiohttp
@@ -85,8 +86,8 @@ class Api:
 
     async def _answer(self, response: aiohttp.ClientResponse, path: str, *, writes: bool) -> dict[str, Any]:
         status = response.status
-        good = status in (200, 201)
-        if status == 204:  # noqa: PLR2004  # No Content
+        good = status in (HTTPStatus.OK, HTTPStatus.CREATED)
+        if status == HTTPStatus.NO_CONTENT:
             return {"data": {}}
         raw = await _read(response, ANSWER_BYTES if good else ERROR_BYTES)
         body = None if raw is None else _parsed(raw)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from ...domain.travel import (
     FlightOffer,
     FlightOrder,
     FlightQuestion,
+    FlightStatus,
     FlightTicket,
     Party,
     Passenger,
@@ -43,6 +44,15 @@ LARGEST_PARTY = 9
 
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 """The alphabet of locators, without characters that are easily confused."""
+
+STATUS: Mapping[house_orders.State, FlightStatus] = {
+    "held": "tentative",
+    "booked": "confirmed",
+    "taken": "confirmed",
+    "ticketed": "ticketed",
+    "cancelled": "cancelled",
+}
+"""The status of an order by its state; a hold that has expired is cancelled."""
 
 
 class EmbeddedInventory:
@@ -269,18 +279,11 @@ class EmbeddedInventory:
         until = order.data.get("hold_expires_at")
         expires_at = None if until is None else datetime.fromisoformat(until)
         expired = order.state == "held" and expires_at is not None and expires_at <= self._clock.now()
-        status = {
-            "held": "cancelled" if expired else "tentative",
-            "booked": "confirmed",
-            "taken": "confirmed",
-            "ticketed": "ticketed",
-            "cancelled": "cancelled",
-        }
         return FlightOrder(
             supplier=NAME,
             supplier_ref=order.id,
             locator=order.data["locator"],
-            status=status[order.state],  # type: ignore[arg-type]  # the words above
+            status="cancelled" if expired else STATUS[order.state],
             price=order.price,
             hold_expires_at=expires_at if order.state == "held" else None,
             segments=_segments(order),
