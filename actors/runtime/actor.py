@@ -134,10 +134,19 @@ class Actor(ActorLoop, Generic[P]):
         """
         self.ref.signal(then, finish=finish)
 
-    def when_done(self, reply: asyncio.Future[R], then: Callable[[Outcome[R]], None]) -> None:
-        """Run ``then`` with the outcome of ``reply`` as a message of this actor (Akka's ``pipeToSelf``)."""
+    def when_done(self, reply: asyncio.Future[R], then: Callable[[Outcome[R]], None], *, finish: bool = False) -> None:
+        """Run ``then`` with the outcome of ``reply`` as a message of this actor (Akka's ``pipeToSelf``).
+
+        ``finish`` as for ``pipe``.
+        """
+        self._piped += 1
+
+        def come_back(outcome: Outcome[R]) -> None:
+            self._piped -= 1
+            then(outcome)
+
         add = reply.hand_on if isinstance(reply, Requested) else reply.add_done_callback
-        add(lambda done: self.run_soon(partial(then, Outcome.of(done))))
+        add(lambda done: self.run_soon(partial(come_back, Outcome.of(done)), finish=finish))
 
     def pipe(
         self, work: Coroutine[Any, Any, R], then: Callable[[Outcome[R]], None], *, name: str, finish: bool = False
@@ -147,15 +156,7 @@ class Actor(ActorLoop, Generic[P]):
         ``work`` touches no state of the actor; ``then`` may. The task is cancelled when the actor ends. With ``finish``
         replies may depend on it, so ``then`` also runs after a stop while replies are owed.
         """
-        self._piped += 1
-
-        def come_back(outcome: Outcome[R]) -> None:
-            self._piped -= 1
-            then(outcome)
-
-        self._task(work, name).add_done_callback(
-            lambda done: self.run_soon(partial(come_back, Outcome.of(done)), finish=finish)
-        )
+        self.when_done(self._task(work, name), then, finish=finish)
 
     def _task(self, work: Coroutine[Any, Any, R], name: str) -> asyncio.Task[R]:
         """A task that is cancelled when the actor ends."""

@@ -308,7 +308,8 @@ class ActorLoop(pykka.Actor):
             for task in pending:
                 task.cancel()
             await self._suppressing("tasks", asyncio.wait(pending, timeout=self.shutdown_timeout))
-        _log.error("task_cancellation_timed_out", actor=type(self).__name__, tasks=len(tasks))
+        if left := sum(not task.done() for task in tasks):
+            _log.error("task_cancellation_timed_out", actor=type(self).__name__, tasks=left)
 
 
 def was_cancelled() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import itertools
 import weakref
@@ -582,6 +583,26 @@ async def test_a_shutdown_that_fails_or_hangs_does_not_keep_the_actor() -> None:
         await asyncio.wait_for(ref.stop_and_wait(5.0), 5.0)
     assert [(line["event"], line["part"]) for line in lines] == [("actor_shutdown_failed", "terminate")]
     assert ref.life.state == "ended"
+
+
+async def test_a_task_that_ends_at_the_last_cancellation_is_not_reported_as_left() -> None:
+    class Patient(Adder):
+        shutdown_timeout = 0.01
+
+    async def cling() -> None:
+        for _ in range(2):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    actor = Patient()
+    actor._start_actor_loop()
+    task = actor.spawn(cling(), name="clinging")
+    await actor.ref.ask(Add(1))
+    with capture_logs() as lines:
+        await actor.ref.stop_and_wait(5.0)
+    assert task.cancelled()
+    assert lines == []
 
 
 async def test_an_actor_that_does_not_stop_in_time_is_cancelled_where_it_stands(start: Any) -> None:

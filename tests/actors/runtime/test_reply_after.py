@@ -162,5 +162,5 @@ async def test_an_actor_that_waits_is_not_passivated() -> None:
     source.set_result("x")
     await reply
     actor.request_passivation()
-    assert idle == [2]
+    assert idle == [3], "two messages and an outcome"
     await ref.stop_and_wait(5.0)

@@ -749,6 +749,29 @@ async def test_an_actor_that_begins_to_await_an_outcome_after_it_requested_passi
     assert outcomes == [1]
 
 
+async def test_an_actor_that_waits_for_a_reply_does_not_passivate(parent: Ref, observed: Observed) -> None:
+    outcomes: list[int] = []
+    reply: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    class Waiting(Worker):
+        async def receive(self, message: Any) -> Any:
+            if isinstance(message, Tire) and not outcomes:
+                self.when_done(reply, lambda outcome: outcomes.append(outcome.value))
+            return await super().receive(message)
+
+    child = Child("worker", lambda: Waiting.start(observed), Restart.TRANSIENT)
+    ref = await parent.ask(StartOne(child))
+    ref.tell(Tire())
+    await parent.ask(Ends())
+    await parent.ask(Ends())
+    reply.set_result(7)
+    assert await parent.ask(To(child, Number())) == 1
+    assert outcomes == [7]
+    ref.tell(Tire())
+    await ref.ended()
+    assert await parent.ask(To(child, Number())) == 2
+
+
 async def test_no_message_is_lost_while_actors_passivate_ten_thousand_times(parent: Ref, observed: Observed) -> None:
     child = worker(observed)
     asks = []
