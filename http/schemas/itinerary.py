@@ -69,7 +69,7 @@ class HotelItem(Closed):
 
 
 class VisaItem(Closed):
-    """A visa file. None are kept yet."""
+    """A visa file. None are shown yet."""
 
     country: str | None
     status: str | None
