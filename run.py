@@ -26,6 +26,7 @@ from voyagent.actors.domain.identity import Role
 from voyagent.actors.foundation import gc_policy, log
 from voyagent.actors.foundation.config import ConfigurationError, Settings, variable
 from voyagent.actors.foundation.config_doubts import doubts
+from voyagent.actors.seed import Demo
 from voyagent.actors.seed_work import SeedError
 from voyagent.actors.signed_heads import HeadFile, NotSigned
 from voyagent.http import demo, openapi
@@ -55,6 +56,7 @@ LOOKS = (
     "/reports/payables?from=2000-01-01&to=2100-01-01",
     "/reports/trial-balance",
     "/reports/usage",
+    "/audit",
 )
 """What the demo agency has to show."""
 
@@ -118,13 +120,10 @@ def seed(asked: argparse.Namespace) -> Command:
         log.configure(settings.env, "error")
         async with databases(settings, shared=True) as ready:
             await migrated(ready)
-            made = await demo.make(ready, people_only=asked.people_only)
+            made = await demo.make(ready, people_only=asked.people_only, created=introduce)
         if made is None:
             print("The demo agency exists already. Nothing was changed.")
             return 0
-        for role, email in made.people.people:
-            print(f"{role:16} {email}")
-        print(f"{'password':16} {made.people.password}")
         if made.worked:
             admin = dict(made.people.people)[Role.AGENCY_ADMIN]
             look(f"http://{settings.host}:{settings.port or 8010}", admin, made.people.password)
@@ -137,10 +136,18 @@ def seed(asked: argparse.Namespace) -> Command:
     return make
 
 
+def introduce(people: Demo) -> None:
+    """Print the people of the demo agency and their password, which nothing can show later."""
+    for role, email in people.people:
+        print(f"{role:16} {email}")
+    print(f"{'password':16} {people.password}", flush=True)
+
+
 def look(url: str, email: str, password: str) -> None:
-    """Print how to sign in as the admin, and how to read the reports."""
+    """Print how to sign in as the admin of the running service, and how to read its lists and reports."""
+    print(f"\nIf the service is not running, start it with `make run`. It listens on {url}.")
     body = f'{{"email": "{email}", "password": "{password}"}}'
-    print(f"\nTOKEN=$(curl -s {url}/auth/sign-in {JSON} -d '{body}' | {PICK.format('access_token')})")
+    print(f"TOKEN=$(curl -s {url}/auth/sign-in {JSON} -d '{body}' | {PICK.format('access_token')})")
     for path in LOOKS:
         print(f'curl -s "{url}{path}" -H "Authorization: Bearer $TOKEN"')
 
@@ -310,7 +317,7 @@ def started(service: Service) -> None:
 
 
 def welcome(url: str) -> None:
-    """Print the address and example commands: sign up, create a session, ask for a flight."""
+    """Print the address and example commands: sign up, create a session, ask for a flight, approve it."""
     day = (datetime.now(UTC) + timedelta(days=90)).date()
     print(
         f"""Voyagent listens on {url}   (API reference: {url}/docs)
@@ -320,6 +327,11 @@ def welcome(url: str) -> None:
   SESSION=$(curl -s -X POST {url}/chat/sessions -H "Authorization: Bearer $TOKEN" | {PICK.format("session_id")})
   curl -N {url}/chat/sessions/$SESSION/messages -H "Authorization: Bearer $TOKEN" {JSON} \
 -d '{{"message": "Find me a flight from Mumbai to Dubai on {day} for Asha Rao and book it"}}'
+  APPROVAL=$(curl -s {url}/approvals -H "Authorization: Bearer $TOKEN" | \
+python3 -c 'import json, sys; print(json.load(sys.stdin)["items"][0]["id"])')
+  curl -s {url}/approvals/$APPROVAL/resolve -H "Authorization: Bearer $TOKEN" {JSON} -d '{{"granted": true}}'
+
+Signed up before: the first command with /auth/sign-in instead. A demo agency: .venv/bin/python run.py seed --embedded
 """,
         flush=True,
     )
@@ -386,6 +398,8 @@ def main() -> int:
         return asyncio.run(command(settings))
     except ConfigurationError as error:
         print(*error.problems, sep="\n", file=sys.stderr)
+        if "embedded" not in asked and os.environ.get(variable("env")) != "production":
+            print("(With --embedded the command uses the Postgres and Redis of `make run`.)", file=sys.stderr)
         return MISCONFIGURED
     except Refusal as refusal:
         print(f"Error: {refusal.code}", file=sys.stderr)

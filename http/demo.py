@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import aiohttp
+
 from ..actors.agent.rehearsed.server import KEY, Rehearsal
 from ..actors.domain.errors import Conflict
-from ..actors.foundation.config import ConfigurationError, Settings
+from ..actors.foundation.config import ConfigurationError, Settings, variable
 from ..actors.seed import Demo, seed
-from ..actors.seed_work import work
+from ..actors.seed_work import SeedError, work
 from .service import Service
 
 
@@ -29,25 +31,53 @@ def check(settings: Settings, *, in_production: bool) -> None:
         raise ConfigurationError(["seed: refused in production; with --in-production the people are created there"])
 
 
-async def make(settings: Settings, *, people_only: bool = False) -> MadeDemo | None:
+async def make(
+    settings: Settings, *, people_only: bool = False, created: Callable[[Demo], None] = lambda _: None
+) -> MadeDemo | None:
     """Create the demo agency; None, and nothing is changed, if it exists. Raises ``SeedError``.
+
+    The service it works through is found before anything is changed; ``created`` is called with the people before they
+    work, as their password is known here only.
 
     In production its people do not work: a running service would have the real model and suppliers book for them, and
     one of our own would go on with the other agencies' interrupted turns by the rehearsal model.
     """
     settings = settings.model_copy(update={"auth_skip_email_verification": True})
+    if people_only or settings.production:
+        people = await _people(settings, created)
+        return None if people is None else MadeDemo(people, worked=False)
+    async with _working(settings) as url:
+        if url is not None:
+            await _answers(url)
+        people = await _people(settings, created)
+        if people is None:
+            return None
+        if url is not None:
+            await work(url, dict(people.people), people.password, datetime.now(UTC).date())
+    return MadeDemo(people, worked=url is not None)
+
+
+async def _people(settings: Settings, created: Callable[[Demo], None]) -> Demo | None:
     try:
-        created = await seed(settings)
+        people = await seed(settings)
     except Conflict as conflict:
         if conflict.code != "email_already_registered":
             raise
         return None
-    if people_only or settings.production:
-        return MadeDemo(created, worked=False)
-    async with _working(settings) as url:
-        if url is not None:
-            await work(url, dict(created.people), created.password, datetime.now(UTC).date())
-    return MadeDemo(created, worked=url is not None)
+    created(people)
+    return people
+
+
+async def _answers(url: str) -> None:
+    """Raises ``SeedError`` if no service answers there."""
+    try:
+        async with aiohttp.ClientSession() as http, http.get(f"{url}/health") as response:
+            response.raise_for_status()
+    except aiohttp.ClientError as error:
+        raise SeedError(
+            f"Another process serves this database, but not at {url}: set {variable('port')} to its port. "
+            "Nothing was changed."
+        ) from error
 
 
 @asynccontextmanager

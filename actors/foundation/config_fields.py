@@ -46,7 +46,8 @@ class SettingFields(BaseModel):
     port: int = Field(default=8010, ge=0, le=65535)
     version: str = "0.0.0-dev"
     git_sha: str = "unknown"
-    public_url: WebUrl = "http://127.0.0.1:8010"
+    public_url: WebUrl = Field(default_factory=lambda known: f"http://{known['host']}:{known['port'] or 8010}")
+    """Where people reach the service: links in e-mails begin with it. By default where it listens."""
     data_dir: Folder = Field(default_factory=lambda: Path("var").absolute())
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

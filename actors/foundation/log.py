@@ -23,8 +23,11 @@ class Scope(NamedTuple):
     tenant: str | None = None
 
 
-LIBRARIES: Final = {"asyncpg.pool": logging.ERROR}
-"""Minimum levels of libraries: asyncpg's pool logs each failed connection with a traceback; the engine logs it."""
+LIBRARIES: Final = {"asyncpg.pool": logging.ERROR, "alembic": logging.WARNING}
+"""Minimum levels of libraries.
+
+asyncpg's pool logs each failed connection with a traceback, and the engine logs it; Alembic logs its every plugin.
+"""
 
 _NOBODY = Scope()
 SCOPE: ContextVar[Scope] = ContextVar("voyagent_scope", default=_NOBODY)

@@ -10,13 +10,14 @@ from itertools import islice
 from typing import Final
 
 from ...actors.domain.throttles import BucketKey, Kind, Saved
-from ..engine.redis import RedisClient
+from ..engine.redis import RedisClient, RedisUnavailable
 
 PREFIX: Final = "voyagent:guard:"
 TIMEOUT: Final = 0.5
 """Seconds Redis may take for an answer."""
 READ_TIMEOUT: Final = 2.0
-"""Seconds start-up waits for all counts."""
+"""Seconds start-up waits for all counts; until then it tries again, as Redis may be starting too."""
+READ_BACKOFF: Final = 0.1
 BATCH: Final = 500
 
 _COUNT: Final = re.compile("[0-9]{1,9}")
@@ -32,9 +33,20 @@ class ThrottleStore:
         self._redis = RedisClient(url, timeout=TIMEOUT)
 
     async def read(self) -> dict[BucketKey, Saved]:
-        """All counts that have not expired. RedisUnavailable, also if it takes too long."""
+        """All counts that have not expired. RedisUnavailable if none could be read within ``READ_TIMEOUT`` seconds."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + READ_TIMEOUT
+        while True:
+            try:
+                return await self._read_once(until)
+            except RedisUnavailable:
+                if loop.time() + READ_BACKOFF >= until:
+                    raise
+            await asyncio.sleep(READ_BACKOFF)
+
+    async def _read_once(self, until: float) -> dict[BucketKey, Saved]:
         found: dict[BucketKey, Saved] = {}
-        async with self._redis.use() as redis, asyncio.timeout(READ_TIMEOUT):
+        async with self._redis.use() as redis, asyncio.timeout_at(until):
             cursor = 0
             while True:
                 cursor, names = await redis.scan(cursor, match=f"{PREFIX}*", count=BATCH)

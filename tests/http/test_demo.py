@@ -9,6 +9,8 @@ import pytest
 
 from voyagent.actors.domain.identity import Role
 from voyagent.actors.foundation.config import ConfigurationError, Settings
+from voyagent.actors.seed import Demo
+from voyagent.actors.seed_work import SeedError
 from voyagent.http import demo
 from voyagent.http.service import Service
 
@@ -85,3 +87,30 @@ async def test_in_production_nothing_works_for_the_demo(settings: Settings, monk
     made = await demo.make(settings.model_copy(update={"env": "production"}))
     assert made is not None
     assert not made.worked
+
+
+async def test_nothing_is_created_if_the_service_that_runs_is_not_found(settings: Settings) -> None:
+    async with Service(settings):
+        elsewhere = settings.model_copy(update={"port": 9})
+        with pytest.raises(SeedError, match="VOYAGENT_PORT"):
+            await demo.make(elsewhere)
+    made = await demo.make(settings, people_only=True)
+    assert made is not None, "the agency did not exist yet"
+
+
+async def test_the_password_is_known_before_the_people_work(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: list[Demo] = []
+
+    async def fails(*_: Any) -> None:
+        assert known
+        raise SeedError("the model is gone")
+
+    monkeypatch.setattr(demo, "work", fails)
+    with pytest.raises(SeedError, match="the model is gone"):
+        await demo.make(settings, created=known.append)
+    async with Service(settings) as service, aiohttp.ClientSession(service.url) as http:
+        (_, email), *_others = known[0].people
+        async with http.post("/auth/sign-in", json={"email": email, "password": known[0].password}) as response:
+            assert response.status == 200

@@ -311,3 +311,11 @@ def test_the_example_file_lists_exactly_the_settings_and_their_true_defaults(dev
     shown = {name: value for name, value in lines if value}
     without, given = (Settings.load(environ=environ | development) for environ in ({}, shown))
     assert given == without
+
+
+def test_links_lead_where_the_service_listens_unless_told_otherwise(tmp_path: Path) -> None:
+    folder = {"VOYAGENT_ENV": "development", "VOYAGENT_DATA_DIR": str(tmp_path)}
+    assert Settings.load(environ=folder).public_url == "http://127.0.0.1:8010"
+    assert Settings.load(environ=folder | {"VOYAGENT_PORT": "8333"}).public_url == "http://127.0.0.1:8333"
+    told = folder | {"VOYAGENT_PORT": "8333", "VOYAGENT_PUBLIC_URL": "https://travel.example"}
+    assert Settings.load(environ=told).public_url == "https://travel.example"
