@@ -40,6 +40,8 @@ from voyagent.storage.engine.pool import Engine
 from voyagent.storage.migrations import migrate
 
 FAILED, MISCONFIGURED = 1, 2
+INTERRUPTED = 130
+"""As a shell reports a process ended by SIGINT."""
 OWNER_ONLY, OWNER_ONLY_BUT_TRAVERSABLE = 0o077, 0o066
 """umask. If root starts the service, embedded Postgres runs as another user, who must be able to reach its folder."""
 STOP_SECONDS = 9.0
@@ -299,7 +301,7 @@ def on_signals(asked: asyncio.Event) -> None:
 
     def request_stop() -> None:
         if asked.is_set():
-            os._exit(130)
+            os._exit(INTERRUPTED)
         asked.set()
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -398,11 +400,12 @@ def main() -> int:
         return asyncio.run(command(settings))
     except ConfigurationError as error:
         print(*error.problems, sep="\n", file=sys.stderr)
-        if "embedded" not in asked and os.environ.get(variable("env")) != "production":
-            print("(With --embedded the command uses the Postgres and Redis of `make run`.)", file=sys.stderr)
         return MISCONFIGURED
     except Refusal as refusal:
         print(f"Error: {refusal.code}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
     except (EmbeddedError, NotSigned, SeedError, OSError, *migrate.TROUBLES) as error:
         print(error, file=sys.stderr)
     return FAILED

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -369,3 +370,21 @@ async def test_the_second_signal_ends_the_process_where_it_stands(
         for number, handler in before:
             loop.remove_signal_handler(number)
             signal.signal(number, handler)
+
+
+def test_an_interrupted_command_says_so_on_one_line(tmp_path: Path) -> None:
+    script = (
+        "import asyncio, os, runpy, signal, sys; sys.argv = ['run.py', 'doctor', '--embedded'];"
+        "asyncio.run = lambda command: (command.close(), os.kill(os.getpid(), signal.SIGINT), signal.pause());"
+        "runpy.run_path('run.py', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "VOYAGENT_DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (130, "Interrupted.\n")

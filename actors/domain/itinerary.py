@@ -27,6 +27,14 @@ class BookedItem:
     data: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Visa:
+    """A visa file that is neither rejected nor withdrawn."""
+
+    country: str
+    status: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flight:
     """One segment of a flight booking; without times if the supplier has not named any segment."""

@@ -24,4 +24,4 @@ async def report(call: RequestContext) -> Answer:
     booked = await store.ask(Read(tenant_id=tenant_id, session_id=session_id))
     settings = await store.ask(Load(tenant_id=tenant_id, now=call.services.clock.now()))
     found = itinerary(booked.items, settings.default_currency)
-    return Answer(ItineraryResponse.of(tenant_id, session_id, booked.passengers, found))
+    return Answer(ItineraryResponse.of(tenant_id, session_id, booked, found))

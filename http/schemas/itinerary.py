@@ -6,6 +6,7 @@ from pydantic import Field
 
 from ...actors.domain.audit import wire_time
 from ...actors.domain.itinerary import Flight, Hotel, Itinerary
+from ...storage.travel.itinerary import Booked
 from .aging import MoneyResponse
 from .shared import Closed, Query
 
@@ -69,7 +70,7 @@ class HotelItem(Closed):
 
 
 class VisaItem(Closed):
-    """A visa file. None are shown yet."""
+    """A visa file that is neither rejected nor withdrawn."""
 
     country: str | None
     status: str | None
@@ -88,14 +89,14 @@ class ItineraryResponse(Closed):
     other_currencies: list[MoneyResponse]
 
     @classmethod
-    def of(cls, tenant_id: str, session_id: str, names: tuple[str, ...], found: Itinerary) -> ItineraryResponse:
+    def of(cls, tenant_id: str, session_id: str, booked: Booked, found: Itinerary) -> ItineraryResponse:
         return cls(
             tenant_id=tenant_id,
             session_id=session_id,
-            passengers=[PassengerItem(full_name=name, passport_number=None) for name in names],
+            passengers=[PassengerItem(full_name=name, passport_number=None) for name in booked.passengers],
             flights=[FlightItem.of(each) for each in found.flights],
             hotels=[HotelItem.of(each) for each in found.hotels],
-            visas=[],
+            visas=[VisaItem(country=each.country, status=each.status) for each in booked.visas],
             total_cost=MoneyResponse.of(found.total.amount, found.total.currency),
             other_currencies=[MoneyResponse.of(each.amount, each.currency) for each in found.others],
         )

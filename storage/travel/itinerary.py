@@ -5,20 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import and_, bindparam, func, select
+from sqlalchemy import and_, bindparam, func, literal_column, select, union_all
 
 from ...actors.domain.errors import NotFound
-from ...actors.domain.itinerary import BookedItem
+from ...actors.domain.itinerary import BookedItem, Visa
 from ...actors.domain.money import Money
 from ..conversation.sessions import ID_IF_IT_EXISTS
 from ..engine.operations import Snapshot
 from ..engine.statements import statement
-from ..tables import booking_passengers, bookings, passengers
+from ..tables import booking_passengers, bookings, passengers, visa_files
 
 if TYPE_CHECKING:
     from ..engine.connection import Connection
 
 GONE: Final = ("cancelled", "failed")
+ENDED: Final = ("rejected", "withdrawn")
+"""Visa files that lead to no visa."""
 
 _IN_SESSION = and_(
     bookings.c.tenant_id == bindparam("tenant_id"),
@@ -38,26 +40,48 @@ _BOOKED = and_(
 _PERSON = and_(
     passengers.c.tenant_id == booking_passengers.c.tenant_id, passengers.c.id == booking_passengers.c.passenger_id
 )
-PERSONS = statement(
-    select(passengers.c.full_name)
+_APPLIED = and_(
+    visa_files.c.tenant_id == bindparam("tenant_id"),
+    visa_files.c.session_id == bindparam("session_id"),
+    visa_files.c.status.not_in(ENDED),
+)
+VISAS = statement(
+    select(*visa_files.c["destination_country", "status"])
+    .where(_APPLIED)
+    .order_by(visa_files.c.travel_date.nulls_last(), visa_files.c.created_at, visa_files.c.id)
+)
+_named = union_all(
+    select(passengers.c.id, passengers.c.full_name, bookings.c.created_at, booking_passengers.c.position)
     .select_from(bookings.join(booking_passengers, _BOOKED).join(passengers, _PERSON))
-    .where(_IN_SESSION)
-    .group_by(passengers.c.id, passengers.c.full_name)
-    .order_by(func.min(bookings.c.created_at), func.min(booking_passengers.c.position), passengers.c.id)
+    .where(_IN_SESSION),
+    select(passengers.c.id, passengers.c.full_name, visa_files.c.created_at, literal_column("0"))
+    .select_from(
+        visa_files.join(
+            passengers,
+            and_(passengers.c.tenant_id == visa_files.c.tenant_id, passengers.c.id == visa_files.c.passenger_id),
+        )
+    )
+    .where(_APPLIED),
+).subquery("named")
+PERSONS = statement(
+    select(_named.c.full_name)
+    .group_by(_named.c.id, _named.c.full_name)
+    .order_by(func.min(_named.c.created_at), func.min(_named.c.position), _named.c.id)
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Booked:
-    """The bookings in the order they were made, and the names of the passengers, each person once."""
+    """The bookings in the order they were made, visa files by day of travel, and the travellers, each person once."""
 
     items: tuple[BookedItem, ...]
+    visas: tuple[Visa, ...]
     passengers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read(Snapshot[Booked]):
-    """What was booked in a session, without what was cancelled or failed. Refusal: ``session_not_found``."""
+    """What a session booked and applied for, without what was cancelled or failed. Refusal: ``session_not_found``."""
 
     session_id: str
 
@@ -75,4 +99,5 @@ class Read(Snapshot[Booked]):
             )
             for row in await ITEMS.fetch(db, **session)
         )
-        return Booked(items, tuple(row["full_name"] for row in await PERSONS.fetch(db, **session)))
+        visas = tuple(Visa(row["destination_country"], row["status"]) for row in await VISAS.fetch(db, **session))
+        return Booked(items, visas, tuple(row["full_name"] for row in await PERSONS.fetch(db, **session)))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from voyagent.actors.domain.ids import uuid7
+from voyagent.storage.travel import passengers
 
 if TYPE_CHECKING:
     from tests.service.conftest import Admin, Person, Running
@@ -56,3 +59,37 @@ async def test_b23_b61_an_unknown_malformed_or_foreign_session_is_404_and_none_i
     for query, kind in (({}, "missing"), ({"session_id": ""}, "string_too_short")):
         status, body = await asha.call("GET", "/reports/itinerary", params=query)
         assert (status, body["detail"][0]["type"], body["detail"][0]["loc"]) == (422, kind, ["query", "session_id"])
+
+
+async def test_b58_visa_files_stand_by_day_of_travel_and_their_travellers_are_named_once(
+    asha: Person, admin: Admin, running: Running
+) -> None:
+    session_id, tenant_id = await asha.session(), asha.user["tenant_id"]
+    ravi, mira = uuid7(), uuid7()
+    for person, name in ((ravi, "Ravi Iyer"), (mira, "Mira Iyer")):
+        saved = passengers.Upsert(
+            tenant_id=tenant_id, new_id=person, passenger_id=None, full_name=name, given={}, now=datetime.now(UTC)
+        )
+        await running.service.system.storage.ask(saved)
+    for person, country, travels, status in (
+        (ravi, "JP", "2027-05-02", "approved"),
+        (ravi, "AE", "2027-05-01", "docs_collecting"),
+        (mira, "US", None, "draft"),
+        (mira, "GB", None, "rejected"),
+        (mira, "FR", None, "withdrawn"),
+    ):
+        await admin.execute(
+            "INSERT INTO visa_files (id, tenant_id, passenger_id, session_id, destination_country, visa_category,"
+            " travel_date, status, checklist, created_at)"
+            " VALUES (gen_random_uuid(), $1, $2, $3, $4, 'tourist', $5::date, $6, '[]', now())",
+            tenant_id, person, session_id, country, travels and date.fromisoformat(travels), status,
+        )  # fmt: skip
+    found = await itinerary(asha, session_id)
+    assert found["visas"] == [
+        {"country": "AE", "status": "docs_collecting"},
+        {"country": "JP", "status": "approved"},
+        {"country": "US", "status": "draft"},
+    ]
+    assert [person["full_name"] for person in found["passengers"]] == ["Ravi Iyer", "Mira Iyer"]
+    other = await asha.session()
+    assert (await itinerary(asha, other))["visas"] == []
