@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import Counter
 
+from voyagent.actors.foundation.metrics import REGISTRY
+
 
 def counted(counter: Counter, *labels: str) -> float:
     """What a counter with these labels has come to."""
@@ -12,3 +14,8 @@ def counted(counter: Counter, *labels: str) -> float:
         sample.value for family in child.collect() for sample in family.samples if sample.name.endswith("_total")
     ]
     return float(value)
+
+
+def sample(name: str, **labels: str) -> float:
+    """The value of a series of ours by its name, 0 while nobody has touched it."""
+    return REGISTRY.get_sample_value(f"voyagent_{name}", labels) or 0.0
