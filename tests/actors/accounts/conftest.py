@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import asyncpg
 import pytest
 
+from tests.actors.accounts.email_harness import ORIGIN, PASSWORD, SECRET, EmailHarness
 from tests.manual_clock import ManualClock
 from voyagent.actors.accounts import actor as accounts
 from voyagent.actors.accounts.denial_audit import DeniedRequest
 from voyagent.actors.accounts.login_sessions import SignedIn
 from voyagent.actors.database import StorageActor
-from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Refusal, Unavailable
 from voyagent.actors.domain.identity import Principal, Role
 from voyagent.actors.domain.ids import uuid7
@@ -26,10 +26,6 @@ from voyagent.storage.engine.idempotency import Once
 
 if TYPE_CHECKING:
     from tests.conftest import Database
-
-SECRET = "the secret these tests sign with, and nobody else"
-PASSWORD = "mango-trellis-47"
-ORIGIN = Origin(request_id="r-1", ip="192.0.2.7", user_agent="tests")
 
 
 class Arrival(asyncio.Event):
@@ -182,3 +178,13 @@ def until() -> Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]:
         return found
 
     return wait
+
+
+@pytest.fixture
+async def emails(harness: AccountsHarness) -> EmailHarness:
+    return EmailHarness(harness)
+
+
+@pytest.fixture
+async def strict(harness: AccountsHarness) -> EmailHarness:
+    return EmailHarness(harness, auth_skip_email_verification=False)

@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.actors.accounts.test_email_flows import EmailHarness, FakeTransport
+from tests.actors.accounts.email_harness import EmailHarness, FakeTransport
 from tests.figures import counted
 from tests.mail_server import MailServer
 from voyagent.actors import mail

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.actors.accounts.test_email_flows import OTHER, RING, SECRET, EmailHarness
+from tests.actors.accounts.email_harness import OTHER, RING, SECRET, EmailHarness
 from voyagent.actors.accounts import actor as accounts
 from voyagent.actors.accounts.outgoing import OutgoingEmails
 from voyagent.actors.accounts.retention import AccountRetention

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
-from tests.actors.accounts.test_email_flows import OTHER, EmailHarness
+from tests.actors.accounts.email_harness import OTHER, EmailHarness
 from tests.figures import counted
 from tests.mail_server import MailServer
 from voyagent.actors import mail

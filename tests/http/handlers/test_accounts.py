@@ -3,134 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import unicodedata
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
-import aiohttp
-import asyncpg
-import jwt
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from voyagent.actors.accounts.actor import AccountsActor, ChangeMember
-from voyagent.actors.database import StorageActor
-from voyagent.actors.domain.audit import Origin, wire_time
-from voyagent.actors.domain.identity import Role
+from voyagent.actors.domain.audit import wire_time
 from voyagent.actors.domain.ids import parse_uuid, uuid7
-from voyagent.actors.foundation.clock import Clock
-from voyagent.actors.foundation.config import Settings
-from voyagent.http.app import make_app
-from voyagent.http.health import Health
-from voyagent.http.quotas import NewSessions, OpenStreams
-from voyagent.http.request_context import Services
 from voyagent.http.schemas import shared
-from voyagent.http.streams import Streams
-from voyagent.storage.accounts.users import AddMember
 
 if TYPE_CHECKING:
     from tests.conftest import Database
-
-SECRET = "the secret these tests sign with, and nobody else"
-ASHA = {
-    "email": "asha@example.com",
-    "password": "mango-trellis-47",
-    "full_name": "Asha Rao",
-    "agency_name": "Rao Travels",
-}
-
-
-class Harness:
-    """A client of a running application, and the parts behind it."""
-
-    def __init__(self, client: TestClient[Any, Any], services: Services, db: asyncpg.Connection[Any] | None) -> None:
-        self._client = client
-        self.services = services
-        self.db = db
-
-    async def send(self, method: str, path: str, body: Any = None, **headers: str) -> Answered:
-        async with self._client.request(method, path, json=body, headers=headers) as response:
-            return Answered(response, await response.text())
-
-    async def sign_up(self, **changes: Any) -> Answered:
-        return await self.send("POST", "/auth/sign-up", ASHA | changes)
-
-    async def sign_in(self, **changes: Any) -> Answered:
-        body = {"email": ASHA["email"], "password": ASHA["password"]} | changes
-        return await self.send("POST", "/auth/sign-in", body)
-
-    async def get(self, path: str, token: str) -> Answered:
-        return await self.send("GET", path, Authorization=f"Bearer {token}")
-
-
-class Answered:
-    """A reply, read whole."""
-
-    def __init__(self, response: aiohttp.ClientResponse, text: str) -> None:
-        self.status = response.status
-        self.headers = response.headers
-        self.text = text
-        self.body: Any = json.loads(text) if text else None
-
-    @property
-    def detail(self) -> Any:
-        return self.body["detail"]
-
-    @property
-    def token(self) -> str:
-        return str(self.body["access_token"])
-
-
-@asynccontextmanager
-async def harness(database: Database | None, **changes: Any) -> AsyncIterator[Harness]:
-    """An application of its own."""
-    cheap: dict[str, Any] = {"auth_argon2_time_cost": 1, "auth_argon2_memory_cost": 8192}
-    usual = {
-        "env": "development",
-        "auth_secret": SECRET,
-        "auth_skip_email_verification": True,
-        "kms_key": {"k": bytes(range(32))},
-    }
-    told = Settings(**usual | cheap | changes)
-    clock = Clock()
-    storage = StorageActor.start(database and database.url, size=4, system_size=4, one_process=False)
-    accounts = AccountsActor.start(storage, told, clock)
-    services = Services(
-        root=storage,
-        storage=storage,
-        accounts=accounts,
-        settings=told,
-        clock=clock,
-        health=Health(clock, process_status=lambda: "ok"),
-        streams=Streams(stall_seconds=30),
-        open_streams=OpenStreams(per_person=50, per_agency=500),
-        new_sessions=NewSessions(clock, 600),
-    )
-    db = None if database is None else await asyncpg.connect(database.admin_url)
-    async with TestClient(TestServer(make_app(services))) as client:
-        yield Harness(client, services, db)
-    await accounts.stop_and_wait(5.0)
-    await storage.stop_and_wait(5.0)
-    if db is not None:
-        await db.close()
-
-
-@pytest.fixture
-async def front(database: Database) -> AsyncIterator[Harness]:
-    async with harness(database) as opened:
-        yield opened
-
-
-def only_item(answer: Answered) -> dict[str, Any]:
-    assert answer.status == 422, answer.text
-    (item,) = answer.detail
-    return dict(item)
+from tests.http.handlers.served import ASHA, Harness, foreign, harness, only_item
 
 
 async def test_a_sign_up_answers_tokens_and_the_person(front: Harness) -> None:
@@ -239,13 +126,6 @@ VALUES = st.one_of(
     st.just(f"{MARK}@{MARK}"),
     st.just({MARK: MARK}),
 )
-
-
-@pytest.fixture
-async def unstored() -> AsyncIterator[Harness]:
-    """A service without a database."""
-    async with harness(None) as opened:
-        yield opened
 
 
 @settings(
@@ -373,136 +253,6 @@ async def test_r61_the_right_password_alone_is_not_always_enough(front: Harness,
     assert (answer.status, answer.detail) == (401, code)
 
 
-@pytest.mark.parametrize("authorization", ["Bearer {}", "bearer {}", "BEARER   {}", "  Bearer {}  "])
-async def test_a_bearer_is_read_however_it_is_spaced(front: Harness, authorization: str) -> None:
-    token = (await front.sign_up()).token
-    answer = await front.send("GET", "/auth/me", Authorization=authorization.format(token))
-    assert answer.status == 200
-
-
-@pytest.mark.parametrize(
-    "authorization", [None, "", "Bearer", "Bearer ", "Basic YTpi", "Bearer x", "Bearer a.b.c", "Token x", "Bearer vy_x"]
-)
-async def test_nobodys_bearer_is_401(front: Harness, authorization: str | None) -> None:
-    headers = {} if authorization is None else {"Authorization": authorization}
-    answer = await front.send("GET", "/auth/me", **headers)
-    assert (answer.status, answer.detail) == (401, "unauthorized")
-    assert answer.headers["WWW-Authenticate"] == "Bearer"
-    assert answer.headers["Cache-Control"] == "no-store"
-
-
-def foreign(user: dict[str, Any], **changes: Any) -> str:
-    """A token as tooling mints it."""
-    now = int(Clock().now().timestamp())
-    claims = {
-        "sub": user["id"],
-        "tid": user["tenant_id"],
-        "role": user["role"],
-        "email": user["email"],
-        "iat": now,
-        "exp": now + 3600,
-        "jti": uuid7(),
-        "iss": "voyagent",
-        "aud": "voyagent-api",
-    }
-    return jwt.encode(claims | changes, SECRET, "HS256")
-
-
-async def test_r25_a_foreign_token_works_until_the_version_moves(front: Harness) -> None:
-    user = (await front.sign_up()).body["user"]
-    token = foreign(user)
-    assert (await front.get("/auth/me", token)).body == user
-    other = AddMember(
-        tenant_id=user["tenant_id"],
-        user_id=uuid7(),
-        email="ravi@example.com",
-        role=Role.AGENCY_ADMIN,
-        now=front.services.clock.now(),
-    )
-    await front.services.storage.ask(other)
-    for active in (False, True):
-        await front.services.accounts.ask(
-            ChangeMember(
-                tenant_id=user["tenant_id"],
-                user_id=user["id"],
-                is_active=active,
-                by=other.user_id,
-                origin=Origin(request_id="r"),
-            )
-        )
-        assert (await front.get("/auth/me", token)).status == 401
-
-
-async def test_r23_what_is_odd_about_a_signed_token_is_401(front: Harness) -> None:
-    user = (await front.sign_up()).body["user"]
-    now = int(Clock().now().timestamp())
-    odd: list[dict[str, Any]] = [
-        {"tid": ""},
-        {"sub": "x"},
-        {"jti": ""},
-        {"iat": now + 30},
-        {"nbf": now + 30},
-        {"exp": now - 30},
-        {"ver": "0"},
-    ]
-    for changes in odd:
-        assert (await front.get("/auth/me", foreign(user, **changes))).status == 401
-    fine: list[dict[str, Any]] = [{"iat": now + 8}, {"nbf": now + 8}, {"exp": now - 5}, {"aud": ["x", "voyagent-api"]}]
-    for changes in fine:
-        assert (await front.get("/auth/me", foreign(user, **changes))).status == 200
-
-
-async def test_r40_a_principal_that_vanished_is_401_on_every_route(front: Harness) -> None:
-    user = (await front.sign_up()).body["user"]
-    gone = foreign(user | {"id": uuid7()})
-    for method, path in [
-        ("GET", "/auth/me"),
-        ("GET", "/chat/sessions"),
-        ("POST", "/chat/sessions"),
-        ("GET", "/approvals"),
-    ]:
-        answer = await front.send(method, path, Authorization=f"Bearer {gone}")
-        assert (answer.status, answer.detail) == (401, "unauthorized")
-
-
-async def test_r26_the_unverified_reach_auth_only(database: Database) -> None:
-    async with harness(database, auth_skip_email_verification=False) as front:
-        answer = await front.sign_up()
-        assert answer.body["user"]["email_verified"] is False
-        assert (await front.get("/auth/me", answer.token)).status == 200
-        for path in ("/chat/sessions", "/approvals"):
-            gated = await front.get(path, answer.token)
-            assert (gated.status, gated.detail) == (403, "email_not_verified")
-        refused = await front.sign_in()
-        assert (refused.status, refused.detail) == (401, "email_not_verified")
-        assert (await front.sign_in(password="wrong")).detail == "invalid_credentials"
-
-
-async def test_r26_without_the_rule_there_is_no_gate(database: Database) -> None:
-    async with harness(database, auth_skip_email_verification=False) as strict:
-        token = (await strict.sign_up()).token
-    async with harness(database) as lenient:
-        assert (await lenient.get("/chat/sessions", token)).status == 200
-
-
-async def test_r41_a_viewers_write_is_forbidden_and_remembered(front: Harness) -> None:
-    user = (await front.sign_up()).body["user"]
-    assert front.db is not None
-    await front.db.execute("UPDATE users SET role = 'viewer'")
-    answer = await front.send("POST", "/chat/sessions", Authorization=f"Bearer {foreign(user)}")
-    assert (answer.status, answer.detail) == (403, "forbidden_role")
-    async with asyncio.timeout(5):
-        while not (row := await front.db.fetchrow("SELECT * FROM audit_events WHERE kind = 'auth.denied'")):  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
-    said = json.loads(row["inputs"])
-    assert (said["method"], said["path"], said["status"], said["code"]) == (
-        "POST",
-        "/chat/sessions",
-        403,
-        "forbidden_role",
-    )
-
-
 async def test_r17_without_a_database_a_good_token_is_503_and_so_is_every_way_in(unstored: Harness) -> None:
     token = foreign({"id": uuid7(), "tenant_id": uuid7(), "role": "agent", "email": "asha@example.com"})
     for answer in (await unstored.get("/auth/me", token), await unstored.sign_up(), await unstored.sign_in()):
@@ -520,22 +270,3 @@ async def test_r48_too_many_at_once_are_503_and_health_answers_meanwhile(databas
         assert {answer.status for answer in answers} == {401, 503}
         assert {answer.detail for answer in refused} == {"overloaded"}
         assert all(int(answer.headers["Retry-After"]) >= 1 for answer in refused)
-
-
-async def test_r24_after_a_rotation_old_tokens_work_and_new_ones_carry_the_new_key(database: Database) -> None:
-    old, new = {"a": "a-secret-" * 8}, {"b": "b-secret-" * 8, "a": "a-secret-" * 8}
-    async with harness(database, auth_secret=None, auth_secrets=old) as before:
-        token = (await before.sign_up()).token
-    async with harness(database, auth_secret=None, auth_secrets=new) as after:
-        assert (await after.get("/auth/me", token)).status == 200
-        assert jwt.get_unverified_header((await after.sign_in()).token)["kid"] == "b"
-    async with harness(database, auth_secret=None, auth_secrets={"b": new["b"]}) as dropped:
-        assert (await dropped.get("/auth/me", token)).status == 401
-
-
-async def test_the_figures_of_the_configuration_are_obeyed(database: Database) -> None:
-    async with harness(database, auth_access_ttl_seconds=600, auth_issuer="house", auth_audience="harness") as front:
-        answer = await front.sign_up()
-        assert answer.body["expires_in"] == 600
-        claims = jwt.decode(answer.token, SECRET, ["HS256"], audience="harness", issuer="house")
-        assert timedelta(seconds=claims["exp"] - claims["iat"]) == timedelta(minutes=10)

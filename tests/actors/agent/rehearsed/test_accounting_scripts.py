@@ -1,0 +1,73 @@
+"""The script of the accounting desk, turn by turn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.actors.agent.rehearsed.conversation import Conversation, asked
+
+
+def test_a_document_may_be_dated_in_the_past() -> None:
+    talk = Conversation("accounting", None, "Draft an invoice for Acme over INR 500.00 dated 2026-08-01 and issue it")
+    [(_, draft)] = asked(talk.next()[1])
+    assert (draft["issue_date"], draft["due_date"]) == ("2026-08-01", "2026-08-31")
+    words = "Record a bill from Emirates over AED 900.00 reference EK-7 dated 2026-08-01 due 2026-08-11"
+    [(tool, bill)] = asked(Conversation("accounting", None, words).next()[1])
+    assert (tool, bill["vendor_name"], bill["vendor_reference"]) == ("record_bill", "Emirates", "EK-7")
+    assert (bill["issue_date"], bill["due_date"]) == ("2026-08-01", "2026-08-11")
+
+
+def test_an_invoice_is_drafted_and_then_issued() -> None:
+    talk = Conversation("accounting", None, "Draft an invoice for Acme Travels over INR 45,200.00 and issue it")
+    _, calls = talk.next()
+    [(name, draft)] = asked(calls)
+    assert name == "draft_invoice"
+    assert draft["customer_name"] == "Acme Travels"
+    assert (draft["issue_date"], draft["due_date"]) == ("2026-11-24", "2026-12-24")
+    assert draft["line_items"][0]["unit_price"] == "45200.00"
+    talk.results(
+        {"drafted": True, "invoice_id": "i-1", "number": "INV-1", "total_amount": "45200.00", "currency": "INR"}
+    )
+    assert asked(talk.next()[1]) == [("issue_invoice", {"invoice_id": "i-1"})]
+    talk.results({"issued": True, "number": "INV-1", "total_amount": "45200.00", "currency": "INR"})
+    words, calls = talk.next()
+    assert "Issued: INV-1" in words
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("text", "call"),
+    [
+        ("Which invoices are open?", ("list_invoices", {"status": "open"})),
+        ("Show the chart of accounts", ("list_ledger_accounts", {})),
+        (
+            "What is the balance of account 1000 on 2026-11-20?",
+            ("read_account_balance", {"account_id": "1000", "as_of": "2026-11-20"}),
+        ),
+    ],
+)
+def test_accounting_lists_what_is_asked_for(text: str, call: tuple[str, dict[str, Any]]) -> None:
+    talk = Conversation("accounting", None, text)
+    assert asked(talk.next()[1]) == [call]
+    talk.results({"count": 0, "accounts": [], "invoices": [], "balance": "INR 0.00"})
+    words, calls = talk.next()
+    assert "There are 0" in words or "The balance is INR 0.00." in words
+    assert calls == []
+
+
+def test_a_journal_is_posted_with_what_was_said_and_asked_for_what_was_not() -> None:
+    talk = Conversation("accounting", None, "Post a journal: debit 1000")
+    words, calls = talk.next()
+    assert "how much" in words
+    assert calls == []
+    talk.say("Credit 3000 with INR 500.00, as a journal")
+    [(name, given)] = asked(talk.next()[1])
+    assert name == "post_journal_entry"
+    assert given["entry"]["lines"] == [
+        {"account_id": "1000", "currency": "INR", "debit_amount": "500.00"},
+        {"account_id": "3000", "currency": "INR", "credit_amount": "500.00"},
+    ]
+    talk.results({"posted": True, "journal_id": "j-1"})
+    assert "Posted: journal j-1." in talk.next()[0]
