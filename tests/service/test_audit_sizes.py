@@ -23,17 +23,29 @@ MEMORY = 8 * 1024 * 1024
 """Bytes of Python objects at most above those before, of a file of 3 or 32 MB."""
 
 
-@pytest.mark.parametrize("rows", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
-async def test_b37_an_export_starts_at_once_and_holds_flat_memory(rows: int, asha: Person, admin: Admin) -> None:
+async def filled(asha: Person, admin: Admin, rows: int) -> str:
+    """Where the download of that many events is."""
     await admin.execute(FILL, asha.user["tenant_id"], rows)
     await admin.execute("VACUUM ANALYZE audit_events")
-    url = f"{asha.url}/audit/export.csv?kind=n"
+    return f"{asha.url}/audit/export.csv?kind=n"
+
+
+@pytest.mark.slow
+async def test_b37_an_export_starts_at_once(asha: Person, admin: Admin) -> None:
+    """Timed, so among the slow ones: a busy machine says nothing about it."""
+    url = await filled(asha, admin, 100_000)
     started = []
     for _ in range(3):
         began = perf_counter()
         async with asha.http.get(url, headers=asha.headers) as response:
             assert (await response.content.readany()).startswith(b"created_at,")
             started.append(perf_counter() - began)
+    assert min(started) < 0.1
+
+
+@pytest.mark.parametrize("rows", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
+async def test_b37_an_export_holds_flat_memory(rows: int, asha: Person, admin: Admin) -> None:
+    url = await filled(asha, admin, rows)
     gc.collect()
     tracemalloc.start()
     try:
@@ -47,4 +59,3 @@ async def test_b37_an_export_starts_at_once_and_holds_flat_memory(rows: int, ash
     assert lines == rows + 1
     assert size > 200 * rows
     assert peak < MEMORY
-    assert min(started) < 0.1
