@@ -10,6 +10,7 @@ from typing import Any, Literal, assert_never
 
 from aiohttp import web
 
+from tests.waiting import Event
 from voyagent.actors.agent.rehearsed import server, turns
 from voyagent.actors.agent.rehearsed.server import Call, cut, opened, request_id, script
 from voyagent.actors.agent.rehearsed.talk import Talk
@@ -208,8 +209,8 @@ class Received:
     headers: Mapping[str, str]
     talk: Talk
     reply: Reply = field(default_factory=Turn)
-    left: asyncio.Event = field(default_factory=asyncio.Event)
-    finished: asyncio.Event = field(default_factory=asyncio.Event)
+    left: asyncio.Event = field(default_factory=Event)
+    finished: asyncio.Event = field(default_factory=Event)
 
     @property
     def tools(self) -> frozenset[str]:

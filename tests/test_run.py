@@ -21,6 +21,8 @@ import aiohttp
 import asyncpg
 import pytest
 
+from tests.waiting import Event
+
 ROOT = Path(__file__).parents[1]
 DEADLINE = 60.0
 
@@ -354,7 +356,7 @@ async def test_the_second_signal_ends_the_process_where_it_stands(
 ) -> None:
     ends: list[int] = []
     monkeypatch.setattr(os, "_exit", ends.append)
-    asked, heard = asyncio.Event(), asyncio.Event()
+    asked, heard = Event(), Event()
     before = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
     loop = asyncio.get_running_loop()
     commands.on_signals(asked)

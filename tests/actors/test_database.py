@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from tests.waiting import Event
 from voyagent.actors import lanes
 from voyagent.actors.database import REPORTS, Append, Faults, IsLeader, Probe, StorageActor
 from voyagent.actors.domain.errors import Conflict, Refusal, Unavailable
@@ -157,7 +158,7 @@ async def test_waiting_is_bounded_and_one_kind_of_work_never_waits_for_the_other
 ) -> None:
     monkeypatch.setattr(lanes, "WAITING", 6)
     inside = asyncio.Semaphore(0)
-    go_on = asyncio.Event()
+    go_on = Event()
 
     async def hold() -> str:
         inside.release()
@@ -176,7 +177,7 @@ async def test_waiting_is_bounded_and_one_kind_of_work_never_waits_for_the_other
 
 async def test_waiting_is_bounded_in_time(store: Ref, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanes, "WAIT_TIMEOUT", 0.05)
-    go_on = asyncio.Event()
+    go_on = Event()
     asked = [asyncio.ensure_future(store.ask(Work(tenant_id=None, work=go_on.wait))) for _ in range(2)]
     done, _ = await asyncio.wait(asked, timeout=5, return_when=asyncio.FIRST_COMPLETED)
     assert [str(each.exception()) for each in done] == ["overloaded"]
@@ -268,7 +269,7 @@ async def test_one_process_serves_a_database_at_a_time(start: Start, database: A
 async def test_turns_are_stopped_before_a_lost_lock_is_taken_again(
     start: Start, database: Any, admin: Connection
 ) -> None:
-    lost, stopped = asyncio.Event(), asyncio.Event()
+    lost, stopped = Event(), Event()
 
     async def stop_turns() -> None:
         lost.set()
@@ -290,7 +291,7 @@ async def test_reports_delay_neither_their_agencys_other_work_nor_another_agency
     store = start(database.url, size=10)
     begun: asyncio.Queue[str] = asyncio.Queue()
     other = TENANT[:-1] + "b"
-    end = asyncio.Event()
+    end = Event()
 
     def report(tenant: str) -> asyncio.Future[Any]:
         wanted = Sum(tenant_id=tenant, begun=partial(begun.put_nowait, tenant), until=end)

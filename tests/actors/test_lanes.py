@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.waiting import Event
 from voyagent.actors import lanes
 from voyagent.actors.domain.errors import Unavailable
 from voyagent.actors.lanes import Lanes
@@ -25,7 +26,7 @@ class Holders:
         self.tasks: dict[asyncio.Task[None], asyncio.Event] = {}
 
     def begin(self, agency: str | None, *, step: bool = False) -> asyncio.Task[None]:
-        go = asyncio.Event()
+        go = Event()
 
         async def hold() -> None:
             async with self.lanes.slot(agency, step=step):

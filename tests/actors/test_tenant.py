@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
 from tests.manual_clock import ManualClock
+from tests.waiting import Event
 from voyagent.actors import tenant
 from voyagent.actors.domain.errors import Unavailable
 from voyagent.actors.domain.settings import TenantSettings
@@ -70,7 +70,7 @@ class Agency:
     def __init__(self, root: Root, clock: ManualClock) -> None:
         self.root = root
         self.clock = clock
-        self.gate = asyncio.Event()
+        self.gate = Event()
 
     @property
     def actor(self) -> TenantActor:

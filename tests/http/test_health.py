@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.manual_clock import ManualClock
+from tests.waiting import Event
 from voyagent.actors.domain.errors import Unavailable
 from voyagent.http.health import DATABASE, REDIS, Health, Probe
 
@@ -112,7 +113,7 @@ async def test_a_result_is_shared_for_a_second_and_then_looked_for_again(clock: 
 
 
 async def test_a_caller_that_leaves_does_not_end_the_look_others_wait_for(clock: ManualClock) -> None:
-    go = asyncio.Event()
+    go = Event()
 
     async def slow() -> bool:
         await go.wait()

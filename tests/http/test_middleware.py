@@ -9,6 +9,7 @@ import pytest
 import structlog
 from aiohttp import web
 
+from tests.waiting import Event
 from voyagent.actors.domain import errors
 from voyagent.actors.domain.errors import Refusal
 from voyagent.actors.domain.ids import parse_uuid
@@ -67,8 +68,8 @@ class Slow:
     """A handler that says when it was called and waits until it is cancelled."""
 
     def __init__(self) -> None:
-        self.called = asyncio.Event()
-        self.left = asyncio.Event()
+        self.called = Event()
+        self.left = Event()
 
     async def wait(self, _call: RequestContext) -> Answer:
         self.called.set()
@@ -296,7 +297,7 @@ async def test_nothing_is_left_in_progress(table: Client) -> None:
 
 
 async def test_a_client_that_leaves_is_counted_as_such(serve: Serve) -> None:
-    slow, noted = Slow(), asyncio.Event()
+    slow, noted = Slow(), Event()
     client = await serve([Route("GET", "/slow", slow.wait, PUBLIC)])
 
     def note(_logger: Any, _method: str, event: Any) -> Any:

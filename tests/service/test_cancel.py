@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.rehearsal import Turn
+from tests.waiting import Event
 from voyagent.actors.suppliers.house.driver import EmbeddedInventory
 
 from .test_approvals import ask_for_booking, kinds, resolve
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 async def test_b26_a_cancel_waits_for_a_suppliers_write_and_keeps_what_it_did(
     asha: Person, running: Running, admin: Admin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, goes_on = asyncio.Event(), asyncio.Event()
+    begun, goes_on = Event(), Event()
     original = EmbeddedInventory.book
 
     async def slow(*arguments: Any, **more: Any) -> Any:

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from tests.rehearsal import ToolUse, Turn
+from tests.waiting import Event
 from voyagent.actors import housekeeping
 from voyagent.actors.agent import tool_execution
 from voyagent.actors.foundation.metrics import ActorMeter
@@ -294,7 +295,7 @@ async def test_what_follows_an_order_is_looked_up_when_its_answer_is_lost(
     what: str, driver: Any, write: str, look_up: str, asha: Any, running: Any, admin: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(housekeeping, "RETRY_SECONDS", 0.05)
-    made, known, sent = getattr(driver, write), getattr(driver, look_up), asyncio.Event()
+    made, known, sent = getattr(driver, write), getattr(driver, look_up), Event()
 
     async def lost(*arguments: Any) -> Any:
         await made(*arguments)
@@ -370,7 +371,7 @@ async def test_stopping_an_agency_leaves_a_write_under_way_to_be_looked_up(
 ) -> None:
     """The lock of the one process is lost while a supplier works: no turn goes on, and no outcome is made up."""
     monkeypatch.setattr(housekeeping, "RETRY_SECONDS", 0.05)
-    made, begun, answer = EmbeddedInventory.book, asyncio.Event(), asyncio.Event()
+    made, begun, answer = EmbeddedInventory.book, Event(), Event()
 
     async def slow(*arguments: Any) -> Any:
         begun.set()

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from tests.rehearsal import Break, Failure, Gate, Hang, Raw, Rehearsal, Reply, Text, ToolUse, Turn
+from tests.waiting import Event
 from voyagent.actors.agent import proposing, run
 from voyagent.actors.agent.llm.messages_api import AnthropicModel
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
@@ -410,7 +411,7 @@ async def test_b20_a_stop_closes_streams_without_a_final_and_the_next_process_go
 async def test_b13_a_session_that_passivates_answers_the_message_that_activates_it(
     asha: Any, running: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asleep = asyncio.Event()
+    asleep = Event()
     end = sessions.SessionActor.terminate
 
     async def terminate(self: Any, failure: BaseException | None) -> None:

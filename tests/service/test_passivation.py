@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.rehearsal import Text, Turn
+from tests.waiting import until
 from voyagent.actors import tenant
 from voyagent.actors.conversation.event_log import EventLog
 from voyagent.actors.conversation.session import Follow, MakeRoom
 from voyagent.actors.foundation.metrics import ActorMeter
-
-PATIENCE = 20.0
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 -- nobody tells
-            await asyncio.sleep(0.02)
 
 
 def active() -> int:

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tests.rehearsal import Text, Turn
+from tests.waiting import until
 from voyagent.actors.conversation.session import Pruned
 from voyagent.actors.housekeeping import HousekeepingActor
 from voyagent.actors.root import Tree
@@ -79,9 +80,7 @@ async def its_own_pruning_is_over(running: Running) -> None:
     """The service prunes once at its start, too; then not for an hour."""
     record = running.service.system.tasks.record("pruning")
     now = running.service.system.clock.monotonic
-    async with asyncio.timeout(10):
-        while record.due_at is None or record.due_at < now() + 60:  # noqa: ASYNC110 -- nobody tells
-            await asyncio.sleep(0.02)
+    await until(lambda: record.due_at is not None and record.due_at >= now() + 60)
 
 
 async def test_sessions_that_are_active_are_told_of_it_and_no_other_is_activated_for_it(

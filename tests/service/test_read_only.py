@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from tests.rehearsal import Gate, Text, Turn
+from tests.waiting import until
 from voyagent.actors import housekeeping
 from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.pool import connect
 
 END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()"
-PATIENCE = 20.0
 
 
 class Standby:
@@ -46,12 +46,6 @@ async def standby(database: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 async def created(person: Any) -> int:
     status, _ = await person.call("POST", "/chat/sessions")
     return int(status)
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not await condition():  # noqa: ASYNC110 -- nobody tells
-            await asyncio.sleep(0.05)
 
 
 async def test_writes_are_unavailable_while_it_lasts_and_no_connection_stays_read_only(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 
 from tests.actors.agent import strict
 from tests.rehearsal import Block, Failure, Gate, Received, Text, Thinking, ToolUse, Turn
+from tests.waiting import Event
 from voyagent.actors.agent import usage
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
 from voyagent.actors.domain.errors import Unavailable
@@ -256,7 +256,7 @@ async def test_a_reading_that_finds_storage_unavailable_is_told_and_the_turn_goe
 async def test_what_is_reserved_for_a_call_is_given_back_however_it_ends(
     how: str, asha: Any, running: Any, admin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, held = asyncio.Event(), asyncio.Event()
+    begun, held = Event(), Event()
 
     async def begin(self: model_calls.Begin, db: Any) -> None:
         del self, db
@@ -281,7 +281,7 @@ async def test_words_that_came_with_a_decision_are_kept_when_the_pass_is_cancell
 ) -> None:
     session, events = await ask_for_booking(asha, running)
     approval = next(event.data["approval_id"] for event in events if event.kind == "approval_request")
-    placing, held = asyncio.Event(), asyncio.Event()
+    placing, held = Event(), Event()
     placed = CATALOGUE["book_flight"].place  # type: ignore[attr-defined]  # it is an order
 
     async def slow(*given: Any, **more: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from tests.rehearsal import Gate, Text, Turn
+from tests.waiting import until
 from voyagent.actors.conversation import session as session_actor
 from voyagent.actors.conversation.session import Cancel, SessionActor, Wake
 from voyagent.actors.domain.audit import Author, Origin
@@ -21,7 +22,6 @@ from voyagent.storage.conversation.steps import session_fence
 
 from .test_approvals import ask_for_booking, kinds, resolve
 
-PATIENCE = 20.0
 TURNS = "SELECT count(*) FROM turns WHERE session_id = $1"
 BOOKINGS = "SELECT count(*) FROM bookings"
 USER_TEXTS = """
@@ -56,14 +56,6 @@ def locked(database: Any) -> Locked:
             await db.close()
 
     return hold
-
-
-async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
-    """Wait until it holds."""
-    async with asyncio.timeout(PATIENCE):
-        while not (value := await condition()):  # noqa: ASYNC110  # a look from outside; nothing tells
-            await asyncio.sleep(0.02)
-    return value
 
 
 async def blocked(admin: Any, on: str) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import socket
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from tests.rehearsal import Gate, Text, Turn
+from tests.waiting import until
 from voyagent.actors.conversation.event_log import RING_BYTES, WRITE_BYTES, EventLog
 from voyagent.actors.conversation.session import SessionActor
 from voyagent.http.service import Service
@@ -209,13 +210,6 @@ SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database AND datname
 """
 
 
-async def until(condition: Callable[[], Awaitable[Any]]) -> None:
-    """Wait until it holds."""
-    async with asyncio.timeout(10):
-        while not await condition():  # noqa: ASYNC110  # a look from outside; nothing tells
-            await asyncio.sleep(0.02)
-
-
 async def only_viewer(session: str) -> bool:
     """Whether the session has one viewer, read or unread."""
     log = log_of(session)
@@ -250,8 +244,6 @@ async def test_a_passivated_session_is_freed_without_the_garbage_collector(
     gc.disable()
     try:
         await admin.close_actor(session)
-        async with asyncio.timeout(10):
-            while log() is not None:  # noqa: ASYNC110  # nothing tells
-                await asyncio.sleep(0.05)
+        await until(lambda: log() is None)
     finally:
         gc.enable()

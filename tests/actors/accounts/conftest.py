@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
 
 from tests.actors.accounts.email_harness import ORIGIN, PASSWORD, SECRET, EmailHarness
 from tests.manual_clock import ManualClock
+from tests.waiting import Event
 from voyagent.actors.accounts import actor as accounts
 from voyagent.actors.accounts.denial_audit import DeniedRequest
 from voyagent.actors.accounts.login_sessions import SignedIn
@@ -28,14 +29,6 @@ if TYPE_CHECKING:
     from tests.conftest import Database
 
 
-class Arrival(asyncio.Event):
-    """An operation was held. Nobody waits for one that never comes."""
-
-    async def wait(self) -> Literal[True]:
-        async with asyncio.timeout(10.0):
-            return await super().wait()
-
-
 class Storage:
     """The way to the storage actor. Operations can be counted, held back, or lost on it."""
 
@@ -43,7 +36,7 @@ class Storage:
         self._actor = actor
         self._held: dict[type, tuple[asyncio.Event, bool]] = {}
         self.asked: list[type] = []
-        self.arrived = Arrival()
+        self.arrived = Event()
         self.away = False
 
     async def ask(self, message: Any, within: float = 10.0) -> Any:
@@ -69,7 +62,7 @@ class Storage:
     @contextmanager
     def hold(self, kind: type, *, before: bool = False) -> Iterator[None]:
         """Let operations of ``kind`` wait here, with their answer in hand or ``before`` they run."""
-        request = asyncio.Event()
+        request = Event()
         self._held[kind] = (request, before)
         self.arrived.clear()
         try:
@@ -165,19 +158,6 @@ def refusal() -> Callable[[Awaitable[Any]], Awaitable[str]]:
         return refused.value.code
 
     return code
-
-
-@pytest.fixture
-def until() -> Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]:
-    """What a look finds, once there is something: for what happens in its own time."""
-
-    async def wait(look: Callable[[], Awaitable[Any]]) -> Any:
-        async with asyncio.timeout(5):
-            while not (found := await look()):  # noqa: ASYNC110  # the database has no event to wait for
-                await asyncio.sleep(0.005)
-        return found
-
-    return wait
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
 
+from tests.waiting import until
 from voyagent.actors import mail
 from voyagent.actors.accounts import actor as accounts
 from voyagent.actors.accounts.emails import Envelope, Undelivered
@@ -69,9 +69,11 @@ class EmailHarness:
         actor = mail.MailActor.start(self.harness.storage, self.settings, self.harness.clock, self.fake_transport)
         now = self.harness.clock.now()
         unsettled = "SELECT count(*) FROM outbox WHERE state = 'due' AND (due_at <= $1 OR due_at = $2)"
-        async with asyncio.timeout(5):
-            while await self.harness.db.fetchval(unsettled, now, now + mail.LEASE):  # noqa: ASYNC110  # no event to await
-                await asyncio.sleep(0.005)
+
+        async def settled() -> bool:
+            return not await self.harness.db.fetchval(unsettled, now, now + mail.LEASE)
+
+        await until(settled)
         await self.harness.storage.ask(outbox.Standing())  # the actor has its answer, too, and has counted it
         await actor.stop_and_wait(5.0)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.waiting import until
 from voyagent.actors.accounts import actor as accounts
 from voyagent.actors.accounts.api_keys import ALPHABET, checksum, generate, well_formed
 from voyagent.actors.accounts.denial_audit import DeniedRequest
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from tests.actors.accounts.conftest import AccountsHarness
 
 Code = Callable[[Awaitable[Any]], Awaitable[str]]
-Until = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 ORIGIN = Origin(request_id="r-1", ip="192.0.2.7", user_agent="tests")
 DENIED = DeniedRequest(method="GET", path="/chat/sessions", origin=ORIGIN)
 
@@ -112,7 +112,7 @@ async def test_r38_an_expired_key_is_refused(harness: AccountsHarness, refusal: 
 
 
 async def test_r38_a_revoked_key_is_refused_on_the_next_request_and_its_streams_end(
-    harness: AccountsHarness, refusal: Code, until: Until
+    harness: AccountsHarness, refusal: Code
 ) -> None:
     me = (await harness.sign_up()).principal
     minted, other = await new(harness, me), await new(harness, me)
@@ -161,7 +161,7 @@ async def test_a_key_nobody_has_is_asked_about_once_in_thirty_seconds(harness: A
     assert harness.storage.asked.count(Find) == 2
 
 
-async def test_r39_a_thousand_uses_are_one_write_a_minute(harness: AccountsHarness, until: Until) -> None:
+async def test_r39_a_thousand_uses_are_one_write_a_minute(harness: AccountsHarness) -> None:
     minted = await new(harness, (await harness.sign_up()).principal)
 
     async def written() -> Any:

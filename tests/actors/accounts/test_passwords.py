@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.waiting import Event
 from voyagent.actors.accounts.hash_queue import MAX_WAITING, Asker, Bounds, HashQueue
 from voyagent.actors.accounts.passwords import Passwords
 from voyagent.actors.domain.errors import Throttled, Unavailable
@@ -94,7 +95,7 @@ async def test_r48_a_waiter_who_leaves_gives_their_place_back() -> None:
 
 
 async def test_a_place_that_is_left_as_its_next_owner_leaves_is_not_lost() -> None:
-    queue, gate = HashQueue(1, Bounds()), asyncio.Event()
+    queue, gate = HashQueue(1, Bounds()), Event()
 
     async def ask() -> None:
         async with queue.place(Asker("1", "1")):
@@ -171,7 +172,7 @@ async def test_whoever_comes_and_goes_no_place_is_lost_and_none_is_given_twice(
                 running -= 1
 
     for account, network, pause in steps:
-        gate = asyncio.Event()
+        gate = Event()
         gates.append((gate, asyncio.create_task(ask(account, network, gate))))
         await asyncio.sleep(0)
         if pause == -1:
@@ -185,7 +186,7 @@ async def test_whoever_comes_and_goes_no_place_is_lost_and_none_is_given_twice(
     assert {type(each) for each in told} <= {type(None), Throttled, asyncio.CancelledError}
     async with asyncio.timeout(5), queue.place(Asker("0", "0")), queue.place(Asker("0", "0")):
         assert running == 0
-        third = asyncio.create_task(ask(0, 0, asyncio.Event()))
+        third = asyncio.create_task(ask(0, 0, Event()))
         await asyncio.sleep(0)
         assert running == 0
         third.cancel()

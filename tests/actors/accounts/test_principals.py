@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import pytest
 
+from tests.waiting import until
 from voyagent.actors.accounts import actor as accounts
 from voyagent.actors.accounts.denial_audit import DeniedRequest
 from voyagent.actors.domain.audit import Origin
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from voyagent.actors.accounts.access_watch import AccessWatch
 
 Code = Callable[[Awaitable[Any]], Awaitable[str]]
-Until = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 SECRET = "the secret these tests sign with, and nobody else"
 DENIED = DeniedRequest(
     method="GET", path="/auth/me", origin=Origin(request_id="r-9", ip="192.0.2.9", user_agent="tests")
@@ -288,7 +288,7 @@ async def test_a_change_between_looking_and_watching_is_not_missed(harness: Acco
     ],
 )
 async def test_streams_learn_of_rows_changed_by_hand_within_thirty_seconds(
-    harness: AccountsHarness, until: Until, by_hand: str
+    harness: AccountsHarness, by_hand: str
 ) -> None:
     principal = (await harness.sign_up()).principal
     watching = await watch(harness, principal)
@@ -308,7 +308,7 @@ async def test_streams_learn_of_rows_changed_by_hand_within_thirty_seconds(
         await watching.revoked()
 
 
-async def test_storage_unavailable_ends_no_watch(harness: AccountsHarness, until: Until) -> None:
+async def test_storage_unavailable_ends_no_watch(harness: AccountsHarness) -> None:
     watching = await watch(harness, (await harness.sign_up()).principal)
     harness.storage.away = True
     await harness.clock.advance(30)
@@ -336,7 +336,7 @@ async def test_watches_end_with_the_actor_that_kept_them(harness: AccountsHarnes
 
 
 async def test_r52_denials_of_known_people_are_events_five_a_minute_and_the_rest_a_number(
-    harness: AccountsHarness, refusal: Code, until: Until
+    harness: AccountsHarness, refusal: Code
 ) -> None:
     admin = (await harness.sign_up()).principal
     token, member = await colleague(harness, admin.tenant_id)
@@ -372,7 +372,7 @@ async def test_expired_and_forged_tokens_are_nobodys_event(harness: AccountsHarn
     assert await harness.events("auth.denied") == []
 
 
-async def test_what_a_guard_refuses_is_told_and_recorded(harness: AccountsHarness, until: Until) -> None:
+async def test_what_a_guard_refuses_is_told_and_recorded(harness: AccountsHarness) -> None:
     me = (await harness.sign_up()).principal
     harness.ref.tell(accounts.Denied(principal=me, request=DENIED, status=403, code="forbidden_role"))
     (event,) = await until(lambda: harness.events("auth.denied"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.actors.accounts.email_harness import OTHER, RING, SECRET, EmailHarness
+from tests.waiting import until
 from voyagent.actors.accounts import actor as accounts
 from voyagent.actors.accounts.outgoing import OutgoingEmails
 from voyagent.actors.accounts.retention import AccountRetention
@@ -320,7 +321,7 @@ async def test_r56_updated_at_moves_with_every_change(harness: AccountsHarness) 
         assert await harness.db.fetchval(f"SELECT updated_at FROM {table}") > before
 
 
-async def test_r56_the_hourly_job_does_it_all(strict: EmailHarness, harness: AccountsHarness, until: Any) -> None:
+async def test_r56_the_hourly_job_does_it_all(strict: EmailHarness, harness: AccountsHarness) -> None:
     await harness.sign_up()
     leap(harness, WEEK_SECONDS)
     upkeep = AccountRetention(store=harness.storage, accounts=strict.ref, clock=harness.clock, settings=strict.settings)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyotp
 import pytest
 
+from tests.waiting import until
 from voyagent.actors.accounts.second_factor import DisableTotp, NewSeed, SetUpTotp, SignInTotp, TotpSignedIn, VerifyTotp
 from voyagent.actors.accounts.totp import Code, new_recovery_codes, otpauth_url, read_code, step_of
 from voyagent.actors.domain.audit import Origin
@@ -100,7 +101,7 @@ async def test_r2_a_password_alone_does_not_pass(harness: AccountsHarness, refus
     assert await harness.count("auth_families") == before
 
 
-async def test_r2_refusals_come_in_their_order(harness: AccountsHarness, refusal: Refused, until: Any) -> None:
+async def test_r2_refusals_come_in_their_order(harness: AccountsHarness, refusal: Refused) -> None:
     who = (await harness.sign_up()).principal
     assert await refusal(enter(harness, "123456")) == "totp_not_enabled"
     assert await refusal(enter(harness, "123456", "another-one-12")) == "invalid_credentials"

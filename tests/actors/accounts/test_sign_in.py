@@ -12,6 +12,7 @@ import jwt
 import pytest
 
 from tests.figures import counted
+from tests.waiting import until
 from voyagent.actors.accounts import actor as accounts
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Conflict, Refusal
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from tests.actors.accounts.conftest import AccountsHarness
 
 Code = Callable[[Awaitable[Any]], Awaitable[str]]
-Until = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 COMMON = {"request_id": "r-1", "ip": "192.0.2.7", "user_agent": "tests"}
 
 
@@ -52,8 +52,8 @@ async def test_a_sign_up_founds_an_agency_with_settings_admin_family_and_audit(h
 async def test_both_ways_in_give_tokens_that_are_good_at_once(harness: AccountsHarness) -> None:
     first = await harness.sign_up()
     second = await harness.sign_in()
-    assert await harness.who(first.access_token) == await harness.who(first.access_token)
     me, again = await harness.who(first.access_token), await harness.who(second.access_token)
+    assert await harness.who(first.access_token) == me
     assert me.user_id == again.user_id
     assert me.family_id != again.family_id
     assert first.expires_in == second.expires_in == 3600
@@ -131,7 +131,7 @@ async def test_r29_unknown_and_wrong_cost_one_hash_each_and_get_one_answer(
 
 
 async def test_r51_a_failed_sign_in_is_the_agencys_to_know_and_an_unknown_address_nobodys(
-    harness: AccountsHarness, refusal: Code, until: Until
+    harness: AccountsHarness, refusal: Code
 ) -> None:
     me = (await harness.sign_up()).principal
     await refusal(harness.sign_in(email="nobody@example.com"))
@@ -142,9 +142,7 @@ async def test_r51_a_failed_sign_in_is_the_agencys_to_know_and_an_unknown_addres
     assert json.loads(event["entity_refs"]) == {"user_id": me.user_id}
 
 
-async def test_r2_a_password_alone_does_not_pass_two_factors(
-    harness: AccountsHarness, refusal: Code, until: Until
-) -> None:
+async def test_r2_a_password_alone_does_not_pass_two_factors(harness: AccountsHarness, refusal: Code) -> None:
     await harness.sign_up()
     await harness.db.execute("UPDATE users SET totp_enabled_at = now()")
     families = await harness.count("auth_families")
@@ -213,9 +211,7 @@ async def test_r17_with_storage_unavailable_every_way_in_is_503(harness: Account
     assert harness.storage.asked[-1] is Find
 
 
-async def test_the_refusal_stands_when_its_event_cannot_be_written(
-    harness: AccountsHarness, refusal: Code, until: Until
-) -> None:
+async def test_the_refusal_stands_when_its_event_cannot_be_written(harness: AccountsHarness, refusal: Code) -> None:
     await harness.sign_up()
     await harness.db.execute("ALTER TABLE audit_events ADD CONSTRAINT broken CHECK (false) NOT VALID")
     before = counted(metrics.AUDIT_WRITE_FAILURES_TOTAL)
@@ -241,7 +237,7 @@ async def test_r18_no_token_and_no_password_is_stored(harness: AccountsHarness) 
     assert "mango-trellis-47" not in dump
 
 
-async def test_the_chain_of_a_day_of_signing_in_holds(harness: AccountsHarness, refusal: Code, until: Until) -> None:
+async def test_the_chain_of_a_day_of_signing_in_holds(harness: AccountsHarness, refusal: Code) -> None:
     me = (await harness.sign_up()).principal
     await asyncio.gather(*(harness.sign_in() for _ in range(8)))
     await refusal(harness.sign_in(password="wrong"))

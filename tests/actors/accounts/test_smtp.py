@@ -13,6 +13,7 @@ import structlog
 from tests.actors.accounts.email_harness import OTHER, EmailHarness
 from tests.figures import counted
 from tests.mail_server import MailServer
+from tests.waiting import until
 from voyagent.actors import mail
 from voyagent.actors.accounts.emails import Smtp, Undelivered
 from voyagent.actors.domain.ids import uuid7
@@ -76,9 +77,7 @@ async def test_r53_an_email_refused_for_three_days_is_undeliverable_counted_and_
     (told,) = [line for line in lines if line["event"] == "email_undeliverable"]
     assert (told["log_level"], told["attempts"]) == ("error", tried)
     actor = mail.MailActor.start(harness.storage, emails.settings, harness.clock, emails.fake_transport)
-    async with asyncio.timeout(5):
-        while mail.metrics.MAIL_OUTBOX_LETTERS.labels("dead")._value.get() != 1:  # noqa: ASYNC110  # no event to await
-            await asyncio.sleep(0.005)
+    await until(lambda: mail.metrics.MAIL_OUTBOX_LETTERS.labels("dead")._value.get() == 1)
     await actor.stop_and_wait(5.0)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.rehearsal import Rehearsal
+from tests.waiting import Event
 from voyagent.actors.agent.llm.messages_api import AnthropicModel
 from voyagent.actors.agent.llm.model import Answer, Delta, ModelCall, ModelFailed
 from voyagent.actors.agent.rehearsed.server import KEY
@@ -41,7 +42,7 @@ class Heard:
     deltas: list[str] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     failure: ModelFailed | None = None
-    grown: asyncio.Event = field(default_factory=asyncio.Event)
+    grown: asyncio.Event = field(default_factory=Event)
 
     async def told(self, count: int, within: float = 10.0) -> None:
         """Return when so many deltas have been read."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import Event
 from voyagent.actors.agent.tool_execution import _uninterrupted, settle
 from voyagent.actors.domain.outcomes import Outcome, Succeeded
 from voyagent.actors.domain.turns import ToolCall
@@ -16,7 +17,7 @@ from voyagent.actors.domain.turns import ToolCall
 
 async def begun(work: Any) -> tuple[asyncio.Task[Any], asyncio.Event, list[str]]:
     """A pass that waits for a write, what lets the write end, and whether it has."""
-    answer, ended = asyncio.Event(), []
+    answer, ended = Event(), []
 
     async def write() -> Outcome:
         await answer.wait()

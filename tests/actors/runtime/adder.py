@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any, assert_never
 
+from tests.waiting import Event
 from voyagent.actors.foundation import log
 from voyagent.actors.runtime.actor import (
     Actor,
@@ -65,8 +66,8 @@ class Adder(Actor):
         super().__init__()
         self.total = 0
         self.behind = behind
-        self.holding = asyncio.Event()
-        self.gate = asyncio.Event()
+        self.holding = Event()
+        self.gate = Event()
         self.end: list[BaseException | None] = []
         self.idler: asyncio.Task[Any] | None = None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from tests.manual_clock import ManualClock
+from tests.waiting import Event
 from voyagent.actors.runtime.actor import Actor, Message, Ref
 from voyagent.actors.runtime.supervisor import Child, Restart, Supervisor
 
@@ -17,8 +18,8 @@ class Observed:
 
     lines: list[str] = field(default_factory=list)
     start_errors: list[BaseException] = field(default_factory=list)
-    gate: asyncio.Event = field(default_factory=asyncio.Event)
-    holding: asyncio.Event = field(default_factory=asyncio.Event)
+    gate: asyncio.Event = field(default_factory=Event)
+    holding: asyncio.Event = field(default_factory=Event)
     starts: int = 0
 
 

@@ -21,6 +21,7 @@ from tests.actors.runtime.adder import (
     SpawnAndBreak,
 )
 from tests.figures import sample
+from tests.waiting import Event
 from voyagent.actors.domain.errors import Unavailable
 from voyagent.actors.foundation.log import LogThrottle
 from voyagent.actors.runtime.actor import (
@@ -193,7 +194,7 @@ async def test_a_stop_comes_after_the_messages_sent_before_it(start: Any) -> Non
 
 
 async def test_an_idle_actor_nobody_holds_lives_on() -> None:
-    ended = asyncio.Event()
+    ended = Event()
 
     class Lonely(Adder):
         async def terminate(self, _failure: BaseException | None) -> None:

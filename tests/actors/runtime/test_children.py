@@ -22,6 +22,7 @@ from tests.actors.runtime.family import (
     worker,
 )
 from tests.manual_clock import ManualClock
+from tests.waiting import until
 from voyagent.actors.runtime.actor import Ref
 from voyagent.actors.runtime.supervisor import Child, Restart
 
@@ -73,9 +74,7 @@ async def test_what_works_far_below_is_stopped_before_anything_is_waited_for(
             ref.tell(Hold())
     await observed.holding.wait()
     stopping = asyncio.create_task(parent.stop_and_wait(5.0))
-    async with asyncio.timeout(5):
-        while "work down" not in observed.lines:  # noqa: ASYNC110 -- a list tells nobody
-            await asyncio.sleep(0.01)
+    await until(lambda: "work down" in observed.lines)
     assert "busy down" not in observed.lines
     assert not stopping.done()
     observed.gate.set()

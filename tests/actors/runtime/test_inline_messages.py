@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.figures import counted
+from tests.waiting import Event
 from voyagent.actors.domain.errors import NotFound
 from voyagent.actors.foundation import metrics
 from voyagent.actors.runtime.actor import Actor, ActorDead, ActorFailed, Message, NoReply
@@ -37,8 +38,8 @@ class Recorder(Actor):
     def __init__(self, *, opens: asyncio.Event | None = None) -> None:
         super().__init__()
         self.notes: list[str] = []
-        self.gate = asyncio.Event()
-        self.slow = asyncio.Event()
+        self.gate = Event()
+        self.slow = Event()
         self.delegated: list[asyncio.Future[Any]] = []
         self.opens = opens
 
@@ -117,7 +118,7 @@ async def test_a_message_being_handled_keeps_its_own_reply() -> None:
 
 
 async def test_before_the_start_and_after_the_end_it_is_like_any_other() -> None:
-    opens = asyncio.Event()
+    opens = Event()
     ref = await running(opens=opens)
     early = ref.request(Note("early"))
     assert not desk_of(ref).notes

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.manual_clock import ManualClock
+from tests.waiting import Event
 from voyagent.actors.domain.errors import Conflict, InternalError, Unavailable
 from voyagent.actors.runtime.actor import Actor
 from voyagent.actors.runtime.periodic import GRACE_SECONDS, ON_CALL, Items, PeriodicTask, PeriodicTasks
@@ -99,7 +100,7 @@ async def test_only_what_is_unavailable_is_asked_for_again_without_a_growing_pau
 
 async def test_a_task_is_cancelled_within_a_round_and_between_two(run: Any) -> None:
     between, within = Rounds(), Rounds()
-    gate = asyncio.Event()
+    gate = Event()
 
     async def waits() -> None:
         await gate.wait()
@@ -137,7 +138,7 @@ async def test_a_call_brings_a_round_forward_and_one_during_a_round_is_not_lost(
 
 async def test_a_call_during_a_round_is_answered_by_another(run: Any) -> None:
     rounds = Rounds()
-    gate = asyncio.Event()
+    gate = Event()
 
     async def slow() -> None:
         await rounds.round()

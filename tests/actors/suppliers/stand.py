@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.manual_clock import ManualClock
+from tests.waiting import Event
 from voyagent.actors.domain.money import Money
 from voyagent.actors.domain.travel import FlightOffer, FlightOrder, FlightQuestion, Party, Passenger, Segment
 from voyagent.actors.foundation import metrics
@@ -59,7 +60,7 @@ class Fake:
     looks_up: bool = True
     made: dict[str, FlightOrder] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
-    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    gate: asyncio.Event = field(default_factory=Event)
     arrived: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
 
     @property

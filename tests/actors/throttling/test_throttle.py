@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from tests.manual_clock import ManualClock
+from tests.waiting import Event, until
 from voyagent.actors.domain import throttles
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Throttled, Unavailable
@@ -133,13 +134,6 @@ def admin(tenant_id: str = "tenant-1") -> Principal:
     )
 
 
-async def until(look: Callable[[], Awaitable[Any]]) -> Any:
-    async with asyncio.timeout(5):
-        while not (found := await look()):  # noqa: ASYNC110  # Redis has no event to wait for
-            await asyncio.sleep(0.005)
-    return found
-
-
 @pytest.mark.parametrize("operation", [throttles.LOOK_UP_INVITE, throttles.ACCEPT_INVITE], ids=lambda one: one.name)
 @pytest.mark.parametrize("code", ["invite_not_found", "invite_not_pending", "invite_expired"])
 async def test_r8_tokens_of_invites_are_thirty_guesses_a_network(
@@ -186,9 +180,9 @@ async def test_the_known_networks_are_read_once_for_an_account_and_again_after_a
 async def test_a_hundred_who_ask_at_once_share_one_look_up(throttled: Post) -> None:
     for number in range(51):
         await throttled.attempt(email=f"nobody-{number}@example.com")
-    throttled.books.door = asyncio.Event()
+    throttled.books.door = Event()
     asking = asyncio.gather(*(throttled.attempt(email="asha@example.com") for _ in range(100)))
-    await until(lambda: asyncio.sleep(0, throttled.books.looks()))
+    await until(throttled.books.looks)
     throttled.books.door.set()
     assert all(await asking)
     assert throttled.books.looks() == 1
@@ -200,7 +194,7 @@ async def test_if_it_cannot_be_known_who_asks_they_wait_like_an_unknown_network(
         await throttled.attempt(email=f"nobody-{number}@example.com")
     throttled.books.away = True
     assert await throttled.attempt() == 2
-    await until(lambda: asyncio.sleep(0, throttled.books.looks() == 2))  # the audit event looks the account up, too
+    await until(lambda: throttled.books.looks() == 2)  # the audit event looks the account up, too
     throttled.books.away = False
     await throttled.started[-1].ask(ClearGuesses("nobody@example.com", "user-0"))
     assert await throttled.attempt() == 0
@@ -287,7 +281,7 @@ async def test_r11_a_redis_that_comes_back_empty_is_told_everything(kept: Post, 
     await servers.redis.stop()
     try:
         assert await kept.attempt(email="3@example.com") == 0
-        await until(lambda: asyncio.sleep(0, kept.clock.pending))
+        await until(lambda: kept.clock.pending)
     finally:
         await servers.redis.start()
     async with Redis.from_url(redis_url) as redis:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jwt
 import pytest
 
+from tests.waiting import until
 from voyagent.actors.accounts.actor import ChangeMember
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.identity import Role
@@ -123,9 +124,7 @@ async def test_r41_a_viewers_write_is_forbidden_and_remembered(front: Harness) -
     await front.db.execute("UPDATE users SET role = 'viewer'")
     answer = await front.send("POST", "/chat/sessions", Authorization=f"Bearer {foreign(user)}")
     assert (answer.status, answer.detail) == (403, "forbidden_role")
-    async with asyncio.timeout(5):
-        while not (row := await front.db.fetchrow("SELECT * FROM audit_events WHERE kind = 'auth.denied'")):  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+    row = await until(partial(front.db.fetchrow, "SELECT * FROM audit_events WHERE kind = 'auth.denied'"))
     said = json.loads(row["inputs"])
     assert (said["method"], said["path"], said["status"], said["code"]) == (
         "POST",

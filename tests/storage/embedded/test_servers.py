@@ -17,6 +17,7 @@ import asyncpg
 import pytest
 import redis.asyncio
 
+from tests.waiting import Event
 from voyagent.storage.embedded import processes
 from voyagent.storage.embedded import servers as embedded
 from voyagent.storage.embedded.servers import (
@@ -67,7 +68,7 @@ async def gone(pid: int, within: float = 15.0) -> None:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
         return
-    ended = asyncio.Event()
+    ended = Event()
     loop = asyncio.get_running_loop()
     loop.add_reader(handle, ended.set)
     try:

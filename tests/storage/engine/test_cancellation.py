@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
+from tests.waiting import Event
 from voyagent.actors.domain.errors import Conflict
 from voyagent.actors.foundation.clock import Clock
 from voyagent.actors.runtime.periodic import PeriodicTasks
@@ -114,7 +115,7 @@ async def a_migration(url: str) -> None:
 
 async def leadership(url: str) -> None:
     """Get the leader lock, and stop once it is held."""
-    leader = asyncio.Event()
+    leader = Event()
     lock = LeaderLock(url, PeriodicTasks(Clock()), on_elected=leader.set)
     running = asyncio.create_task(lock.run())
     try:
@@ -178,7 +179,7 @@ async def test_no_transaction_stays_open_wherever_an_operation_is_cancelled(
 async def test_a_connection_whose_rollback_is_cancelled_is_not_used_again(
     database: Any, admin: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rolling_back = asyncio.Event()
+    rolling_back = Event()
     execute = Connection.execute
 
     async def stuck(db: Connection, query: str, *args: Any, **more: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import Event
 from voyagent.actors.domain.approvals import Approval
 from voyagent.actors.domain.errors import Conflict, NotFound, Unprocessable
 from voyagent.actors.domain.identity import Role
@@ -141,7 +142,7 @@ async def test_of_many_at_once_one_acts(engine: Engine, key: IdempotencyKey, onc
 async def test_while_the_first_is_under_way_the_second_is_told_so(
     engine: Engine, key: IdempotencyKey, once: Make
 ) -> None:
-    inside, go_on = asyncio.Event(), asyncio.Event()
+    inside, go_on = Event(), Event()
 
     class Slow(Number):
         async def run(self, db: Connection) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from tests.waiting import Event
 from voyagent.actors.foundation.clock import Clock
 from voyagent.actors.runtime.periodic import PeriodicTasks
 from voyagent.storage.engine.connection import Connection
@@ -35,7 +36,7 @@ async def leading(lock: LeaderLock, elected: asyncio.Event) -> AsyncIterator[Non
 
 
 async def test_a_stop_releases_the_lock_and_reports_no_loss(database: Any) -> None:
-    elected = asyncio.Event()
+    elected = Event()
     lock = LeaderLock(database.url, PeriodicTasks(Clock()), on_elected=elected.set)
     with structlog.testing.capture_logs() as lines:
         async with leading(lock, elected):
@@ -49,7 +50,7 @@ async def test_a_stop_releases_the_lock_and_reports_no_loss(database: Any) -> No
 async def test_a_connection_that_is_cut_loses_the_lock_and_its_owner_is_called_before_it_is_held_again(
     database: Any, admin: Connection
 ) -> None:
-    elected, lost = asyncio.Event(), asyncio.Event()
+    elected, lost = Event(), Event()
     held_when_lost: list[bool] = []
 
     async def on_lost() -> None:

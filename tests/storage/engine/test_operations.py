@@ -14,6 +14,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.waiting import Event
 from voyagent.actors.domain.errors import Conflict, NotFound, Refusal
 from voyagent.storage.embedded.servers import EmbeddedServers
 from voyagent.storage.engine.connection import Connection
@@ -256,7 +257,7 @@ async def cut(servers: EmbeddedServers, database: Any, tmp_path: Path) -> AsyncI
                 writer.write(data)
             writer.transport.abort()
 
-        lost = asyncio.Event()
+        lost = Event()
         answer = loop.create_task(back())
         try:
             while data := await reader.read(65536):
@@ -304,7 +305,7 @@ async def test_a_statement_that_takes_too_long_is_unavailable_and_not_tried_agai
 
 async def test_a_cancelled_operation_leaves_no_transaction_behind(database: Any) -> None:
     engine = await Engine.open(database.url, size=1, system_size=1)
-    begun = asyncio.Event()
+    begun = Event()
 
     async def hang(db: Connection) -> None:
         await agency(TENANT)(db)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.rehearsal import Failure, Gate, Hang, Rehearsal, Text, Turn
+from tests.waiting import Event
 from voyagent.actors.agent.llm.accumulator import Usage
 from voyagent.actors.agent.llm.messages_api import AnthropicModel
 from voyagent.actors.agent.llm.model import Delta, ModelCall
@@ -25,7 +26,7 @@ class StillClock(Clock):
     """Sleeps for ever."""
 
     def __init__(self) -> None:
-        self.asleep = asyncio.Event()
+        self.asleep = Event()
 
     async def sleep(self, seconds: float) -> None:
         del seconds

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.rehearsal import Gate, Hang, Rehearsal, Text, Turn
+from tests.waiting import Event
 from voyagent.actors.agent.llm import messages_api
 from voyagent.actors.agent.llm.idle_timeout import IdleTimeout
 from voyagent.actors.agent.llm.model import ModelCall
@@ -53,7 +54,7 @@ async def test_b27_silence_before_the_first_word_is_tried_again(
 
 
 async def test_a_stream_that_sends_now_and_then_is_not_closed() -> None:
-    closed = asyncio.Event()
+    closed = Event()
 
     async def close() -> None:
         closed.set()
