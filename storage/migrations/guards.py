@@ -82,9 +82,46 @@ CREATE TRIGGER totalled AFTER INSERT ON journal_lines REFERENCING NEW TABLE AS p
 """
 
 
+CONTROLLED = """
+CREATE FUNCTION voyagent_controlled() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM posted l
+                 JOIN ledger_accounts a ON a.tenant_id = l.tenant_id AND a.id = l.account_id AND a.is_control
+                 JOIN journals j ON j.tenant_id = l.tenant_id AND j.id = l.journal_id
+                WHERE CASE a.type WHEN 'asset' THEN j.invoice_id ELSE j.bill_id END IS NULL)
+    THEN
+        RAISE EXCEPTION 'a control account takes lines of its documents alone'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'control_account', TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN NULL;
+END $$
+"""
+"""Trade receivables take lines of invoices' journals alone, trade payables those of bills'."""
+
+CONTROL = """
+CREATE TRIGGER control AFTER INSERT ON journal_lines REFERENCING NEW TABLE AS posted
+   FOR EACH STATEMENT EXECUTE FUNCTION voyagent_controlled()
+"""
+
+SAME_ACCOUNT = """
+CREATE FUNCTION voyagent_same_account() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'an account stays what it is' USING ERRCODE = 'insufficient_privilege';
+END $$
+"""
+
+SAME = """
+CREATE TRIGGER same BEFORE UPDATE ON ledger_accounts FOR EACH ROW
+  WHEN (ROW(OLD.id, OLD.tenant_id, OLD.code, OLD.type, OLD.is_control)
+        IS DISTINCT FROM ROW(NEW.id, NEW.tenant_id, NEW.code, NEW.type, NEW.is_control))
+   EXECUTE FUNCTION voyagent_same_account()
+"""
+"""An account's id and code mean the same for ever, and a control account is not opened for a moment."""
+
+
 def everything(metadata: MetaData) -> Iterator[str]:
     """The guards of all tables of an empty database."""
-    yield from (TOUCH, APPEND_ONLY, FORWARD, BALANCE, DAILY_TOTALS)
+    yield from (TOUCH, APPEND_ONLY, FORWARD, BALANCE, DAILY_TOTALS, CONTROLLED, SAME_ACCOUNT)
     for table in metadata.sorted_tables:
         yield from protect(table)
         if "updated_at" in table.c:
@@ -93,7 +130,7 @@ def everything(metadata: MetaData) -> Iterator[str]:
         yield from append_only(name)
     yield from _forward_only("audit_heads")
     yield from _balanced()
-    yield TOTALLED
+    yield from (TOTALLED, CONTROL, SAME)
     yield f"GRANT SELECT ON alembic_version TO {SYSTEM_ROLE}"
 
 

@@ -1,4 +1,7 @@
-"""The books in the database: nothing unbalanced is committed, nothing posted is changed, and a key posts once."""
+"""The books in the database: nothing unbalanced is committed, nothing posted is changed, and a key posts once.
+
+``JOURNAL`` and ``LINE`` are written past the service, by its own role: the database alone refuses then.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ from hypothesis import strategies as st
 
 from voyagent.actors.domain import ids
 from voyagent.actors.domain.books import CHART, DraftLine, InvalidJournal
+from voyagent.actors.domain.documents import InvoiceLine
+from voyagent.actors.domain.money import Money
 from voyagent.storage import general_ledger
+from voyagent.storage.books import bills, invoices
 from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.pool import connect
 
@@ -217,3 +223,82 @@ async def test_b52_what_is_posted_stays(deed: str, db: Connection, agency: Any, 
             await held.execute(deed)
     with pytest.raises(asyncpg.PostgresError):
         await db.execute("DELETE FROM ledger_accounts WHERE code = '1000'")
+
+
+DOCUMENTED = """
+INSERT INTO journals (id, tenant_id, entry_date, narration, source_event, line_count, idempotency_key, posted_at,
+                      invoice_id, bill_id)
+VALUES ($1, $2, $3, 'x', 'x', 2, $1::uuid::text, now(), $4, $5)
+"""
+
+
+async def documents(agency: Any, clock: Any) -> dict[str | None, tuple[str | None, str | None]]:
+    """An invoice and a bill in the books, and no document: what a journal says it belongs to."""
+    common = {"tenant_id": agency.tenant_id, "by": agency.user_id, "session_id": None, "today": DAY, "now": clock.now()}
+    dates, price = {"issue_date": DAY, "due_date": DAY}, Money.of(100, "INR")
+    line = InvoiceLine(description="Fare", quantity=Decimal(1), unit_price=price)
+    issued = await agency.store.ask(
+        invoices.Create(**common, **dates, key="i", number=None, party_name="Asha Rao", lines=(line,))
+    )
+    received = await agency.store.ask(
+        bills.Record(**common, **dates, key="b", vendor_name="Emirates", vendor_reference="EK-1", amount=price)
+    )
+    return {"invoice": (issued.invoice.id, None), "bill": (None, received.bill.id), None: (None, None)}
+
+
+@pytest.mark.parametrize(("code", "document"), [("1100", "invoice"), ("2000", "bill")])
+async def test_b54_a_control_account_takes_lines_of_its_documents_alone(
+    code: str, document: str, db: Connection, agency: Any, clock: Any
+) -> None:
+    known = await documents(agency, clock)
+    accounts = {each.code: each.id for each in await general_ledger.chart(db, agency.tenant_id, clock.now())}
+
+    async def put(kind: str | None) -> None:
+        journal = ids.uuid7()
+        async with db.transaction():
+            await db.execute(DOCUMENTED, journal, agency.tenant_id, DAY, *known[kind])
+            for place, (account, debit, credit) in enumerate((("1000", 1, None), (code, None, 1)), start=1):
+                await db.execute(LINE, agency.tenant_id, journal, place, accounts[account], "INR", debit, credit)
+
+    count = "SELECT count(*) FROM journals"
+    before = await db.fetchval(count)
+    for kind in known:
+        if kind == document:
+            await put(kind)
+            continue
+        with pytest.raises(asyncpg.CheckViolationError) as refused:
+            await put(kind)
+        assert refused.value.constraint_name == "control_account"
+    assert await db.fetchval(count) == before + 1
+
+
+@pytest.mark.parametrize("change", ["is_control = NOT is_control", "code = '9' || code", "type = 'equity'"])
+async def test_b54_an_account_stays_what_it_is(change: str, db: Connection, agency: Any, clock: Any) -> None:
+    await general_ledger.chart(db, agency.tenant_id, clock.now())
+    for held in (db, agency.db):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await held.execute(f"UPDATE ledger_accounts SET {change} WHERE code = '1100'")
+    assert await db.execute("UPDATE ledger_accounts SET name = 'Debtors' WHERE code = '1100'") == "UPDATE 1"
+
+
+async def test_b52_a_key_and_a_reversal_are_once_in_the_database_too(db: Connection, agency: Any, clock: Any) -> None:
+    chart = await agency.store.ask(general_ledger.Chart(tenant_id=agency.tenant_id, now=clock.now()))
+    journal = await write(db, agency, chart[0].id, BALANCED)
+    columns = "tenant_id, entry_date, narration, source_event, line_count, idempotency_key, reverses, posted_at"
+    again = f"""
+        WITH again AS (INSERT INTO journals (id, {columns})
+                       SELECT $2, tenant_id, entry_date, 'x', 'x', 2, $3, $4, posted_at FROM journals WHERE id = $1
+                       RETURNING id)
+        INSERT INTO journal_lines (tenant_id, journal_id, line_no, account_id, currency, debit, credit)
+        SELECT l.tenant_id, again.id, l.line_no, l.account_id, l.currency, l.credit, l.debit
+          FROM again, journal_lines l WHERE l.journal_id = $1
+    """
+    await db.execute(again, journal, ids.uuid7(), "reversal", journal)
+    for key, reverses, broken in (
+        ("reversal", None, "uq_journals_idempotency_key"),
+        ("another", journal, "uq_journals_reverses"),
+    ):
+        with pytest.raises(asyncpg.UniqueViolationError) as refused:
+            await db.execute(again, journal, ids.uuid7(), key, reverses)
+        assert refused.value.constraint_name == broken
+    assert await db.fetchval("SELECT count(*) FROM journals") == 2
