@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from ..actors.domain.errors import Throttled
 from ..actors.domain.identity import Principal
@@ -42,6 +43,13 @@ class OpenStreams:
                     del self._open[owner]
 
 
+@dataclass(slots=True)
+class Counted:
+    """A conversation that counts against the quota once it has been ``created``."""
+
+    created: bool
+
+
 class NewSessions:
     """Counts the conversations each person created in the last minute."""
 
@@ -50,8 +58,12 @@ class NewSessions:
         self._per_minute = per_minute
         self._created: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def count(self, principal: Principal) -> None:
-        """Count one more. Throttled ``too_many_sessions``."""
+    @contextmanager
+    def count(self, principal: Principal) -> Iterator[Counted]:
+        """Count one more, which the block creates. Throttled ``too_many_sessions``.
+
+        It stays counted unless the block fails or says that it has created none.
+        """
         now = self._clock.monotonic()
         self._forget(now)
         created = self._created.setdefault(principal.user_id, deque())
@@ -61,6 +73,20 @@ class NewSessions:
             raise Throttled("too_many_sessions", retry_after=created[0] + MINUTE - now)
         created.append(now)
         self._created.move_to_end(principal.user_id)
+        counted = Counted(created=False)
+        try:
+            yield counted
+        finally:
+            if not counted.created:
+                self._uncount(principal.user_id, now)
+
+    def _uncount(self, user_id: str, moment: float) -> None:
+        """Forget one conversation, unless it is older than a minute and forgotten already."""
+        created = self._created.get(user_id, deque())
+        if moment in created:
+            created.remove(moment)
+        if not created:
+            self._created.pop(user_id, None)
 
     def _forget(self, now: float) -> None:
         """Forget people without a recent conversation: they come first, so that only they and one more are read."""

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import Select, bindparam, insert, literal, select, union_all, update
 
 from ..actors.domain import enquiries as rules
 from ..actors.domain.audit import AuditEvent, Author
-from ..actors.domain.enquiries import Enquiry
+from ..actors.domain.enquiries import Enquiry, EnquiryBooking, Followed, Opened, PossibleDuplicate
 from ..actors.domain.errors import NotFound
+from ..actors.domain.money import Money
 from . import audit
 from .conversation import sessions
-from .engine.operations import Command, Query
+from .engine.operations import Command, Snapshot
 from .engine.statements import binds, statement
-from .tables import enquiries
+from .tables import bookings, enquiries
 
 if TYPE_CHECKING:
     from .engine.connection import Connection
@@ -27,7 +28,9 @@ COLUMNS: Final = enquiries.c[rules.COLUMNS]
 _INSERTED = tuple(name for name in rules.COLUMNS if name != "updated_at")
 _THIS = select(*COLUMNS).filter_by(**binds("tenant_id", "id"))
 
-INSERT = statement(insert(enquiries).values(**binds(*_INSERTED)))
+INSERT = statement(
+    insert(enquiries).values(**binds(*_INSERTED)).returning(enquiries.c.email_key, enquiries.c.phone_key)
+)
 ONE = statement(_THIS)
 LOCK = statement(_THIS.with_for_update(key_share=True))
 WRITE = statement(
@@ -46,29 +49,55 @@ LINKED = statement(
 """The enquiries of a session, newest first."""
 
 
+def _like(name: str) -> Select[Any]:
+    """The newest other enquiries with the same key. Each key has an index of its own, in that order."""
+    same = literal(name.removesuffix("_key")).label("same")
+    return (
+        select(*enquiries.c["id", "customer_name", "status", "created_at"], same)
+        .filter_by(**binds("tenant_id", name))
+        .where(enquiries.c.id != bindparam("id"))
+        .order_by(enquiries.c.created_at.desc(), enquiries.c.id.desc())
+        .limit(bindparam("limit"))
+    )
+
+
+ALIKE = statement(union_all(*(select(_like(name).subquery(name)) for name in ("email_key", "phone_key"))))
+BOOKED = statement(
+    select(*bookings.c["id", "kind", "supplier", "locator", "status", "cost", "currency", "session_id", "created_at"])
+    .filter_by(**binds("tenant_id", "enquiry_id"))
+    .order_by(bookings.c.created_at, bookings.c.id)
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Create(Command[Enquiry]):
-    """Store a new enquiry. Refusal: ``session_not_found``, if it names a session that the agency does not have."""
+class Create(Command[Opened]):
+    """Store a new enquiry, and look for others that may be of the same customer.
+
+    Refusal: ``session_not_found``, if it names a session that the agency does not have.
+    """
 
     enquiry: Enquiry
     author: Author
 
-    async def run(self, db: Connection) -> Enquiry:
+    async def run(self, db: Connection) -> Opened:
         new = self.enquiry
-        await INSERT.execute(db, **{name: getattr(new, name) for name in _INSERTED})
+        keys = await INSERT.fetchrow(db, **{name: getattr(new, name) for name in _INSERTED})
+        alike = await _possible_duplicates(db, new, keys["email_key"], keys["phone_key"])
         given = {name for name in rules.WRITABLE if getattr(new, name) is not None}
         await audit.append(db, [_event("created", new, self.author, new.created_at, given, to=new.status)])
-        return new
+        return Opened(enquiry=new, possible_duplicates=alike)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Read(Query[Enquiry]):
-    """One enquiry. Refusal: ``enquiry_not_found``."""
+class Read(Snapshot[Followed]):
+    """One enquiry with its bookings. Refusal: ``enquiry_not_found``."""
 
     enquiry_id: str
 
-    async def run(self, db: Connection) -> Enquiry:
-        return _found(await ONE.fetchrow(db, tenant_id=self.tenant_id, id=self.enquiry_id))
+    async def run(self, db: Connection) -> Followed:
+        found = _found(await ONE.fetchrow(db, tenant_id=self.tenant_id, id=self.enquiry_id))
+        rows = await BOOKED.fetch(db, tenant_id=self.tenant_id, enquiry_id=found.id)
+        return Followed(enquiry=found, bookings=tuple(map(_booking, rows)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +167,29 @@ async def _write(db: Connection, before: Enquiry, changes: Mapping[str, Any]) ->
     if moment is None:
         raise RuntimeError("a locked enquiry has changed its status")
     return after._replace(updated_at=moment)
+
+
+async def _possible_duplicates(
+    db: Connection, new: Enquiry, email_key: str | None, phone_key: str | None
+) -> tuple[PossibleDuplicate, ...]:
+    """The newest enquiries with the address or the number of a new one."""
+    number = phone_key if phone_key is not None and len(phone_key) >= rules.FEWEST_DIGITS else None
+    if email_key is None and number is None:
+        return ()
+    keys = {"email_key": email_key, "phone_key": number}
+    rows = await ALIKE.fetch(db, tenant_id=new.tenant_id, id=new.id, limit=rules.MOST_DUPLICATES, **keys)
+    found: dict[str, PossibleDuplicate] = {}
+    for row in sorted(rows, key=lambda row: (row["created_at"], row["id"]), reverse=True):
+        known = found.get(row["id"])
+        same = () if known is None else known.same
+        found[row["id"]] = PossibleDuplicate(**{**row, "same": (*same, row["same"])})
+    return tuple(found.values())[: rules.MOST_DUPLICATES]
+
+
+def _booking(row: Any) -> EnquiryBooking:
+    given = dict(row)
+    given["cost"] = Money.of(given["cost"], given.pop("currency"))
+    return EnquiryBooking(**given)
 
 
 def _found(row: Any) -> Enquiry:

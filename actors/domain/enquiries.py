@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 from .errors import BadRequest, Unprocessable
 from .ids import parse_uuid
+from .money import Money
 
 Status = Literal["new", "quoted", "booked", "cancelled"]
 STATUSES: Final[tuple[str, ...]] = get_args(Status)
@@ -19,6 +21,10 @@ TERMINAL: Final = frozenset({"booked", "cancelled"})
 MAX_NAME, MAX_EMAIL, MAX_PHONE, MAX_PLACE, MAX_NOTES = 255, 255, 64, 128, 10_000
 MAX_PAX = 2**31 - 1
 MAX_BUDGET = Decimal("999999999999.99")
+
+MOST_DUPLICATES = 5
+FEWEST_DIGITS = 7
+"""Shorter numbers are extensions or no numbers at all: E.164 has seven digits at least."""
 
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 _CENT = Decimal("0.01")
@@ -48,6 +54,47 @@ class Enquiry(NamedTuple):
     session_id: str | None
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PossibleDuplicate:
+    """An earlier enquiry with the same e-mail address, in any letter case, or the same last ten digits of the phone."""
+
+    id: str
+    customer_name: str
+    status: str
+    created_at: datetime
+    same: tuple[Literal["email", "phone"], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A new enquiry and the newest ones that may be of the same customer. Nothing is ever merged."""
+
+    enquiry: Enquiry
+    possible_duplicates: tuple[PossibleDuplicate, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnquiryBooking:
+    """What was booked in a conversation of the enquiry."""
+
+    id: str
+    kind: Literal["flight", "hotel"]
+    supplier: str
+    locator: str | None
+    status: str
+    cost: Money
+    session_id: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """An enquiry and its bookings, in the order they were made."""
+
+    enquiry: Enquiry
+    bookings: tuple[EnquiryBooking, ...]
 
 
 COLUMNS: Final = Enquiry._fields

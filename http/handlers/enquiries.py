@@ -7,7 +7,7 @@ from typing import Final
 
 from ...actors.domain import enquiries as rules
 from ...actors.domain.days import end_of, start_of
-from ...actors.domain.enquiries import Enquiry
+from ...actors.domain.enquiries import Opened
 from ...actors.domain.errors import Unprocessable
 from ...actors.domain.ids import uuid7
 from ...storage import enquiries
@@ -18,14 +18,16 @@ from ..agency_zone import agency_zone
 from ..operation import Refusals, operation
 from ..request_context import Answer, RequestContext
 from ..schemas.enquiries import (
+    EnquiryCreatedResponse,
     EnquiryCreateRequest,
+    EnquiryFollowedResponse,
     EnquiryListQuery,
     EnquiryListResponse,
     EnquiryPatchRequest,
     EnquiryResponse,
     PromoteResponse,
 )
-from .sessions import sender
+from .sessions import counted, sender
 
 NO_ENQUIRY: Final[Refusals] = {404: ("enquiry_not_found",)}
 AGAINST_A_RULE = ("invalid_currency", "invalid_date_range", "invalid_pax_count")
@@ -40,18 +42,18 @@ def enquiry_id(call: RequestContext) -> str:
 @operation(
     name="create_enquiry",
     body=EnquiryCreateRequest,
-    reply=EnquiryResponse,
+    reply=EnquiryCreatedResponse,
     refusals={400: AGAINST_A_RULE, 422: NO_SESSION},
 )
 async def create(call: RequestContext) -> Answer:
-    """Create an enquiry."""
+    """Create an enquiry. Earlier ones that may be of the same customer are listed, and never merged with it."""
     body: EnquiryCreateRequest = call.body
     now, person = call.services.clock.now(), call.person
     enquiry = rules.opened(body.given, enquiry_id=uuid7(), tenant_id=person.tenant_id, by=person.user_id, now=now)
     make = enquiries.Create(tenant_id=person.tenant_id, enquiry=enquiry, author=sender(call))
-    once = Once(tenant_id=person.tenant_id, key=call.idempotency, command=make, reply=Enquiry, now=now)
+    once = Once(tenant_id=person.tenant_id, key=call.idempotency, command=make, reply=Opened, now=now)
     done = await call.services.storage.ask(once)
-    return Answer(EnquiryResponse.of(done.value)).mark_replayed(done.replayed)
+    return Answer(EnquiryCreatedResponse.of(done.value)).mark_replayed(done.replayed)
 
 
 @operation(
@@ -69,11 +71,11 @@ async def page(call: RequestContext) -> Answer:
     return Answer(EnquiryListResponse.encoded(await call.services.storage.ask(list_page), query))
 
 
-@operation(name="get_enquiry", reply=EnquiryResponse, refusals=NO_ENQUIRY)
+@operation(name="get_enquiry", reply=EnquiryFollowedResponse, refusals=NO_ENQUIRY)
 async def read(call: RequestContext) -> Answer:
-    """Retrieve an enquiry."""
+    """Retrieve an enquiry, with what was booked for it."""
     one = enquiries.Read(tenant_id=call.person.tenant_id, enquiry_id=enquiry_id(call))
-    return Answer(EnquiryResponse.of(await call.services.storage.ask(one)))
+    return Answer(EnquiryFollowedResponse.of(await call.services.storage.ask(one)))
 
 
 @operation(
@@ -113,13 +115,12 @@ async def change(call: RequestContext) -> Answer:
 )
 async def promote(call: RequestContext) -> Answer:
     """Open a conversation for an enquiry, or return the one it is linked to. Its agent is given the enquiry."""
-    call.services.new_sessions.count(call.person)
-    now, tenant_id = call.services.clock.now(), call.person.tenant_id
+    now, tenant_id, new = call.services.clock.now(), call.person.tenant_id, uuid7()
     link = enquiries.Promote(
-        tenant_id=tenant_id, enquiry_id=enquiry_id(call), new_session_id=uuid7(), author=sender(call), now=now
+        tenant_id=tenant_id, enquiry_id=enquiry_id(call), new_session_id=new, author=sender(call), now=now
     )
     once = Once(tenant_id=tenant_id, key=call.idempotency, command=link, reply=Promoted, now=now)
-    done = await call.services.storage.ask(once)
+    done = await counted(call, once, lambda promoted: promoted.session_id == new)
     return Answer(PromoteResponse.of(done.value)).mark_replayed(done.replayed)
 
 

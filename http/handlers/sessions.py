@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from ...actors.accounts.actor import IssueTicket
 from ...actors.conversation import deletion, session
@@ -10,7 +11,7 @@ from ...actors.domain.audit import Author
 from ...actors.domain.ids import parse_uuid, uuid7
 from ...storage.conversation import sessions
 from ...storage.conversation import transcript as transcripts
-from ...storage.engine.idempotency import Once
+from ...storage.engine.idempotency import Earlier, IdempotentReply, Once
 from ..operation import RUNTIME_UNAVAILABLE, Refusals, operation
 from ..request_context import Answer, RequestContext
 from ..schemas.sessions import (
@@ -27,6 +28,8 @@ from ..schemas.sessions import (
     TranscriptResponse,
 )
 
+R = TypeVar("R")
+
 NO_SESSION: Final[Refusals] = {404: ("session_not_found",)}
 
 
@@ -41,6 +44,22 @@ def sender(call: RequestContext) -> Author:
     return Author(user_id=principal.user_id, role=str(principal.role), origin=call.origin)
 
 
+async def counted(call: RequestContext, once: Once[R], created: Callable[[R], bool]) -> IdempotentReply[R]:
+    """Execute a command that may create a conversation; against the quota counts what was ``created`` now.
+
+    So a request that is repeated under its key is answered whatever the quota is. Throttled ``too_many_sessions``.
+    """
+    store = call.services.storage
+    if once.key is not None:
+        earlier = await store.ask(Earlier(tenant_id=once.tenant_id, key=once.key, reply=once.reply, now=once.now))
+        if earlier is not None:
+            return earlier
+    with call.services.new_sessions.count(call.person) as count:
+        done = await store.ask(once)
+        count.created = not done.replayed and created(done.value)
+    return done
+
+
 @operation(
     name="create_session",
     body=SessionCreateRequest,
@@ -50,10 +69,10 @@ def sender(call: RequestContext) -> Author:
 )
 async def create(call: RequestContext) -> Answer:
     """Create a conversation."""
-    call.services.new_sessions.count(call.person)
-    new, now, store = uuid7(), call.services.clock.now(), call.services.storage
+    new, now = uuid7(), call.services.clock.now()
     make = sessions.Create(tenant_id=call.person.tenant_id, session_id=new, user_id=call.person.user_id, now=now)
-    done = await store.ask(Once(tenant_id=make.tenant_id, key=call.idempotency, command=make, reply=str, now=now))
+    once = Once(tenant_id=make.tenant_id, key=call.idempotency, command=make, reply=str, now=now)
+    done = await counted(call, once, lambda session: session == new)
     created = Answer(SessionCreateResponse(session_id=done.value), headers={"Location": f"/chat/sessions/{done.value}"})
     return created.mark_replayed(done.replayed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -19,6 +20,8 @@ from ...actors.domain.enquiries import (
     MAX_PHONE,
     MAX_PLACE,
     Enquiry,
+    Followed,
+    Opened,
     Status,
     rounded,
 )
@@ -26,7 +29,8 @@ from ...actors.domain.identity import normal_email
 from ...actors.domain.money import is_plain
 from ...storage.enquiries import Promoted
 from ...storage.enquiry_lists import Enquiries
-from .shared import Body, Closed, Offset, Query, QueryDate, QueryInt, UtcTime
+from .aging import MoneyResponse
+from .shared import ADDITION, Body, Closed, Offset, Query, QueryDate, QueryInt, UtcTime
 
 DECIMAL = {"type": "string", "pattern": r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$"}
 NULL = {"type": "null"}
@@ -184,6 +188,63 @@ class EnquiryResponse(Closed):
     @classmethod
     def of(cls, enquiry: Enquiry) -> EnquiryResponse:
         return cls(**enquiry._asdict())
+
+
+class PossibleDuplicateResponse(Closed):
+    """An earlier enquiry with the same e-mail address or phone number."""
+
+    id: str
+    customer_name: str
+    status: str
+    created_at: UtcTime
+    same: list[Literal["email", "phone"]]
+
+
+class EnquiryCreatedResponse(EnquiryResponse):
+    """A new enquiry, and the newest five that may be of the same customer."""
+
+    possible_duplicates: Annotated[list[PossibleDuplicateResponse], ADDITION]
+
+    @classmethod
+    def of(cls, opened: Opened) -> EnquiryCreatedResponse:  # type: ignore[override]  # of more than an enquiry
+        alike = [PossibleDuplicateResponse(**asdict(each)) for each in opened.possible_duplicates]
+        return cls(**opened.enquiry._asdict(), possible_duplicates=alike)
+
+
+class EnquiryBookingResponse(Closed):
+    """A booking or hold that was made in a conversation of the enquiry."""
+
+    id: str
+    kind: Literal["flight", "hotel"]
+    supplier: str
+    locator: str | None
+    status: str
+    cost: MoneyResponse
+    session_id: str | None
+    created_at: UtcTime
+
+
+class EnquiryFollowedResponse(EnquiryResponse):
+    """An enquiry with its bookings, in the order they were made."""
+
+    bookings: Annotated[list[EnquiryBookingResponse], ADDITION]
+
+    @classmethod
+    def of(cls, followed: Followed) -> EnquiryFollowedResponse:  # type: ignore[override]  # of more than an enquiry
+        made = [
+            EnquiryBookingResponse(
+                id=each.id,
+                kind=each.kind,
+                supplier=each.supplier,
+                locator=each.locator,
+                status=each.status,
+                cost=MoneyResponse.of(each.cost.amount, each.cost.currency),
+                session_id=each.session_id,
+                created_at=each.created_at,
+            )
+            for each in followed.bookings
+        ]
+        return cls(**followed.enquiry._asdict(), bookings=made)
 
 
 class EnquiryListResponse(Closed):

@@ -55,6 +55,10 @@ UNSENT: Any = None
 """The default of a field that may be omitted but not null. ``model_fields_set`` shows whether it was sent."""
 
 
+ADDITION = Field(json_schema_extra={"x-voyagent-addition": True})
+"""Marks a field of a reply that goes beyond the published ones."""
+
+
 def coded(code: str) -> ValueError:
     """An error for validators to raise: a 422 list item ``value_error`` with ``ctx.code``."""
     return ValueError(code)

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from ...actors.domain.errors import Conflict, Unprocessable
 from ..tables import idempotency_keys
-from .operations import Command
+from .operations import Command, Query
 from .sealing import Sealing
 from .statements import binds, statement
 
@@ -100,6 +100,18 @@ async def find(
         # its text repeats the reply, which may contain a secret
         raise UnreadableReply(f"the reply stored under a key is no {reply.__name__}") from None
     return IdempotentReply(value, replayed=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier(Query[IdempotentReply[R] | None]):
+    """The reply of type ``reply`` stored for ``key``, if its command was executed. As ``find``."""
+
+    key: IdempotencyKey
+    reply: type[R]
+    now: datetime
+
+    async def run(self, db: Connection) -> IdempotentReply[R] | None:
+        return await find(db, self.key, self.reply, self.now)
 
 
 async def keep(

@@ -27,6 +27,8 @@ SEPARATOR: Final = "\x1f"
 
 _SEARCHED = " || chr(31) || ".join(f"lower(coalesce({name}, ''))" for name in SEARCHED)
 
+_PHONE_KEY = "right(regexp_replace(customer_phone, '[^0-9]', '', 'g'), 10)"
+
 enquiries = Table(
     "enquiries",
     metadata,
@@ -46,12 +48,16 @@ enquiries = Table(
     optional("notes", Text),
     optional("session_id", Uuid),
     Column("searched", Text, Computed(_SEARCHED, persisted=True)),
+    Column("email_key", Text, Computed("lower(customer_email)", persisted=True)),
+    Column("phone_key", Text, Computed(_PHONE_KEY, persisted=True)),
     *timestamps(),
     reference("sessions", "session_id", "SET NULL"),
     Index(None, "tenant_id", "created_at", "id"),
     Index(None, "tenant_id", "status", "created_at", "id"),
     Index(None, "tenant_id", "depart_date", "status", "created_at", "id"),
     partial_index("ix_enquiries_session_id", "tenant_id", "session_id", only="session_id IS NOT NULL"),
+    partial_index("ix_enquiries_email_key", "tenant_id", "email_key", "created_at", "id", only="email_key IS NOT NULL"),
+    partial_index("ix_enquiries_phone_key", "tenant_id", "phone_key", "created_at", "id", only="phone_key IS NOT NULL"),
     one_of("status", ("new", "quoted", "booked", "cancelled")),
     CheckConstraint("pax_count >= 1", name="pax_count"),
     CheckConstraint("budget_amount >= 0", name="budget_amount"),

@@ -16,7 +16,7 @@ from ..conversation.sessions import ID_IF_IT_EXISTS
 from ..engine.operations import Command, Query, Snapshot
 from ..engine.statements import binds, statement
 from ..schema.columns import Json, Time, Uuid
-from ..tables import booking_passengers, bookings, tickets
+from ..tables import booking_passengers, bookings, enquiries, tickets
 
 if TYPE_CHECKING:
     from ..engine.connection import Connection
@@ -33,6 +33,7 @@ class Booking:
     locator: str | None
     status: str
     offer_id: str | None
+    enquiry_id: str | None
     cost: Money
     hold_expires_at: datetime | None
     data: dict[str, Any]
@@ -68,9 +69,17 @@ _PASSENGERS = (
     .order_by(booking_passengers.c.position)
     .scalar_subquery()
 )
+_ENQUIRY = (
+    select(enquiries.c.id)
+    .where(enquiries.c.tenant_id == bindparam("tenant_id"), enquiries.c.session_id == bindparam("session_id"))
+    .order_by(enquiries.c.created_at.desc(), enquiries.c.id.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+"""The newest enquiry of the session in which something is booked."""
 BOOKING = select(
-    *bookings.c["id", "kind", "supplier", "supplier_ref", "locator", "status", "offer_id", "cost", "currency"],
-    *bookings.c["hold_expires_at", "data"],
+    *bookings.c["id", "kind", "supplier", "supplier_ref", "locator", "status", "offer_id", "enquiry_id"],
+    *bookings.c["cost", "currency", "hold_expires_at", "data"],
     func.array(_PASSENGERS).label("passengers"),
 )
 
@@ -80,6 +89,7 @@ INSERT = statement(
         **binds("id", "tenant_id", "kind", "supplier", "supplier_ref", "locator", "status", "offer_id", "cost"),
         **binds("currency", "hold_expires_at", "data", "tool_call_id", "created_at"),
         session_id=ID_IF_IT_EXISTS,
+        enquiry_id=_ENQUIRY,
     )
     .on_conflict_do_nothing(index_elements=["tenant_id", "tool_call_id"])
     .returning(bookings.c.id)
@@ -109,7 +119,7 @@ CONFIRM = statement(
     .values(**_ORDER, hold_expires_at=None, data=_MERGED)
     .returning(bookings.c.id)
 )
-_COPIED = ("tenant_id", "session_id", "kind", "supplier", "offer_id")
+_COPIED = ("tenant_id", "session_id", "enquiry_id", "kind", "supplier", "offer_id")
 _GIVEN = (("id", "new_id"), *((name, name) for name in (*_ORDER, "tool_call_id", "created_at")))
 BOUGHT_TWICE = statement(
     insert(bookings)
@@ -401,6 +411,7 @@ def _booking(row: Mapping[str, Any]) -> Booking:
         locator=row["locator"],
         status=row["status"],
         offer_id=row["offer_id"],
+        enquiry_id=row["enquiry_id"],
         cost=Money.of(row["cost"], row["currency"]),
         hold_expires_at=row["hold_expires_at"],
         data=row["data"],

@@ -79,6 +79,12 @@ OWN_CHOICE = {"TenantSettingsPatchRequest": {"model", "locale", "daily_token_bud
 EXTENDED = {"TotpStatusResponse"}
 """Replies published as closed that carry more where it applies (identity 9.13)."""
 
+WITH_MORE = {
+    ("/enquiries", "post"): ("EnquiryCreatedResponse", {"possible_duplicates"}),
+    ("/enquiries/{enquiry_id}", "get"): ("EnquiryFollowedResponse", {"bookings"}),
+}
+"""Replies that are the published one and further fields, which are marked as additions (business 7.2, 7.4)."""
+
 OTHER_MEDIA = {
     ("/chat/sessions/{session_id}/messages", "post"): EVENT_STREAM,
     ("/internal/metrics", "get"): "text/plain",
@@ -161,9 +167,22 @@ def test_a_published_operation_keeps_its_body_and_its_answers(path: str, method:
         expected = told.get("content")
         if (other := OTHER_MEDIA.get((path, method))) and status == "200":
             assert list(ours["responses"][status]["content"]) == [other]
+        elif (more := WITH_MORE.get((path, method))) and status.startswith("2"):
+            assert_extends(expected, ours["responses"][status]["content"], *more)
         else:
             assert ours["responses"][status].get("content") == expected
     assert ("422" in ours["responses"]) == ("422" in published["responses"])
+
+
+def assert_extends(published: Any, ours: Any, name: str, added: set[str]) -> None:
+    """The reply is that of ``name``: all that is published, and ``added``, each marked."""
+    [was], [now], schemas = named(published), named(ours), OURS["components"]["schemas"]
+    assert now == name
+    before, after = schemas[was], schemas[name]
+    assert {field for field, shape in after["properties"].items() if shape.get("x-voyagent-addition")} == added
+    kept = {field: shape for field, shape in after["properties"].items() if field not in added}
+    assert kept == before["properties"]
+    assert set(after["required"]) == {*before["required"], *added}
 
 
 @pytest.mark.parametrize("name", published_schemas("requestBody"))

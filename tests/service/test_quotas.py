@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -111,3 +112,26 @@ async def test_a_person_begins_no_more_conversations_a_minute_than_allowed(
         await ravi.session()
         await clock.advance(60)
         await asha.session()
+
+
+async def test_what_creates_no_conversation_counts_against_nothing(
+    settings_for: Make, rehearsal: Any, running_class: Any, clock: ManualClock
+) -> None:
+    """A request repeated under its key, another promotion of the same enquiry, and one that is refused."""
+    settings = settings_for(VOYAGENT_SESSIONS_PER_MINUTE="3")
+    async with Service(settings, clock) as service, aiohttp.ClientSession() as http:
+        asha = await running_class(service, rehearsal[0], http, settings).sign_up()
+        made = await asha.raw("POST", "/chat/sessions", "key-1")
+        _, enquiry = await asha.call("POST", "/enquiries", json={"customer_name": "Meera Iyer"})
+        path = f"/enquiries/{enquiry['id']}/promote-to-session"
+        promoted = await asha.raw("POST", path, "key-2")
+        for _ in range(4):
+            assert (await asha.call("POST", path))[1]["session_id"] == json.loads(promoted[2])["session_id"]
+            assert (await asha.call("POST", path.replace(enquiry["id"], enquiry["tenant_id"])))[0] == 404
+            assert (await asha.raw("POST", "/chat/sessions", "key-1"))[2] == made[2]
+        await asha.session()
+        assert await asha.call("POST", "/chat/sessions") == (429, {"detail": "too_many_sessions"})
+        for key, target, (status, _, body) in (("key-1", "/chat/sessions", made), ("key-2", path, promoted)):
+            again = await asha.raw("POST", target, key)
+            assert (again[0], again[1]["Idempotency-Replayed"], again[2]) == (status, "true", body)
+        assert len((await asha.get("/chat/sessions"))["sessions"]) == 3

@@ -29,6 +29,7 @@ class StayRead(ToolOutput):
     check_in: date
     check_out: date
     price: Price
+    enquiry_id: str | None
 
 
 class ReadHotelBooking(ReadTool[BookingInput]):
@@ -55,4 +56,5 @@ class ReadHotelBooking(ReadTool[BookingInput]):
             check_in=booking.data["check_in"],
             check_out=booking.data["check_out"],
             price=booking.cost.text,
+            enquiry_id=booking.enquiry_id,
         )

@@ -53,6 +53,7 @@ class Pnr(ToolOutput):
     fare_count: int
     price: Price
     hold_expires_at: Moment | None
+    enquiry_id: str | None
     segments: list[Leg]
     tickets: list[Document]
 
@@ -86,6 +87,7 @@ class ReadPnr(ReadTool[PnrInput]):
             fare_count=1,
             price=booking.cost.text,
             hold_expires_at=None if until is None else wire_time(until),
+            enquiry_id=booking.enquiry_id,
             segments=[_leg(segment) for segment in segments],
             tickets=[Document(ticket_id=each.id, number=each.number, status=each.status) for each in tickets],
         )

@@ -229,6 +229,7 @@ async def test_b58_an_approved_stay_is_booked_written_down_and_read(desk: Any) -
         "check_in": "2026-12-05",
         "check_out": "2026-12-07",
         "price": Money.of(gate.bound["price"]["amount"], gate.bound["price"]["currency"]).text,
+        "enquiry_id": None,
     }
 
 
