@@ -140,7 +140,7 @@ class HousekeepingActor(Actor[StorageLost]):
                 try:
                     self.root.tell(message)
                 except MailboxFull:
-                    await asyncio.sleep(MAILBOX_FULL_BACKOFF)
+                    await self.clock.sleep(MAILBOX_FULL_BACKOFF)
                 else:
                     break
             if count % TELL_BATCH == 0:

@@ -1,4 +1,4 @@
-"""Storage without a database: an actor's port to ``StorageActor``."""
+"""An actor's port to another one, mostly to ``StorageActor``: no actor and no database behind it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from voyagent.actors.runtime.actor import Message, Recipient
+from voyagent.actors.runtime.actor import MailboxFull, Message, Recipient
 from voyagent.actors.runtime.reply import refuse
 
 M = TypeVar("M", bound=Message[Any])
@@ -32,6 +32,8 @@ class FakeStore:
         self.received: list[Message[Any]] = []
         """All messages, oldest first."""
         self.held: list[Held] = []
+        self.full = 0
+        """How many messages are refused before the next is taken: the mailbox is full."""
         self._replies: dict[type[Message[Any]], Callable[[Any], Any] | None] = {}
 
     def on(self, kind: type[M], reply: Callable[[M], Any]) -> None:
@@ -47,6 +49,9 @@ class FakeStore:
         return [message for message in self.received if isinstance(message, kind)]
 
     def tell(self, message: Message[Any]) -> None:
+        if self.full:
+            self.full -= 1
+            raise MailboxFull
         self.received.append(message)
 
     async def ask(self, message: Message[R], within: float = 10.0) -> R:

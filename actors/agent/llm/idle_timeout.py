@@ -10,34 +10,35 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from ...foundation.clock import Clock
 from .errors import API_ERRORS
 
 
 class IdleTimeout:
     """Calls ``close`` after ``seconds`` without `touch`: the reader then finds the connection closed."""
 
-    def __init__(self, close: Callable[[], Coroutine[Any, Any, None]], seconds: float) -> None:
+    def __init__(self, close: Callable[[], Coroutine[Any, Any, None]], seconds: float, clock: Clock) -> None:
         self._close = close
         self._seconds = seconds
-        self._loop = asyncio.get_running_loop()
-        self._last_received = self._loop.time()
-        self._timer = self._loop.call_later(seconds, self._look)
+        self._clock = clock
+        self._last_received = clock.monotonic()
+        self._timer = clock.call_later(seconds, self._look)
         self._closing: asyncio.Task[None] | None = None
 
     def touch(self) -> None:
         """Restart the timeout: data has arrived."""
-        self._last_received = self._loop.time()
+        self._last_received = self._clock.monotonic()
 
     def end(self) -> None:
         """Stop the timeout."""
         self._timer.cancel()
 
     def _look(self) -> None:
-        left = self._last_received + self._seconds - self._loop.time()
+        left = self._last_received + self._seconds - self._clock.monotonic()
         if left > 0:
-            self._timer = self._loop.call_later(left, self._look)
+            self._timer = self._clock.call_later(left, self._look)
         else:
-            self._closing = self._loop.create_task(self._closed(), name="model.silence")
+            self._closing = asyncio.get_running_loop().create_task(self._closed(), name="model.silence")
 
     async def _closed(self) -> None:
         with suppress(*API_ERRORS):

@@ -111,7 +111,7 @@ class AnthropicModel:
                 stream=True,
             )
         tries.opened = True
-        idle = IdleTimeout(stream.close, IDLE_SECONDS)
+        idle = IdleTimeout(stream.close, IDLE_SECONDS, self._clock)
         try:
             decoder, body = sse.Decoder(), stream.response.aiter_bytes()
             async for chunk in body:

@@ -7,12 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 from tests.fakes.pass_ports import FakeBudget, FakeModel, FakePassLog
+from tests.fakes.services import FakeServices
 from tests.fakes.store import FakeStore
 from tests.manual_clock import ManualClock
 from voyagent.actors.agent.llm.accumulator import Usage
 from voyagent.actors.agent.llm.model import Answer, ModelFailed
 from voyagent.actors.agent.ports import Ports, Task
-from voyagent.actors.agent.tools.tool import ToolContext
 from voyagent.actors.domain.settings import TenantSettings
 from voyagent.actors.domain.turns import Brief, LoopState, Message, Spoken, ToolCall
 from voyagent.storage.conversation import model_calls, pass_context
@@ -96,19 +96,5 @@ class Stand:
             budget=self.budget,
             clock=self.clock,
             prices={},
-            context=self._tools,
-        )
-
-    def _tools(self, task: Task) -> ToolContext:
-        unused: Any = None
-        return ToolContext(
-            tenant_id=task.tenant_id,
-            session_id=task.session_id,
-            turn_id=task.turn_id,
-            user_id=task.user_id,
-            settings=task.settings,
-            clock=self.clock,
-            store=self.store,
-            offers=unused,
-            suppliers=unused,
+            context=FakeServices(self.store, self.clock).tools,
         )

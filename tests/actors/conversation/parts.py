@@ -7,13 +7,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from tests.fakes.owner import FakeOwner
-from tests.fakes.pass_ports import FakeBudget, FakeModel, FakePassLog
+from tests.fakes.services import FakeServices
 from tests.fakes.store import FakeStore
 from tests.manual_clock import ManualClock
-from voyagent.actors.agent.ports import PassLog, Ports, Task
-from voyagent.actors.agent.tools.tool import ToolContext
 from voyagent.actors.conversation.approval_timer import ApprovalTimer
-from voyagent.actors.conversation.context import SessionServices
 from voyagent.actors.conversation.decisions import Decisions
 from voyagent.actors.conversation.event_log import EventLog, SseFrame
 from voyagent.actors.conversation.expiry import ApprovalExpiry
@@ -24,7 +21,6 @@ from voyagent.actors.conversation.scheduler import Turn, TurnScheduler
 from voyagent.actors.conversation.subscriptions import Subscriptions
 from voyagent.actors.domain.audit import Author, Origin
 from voyagent.actors.domain.settings import TenantSettings
-from voyagent.actors.foundation.config import Settings
 from voyagent.actors.quota import Quota
 from voyagent.storage.conversation import approvals, turns
 from voyagent.storage.conversation.steps import Written
@@ -43,20 +39,12 @@ class Parts:
         self.owner = owner
         self.clock = ManualClock()
         self.store = FakeStore()
-        self.pass_log = FakePassLog()
+        self.shared = FakeServices(self.store, self.clock)
+        self.pass_log = self.shared.pass_log
         self.due: list[str] = []
         self.settings = TenantSettings(tenant_id=TENANT)
         self.quota = Quota(self.settings, self.clock)
-        self.stopping = False
-        self.services = SessionServices(
-            store=self.store,
-            clock=self.clock,
-            settings=Settings(embedded=True),
-            ports=self._ports,
-            tools=self._tools,
-            stopping=lambda: self.stopping,
-            is_leader=lambda: True,
-        )
+        services = self.shared.made()
         self.log = EventLog(LAST, 0, self._older, gap=lambda _: b"")
         self.scheduler = TurnScheduler()
         self.timer = ApprovalTimer(self.clock, lambda: self.due.append("due"))
@@ -75,7 +63,7 @@ class Parts:
             "scheduler": self.scheduler,
             "writer": self.writer,
         }
-        shared: dict[str, Any] = {"quota": self.quota, "services": self.services}
+        shared: dict[str, Any] = {"quota": self.quota, "services": services}
         self.expiry = ApprovalExpiry(owner, **common, store=self.store, timer=self.timer)
         self.subscriptions = Subscriptions(SESSION, self.log, self.scheduler, self.clock)
         self.passes = PassRunner(owner, **common, **shared)
@@ -94,32 +82,6 @@ class Parts:
         self.store.on(turns.AbandonStart, lambda _: Written("failed", ()))
         self.store.on(approvals.Expire, lambda _: Written((), ()))
         self.store.on(approvals.Expiries, lambda _: ())
-
-    def _ports(self, log: PassLog, quota: Quota) -> Ports:
-        del log, quota
-        return Ports(
-            model=FakeModel(),
-            recorder=self.pass_log,
-            store=self.store,
-            budget=FakeBudget(),
-            clock=self.clock,
-            prices={},
-            context=self._tools,
-        )
-
-    def _tools(self, task: Task) -> ToolContext:
-        unused: Any = None
-        return ToolContext(
-            tenant_id=task.tenant_id,
-            session_id=task.session_id,
-            turn_id=task.turn_id,
-            user_id=task.user_id,
-            settings=self.settings,
-            clock=self.clock,
-            store=self.store,
-            offers=unused,
-            suppliers=unused,
-        )
 
     async def _older(self, after: int, through: int) -> Sequence[SseFrame]:
         raise AssertionError(after, through)

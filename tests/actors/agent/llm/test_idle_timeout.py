@@ -8,73 +8,98 @@ from typing import Any
 
 import pytest
 
+from tests.manual_clock import ManualClock
 from tests.rehearsal import Gate, Hang, Rehearsal, Text, Turn
-from tests.waiting import Event
+from tests.waiting import until
 from voyagent.actors.agent.llm import messages_api
 from voyagent.actors.agent.llm.idle_timeout import IdleTimeout
+from voyagent.actors.agent.llm.messages_api import IDLE_SECONDS, LONGEST_WAIT
 from voyagent.actors.agent.llm.model import ModelCall
 
 Listen = Callable[..., Coroutine[Any, Any, Any]]
 MakeCall = Callable[..., ModelCall]
-BRIEF = 0.2
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages_api, "IDLE_SECONDS", BRIEF)
+def clock() -> ManualClock:
+    """The model's: a stream is silent for as long as a test says."""
+    return ManualClock()
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_b27_a_stream_that_falls_silent_after_a_word_is_closed_and_told_as_unavailable(
-    rehearsal: Rehearsal, listen: Listen, heard: Any, call_of: MakeCall
+    rehearsal: Rehearsal, listen: Listen, heard: Any, call_of: MakeCall, clock: ManualClock
 ) -> None:
     gate = Gate()
     rehearsal.play(Turn(Text.split("One", " two"), gate=gate))
     await gate.release()
-    async with asyncio.timeout(10):
-        await listen(call_of(), heard)
+    listening = asyncio.create_task(listen(call_of(), heard))
+    await heard.told(1)
+    await clock.advance(IDLE_SECONDS)
+    await asyncio.wait_for(listening, 10)
     assert heard.deltas == ["One"]
     assert heard.failure.code == "model_unavailable"
     received = await rehearsal.received(1)
-    async with asyncio.timeout(2):
-        await received.left.wait()
+    await asyncio.wait_for(received.left.wait(), 10)
 
 
-@pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("reply", ["before its first word", "before its head"])
 async def test_b27_silence_before_the_first_word_is_tried_again(
-    reply: str, rehearsal: Rehearsal, listen: Listen, heard: Any, call_of: MakeCall
+    rehearsal: Rehearsal, listen: Listen, heard: Any, call_of: MakeCall, clock: ManualClock
 ) -> None:
-    silent = Hang(cut=False) if reply == "before its head" else Turn("Never.", gate=Gate())
-    rehearsal.play(silent, Turn("Here I am."))
-    async with asyncio.timeout(10):
-        await listen(call_of(), heard)
+    rehearsal.play(Turn("Never.", gate=Gate()), Turn("Here I am."))
+    listening = asyncio.create_task(listen(call_of(), heard))
+    await until(lambda: clock.pending)
+    await clock.advance(IDLE_SECONDS)
+    await until(lambda: clock.pending)
+    await clock.advance(LONGEST_WAIT)
+    await asyncio.wait_for(listening, 10)
     assert heard.text == "Here I am."
     assert rehearsal.count == 2
 
 
-async def test_a_stream_that_sends_now_and_then_is_not_closed() -> None:
-    closed = Event()
+async def test_b27_silence_before_the_head_of_an_answer_is_tried_again(
+    rehearsal: Rehearsal,
+    listen: Listen,
+    heard: Any,
+    call_of: MakeCall,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rehearsal.play(Hang(cut=False), Turn("Here I am."))
+    with monkeypatch.context() as impatient:
+        impatient.setattr(messages_api, "IDLE_SECONDS", 0.1)
+        listening = asyncio.create_task(listen(call_of(), heard))
+        await until(lambda: clock.pending)
+    await clock.advance(LONGEST_WAIT)
+    await asyncio.wait_for(listening, 10)
+    assert heard.text == "Here I am."
+    assert rehearsal.count == 2
 
-    async def close() -> None:
-        closed.set()
 
-    silence = IdleTimeout(close, BRIEF)
+class Stream:
+    """What is closed after it was silent for two minutes."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.closed = False
+        self.timeout = IdleTimeout(self.close, 120.0, clock)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+async def test_a_stream_that_sends_now_and_then_is_not_closed(clock: ManualClock) -> None:
+    stream = Stream(clock)
     for _ in range(4):
-        await asyncio.sleep(BRIEF / 2)
-        silence.touch()
-    assert not closed.is_set()
-    async with asyncio.timeout(5):
-        await closed.wait()
-    silence.end()
+        await clock.advance(119.0)
+        stream.timeout.touch()
+    await clock.advance(119.0)
+    assert not stream.closed
+    await clock.advance(1.0)
+    assert stream.closed
+    assert clock.pending == 0
 
 
-async def test_what_is_waited_for_no_more_is_not_closed() -> None:
-    closed: list[bool] = []
-
-    async def close() -> None:
-        closed.append(True)
-
-    IdleTimeout(close, 0.02).end()
-    await asyncio.sleep(0.06)
-    assert not closed
+async def test_what_is_waited_for_no_more_is_not_closed(clock: ManualClock) -> None:
+    stream = Stream(clock)
+    stream.timeout.end()
+    await clock.advance(1000.0)
+    assert not stream.closed

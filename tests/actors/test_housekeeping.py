@@ -1,0 +1,268 @@
+"""The periodic jobs: what each round asks of storage and tells the root, and what follows a round that fails."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.fakes.store import FakeStore
+from tests.manual_clock import ManualClock
+from tests.waiting import until
+from voyagent.actors.conversation import session
+from voyagent.actors.conversation.turn import TurnActor
+from voyagent.actors.domain.errors import Refusal, Unavailable
+from voyagent.actors.foundation import gc_policy, metrics
+from voyagent.actors.foundation.metrics import ActorMeter
+from voyagent.actors.housekeeping import (
+    MAILBOX_FULL_BACKOFF,
+    PRUNE_RETRY,
+    PRUNE_SECONDS,
+    RETRY_SECONDS,
+    ROUND_SECONDS,
+    SIGN_AT_STOP,
+    SIGN_RETRY,
+    SIGN_SECONDS,
+    SIGN_WITHIN,
+    HousekeepingActor,
+    StorageLost,
+)
+from voyagent.actors.runtime.actor import Ref
+from voyagent.actors.runtime.periodic import PeriodicTasks
+from voyagent.actors.signed_heads import HeadSigner, NotSigned
+from voyagent.actors.tenant import SettleWrites
+from voyagent.storage.conversation import approvals, pruning, turns, unsettled_writes, usage
+from voyagent.storage.travel import expired_holds
+
+ROUND = (
+    usage.SettleAbandoned,
+    turns.Unfinished,
+    approvals.Pending,
+    unsettled_writes.AgenciesWithUnsettled,
+    expired_holds.AgenciesWithExpired,
+)
+"""What each round asks, in this order."""
+
+
+def raises(error: Exception) -> Any:
+    raise error
+
+
+class FakeHeads(HeadSigner):
+    """Keeps how long each signing may take; fails with ``error``."""
+
+    def __init__(self) -> None:
+        self.signed: list[float] = []
+        self.error: Exception | None = None
+
+    async def sign(self, within: float) -> None:
+        self.signed.append(within)
+        if self.error is not None:
+            raise self.error
+
+
+class House:
+    """Housekeeping over a store and a root that keep what they are sent. There is nothing to do, unless a test says."""
+
+    ref: Ref
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.store = FakeStore()
+        self.root = FakeStore()
+        self.heads = FakeHeads()
+        self.tasks = PeriodicTasks(self.clock)
+        self.leads = True
+        self.due: list[tuple[str, str]] = []
+        self.unsettled: list[str] = []
+        self.expired: list[str] = []
+        self.store.on(usage.SettleAbandoned, lambda _: None)
+        self.store.on(turns.Unfinished, lambda _: self.due)
+        self.store.on(approvals.Pending, lambda _: 3)
+        self.store.on(unsettled_writes.AgenciesWithUnsettled, lambda _: self.unsettled)
+        self.store.on(expired_holds.AgenciesWithExpired, lambda _: self.expired)
+        self.store.on(expired_holds.Expire, lambda _: 1)
+        self.store.on(pruning.PruneKeys, lambda _: None)
+        self.store.on(pruning.PruneDeltas, lambda _: [])
+
+    async def start(self) -> None:
+        self.ref = HousekeepingActor.start(
+            store=self.store,
+            root=self.root,
+            clock=self.clock,
+            is_leader=lambda: self.leads,
+            heads=self.heads,
+            tasks=self.tasks,
+        )
+        await self.clock.advance(0.0)
+
+    def rounds(self) -> list[bool]:
+        """For each round begun, whether it was the one at the start."""
+        return [asked.at_start for asked in self.store.of(usage.SettleAbandoned)]
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    made = House()
+    yield made
+    if made.ref.is_alive():
+        await made.ref.stop_and_wait(5.0)
+
+
+async def test_the_first_round_is_at_the_start_and_the_next_a_minute_later(house: House) -> None:
+    await house.start()
+    assert house.rounds() == [True]
+    await house.clock.advance(ROUND_SECONDS - 1.0)
+    assert house.rounds() == [True]
+    await house.clock.advance(1.0)
+    assert house.rounds() == [True, False]
+
+
+async def test_a_round_reads_what_is_due_after_abandoned_model_calls_are_settled(house: House) -> None:
+    await house.start()
+    asked = [message for message in house.store.received if isinstance(message, ROUND)]
+    assert tuple(type(message) for message in asked) == ROUND
+    assert {message.tenant_id for message in asked} == {None}
+
+
+async def test_what_is_due_is_woken(house: House) -> None:
+    house.due = [("a-1", "s-1"), ("a-2", "s-2")]
+    house.unsettled = ["a-3"]
+    await house.start()
+    assert house.root.received == [
+        session.Wake(tenant_id="a-1", session_id="s-1"),
+        session.Wake(tenant_id="a-2", session_id="s-2"),
+        SettleWrites(tenant_id="a-3"),
+    ]
+
+
+async def test_expired_holds_of_each_agency_are_marked(house: House) -> None:
+    house.expired = ["a-1", "a-2"]
+    await house.start()
+    now = house.clock.now()
+    assert house.store.of(expired_holds.Expire) == [
+        expired_holds.Expire(tenant_id=agency, now=now) for agency in ("a-1", "a-2")
+    ]
+
+
+async def test_pending_approvals_are_counted(house: House) -> None:
+    await house.start()
+    assert metrics.REGISTRY.get_sample_value(metrics.APPROVALS_PENDING.describe()[0].name) == 3
+
+
+async def test_a_first_round_that_failed_is_repeated_soon_as_the_one_at_the_start(house: House) -> None:
+    failures = iter([Unavailable("storage_unavailable")])
+    house.store.on(
+        usage.SettleAbandoned, lambda _: raises(error) if (error := next(failures, None)) is not None else None
+    )
+    await house.start()
+    await house.clock.advance(RETRY_SECONDS)
+    await house.clock.advance(ROUND_SECONDS)
+    assert house.rounds() == [True, True, False]
+
+
+async def test_a_process_that_does_not_lead_does_nothing_and_looks_each_second_whether_it_does(house: House) -> None:
+    house.leads = False
+    await house.start()
+    await house.clock.advance(10 * RETRY_SECONDS)
+    assert house.store.received == []
+    assert house.heads.signed == []
+    house.leads = True
+    await house.clock.advance(RETRY_SECONDS)
+    assert house.rounds() == [True]
+    assert len(house.store.of(pruning.PruneKeys)) == 1
+    assert house.heads.signed == [SIGN_WITHIN]
+
+
+async def test_after_storage_was_lost_the_next_round_is_soon(house: House) -> None:
+    await house.start()
+    await house.clock.advance(10.0)
+    house.ref.tell(StorageLost())
+    await house.clock.advance(RETRY_SECONDS)
+    assert house.rounds() == [True, False]
+    await house.clock.advance(ROUND_SECONDS)
+    assert house.rounds() == [True, False, False]
+
+
+async def test_wake_ups_wait_while_the_root_s_mailbox_is_full_and_none_is_lost(house: House) -> None:
+    house.due = [("a-1", f"s-{number}") for number in range(120)]
+    house.root.full = 2
+    await house.start()
+    assert house.root.received == []
+    await house.clock.advance(MAILBOX_FULL_BACKOFF)
+    assert house.root.received == []
+    await house.clock.advance(MAILBOX_FULL_BACKOFF)
+    assert [message.session_id for message in house.root.of(session.Wake)] == [each for _, each in house.due]
+
+
+@pytest.mark.parametrize(("running", "expected"), [(False, 1), (True, 0)])
+async def test_a_full_collection_waits_until_no_pass_runs(
+    running: bool, expected: int, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collected: list[bool] = []
+    monkeypatch.setattr(gc_policy, "collect_if_idle", lambda: collected.append(True))
+    monkeypatch.setattr(ActorMeter.of(TurnActor.__name__), "mailboxes", {(1,)} if running else set())
+    await house.start()
+    assert len(collected) == expected
+
+
+async def test_old_text_is_pruned_in_batches_until_one_is_not_full(house: House) -> None:
+    batches = iter([[pruned("s-1", 6_000), pruned("s-2", 4_000)], [pruned("s-3", 9_999)]])
+    house.store.on(pruning.PruneDeltas, lambda _: next(batches))
+    await house.start()
+    assert [(told.session_id, told.through) for told in house.root.of(session.Pruned)] == [
+        ("s-1", 6_000),
+        ("s-2", 4_000),
+        ("s-3", 9_999),
+    ]
+    await until(lambda: next(batches, None) is None)
+
+
+def pruned(session_id: str, events: int) -> pruning.PrunedSession:
+    return pruning.PrunedSession(tenant_id="a-1", session_id=session_id, through=events, events=events)
+
+
+async def test_pruning_is_hourly(house: House) -> None:
+    await house.start()
+    await house.clock.advance(PRUNE_SECONDS - 1.0)
+    assert len(house.store.of(pruning.PruneDeltas)) == 1
+    await house.clock.advance(1.0)
+    now = house.clock.now()
+    for kind in (pruning.PruneKeys, pruning.PruneDeltas):
+        assert [message.now for message in house.store.of(kind)][1:] == [now]
+
+
+async def test_text_is_pruned_where_keys_could_not_be_and_all_of_it_is_tried_again_soon(house: House) -> None:
+    house.store.on(pruning.PruneKeys, lambda _: raises(Unavailable("storage_unavailable")))
+    await house.start()
+    assert len(house.store.of(pruning.PruneDeltas)) == 1
+    await house.clock.advance(PRUNE_RETRY)
+    assert len(house.store.of(pruning.PruneKeys)) == len(house.store.of(pruning.PruneDeltas)) == 2
+
+
+async def test_heads_are_signed_each_hour_and_after_a_failure_in_a_minute(house: House) -> None:
+    house.heads.error = Unavailable("storage_unavailable")
+    await house.start()
+    house.heads.error = None
+    await house.clock.advance(SIGN_RETRY)
+    await house.clock.advance(SIGN_SECONDS)
+    assert house.heads.signed == [SIGN_WITHIN] * 3
+
+
+@pytest.mark.parametrize("error", [None, Refusal("storage_unavailable"), TimeoutError(), OSError(), NotSigned()])
+async def test_heads_are_signed_once_more_at_a_stop_which_no_failure_holds_up(
+    error: Exception | None, house: House
+) -> None:
+    await house.start()
+    house.heads.error = error
+    await house.ref.stop_and_wait(5.0)
+    assert house.ref.life.failure is None
+    assert house.heads.signed == [SIGN_WITHIN, SIGN_AT_STOP]
+
+
+async def test_a_process_that_no_longer_leads_signs_nothing_at_its_stop(house: House) -> None:
+    await house.start()
+    house.leads = False
+    await house.ref.stop_and_wait(5.0)
+    assert house.heads.signed == [SIGN_WITHIN]
