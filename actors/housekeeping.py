@@ -9,7 +9,8 @@ from functools import partial
 from typing import assert_never
 
 from ..storage.conversation import approvals, pruning, turns, unsettled_writes, usage
-from ..storage.travel import expired_holds
+from ..storage.engine.sealing import Sealing
+from ..storage.travel import expired_holds, passports
 from . import tenant
 from .accounts.retention import AccountRetention
 from .conversation import session
@@ -60,6 +61,7 @@ class HousekeepingActor(Actor[StorageLost]):
         is_leader: Callable[[], bool],
         retention: AccountRetention | None = None,
         heads: HeadSigner | None = None,
+        sealing: Sealing | None = None,
         tasks: PeriodicTasks | None = None,
     ) -> None:
         super().__init__()
@@ -69,6 +71,7 @@ class HousekeepingActor(Actor[StorageLost]):
         self.is_leader = is_leader
         self.retention = retention
         self.heads = heads
+        self.sealing = sealing
         self.settled = False
         tasks = tasks or PeriodicTasks(clock)
         self.rounds = tasks.task("housekeeping", self._round, every=ROUND_SECONDS, retry=RETRY_SECONDS)
@@ -158,10 +161,26 @@ class HousekeepingActor(Actor[StorageLost]):
             await self.store.ask(pruning.PruneKeys(now=self.clock.now()), within=60.0)
         with items.one(piece="deltas"):
             await self._prune_deltas()
+        if self.sealing is not None and self.sealing.ids:
+            with items.one(piece="passports"):
+                await self._reseal(self.sealing)
         if self.retention is not None:
             await self.retention.run(items)
         items.settle()
         return None
+
+    async def _reseal(self, sealing: Sealing) -> None:
+        """Bring passport numbers under the key that seals, so that a key which has sealed before can be removed."""
+        for tenant_id in await self.store.ask(passports.AgenciesToReseal(key_id=sealing.ids[0])):
+            after: str | None = passports.FIRST
+            done = not_opened = 0
+            while after is not None:
+                reseal = passports.Reseal(tenant_id=tenant_id, sealing=sealing, after=after)
+                batch = await self.store.ask(reseal, within=60.0)
+                after, done, not_opened = batch.last, done + batch.done, not_opened + batch.not_opened
+            _log.info("passports_resealed", tenant_id=tenant_id, resealed=done)
+            if not_opened:
+                _log.error("passports_not_opened", tenant_id=tenant_id, passports=not_opened)
 
     async def _prune_deltas(self) -> None:
         prune = pruning.PruneDeltas(now=self.clock.now())

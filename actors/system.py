@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from ..storage.engine.redis_probe import RedisProbe
+from ..storage.engine.sealing import Sealing
 from ..storage.travel.offer_cache import OfferCache
 from . import mail, root
 from .accounts.actor import AccountsActor
@@ -69,6 +70,7 @@ class System:
         self.redis = None if settings.redis_url is None else RedisProbe(settings.redis_url)
         self._model = LazyModel(settings.anthropic_api_key, settings.anthropic_base_url, self.clock)
         self._offers = OfferCache.open(settings.redis_url, self.clock)
+        self._sealing = Sealing(settings.sealing_keys)
 
     async def start(self) -> None:
         """Start the root and its singletons, then wait briefly for leadership."""
@@ -173,6 +175,7 @@ class System:
             is_leader=lambda: self.is_leader,
             retention=retention,
             heads=HeadSigner(store=self.storage, settings=settings, clock=clock) if settings.sealing_keys else None,
+            sealing=self._sealing,
             tasks=self.tasks,
         )
 
@@ -209,6 +212,7 @@ class System:
             store=self.storage,
             offers=self._offers,
             suppliers=AgencySuppliers(task.tenant_id, self.settings.suppliers, to),
+            sealing=self._sealing,
         )
 
 

@@ -30,6 +30,7 @@ Never claim that such a step is done before its result says so. When an approval
 do not call the tool again unless the user asks.
 A result `approval_pending:<id>` means that a person has not decided yet. A call that failed as `outcome_unknown` may
 have taken effect: report it, do not repeat it.
+Never repeat a passport number: its last four characters name it.
 Be brief and concrete. Show prices with their currency, as the tool gave them."""
 
 _ROLES = {

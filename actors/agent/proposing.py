@@ -15,6 +15,7 @@ from ..domain.events import Event
 from ..domain.masking import hidden
 from ..domain.outcomes import NOT_PERMITTED, Failed, Outcome
 from ..domain.turns import ApprovalAsk, ToolCall
+from . import sealed_input
 from .llm.model import Answer
 from .pass_state import PassState
 from .tools.catalogue import for_desk
@@ -25,6 +26,8 @@ SUMMARY_LIMIT = 1024
 
 RECENT = timedelta(hours=24)
 """How long an executed call is mentioned in the approval summary of an equal one."""
+
+_NO_KEY = Failed("capability_not_supported", "no sealing key is set up here, so no passport number can be kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ async def _propose(work: PassState, answer: Answer, at: int, place: int, seen: s
     if not work.user_active:
         return Proposal(call, (asking,), outcome=NOT_PERMITTED)
     try:
-        given = _given(tool, call.input, answer.flaws.get(at))
+        given = _given(tool, sealed_input.revealed(tool, block["input"]), answer.flaws.get(at))
     except InputInvalid as invalid:
         return Proposal(call, (asking,), outcome=invalid.outcome)
     same = tool.name.encode() + tool.likeness(given)
@@ -75,7 +78,11 @@ async def _propose(work: PassState, answer: Answer, at: int, place: int, seen: s
         return Proposal(call, (asking,), outcome=twice)
     seen.add(same)
     if not isinstance(tool, GATED):
-        return Proposal(call, (asking,))
+        try:
+            sealed = sealed_input.seal(tool, block["input"], call.id, work.tools.sealing)
+        except sealed_input.NoKey:
+            return Proposal(call, (asking,), outcome=_NO_KEY)
+        return Proposal(replace(call, input_sealed=sealed), (asking,))
     gate = await _gate(work, tool, given)
     if not isinstance(gate, ApprovalProposal):
         return Proposal(call, (asking,), outcome=gate)

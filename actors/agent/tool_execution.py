@@ -9,6 +9,7 @@ from typing import Any
 
 from ...storage.conversation import tool_calls
 from ...storage.engine.operations import Operation
+from ...storage.engine.sealing import NotOpened
 from ..domain import ids
 from ..domain.errors import Refusal, Unavailable
 from ..domain.outcomes import NOT_PERMITTED, Failed, Outcome, Unknown
@@ -16,6 +17,7 @@ from ..domain.tool_calls import denial
 from ..domain.turns import ToolCall
 from ..foundation import log, metrics
 from ..runtime.actor import ActorFailed
+from . import sealed_input
 from .pass_state import PassState
 from .tools.catalogue import CATALOGUE
 from .tools.tool import GATED, DatabaseTool, Executed, GatedDatabaseTool, InputInvalid, ReadTool, SupplierTool, Tool
@@ -36,7 +38,7 @@ async def settle(work: PassState, call: ToolCall, outcome: Outcome | None) -> Ou
     if denied is not None:
         return await _conclude(work, call, denied)
     tool = CATALOGUE.get(call.tool)
-    unreadable = _unreadable(tool, call)
+    unreadable = _unreadable(work, tool, call)
     if unreadable is not None and call.state == "executing":  # it has begun: no refusal may deny that
         return await _conclude(work, call, Unknown(f"{call.tool} was under way, and this release cannot look it up"))
     if unreadable is not None:
@@ -52,21 +54,24 @@ async def settle(work: PassState, call: ToolCall, outcome: Outcome | None) -> Ou
     return outcome
 
 
-def _unreadable(tool: Tool[Any] | None, call: ToolCall) -> Outcome | None:
+def _unreadable(work: PassState, tool: Tool[Any] | None, call: ToolCall) -> Outcome | None:
     """Why a stored call may not run: checks at proposal time are lost if the pass was cut off after them."""
     if tool is None or call.desk not in tool.desks:
         return Failed("unknown_tool", call.tool)
     try:
-        tool.parse(call.input)
+        tool.parse(sealed_input.opened(call, work.tools.sealing))
     except InputInvalid as invalid:
         return invalid.outcome
+    except NotOpened:
+        _log.error("tool_input_not_opened", tool=call.tool, call_id=call.id)
+        return Failed("not_run", f"the input of '{call.tool}' cannot be opened; ask for it again")
     if isinstance(tool, GATED) and call.approval_id is None:
         return Failed("not_run", f"'{call.tool}' was cut off before anybody was asked; ask for it again")
     return None
 
 
 async def _execute(work: PassState, tool: Tool[Any], call: ToolCall) -> Outcome:
-    given = tool.parse(call.input)
+    given = tool.parse(sealed_input.opened(call, work.tools.sealing))
     if isinstance(tool, ReadTool):
         return await _conclude(work, call, await _read(call, tool.read(given, work.tools)))
     if isinstance(tool, DatabaseTool):

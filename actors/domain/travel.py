@@ -98,7 +98,11 @@ class Shape(BaseModel):
 
 
 class Passenger(Shape):
-    """A traveller as the agency knows them."""
+    """A traveller as the agency knows them.
+
+    The passport's number is sealed: only a supplier's driver opens it, and only for an order that needs it.
+    ``passport_index``, hex, changes with the number and tells nothing of it.
+    """
 
     id: str
     full_name: str = Field(min_length=1, max_length=255)
@@ -112,6 +116,9 @@ class Passenger(Shape):
     date_of_birth: date | None = None
     nationality: str | None = Field(default=None, pattern=COUNTRY)
     passport_expiry: date | None = None
+    passport_country: str | None = Field(default=None, pattern=COUNTRY, exclude_if=_is_none)
+    passport_sealed: bytes | None = Field(default=None, repr=False, exclude=True)
+    passport_index: str | None = Field(default=None, exclude_if=_is_none)
 
     @property
     def missing(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
@@ -69,7 +69,10 @@ class TurnError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
-    """One tool call of one turn. Its ``id`` is the key suppliers and journals see."""
+    """One tool call of one turn. Its ``id`` is the key suppliers and journals see.
+
+    Sensitive input is masked in ``input`` and sealed in ``input_sealed``, until the call has its outcome.
+    """
 
     id: str
     turn_id: str
@@ -90,6 +93,7 @@ class ToolCall:
     output: dict[str, Any] | None = None
     driver: str | None = None
     reported: bool = False
+    input_sealed: bytes | None = field(default=None, repr=False)
 
     @property
     def input_hash(self) -> str:

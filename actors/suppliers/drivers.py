@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ...storage.engine.sealing import Sealing
 from ..foundation.clock import Clock
 from ..foundation.config import Settings
 from ..runtime.actor import Recipient, Ref
@@ -62,7 +63,7 @@ def _duffel(agency: Agency) -> Drivers:
         sealing_keys=settings.sealing_keys,
         fallback=settings.duffel_token,
     )
-    driver = Duffel(settings.duffel_base_url, credential, agency.clock)
+    driver = Duffel(settings.duffel_base_url, credential, agency.clock, Sealing(settings.sealing_keys))
     return Drivers(flights=driver, close=driver.close)
 
 

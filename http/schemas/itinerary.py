@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pydantic import Field
 
 from ...actors.domain.audit import wire_time
 from ...actors.domain.itinerary import Flight, Hotel, Itinerary
-from ...storage.travel.itinerary import Booked
+from ...storage.travel.itinerary import Booked, Traveller
 from .aging import MoneyResponse
 from .shared import Closed, Query
 
@@ -18,7 +20,7 @@ class ItineraryQuery(Query):
 
 
 class PassengerItem(Closed):
-    """A person who travels. Passport numbers are not kept yet."""
+    """A person who travels. Who does not need the passport's number is told its last four characters."""
 
     full_name: str
     passport_number: str | None
@@ -89,11 +91,21 @@ class ItineraryResponse(Closed):
     other_currencies: list[MoneyResponse]
 
     @classmethod
-    def of(cls, tenant_id: str, session_id: str, booked: Booked, found: Itinerary) -> ItineraryResponse:
+    def of(
+        cls,
+        tenant_id: str,
+        session_id: str,
+        booked: Booked,
+        found: Itinerary,
+        passports: Callable[[Traveller], str | None],
+    ) -> ItineraryResponse:
+        """``passports`` is what is told of each traveller's passport."""
         return cls(
             tenant_id=tenant_id,
             session_id=session_id,
-            passengers=[PassengerItem(full_name=name, passport_number=None) for name in booked.passengers],
+            passengers=[
+                PassengerItem(full_name=each.full_name, passport_number=passports(each)) for each in booked.passengers
+            ],
             flights=[FlightItem.of(each) for each in found.flights],
             hotels=[HotelItem.of(each) for each in found.hotels],
             visas=[VisaItem(country=each.country, status=each.status) for each in booked.visas],

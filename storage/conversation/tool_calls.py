@@ -29,7 +29,7 @@ MAY_ACT = and_(users.c.is_active, users.c.role != "viewer")
 """A user may act: active, and not a viewer."""
 CALL = (
     *tool_calls.c["id", "turn_id", "call_id", "tool", "desk", "input", "effect", "user_id", "position", "state"],
-    *tool_calls.c["bound", "approval_id", "decided_by", "decided_at", "error", "output", "driver"],
+    *tool_calls.c["bound", "approval_id", "decided_by", "decided_at", "error", "output", "driver", "input_sealed"],
 )
 """The columns of a ``domain.turns.ToolCall``."""
 THIS_CALL = and_(tool_calls.c.tenant_id == bindparam("tenant_id"), tool_calls.c.id == bindparam("id"))
@@ -62,7 +62,7 @@ async def calls_of(db: Connection, tenant_id: str | None, turn_id: str) -> tuple
 INSERT_CALL = statement(
     insert(tool_calls).values(
         **binds("id", "tenant_id", "session_id", "turn_id", "call_id", "tool", "desk", "input", "input_hash", "bound"),
-        **binds("effect", "user_id", "approval_id", "position", "created_at"),
+        **binds("effect", "user_id", "approval_id", "position", "created_at", "input_sealed"),
         state="proposed",
     )
 )
@@ -87,6 +87,7 @@ async def propose(db: Connection, step: Step[Any], call: ToolCall) -> None:
         approval_id=call.approval_id,
         position=call.position,
         created_at=step.now,
+        input_sealed=call.input_sealed,
     )
 
 
@@ -128,7 +129,7 @@ WITHDRAW = statement(
 CLOSE = statement(
     update(tool_calls)
     .where(THIS_CALL, tool_calls.c.state.in_(("proposed", "approved")))
-    .values(state="failed", **binds("error", "ended_at"))
+    .values(state="failed", input_sealed=None, **binds("error", "ended_at"))
 )
 
 
@@ -167,6 +168,7 @@ FINISH = statement(
     .where(THIS_CALL, tool_calls.c.state.not_in(("succeeded", "failed", "unknown")))
     .values(
         **binds("state", "output", "error", "driver"),
+        input_sealed=None,
         started_at=func.coalesce(tool_calls.c.started_at, bindparam("now", type_=Time)),
         ended_at=bindparam("now"),
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import secrets
 from collections.abc import Mapping
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 NONCE_BYTES = 12
 """NIST SP 800-38D, 8.2.2: random, of this length."""
@@ -29,6 +32,8 @@ class Sealing:
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         """``keys`` by id, 32 bytes each, as the configuration orders them."""
         self._ring = {kid: AESGCM(key) for kid, key in keys.items()}
+        self._keys = dict(keys)
+        self._digest_keys: dict[tuple[str, str], tuple[bytes, ...]] = {}
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -55,6 +60,19 @@ class Sealing:
             return key.decrypt(nonce, cipher, _place(table, column, row))
         except (InvalidTag, ValueError) as wrong:
             raise NotOpened("altered, or of another place") from wrong
+
+    def digests(self, plain: bytes, *, table: str, column: str, scope: str) -> tuple[bytes, ...]:
+        """Keyed digests of a value of this column, one for each key: equal values of one scope are found by them.
+
+        They are stored under the sealing key's, the first; whoever looks for a value looks for all. The keys are
+        derived, since short values could be guessed from an unkeyed digest.
+        """
+        keys = self._digest_keys.get((table, column))
+        if keys is None:
+            about = json.dumps(["digest", table, column]).encode()
+            derived = (HKDF(SHA256(), 32, salt=None, info=about).derive(key) for key in self._keys.values())
+            keys = self._digest_keys[table, column] = tuple(derived)
+        return tuple(hmac.digest(key, json.dumps([scope, plain.hex()]).encode(), "sha256") for key in keys)
 
 
 def key_id(sealed: bytes) -> str:

@@ -58,6 +58,7 @@ passengers = Table(
     optional("passport_key_id", Text),
     optional("passport_index", Bytes),
     optional("passport_expiry", Date),
+    optional("passport_country", CHAR(2)),
     *timestamps(),
     UniqueConstraint("tenant_id", "email_key", "name_key"),
     UniqueConstraint("tenant_id", "passport_index"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import and_, bindparam, func, literal_column, select, union_all
@@ -50,11 +50,12 @@ VISAS = statement(
     .where(_APPLIED)
     .order_by(visa_files.c.travel_date.nulls_last(), visa_files.c.created_at, visa_files.c.id)
 )
+_WHO = passengers.c["id", "full_name", "passport_sealed"]
 _named = union_all(
-    select(passengers.c.id, passengers.c.full_name, bookings.c.created_at, booking_passengers.c.position)
+    select(*_WHO, bookings.c.created_at, booking_passengers.c.position)
     .select_from(bookings.join(booking_passengers, _BOOKED).join(passengers, _PERSON))
     .where(_IN_SESSION),
-    select(passengers.c.id, passengers.c.full_name, visa_files.c.created_at, literal_column("0"))
+    select(*_WHO, visa_files.c.created_at, literal_column("0"))
     .select_from(
         visa_files.join(
             passengers,
@@ -64,10 +65,19 @@ _named = union_all(
     .where(_APPLIED),
 ).subquery("named")
 PERSONS = statement(
-    select(_named.c.full_name)
-    .group_by(_named.c.id, _named.c.full_name)
+    select(*_named.c["id", "full_name", "passport_sealed"])
+    .group_by(*_named.c["id", "full_name", "passport_sealed"])
     .order_by(func.min(_named.c.created_at), func.min(_named.c.position), _named.c.id)
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Traveller:
+    """Somebody who travels; the passport's number is sealed."""
+
+    id: str
+    full_name: str
+    passport_sealed: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,7 @@ class Booked:
 
     items: tuple[BookedItem, ...]
     visas: tuple[Visa, ...]
-    passengers: tuple[str, ...]
+    passengers: tuple[Traveller, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,4 +110,4 @@ class Read(Snapshot[Booked]):
             for row in await ITEMS.fetch(db, **session)
         )
         visas = tuple(Visa(row["destination_country"], row["status"]) for row in await VISAS.fetch(db, **session))
-        return Booked(items, visas, tuple(row["full_name"] for row in await PERSONS.fetch(db, **session)))
+        return Booked(items, visas, tuple(Traveller(**row) for row in await PERSONS.fetch(db, **session)))

@@ -14,7 +14,9 @@ from ...actors.domain.persons import match_key, match_words
 from ...actors.domain.travel import Passenger, split_name
 from ..engine.operations import Command, Query
 from ..engine.statements import any_of, binds, statement
+from ..schema.columns import Uuid
 from ..tables import passengers
+from .passports import Passport
 
 if TYPE_CHECKING:
     from ..engine.connection import Connection
@@ -30,14 +32,19 @@ FIELDS = (
     "date_of_birth",
     "nationality",
     "passport_expiry",
+    "passport_country",
 )
 """The fields of a passenger beside the full name; those not given are kept."""
+SEALED = ("passport_sealed", "passport_key_id", "passport_index")
+"""The columns that keep a passport's number."""
+OF_A_PASSPORT = ("passport_expiry", "passport_country")
+"""Fields that belong to one passport: another number takes them along unless they are given with it."""
 
 DIGITS = frozenset("0123456789")
 FEWEST_DIGITS = 3
 
-COLUMNS = passengers.c[("id", "full_name", *FIELDS)]
-WRITTEN = binds("full_name", *FIELDS, "match_key")
+COLUMNS = passengers.c[("id", "full_name", *FIELDS, *SEALED)]
+WRITTEN = binds("full_name", *FIELDS, *SEALED, "match_key")
 
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('voyagent.passengers:' || $1, 0))"
 """Text: it is about no table. An agency's: a change concerns two passengers, the one it is of and any namesake."""
@@ -47,6 +54,15 @@ NAMESAKE = statement(
     .filter_by(**binds("tenant_id", "match_key"))
     .where(passengers.c.email_key == func.lower(bindparam("email", type_=Text)))
     .order_by(passengers.c.name_key != func.lower(bindparam("full_name", type_=Text)), passengers.c.id)
+    .limit(1)
+)
+HOLDER = statement(
+    select(passengers.c.id)
+    .filter_by(**binds("tenant_id"))
+    .where(
+        any_of(passengers.c.passport_index, "digests"),
+        passengers.c.id.is_distinct_from(bindparam("but", type_=Uuid)),
+    )
     .limit(1)
 )
 INSERT = statement(
@@ -99,7 +115,14 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Upsert(Command[Saved | Taken | None]):
+class PassportTaken:
+    """The passport number given is that of another passenger on file."""
+
+    passenger_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upsert(Command[Saved | Taken | PassportTaken | None]):
     """Insert or update a passenger; None if the id is unknown.
 
     The same passenger has the same id or, without one, the same e-mail address and name.
@@ -110,22 +133,34 @@ class Upsert(Command[Saved | Taken | None]):
     full_name: str
     given: Mapping[str, Any]
     now: datetime
+    passport: Passport | None = None
 
-    async def run(self, db: Connection) -> Saved | Taken | None:
+    async def run(self, db: Connection) -> Saved | Taken | PassportTaken | None:
         email = self.given.get("email")
-        if self.passenger_id is not None:
-            return await self._change(db, self.passenger_id)
-        if email is None:
+        if self.passenger_id is None and email is None and self.passport is None:
             return await self._add(db)
         await db.execute(ONE_AT_A_TIME, self.tenant_id)
-        known = await self._namesake(db, email)
+        if self.passenger_id is not None:
+            return await self._change(db, self.passenger_id)
+        known = None if email is None else await self._namesake(db, email)
+        taken = await self._holder(db, None if known is None else known["id"])
+        if taken is not None:
+            return taken
         saved = await self._add(db) if known is None else None
         if saved is not None:
             return saved
         known = known or await self._namesake(db, email)  # an earlier release, which does not take the lock, was faster
         return await self._write(db, known)
 
-    async def _namesake(self, db: Connection, email: str) -> Any:
+    async def _holder(self, db: Connection, but: str | None) -> PassportTaken | None:
+        """Whose the passport is, but for the passenger it is given for."""
+        if self.passport is None:
+            return None
+        digests = list(self.passport.digests(self.tenant_id or ""))
+        holder = await HOLDER.fetchval(db, tenant_id=self.tenant_id, digests=digests, but=but)
+        return None if holder is None else PassportTaken(passenger_id=holder)
+
+    async def _namesake(self, db: Connection, email: str | None) -> Any:
         """The passenger with this address and name in any spelling."""
         return await NAMESAKE.fetchrow(
             db, tenant_id=self.tenant_id, email=email, match_key=self._key, full_name=self.full_name
@@ -136,12 +171,11 @@ class Upsert(Command[Saved | Taken | None]):
         return match_key(self.full_name)
 
     async def _add(self, db: Connection) -> Saved | None:
-        values = self._values({"type": "adult"})
+        values = self._values({"id": self.new_id, "type": "adult"})
         new_id = await INSERT.fetchval(db, tenant_id=self.tenant_id, created_at=self.now, id=self.new_id, **values)
         return None if new_id is None else Saved(passenger_id=new_id, created=True)
 
-    async def _change(self, db: Connection, passenger_id: str) -> Saved | Taken | None:
-        await db.execute(ONE_AT_A_TIME, self.tenant_id)
+    async def _change(self, db: Connection, passenger_id: str) -> Saved | Taken | PassportTaken | None:
         known = await ONE.fetchrow(db, tenant_id=self.tenant_id, id=passenger_id)
         if known is None:
             return None
@@ -150,7 +184,7 @@ class Upsert(Command[Saved | Taken | None]):
             other = await self._namesake(db, email)
             if other is not None and other["id"] != passenger_id:
                 return Taken(passenger_id=other["id"])
-        return await self._write(db, known)
+        return await self._holder(db, passenger_id) or await self._write(db, known)
 
     async def _write(self, db: Connection, known: Mapping[str, Any]) -> Saved:
         await UPDATE.execute(db, tenant_id=self.tenant_id, id=known["id"], **self._values(known))
@@ -160,8 +194,17 @@ class Upsert(Command[Saved | Taken | None]):
         """What is written: as given, else as stored; first and last name follow a changed full name."""
         names = dict(zip(("given_name", "family_name"), split_name(self.full_name), strict=True))
         before = dict(known) if known.get("full_name") == self.full_name else {**known, **names}
+        before |= self._passport(known)
         fields = {name: self.given.get(name, before.get(name)) for name in FIELDS}
-        return {"full_name": self.full_name, "match_key": self._key, **fields}
+        return {"full_name": self.full_name, "match_key": self._key, **fields, **{n: before.get(n) for n in SEALED}}
+
+    def _passport(self, known: Mapping[str, Any]) -> dict[str, Any]:
+        """What a given number changes; nothing if it is the one on file."""
+        on_file = known.get("passport_index")
+        if self.passport is None or on_file in self.passport.digests(self.tenant_id or ""):
+            return {}
+        forgotten = {} if on_file is None else dict.fromkeys(OF_A_PASSPORT)
+        return {**forgotten, **self.passport.sealed(self.tenant_id or "", known["id"])}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,5 +245,7 @@ class Search(Query[tuple[Passenger, ...]]):
 
 
 def _passenger(row: Mapping[str, Any]) -> Passenger:
-    known = {name: row[name] for name in ("id", "full_name", *FIELDS)}
+    known = {name: row[name] for name in ("id", "full_name", *FIELDS, "passport_sealed")}
+    index = row["passport_index"]
+    known["passport_index"] = None if index is None else index.hex()
     return Passenger(**known | {"given_name": row["given_name"] or "", "family_name": row["family_name"] or ""})

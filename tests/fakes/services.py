@@ -12,6 +12,7 @@ from voyagent.actors.agent.tools.tool import ToolContext
 from voyagent.actors.conversation.context import SessionServices
 from voyagent.actors.foundation.config import Settings
 from voyagent.actors.quota import Quota
+from voyagent.storage.engine.sealing import Sealing
 
 
 class FakeServices:
@@ -67,4 +68,5 @@ class FakeServices:
             store=self.store,
             offers=unused,
             suppliers=unused,
+            sealing=Sealing({}),
         )

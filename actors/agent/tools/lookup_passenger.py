@@ -7,10 +7,15 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from ....storage.travel import passengers
+from ....storage.engine.sealing import NotOpened, Sealing
+from ....storage.travel import passengers, passports
 from ...domain.outcomes import Outcome
+from ...domain.travel import Passenger
+from ...foundation import log
 from .schema import Said
 from .tool import ReadTool, ToolContext, ToolInput, ToolOutput
+
+_log = log.get(__name__)
 
 SHOWN = 20
 FEWEST_SIGNS = 2
@@ -72,9 +77,19 @@ class LookupPassenger(ReadTool[LookupInput]):
                 phone=person.phone,
                 date_of_birth=person.date_of_birth,
                 nationality=person.nationality,
-                passport_last4=None,
+                passport_last4=_last_four(context.sealing, person),
                 passport_expiry=person.passport_expiry,
             )
             for person in found
         ]
         return self.succeed(count=len(persons), passengers=persons)
+
+
+def _last_four(sealing: Sealing, person: Passenger) -> str | None:
+    """The end of the passport's number, by which people tell passports apart."""
+    try:
+        number = passports.opened(sealing, person)
+    except NotOpened:
+        _log.error("passport_not_opened", passenger_id=person.id)
+        return None
+    return None if number is None else number[-passports.LAST :]

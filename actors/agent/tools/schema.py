@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationError, WithJsonSchema
 
 from ...domain import ids
 from ...domain.settings import currencies
@@ -37,6 +37,19 @@ def read_amount(value: Any) -> Decimal:
     if not isinstance(value, str) or not _AMOUNT.fullmatch(value):
         raise ValueError("must be an amount written as a string of digits, with at most 4 decimals")
     return Decimal(value)
+
+
+_PASSPORT = re.compile(r"[A-Za-z0-9 -]{5,40}", re.ASCII)
+PASSPORT = "^[A-Z0-9]{5,20}$"
+"""A passport's number: nine characters at most in its lower lines (ICAO 9303), more with some issuers."""
+
+
+def read_passport(value: Any) -> SecretStr:
+    """The number in capitals, without blanks and hyphens; ValueError says what is wrong, without the value."""
+    plain = re.sub("[ -]", "", value).upper() if isinstance(value, str) and _PASSPORT.fullmatch(value) else ""
+    if not re.fullmatch(PASSPORT, plain):
+        raise ValueError("must be the 5 to 20 letters and digits of a passport's number")
+    return SecretStr(plain)
 
 
 def _currency(code: str) -> str:
@@ -69,6 +82,10 @@ Said = Annotated[str, Field(min_length=1), AfterValidator(_said)]
 """Text on one line that is not blank."""
 Reference = Annotated[str, Field(max_length=128), AfterValidator(tidy_name)]
 """A customer's own reference, on one line."""
+PassportNumber = Annotated[
+    SecretStr, BeforeValidator(read_passport), WithJsonSchema({"type": "string", "pattern": PASSPORT})
+]
+"""Sensitive: masked wherever it is shown or stored, and sealed on its way to the tool."""
 Amount = Annotated[Decimal, BeforeValidator(read_amount), WithJsonSchema({"type": "string", "pattern": AMOUNT})]
 """A decimal string such as ``"45200.00"``: never negative, at most four decimals, and small enough to be stored."""
 Id = Annotated[str, Field(min_length=1, max_length=128)]

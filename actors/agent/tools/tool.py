@@ -14,9 +14,10 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from ....storage.engine.operations import Command, Operation
+from ....storage.engine.sealing import Sealing
 from ...domain.audit import canonical
 from ...domain.business_date import business_date
 from ...domain.hotels import HotelOffer
@@ -76,6 +77,8 @@ class ToolContext:
     store: Recipient
     offers: Offers
     suppliers: Suppliers
+    sealing: Sealing
+    """Seals and opens what a tool alone may read."""
 
     @property
     def now(self) -> datetime:
@@ -142,6 +145,8 @@ class Tool(Generic[I]):
     reasons: ClassVar[frozenset[str]] = frozenset()
     effect: ClassVar[Effect] = "read"
     approvers: ClassVar[frozenset[Role]] = frozenset()
+    sensitive: ClassVar[frozenset[str]] = frozenset()
+    """Fields of the input that nobody but the tool reads: masked in events, transcript and audit, sealed in the row."""
 
     def schema(self) -> dict[str, Any]:
         """The tool's definition for the Messages API."""
@@ -365,6 +370,8 @@ def _alike(value: Any, name: str = "") -> Any:
             return value.lower() if name.endswith(("_id", "_ids")) else value
         case Decimal():
             return f"{value.normalize():f}"
+        case SecretStr():
+            return value.get_secret_value()
         case date():
             return value.isoformat()
     return value

@@ -9,12 +9,13 @@ from pydantic import AfterValidator, Field
 
 from ....storage.engine.operations import Operation
 from ....storage.travel import passengers
+from ....storage.travel.passports import Passport
 from ...domain import ids
 from ...domain.identity import normal_email
 from ...domain.outcomes import Outcome
 from ...domain.persons import could_be_born, match_key
 from ...domain.travel import PHONE, Gender, PassengerType, Title, tidy_name
-from .schema import CountryCode, Day, Id
+from .schema import CountryCode, Day, Id, PassportNumber
 from .tool import DatabaseTool, Objection, Planned, Then, ToolContext, ToolInput, ToolOutput
 
 
@@ -42,7 +43,9 @@ class PassengerInput(ToolInput):
     phone: Annotated[str, Field(max_length=64, description="E.164, e.g. +919820012345")] | None = None
     date_of_birth: Day | None = None
     nationality: CountryCode | None = None
+    passport_number: PassportNumber | None = None
     passport_expiry: Day | None = None
+    passport_country: Annotated[CountryCode | None, Field(description="The country that issued the passport")] = None
 
 
 class Saved(ToolOutput):
@@ -59,15 +62,25 @@ class UpsertPassenger(DatabaseTool[PassengerInput]):
     name = "upsert_passenger"
     description = (
         "Put a traveller on file, or bring their details up to date: what is not given stays as it is. The same person "
-        "is who has the same passenger_id or, without one, the same email and name. Answers the passenger_id to book "
-        "with."
+        "is who has the same passenger_id or, without one, the same email and name. Another passport_number replaces "
+        "the passport on file with its expiry and country. Answers the passenger_id to book with."
     )
     Input = PassengerInput
     Output = Saved
     desks = frozenset({"ticketing_visa", "hotels_holidays"})
     verb = "saved"
-    reasons = frozenset({"not_found", "invalid_phone", "invalid_email", "invalid_date_of_birth", "already_on_file"})
+    reasons = frozenset(
+        {
+            "not_found",
+            "invalid_phone",
+            "invalid_email",
+            "invalid_date_of_birth",
+            "already_on_file",
+            "passport_taken",
+        }
+    )
     effect = "reversible"
+    sensitive = frozenset({"passport_number"})
 
     def plan(self, given: PassengerInput, context: ToolContext, key: str) -> Operation[Outcome]:
         del key  # equal passengers are one row, however often the call is made
@@ -80,7 +93,7 @@ class UpsertPassenger(DatabaseTool[PassengerInput]):
         passenger_id = None if given.passenger_id is None else ids.parse_uuid(given.passenger_id)
         if given.passenger_id is not None and passenger_id is None:
             raise _UNKNOWN
-        said = given.model_dump(exclude={"full_name", "passenger_id"}, exclude_none=True)
+        said = given.model_dump(exclude={"full_name", "passenger_id", "passport_number"}, exclude_none=True)
         if given.email is not None:
             said["email"] = _email(given.email)
         if given.phone is not None and not re.fullmatch(PHONE, given.phone):
@@ -94,16 +107,20 @@ class UpsertPassenger(DatabaseTool[PassengerInput]):
             full_name=given.full_name,
             given=said,
             now=context.now,
+            passport=None if given.passport_number is None else Passport(given.passport_number, context.sealing),
         )
         return Then(tenant_id=context.tenant_id, first=upsert, then=self._outcome)
 
-    def _outcome(self, outcome: passengers.Saved | passengers.Taken | None) -> Outcome:
+    def _outcome(self, outcome: passengers.Saved | passengers.Taken | passengers.PassportTaken | None) -> Outcome:
         match outcome:
             case None:
                 return self.refuse(_UNKNOWN)
             case passengers.Taken(passenger_id=other):
                 detail = f"Passenger {other} has this name and address already."
                 return self.refuse(Objection("already_on_file", detail))
+            case passengers.PassportTaken(passenger_id=other):
+                detail = f"Passenger {other} has this passport number; give that passenger_id to change their details."
+                return self.refuse(Objection("passport_taken", detail))
             case passengers.Saved(passenger_id=passenger_id, created=created):
                 return self.succeed(passenger_id=passenger_id, created=created)
 

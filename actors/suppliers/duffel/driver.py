@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from ....storage.engine.sealing import NotOpened, Sealing
+from ....storage.travel import passports
 from ...domain.travel import CancelQuote, FlightOffer, FlightOrder, FlightQuestion, Passenger
 from ...foundation.clock import Clock
 from ..protocols import Capabilities, SupplierError
@@ -56,9 +58,10 @@ class Duffel:
         flaws=flaws,
     )
 
-    def __init__(self, base_url: str, token: Token, clock: Clock) -> None:
+    def __init__(self, base_url: str, token: Token, clock: Clock, sealing: Sealing) -> None:
         self._api = Api(base_url, token, clock)
         self._clock = clock
+        self._sealing = sealing
         self._paid: OrderedDict[str, str] = OrderedDict()
         """The order that each of the last payments is for, by the payment's key."""
 
@@ -152,7 +155,7 @@ class Duffel:
         return confirmed.model_copy(update={"confirmed": True})
 
     async def _order(self, offer: FlightOffer, passengers: Sequence[Passenger], key: str, *, hold: bool) -> FlightOrder:
-        body = orders.request(offer, passengers, key, hold=hold)
+        body = orders.request(offer, passengers, key, self._passports(offer, passengers), hold=hold)
         try:
             answer = await self._api.write("/air/orders", body)
         except DuffelError as refused:
@@ -166,6 +169,18 @@ class Duffel:
                 raise
             return found
         return orders.read(answer["data"], self._clock.now(), offer)
+
+    def _passports(self, offer: FlightOffer, passengers: Sequence[Passenger]) -> dict[str, str]:
+        """The passengers' passport numbers by their ids, for an order that needs them; for any other none is opened."""
+        if not offer.supplier_data.get("documents_required"):
+            return {}
+        try:
+            numbers = {person.id: passports.opened(self._sealing, person) for person in passengers}
+        except NotOpened as wrong:
+            raise SupplierError(
+                "validation_failed", "a passport number on file cannot be opened", sent=False
+            ) from wrong
+        return {person: number for person, number in numbers.items() if number is not None}
 
     async def _pay(self, ref: str, offer: FlightOffer, key: str) -> FlightOrder:
         """Pay a held order at the offer's price. It carries the payment's key before it is paid."""

@@ -151,6 +151,7 @@ def _offer(item: Any, now: datetime, *, cabin: Cabin, ways: int) -> dict[str, An
         "supplier_data": {
             "passengers": [{"id": each.id, "age": minors.get(each.id)} for each in offer.passengers],
             "documents_required": offer.passenger_identity_documents_required,
+            "takes_passports": offer.takes_passports,
         },
     }
 

@@ -26,9 +26,14 @@ _log = log.get(__name__)
 W = TypeVar("W", bound=wire.Wire)
 
 
-def request(offer: FlightOffer, persons: Sequence[Passenger], key: str, *, hold: bool) -> dict[str, Any]:
-    """The body of an order. Its metadata holds our key, and whose each of the supplier's passengers is."""
-    placed = sent(offer, persons)
+def request(
+    offer: FlightOffer, persons: Sequence[Passenger], key: str, passports: Mapping[str, str], *, hold: bool
+) -> dict[str, Any]:
+    """The body of an order. Its metadata holds our key, and whose each of the supplier's passengers is.
+
+    ``passports`` are the numbers to be sent, by the ids of persons.
+    """
+    placed = sent(offer, persons, passports)
     body: dict[str, Any] = {
         "type": "hold" if hold else "instant",
         "selected_offers": [offer.supplier_ref],

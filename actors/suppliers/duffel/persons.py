@@ -24,13 +24,22 @@ _FIELDS: Mapping[str, str] = {
     "phone": "phone",
 }
 """What each passenger must have beside names."""
+_PASSPORT: Mapping[str, str] = {
+    "passport_sealed": "passport_number",
+    "passport_expiry": "passport_expiry",
+    "passport_country": "passport_country",
+}
+"""What each passenger must have where the airline asks for identity documents."""
 
 
 def flaws(offer: FlightOffer, persons: Sequence[Passenger]) -> list[str]:
     """Everything that keeps these persons from being sent, a sentence for each person.
 
-    ``duplicate_passenger_name`` for two persons of one name, which the supplier takes on two orders only.
+    ``duplicate_passenger_name`` for two persons of one name, which the supplier takes on two orders only;
+    ``capability_not_supported`` for a fare that needs a document other than a passport.
     """
+    if offer.supplier_data.get("documents_required") and not offer.supplier_data.get("takes_passports", True):
+        raise SupplierError("capability_not_supported", "this fare needs a document other than a passport")
     names = [_key(person) for person in persons]
     if len(set(names)) < len(names):
         raise SupplierError(
@@ -40,8 +49,12 @@ def flaws(offer: FlightOffer, persons: Sequence[Passenger]) -> list[str]:
     return [f"{person.full_name} ({person.id}) {', '.join(each)}." for person, each in found if each]
 
 
-def sent(offer: FlightOffer, persons: Sequence[Passenger]) -> list[tuple[dict[str, Any], Passenger]]:
-    """The passengers of an order, each with whom it is. Infants are given to adults, one each.
+def sent(
+    offer: FlightOffer, persons: Sequence[Passenger], passports: Mapping[str, str]
+) -> list[tuple[dict[str, Any], Passenger]]:
+    """The passengers of an order, each with whom it is, and with a passport where there is one in ``passports``.
+
+    Infants are given to adults, one each.
 
     ``validation_failed`` if the offer's passengers are not these persons.
     """
@@ -56,7 +69,7 @@ def sent(offer: FlightOffer, persons: Sequence[Passenger]) -> list[tuple[dict[st
         if place is None:
             raise SupplierError("validation_failed", f"the fare has no place for a passenger of {age} on {day}")
         free.remove(place)
-        placed.append((_passenger(place["id"], person), person))
+        placed.append((_passenger(place["id"], person) | _document(person, passports.get(person.id)), person))
         if person.type == "infant":
             infants.append(place["id"])
     adults = [body for body, person in placed if person.type in ("adult", "senior")]
@@ -80,12 +93,28 @@ def _passenger(place: str, person: Passenger) -> dict[str, Any]:
     }
 
 
+def _document(person: Passenger, number: str | None) -> dict[str, Any]:
+    if number is None:
+        return {}
+    passport = {
+        "type": "passport",
+        "unique_identifier": number,
+        "issuing_country_code": person.passport_country,
+        "expires_on": None if person.passport_expiry is None else person.passport_expiry.isoformat(),
+    }
+    return {"identity_documents": [passport]}
+
+
 def _of(person: Passenger, offer: FlightOffer) -> list[str]:
     lacking = [name for field, name in _FIELDS.items() if not getattr(person, field)]
     lacking += [name for name in ("given_name", "family_name") if not getattr(person, name)]
-    if offer.supplier_data.get("documents_required"):
-        lacking.append("passport_number (this fare needs one, and none can be sent)")
+    needs_passport = bool(offer.supplier_data.get("documents_required"))
+    if needs_passport:
+        lacking += [name for field, name in _PASSPORT.items() if not getattr(person, field)]
     found = [f"lacks: {', '.join(lacking)}"] if lacking else []
+    ends, lands = person.passport_expiry, offer.segments[-1].arrives_local.date()
+    if needs_passport and ends is not None and ends < lands:
+        found.append(f"has a passport that ends on {ends}, before the last flight lands on {lands}")
     if person.gender == "X":
         found.append("has gender X, which this supplier does not take: M or F, as in the passport")
     for field in ("given_name", "family_name"):

@@ -129,7 +129,14 @@ class Offer(Wire):
     partial: bool = False
     payment_requirements: PaymentRequirements | None = None
     passenger_identity_documents_required: bool = False
+    supported_passenger_identity_document_types: Annotated[tuple[str, ...] | None, _or_none] = None
     conditions: Annotated[Conditions | None, _or_none] = None
+
+    @property
+    def takes_passports(self) -> bool:
+        """Whether a passport is a document that is taken; where nothing is stated, it is."""
+        taken = self.supported_passenger_identity_document_types
+        return taken is None or "passport" in taken
 
     @property
     def refund(self) -> RefundTerms | None:

@@ -13,6 +13,7 @@ from tests.waiting import Event
 from voyagent.actors.agent.tool_execution import _uninterrupted, settle
 from voyagent.actors.domain.outcomes import Outcome, Succeeded
 from voyagent.actors.domain.turns import ToolCall
+from voyagent.storage.engine.sealing import Sealing
 
 
 async def begun(work: Any) -> tuple[asyncio.Task[Any], asyncio.Event, list[str]]:
@@ -84,6 +85,25 @@ async def test_a_call_under_way_that_this_release_cannot_read_is_unknown_and_not
             assert outcome.state == expected, (state, odd)
 
 
+async def test_a_call_whose_sealed_input_cannot_be_opened_does_not_run() -> None:
+    sealed = Sealing({"one": bytes(32)}).seal(b"{}", table="tool_calls", column="input_sealed", row="c-2")
+    call = ToolCall(
+        id="c-1",
+        turn_id="t-1",
+        call_id="toolu_1",
+        tool="upsert_passenger",
+        desk="ticketing_visa",
+        input={"full_name": "Asha Rao", "passport_number": "***4567"},
+        effect="reversible",
+        user_id="u-1",
+        position=0,
+        input_sealed=sealed,
+    )
+    outcome = await settle(WORK, call, None)  # type: ignore[arg-type]
+    assert outcome.state == "failed"
+    assert str(outcome.error).startswith("not_run: ")
+
+
 async def write(step: Any) -> Any:
     """Take a step and answer the outcome it would store."""
     return step.result
@@ -94,5 +114,6 @@ BOOKED = Succeeded({"booked": "yes"})
 WORK = SimpleNamespace(
     user_active=True,
     ports=SimpleNamespace(recorder=SimpleNamespace(write=write)),
+    tools=SimpleNamespace(sealing=Sealing({})),
     task=SimpleNamespace(tenant_id="a-1", session_id="s-1", user_id="u-1"),
 )

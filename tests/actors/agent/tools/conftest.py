@@ -36,8 +36,10 @@ from voyagent.actors.suppliers.house.driver import EmbeddedInventory
 from voyagent.actors.suppliers.house.stays import HouseHotels
 from voyagent.actors.suppliers.protocols import SupplierError
 from voyagent.actors.suppliers.supplier import SupplierActor
+from voyagent.storage.engine.sealing import Sealing
 from voyagent.storage.travel.offer_cache import OfferCache
 
+RING = Sealing({"one": bytes(range(32))})
 SEARCH = {"origin": "BOM", "destination": "DXB", "outbound_date": "2026-12-05"}
 
 
@@ -221,6 +223,7 @@ async def desk(agency: AgencyLike, clock: ManualClock, redis_url: str) -> AsyncI
         store=agency.store,
         offers=offers,
         suppliers=AgencySuppliers(agency.tenant_id, ["house"], ref),
+        sealing=RING,
     )
     yield Desk(agency, house, hotels, context, clock)
     await offers.close()

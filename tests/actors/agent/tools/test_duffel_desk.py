@@ -90,7 +90,7 @@ async def office(agency: Any, clock: ManualClock, redis_url: str, desk: Any) -> 
     async def token() -> str:
         return TOKEN
 
-    driver = Duffel(url, token, clock)
+    driver = Duffel(url, token, clock, desk.context.sealing)
     ref = SupplierActor.start(driver=driver, clock=clock, close=driver.close)
     offers = OfferCache.open(redis_url, clock)
     desk.context = ToolContext(
@@ -103,6 +103,7 @@ async def office(agency: Any, clock: ManualClock, redis_url: str, desk: Any) -> 
         store=agency.store,
         offers=offers,
         suppliers=AgencySuppliers(agency.tenant_id, ["duffel"], ref),
+        sealing=desk.context.sealing,
     )
     yield Office(desk, standin, clock)
     await offers.close()
@@ -227,8 +228,27 @@ async def test_t26_a_single_name_is_not_made_up(office: Office) -> None:
 
 
 async def test_t26_a_fare_that_needs_passports_is_refused_before_anybody_is_asked(office: Office) -> None:
-    output = await office.check(**await office.order("Q15"))
+    given = await office.order("Q15")
+    output = await office.check(**given)
     assert (output["reason"], "passport_number" in output["detail"]) == ("passenger_incomplete", True)
+    passport = {"passport_number": "Z1234567", "passport_expiry": "2031-01-01", "passport_country": "IN"}
+    await office.person(passenger_id=given["passenger_ids"][0], **passport)
+    gate = await office.do(office.desk.gate(**given))
+    assert "Z1234567" not in gate.summary + str(gate.bound)
+    assert (await office.place(bound=gate.bound, **given))["booked"] is True
+    (order,) = office.account.orders.values()
+    assert order["passengers"][0]["identity_documents"][0]["unique_identifier"] == "Z1234567"
+
+
+async def test_a_passport_that_was_replaced_after_the_approval_is_approved_again(office: Office) -> None:
+    given = await office.order("Q15")
+    asha = {"passenger_id": given["passenger_ids"][0], "passport_expiry": "2031-01-01", "passport_country": "IN"}
+    await office.person(passport_number="Z1234567", **asha)
+    gate = await office.do(office.desk.gate(**given))
+    await office.person(passport_number="Z7654321", **asha)
+    output = await office.place(bound=gate.bound, **given)
+    assert output["reason"] == "changed_since_approval"
+    assert office.account.orders == {}
 
 
 async def test_t26_two_persons_of_one_name_are_refused_before_anybody_is_asked(office: Office) -> None:

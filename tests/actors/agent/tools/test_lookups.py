@@ -12,6 +12,7 @@ import pytest
 from voyagent.actors.domain.money import Money
 from voyagent.actors.domain.transcript import OUTPUT_LIMIT
 from voyagent.actors.suppliers.clients import AgencySuppliers
+from voyagent.storage.engine.sealing import Sealing
 
 SEARCH = {"origin": "BOM", "destination": "DXB", "outbound_date": "2026-12-05"}
 
@@ -139,6 +140,21 @@ async def test_a_person_is_saved_and_looked_up(desk: Any) -> None:
 async def test_a_person_is_not_saved_with_wrong_details(desk: Any, given: dict[str, Any], why: str) -> None:
     assert reason(await desk.plan("upsert_passenger", full_name="Asha Rao", **given)) == why
     assert await desk.count("passengers") == 0
+
+
+async def test_of_a_passport_the_last_four_characters_are_told_and_its_number_to_nobody(desk: Any) -> None:
+    number = {"passport_number": "z 12-34567", "passport_expiry": "2030-01-31"}
+    saved = await desk.plan("upsert_passenger", full_name="Asha Rao", **number)
+    found = await desk.read("lookup_passenger", query="asha")
+    assert "Z1234567" not in json.dumps([saved, found])
+    (asha,) = found["passengers"]
+    assert (asha["passport_last4"], asha["passport_expiry"]) == ("4567", "2030-01-31")
+    taken = await desk.plan("upsert_passenger", full_name="Ravi Rao", passport_number="Z1234567")
+    assert reason(taken) == "passport_taken"
+    assert saved["passenger_id"] in taken["detail"]
+    assert await desk.count("passengers") == 1
+    desk.context = replace(desk.context, sealing=Sealing({"other": bytes(range(1, 33))}))
+    assert (await desk.read("lookup_passenger", query="asha"))["passengers"][0]["passport_last4"] is None
 
 
 async def test_two_people_on_file_are_not_made_one(desk: Any) -> None:

@@ -19,8 +19,11 @@ from voyagent.actors.suppliers.clients import FlightClient
 from voyagent.actors.suppliers.duffel.driver import Duffel
 from voyagent.actors.suppliers.protocols import SupplierError
 from voyagent.actors.suppliers.supplier import SupplierActor
+from voyagent.storage.engine.sealing import Sealing
 
 R = TypeVar("R")
+RING = Sealing({"one": bytes(range(32))})
+PASSPORT = "Z1234567"
 TOKEN = "duffel_test_one"
 STEP = 1.0
 IO_SECONDS = 0.004
@@ -95,6 +98,13 @@ def person(full_name: str = "Asha Rao", **parts: Any) -> Passenger:
     return Passenger(**{"full_name": full_name, "given_name": given, "family_name": family} | usual | parts)
 
 
+def with_passport(who: Passenger, **parts: Any) -> Passenger:
+    """The same person with a passport on file."""
+    sealed = RING.seal(PASSPORT.encode(), table="passengers", column="passport_sealed", row=who.id)
+    usual: dict[str, Any] = {"passport_sealed": sealed, "passport_expiry": date(2031, 1, 1), "passport_country": "IN"}
+    return who.model_copy(update=usual | parts)
+
+
 @pytest.fixture
 async def counter(clock: ManualClock) -> AsyncIterator[Counter]:
     standin = Standin(clock)
@@ -103,7 +113,7 @@ async def counter(clock: ManualClock) -> AsyncIterator[Counter]:
     async def token() -> str:
         return TOKEN
 
-    driver = Duffel(url, token, clock)
+    driver = Duffel(url, token, clock, RING)
     ref = SupplierActor.start(driver=driver, clock=clock, close=driver.close)
     yield Counter(FlightClient("t-1", "duffel", Duffel.capabilities, ref), standin, clock, driver)
     await ref.stop_and_wait(5.0)

@@ -48,6 +48,7 @@ ROUTES: Mapping[str, str] = {
     "Q35": "the order is stored, and its answer has neither price nor times",
     "Q36": "searches are answered with a body that stops",
     "Q37": "503 for every search",
+    "Q38": "a document other than a passport is required",
 }
 
 NAME = re.compile(r"[ \-'A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u017f]{1,20}")
@@ -183,7 +184,7 @@ def check_order(asked: Json, offer: Json) -> None:
     for each in asked["passengers"]:
         _check_passenger(each)
     if offer["passenger_identity_documents_required"]:
-        raise invalid("documents are required")
+        _check_documents(asked["passengers"], offer)
     infants = {each["id"] for each in offer["passengers"] if each.get("age") is not None and each["age"] < 2}
     carried = [each["infant_passenger_id"] for each in asked["passengers"] if "infant_passenger_id" in each]
     if sorted(carried) != sorted(infants):
@@ -191,6 +192,20 @@ def check_order(asked: Json, offer: Json) -> None:
     names = [(each["given_name"], each["family_name"]) for each in asked["passengers"]]
     if len(set(names)) < len(names):
         raise Refused(422, "validation_error", "duplicate_passenger_name", "Two passengers have one name")
+
+
+def _check_documents(passengers: list[Json], offer: Json) -> None:
+    taken = offer["supported_passenger_identity_document_types"]
+    lands = offer["slices"][-1]["segments"][-1]["arriving_at"][:10]
+    for each in passengers:
+        documents = each.get("identity_documents", [])
+        if len(documents) != 1 or documents[0]["type"] not in taken:
+            raise invalid("documents are required")
+        if (
+            not re.fullmatch("[A-Z]{2}", documents[0]["issuing_country_code"] or "")
+            or documents[0]["expires_on"] < lands
+        ):
+            raise invalid("the document has no issuer, or ends before the journey")
 
 
 def _check_metadata(metadata: dict[str, str]) -> None:

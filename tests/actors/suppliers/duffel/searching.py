@@ -77,9 +77,12 @@ class Searches(World):
         offers = [self._offer(asked, travellers, place, route) for place in range(3)]
         if destination == "Q24":
             offers += strange(offers[0])
-        if destination == "Q15":
+        if destination in ("Q15", "Q38"):
             for offer in offers:
                 offer["passenger_identity_documents_required"] = True
+                offer["supported_passenger_identity_document_types"] = [
+                    "passport" if destination == "Q15" else "tax_id"
+                ]
         return offers
 
     def _offer(self, asked: Json, travellers: list[Json], place: int, route: str) -> Json:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.actors.suppliers.duffel.conftest import person
+from tests.actors.suppliers.duffel.conftest import PASSPORT, person, with_passport
 from voyagent.actors.domain import ids
 from voyagent.actors.suppliers.duffel.persons import flaws, sent
 from voyagent.actors.suppliers.protocols import SupplierError
@@ -49,7 +49,42 @@ async def test_t26_everything_that_is_missing_is_told_at_once(counter: Any) -> N
 
 async def test_t26_a_fare_that_needs_documents_says_so_before_anybody_is_asked(counter: Any) -> None:
     (told,) = flaws(await counter.fare("Q15"), (person(),))
-    assert "passport_number" in told
+    assert "lacks: passport_number, passport_expiry, passport_country" in told
+    (told,) = flaws(await counter.fare("Q15"), (with_passport(person(), passport_country=None),))
+    assert "lacks: passport_country." in told
+
+
+async def test_t26_an_order_that_needs_documents_carries_the_passport_and_no_other_does(counter: Any) -> None:
+    who = with_passport(person())
+    for row in ("Q15", "DXB"):
+        offer = await counter.fare(row)
+        assert flaws(offer, (who,)) == []
+        await counter.done(counter.client.book(offer, (who,), ids.uuid7()))
+    with_one, without = (order["passengers"][0] for order in counter.account.orders.values())
+    assert with_one["identity_documents"] == [
+        {"type": "passport", "unique_identifier": PASSPORT, "issuing_country_code": "IN", "expires_on": "2031-01-01"}
+    ]
+    assert "identity_documents" not in without
+
+
+async def test_t26_a_passport_that_ends_before_the_journey_is_told_before_anybody_is_asked(counter: Any) -> None:
+    (told,) = flaws(await counter.fare("Q15"), (with_passport(person(), passport_expiry=date(2026, 12, 4)),))
+    assert "has a passport that ends on 2026-12-04, before the last flight lands on 2026-12-05" in told
+
+
+async def test_a_fare_that_takes_no_passport_is_refused(counter: Any) -> None:
+    offer = await counter.fare("Q38")
+    with pytest.raises(SupplierError, match="capability_not_supported"):
+        flaws(offer, (with_passport(person()),))
+
+
+async def test_a_passport_that_cannot_be_opened_sends_nothing(counter: Any) -> None:
+    offer, who = await counter.fare("Q15"), with_passport(person())
+    error = await counter.refused(
+        counter.client.book(offer, (who.model_copy(update={"id": ids.uuid7()}),), ids.uuid7())
+    )
+    assert (error.supplier_code, error.unclear, error.sent) == ("validation_failed", False, False)
+    assert ("POST", "/air/orders") not in counter.standin.log
 
 
 async def test_t26_two_persons_of_one_name_are_refused_before_anything_is_sent(counter: Any) -> None:
@@ -67,6 +102,6 @@ async def test_somebody_under_18_on_an_adults_fare_is_told_to_be_searched_for_by
 async def test_a_party_that_is_not_the_fares_is_never_sent(counter: Any) -> None:
     offer = await counter.fare()
     with pytest.raises(SupplierError):
-        sent(offer, (person("Asha Rao"), person("Ravi Rao")))
+        sent(offer, (person("Asha Rao"), person("Ravi Rao")), {})
     with pytest.raises(SupplierError):
-        sent(offer, ())
+        sent(offer, (), {})
