@@ -4,10 +4,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MYPYPATH := build/types
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow crash check bench evaluate clean
+.PHONY: help run test slow crash isolation check bench evaluate clean
 
 help: ## print these lines
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/.installed ## serve on 127.0.0.1:8010 with Postgres and Redis of its own, data under var/
 	@exec $(PY) run.py --embedded
@@ -20,6 +20,9 @@ slow: .venv/.installed ## the tests with large counts: kills, disconnects, races
 
 crash: .venv/.installed ## the service killed three hundred times under load, with counts
 	@exec $(PY) -m pytest -m slow tests/service/test_crash.py
+
+isolation: .venv/.installed ## every operation and table with the ids of another agency
+	@exec $(PY) -m pytest tests/service/test_isolation.py tests/storage/test_tables.py
 
 check: .venv/.installed build/types/voyagent ## ruff with everything on, mypy strict, layers, packaging, words
 	@$(PY) -m ruff check .
