@@ -13,11 +13,11 @@ from aiohttp.http_exceptions import BadHttpMessage, LineTooLong, PayloadEncoding
 
 from ..actors.foundation import log
 from . import decode
-from .docs import Documents
 from .endpoint import Endpoint
 from .errors import code_of, problem
 from .middleware import REQUEST_ID, SECURITY, Middleware, request_id
 from .pages import Pages
+from .reference.documents import Documents
 from .request_context import Services
 from .route import Route
 from .routes import ROUTES

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from ..actors.domain.events import HEARTBEAT, Event, frame, retry
 
 UUID = "019712ab-3c4d-7e5f-8a9b-0c1d2e3f4a5b"
 FORMATS = {"date-time": "2026-11-23T10:15:02.114209Z", "date": "2026-11-23", "email": "asha@example.com", "uuid": UUID}
@@ -40,9 +43,39 @@ NAMED: dict[str, Any] = {
 }
 """Plausible values of fields with these names."""
 
+_AT: Final = datetime(2026, 11, 23, 10, 15, 2, 114209, tzinfo=UTC)
+_TURN: Final = "t-5f0c9e1ab27d"
+_EVENTS: Final = {
+    41: Event(kind="text_delta", turn_id=_TURN, text="Two flights fit. "),
+    43: Event(
+        kind="approval_request",
+        turn_id=_TURN,
+        tool_name="book_flight",
+        tool_call_id="toolu_7Qk2",
+        approval_id=f"ap-{_TURN}-book_flight",
+        approval_summary="Book VY 214 DEL-BOM 1 Dec, 2 passengers, INR 18400.00, house",
+    ),
+    44: Event(kind="final", turn_id=_TURN),
+}
+FRAMES: Final = b"".join(
+    [
+        retry(2000),
+        frame(_EVENTS[41].data(UUID, _AT), 41),
+        HEARTBEAT,
+        *(frame(_EVENTS[seq].data(UUID, _AT), seq) for seq in (43, 44)),
+    ]
+).decode()
+"""An event stream as it is sent; event 42, a ``tool_use``, is left out."""
+
 MAX_DEPTH = 12
 
 Schema = Mapping[str, Any]
+
+
+def request_sample(schema: Schema, schemas: Schema) -> Any:
+    """A request body with the fields that have to be there."""
+    required = schema.get("required", ())
+    return {name: sample(shape, schemas, name) for name, shape in schema["properties"].items() if name in required}
 
 
 def sample(schema: Schema, schemas: Schema, name: str = "", depth: int = 0) -> Any:

@@ -36,6 +36,11 @@ class Guard:
     needs_token: ClassVar[bool] = False
 
     @property
+    def takes_ticket(self) -> bool:
+        """Whether a ticket in the query string replaces the bearer token."""
+        return False
+
+    @property
     def refusals(self) -> dict[int, tuple[str, ...]]:
         """The statuses and codes it refuses with, for the OpenAPI document."""
         return {}
@@ -104,6 +109,10 @@ class BearerGuard(Guard):
     verified: bool = True
     identify: Identify = by_bearer
     needs_bearer: ClassVar[bool] = True
+
+    @property
+    def takes_ticket(self) -> bool:
+        return self.identify is by_ticket
 
     @property
     def refusals(self) -> dict[int, tuple[str, ...]]:

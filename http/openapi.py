@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from http import HTTPStatus
+from collections.abc import Iterable, Sequence
 from inspect import getdoc
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from pydantic_core import core_schema
 
+from . import event_schemas, openapi_responses
+from .examples import request_sample, sample
 from .guards import Guard
-from .operation import EVENT_STREAM, JSON, THROTTLED
+from .operation import JSON
+from .parameters import DESCRIPTIONS, EXAMPLES
 from .route import Route
-from .schemas.shared import Refused
+from .schemas.shared import MARK
 
 TITLE = "Voyagent API"
 REF = "#/components/schemas/{model}"
 BEARER = "bearer"
 METRICS = "metrics-token"
+TICKET = "stream-ticket"
 
 BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
 
@@ -27,50 +30,30 @@ Json = dict[str, Any]
 
 SECURITY_SCHEMES: Json = {
     BEARER: {"type": "http", "scheme": "bearer", "description": "An access token, or an API key (prefix `vy_`)."},
-    METRICS: {"type": "apiKey", "in": "header", "name": "X-Voyagent-Metrics-Token"},
-}
-
-VALIDATION: Json = {
-    "HTTPValidationError": {
-        "type": "object",
-        "title": "HTTPValidationError",
-        "description": "The validation errors of the request as a list, or the code of the rule it violates.",
-        "properties": {
-            "detail": {
-                "title": "Detail",
-                "anyOf": [
-                    {"type": "array", "items": {"$ref": REF.format(model="ValidationError")}},
-                    {"type": "string"},
-                ],
-            }
-        },
+    METRICS: {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Voyagent-Metrics-Token",
+        "description": "The operators' token. If none is set, a request from the same machine needs none.",
     },
-    "ValidationError": {
-        "type": "object",
-        "title": "ValidationError",
-        "description": "A validation error. The rejected value is never included.",
-        "required": ["loc", "msg", "type"],
-        "properties": {
-            "loc": {
-                "type": "array",
-                "title": "Location",
-                "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
-            },
-            "msg": {"type": "string", "title": "Message"},
-            "type": {"type": "string", "title": "Error Type"},
-            "ctx": {"type": "object", "title": "Context"},
-        },
+    TICKET: {
+        "type": "apiKey",
+        "in": "query",
+        "name": "ticket",
+        "description": "A ticket of `POST /chat/sessions/{session_id}/ticket`, for an `EventSource`.",
     },
 }
 
-DEPENDENCY_UNAVAILABLE = ("storage_unavailable", "overloaded", "deadline_exceeded")
-
-BODY: Mapping[int, tuple[str, ...]] = {
-    408: ("request_timeout",),
-    413: ("body_too_large",),
-    415: ("unsupported_content_encoding",),
+TAGS: Final = {
+    "auth": "Accounts: sign-in, tokens, second factor, passwords, API keys, members and invites.",
+    "tenant-settings": "The agency's settings.",
+    "chat": "Conversations, their messages and their event streams.",
+    "approvals": "What waits for a person's decision.",
+    "audit": "The audit trail.",
+    "enquiries": "Customers' enquiries.",
+    "reports": "Receivables and payables, trial balance, itineraries, usage.",
 }
-"""Errors of reading a request body."""
+"""Each tag with what its operations are about."""
 
 
 class Schemas(GenerateJsonSchema):
@@ -84,22 +67,30 @@ class Schemas(GenerateJsonSchema):
 def document(routes: Iterable[Route], version: str) -> Json:
     """The document: paths in the order of the route table, schemas sorted by name."""
     shown = [route for route in routes if not route.hidden]
+    schemas = _schemas(shown)
     paths: Json = {}
     for route in shown:
-        paths.setdefault(route.path, {})[route.method.lower()] = operation(route)
+        paths.setdefault(route.path, {})[route.method.lower()] = operation(route, schemas)
+    tags = dict.fromkeys(route.tag for route in shown if route.tag is not None)
     return {
         "openapi": "3.1.0",
         "info": {
             "title": TITLE,
             "version": version,
             "description": "The backend of an agency operating system for travel agencies.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "tags": [{"name": tag, **({"description": TAGS[tag]} if tag in TAGS else {})} for tag in tags],
         "paths": paths,
-        "components": {"schemas": _schemas(shown), "securitySchemes": SECURITY_SCHEMES},
+        "components": {
+            "schemas": schemas,
+            "headers": openapi_responses.HEADERS,
+            "securitySchemes": SECURITY_SCHEMES,
+        },
     }
 
 
-def operation(route: Route) -> Json:
+def operation(route: Route, schemas: Json) -> Json:
     """One operation of the document."""
     declared = route.operation
     text = getdoc(declared.handler) or ""
@@ -107,31 +98,36 @@ def operation(route: Route) -> Json:
         "operationId": route.operation_id,
         "summary": text.partition("\n")[0].rstrip("."),
         "description": text,
-        "parameters": parameters(route),
-        "responses": responses(route),
+        "parameters": parameters(route, schemas),
+        "responses": openapi_responses.responses(route, schemas),
     }
     if route.tag is not None:
         described["tags"] = [route.tag]
     if declared.body is not None:
-        described["requestBody"] = _request_body(declared.body, required=declared.body_required)
+        described["requestBody"] = _request_body(route, schemas)
     if route.guard.needs_bearer:
-        described["security"] = [{BEARER: []}]
-    if route.guard.needs_token:
+        described["security"] = [{BEARER: []}, *([{TICKET: []}] if route.guard.takes_ticket else [])]
+    elif route.guard.needs_token:
         described["security"] = [{METRICS: []}, {BEARER: []}, {}]
+    else:
+        described["security"] = []
     if declared.addition:
-        described["x-voyagent-addition"] = True
+        described[MARK] = True
     return described
 
 
-def parameters(route: Route) -> list[Json]:
+def parameters(route: Route, schemas: Json) -> list[Json]:
     """The parameters in the path, the query and the headers."""
     text = {"type": "string"}
-    listed: list[Json] = [{"name": name, "in": "path", "required": True, "schema": text} for name in route.parameters]
+    listed: list[Json] = [
+        {"name": name, "in": "path", "required": True, "schema": text, **_about(route, name, text, schemas)}
+        for name in route.parameters
+    ]
     if route.operation.query is not None:
         schema = route.operation.query.model_json_schema(ref_template=REF, schema_generator=Schemas)
         required = schema.get("required", ())
         listed += [
-            {"name": name, "in": "query", "required": name in required, "schema": _bounded(shape)}
+            {"name": name, "in": "query", "required": name in required, **_query(route, name, shape, schemas)}
             for name, shape in schema["properties"].items()
         ]
     headers = dict(route.operation.headers)
@@ -142,10 +138,32 @@ def parameters(route: Route) -> list[Json]:
             "1 to 255 printable ASCII characters. The same key and body return the first response again."
         )
     listed += [
-        {"name": name, "in": "header", "required": False, "schema": text, "description": description}
+        {
+            "name": name,
+            "in": "header",
+            "required": False,
+            "schema": text,
+            "description": description,
+            "example": EXAMPLES[name],
+        }
         for name, description in headers.items()
     ]
     return listed
+
+
+def _query(route: Route, name: str, shape: Json, schemas: Json) -> Json:
+    schema = _bounded(shape)
+    mark = {MARK: True} if schema.pop(MARK, False) else {}
+    return {"schema": schema, **mark, **_about(route, name, schema, schemas)}
+
+
+def _about(route: Route, name: str, schema: Json, schemas: Json) -> Json:
+    """A parameter's description and example."""
+    own = f"{route.operation.name}.{name}"
+    description = DESCRIPTIONS.get(own, DESCRIPTIONS.get(name))
+    known = EXAMPLES.get(own, EXAMPLES.get(name))
+    example = sample(schema, schemas, name) if known is None else known
+    return {**({"description": description} if description else {}), "example": example}
 
 
 def _bounded(schema: Json) -> Json:
@@ -153,76 +171,32 @@ def _bounded(schema: Json) -> Json:
     return {BOUNDS.get(name, name): value for name, value in schema.items()}
 
 
-def responses(route: Route) -> Json:
-    """The success and every error status with its codes."""
-    by_status: Json = {str(route.status): _success(route)}
-    if route.operation.empty:
-        by_status["204"] = {"description": route.operation.empty}
-    for status, codes in sorted(refusals(route).items()):
-        shape = ["a list of validation errors"] if status == HTTPStatus.UNPROCESSABLE_ENTITY else []
-        schema = REF.format(
-            model="HTTPValidationError" if status == HTTPStatus.UNPROCESSABLE_ENTITY else Refused.__name__
-        )
-        by_status[str(status)] = {
-            "description": ", ".join([*shape, *(f"`{code}`" for code in codes)]),
-            "content": {JSON: {"schema": {"$ref": schema}}},
-        }
-    return by_status
-
-
-def refusals(route: Route) -> dict[int, tuple[str, ...]]:
-    """Every error status with its codes: of the guard, of decoding, of the handler."""
-    found: dict[int, tuple[str, ...]] = {}
-    needs_dependencies = route.guard.needs_bearer or route.tag is not None
-    sources: list[Mapping[int, Sequence[str]]] = [route.guard.refusals, route.operation.refusals]
-    if route.operation.body is not None:
-        sources.append(BODY)
-    if route.guard.needs_bearer or route.operation.body or route.operation.query or route.parameters:
-        sources.append({422: ()})
-    if route.counts_malformed:
-        sources.append(THROTTLED)
-    if route.idempotent:
-        sources.append({409: ("idempotency_key_in_flight",)})
-        sources.append({422: ("invalid_idempotency_key", "idempotency_key_reused")})
-    if needs_dependencies:
-        sources.append({503: DEPENDENCY_UNAVAILABLE})
-    for source in sources:
-        for status, codes in source.items():
-            found[status] = tuple(dict.fromkeys((*found.get(status, ()), *codes)))
-    return found
-
-
-def _success(route: Route) -> Json:
-    success: Json = {"description": HTTPStatus(route.status).phrase}
-    media, reply = route.operation.media, route.operation.reply
-    if media == EVENT_STREAM:
-        success["content"] = {EVENT_STREAM: {"schema": {"type": "string"}}}
-    elif isinstance(reply, Mapping):
-        success["content"] = {media: {"schema": dict(reply)}}
-    elif reply is not None:
-        success["content"] = {media: {"schema": {"$ref": REF.format(model=reply.__name__)}}}
-    return success
-
-
-def _request_body(model: type[BaseModel], *, required: bool) -> Json:
-    schema: Json = {"$ref": REF.format(model=model.__name__)}
-    if required:
-        return {"required": True, "content": {JSON: {"schema": schema}}}
-    return {"content": {JSON: {"schema": {"anyOf": [schema, {"type": "null"}]}}}}
+def _request_body(route: Route, schemas: Json) -> Json:
+    declared = route.operation
+    assert declared.body is not None
+    name = declared.body.__name__
+    schema: Json = {"$ref": REF.format(model=name)}
+    example = request_sample(schemas[name], schemas) if declared.sends is None else dict(declared.sends)
+    if declared.body_required:
+        return {"required": True, "content": {JSON: {"schema": schema, "example": example}}}
+    return {"content": {JSON: {"schema": {"anyOf": [schema, {"type": "null"}]}, "example": example}}}
 
 
 def _schemas(routes: Sequence[Route]) -> Json:
-    models: list[type[BaseModel]] = [Refused]
+    models: list[type[BaseModel]] = [*openapi_responses.MODELS]
     for route in routes:
         models += [model for model in (route.operation.body, route.operation.reply) if isinstance(model, type)]
     _, made = models_json_schema(
         [(model, "validation") for model in dict.fromkeys(models)], ref_template=REF, schema_generator=Schemas
     )
-    return dict(sorted({**made.get("$defs", {}), **VALIDATION}.items()))
+    every = {**made.get("$defs", {}), **openapi_responses.VALIDATION, **event_schemas.schemas()}
+    return dict(sorted(every.items()))
 
 
 def guard_words(guard: Guard) -> str:
     """Who may call the operation, as the /docs page shows it."""
     if guard.needs_token:
         return "Metrics token, or a request from the same machine"
-    return "Bearer token" if guard.needs_bearer else "None"
+    if not guard.needs_bearer:
+        return "None"
+    return "Bearer token, or a ticket" if guard.takes_ticket else "Bearer token"

@@ -34,7 +34,8 @@ class Operation:
     schema, or ``None`` for no body. ``refusals`` are those of the handler itself; guard and decoding have their own.
     ``headers`` describes further request headers it reads. ``name`` is the published name where it is not the
     handler's. ``empty`` says when it answers 204 without a body instead. ``addition`` marks what goes beyond the 49
-    published operations. ``example`` is a reply to show where the schema is too open to make one from.
+    published operations. ``sends`` and ``example`` are a request body and a reply to show, where none can be made from
+    the schema that says enough. ``reply_headers`` names the further headers of a success, of those the document knows.
     """
 
     handler: Handler
@@ -48,7 +49,9 @@ class Operation:
     headers: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     empty: str = field(default="", kw_only=True)
     addition: bool = field(default=False, kw_only=True)
-    example: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    sends: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    example: Any = field(default=None, kw_only=True)
+    reply_headers: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __call__(self, call: RequestContext) -> Awaitable[Answer | web.StreamResponse]:
         return self.handler(call)
@@ -71,7 +74,9 @@ def operation(
     headers: Mapping[str, str] | None = None,
     empty: str = "",
     addition: bool = False,
-    example: Mapping[str, Any] | None = None,
+    sends: Mapping[str, Any] | None = None,
+    example: Any = None,
+    reply_headers: tuple[str, ...] = (),
 ) -> Callable[[Handler], Operation]:
     """Declare the decorated handler as an ``Operation``."""
 
@@ -88,7 +93,9 @@ def operation(
             headers=headers or {},
             empty=empty,
             addition=addition,
+            sends=sends,
             example=example,
+            reply_headers=reply_headers,
         )
 
     return declare

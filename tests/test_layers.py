@@ -38,6 +38,7 @@ ANYWHERE_BUT: dict[str, tuple[str, ...]] = {
     "alembic": ("storage/*",),
     "anthropic": ("actors/agent/*",),
     "asyncpg": ("storage/*",),
+    "jinja2": ("http/*",),
     "pykka": ("actors/*",),
     "redis": ("storage/*",),
     "sqlalchemy": ("storage/*",),

@@ -62,6 +62,7 @@ async def read(call: RequestContext) -> Answer:
 @operation(
     name="resolve_approval_endpoint",
     body=ResolveApprovalRequest,
+    sends={"granted": True, "reason": "The customer agreed"},
     reply=ApprovalItem,
     refusals={**NO_APPROVAL, **RUNTIME_UNAVAILABLE, 409: ("approval_already_resolved",)},
 )

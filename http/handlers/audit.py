@@ -10,10 +10,12 @@ from aiohttp import hdrs, web
 from ...actors.domain.days import end_of, start_of
 from ...actors.domain.errors import Unprocessable
 from ...actors.domain.ids import parse_uuid
+from ...actors.domain.spreadsheets import lines
 from ...storage.audit_chain import Verify
 from ...storage.audit_lists import BeginExport, Filters, Page
 from ..agency_zone import agency_zone
-from ..audit_export import AuditExport
+from ..audit_export import HEADER, AuditExport
+from ..examples import UUID
 from ..operation import operation
 from ..request_context import Answer, RequestContext
 from ..schemas.audit import (
@@ -27,6 +29,22 @@ from ..schemas.audit import (
 from .sessions import sender
 
 NO_UUID: Final = {422: ("invalid_actor_id",)}
+EXAMPLE: Final = lines(
+    [
+        HEADER,
+        (
+            "2026-11-23T10:15:02.114209Z",
+            "auth.sign_in",
+            "user",
+            UUID,
+            "asha@example.com",
+            "ok",
+            "auth.sign_in (succeeded)",
+            '{"inputs":{"method":"password"},"outputs":{},"entity_refs":{}}',
+        ),
+    ]
+).decode()
+"""A file with one event."""
 VERIFY_SECONDS: Final = 60.0
 """For the most rows that one request may have checked, on a busy machine."""
 
@@ -45,6 +63,8 @@ async def page(call: RequestContext) -> Answer:
     query=AuditExportQuery,
     reply={"type": "string"},
     media="text/csv",
+    example=EXAMPLE,
+    reply_headers=("Disposition",),
     refusals={**NO_UUID, 400: ("export_too_large",)},
 )
 async def export(call: RequestContext) -> web.StreamResponse:

@@ -42,6 +42,15 @@ def enquiry_id(call: RequestContext) -> str:
 @operation(
     name="create_enquiry",
     body=EnquiryCreateRequest,
+    sends={
+        "customer_name": "Ravi Menon",
+        "customer_email": "ravi@example.com",
+        "origin": "Mumbai",
+        "destination": "Dubai",
+        "pax_count": 2,
+        "budget_amount": "45000.00",
+        "budget_currency": "INR",
+    },
     reply=EnquiryCreatedResponse,
     refusals={400: AGAINST_A_RULE, 422: NO_SESSION},
 )
@@ -81,6 +90,7 @@ async def read(call: RequestContext) -> Answer:
 @operation(
     name="patch_enquiry",
     body=EnquiryPatchRequest,
+    sends={"status": "quoted", "notes": "Offered two flights"},
     reply=EnquiryResponse,
     refusals={
         **NO_ENQUIRY,

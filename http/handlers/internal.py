@@ -14,7 +14,12 @@ from ..operation import OBJECT, operation
 from ..request_context import Answer, RequestContext
 
 
-@operation(name="metrics", reply={}, media="text/plain")
+@operation(
+    name="metrics",
+    reply={},
+    media="text/plain",
+    example="# HELP voyagent_sse_viewers Streams open.\n# TYPE voyagent_sse_viewers gauge\nvoyagent_sse_viewers 3.0\n",
+)
 async def metrics_text(call: RequestContext) -> Answer:
     """Return all metrics in the Prometheus text format, or in OpenMetrics if ``Accept`` requests it."""
     encode, content_type = choose_encoder(call.request.headers.get("Accept", ""))

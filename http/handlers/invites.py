@@ -28,6 +28,7 @@ STATUSES = frozenset({"pending", "accepted", "revoked", "expired"})
 @operation(
     name="create_invite",
     body=CreateInviteRequest,
+    sends={"email": "ravi@example.com", "role": "agent"},
     reply=CreateInviteResponse,
     refusals={**THROTTLED, 409: ("email_already_registered", "invite_already_exists")},
 )

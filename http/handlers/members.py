@@ -21,6 +21,7 @@ async def page(call: RequestContext) -> Answer:
 @operation(
     name="change_member",
     body=MemberPatchRequest,
+    sends={"role": "ticketing_lead"},
     reply=MemberItem,
     refusals={404: ("member_not_found",), 409: ("last_admin",)},
     addition=True,

@@ -40,6 +40,7 @@ def _bounded(handler: Handler) -> Handler:
 @operation(
     name="send_message",
     body=SendMessageRequest,
+    sends={"message": "Find me a flight from Delhi to Mumbai on 1 December"},
     media=EVENT_STREAM,
     headers=LAST_EVENT_ID,
     refusals={

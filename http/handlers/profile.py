@@ -17,6 +17,7 @@ async def me(call: RequestContext) -> Answer:
 
 @operation(
     body=UpdateProfileRequest,
+    sends={"full_name": "Asha Rao"},
     reply=UpdateProfileResponse,
     refusals={**THROTTLED, 409: ("email_already_registered",)},
 )

@@ -66,6 +66,7 @@ async def counted(call: RequestContext, once: Once[R], created: Callable[[R], bo
     body_required=False,
     reply=SessionCreateResponse,
     refusals={429: ("too_many_sessions",)},
+    reply_headers=("Location",),
 )
 async def create(call: RequestContext) -> Answer:
     """Create a conversation."""

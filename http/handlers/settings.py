@@ -19,6 +19,7 @@ async def read(call: RequestContext) -> Answer:
 @operation(
     name="patch_tenant_settings",
     body=TenantSettingsPatchRequest,
+    sends={"timezone": "Asia/Kolkata", "default_currency": "INR"},
     reply=TenantSettingsResponse,
     refusals={**RUNTIME_UNAVAILABLE, 422: ("rate_limit_hour_below_minute",)},
 )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from ...actors.domain.aging import Aging, Reconciliation, Subledger
 from ...actors.domain.money import reported
-from .shared import Closed, Query, QueryDate, Reply
+from .shared import ADDITION, Closed, Query, QueryDate, Reply
 
 
 class AgingQuery(Query):
@@ -19,7 +19,7 @@ class AgingQuery(Query):
 
     from_: QueryDate = Field(alias="from")
     to: QueryDate
-    as_of: QueryDate | None = None
+    as_of: Annotated[QueryDate | None, ADDITION] = None
 
 
 class PeriodResponse(Closed):
@@ -92,14 +92,14 @@ class AgingReportResponse(Closed):
 
     tenant_id: str
     period: PeriodResponse
-    as_of: date
+    as_of: Annotated[date, ADDITION]
     total_outstanding: MoneyResponse
     aging_buckets: list[AgingBucket]
-    not_due: MoneyResponse
+    not_due: Annotated[MoneyResponse, ADDITION]
     top_debtors: list[PartyAmount]
     top_creditors: list[PartyAmount]
-    reconciliation: ReconciliationResponse
-    other_currencies: list[OtherAging]
+    reconciliation: Annotated[ReconciliationResponse, ADDITION]
+    other_currencies: Annotated[list[OtherAging], ADDITION]
 
     @classmethod
     def of(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ...actors.domain.approvals import Approval
-from .shared import Body, Closed, Offset, Query, QueryInt, UtcTime
+from .shared import ADDITION, Body, Closed, Offset, Query, QueryInt, UtcTime
 
 
 class ApprovalListQuery(Query):
@@ -32,7 +32,7 @@ class ApprovalItem(Closed):
     payload: dict[str, Any]
     resolved_at: UtcTime | None
     resolved_by_user_id: str | None
-    reason: str | None
+    reason: Annotated[str | None, ADDITION]
 
     @classmethod
     def of(cls, approval: Approval) -> ApprovalItem:

@@ -9,7 +9,7 @@ from pydantic import Field
 from ...actors.domain.audit_reading import Stored
 from ...storage.audit_chain import Broken, Verdict
 from ...storage.audit_lists import Events
-from .shared import Closed, Offset, Query, QueryDate, QueryInt, Reply, UtcTime
+from .shared import ADDITION, Closed, Offset, Query, QueryDate, QueryInt, Reply, UtcTime
 
 VERIFY_LIMIT = 100_000
 MAX_SEQ = 2**63 - 1
@@ -26,7 +26,7 @@ class AuditFilters(Query):
     kind: list[str] | None = None
     from_: QueryDate | None = Field(default=None, alias="from")
     to: QueryDate | None = None
-    tz: Literal["utc", "agency"] = "utc"
+    tz: Annotated[Literal["utc", "agency"], ADDITION] = "utc"
 
     @property
     def kinds(self) -> tuple[str, ...] | None:
@@ -45,7 +45,7 @@ class AuditListQuery(AuditFilters):
 class AuditExportQuery(AuditFilters):
     """Filters; ``bom=1`` puts a byte order mark first, for spreadsheets."""
 
-    bom: Annotated[QueryInt, Field(ge=0, le=1)] = 0
+    bom: Annotated[Annotated[QueryInt, Field(ge=0, le=1)], ADDITION] = 0
 
 
 class AuditVerifyQuery(Query):
@@ -68,8 +68,8 @@ class AuditEventResponse(Closed):
     payload: dict[str, Any]
     status: str
     created_at: UtcTime
-    seq: int
-    hash: str
+    seq: Annotated[int, ADDITION]
+    hash: Annotated[str, ADDITION]
 
     @classmethod
     def of(cls, stored: Stored) -> AuditEventResponse:

@@ -160,7 +160,7 @@ class EnquiryListQuery(Query):
     depart_to: QueryDate | None = None
     created_from: QueryDate | None = None
     created_to: QueryDate | None = None
-    tz: Literal["utc", "agency"] = "utc"
+    tz: Annotated[Literal["utc", "agency"], ADDITION] = "utc"
 
 
 class EnquiryResponse(Closed):

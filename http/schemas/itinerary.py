@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 from pydantic import Field
 
@@ -10,7 +11,7 @@ from ...actors.domain.audit import wire_time
 from ...actors.domain.itinerary import Flight, Hotel, Itinerary
 from ...storage.travel.itinerary import Booked, Traveller
 from .aging import MoneyResponse
-from .shared import Closed, Query
+from .shared import ADDITION, Closed, Query
 
 
 class ItineraryQuery(Query):
@@ -34,8 +35,8 @@ class FlightItem(Closed):
     dest: str | None
     depart: str | None
     carrier: str | None
-    status: str
-    depart_local: str | None
+    status: Annotated[str, ADDITION]
+    depart_local: Annotated[str | None, ADDITION]
 
     @classmethod
     def of(cls, flight: Flight) -> FlightItem:
@@ -58,7 +59,7 @@ class HotelItem(Closed):
     city: str | None
     check_in: str | None
     check_out: str | None
-    status: str
+    status: Annotated[str, ADDITION]
 
     @classmethod
     def of(cls, hotel: Hotel) -> HotelItem:
@@ -88,7 +89,7 @@ class ItineraryResponse(Closed):
     hotels: list[HotelItem]
     visas: list[VisaItem]
     total_cost: MoneyResponse
-    other_currencies: list[MoneyResponse]
+    other_currencies: Annotated[list[MoneyResponse], ADDITION]
 
     @classmethod
     def of(

@@ -9,7 +9,7 @@ from pydantic import Field
 from ...actors.domain.approvals import MAP_LIMIT
 from ...storage.conversation.sessions import Sessions, Summary
 from ...storage.conversation.transcript import Transcript
-from .shared import Body, LooseBody, Offset, Query, QueryInt, Reply, UtcTime
+from .shared import ADDITION, Body, LooseBody, Offset, Query, QueryInt, Reply, UtcTime
 
 
 class SessionCreateRequest(Body):
@@ -25,8 +25,8 @@ class SessionCreateResponse(Reply):
 class SessionListQuery(Query):
     """Page of the list of sessions."""
 
-    limit: Annotated[QueryInt, Field(ge=1, le=1000)] = 1000
-    offset: Offset = 0
+    limit: Annotated[Annotated[QueryInt, Field(ge=1, le=1000)], ADDITION] = 1000
+    offset: Annotated[Offset, ADDITION] = 0
 
 
 class SessionListItem(Reply):
@@ -42,9 +42,9 @@ class SessionListResponse(Reply):
     """A page of sessions, newest first."""
 
     sessions: list[SessionListItem]
-    total: int
-    limit: int
-    offset: int
+    total: Annotated[int, ADDITION]
+    limit: Annotated[int, ADDITION]
+    offset: Annotated[int, ADDITION]
 
     @classmethod
     def of(cls, page: Sessions, query: SessionListQuery) -> SessionListResponse:
@@ -61,7 +61,7 @@ class PendingApproval(Reply):
     approval_id: str
     tool_name: str
     summary: str
-    expires_at: UtcTime
+    expires_at: Annotated[UtcTime, ADDITION]
 
 
 class SessionSummaryResponse(Reply):
@@ -73,9 +73,9 @@ class SessionSummaryResponse(Reply):
     message_count: int
     pending_approvals: list[PendingApproval]
     title: str | None
-    created_at: UtcTime
-    last_event_id: int
-    running_turn_id: str | None
+    created_at: Annotated[UtcTime, ADDITION]
+    last_event_id: Annotated[int, ADDITION]
+    running_turn_id: Annotated[str | None, ADDITION]
 
     @classmethod
     def of(cls, summary: Summary) -> SessionSummaryResponse:
@@ -112,7 +112,7 @@ class SendMessageRequest(LooseBody):
 
     message: str = ""
     approvals: Annotated[dict[str, bool], Field(max_length=MAP_LIMIT)] | None = None
-    on_busy: Literal["reject", "queue", "interrupt"] = "reject"
+    on_busy: Annotated[Literal["reject", "queue", "interrupt"], ADDITION] = "reject"
 
 
 class EventsQuery(Query):

@@ -20,7 +20,7 @@ from ...actors.domain.settings import (
     check_timezone,
 )
 from ...actors.foundation.config import Settings
-from .shared import UNSENT, Body, Closed
+from .shared import ADDITION, UNSENT, Body, Closed
 
 
 def _offered(model: str, info: ValidationInfo) -> str:
@@ -47,10 +47,10 @@ class TenantSettingsPatchRequest(Body):
     locale: Literal["en", "hi"] = Field(default=UNSENT)
     timezone: Annotated[str, Field(max_length=MAX_TIMEZONE), AfterValidator(check_timezone)] = Field(default=UNSENT)
     default_currency: Annotated[str, AfterValidator(check_currency)] = Field(default=UNSENT)
-    invoice_series: Pattern = Field(default=UNSENT)
-    bill_series: Pattern = Field(default=UNSENT)
-    credit_note_series: Pattern = Field(default=UNSENT)
-    financial_year_start_month: int = Field(default=UNSENT, ge=1, le=12)
+    invoice_series: Annotated[Pattern, ADDITION] = Field(default=UNSENT)
+    bill_series: Annotated[Pattern, ADDITION] = Field(default=UNSENT)
+    credit_note_series: Annotated[Pattern, ADDITION] = Field(default=UNSENT)
+    financial_year_start_month: Annotated[int, ADDITION] = Field(default=UNSENT, ge=1, le=12)
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -70,10 +70,10 @@ class TenantSettingsResponse(Closed):
     locale: str
     timezone: str
     default_currency: str
-    invoice_series: str
-    bill_series: str
-    credit_note_series: str
-    financial_year_start_month: int
+    invoice_series: Annotated[str, ADDITION]
+    bill_series: Annotated[str, ADDITION]
+    credit_note_series: Annotated[str, ADDITION]
+    financial_year_start_month: Annotated[int, ADDITION]
 
     @classmethod
     def of(cls, settings: TenantSettings) -> TenantSettingsResponse:

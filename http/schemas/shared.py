@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic_core import PydanticCustomError
@@ -55,8 +55,11 @@ UNSENT: Any = None
 """The default of a field that may be omitted but not null. ``model_fields_set`` shows whether it was sent."""
 
 
-ADDITION = Field(json_schema_extra={"x-voyagent-addition": True})
-"""Marks a field of a reply that goes beyond the published ones."""
+MARK: Final = "x-voyagent-addition"
+"""In the OpenAPI document: true on operations, parameters and fields that go beyond the published ones."""
+
+ADDITION: Final[Any] = Field(json_schema_extra={MARK: True})
+"""Marks a field or parameter that goes beyond the published ones: ``Annotated[int, ADDITION]``."""
 
 
 def coded(code: str) -> ValueError:
@@ -117,3 +120,23 @@ class Refused(Reply):
     """An error: ``detail`` is a stable code."""
 
     detail: str
+
+
+class WeakPassword(Reply):
+    """Why a new password is refused: ``code`` is the rule it violates."""
+
+    error: Literal["password_too_weak"]
+    code: str
+
+
+class PasswordTooWeak(Reply):
+    """The error of a new password that is too common."""
+
+    detail: WeakPassword
+
+
+class Crashed(Reply):
+    """The error of a defect. Its cause is in the service's log under the request id."""
+
+    detail: Literal["internal_error"]
+    request_id: str

@@ -11,7 +11,7 @@ from ...actors.domain.books import AccountType
 from ...actors.domain.money import reported
 from ...actors.domain.trial_balance import AccountBalance, CurrencyReconciliation, TrialBalance, TrialBalances
 from .aging import ReconciliationResponse
-from .shared import Closed, Query, QueryDate, QueryInt, Reply
+from .shared import ADDITION, Closed, Query, QueryDate, QueryInt, Reply
 
 
 class TrialBalanceQuery(Query):
@@ -90,8 +90,8 @@ class TrialBalanceResponse(Closed):
     total_debit: str
     total_credit: str
     in_balance: bool
-    other_currencies: list[OtherTrialBalance]
-    reconciliation: list[TrialBalanceReconciliation]
+    other_currencies: Annotated[list[OtherTrialBalance], ADDITION]
+    reconciliation: Annotated[list[TrialBalanceReconciliation], ADDITION]
 
     @classmethod
     def of(cls, tenant_id: str, as_of: date, found: TrialBalances) -> TrialBalanceResponse:
