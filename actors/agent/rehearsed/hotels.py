@@ -10,7 +10,7 @@ from .outcomes import DESK_NOTICE, cancelled, listed, price, trouble
 from .places import Place, mentioned
 from .talk import Call, Talk
 from .turns import ToolUse, Turn
-from .words import agrees, chosen, counted, dates, has, newest, persons, wants_booking
+from .words import ages, agrees, chosen, counted, dates, has, newest, persons, wants_booking
 
 
 def reply(talk: Talk) -> Turn:
@@ -31,6 +31,9 @@ def reply(talk: Talk) -> Turn:
         stay = {"booking_id": booked.output.get("booking_id")}
         said = "I prepare the cancellation; a person must approve it."
         return Turn(f"{opening}{said}", ToolUse("cancel_hotel_booking", stay))
+    if booked and "read_hotel_booking" in talk.tools and has(talk.latest_words, "show", "read", "status"):
+        stay = {"booking_id": booked.output.get("booking_id")}
+        return Turn(f"{opening}I read the booking.", ToolUse("read_hotel_booking", stay))
     return _asked(talk, opening)
 
 
@@ -62,14 +65,23 @@ def _stay(text: str, today: date) -> tuple[date, date] | None:
 
 
 def _search(talk: Talk, opening: str, place: Place, stay: tuple[date, date]) -> Turn:
-    guests = newest(lambda text: counted(text, "guests?|adults?|people|persons"), talk.request)
-    given = {
+    text = "\n".join(talk.request)
+    told = newest(lambda words: ages(words) or None, talk.request) or []
+    children = counted(text, "child(?:ren)?|kids?") or len(told)
+    if len(told) != children:
+        return Turn(f"{opening}Hotels price children by age: how old will each child be at check-in?")
+    adults = counted(text, "adults?") or max(1, len(_persons(talk)))
+    given: dict[str, Any] = {
         "country": place.country,
         "city": place.name,
         "check_in": stay[0].isoformat(),
         "check_out": stay[1].isoformat(),
-        "guests": guests or max(1, len(_persons(talk))),
+        "guests": counted(text, "guests?|people|persons") or adults + children,
     }
+    if told:
+        given["children_ages"] = told
+    if rooms := counted(text, "rooms?"):
+        given["rooms"] = rooms
     said = f"I search hotels in {place.name} from {stay[0].isoformat()} to {stay[1].isoformat()}."
     return Turn(opening + said, ToolUse("search_hotels", given))
 
@@ -151,6 +163,7 @@ _EFFECTS = {
     "upsert_passenger": "the guest's entry",
     "book_hotel": "the booking",
     "cancel_hotel_booking": "the cancellation",
+    "read_hotel_booking": "the look-up",
 }
 
 
@@ -162,6 +175,9 @@ def _told(call: Call) -> str:
         return f"Booked: {call.output.get('supplier_ref')}, {call.output.get('status')}."
     if call.name == "check_hotel_rate":
         return f"The rate is {call.output.get('price')}. Shall I book it?"
+    if call.name == "read_hotel_booking":
+        stay = f"{call.output.get('check_in')} to {call.output.get('check_out')}"
+        return f"The stay {stay} is {call.output.get('status')}, {call.output.get('price')}."
     if call.name == "cancel_hotel_booking":
         return cancelled(call)
     return f"{_EFFECTS.get(call.name, call.name).capitalize()} is done."

@@ -10,7 +10,10 @@ from .turns import ToolUse, Turn
 from .words import agrees, has, newest, wants_booking
 
 SUBJECTS = {
-    "ticketing_visa": r"flights?\b|fl(?:y|ies|ying)\b|tickets?\b|airline|visas?\b|pnr\b|locators?\b|passengers?\b|उड़ान",
+    "ticketing_visa": (
+        r"flights?\b|fl(?:y|ies|ying)\b|tickets?\b|airline|pnr\b|locators?\b|passengers?\b|उड़ान"
+        r"|visas?\b|passports?\b|checklists?\b"
+    ),
     "hotels_holidays": r"hotels?\b|rooms?\b|stay|nights?\b|holidays?\b|resorts?\b|होटल",
     "accounting": r"invoic|ledger|bills?\b|payments?\b|pay\b|journals?\b|accounts?\b|balance|bsp\b|books\b|चालान",
 }

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
+from ...domain.persons import age_on
+from ...domain.travel import CHILD_FROM, MAJORITY
+from . import visas
 from .outcomes import DESK_NOTICE, cancelled, listed, price, trouble
 from .places import Place, route
 from .talk import Call, Talk
 from .turns import ToolUse, Turn
-from .words import agrees, born, chosen, counted, dates, details, has, newest, persons, wants_booking
+from .words import ages, agrees, born, chosen, counted, dates, details, has, newest, persons, wants_booking
 
 SHOWN = 3
 """Fares listed when nothing is to be booked."""
+_BUYS = re.compile(r"\b(?:book|buy|confirm|pay(?: for)?) (?:the|this|that|my) (?:held|hold)\b", re.IGNORECASE)
+_PNR = re.compile(r"\b(?i:pnr|locator|booking)\s+(?P<code>(?=[A-Z0-9]*[A-Z])[A-Z0-9]{5,8})\b")
 YOUNG = ("child", "infant")
 """Kinds of travellers who pay less, so that airlines want their age."""
 
@@ -29,6 +35,16 @@ def reply(talk: Talk) -> Turn:
 def _asked(talk: Talk, opening: str) -> Turn:
     """The reply to the user's text."""
     words = talk.latest_words
+    if (turn := visas.reply(talk, opening)) is not None:
+        return turn
+    if "read_pnr" in talk.tools and has(words, "show", "read", "status", "what") and (named := _PNR.search(words)):
+        return Turn(f"{opening}I read booking {named['code']}.", ToolUse("read_pnr", {"locator": named["code"]}))
+    held = _held(talk)
+    if held and "book_flight" in talk.tools and _BUYS.search(words):
+        hold = {"booking_id": held.output.get("booking_id")}
+        return Turn(
+            f"{opening}I prepare the booking of the hold; a person must approve it.", ToolUse("book_flight", hold)
+        )
     waiting = [call for call in talk.waiting() if call.name in ("book_flight", "issue_ticket", "cancel_flight_order")]
     booked = _order(talk)
     if booked and "cancel_flight_order" in talk.tools and has(words, "cancel"):
@@ -39,6 +55,10 @@ def _asked(talk: Talk, opening: str) -> Turn:
     origin, destination = _route(talk)
     if origin and destination and "search_flights" in talk.tools:
         return _search(talk, opening, origin, destination)
+    unpriced = _without_ages(talk)
+    if unpriced and (told := newest(lambda text: ages(text) or None, talk.request)):
+        again = {**unpriced.input, **_aged(unpriced.input.get("passengers") or {}, told)}
+        return Turn(f"{opening}With these ages I search again.", ToolUse("search_flights", again))
     if waiting and "search_flights" in talk.tools:
         return Turn(f"{opening}{trouble(waiting[-1], 'the booking')} I can go on once it is decided.")
     searched = talk.latest("search_flights")
@@ -53,6 +73,18 @@ def _order(talk: Talk) -> Call | None:
     """The newest booking or hold that was made."""
     made = (call for call in reversed(talk.calls) if call.name in ("book_flight", "hold_flight"))
     return next((call for call in made if call.output.get("booking_id")), None)
+
+
+def _held(talk: Talk) -> Call | None:
+    """The newest hold that was not booked since."""
+    made = _order(talk)
+    return made if made and made.name == "hold_flight" else None
+
+
+def _without_ages(talk: Talk) -> Call | None:
+    """The newest search, if it was refused because it had no ages."""
+    last = next((call for call in reversed(talk.calls) if call.name == "search_flights"), None)
+    return last if last and "ages" not in last.input and re.search(r"\bages?\b", last.error or "") else None
 
 
 def _other(talk: Talk, opening: str, words: str) -> Turn:
@@ -82,6 +114,7 @@ def _search(talk: Talk, opening: str, origin: Place, destination: Place) -> Turn
     back = next((day for day in days[1:] if day >= outbound), None)
     if back and newest(lambda text: has(text, "return", "back", "round", "until", "to \\d") or None, talk.request):
         given["return_date"] = back.isoformat()
+    given |= _aged(given["passengers"], _ages(talk, back or outbound))
     given |= newest(_comfort, talk.request) or {}
     when = f"{outbound.day} {outbound:%B %Y}"
     said = f"I search flights from {origin.name} ({origin.code}) to {destination.name} ({destination.code}) on {when}."
@@ -113,6 +146,23 @@ def _party(talk: Talk) -> dict[str, int]:
     return known or {"adult": max(1, len(_persons(talk)))}
 
 
+def _ages(talk: Talk, last_day: date) -> list[int]:
+    """The ages of children that are told, or follow from births of which one is told for each child."""
+    if told := newest(lambda text: ages(text) or None, talk.request):
+        return told
+    births = newest(lambda text: born(text, talk.today) or None, talk.request) or []
+    return [age for birth in births if (age := age_on(last_day, birth)) < MAJORITY]
+
+
+def _aged(party: dict[str, int], told: Sequence[int]) -> dict[str, Any]:
+    """The party with ages, if there is one for each child of it; nothing is guessed."""
+    if not told or len(told) != sum(party.get(kind, 0) for kind in YOUNG):
+        return {}
+    infants = sum(age < CHILD_FROM for age in told)
+    counts = {**party, "child": len(told) - infants, "infant": infants}
+    return {"passengers": {kind: count for kind, count in counts.items() if count}, "ages": list(told)}
+
+
 def _comfort(text: str) -> dict[str, Any] | None:
     found: dict[str, Any] = {}
     for stem, cabin in (("premium", "premium_economy"), ("business", "business"), ("first class", "first")):
@@ -130,9 +180,13 @@ def _persons(talk: Talk) -> list[dict[str, str]]:
 def _after(talk: Talk, news: Sequence[Call]) -> Turn:
     """The reply to results."""
     names = {call.name for call in news}
-    if names == {"upsert_passenger"}:
+    if names == {"upsert_passenger"} and not visas.wanted(talk):
         return _book(talk, news)
     last = news[-1]
+    if (turn := visas.after(talk, last)) is not None:
+        return turn
+    if _without_ages(talk) is last:
+        return Turn("Airlines price children by age: how old will each be on the day of the last flight?")
     if last.name == "search_flights" and not trouble(last, "the search"):
         return _found(talk, last)
     return Turn(" ".join(_told(call) for call in news))
@@ -142,7 +196,7 @@ def _found(talk: Talk, search: Call) -> Turn:
     fares = listed(search.output, "fares")
     if not fares:
         return Turn("I found no flight for that day. Shall I look at another date?")
-    if wants_booking(talk.request) and "upsert_passenger" in talk.tools:
+    if (wants_booking(talk.request) or _wants_hold(talk)) and "upsert_passenger" in talk.tools:
         return _take_down(talk, search, f"I found {search.output.get('count', len(fares))} fares. ")
     lines = "".join(f"\n{place}. {_fare(fare)}" for place, fare in enumerate(_cheapest_first(fares)[:SHOWN], start=1))
     return Turn(
@@ -163,9 +217,11 @@ def _fare(fare: dict[str, Any]) -> str:
 
 
 def _pick(talk: Talk, search: Call) -> dict[str, Any] | None:
-    """The fare meant: by its number in the list, else the cheapest."""
-    fares = _cheapest_first(listed(search.output, "fares"))
-    place = newest(chosen, talk.request) or 1
+    """The fare meant: by its number in the list, else the cheapest, of those that can be held if that is wanted."""
+    fares, place = _cheapest_first(listed(search.output, "fares")), newest(chosen, talk.request)
+    if place is None and _wants_hold(talk):
+        fares = [fare for fare in fares if fare.get("hold_possible") is not False] or fares
+    place = place or 1
     return fares[min(place, len(fares)) - 1] if fares else None
 
 
@@ -241,6 +297,8 @@ _EFFECTS = {
     "book_flight": "the booking",
     "issue_ticket": "the ticket",
     "cancel_flight_order": "the cancellation",
+    "read_pnr": "the look-up",
+    **visas.EFFECTS,
 }
 
 
@@ -262,4 +320,10 @@ def _told(call: Call) -> str:
             return f"Issued: {', '.join(str(ticket.get('number')) for ticket in listed(output, 'tickets'))}."
         case "cancel_flight_order":
             return cancelled(call)
+        case "read_pnr":
+            numbers = [str(ticket.get("number")) for ticket in listed(output, "tickets")]
+            tickets = f", tickets {', '.join(numbers)}" if numbers else ""
+            return f"{output.get('locator')}: {output.get('status')}, {output.get('price')}{tickets}."
+        case "open_visa_file" | "update_visa_file":
+            return visas.told(call)
     return f"{_EFFECTS.get(call.name, call.name).capitalize()} is done."

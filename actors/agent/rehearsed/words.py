@@ -29,7 +29,8 @@ WEEKDAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", 
 NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9}
 ORDINALS = {"first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3}
 
-_MONTH = r"(?P<month>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+_MONTH = rf"(?P<month>{_MONTHS})[a-z]*\.?"
 _DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
 _YEAR = r"(?:,?\s+(?P<year>\d{4}))?"
 
@@ -121,6 +122,10 @@ _DETAILS = {
     "gender": _pattern(r"\b(female|male)\b"),
 }
 
+_NO_DAY = rf"(?!\d|\s+(?:{_MONTHS}))"
+_AGES = _pattern(rf"\bage[ds]?\s+(\d{{1,2}}{_NO_DAY}(?:\s*(?:,|and|&)\s*(?:and\s+)?\d{{1,2}}{_NO_DAY})*)")
+_YEARS_OLD = _pattern(r"\b(\d{1,2})[ -](year|month)s?[ -]old\b")
+
 _UPPER = "[A-ZÀ-ÖØ-Þ]"
 _NAME_WORD = rf"{_UPPER}[\w'\u2019-]*(?:\.(?=\s))?"
 _NAME = rf"{_NAME_WORD}(?:[ \t]+{_NAME_WORD}){{0,3}}"
@@ -161,6 +166,13 @@ def born(text: str, today: date) -> list[date]:
     """The dates of birth in ``text``, in its order: ``born 2018-03-02``, ``born on 2 March 2018``."""
     after = re.split(r"\bborn\b", text, flags=re.IGNORECASE)[1:]
     return [found[0] for part in after if (found := dates(part, today))]
+
+
+def ages(text: str) -> list[int]:
+    """The ages in ``text``: ``aged 5 and 10``, ``8 years old``, in its order; below a year it is 0."""
+    listed = [int(age) for match in _AGES.finditer(text) for age in re.findall(r"\d+", match[1])]
+    told = [int(match[1]) if match[2].lower() == "year" else 0 for match in _YEARS_OLD.finditer(text)]
+    return listed or told
 
 
 _DATED = re.compile(r"\b(?:dated|issued on)\b", re.IGNORECASE)

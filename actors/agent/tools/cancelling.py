@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from ....storage.travel import bookings
+from ....storage.travel import bookings, passengers
 from ...domain import ids
 from ...domain.audit import wire_time
 from ...domain.outcomes import Outcome
 from ...domain.travel import CancelQuote
 from ...suppliers.protocols import CancellationDesk, SupplierError
 from .schema import Id, Price
-from .summary import code
+from .summary import NAME_SHOWN, code, listed
 from .tool import (
     ALL_TRAVEL,
     ApprovalProposal,
@@ -26,6 +26,9 @@ from .tool import (
     ToolOutput,
 )
 from .trips import clock, priced
+
+NAMES_SHOWN = 400
+"""Characters of all names together: with the longest flights or property a summary fits its 1,024."""
 
 
 class CancelInput(ToolInput):
@@ -91,14 +94,17 @@ class Cancellation(GatedSupplierTool[CancelInput]):
         quote = await supplier.quote_cancel(booking.supplier_ref)
         if quote.confirmed or quote.order_ref != booking.supplier_ref:
             raise Objection("supplier_refused", "The supplier's quote is not for this booking.")
-        return ApprovalProposal(self._summary(booking, quote), self._bound(booking, quote), quote.expires_at)
+        names = await _names(booking, context)
+        return ApprovalProposal(
+            self._summary(booking, names, quote), self._bound(booking, names, quote), quote.expires_at
+        )
 
     async def execute(self, given: CancelInput, bound: Mapping[str, Any], key: str, context: ToolContext) -> Executed:
         booking, supplier = await self._booked(given, context)
         quote = await supplier.read_cancel(str(bound["quote"]))
         if not quote.alive(context.now):
             raise Objection("quote_expired", "The quote has expired; ask for the cancellation again.")
-        if self._bound(booking, quote) != bound:
+        if self._bound(booking, await _names(booking, context), quote) != bound:
             raise Objection("changed_since_approval", "What was approved has changed; it has to be asked for again.")
         return self._placed(given, await supplier.confirm_cancel(quote.ref, key), context)
 
@@ -143,8 +149,8 @@ class Cancellation(GatedSupplierTool[CancelInput]):
             )
         return booking, supplier
 
-    def _summary(self, booking: bookings.Booking, quote: CancelQuote) -> str:
-        """One line for the approver: what is cancelled, what comes back, and where to."""
+    def _summary(self, booking: bookings.Booking, names: Sequence[str], quote: CancelQuote) -> str:
+        """One line for the approver: what is cancelled and for whom, what comes back, and where to."""
         parts = [
             f"Cancel {self.title(booking)}",
             f"refund {'unknown' if quote.refund is None else quote.refund.text}",
@@ -153,10 +159,11 @@ class Cancellation(GatedSupplierTool[CancelInput]):
             f"supplier {code(booking.supplier)}",
             *([] if quote.expires_at is None else [f"quote ends {clock(quote.expires_at)} UTC"]),
             *self.about(booking),
+            *([listed(names, min(NAME_SHOWN, NAMES_SHOWN // len(names)))] if names else []),
         ]
         return "; ".join(parts)
 
-    def _bound(self, booking: bookings.Booking, quote: CancelQuote) -> dict[str, Any]:
+    def _bound(self, booking: bookings.Booking, names: Sequence[str], quote: CancelQuote) -> dict[str, Any]:
         """All that the approver is shown, and the quote that is to be confirmed.
 
         A hold's quote outlives its payment at some suppliers, and would cancel what was paid for nothing: so what was
@@ -168,9 +175,16 @@ class Cancellation(GatedSupplierTool[CancelInput]):
             "booking_id": booking.id,
             "locator": booking.locator,
             "about": [self.title(booking), *self.about(booking)],
+            "persons": list(names),
             "paid": priced(booking.cost) if self.is_paid(booking) else None,
             "quote": quote.ref,
             "refund": None if quote.refund is None else priced(quote.refund),
             "refund_to": quote.refund_to,
             "expires_at": None if quote.expires_at is None else wire_time(quote.expires_at),
         }
+
+
+async def _names(booking: bookings.Booking, context: ToolContext) -> tuple[str, ...]:
+    """The persons of a booking, in their order."""
+    persons = await context.store.ask(passengers.Load(tenant_id=context.tenant_id, ids=booking.passengers))
+    return tuple(person.full_name for person in persons)

@@ -25,7 +25,7 @@ from .tool import (
     ToolInput,
     ToolOutput,
 )
-from .trips import data_of, issued, legs, seller
+from .trips import data_of, issued, legs, priced, seller
 
 ISSUABLE = frozenset({"confirmed", "ticketed", "schedule_change"})
 
@@ -91,6 +91,7 @@ class IssueTicket(GatedSupplierTool[IssueInput]):
         bound = await _bound(booking, context)
         parts = [
             f"Issue the tickets of {code(booking.locator or booking.id)}",
+            booking.cost.text,
             f"supplier {code(booking.supplier)}",
             *([bound["flights"]] if bound["flights"] else []),
             listed(bound["persons"]),
@@ -148,6 +149,7 @@ async def _bound(booking: bookings.Booking, context: ToolContext) -> dict[str, A
         "supplier_ref": booking.supplier_ref,
         "booking_id": booking.id,
         "locator": booking.locator,
+        "price": priced(booking.cost),
         "flights": legs([Segment.model_validate(each) for each in booking.data.get("segments", ())]),
         "persons": [person.full_name for person in persons],
     }

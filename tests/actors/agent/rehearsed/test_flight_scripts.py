@@ -215,3 +215,48 @@ def test_a_booked_flight_is_ticketed_and_cancelled_as_asked() -> None:
     words, calls = talk.next()
     assert "Cancelled; refund: unknown, to voucher." in words
     assert calls == []
+
+
+def test_children_are_searched_for_by_the_ages_that_are_told() -> None:
+    wish = "A flight from Mumbai to Dubai on 12 December 2026 for 2 adults and 2 children aged 8 and 1"
+    _, calls = Conversation("ticketing_visa", None, wish).next()
+    assert calls[0].input["passengers"] == {"adult": 2, "child": 1, "infant": 1}
+    assert calls[0].input["ages"] == [8, 1]
+
+
+def test_ages_follow_from_the_births_of_children_on_the_last_day() -> None:
+    wish = "A flight from Mumbai to Dubai on 12 December 2026, return 20 December 2026, 1 adult and one child"
+    _, calls = Conversation("ticketing_visa", None, f"{wish}, for Asha Rao and Anu Rao, born 2014-12-15").next()
+    assert (calls[0].input["passengers"], calls[0].input["ages"]) == ({"adult": 1, "child": 1}, [12])
+
+
+def test_ages_a_supplier_needs_are_asked_for_and_searched_with() -> None:
+    wish = "A flight from Mumbai to Dubai on 12 December 2026 for 1 adult and 1 child"
+    talk = Conversation("ticketing_visa", None, wish)
+    assert "ages" not in talk.next()[1][0].input
+    talk.results({"error": "validation_failed: the ages of children are needed"})
+    words, calls = talk.next()
+    assert (words.endswith("how old will each be on the day of the last flight?"), calls) == (True, [])
+    talk.say("The child is 8 years old")
+    again = talk.next()[1][0]
+    assert again.name == "search_flights"
+    assert (again.input["outbound_date"], again.input["ages"]) == ("2026-12-12", [8])
+    assert again.input["passengers"] == {"adult": 1, "child": 1}
+
+
+def test_a_hold_is_bought_by_its_booking() -> None:
+    talk = Conversation("ticketing_visa", None, WISH.replace("book it", "put it on hold"))
+    for output in (FARES, {"saved": True, "passenger_id": "p-1", "created": True}):
+        talk.next()
+        talk.results(output)
+    assert [name for name, _ in asked(talk.next()[1])] == ["hold_flight"]
+    talk.results({"held": True, "booking_id": "b-1", "locator": "QX7Y2Z", "hold_expires_at": "2026-12-01T00:00:00Z"})
+    talk.next()
+    talk.say("Book the held flight")
+    assert asked(talk.next()[1]) == [("book_flight", {"booking_id": "b-1"})]
+    talk.results(BOOKED)
+    talk.next()
+    talk.say("What is the status of PNR QX7Y2Z?")
+    assert asked(talk.next()[1]) == [("read_pnr", {"locator": "QX7Y2Z"})]
+    talk.results({"locator": "QX7Y2Z", "status": "ticketed", "price": "INR 9400.50", "tickets": [{"number": "098-1"}]})
+    assert "QX7Y2Z: ticketed, INR 9400.50, tickets 098-1." in talk.next()[0]

@@ -67,3 +67,43 @@ def test_hotels_that_can_only_be_quoted_are_quoted() -> None:
     words, calls = talk.next()
     assert "Lutetia asks EUR 800.00" in words
     assert calls == []
+
+
+def test_rooms_and_ages_of_children_are_searched_for_as_told() -> None:
+    wish = "Book a hotel in Dubai from 12 to 15 December for 2 adults and 2 children"
+    talk = Conversation("hotels_holidays", None, f"{wish} in 2 rooms, for Asha Rao")
+    words, calls = talk.next()
+    assert (words.endswith("how old will each child be at check-in?"), calls) == (True, [])
+    talk.say("They are aged 5 and 10")
+    [search] = talk.next()[1]
+    assert search.name == "search_hotels"
+    assert {name: search.input[name] for name in ("guests", "rooms", "children_ages")} == {
+        "guests": 4,
+        "rooms": 2,
+        "children_ages": [5, 10],
+    }
+
+
+def test_a_booked_stay_is_read_again() -> None:
+    talk = Conversation("hotels_holidays", None, "Book a hotel in Dubai from 12 to 15 December for Asha Rao")
+    for output in (
+        {"count": 1, "results": [{"name": "Fair", "from_price": "AED 400.00", "rate_keys": ["r-4"], "star_rating": 4}]},
+        {"checked": True, "rate_key": "r-4", "price": "AED 400.00"},
+        {"saved": True, "passenger_id": "p-1", "created": True},
+        {"booked": True, "booking_id": "b-2", "supplier_ref": "H-77", "status": "confirmed"},
+    ):
+        talk.next()
+        talk.results(output)
+    talk.next()
+    talk.say("Show me the hotel booking")
+    assert asked(talk.next()[1]) == [("read_hotel_booking", {"booking_id": "b-2"})]
+    talk.results(
+        {
+            "read": True,
+            "check_in": "2026-12-12",
+            "check_out": "2026-12-15",
+            "status": "confirmed",
+            "price": "AED 400.00",
+        }
+    )
+    assert "The stay 2026-12-12 to 2026-12-15 is confirmed, AED 400.00." in talk.next()[0]

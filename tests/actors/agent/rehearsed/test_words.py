@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from voyagent.actors.agent.rehearsed.places import route
-from voyagent.actors.agent.rehearsed.words import agrees, chosen, counted, dates, money, persons, wants_booking
+from voyagent.actors.agent.rehearsed.words import ages, agrees, chosen, counted, dates, money, persons, wants_booking
 
 TUESDAY = date(2026, 11, 24)
 
@@ -117,3 +117,20 @@ def test_counts_choices_sums_and_a_yes_are_read() -> None:
     assert money("for nothing") is None
     assert agrees("Yes, please")
     assert not agrees("Yesterday")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("two children aged 5 and 10", [5, 10]),
+        ("aged 5, 10 and 12, on 12 December", [5, 10, 12]),
+        ("a child aged 8 and 12 December", [8]),
+        ("age 1", [1]),
+        ("an 8-year-old and one 11 years old", [8, 11]),
+        ("a baby, 6 months old", [0]),
+        ("2 children", []),
+        ("on page 5", []),
+    ],
+)
+def test_ages_are_read_as_they_are_told(text: str, expected: list[int]) -> None:
+    assert ages(text) == expected

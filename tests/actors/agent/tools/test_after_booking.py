@@ -43,7 +43,7 @@ async def stayed(desk: Any, *, refundable: bool = True) -> dict[str, Any]:
 async def test_an_approved_ticket_is_issued_recorded_and_read(desk: Any) -> None:
     booking = await booked(desk)
     gate = await desk.gate("issue_ticket", pnr_id=booking["booking_id"])
-    assert gate.summary.startswith(f"Issue the tickets of {booking['locator']}; supplier house; ")
+    assert gate.summary.startswith(f"Issue the tickets of {booking['locator']}; {booking['price']}; supplier house; ")
     assert gate.summary.endswith("; Asha Rao")
     assert gate.bound["persons"] == ["Asha Rao"]
     issued = await desk.place("issue_ticket", bound=gate.bound, pnr_id=booking["booking_id"])
@@ -132,6 +132,8 @@ async def test_the_refund_is_quoted_and_shown_before_anybody_is_asked(desk: Any)
     assert gate.summary.startswith(
         f"Cancel {booking['locator']}; refund {returned.text}; to balance; paid {price.text}; supplier house; quote "
     )
+    assert gate.summary.endswith("; Asha Rao")
+    assert gate.bound["persons"] == ["Asha Rao"]
     assert gate.expires_at == desk.clock.now() + timedelta(minutes=20)
     done = await desk.place("cancel_flight_order", bound=gate.bound, booking_id=booking["booking_id"])
     assert dict(done) == {
@@ -201,6 +203,7 @@ async def test_a_stay_is_cancelled_at_the_refund_that_was_shown(desk: Any) -> No
         f"Cancel the stay 2026-12-20 to 2026-12-23; refund {price}; to balance; paid {price}; supplier house; quote "
     )
     assert "free of charge before 2026-12-18" in gate.summary
+    assert gate.summary.endswith("; Asha Rao")
     done = await desk.place("cancel_hotel_booking", bound=gate.bound, **asked)
     assert (done["cancelled"], done["status"], done["refund"], done["refund_to"]) == (
         True,

@@ -281,7 +281,9 @@ async def test_tickets_that_follow_a_booking_are_recorded_when_they_are_there(of
     assert early["reason"] == "tickets_not_ready"
     await office.clock.advance(61)
     gate = await office.do(office.desk.gate("issue_ticket", pnr_id=booked["booking_id"]))
-    assert gate.summary.startswith(f"Issue the tickets of {booked['locator']}; supplier duffel; ZZ 4010 BOM-Q30")
+    assert gate.summary.startswith(
+        f"Issue the tickets of {booked['locator']}; GBP 100.00; supplier duffel; ZZ 4010 BOM-Q30"
+    )
     assert gate.summary.endswith("; Asha Rao")
     key = await office.desk.agency.call("issue_ticket")
     for again in (False, True):

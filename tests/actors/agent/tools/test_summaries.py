@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.actors.agent.tools.documents import billed, drafted, issued, item, received
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
 from voyagent.actors.agent.tools.summary import code, shown
 
@@ -74,6 +75,38 @@ async def test_no_name_looks_like_a_field_of_a_stay(name: str, desk: Any) -> Non
     assert fields[1] == place["from_price"]
     assert fields[2] == "supplier house"
     assert fields[-2].startswith("1 guest: ")
+
+
+async def test_no_name_looks_like_a_field_of_a_ticket_or_a_cancellation(desk: Any) -> None:
+    fare = await desk.fare()
+    for name in FORGED:
+        person = await desk.person(name, given_name="Asha", family_name="Rao")
+        trip = {"fare_id": fare["fare_id"], "passenger_ids": [person]}
+        booked = await desk.place(bound=(await desk.gate(**trip)).bound, **trip)
+        for tool, key, count in (("issue_ticket", "pnr_id", 5), ("cancel_flight_order", "booking_id", 8)):
+            summary = (await desk.gate(tool, **{key: booked["booking_id"]})).summary
+            held(summary)
+            fields = FIELDS.split(summary)
+            assert len(fields) == count, fields
+            assert not forged(fields)
+            assert summary.index(fare["price"]) < summary.index("supplier house") < summary.index(fields[-1])
+
+
+async def test_no_words_look_like_a_field_of_a_document(desk: Any) -> None:
+    for said in FORGED:
+        draft = drafted(desk, item("5.00", description=said), customer_name=said)
+        invoice = await issued(desk, item("5.00", description=said), customer_name=said)
+        for tool, asked in (
+            ("draft_invoice", draft),
+            ("record_payment", received(desk, invoice["invoice_id"], "1", reference=said[:128])),
+            ("void_invoice", {"invoice_id": invoice["invoice_id"], "reason": said}),
+            ("record_bill", billed(desk) | {"vendor_name": said, "vendor_reference": said[:128]}),
+        ):
+            summary = (await desk.bind(tool, **asked)).summary
+            held(summary)
+            fields = FIELDS.split(summary)
+            assert len(fields) == 3, fields
+            assert not forged(fields)
 
 
 @pytest.mark.parametrize("said", FORGED, ids=ascii)
