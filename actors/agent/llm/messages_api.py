@@ -11,7 +11,9 @@ import asyncio
 import contextlib
 import ipaddress
 import random
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from functools import cache
 from typing import Any, cast
 
 import anthropic
@@ -219,17 +221,24 @@ async def _drain(body: AsyncIterator[bytes]) -> None:
                 pass
 
 
+@cache
+def _trusted(*, trust_env: bool) -> ssl.SSLContext:
+    """The trusted certificates, read once: the SDK reads them for each client, which takes 20 ms."""
+    return httpx2.create_ssl_context(trust_env=trust_env)
+
+
 def _client(key: str, base_url: str) -> AsyncAnthropic | None:
     """The SDK's client; None without a key that fits a header. Loopback ignores the environment's proxies."""
     if not key or not (key.isascii() and key.isprintable()):
         return None
+    trust_env = not _is_loopback(base_url)
     return AsyncAnthropic(
         api_key=key,
         base_url=base_url,
         max_retries=0,
         open_telemetry=False,  # no option of the environment may put the conversation into traces
         http_client=DefaultAioHttpClient(
-            timeout=httpx2.Timeout(None, connect=5.0), trust_env=not _is_loopback(base_url)
+            timeout=httpx2.Timeout(None, connect=5.0), verify=_trusted(trust_env=trust_env), trust_env=trust_env
         ),
     )
 
