@@ -39,6 +39,7 @@ from .handlers import (
     second_factor,
     sessions,
     settings,
+    tax_rates,
     trial_balance,
     usage,
 )
@@ -74,6 +75,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("PATCH", "/auth/members/{user_id}", members.change, PERSON_ADMIN),
     Route("GET", "/tenant-settings", settings.read, READER),
     Route("PATCH", "/tenant-settings", settings.change, ADMIN),
+    Route("GET", "/tax-rates", tax_rates.read, READER),
+    Route("PATCH", "/tax-rates", tax_rates.change, ADMIN),
     Route("POST", "/chat/sessions", sessions.create, WRITER, 201, idempotent=True),
     Route("GET", "/chat/sessions", sessions.page, READER),
     Route("GET", "/chat/sessions/{session_id}", sessions.read, READER),

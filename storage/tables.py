@@ -20,7 +20,7 @@ from .schema.accounts import (
 from .schema.books import daily_totals, journal_lines, journals, ledger_accounts
 from .schema.columns import metadata
 from .schema.conversation import messages, model_calls, pending_approvals, session_events, sessions, tool_calls, turns
-from .schema.documents import bills, document_counters, invoice_lines, invoices, payments
+from .schema.documents import bills, document_counters, invoice_lines, invoices, payments, tax_rates
 from .schema.enquiries import enquiries
 from .schema.records import audit_events, audit_heads, idempotency_keys, outbox, sealing_canaries
 from .schema.travel import (
@@ -70,6 +70,7 @@ __all__ = [
     "sealing_canaries",
     "session_events",
     "sessions",
+    "tax_rates",
     "tenant_credentials",
     "tenant_settings",
     "tenants",

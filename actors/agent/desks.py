@@ -54,6 +54,7 @@ ACCOUNTING = Desk(
         "read_account_balance",
         "list_invoices",
         "list_bills",
+        "list_tax_rates",
         "fetch_bsp_statement",
         "reconcile_bsp",
         "draft_invoice",

@@ -27,10 +27,11 @@ from ...actors.domain.documents import (
 )
 from ...actors.domain.ids import parse_uuid, uuid7
 from ...actors.domain.money import Money
+from ...actors.domain.tax_rates import RequestedLine, UnlistedRate
 from .. import general_ledger
 from ..engine.statements import any_of, binds, statement
 from ..tables import bookings, invoice_lines, invoices, passengers
-from . import counters
+from . import counters, tax_rates
 from .act import Act
 
 if TYPE_CHECKING:
@@ -87,10 +88,14 @@ class Voided(NamedTuple):
 
 
 class DraftedInvoice(NamedTuple):
-    """What will be drafted: the invoice (its number is empty if it is to be the next), and its lines."""
+    """What will be drafted: the invoice (its number is empty if it is to be the next), and its lines.
+
+    ``unlisted`` are rates of their taxes that the agency does not have.
+    """
 
     invoice: Invoice
     lines: tuple[InvoiceLine, ...]
+    unlisted: tuple[UnlistedRate, ...] = ()
 
 
 def invoice_of(row: Any) -> Invoice:
@@ -141,13 +146,13 @@ def _tax(stored: Mapping[str, Any]) -> TaxLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Make(Act[DraftedInvoice, Any]):
-    """A new invoice. ``number`` is None for the next of the agency's series."""
+    """A new invoice. ``number`` is None for the next of the agency's series; taxes follow from its rates of the day."""
 
     number: str | None
     party_name: str
     issue_date: date
     due_date: date
-    lines: tuple[InvoiceLine, ...]
+    lines: tuple[InvoiceLine | RequestedLine, ...]
     party_reference: str | None = None
     series: str | None = None
     billing_address: Mapping[str, Any] | None = None
@@ -159,12 +164,13 @@ class _Make(Act[DraftedInvoice, Any]):
         return f"call:{self.key}"
 
     async def prepare(self, db: Connection) -> DraftedInvoice:
-        self.check()
-        if not await find_bookings(db, self.tenant_id, [line.booking_id for line in self.lines]):
+        lines, unlisted = await tax_rates.apply(db, self.tenant_id, self.lines, self.issue_date, self.now)
+        self.check(lines)
+        if not await find_bookings(db, self.tenant_id, [line.booking_id for line in lines]):
             raise InvalidDocument(self.no_booking, "A line names a booking that does not exist.")
         if self.number is not None and await TAKEN.fetchval(db, tenant_id=self.tenant_id, number=self.number):
             raise self._taken(self.number)
-        total = total_of(self.lines)
+        total = total_of(lines)
         return DraftedInvoice(
             Invoice(
                 id="",
@@ -176,7 +182,8 @@ class _Make(Act[DraftedInvoice, Any]):
                 total=total,
                 paid=total - total,
             ),
-            self.lines,
+            lines,
+            unlisted,
         )
 
     @property
@@ -185,7 +192,7 @@ class _Make(Act[DraftedInvoice, Any]):
         """The reason for a booking that does not exist."""
 
     @abstractmethod
-    def check(self) -> None:
+    def check(self, lines: Sequence[InvoiceLine]) -> None:
         """``InvalidDocument`` if the invoice cannot be made."""
 
     async def party(self, db: Connection) -> str:
@@ -231,7 +238,7 @@ class _Make(Act[DraftedInvoice, Any]):
             )
         elif not await put(self.number):
             raise self._taken(self.number)
-        for place, line in enumerate(self.lines, start=1):
+        for place, line in enumerate(prepared.lines, start=1):
             await INSERT_LINE.execute(
                 db,
                 tenant_id=self.tenant_id,
@@ -269,9 +276,9 @@ class Draft(_Make):
     def no_booking(self) -> str:
         return "booking_not_found"
 
-    def check(self) -> None:
+    def check(self, lines: Sequence[InvoiceLine]) -> None:
         check_dates(self.issue_date, self.due_date, self.today)
-        check_total(total_of(self.lines))
+        check_total(total_of(lines))
 
     async def carry_out(self, db: Connection, prepared: DraftedInvoice) -> Invoice:
         return await self.insert(db, prepared)
@@ -288,12 +295,12 @@ class Create(_Make):
     def no_booking(self) -> str:
         return "validation_failed"
 
-    def check(self) -> None:
+    def check(self, lines: Sequence[InvoiceLine]) -> None:
         check_dates(self.issue_date, self.due_date, self.today, "validation_failed")
         check_issued(self.issue_date, self.today, "validation_failed")
-        for place, line in enumerate(self.lines, start=1):
+        for place, line in enumerate(lines, start=1):
             check_taxes(place, line)
-        check_total(total_of(self.lines), "validation_failed")
+        check_total(total_of(lines), "validation_failed")
 
     async def party(self, db: Connection) -> str:
         if self.party_name:

@@ -1,4 +1,4 @@
-"""Documents of the books: invoices with their lines, bills, payments, and the counters of their numbers.
+"""Documents of the books: invoices with their lines, bills, payments; the counters of their numbers; tax rates.
 
 What a document has outstanding at the end of a day is its ``total`` less its payments with ``paid_on`` up to that day,
 if it was in the books by then (``issued_at`` is set and ``issue_date`` has come) and not void (``voided_on`` is null or
@@ -32,6 +32,7 @@ from .columns import (
 )
 
 DESKS = ("ticketing_visa", "hotels_holidays", "other")
+REGIMES = ("gst_india", "vat_uk", "vat_eu", "vat_uae", "gst_sg", "sst_my", "sales_tax_us", "none")
 METHODS = ("upi", "card", "bank_transfer", "cash", "cheque", "payment_link", "wallet", "other")
 
 
@@ -163,3 +164,23 @@ document_counters = Table(
     one_of("kind", ("invoice", "bill", "credit_note")),
     CheckConstraint("next > 0", name="next"),
 )
+
+tax_rates = Table(
+    "tax_rates",
+    metadata,
+    tenant_id(),
+    required("regime", Text),
+    required("code", Text),
+    required("jurisdiction", Text, default="''"),
+    required("supply", Text, default="'standard'"),
+    required("holds_from", Date),
+    optional("rate_bps", Integer),
+    optional("set_by", Uuid),
+    *timestamps(),
+    PrimaryKeyConstraint("tenant_id", "regime", "code", "jurisdiction", "supply", "holds_from"),
+    one_of("regime", REGIMES),
+    CheckConstraint("code = upper(code) AND char_length(code) BETWEEN 1 AND 32", name="code"),
+    CheckConstraint("supply ~ '^[a-z][a-z0-9_]{0,31}$'", name="supply"),
+    CheckConstraint("rate_bps BETWEEN 0 AND 100000", name="rate_bps"),
+)
+"""A rate holds from its day until a later row of the same tax, place and supply; without ``rate_bps`` there is none."""

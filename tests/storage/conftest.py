@@ -42,6 +42,9 @@ FIXED: dict[str, Callable[[], Any]] = {
     "journals.line_count": lambda: 2,
     "journal_lines.credit": lambda: None,
     "ledger_accounts.code": lambda: uuid.uuid4().hex,
+    "tax_rates.code": lambda: f"T{uuid.uuid4().int % 10**12}",
+    "tax_rates.supply": lambda: "standard",
+    "tax_rates.rate_bps": lambda: 1800,
     "tickets.number": lambda: f"220-{uuid.uuid4().int % 10**10:010d}",
 }
 RIVALS = {"journals.bill_id": "invoice_id", "payments.bill_id": "invoice_id"}

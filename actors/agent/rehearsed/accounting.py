@@ -35,6 +35,9 @@ def reply(talk: Talk) -> Turn:
     if "read_account_balance" in talk.tools and has(words, "balance") and account is not None:
         given = {"account_id": account["code"], "as_of": (dates(words, talk.today) or [talk.today])[0].isoformat()}
         return Turn(f"{opening}I read the balance of {account['code']}.", ToolUse("read_account_balance", given))
+    if "list_tax_rates" in talk.tools and has(words, "tax rate"):
+        on = (dates(words, talk.today) or [talk.today])[0].isoformat()
+        return Turn(f"{opening}I list the tax rates of {on}.", ToolUse("list_tax_rates", {"on": on}))
     drafted = talk.latest("draft_invoice")
     if drafted and "issue_invoice" in talk.tools and has(words, "issue") and not has(words, "draft"):
         return _issue(drafted, opening)
@@ -123,6 +126,12 @@ def _told(call: Call) -> str:
             accounts = listed(output, "accounts")
             lines = "".join(f"\n{account.get('code')} {account.get('name')}" for account in accounts[:10])
             return f"There are {output.get('count', len(accounts))} accounts.{lines}"
+        case "list_tax_rates":
+            rates = "".join(
+                f"\n{rate.get('regime')} {rate.get('code')} {rate.get('supply')}: {rate.get('rate_bps')} basis points"
+                for rate in listed(output, "rates")
+            )
+            return f"{output.get('count')} tax rates hold on {output.get('on')}.{rates}"
         case "read_account_balance":
             others = "".join(f" and {other}" for other in output.get("other_balances") or [])
             return f"The balance is {output.get('balance')}{others}."
@@ -136,6 +145,7 @@ def _told(call: Call) -> str:
 
 _EFFECTS = {
     "list_ledger_accounts": "the list of accounts",
+    "list_tax_rates": "the list of tax rates",
     "read_account_balance": "the balance",
     "post_journal_entry": "the journal",
     "list_invoices": "the list of invoices",

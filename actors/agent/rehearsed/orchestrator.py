@@ -15,7 +15,9 @@ SUBJECTS = {
         r"|visas?\b|passports?\b|checklists?\b"
     ),
     "hotels_holidays": r"hotels?\b|rooms?\b|stay|nights?\b|holidays?\b|resorts?\b|होटल",
-    "accounting": r"invoic|ledger|bills?\b|payments?\b|pay\b|journals?\b|accounts?\b|balance|bsp\b|books\b|चालान",
+    "accounting": (
+        r"invoic|ledger|bills?\b|payments?\b|pay\b|journals?\b|accounts?\b|balance|bsp\b|books\b|tax rates?\b|चालान"
+    ),
 }
 """Patterns of the words that name a desk."""
 

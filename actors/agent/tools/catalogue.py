@@ -18,6 +18,7 @@ from .issue_invoice import IssueInvoice
 from .issue_ticket import IssueTicket
 from .list_documents import ListBills, ListInvoices
 from .list_ledger_accounts import ListLedgerAccounts
+from .list_tax_rates import ListTaxRates
 from .lookup_passenger import LookupPassenger
 from .open_visa_file import OpenVisaFile
 from .pay_bill import PayBill
@@ -61,6 +62,7 @@ CATALOGUE = catalogue(
         ReadAccountBalance(),
         ListInvoices(),
         ListBills(),
+        ListTaxRates(),
         UpsertPassenger(),
         OpenVisaFile(),
         UpdateVisaFile(),

@@ -9,9 +9,10 @@ from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from ....storage.books.act import Act
 from ....storage.books.invoices import Create, DraftedInvoice, Issued
-from ...domain.documents import MOST_QUANTITY, Desk, InvoiceLine, Regime, TaxLine
+from ...domain.documents import MOST_QUANTITY, Desk, InvoiceLine, Regime
 from ...domain.money import Money
 from ...domain.outcomes import Outcome
+from ...domain.tax_rates import LARGEST_RATE, SUPPLY, RequestedLine, RequestedTax, UnlistedRate, percent
 from .document_tool import (
     MOST_LINES,
     DocumentTool,
@@ -50,9 +51,15 @@ class Tax(ToolInput):
 
     regime: Regime
     code: Annotated[Said, Field(max_length=32)]
-    rate_bps: Annotated[int, Field(ge=0, le=100_000, description="The rate in basis points: 1800 is 18 %")]
+    supply: Annotated[
+        str | None, Field(pattern=SUPPLY, description="The kind of supply, as list_tax_rates names it; else standard")
+    ] = None
+    rate_bps: Annotated[
+        int | None,
+        Field(ge=0, le=LARGEST_RATE, description="Basis points: 1800 is 18 %. Left out: the agency's rate that day"),
+    ] = None
     taxable_amount: Amount
-    tax_amount: Amount
+    tax_amount: Annotated[Amount | None, Field(description="Left out: taxable_amount at the rate, rounded")] = None
     jurisdiction: Annotated[Said, Field(max_length=64)] | None = None
 
 
@@ -109,7 +116,8 @@ class CreateInvoice(DocumentTool[CreateInput, DraftedInvoice, Issued]):
     name = "create_invoice"
     description = (
         "Create and issue an invoice under a number given by the user, with taxes on its lines. Sums that are "
-        "given must be right. Use draft_invoice for the next number of the agency's series. A human is asked first."
+        "given must be right; rates follow from the agency's own of the issue date, see list_tax_rates. Use "
+        "draft_invoice for the next number of the agency's series. A human is asked first."
     )
     Input = CreateInput
     Output = Created
@@ -136,30 +144,41 @@ class CreateInvoice(DocumentTool[CreateInput, DraftedInvoice, Issued]):
 
     def ask(self, given: CreateInput, prepared: DraftedInvoice, context: ToolContext) -> tuple[str, dict[str, Any]]:
         del given, context
-        invoice, lines = prepared
+        invoice, lines, unlisted = prepared
         asked = (
             f"Create and issue invoice {code(invoice.number)}: {invoice.total.text}, {dates(invoice)};"
-            f" for {words(invoice.party_name)}; {shown_lines(lines)}"
+            f" for {words(invoice.party_name)}; {_remarks(unlisted)}{shown_lines(lines)}"
         )
-        return asked, bound_document(invoice) | {"lines": bound_lines(lines)}
+        bound = bound_document(invoice) | {"lines": bound_lines(lines)}
+        return asked, bound | {"unlisted_rates": [list(each) for each in unlisted]} if unlisted else bound
 
     def output(self, given: CreateInput, done: Issued) -> Outcome:
         del given
         return self.succeed(invoice_id=done.invoice.id, invoice_number=done.invoice.number)
 
 
-def _line(place: int, line: Line, currency: str) -> InvoiceLine:
+def _remarks(unlisted: tuple[UnlistedRate, ...]) -> str:
+    """What the approver has to know of rates that are none of the agency's."""
+    said = (
+        f"{code(each.code, 16)} at {percent(each.rate_bps)} is none of the agency's rates"
+        f" ({', '.join(map(percent, each.listed)) or 'it has none'}); "
+        for each in dict.fromkeys(unlisted)
+    )
+    return "".join(said)
+
+
+def _line(place: int, line: Line, currency: str) -> RequestedLine:
     if line.currency not in (None, currency):
         raise Objection("validation_failed", f"Line {place} is in {line.currency}, the invoice in {currency}.")
     made = InvoiceLine(
         description=line.description,
         quantity=line.quantity,
         unit_price=Money.of(line.unit_price, currency),
-        taxes=tuple(TaxLine(**dict(tax)) for tax in line.taxes),
         desk=line.desk,
         booking_id=line.booking_id,
     )
-    for name, given, right in (("subtotal", line.subtotal, made.subtotal), ("total", line.total, made.total)):
-        if given is not None and given != right.amount:
-            raise Objection("validation_failed", f"Line {place}: its {name} is {right.text}, not {given:f}.")
-    return made
+    if line.subtotal not in (None, made.subtotal.amount):
+        raise Objection(
+            "validation_failed", f"Line {place}: its subtotal is {made.subtotal.text}, not {line.subtotal:f}."
+        )
+    return RequestedLine(line=made, taxes=tuple(RequestedTax(**dict(tax)) for tax in line.taxes), total=line.total)

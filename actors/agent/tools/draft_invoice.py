@@ -105,7 +105,7 @@ class DraftInvoice(DocumentTool[DraftInput, DraftedInvoice, Invoice]):
 
     def ask(self, given: DraftInput, prepared: DraftedInvoice, context: ToolContext) -> tuple[str, dict[str, Any]]:
         del given, context
-        invoice, lines = prepared
+        invoice, lines, _ = prepared
         number = code(invoice.number) if invoice.number else "with the next number"
         asked = (
             f"Draft invoice {number}: {invoice.total.text}, {dates(invoice)}; for {words(invoice.party_name)};"

@@ -51,7 +51,7 @@ class IssueInvoice(DocumentTool[IssueInput, DraftedInvoice, Issued]):
 
     def ask(self, given: IssueInput, prepared: DraftedInvoice, context: ToolContext) -> tuple[str, dict[str, Any]]:
         del given, context
-        invoice, lines = prepared
+        invoice, lines, _ = prepared
         asked = (
             f"Issue invoice {code(invoice.number)}: {invoice.total.text}, {dates(invoice)};"
             f" for {words(invoice.party_name)}; {shown_lines(lines)}"

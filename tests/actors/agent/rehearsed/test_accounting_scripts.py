@@ -47,12 +47,19 @@ def test_an_invoice_is_drafted_and_then_issued() -> None:
             ("read_account_balance", {"account_id": "1000", "as_of": "2026-11-20"}),
             "The balance is INR 0.00.",
         ),
+        (
+            "Which tax rates hold on 2026-04-01?",
+            ("list_tax_rates", {"on": "2026-04-01"}),
+            "1 tax rates hold on 2026-04-01.\ngst_india IGST standard: 1800 basis points",
+        ),
     ],
 )
 def test_accounting_lists_what_is_asked_for(text: str, call: tuple[str, dict[str, Any]], says: str) -> None:
     talk = Conversation("accounting", None, text)
     assert asked(talk.next()[1]) == [call]
-    talk.results({"count": 0, "accounts": [], "invoices": [], "balance": "INR 0.00"})
+    rate = {"regime": "gst_india", "code": "IGST", "supply": "standard", "rate_bps": 1800}
+    lists = {"accounts": [], "invoices": [], "on": "2026-04-01", "rates": [rate]}
+    talk.results({"count": len(lists["rates"]) if "tax" in text else 0, "balance": "INR 0.00", **lists})
     words, calls = talk.next()
     assert says in words
     assert calls == []

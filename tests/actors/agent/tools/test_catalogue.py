@@ -90,6 +90,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "pay_bill": PAYMENT | {"bill_id": "b", "paid_on": "2026-12-05"},
     "void_bill": {"bill_id": "b", "reason": "Twice"},
     "list_bills": {},
+    "list_tax_rates": {},
 }
 TOOLS = list(CATALOGUE.values())
 SECRET = "s3cret-4111-1111"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -187,3 +188,66 @@ async def test_t9_a_financial_year_begins_its_own_series(desk: Any) -> None:
         made = await desk.plan("draft_invoice", **drafted(desk, issue_date=day, due_date="2027-05-01"))
         numbers.append(made["number"])
     assert numbers == ["26-27/0001", "26-27/0002", "27-28/0001", "26-27/0003", "27-28/0002"]
+
+
+async def test_t8_taxes_without_rates_follow_from_the_agencys_rates_of_the_issue_date(desk: Any) -> None:
+    halves = [
+        {"regime": "gst_india", "code": code, "supply": "tour_package", "taxable_amount": "101.00"}
+        for code in ("CGST", "SGST")
+    ]
+    line = {"description": "Package", "unit_price": "101.00", "taxes": halves, "total": "106.06"}
+    assert (await desk.plan("create_invoice", **created(desk, line))).state == "succeeded"
+    posted = await journal(desk, await desk.agency.db.fetchval("SELECT id FROM journals"))
+    assert [(code, amount) for side, code, amount in posted if side == "Cr"] == [
+        ("2110", "2.53"),
+        ("2120", "2.53"),
+        ("4200", "101"),
+    ]
+    (stored,) = await desk.agency.db.fetch("SELECT taxes FROM invoice_lines")
+    assert [(each["rate_bps"], each["tax_amount"]) for each in json.loads(stored["taxes"])] == [(250, "2.53")] * 2
+
+
+@pytest.mark.parametrize(("day", "right", "wrong"), [("2023-12-31", 800, 900), ("2024-01-01", 900, 800)])
+async def test_t8_a_rate_of_the_other_side_of_a_change_is_refused(desk: Any, day: str, right: int, wrong: int) -> None:
+    def given(bps: int) -> dict[str, Any]:
+        gst = tax(f"{bps / 100:.2f}", bps, "100", regime="gst_sg", code="GST")
+        return created(desk, {"description": "Fee", "unit_price": "100", "taxes": [gst]}, issue_date=day, due_date=day)
+
+    assert await both(desk, "create_invoice", **given(wrong)) == "validation_failed"
+    assert (await desk.plan("create_invoice", **given(right))).state == "succeeded"
+
+
+async def test_t6_the_approver_is_told_of_a_rate_the_agency_does_not_have(desk: Any) -> None:
+    asked = await desk.bind(
+        "create_invoice", **created(desk, {"description": "Fee", "unit_price": "70.06", "taxes": [tax("13.7318")]})
+    )
+    assert "IGST at 19.6 % is none of the agency's rates (18 %, 5 %, 0 %)" in asked.summary
+    assert asked.bound["unlisted_rates"] == [["IGST", 1960, (1800, 500, 0)]]
+    known = await desk.bind(
+        "create_invoice",
+        **created(desk, {"description": "Fee", "unit_price": "100", "taxes": [tax("18", 1800, "100")]}),
+    )
+    assert "none of" not in known.summary
+    assert "unlisted_rates" not in known.bound
+
+
+async def test_the_desk_lists_the_rates_of_a_day(desk: Any) -> None:
+    found = await desk.read("list_tax_rates", on="2023-12-31", regime="gst_sg")
+    assert found == {
+        "count": 2,
+        "on": "2023-12-31",
+        "rates": [
+            {
+                "regime": "gst_sg",
+                "code": "GST",
+                "jurisdiction": None,
+                "supply": supply,
+                "rate_bps": bps,
+                "holds_from": since,
+            }
+            for supply, bps, since in (("standard", 800, "2023-01-01"), ("zero_rated", 0, "1994-04-01"))
+        ],
+    }
+    today = await desk.read("list_tax_rates")
+    assert today["on"] == desk.context.today.isoformat()
+    assert today["count"] == len(today["rates"]) > 10
