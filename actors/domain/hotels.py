@@ -19,6 +19,10 @@ AGES_SHOWN = 9
 """Ages told in a line of text."""
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 def _is_unset(value: object) -> bool:
     return not value
 
@@ -97,6 +101,7 @@ class HotelOffer(Shape):
     cancellation: Words | None = None
     stay: Stay
     expires_at: UtcTime
+    rooms_left: int | None = Field(default=None, exclude_if=_is_none)
 
     def alive(self, now: datetime) -> bool:
         """Whether it can still be had; at its expiry it cannot."""

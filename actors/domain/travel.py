@@ -255,7 +255,7 @@ class Segment(Shape):
 class FlightOffer(Shape):
     """A fare that can be booked until it expires. ``back_from`` is where in ``segments`` the way back begins.
 
-    What a supplier does not state of ``baggage``, refund and other ``conditions`` is None.
+    What a supplier does not state of ``baggage``, refund, other ``conditions`` and ``seats_left`` is None.
 
     ``ages`` are the ages it was priced for, if the supplier prices by age; ``supplier_data`` is the driver's own.
     """
@@ -274,6 +274,7 @@ class FlightOffer(Shape):
     baggage: Words | None = Field(default=None, exclude_if=_is_none)
     refundable: bool | None = Field(default=None, exclude_if=_is_none)
     conditions: Words | None = Field(default=None, exclude_if=_is_none)
+    seats_left: int | None = Field(default=None, exclude_if=_is_none)
     ages: tuple[int, ...] = Field(default=(), exclude_if=_is_empty)
     supplier_data: dict[str, Any] = Field(default_factory=dict, exclude_if=_is_empty)
 

@@ -166,7 +166,7 @@ tickets = Table(
 house_orders = Table(
     "house_orders",
     metadata,
-    *owned(),
+    *owned(target=True),
     required("key", Text),
     required("kind", Text),
     required("state", Text),
@@ -178,6 +178,21 @@ house_orders = Table(
     UniqueConstraint("tenant_id", "key"),
     one_of("kind", ("flight", "hotel")),
     currency("currency"),
+)
+
+house_sales = Table(
+    "house_sales",
+    metadata,
+    tenant_id(),
+    required("item", Text),
+    required("order_id", Uuid),
+    required("units", Integer),
+    optional("ends_at", Time),
+    created_at(),
+    PrimaryKeyConstraint("tenant_id", "item", "order_id"),
+    reference("house_orders", "order_id", "CASCADE"),
+    Index(None, "tenant_id", "order_id"),
+    CheckConstraint("units > 0", name="units"),
 )
 
 house_counters = Table(

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import BigInteger, bindparam, select, update
+from sqlalchemy import BigInteger, Integer, bindparam, cast, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ...actors.domain.errors import Conflict
 from ...actors.domain.money import Money
 from ..engine.operations import Command, Query
-from ..engine.statements import binds, statement
+from ..engine.statements import any_of, binds, statement
 from ..schema.columns import Json, Time
-from ..tables import house_counters, house_orders
+from ..tables import house_counters, house_orders, house_sales
 
 if TYPE_CHECKING:
     from ..engine.connection import Connection
@@ -40,6 +40,24 @@ class HouseOrder:
     data: dict[str, Any]
     cancel_quote: dict[str, Any] | None
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """So many units of an item of which there are ``stock`` to sell."""
+
+    item: str
+    units: int
+    stock: int
+
+
+class SoldOut(Conflict):
+    """409 ``house_sold_out``: of ``item`` fewer are left than an order needs."""
+
+    def __init__(self, item: str, left: int) -> None:
+        super().__init__("house_sold_out")
+        self.item = item
+        self.left = left
 
 
 HOLD_GONE = "house_hold_gone"
@@ -97,13 +115,46 @@ ISSUE = statement(
     .values(state="ticketed", data=house_orders.c.data.concat(bindparam("issued", type_=Json)))
     .returning(*COLUMNS)
 )
+LOCK_ITEMS = """
+SELECT pg_advisory_xact_lock(hashtextextended('voyagent.house:' || $1 || ':' || item, 0))
+  FROM unnest($2::text[]) AS item
+"""
+"""Text: it is about no table. Items are locked in their order, so that two orders of the same ones do not deadlock."""
+SOLD = statement(
+    select(house_sales.c.item, cast(func.sum(house_sales.c.units), Integer).label("units"))
+    .filter_by(**binds("tenant_id"))
+    .where(
+        any_of(house_sales.c.item, "items"),
+        or_(house_sales.c.ends_at.is_(None), house_sales.c.ends_at > bindparam("now", type_=Time)),
+    )
+    .group_by(house_sales.c.item)
+)
+SELL = statement(insert(house_sales).values(**binds("tenant_id", "item", "order_id", "units", "ends_at", "created_at")))
+FREE = statement(delete(house_sales).filter_by(**binds("tenant_id", "order_id")))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sold(Query[dict[str, int]]):
+    """What the agency's orders have taken of each item; items of which nothing is taken are left out."""
+
+    items: Sequence[str]
+    now: datetime
+
+    async def run(self, db: Connection) -> dict[str, int]:
+        return await _sold(db, self.tenant_id, self.items, self.now)
+
+
+async def _sold(db: Connection, tenant_id: str | None, items: Sequence[str], now: datetime) -> dict[str, int]:
+    rows = await SOLD.fetch(db, tenant_id=tenant_id, items=list(items), now=now)
+    return {row["item"]: row["units"] for row in rows}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place(Command[HouseOrder]):
     """Insert an order under ``key``. A repeated key returns the first order.
 
-    With ``held`` the seats are those of that hold. Conflict ``HOLD_GONE`` if it has expired or was booked before.
+    It takes what it sells of the stock, a hold until ``ends_at``; ``SoldOut`` if not enough is left. With ``held`` it
+    gets what that hold has taken: Conflict ``HOLD_GONE`` if that has expired or was booked before.
     """
 
     id: str
@@ -115,6 +166,8 @@ class Place(Command[HouseOrder]):
     now: datetime
     held: str | None = None
     kind: Kind = "flight"
+    takes: Sequence[Take] = ()
+    ends_at: datetime | None = None
 
     async def run(self, db: Connection) -> HouseOrder:
         row = await INSERT.fetchrow(
@@ -131,9 +184,29 @@ class Place(Command[HouseOrder]):
         )
         if row is None:
             return _order(await BY_KEY.fetchrow(db, tenant_id=self.tenant_id, key=self.key))
-        if self.held is not None and not await TAKE.fetchval(db, tenant_id=self.tenant_id, id=self.held, now=self.now):
+        if self.held is None:
+            await self._check(db)
+        elif await TAKE.fetchval(db, tenant_id=self.tenant_id, id=self.held, now=self.now):
+            await FREE.execute(db, tenant_id=self.tenant_id, order_id=self.held)
+        else:
             raise Conflict(HOLD_GONE)
+        await self._sell(db, row["id"])
         return _order(row)
+
+    async def _check(self, db: Connection) -> None:
+        """Refuse the order if an item has not enough left; nobody else sells of them until it is committed."""
+        items = sorted(take.item for take in self.takes)
+        await db.execute(LOCK_ITEMS, self.tenant_id, items)
+        sold = await _sold(db, self.tenant_id, items, self.now)
+        for take in self.takes:
+            left = take.stock - sold.get(take.item, 0)
+            if left < take.units:
+                raise SoldOut(take.item, max(left, 0))
+
+    async def _sell(self, db: Connection, order_id: str) -> None:
+        order = {"tenant_id": self.tenant_id, "order_id": order_id, "ends_at": self.ends_at, "created_at": self.now}
+        for take in self.takes:
+            await SELL.execute(db, **order, item=take.item, units=take.units)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +250,7 @@ class Quote(Command[HouseOrder]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel(Command[HouseOrder]):
-    """Cancel an order by its quote ``ref``. A repeated ``key`` returns the order as it was cancelled.
+    """Cancel an order by its quote ``ref``, which frees what it has taken. A repeated ``key`` returns the order.
 
     Conflict ``QUOTE_GONE`` if the quote has expired, was replaced, or was confirmed with another key.
     """
@@ -192,6 +265,7 @@ class Cancel(Command[HouseOrder]):
         this = {"tenant_id": self.tenant_id, "id": self.id, "kind": self.kind}
         row = await CANCEL.fetchrow(db, **this, ref=self.ref, now=self.now, confirmation={"key": self.key})
         if row is not None:
+            await FREE.execute(db, tenant_id=self.tenant_id, order_id=self.id)
             return _order(row)
         known = await READ.fetchrow(db, **this)
         quote = {} if known is None else known["cancel_quote"] or {}

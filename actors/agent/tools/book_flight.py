@@ -77,6 +77,7 @@ class BookFlight(GatedSupplierTool[BookInput]):
         {
             "offer_not_found",
             "offer_expired",
+            "sold_out",
             "passenger_not_found",
             "passenger_incomplete",
             "price_changed",

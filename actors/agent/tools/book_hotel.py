@@ -62,6 +62,7 @@ class BookHotel(GatedSupplierTool[StayInput]):
         {
             "offer_not_found",
             "offer_expired",
+            "sold_out",
             "price_changed",
             "passenger_not_found",
             "capability_not_supported",

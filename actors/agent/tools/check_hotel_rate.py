@@ -29,6 +29,9 @@ class Checked(ToolOutput):
     is_refundable: bool
     board_basis: Board
     valid_until: Moment
+    room: str
+    cancellation: str | None
+    rooms_left: int | None
 
 
 class CheckHotelRate(ReadTool[RateInput]):
@@ -40,7 +43,7 @@ class CheckHotelRate(ReadTool[RateInput]):
     Output = Checked
     desks = frozenset({"hotels_holidays"})
     verb = "checked"
-    reasons = frozenset({"capability_not_supported", "offer_not_found", "offer_expired"})
+    reasons = frozenset({"capability_not_supported", "offer_not_found", "offer_expired", "sold_out"})
 
     async def look(self, given: RateInput, context: ToolContext) -> Outcome:
         try:
@@ -57,6 +60,9 @@ class CheckHotelRate(ReadTool[RateInput]):
             rate_key=offer.id,
             price=offer.price.text,
             is_refundable=offer.is_refundable,
+            cancellation=offer.cancellation,
             board_basis=offer.board,
+            room=offer.room,
+            rooms_left=offer.rooms_left,
             valid_until=wire_time(offer.expires_at),
         )

@@ -50,6 +50,7 @@ class HoldFlight(SupplierTool[HoldInput]):
         {
             "offer_not_found",
             "offer_expired",
+            "sold_out",
             "hold_not_supported",
             "passenger_not_found",
             "passenger_incomplete",

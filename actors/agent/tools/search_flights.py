@@ -113,6 +113,7 @@ class Fare(ToolOutput):
     baggage: str | None
     refundable: bool | None
     conditions: str | None
+    seats_left: int | None
     segments: list[Flight]
 
     @classmethod
@@ -132,6 +133,7 @@ class Fare(ToolOutput):
             baggage=offer.baggage,
             refundable=offer.refundable,
             conditions=offer.conditions,
+            seats_left=offer.seats_left,
             segments=[
                 *(Flight.of(segment, "out") for segment in offer.outbound),
                 *(Flight.of(segment, "back") for segment in offer.inbound),
@@ -153,8 +155,8 @@ class SearchFlights(ReadTool[SearchInput]):
     description = (
         "Search flights. Answers at most 20 fares, cheapest first; each fare_id can be booked until its valid_until. "
         "The price is for the whole party. departs_at and arrives_at are UTC; segments tell each flight with its "
-        "airports and the local times there, which are the ones to tell people. A null of baggage, refundable or "
-        "conditions is not known."
+        "airports and the local times there, which are the ones to tell people. A null of baggage, refundable, "
+        "conditions or seats_left is not known."
     )
     Input = SearchInput
     Output = Fares

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from ...domain.audit import wire_time
-from ...domain.hotels import HotelOffer, HotelQuestion, Stay
+from ...domain.hotels import Board, HotelOffer, HotelQuestion, Stay
 from ...domain.money import Money
 from ...domain.outcomes import Outcome
 from ...domain.travel import MAJORITY
@@ -74,6 +74,28 @@ class HotelsInput(ToolInput):
         return self.budget_max is None or (price.currency == self.currency and price.amount <= self.budget_max)
 
 
+class FoundRate(ToolOutput):
+    """A rate; on what terms it is cancelled is told when it is checked."""
+
+    rate_key: str
+    room: str
+    board_basis: Board
+    price: Price
+    is_refundable: bool
+    rooms_left: int | None
+
+    @classmethod
+    def of(cls, rate: HotelOffer) -> Self:
+        return cls(
+            rate_key=rate.id,
+            room=rate.room,
+            board_basis=rate.board,
+            price=rate.price.text,
+            is_refundable=rate.is_refundable,
+            rooms_left=rate.rooms_left,
+        )
+
+
 class Place(ToolOutput):
     """One property with its cheapest rates; ``rate_count`` is the number of all."""
 
@@ -86,6 +108,7 @@ class Place(ToolOutput):
     from_price: Price | None
     rate_keys: Annotated[list[str], Field(max_length=RATES_SHOWN)]
     valid_until: Moment
+    rates: Annotated[list[FoundRate], Field(max_length=RATES_SHOWN)]
 
     @classmethod
     def of(cls, rates: Sequence[HotelOffer]) -> Self:
@@ -99,6 +122,7 @@ class Place(ToolOutput):
             rate_count=len(rates),
             from_price=rates[0].price.text,
             rate_keys=[rate.id for rate in shown],
+            rates=[FoundRate.of(rate) for rate in shown],
             valid_until=wire_time(min(rate.expires_at for rate in shown)),
         )
 

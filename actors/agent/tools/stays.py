@@ -15,7 +15,7 @@ from ...domain.travel import Passenger
 from ...suppliers.protocols import HotelSupplier, Method, SupplierError
 from .summary import NAME_SHOWN, code, listed, shown
 from .tool import Objection, ToolContext
-from .trips import clock, details, priced
+from .trips import clock, details, priced, sentence
 
 NAMES_SHOWN = 540
 """Characters of all names together: with the longest property and reference a summary fits its 1,024."""
@@ -89,6 +89,8 @@ async def current_offer(context: ToolContext, rate_key: str) -> tuple[HotelOffer
     try:
         return found, await seller(context, found.supplier, "check_rate").check_rate(found)
     except SupplierError as failure:
+        if failure.reason == "sold_out":
+            raise Objection("sold_out", sentence(failure.text)) from failure
         if failure.supplier_code != "not_found":
             raise
         raise Objection("offer_not_found", "The supplier no longer offers this rate; search again.") from failure

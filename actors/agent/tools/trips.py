@@ -103,6 +103,8 @@ async def current_offer(context: ToolContext, fare_id: str, *, unchanged: bool =
     except SupplierError as failure:
         if failure.reason == "offer_expired":
             raise Objection("offer_expired", "The supplier no longer sells this fare; search again.") from failure
+        if failure.reason == "sold_out":
+            raise Objection("sold_out", sentence(failure.text)) from failure
         if failure.supplier_code != "not_found":
             raise
         raise Objection("offer_not_found", "The supplier no longer offers this fare; search again.") from failure
@@ -110,6 +112,11 @@ async def current_offer(context: ToolContext, fare_id: str, *, unchanged: bool =
         raise Objection("price_changed", f"The price is now {offer.price.text}; search again.")
     payable(offer.price)
     return offer
+
+
+def sentence(text: str) -> str:
+    """A supplier's words as a sentence."""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def payable(price: Money, reason: str = "supplier_refused") -> None:

@@ -30,6 +30,7 @@ from .cancellations import Cancellations
 from .conditions import Schedule, Step, baggage, fare_rule
 from .fares import Itinerary, again, itineraries
 from .places import Airport, airline, airports, distance, served
+from .stock import Stock, seats, sold_out
 from .timetable import Flight, flying_time
 
 NAME = "house"
@@ -82,10 +83,14 @@ class EmbeddedInventory:
         self._tenant_id = tenant_id
         self._store = store
         self._clock = clock
+        self._stock = Stock(tenant_id, store, clock)
         self._cancellations = Cancellations(NAME, "flight", tenant_id, store, clock, _cancellable)
 
     async def search(self, question: FlightQuestion) -> list[FlightOffer]:
-        """Offers valid for 20 minutes. Fares depend on the question alone; flights that leave too soon are not sold."""
+        """Offers valid for 20 minutes. Fares depend on the question alone.
+
+        Flights that leave too soon or have too few seats left are not sold.
+        """
         self._check(question)
         now = self._clock.now()
         flown = itineraries(question)
@@ -94,14 +99,28 @@ class EmbeddedInventory:
             raise _invalid(f"nothing flies back on {question.return_date} for who leaves on {question.outbound_date}")
         if flown and not sold:
             raise _invalid(f"what leaves on {question.outbound_date} is gone, or too soon to be sold")
-        return [self._offer(found, question, now) for found in sold]
+        free = await self._free([self._offer(found, question, now) for found in sold])
+        if sold and not free:
+            raise _invalid(f"what leaves on {question.outbound_date} is sold out")
+        return free
+
+    async def _free(self, offers: Sequence[FlightOffer]) -> list[FlightOffer]:
+        """The offers whose flights all have seats left for the party."""
+        needs = [seats(offer.segments, offer.party) for offer in offers]
+        left = await self._stock.left(need for each in needs for need in each)
+        return [
+            offer.model_copy(update={"seats_left": min(left[need.item] for need in each)})
+            for offer, each in zip(offers, needs, strict=True)
+            if all(left[need.item] >= need.units for need in each)
+        ]
 
     async def price(self, offer: FlightOffer) -> FlightOffer:
-        """The fare, computed again; a price never changes while the offer is valid."""
+        """The fare, computed again; a price never changes while the offer is valid. ``sold_out`` without seats."""
         found = again(offer.supplier_ref)
         if found is None or not offer.alive(self._clock.now()):
             raise SupplierError("not_found", "the offer is no longer available")
-        return offer.model_copy(update={"price": found.price})
+        left = await self._stock.check(seats(offer.segments, offer.party))
+        return offer.model_copy(update={"price": found.price, "seats_left": left})
 
     async def hold(self, offer: FlightOffer, passengers: Sequence[Passenger], key: str) -> FlightOrder:
         """Hold seats for 24 hours, or until booking closes if that is sooner."""
@@ -235,10 +254,12 @@ class EmbeddedInventory:
             "segments": [segment.model_dump(mode="json") for segment in offer.segments],
             "persons": [{"id": person.id, "name": person.full_name, "type": person.type} for person in passengers],
         }
-        if state == "held":
-            data["hold_expires_at"] = _hold_until(offer.segments[0].departs_at, now).isoformat()
+        ends_at = _hold_until(offer.segments[0].departs_at, now) if state == "held" else None
+        if ends_at is not None:
+            data["hold_expires_at"] = ends_at.isoformat()
         if held is not None:
             data["locator"], data["held"] = (await self.read(held)).locator, held
+        needs = seats(offer.segments, offer.party)
         place = house_orders.Place(
             tenant_id=self._tenant_id,
             id=ids.uuid7(),
@@ -249,9 +270,13 @@ class EmbeddedInventory:
             data=data,
             now=now,
             held=held,
+            takes=[need.take for need in needs],
+            ends_at=ends_at,
         )
         try:
             return await self._store.ask(place)
+        except house_orders.SoldOut as gone:
+            raise sold_out(next(need for need in needs if need.item == gone.item), gone.left) from gone
         except Conflict as gone:
             raise SupplierError("conflict", "the hold has expired or was booked before") from gone
 

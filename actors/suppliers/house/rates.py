@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Self
+from typing import Literal, Self
 
 from ...domain.hotels import Board, HotelQuestion, Stay
 from ...domain.money import Money, minor_digits
@@ -27,9 +27,12 @@ WEEKDAY_FACTOR = (960, 950, 960, 980, 1100, 1140, 1020)
 """All in thousandths; months from January, days from Monday."""
 
 
+RoomKind = Literal["double", "suite"]
+
+
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A kind of room: bedding, board, and whether the rate is refundable."""
+    """A room as it is sold: its kind, board, and whether the rate is refundable."""
 
     code: str
     name: str
@@ -38,6 +41,7 @@ class Room:
     factor: int
     stars: int = 1
     """The least number of stars of a property that offers it."""
+    kind: RoomKind = "double"
 
 
 ROOMS = (
@@ -45,7 +49,7 @@ ROOMS = (
     Room("flexible", "Double room", "RO", refundable=True, factor=1000),
     Room("breakfast", "Double room with breakfast", "BB", refundable=True, factor=1000),
     Room("half-board", "Double room with half board", "HB", refundable=True, factor=1000, stars=4),
-    Room("suite", "Suite with breakfast", "BB", refundable=True, factor=1850, stars=5),
+    Room("suite", "Suite with breakfast", "BB", refundable=True, factor=1850, stars=5, kind="suite"),
 )
 
 

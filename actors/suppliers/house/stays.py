@@ -19,6 +19,7 @@ from .conditions import Schedule, stay_schedule, stay_terms
 from .driver import NAME, OFFER_LIFE, SALES_BEGIN
 from .places import hotel_zone
 from .rates import EXTRA_BEDS, ROOM_SLEEPS, Rate, again, fits, rates, rooms_of
+from .stock import Need, Stock, rooms, sold_out
 
 LARGEST_PARTY = 18
 """Nine rooms; more is a group, which is not sold by rate."""
@@ -43,6 +44,7 @@ class HouseHotels:
         self._tenant_id = tenant_id
         self._store = store
         self._clock = clock
+        self._stock = Stock(tenant_id, store, clock)
         self._cancellations = Cancellations(NAME, "hotel", tenant_id, store, clock, _cancellable)
 
     async def search(self, question: HotelQuestion) -> list[HotelOffer]:
@@ -66,15 +68,25 @@ class HouseHotels:
         found = rates(question)
         if not found:
             raise SupplierError("validation_failed", f"no hotel is sold in {question.city} ({question.country})")
-        return [_offer(rate, now) for rate in found]
+        needs = [_rooms(rate) for rate in found]
+        left = await self._stock.left(need for each in needs for need in each)
+        free = [
+            _offer(rate, now, min(left[need.item] for need in each))
+            for rate, each in zip(found, needs, strict=True)
+            if all(left[need.item] >= need.units for need in each)
+        ]
+        if not free:
+            raise SupplierError("validation_failed", f"the hotels in {question.city} are sold out for these nights")
+        return free
 
     async def check_rate(self, offer: HotelOffer) -> HotelOffer:
-        """The rate, computed again; a price never changes while the offer is valid."""
+        """The rate, computed again; a price never changes while the offer is valid. ``sold_out`` without rooms."""
         rate = again(offer.supplier_ref)
         now = self._clock.now()
         if rate is None or not offer.alive(now) or not _is_sold(offer.stay, now):
             raise SupplierError("not_found", "the rate is no longer available")
-        return offer.model_copy(update={"price": rate.price})
+        left = await self._stock.check(_rooms(rate))
+        return offer.model_copy(update={"price": rate.price, "rooms_left": left})
 
     async def book(self, offer: HotelOffer, guests: Sequence[Passenger], key: str) -> HotelOrder:
         """A confirmed stay, once per key."""
@@ -117,10 +129,12 @@ class HouseHotels:
     async def _place(
         self, offer: HotelOffer, guests: Sequence[Passenger], key: str, asked: str
     ) -> house_orders.HouseOrder:
-        if (await self.check_rate(offer)).price != offer.price:
+        rate = again(offer.supplier_ref)
+        if rate is None or (await self.check_rate(offer)).price != offer.price:
             raise SupplierError("conflict", "the price is not the offer's")
         if not 1 <= len(guests) <= offer.stay.guests:
             raise SupplierError("validation_failed", f"the rate is for {offer.stay.guests}; {len(guests)} are named")
+        needs = _rooms(rate)
         place = house_orders.Place(
             tenant_id=self._tenant_id,
             id=ids.uuid7(),
@@ -139,15 +153,23 @@ class HouseHotels:
                 "persons": [{"id": person.id, "name": person.full_name} for person in guests],
             },
             now=self._clock.now(),
+            takes=[need.take for need in needs],
         )
-        return await self._store.ask(place)
+        try:
+            return await self._store.ask(place)
+        except house_orders.SoldOut as gone:
+            raise sold_out(next(need for need in needs if need.item == gone.item), gone.left) from gone
 
 
 def _is_sold(stay: Stay, now: datetime) -> bool:
     return (now - LAST_MIDNIGHT).date() <= stay.check_in <= (now + SALES_BEGIN).date()
 
 
-def _offer(rate: Rate, now: datetime) -> HotelOffer:
+def _rooms(rate: Rate) -> tuple[Need, ...]:
+    return rooms(rate.hotel.id, rate.room.kind, rate.stay)
+
+
+def _offer(rate: Rate, now: datetime, rooms_left: int) -> HotelOffer:
     hotel, stay = rate.hotel, rate.stay
     schedule = stay_schedule(stay.check_in, stay.check_out, hotel.zone, refundable=True)
     refundable = rate.room.refundable and now < schedule.steps[0].ends_at
@@ -165,6 +187,7 @@ def _offer(rate: Rate, now: datetime) -> HotelOffer:
         cancellation=stay_terms(stay.check_in, refundable=refundable),
         stay=stay,
         expires_at=now + OFFER_LIFE,
+        rooms_left=rooms_left,
     )
 
 

@@ -393,7 +393,7 @@ def test_a_tool_refuses_only_for_reasons_it_declares() -> None:
 
 def test_the_reasons_of_refusal_are_those_of_the_contract() -> None:
     hold = {"offer_not_found", "offer_expired", "hold_not_supported", "passenger_not_found", "passenger_incomplete"}
-    hold |= {"price_changed", "supplier_refused"}
+    hold |= {"price_changed", "supplier_refused", "sold_out"}
     book = hold - {"hold_not_supported"}
     book |= {"not_found", "hold_expired", "invalid_status", "capability_not_supported", "changed_since_approval"}
     assert CATALOGUE["hold_flight"].reasons == hold
@@ -403,7 +403,7 @@ def test_the_reasons_of_refusal_are_those_of_the_contract() -> None:
     cancel = {"not_found", "not_cancellable", "quote_expired", "capability_not_supported", "supplier_refused"}
     assert CATALOGUE["cancel_flight_order"].reasons == cancel | {"changed_since_approval"}
     assert CATALOGUE["cancel_hotel_booking"].reasons == cancel | {"changed_since_approval"}
-    check = {"capability_not_supported", "offer_not_found", "offer_expired"}
+    check = {"capability_not_supported", "offer_not_found", "offer_expired", "sold_out"}
     assert CATALOGUE["check_hotel_rate"].reasons == check
     stay = {"price_changed", "passenger_not_found", "supplier_refused", "changed_since_approval"}
     assert CATALOGUE["book_hotel"].reasons == check | stay

@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, cast
 
+import pytest
+
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
 from voyagent.actors.domain import ids
+from voyagent.actors.suppliers.house import stock
 
 SEARCH = {"origin": "BOM", "destination": "DXB", "outbound_date": "2026-12-05"}
 
@@ -79,3 +82,21 @@ async def test_a_hold_cut_short_is_found_again_after_its_fare_has_expired(desk: 
     held = await desk.place("hold_flight", key=key, again=True, **given)
     assert held["held"] is True
     assert (await desk.count("house_orders"), await desk.count("bookings")) == (1, 1)
+
+
+async def test_the_last_seat_is_held_once_and_the_model_is_told_what_to_do(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stock, "_stock", lambda *_: 1)
+    fares = (await desk.read("search_flights", **SEARCH))["fares"]
+    fare = next(each for each in fares if each["hold_possible"])
+    assert {each["seats_left"] for each in fares} == {1}
+    given = {"fare_id": fare["fare_id"], "passenger_ids": [await desk.person()]}
+    assert (await desk.place("hold_flight", **given))["held"] is True
+    for late in (await desk.place("hold_flight", **given), await desk.check("book_flight", **given)):
+        assert (late.state, late["reason"]) == ("failed", "sold_out")
+        assert late["detail"].startswith("None of the economy seats on ")
+        assert late["detail"].endswith(" are left, and 1 are needed: search again.")
+    again = (await desk.read("search_flights", **SEARCH))["fares"]
+    assert fare["source_ref"] not in [each["source_ref"] for each in again]
+    assert await desk.count("bookings") == 1

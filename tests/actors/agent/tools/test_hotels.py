@@ -18,6 +18,7 @@ from voyagent.actors.domain import ids
 from voyagent.actors.domain.audit import canonical
 from voyagent.actors.domain.money import Money
 from voyagent.actors.suppliers.clients import AgencySuppliers
+from voyagent.actors.suppliers.house import stock
 from voyagent.actors.suppliers.protocols import SupplierError
 from voyagent.storage.travel.offer_cache import OfferCache
 
@@ -57,7 +58,11 @@ async def test_a_search_tells_properties_cheapest_first_and_rates_that_can_be_bo
         "from_price",
         "rate_keys",
         "valid_until",
+        "rates",
     ]
+    assert [rate["rate_key"] for rate in place["rates"]] == place["rate_keys"]
+    assert list(place["rates"][0]) == ["rate_key", "room", "board_basis", "price", "is_refundable", "rooms_left"]
+    assert (place["rates"][0]["price"], place["rates"][0]["rooms_left"] >= 9) == (place["from_price"], True)
     assert place["rate_count"] == len(place["rate_keys"])
     assert place["from_price"].startswith("INR ")
     checked = [await desk.read("check_hotel_rate", rate_key=key) for key in place["rate_keys"]]
@@ -90,11 +95,28 @@ async def test_a_budget_is_held_against_prices_of_its_own_currency_alone(desk: A
 async def test_a_checked_rate_is_told_with_its_terms_and_kept(desk: Any) -> None:
     key = await rate_key(desk)
     checked = await desk.read("check_hotel_rate", rate_key=key)
-    assert list(checked) == ["checked", "rate_key", "price", "is_refundable", "board_basis", "valid_until"]
+    contracted = ["checked", "rate_key", "price", "is_refundable", "board_basis", "valid_until"]
+    assert list(checked) == [*contracted, "room", "cancellation", "rooms_left"]
+    assert (checked["room"], checked["cancellation"]) == ("Double room", "not refundable")
     assert (checked["checked"], checked["rate_key"], checked["board_basis"]) == (True, key, "RO")
     assert checked["valid_until"] == f"{desk.clock.now() + timedelta(minutes=20):%Y-%m-%dT%H:%M:%S.%fZ}"
     row = await desk.agency.db.fetchrow("SELECT * FROM offers")
     assert (row["id"], row["kind"], row["supplier"]) == (key, "hotel", "house")
+
+
+async def test_the_last_room_is_sold_once_and_the_model_is_told_what_to_do(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stock, "_stock", lambda *_: 1)
+    given = {"rate_key": await rate_key(desk), "passenger_ids": [await desk.person()]}
+    gates = [await desk.gate("book_hotel", **given) for _ in range(2)]
+    assert (await desk.place("book_hotel", bound=gates[0].bound, **given))["booked"] is True
+    late = await desk.place("book_hotel", bound=gates[1].bound, **given)
+    assert (late.state, late["reason"]) == ("failed", "sold_out")
+    assert late["detail"] == "None of the double rooms on 2026-12-05 are left, and 1 are needed: search again."
+    assert (await desk.check("book_hotel", **given))["reason"] == "sold_out"
+    assert (await desk.read("check_hotel_rate", rate_key=given["rate_key"]))["reason"] == "sold_out"
+    assert await desk.count("bookings") == 1
 
 
 async def test_a_rate_that_is_gone_or_nobodys_is_told_apart(desk: Any, other_agency: Any) -> None:

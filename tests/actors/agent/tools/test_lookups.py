@@ -46,6 +46,7 @@ async def test_a_search_tells_at_most_twenty_fares_cheapest_first_and_counts_all
         "baggage",
         "refundable",
         "conditions",
+        "seats_left",
         "segments",
     ]
     assert fare["source"] == "house"
