@@ -121,7 +121,7 @@ class System:
 
     def _plan(self, address: Callable[[str], NamedRef], to: Recipient) -> tuple[list[Child], SessionServices]:
         self.storage, self.accounts, mail_ref = address("storage"), address("accounts"), address("mail")
-        throttling = None if self.settings.guard == "off" else address("guard")
+        throttling = None if self.settings.throttle == "off" else address("throttle")
         housekeeping = address("housekeeping")
         self._on_storage_lost = lambda: _hint(housekeeping, StorageLost())
         settings, clock, tasks = self.settings, self.clock, self.tasks
@@ -130,7 +130,7 @@ class System:
             Child("storage", lambda: self._storage(to), shutdown=8.0, escalate=True),
             Child("mail", lambda: mail.MailActor.start(self.storage, settings, clock, tasks=tasks), escalate=True),
             Child(
-                "guard",
+                "throttle",
                 lambda: throttle.ThrottleActor.start(self.storage, settings, clock, throttles, tasks),
                 escalate=True,
             ),

@@ -152,7 +152,7 @@ class TenantActor(Supervisor[Protocol]):
             with suppress(Unavailable):
                 child = self.child(oldest)
                 if child is not None:
-                    child.tell(session.MakeRoom(tenant_id=self.tenant_id, session_id=oldest))
+                    child.tell(session.PassivateIfIdle(tenant_id=self.tenant_id, session_id=oldest))
 
     def _if_active(self, message: session.Pruned) -> None:
         active = self.child(message.session_id)

@@ -69,7 +69,7 @@ class Streams:
     _pushed_bytes: int = 0
 
     def count(self, events: int, size: int) -> None:
-        """Count what was pushed to one viewer, in one step with what goes to others in this round of the event loop."""
+        """Count what was pushed to one viewer, together with what goes to others in this round of the event loop."""
         if not self._pushed_bytes:
             asyncio.get_running_loop().call_soon(self._count_pushed)
         self._pushed_events += events

@@ -27,7 +27,7 @@ settings.load_profile("shared machine")  # how long it takes says nothing here: 
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 NUMBERS = itertools.count(1)
-MEMORY, ROOM = Path("/dev/shm"), 2 * 1024**3
+MEMORY, SPACE = Path("/dev/shm"), 2 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def in_memory() -> Path | None:
-    """A folder that is no disk, where there is one with room: each test copies a database of hundreds of files."""
-    if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < ROOM:
+    """A folder that is no disk, where there is one with space: each test copies a database of hundreds of files."""
+    if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < SPACE:
         return None
     return Path(tempfile.mkdtemp(prefix="voyagent-tests-", dir=MEMORY))
 

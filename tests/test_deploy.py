@@ -27,7 +27,7 @@ def test_the_environment_holds_all_a_production_start_asks_for_but_the_secrets()
     assert {name for name, value in given.items() if not value} == set(FILLED)
     settings = Settings.load(environ=given | FILLED)
     assert settings.production
-    assert (settings.public_url, settings.guard) == ("https://agency.example.com", "on")
+    assert (settings.public_url, settings.throttle) == ("https://agency.example.com", "on")
 
 
 def test_the_unit_gives_a_stop_more_time_than_the_service_takes() -> None:

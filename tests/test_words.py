@@ -43,6 +43,10 @@ INSTEAD = {
     "letters": "e-mails",
     "mint": "create, generate",
     "minted": "created",
+    "nudge": "reprompt",
+    "nudged": "reprompted",
+    "owed": "pending",
+    "owes": "has pending",
     "proof": "verification",
     "proofs": "verifications",
     "proven": "verified",
@@ -60,6 +64,7 @@ INSTEAD = {
     "unfit": "invalid",
     "unproven": "unverified",
     "untold": "unreported",
+    "wanted": "asked for, expected",
     "wish": "request, draft",
     "wishes": "requests, drafts",
 }
@@ -84,6 +89,7 @@ ALLOWED = {
     r"(?<=[`\"|])unproven": "the value of `cause` in audit events",
     r"\"set_aside\"": "the value of a state in `/internal/actors`",
     r"export \(tally": "a product",
+    r"(?:agent|customer|it) owes|(?:is|are) owed": "debts",
 }
 """Pattern -> why the words in it stay."""
 
@@ -108,6 +114,17 @@ def test_no_word_the_glossary_replaces_is_used() -> None:
         for path in files()
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
         for word in dialect(line)
+    ]
+    assert found == []
+
+
+def test_a_room_is_a_hotel_s() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: room -> limit, space"
+        for path in files()
+        if path.suffix != ".md" and "hotels" not in path.read_text("utf-8").lower()
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if "room" in [part.lower() for part in PARTS.findall(line)]
     ]
     assert found == []
 

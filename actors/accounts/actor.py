@@ -131,11 +131,11 @@ Protocol = (
 )
 
 
-def _bounds(guard: str) -> Bounds:
+def _bounds(throttle: str) -> Bounds:
     """Limits of the hash queue, where throttles count accounts and networks."""
     return Bounds(
-        account=None if guard == "off" else PER_ACCOUNT,
-        network=PER_NETWORK if guard == "on" else None,
+        account=None if throttle == "off" else PER_ACCOUNT,
+        network=PER_NETWORK if throttle == "on" else None,
     )
 
 
@@ -152,12 +152,12 @@ class AccountsActor(Actor[Protocol]):
         settings: Settings,
         clock: Clock,
         on_enqueued: Callable[[], None] = lambda: None,
-        guard: Recipient | None = None,
+        throttle: Recipient | None = None,
         tasks: PeriodicTasks | None = None,
     ) -> None:
-        """``on_enqueued`` is called when an e-mail may be due; without ``guard`` nothing is throttled."""
+        """``on_enqueued`` is called when an e-mail may be due; without ``throttle`` nothing is throttled."""
         super().__init__()
-        self._gate = ThrottleGate(guard)
+        self._gate = ThrottleGate(throttle)
         self._storage = storage
         self._clock = clock
         ring = KeyRing(settings.signing_keys, settings.auth_secret)
@@ -174,7 +174,7 @@ class AccountsActor(Actor[Protocol]):
             memory_cost=settings.auth_argon2_memory_cost,
             parallelism=settings.auth_argon2_parallelism,
             workers=settings.auth_hash_workers,
-            bounds=_bounds(settings.guard if guard is not None else "off"),
+            bounds=_bounds(settings.throttle if throttle is not None else "off"),
         )
         refresh = RefreshTokens(ring)
         verified_only = not settings.auth_skip_email_verification

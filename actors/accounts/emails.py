@@ -109,7 +109,7 @@ def _policy(*addresses: str) -> Policy[Any]:
 
 
 class Undelivered(Exception):
-    """A failed delivery attempt. ``cause`` is a safe code for the step and what went wrong.
+    """A failed delivery attempt. ``cause`` is a safe code for the stage and what went wrong.
 
     ``reply`` is the server's code (RFC 5321, 4.2). ``for_good``: a retry is pointless.
     """
@@ -163,8 +163,8 @@ class Smtp:
         client = self._client()
         try:
             async with asyncio.timeout(self._seconds):
-                for step in (*self._steps(client, ready), ending(client)):
-                    at, act = step
+                for stage in (*self._stages(client, ready), ending(client)):
+                    at, act = stage
                     await act()
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             raise _undelivered(at, error) from error
@@ -176,7 +176,7 @@ class Smtp:
             hostname=self._host, port=self._port, timeout=self._seconds, use_tls=self._tls, start_tls=False
         )
 
-    def _steps(self, client: aiosmtplib.SMTP, ready: Envelope) -> Iterator[tuple[str, Act]]:
+    def _stages(self, client: aiosmtplib.SMTP, ready: Envelope) -> Iterator[tuple[str, Act]]:
         """What comes before the e-mail itself, in the order of RFC 5321, 3.3."""
         yield "connection", client.connect
         yield "ehlo", client.ehlo
@@ -220,7 +220,7 @@ async def _quit(client: aiosmtplib.SMTP) -> None:
 
 
 def _undelivered(at: str, error: Exception) -> Undelivered:
-    """The cause as a code for step and failure. The server's text is untrusted and left out."""
+    """The cause as a code for stage and failure. The server's text is untrusted and left out."""
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return Undelivered(f"{at}_refused", error.code)
     if isinstance(error, TimeoutError):

@@ -25,7 +25,7 @@ from .outgoing import OutgoingEmails
 from .passwords import Passwords
 from .revocation import Revocation
 from .sign_in import counted, failed_sign_in
-from .totp import RecoveryMacs, new_recovery_codes, new_seed, otpauth_url, read_code, step_of
+from .totp import RecoveryMacs, new_recovery_codes, new_seed, otpauth_url, read_code, time_step_of
 
 _log = log.get("accounts.second_factor")
 
@@ -148,7 +148,7 @@ class SecondFactor:
         if sealed is None:
             raise BadRequest("totp_not_initialized")
         seed, now = self._open(sealed, column, caller.user_id), self._clock.now()
-        if step_of(seed, read_code(message.code), now) is None:
+        if time_step_of(seed, read_code(message.code), now) is None:
             raise Unauthorized(WRONG)
         if factor.enabled:
             return None
@@ -260,8 +260,8 @@ class SecondFactor:
             return None
         if code.kind == "recovery":
             return rows.Recovery(self._macs.all(code.text, user_id))
-        step = step_of(self._open(factor.totp_sealed, ACTIVE, user_id), code, now)
-        return None if step is None else rows.TotpCode(factor.totp_sealed, step)
+        time_step = time_step_of(self._open(factor.totp_sealed, ACTIVE, user_id), code, now)
+        return None if time_step is None else rows.TotpCode(factor.totp_sealed, time_step)
 
     def _seal(self, seed: str, column: str, user_id: str) -> bytes:
         return self._sealing.seal(seed.encode(), table="users", column=column, row=user_id)

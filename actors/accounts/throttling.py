@@ -64,8 +64,8 @@ _log = log.get("accounts.throttling")
 class ThrottleGate:
     """Asks the throttle before an attempt and reports its outcome. Without a throttle all attempts pass."""
 
-    def __init__(self, guard: Recipient | None) -> None:
-        self._throttle = guard
+    def __init__(self, throttle: Recipient | None) -> None:
+        self._throttle = throttle
 
     async def judged(self, message: M, judge: Callable[[M], Coroutine[Any, Any, Any]]) -> Any:
         """The reply of ``judge`` to ``message``. Throttled ``too_many_attempts`` before any work is done.
@@ -91,10 +91,10 @@ class ThrottleGate:
         if self._throttle is not None:
             self._notify_throttle(self._throttle, ClearGuesses(email, user_id))
 
-    def _notify_throttle(self, guard: Recipient, message: End | ClearGuesses) -> None:
+    def _notify_throttle(self, throttle: Recipient, message: End | ClearGuesses) -> None:
         """Send the outcome; if the throttle's mailbox is full, the attempt stays charged."""
         try:
-            guard.tell(message)
+            throttle.tell(message)
         except Refusal as full:
             _log.warning("throttle_update_failed", refusal=full.code)
 

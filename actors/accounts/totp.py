@@ -65,13 +65,13 @@ def otpauth_url(seed: str, email: str) -> str:
     return f"otpauth://totp/{ISSUER}:{quote(email, safe='')}?secret={seed}&issuer={ISSUER}"
 
 
-def step_of(seed: str, code: Code | None, now: datetime) -> int | None:
-    """The step ``code`` is right for, one to either side of now; None if it is wrong. All three are compared."""
+def time_step_of(seed: str, code: Code | None, now: datetime) -> int | None:
+    """The time step ``code`` is right for, one to either side of now; None if it is wrong. All three are compared."""
     if code is None or code.kind != "totp":
         return None
     device, present = pyotp.TOTP(seed), int(now.timestamp()) // STEP_SECONDS
-    steps = range(present - 1, present + 2)
-    right = [step for step in steps if hmac.compare_digest(device.generate_otp(step), code.text)]
+    time_steps = range(present - 1, present + 2)
+    right = [time_step for time_step in time_steps if hmac.compare_digest(device.generate_otp(time_step), code.text)]
     return max(right, default=None)
 
 

@@ -14,14 +14,14 @@ from ..foundation import metrics
 from . import usage
 from .desks import DESKS, ORCHESTRATOR_TOOLS
 from .llm.model import Answer, Delta, ModelCall, ModelFailed
-from .pass_state import PassState, room_of
+from .pass_state import PassState, token_limit_of
 from .prompts import brief_for, system_prompt
 from .tools.catalogue import for_desk
 
 LEAST_RESULT = 512
 """Bytes left of each result where they are too many for one request."""
 
-NUDGE = "[You have said nothing yet. Tell the user now what came of this, in words.]"
+REPROMPT = "[You have said nothing yet. Tell the user now what came of this, in words.]"
 """Sent to a model that returned no text; it is not stored in the transcript."""
 
 LAST_ROUND = "[No more tools can be called in this turn. Answer now with what you know, and say what is left to do.]"
@@ -86,13 +86,13 @@ async def _stream(work: PassState, reservation: usage.UsageReservation, call: Mo
 
 def _smaller(work: PassState, loaded: pass_context.PassContext, share: float, *, last: bool) -> ModelCall:
     """The smaller request after a refusal; the limit stays for the rest of the pass."""
-    sent = sum(transcript.weight(each) for each in transcript.trimmed(loaded.messages, _room(work)))
-    work.room, work.plain = int(min(sent, _room(work)) * share), True
+    sent = sum(transcript.weight(each) for each in transcript.trimmed(loaded.messages, _token_limit(work)))
+    work.token_limit, work.plain = int(min(sent, _token_limit(work)) * share), True
     return _request(work, loaded, last=last)
 
 
-def _room(work: PassState) -> int:
-    return room_of(work.task) if work.room is None else work.room
+def _token_limit(work: PassState) -> int:
+    return token_limit_of(work.task) if work.token_limit is None else work.token_limit
 
 
 def _request(work: PassState, loaded: pass_context.PassContext, *, last: bool) -> ModelCall:
@@ -101,8 +101,8 @@ def _request(work: PassState, loaded: pass_context.PassContext, *, last: bool) -
     if state.desk is not None:
         tools = [tool.schema() for tool in for_desk(state.desk)]
     messages = _messages(work, loaded, plain=work.plain or last)
-    if work.nudged or last:
-        messages[-1]["content"].append({"type": "text", "text": LAST_ROUND if last else NUDGE})
+    if work.reprompted or last:
+        messages[-1]["content"].append({"type": "text", "text": LAST_ROUND if last else REPROMPT})
     return ModelCall(
         model=work.task.model_name,
         system=system_prompt(DESKS[state.desk or "orchestrator"], settings, work.ports.clock.now(), loaded.enquiries),
@@ -114,10 +114,10 @@ def _request(work: PassState, loaded: pass_context.PassContext, *, last: bool) -
 
 def _messages(work: PassState, loaded: pass_context.PassContext, *, plain: bool) -> list[dict[str, Any]]:
     """The newest part of the conversation that fits; results are truncated where one exchange is too long."""
-    room, state = _room(work), work.loop
-    kept = transcript.trimmed(loaded.messages, room)
+    token_limit, state = _token_limit(work), work.loop
+    kept = transcript.trimmed(loaded.messages, token_limit)
     shown, limit = sum(transcript.weight(each) for each in kept), transcript.OUTPUT_LIMIT
-    while shown > room and limit > LEAST_RESULT:
+    while shown > token_limit and limit > LEAST_RESULT:
         limit //= 2
         shown = sum(transcript.weight(each, limit) for each in kept)
     return transcript.for_model(

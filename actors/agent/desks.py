@@ -106,7 +106,7 @@ ORCHESTRATOR_TOOLS: tuple[dict[str, Any], ...] = (
     },
     {
         "name": "clarify",
-        "description": "Ask the user one question, when it is not clear which desk is meant or what is wanted.",
+        "description": "Ask the user one question, when it is not clear which desk is meant or what they ask for.",
         "input_schema": {
             "type": "object",
             "properties": {

@@ -15,7 +15,7 @@ WINDOW = 200_000
 """The context window in tokens; all models on offer have at least this one."""
 
 
-def room_of(task: Task) -> int:
+def token_limit_of(task: Task) -> int:
     """Tokens of a conversation to send, by our estimate: a third is left for what the estimate misses."""
     return max(WINDOW - task.max_tokens, WINDOW // 10) * 2 // 3
 
@@ -39,11 +39,11 @@ class PassState:
         self.reservation: UsageReservation | None = None
         """The model call whose usage is not stored yet."""
 
-        self.room: int | None = None
+        self.token_limit: int | None = None
         """Tokens of a conversation the model accepts, once it has refused more."""
 
         self.plain = False
-        self.nudged = False
+        self.reprompted = False
         self.spoken = False
         self.user_active = True
         self.abandoned = False
@@ -60,7 +60,7 @@ class PassState:
             tenant_id=self.task.tenant_id,
             session_id=self.task.session_id,
             turn_id=self.task.turn_id,
-            room=room_of(self.task),
+            token_limit=token_limit_of(self.task),
         )
         loaded = await self.ports.store.ask(load)
         self.user_active = loaded.user_active

@@ -18,7 +18,7 @@ from ..domain.audit import Author
 from ..domain.events import Event
 from ..domain.masking import hidden
 from ..domain.outcomes import Outcome
-from ..domain.turns import LoopState, ToolCall, TurnError, next_step
+from ..domain.turns import LoopState, ToolCall, TurnError, next_action
 from ..foundation import metrics
 from . import asking, finish, orchestration, proposing, tool_execution
 from .asking import PassAborted
@@ -68,7 +68,7 @@ class Pass:
         unchanged = not decided and loaded.follow_up is None
         for call in decided:
             await self._settle(call)
-        step = next_step(
+        action = next_action(
             calls=self.work.calls,
             decided=decided,
             own=loaded.own,
@@ -76,7 +76,7 @@ class Pass:
             follow_up=loaded.follow_up is not None,
             again=self.work.task.again,
         )
-        match step:
+        match action:
             case "wait":
                 return await self._end("waiting")
             case "complete":
@@ -88,7 +88,7 @@ class Pass:
                 if loaded.follow_up is not None:
                     await self._add_follow_up(loaded.follow_up)
             case _:
-                assert_never(step)
+                assert_never(action)
         if loaded.cut and self.work.task.again:
             await self._restart_answer()
             unchanged = False
@@ -133,7 +133,7 @@ class Pass:
         """Store an answer and do what it asks for; the turn's state if the pass is over."""
         if not answer.calls and not answer.says_something:
             return await self._take_empty_answer(answer)
-        self.work.nudged = False
+        self.work.reprompted = False
         if self.work.loop.desk is None:
             return await self._take_from_orchestrator(answer)
         proposals = await proposing.propose(self.work, answer)
@@ -157,9 +157,9 @@ class Pass:
     async def _take_empty_answer(self, answer: Answer) -> str | None:
         """Handle an answer without text: the model is asked once more, then the pass fails."""
         await self._store_answer(answer, (), None, ())
-        if self.work.nudged:
+        if self.work.reprompted:
             raise PassAborted(TurnError("model_silent", "the model ended without an answer; please ask again"))
-        self.work.nudged = True
+        self.work.reprompted = True
         return None
 
     async def _take_from_orchestrator(self, answer: Answer) -> str | None:

@@ -127,7 +127,7 @@ async def _execute_in_database(work: PassState, tool: DatabaseTool[Any], call: T
 
 
 async def _execute_at_supplier(work: PassState, tool: SupplierTool[Any], call: ToolCall, given: Any) -> Outcome:
-    """Execute a supplier's write in two steps: the intent is stored before the supplier is asked."""
+    """Execute a supplier's write in two transactions: the intent is stored before the supplier is asked."""
     task, again = work.task, call.state == "executing"
     if not again or call.driver is None:
         call = replace(call, driver=await tool.driver(given, call.bound or {}, work.tools))

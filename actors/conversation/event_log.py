@@ -303,7 +303,7 @@ class Subscription:
             self._settle(chunks)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def _gather(self, frames: Sequence[SseFrame], chunks: list[bytes], room: int) -> int:
+    def _gather(self, frames: Sequence[SseFrame], chunks: list[bytes], limit: int) -> int:
         size, last = 0, self.until.event
         for each in frames:
             if last is not None and each.seq > last:
@@ -315,7 +315,7 @@ class Subscription:
                 size += len(each.encoded)
                 if each.kind == "final":
                     self.last_final = each
-            if size >= room:
+            if size >= limit:
                 break
         self._ended = last is not None and self.after >= last
         return size

@@ -25,7 +25,7 @@ Then: TypeAlias = Callable[[Outcome[Any]], None]
 """Continuation of a write; runs as a message of the session."""
 
 RETRY_FOR = 10.0
-"""Seconds a write is tried again while storage has no room for it."""
+"""Seconds a write is tried again while storage is overloaded."""
 WRITE_TIMEOUT = RETRY_FOR + 5
 """Seconds after which text that is neither stored nor refused ends the session."""
 

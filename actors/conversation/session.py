@@ -121,7 +121,7 @@ class Delivered(ToSession[None]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MakeRoom(ToSession[None]):
+class PassivateIfIdle(ToSession[None]):
     """Passivate now if idle and unwatched: the agency has many active sessions."""
 
 
@@ -155,7 +155,7 @@ Protocol = (
     | Rename
     | Delete
     | Pruned
-    | MakeRoom
+    | PassivateIfIdle
     | Sleep
     | Wake
 )
@@ -280,7 +280,7 @@ class SessionActor(Supervisor[Protocol]):
                 return self.delegate_reply(partial(self.deletion.request, message.who))
             case Pruned():
                 return self.log.pruned(message.through)
-            case MakeRoom():
+            case PassivateIfIdle():
                 return self._check_idle()
             case Sleep():
                 return self.ref.stop_soon()

@@ -191,7 +191,7 @@ class Throttles:
         buckets = self._buckets[key.kind]
         bucket = self._alive(key, now)
         if bucket is None:
-            self._make_room(buckets, now)
+            self._evict(buckets, now)
             bucket = buckets[key] = _Bucket(count=0, last=now, newest=number, generation=number)
         charge = Charge(key, number, bucket.generation, (bucket.newest, bucket.last))
         bucket.count, bucket.last, bucket.newest, bucket.reported = bucket.count + 1, now, number, False
@@ -240,10 +240,10 @@ class Throttles:
         return None if bucket is None else Saved(bucket.count, bucket.last)
 
     def restore(self, key: BucketKey, saved: Saved, now: float) -> None:
-        """Restore a persisted bucket, if there is room, it has not expired, and is not present."""
+        """Restore a persisted bucket, if the table is not full, it has not expired, and is not present."""
         buckets = self._buckets[key.kind]
-        room = len(buckets) < self._capacity and key not in buckets
-        if room and saved.events > 0 and now - saved.last < self.rules.kept(key.kind):
+        is_new = len(buckets) < self._capacity and key not in buckets
+        if is_new and saved.events > 0 and now - saved.last < self.rules.kept(key.kind):
             number = next(self._numbers)
             buckets[key] = _Bucket(count=saved.events, last=min(saved.last, now), newest=number, generation=number)
 
@@ -259,7 +259,7 @@ class Throttles:
             return None
         return bucket
 
-    def _make_room(self, buckets: OrderedDict[BucketKey, _Bucket], now: float) -> None:
+    def _evict(self, buckets: OrderedDict[BucketKey, _Bucket], now: float) -> None:
         """The front of a buckets has been without events for the longest time."""
         while buckets:
             key, bucket = next(iter(buckets.items()))

@@ -176,11 +176,11 @@ class Spoken(NamedTuple):
     sequence: int
 
 
-NextStep = Literal["converse", "next_desk", "wait", "complete"]
+NextAction = Literal["converse", "next_desk", "wait", "complete"]
 """How a pass goes on: ask the model, let the next desk begin, or end as ``waiting`` or ``completed``."""
 
 
-def next_step(
+def next_action(
     *,
     calls: Sequence[ToolCall],
     decided: Sequence[ToolCall],
@@ -188,7 +188,7 @@ def next_step(
     loop: LoopState,
     follow_up: bool,
     again: bool,
-) -> NextStep:
+) -> NextAction:
     """How a pass goes on after it has settled the ``decided`` calls, as they were before that.
 
     ``calls`` and ``own`` are the turn's calls and messages, ``follow_up`` whether a message was sent with the

@@ -47,7 +47,7 @@ CHECKLIST: tuple[Item, ...] = (
 
 
 def can_move(before: VisaStatus, after: VisaStatus) -> bool:
-    """Whether a file may go from one status to another: forward, steps may be skipped, nothing leaves the end."""
+    """Whether a file may go from one status to another: forward, statuses may be skipped, nothing leaves the end."""
     if before in TERMINAL:
         return False
     return after in TERMINAL or STATUSES.index(after) > STATUSES.index(before)

@@ -34,8 +34,8 @@ class ConfigurationError(Exception):
 
 
 def variable(field: str) -> str:
-    """The environment variable that sets ``field``."""
-    return field.upper() if field in UNPREFIXED else PREFIX + field.upper()
+    """The environment variable that sets ``field``. The throttle's are called guard, as the contract has them."""
+    return field.upper() if field in UNPREFIXED else PREFIX + field.replace("throttle", "guard", 1).upper()
 
 
 class Settings(SettingFields):

@@ -32,7 +32,10 @@ Secret = Field(default=None, repr=False)
 
 
 class SettingFields(BaseModel):
-    """All settings as they are used. A field is its variable's name without ``VOYAGENT_``, in lower case."""
+    """All settings as they are used. A field is its variable's name without ``VOYAGENT_``, in lower case.
+
+    Only ``throttle`` is called ``GUARD`` there.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True)
 
@@ -77,14 +80,14 @@ class SettingFields(BaseModel):
     auth_invite_ttl_seconds: int = Field(default=604_800, ge=60)
     auth_unverified_ttl_seconds: int = Field(default=604_800, ge=3600)
 
-    guard: Literal["on", "accounts", "off"] = Field(
+    throttle: Literal["on", "accounts", "off"] = Field(
         default_factory=lambda known: "on" if known["env"] == "production" else "accounts"
     )
-    guard_free_attempts: int = Field(default=5, ge=5)
-    guard_account_free_attempts: int = Field(default=20, ge=1)
-    guard_network_free_attempts: int | None = Field(default=None, ge=1)
-    guard_max_delay_seconds: int = Field(default=900, ge=1)
-    guard_window_seconds: int = Field(default=3600, ge=1)
+    throttle_free_attempts: int = Field(default=5, ge=5)
+    throttle_account_free_attempts: int = Field(default=20, ge=1)
+    throttle_network_free_attempts: int | None = Field(default=None, ge=1)
+    throttle_max_delay_seconds: int = Field(default=900, ge=1)
+    throttle_window_seconds: int = Field(default=3600, ge=1)
 
     kms_key: SealingRing | None = Secret
     smtp_url: MailUrl | None = Secret

@@ -68,7 +68,7 @@ class Actor(ActorLoop, Generic[P]):
             raise
         name = f"{type(self).__name__}.reply_later"
         task = asyncio.get_running_loop().create_task(self._run_reply(envelope, self._began, work), name=name)
-        self._replies_owed.add(task)
+        self._pending_replies.add(task)
         task.add_done_callback(lambda done: self._settled(done, envelope, work))
         return NO_REPLY
 
@@ -154,7 +154,7 @@ class Actor(ActorLoop, Generic[P]):
         """Run ``work`` in a task of its own, then ``then`` with its outcome as a message of this actor.
 
         ``work`` touches no state of the actor; ``then`` may. The task is cancelled when the actor ends. With ``finish``
-        replies may depend on it, so ``then`` also runs after a stop while replies are owed.
+        replies may depend on it, so ``then`` also runs after a stop while replies are pending.
         """
         self.when_done(self._task(work, name), then, finish=finish)
 
@@ -186,7 +186,7 @@ class Actor(ActorLoop, Generic[P]):
         The request is dropped while a reply or an outcome is awaited, and if a message or a signal is handled before
         the supervisor has it, so an actor repeats it whenever it becomes idle.
         """
-        awaits = self._replies_owed or self._delegated or self._awaiting or self._piped
+        awaits = self._pending_replies or self._delegated or self._awaiting or self._piped
         if self._life.on_idle is not None and not awaits:
             self._life.on_idle(self._life.activity)
 
@@ -236,8 +236,8 @@ class Actor(ActorLoop, Generic[P]):
             on_reply(reply)
 
     def _settled(self, task: asyncio.Task[Any], envelope: Envelope, work: Coroutine[Any, Any, Any]) -> None:
-        self._replies_owed.discard(task)
-        if task.cancelled():  # before its first step, so the message was not handled
+        self._pending_replies.discard(task)
+        if task.cancelled():  # before it ran, so the message was not handled
             work.close()
             undelivered(envelope, self.ref.meter, ActorDead())
 

@@ -42,7 +42,7 @@ class ActorLoop(pykka.Actor):
     For frequent messages that only join a queue of this actor: each saves two iterations of the event loop.
     """
     shutdown_timeout: ClassVar[float] = 5.0
-    """Seconds after a stop for owed replies to be given, and again for ``terminate``."""
+    """Seconds after a stop for pending replies to be given, and again for ``terminate``."""
     _THROUGHPUT: ClassVar[int] = 64
     """Messages handled in a row before the actor yields to the event loop."""
 
@@ -56,7 +56,7 @@ class ActorLoop(pykka.Actor):
         self._began = 0.0
         self._handling_inline = False
         self._owned: set[asyncio.Task[Any]] = set()
-        self._replies_owed: set[asyncio.Task[Any]] = set()
+        self._pending_replies: set[asyncio.Task[Any]] = set()
         self._delegated: set[asyncio.Future[Any]] = set()
         self._awaiting: dict[Envelope, float] = {}
         """Messages whose handling continues with an outcome, and when it began."""
@@ -222,7 +222,7 @@ class ActorLoop(pykka.Actor):
         self.ref.meter.handled(type(envelope.message), outcome, perf_counter() - began)
 
     def _why_unanswered(self) -> BaseException:
-        """The error for asks whose reply was still owed when this actor ended."""
+        """The error for asks whose reply was still pending when this actor ended."""
         failure = self._life.failure
         if failure is None:
             return DeadlineExceeded()
@@ -259,11 +259,11 @@ class ActorLoop(pykka.Actor):
         return ActorDead() if failure is None or self._life.started else failed(type(self).__name__, failure)
 
     async def _shut_down(self) -> None:
-        """Finish owed replies, stop children, cancel tasks, then ``terminate``. Errors here are logged."""
+        """Finish pending replies, stop children, cancel tasks, then ``terminate``. Errors here are logged."""
         if self._life.failure is None:
-            await self._suppressing("replies_owed", self._finish_replies())
+            await self._suppressing("replies_pending", self._finish_replies())
         self._life.finishing = False
-        await self._cancel(self._replies_owed)
+        await self._cancel(self._pending_replies)
         for reply in [*self._delegated]:
             refuse(reply, self._why_unanswered())
         for envelope in [*self._awaiting]:
@@ -274,14 +274,14 @@ class ActorLoop(pykka.Actor):
         await self._suppressing("terminate", self.terminate(self._life.failure), limit=self.shutdown_timeout)
 
     async def _finish_replies(self) -> None:
-        """Wait until no reply is owed, within ``shutdown_timeout``; outcomes that replies depend on are handled."""
+        """Wait until no reply is pending, within ``shutdown_timeout``; outcomes that replies depend on are handled."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self.shutdown_timeout
-        while (left := until - loop.time()) > 0 and (self._replies_owed or self._delegated or self._awaiting):
+        while (left := until - loop.time()) > 0 and (self._pending_replies or self._delegated or self._awaiting):
             reading = loop.create_task(self.actor_inbox.take())
             try:
-                owed = {reading, *self._replies_owed, *self._delegated}
-                await asyncio.wait(owed, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                pending = {reading, *self._pending_replies, *self._delegated}
+                await asyncio.wait(pending, timeout=left, return_when=asyncio.FIRST_COMPLETED)
                 if reading.done():
                     await self._suppressing("outcome", self._act(reading.result()))
             finally:
@@ -297,7 +297,7 @@ class ActorLoop(pykka.Actor):
         try:
             async with asyncio.timeout(limit):
                 await work
-        except BaseException as error:  # noqa: BLE001 - every step of a shutdown runs, whatever failed before it
+        except BaseException as error:  # noqa: BLE001 - every part of a shutdown runs, whatever failed before it
             _log.error("actor_shutdown_failed", actor=type(self).__name__, part=what, exc_info=error)
 
     async def _cancel(self, tasks: Collection[asyncio.Future[Any]]) -> None:

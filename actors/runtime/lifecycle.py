@@ -43,7 +43,7 @@ class Lifecycle:
         self.stopping = False
         """A stop was requested; messages before it are still handled."""
         self.finishing = False
-        """Stopped, and still completing the replies it owes."""
+        """Stopped, and still completing pending replies."""
         self.on_unread: Callable[[list[Envelope]], bool] | None = None
         """Called with the unread envelopes; returns whether the next incarnation takes them."""
         self.on_idle: Callable[[int], None] | None = None

@@ -18,7 +18,7 @@ class Signal:
 
     act: Callable[[], Awaitable[None] | None]
     finish: bool = False
-    """Needed for a reply that is owed, so it also runs after a stop."""
+    """Needed for a pending reply, so it also runs after a stop."""
 
 
 class Inbox:

@@ -95,7 +95,7 @@ class Ref(pykka.ActorRef[Any]):
     def signal(self, act: Callable[[], Awaitable[None] | None], *, first: bool = False, finish: bool = False) -> None:
         """Run ``act`` in the actor between two messages; an error in it fails the actor.
 
-        With ``finish`` it also runs after a stop, while replies are owed.
+        With ``finish`` it also runs after a stop, while replies are pending.
         """
         if self.is_alive() or (finish and self.life.finishing):
             self.inbox.add(Envelope(Signal(act, finish=finish), None, log.SCOPE.get()), first=first)

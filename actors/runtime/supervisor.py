@@ -299,7 +299,7 @@ class Supervisor(Actor[P]):
                 slot.ref.life.halt()
 
     async def _shut_down(self) -> None:
-        """Stop all work first: owed replies and ``terminate`` may take seconds."""
+        """Stop all work first: pending replies and ``terminate`` may take seconds."""
         self.halt()
         await super()._shut_down()
 

@@ -30,38 +30,38 @@ class Limits:
         self.breaker = Breaker(supplier, clock)
 
     async def attempts(
-        self, work: Callable[[], Awaitable[R]], seconds: float, *, repeat: bool, owed: bool = False
+        self, work: Callable[[], Awaitable[R]], seconds: float, *, repeat: bool, exempt: bool = False
     ) -> R:
         """Do ``work`` within ``seconds`` in all, with retries after failures if ``repeat`` allows it.
 
-        ``owed`` is a look-up of a write with unknown outcome: breaker and rate limit do not apply to it.
+        ``exempt`` is a look-up of a write with unknown outcome: breaker and rate limit do not apply to it.
         """
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(None) as limit:
                 timer = self._clock.call_later(seconds, lambda: limit.reschedule(loop.time()))
                 try:
-                    return await self._with_retries(work, RETRIES if repeat else 0, owed=owed)
+                    return await self._with_retries(work, RETRIES if repeat else 0, exempt=exempt)
                 finally:
                     timer.cancel()
         except TimeoutError as late:
             raise SupplierError("timeout", f"no answer within {seconds:.0f} s") from late
 
-    async def _with_retries(self, work: Callable[[], Awaitable[R]], retries: int, *, owed: bool) -> R:
+    async def _with_retries(self, work: Callable[[], Awaitable[R]], retries: int, *, exempt: bool) -> R:
         for attempt in range(1, retries + 1):
             try:
-                return await self._attempt(work, owed=owed)
+                return await self._attempt(work, exempt=exempt)
             except SupplierError as failure:
                 if failure.supplier_code not in FAILURES or not failure.repeatable:
                     raise
                 pause = failure.retry_after or BACKOFF.pause(attempt)
                 await self._clock.sleep(min(pause, LONGEST_RETRY_AFTER))
-        return await self._attempt(work, owed=owed)
+        return await self._attempt(work, exempt=exempt)
 
-    async def _attempt(self, work: Callable[[], Awaitable[R]], *, owed: bool) -> R:
-        if not owed:
+    async def _attempt(self, work: Callable[[], Awaitable[R]], *, exempt: bool) -> R:
+        if not exempt:
             await self._rate.acquire()
-        trial = not owed and self.breaker.admit()
+        trial = not exempt and self.breaker.admit()
         outcome, judge = "permanent", self.breaker.abandoned
         try:
             done = await work()

@@ -158,7 +158,7 @@ class FlightSupplier(FlightSearch, FlightOrders, Protocol):
 
 
 class Cancellation(Driver, Protocol):
-    """Cancels orders in two steps, so that a human can decide on what the first one brought."""
+    """Cancels orders by two calls, so that a human can decide on what the first one brought."""
 
     async def quote_cancel(self, supplier_ref: str) -> CancelQuote:
         """What cancelling an order would bring. A later quote of the same order replaces this one."""

@@ -315,7 +315,7 @@ class SupplierActor(Actor[Protocol]):
         return await self._look_up(work)
 
     async def _look_up(self, work: Callable[[], Awaitable[R]]) -> R:
-        return await self.limits.attempts(work, READ_SECONDS, repeat=True, owed=True)
+        return await self.limits.attempts(work, READ_SECONDS, repeat=True, exempt=True)
 
     def _writing(self, driver: Orders[O_co], key: str, work: Callable[[], Awaitable[O_co]]) -> NoReply:
         """Begin a write, or join the one under way with this key. It goes on when its callers have stopped."""

@@ -81,12 +81,12 @@ Protocol = Begin | End | ClearGuesses | TakeChanges | ChangesWritten
 def rules(settings: Settings) -> Rules:
     """The configured limits."""
     return Rules(
-        pair=settings.guard_free_attempts,
-        account=settings.guard_account_free_attempts,
-        network=settings.guard_network_free_attempts,
-        networks=settings.guard == "on",
-        max_delay=settings.guard_max_delay_seconds,
-        window=settings.guard_window_seconds,
+        pair=settings.throttle_free_attempts,
+        account=settings.throttle_account_free_attempts,
+        network=settings.throttle_network_free_attempts,
+        networks=settings.throttle == "on",
+        max_delay=settings.throttle_max_delay_seconds,
+        window=settings.throttle_window_seconds,
     )
 
 
@@ -109,7 +109,7 @@ class ThrottleActor(Actor[Protocol]):
         self._rules = self._throttles.rules
         self._secret = hashlib.sha256("".join(list(settings.signing_keys.values())[:1]).encode()).digest()
         self._known_networks = KnownNetworks(storage, clock, self.pipe)
-        url = settings.redis_url if settings.guard != "off" else None
+        url = settings.redis_url if settings.throttle != "off" else None
         self._persistence = (
             None if url is None else WriteBehind(url, self._throttles, clock, tasks or PeriodicTasks(clock), self.ref)
         )

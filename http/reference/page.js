@@ -35,10 +35,10 @@ function watchSearch() {
     words: article.dataset.words.toLowerCase(),
   }));
   function filter() {
-    const wanted = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
     for (const entry of entries) {
-      const matches = wanted.every((word) => entry.words.includes(word));
+      const matches = words.every((word) => entry.words.includes(word));
       entry.article.hidden = entry.link.hidden = !matches;
       shown += matches ? 1 : 0;
     }
@@ -46,8 +46,8 @@ function watchSearch() {
       const links = [...group.querySelectorAll("li, article")];
       group.hidden = links.length > 0 && links.every((each) => each.hidden);
     }
-    for (const part of document.querySelectorAll("[data-prose]")) part.hidden = wanted.length > 0;
-    found.textContent = wanted.length ? `${shown} of ${entries.length} operations` : "";
+    for (const part of document.querySelectorAll("[data-prose]")) part.hidden = words.length > 0;
+    found.textContent = words.length ? `${shown} of ${entries.length} operations` : "";
   }
   field.addEventListener("input", filter);
   document.addEventListener("keydown", (event) => {

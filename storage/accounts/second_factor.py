@@ -65,14 +65,14 @@ LOCK = statement(
 )
 
 
-BURN_STEP = statement(
+BURN_TIME_STEP = statement(
     update(users)
     .where(
         THIS_USER,
         users.c.totp_sealed == bindparam("sealed"),
-        func.coalesce(users.c.totp_last_step, -1) < bindparam("step"),
+        func.coalesce(users.c.totp_last_step, -1) < bindparam("time_step"),
     )
-    .values(totp_last_step=bindparam("step"))
+    .values(totp_last_step=bindparam("time_step"))
     .returning(users.c.id)
 )
 
@@ -109,7 +109,7 @@ class TotpCode:
     """A TOTP code, valid for this time step of the seed that was read."""
 
     sealed: bytes
-    step: int
+    time_step: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +217,9 @@ class Disable(Command[None]):
 class SignInTotp(Command[tuple[Principal, int | None, list[str]]]):
     """Open a login session for a user whose password and code were just verified, and mark the code as used.
 
-    Answers with how many recovery codes are left, if one was used, and the ids of families that had to make room.
-    Unauthorized with the code of
-    ``Standing.refusal``; BadRequest ``totp_not_enabled``; Unauthorized ``totp_invalid``, also without a ``evidence``.
+    Answers with how many recovery codes are left, if one was used, and the ids of families that were ended for the new
+    one. Unauthorized with the code of ``Standing.refusal``; BadRequest ``totp_not_enabled``; Unauthorized
+    ``totp_invalid``, also without ``evidence``.
     """
 
     tenant_id: str
@@ -265,8 +265,8 @@ class SignInTotp(Command[tuple[Principal, int | None, list[str]]]):
     async def _burn(self, db: Connection) -> int | None:
         user = {"tenant_id": self.tenant_id, "user_id": self.user_id}
         match self.evidence:
-            case TotpCode(sealed=sealed, step=step):
-                if await BURN_STEP.fetchval(db, **user, step=step, sealed=sealed) is not None:
+            case TotpCode(sealed=sealed, time_step=time_step):
+                if await BURN_TIME_STEP.fetchval(db, **user, time_step=time_step, sealed=sealed) is not None:
                     return None
             case Recovery(macs=macs):
                 if await BURN_CODE.fetchval(db, **user, macs=macs, now=self.now) is not None:

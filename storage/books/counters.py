@@ -67,9 +67,9 @@ async def number(
     counter = {"tenant_id": tenant_id, "kind": kind, "period": series.period(day)}
     await MAKE.execute(db, **counter, created_at=now)
     count: int = await LOCK.fetchval(db, **counter)
-    while count < LARGEST_COUNT and is_number(wanted := series.number(count, day)):
+    while count < LARGEST_COUNT and is_number(candidate := series.number(count, day)):
         count += 1
-        if stored := await insert(wanted):
+        if stored := await insert(candidate):
             await MOVE.execute(db, **counter, following=count)
             return stored
     raise InvalidDocument(reason, f"The series {series.pattern} has no numbers left: it needs another pattern.")

@@ -102,12 +102,12 @@ USER_ACTIVE = statement(
 class LoadPass(Snapshot[PassContext]):
     """Read the end of the transcript, this turn's calls, pending approvals, and the state of the loop.
 
-    ``room`` is the most tokens of the transcript to read; the newest exchange is read in any case.
+    ``token_limit`` is the most tokens of the transcript to read; the newest exchange is read in any case.
     """
 
     session_id: str
     turn_id: str
-    room: int
+    token_limit: int
 
     async def run(self, db: Connection) -> PassContext:
         first = await self._first(db)
@@ -133,8 +133,8 @@ class LoadPass(Snapshot[PassContext]):
         )
 
     async def _first(self, db: Connection) -> int:
-        """The sequence of the earliest user's message from which on everything fits into ``room``."""
-        left, before, count = self.room, AFTER_ALL, FIRST_LOOK
+        """The sequence of the earliest user's message from which on everything fits into ``token_limit``."""
+        left, before, count = self.token_limit, AFTER_ALL, FIRST_LOOK
         first: int | None = None
         while sizes := await db.fetch(SIZES, self.tenant_id, self.session_id, before, count):
             for row in sizes:

@@ -173,11 +173,11 @@ class Child:
         """Its exit status, once it has ended."""
         return await asyncio.shield(self._watch)
 
-    async def stop(self, *steps: tuple[signal.Signals, float]) -> None:
+    async def stop(self, *signals: tuple[signal.Signals, float]) -> None:
         """Send each signal in turn, waiting the given seconds; then kill it. Kills it at once if this is cancelled."""
         self._stopping = True
         try:
-            for ask, seconds in (*steps, (signal.SIGKILL, 60.0)):
+            for ask, seconds in (*signals, (signal.SIGKILL, 60.0)):
                 self._send(ask)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(seconds):

@@ -142,14 +142,14 @@ class Engine:
         finally:
             self.terminate()  # if this is cancelled, the second pool is still open
 
-    async def run(self, operation: Operation[R], wanted: Callable[[], bool] = lambda: True) -> R:
+    async def run(self, operation: Operation[R], still_asked: Callable[[], bool] = lambda: True) -> R:
         """Run ``operation``; retry after conflicts and after connections that broke before COMMIT.
 
-        A fenced operation is skipped (``storage_unavailable``) when ``wanted`` is false at an attempt. Raises the
+        A fenced operation is skipped (``storage_unavailable``) when ``still_asked`` is false at an attempt. Raises the
         operation's refusals, ``storage_unavailable``, and any other error unchanged.
         """
         for attempt in range(1, _ATTEMPTS + 1):
-            if operation.fence is not None and not wanted():
+            if operation.fence is not None and not still_asked():
                 raise errors.StorageUnavailable
             try:
                 return await self._attempt(operation)

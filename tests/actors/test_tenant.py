@@ -270,11 +270,11 @@ async def activate(agency: Agency, names: list[str]) -> None:
 
 
 def asked_to_passivate(agency: Agency) -> set[str]:
-    return {name for name, sent in agency.children.received.items() if any(map(is_make_room, sent))}
+    return {name for name, sent in agency.children.received.items() if any(map(asks_to_passivate, sent))}
 
 
-def is_make_room(message: Any) -> bool:
-    return isinstance(message, session.MakeRoom)
+def asks_to_passivate(message: Any) -> bool:
+    return isinstance(message, session.PassivateIfIdle)
 
 
 async def test_beyond_its_limit_the_agency_asks_the_least_recently_used_sessions_to_passivate(agency: Agency) -> None:
@@ -288,7 +288,7 @@ async def test_beyond_its_limit_the_agency_asks_the_least_recently_used_sessions
     assert asked_to_passivate(agency) == oldest, "nothing was activated"
     await activate(agency, ["yet another"])
     await until(lambda: len(asked_to_passivate(agency)) == 2 * PASSIVATION_BATCH)
-    sent = [sum(map(is_make_room, each)) for each in agency.children.received.values()]
+    sent = [sum(map(asks_to_passivate, each)) for each in agency.children.received.values()]
     assert max(sent) == 1, "those that were asked come last"
 
 

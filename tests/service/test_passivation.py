@@ -11,7 +11,7 @@ from tests.rehearsal import Text, Turn
 from tests.waiting import until
 from voyagent.actors import tenant
 from voyagent.actors.conversation.event_log import EventLog
-from voyagent.actors.conversation.session import Follow, MakeRoom
+from voyagent.actors.conversation.session import Follow, PassivateIfIdle
 from voyagent.actors.foundation.metrics import ActorMeter
 
 
@@ -46,12 +46,12 @@ async def test_a_session_whose_subscription_is_not_read_yet_does_not_passivate(a
     one_log, other_log = unread.log, dropped.log
     del dropped
     for each in (one, other):
-        root.tell(MakeRoom(**each))
+        root.tell(PassivateIfIdle(**each))
     await until(lambda: other_log.over)
     assert not one_log.over
     assert await unread.next_chunk() == b""
     unread.close()
-    root.tell(MakeRoom(**one))
+    root.tell(PassivateIfIdle(**one))
     await until(lambda: one_log.over)
 
 

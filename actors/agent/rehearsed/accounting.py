@@ -44,8 +44,8 @@ def reply(talk: Talk) -> Turn:
     if "draft_invoice" in talk.tools and has(words, "draft", "invoice (?:for|to)", "create"):
         return _draft(talk, opening)
     if "list_invoices" in talk.tools and has(words, "invoice"):
-        wanted = "all" if has(words, "all") else "open"
-        return Turn(f"{opening}I list the invoices.", ToolUse("list_invoices", {"status": wanted}))
+        status = "all" if has(words, "all") else "open"
+        return Turn(f"{opening}I list the invoices.", ToolUse("list_invoices", {"status": status}))
     if "list_ledger_accounts" in talk.tools:
         return Turn(f"{opening}I list the ledger accounts.", ToolUse("list_ledger_accounts", {}))
     return Turn(f"{opening}This desk has no bookkeeping tools here, so I can do nothing.")

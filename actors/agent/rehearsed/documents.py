@@ -34,15 +34,15 @@ _METHODS = {
 def reply(talk: Talk, opening: str) -> Turn | None:
     """The next call for what the user wants done with a document; None if the request is another."""
     words = talk.latest_words
-    for tool, wanted, play in _SCRIPTS:
-        if tool in talk.tools and wanted(words):
+    for tool, applies, play in _SCRIPTS:
+        if tool in talk.tools and applies(words):
             return play(talk, opening)
     return None
 
 
 def needs_one(talk: Talk) -> bool:
     """Whether the user's latest text is about one document that had to be looked up first."""
-    return any(tool in talk.tools and wanted(talk.latest_words) for tool, wanted, _ in _SCRIPTS[1:])
+    return any(tool in talk.tools and applies(talk.latest_words) for tool, applies, _ in _SCRIPTS[1:])
 
 
 def told(call: Call) -> str | None:
@@ -152,8 +152,8 @@ def terms(talk: Talk) -> tuple[date, date]:
 
 
 def _list(talk: Talk, opening: str) -> Turn:
-    wanted = "all" if has(talk.latest_words, "all") else "open"
-    return Turn(f"{opening}I list the bills.", ToolUse("list_bills", {"status": wanted}))
+    status = "all" if has(talk.latest_words, "all") else "open"
+    return Turn(f"{opening}I list the bills.", ToolUse("list_bills", {"status": status}))
 
 
 def _look_up(talk: Talk, opening: str, kind: str) -> Turn:

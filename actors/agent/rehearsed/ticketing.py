@@ -180,7 +180,7 @@ def _persons(talk: Talk) -> list[dict[str, str]]:
 def _after(talk: Talk, news: Sequence[Call]) -> Turn:
     """The reply to results."""
     names = {call.name for call in news}
-    if names == {"upsert_passenger"} and not visas.wanted(talk):
+    if names == {"upsert_passenger"} and not visas.asked_for(talk):
         return _book(talk, news)
     last = news[-1]
     if (turn := visas.after(talk, last)) is not None:
@@ -217,7 +217,7 @@ def _fare(fare: dict[str, Any]) -> str:
 
 
 def _pick(talk: Talk, search: Call) -> dict[str, Any] | None:
-    """The fare meant: by its number in the list, else the cheapest, of those that can be held if that is wanted."""
+    """The fare meant: by its number in the list, else the cheapest, of those that can be held if that is asked for."""
     fares, place = _cheapest_first(listed(search.output, "fares")), newest(chosen, talk.request)
     if place is None and _wants_hold(talk):
         fares = [fare for fare in fares if fare.get("hold_possible") is not False] or fares

@@ -39,10 +39,10 @@ def reply(talk: Talk, opening: str) -> Turn | None:
     if file is not None and (change := _change(file, words)):
         given = {"visa_file_id": file.output.get("visa_file_id"), **change}
         return Turn(f"{opening}I note that in the visa file.", ToolUse("update_visa_file", given))
-    return _open(talk, opening) if wanted(talk) else None
+    return _open(talk, opening) if asked_for(talk) else None
 
 
-def wanted(talk: Talk) -> bool:
+def asked_for(talk: Talk) -> bool:
     """Whether the user's request is a new visa file, and no flight."""
     about = newest(lambda text: text if has(text, r"visas?\b", r"flights?\b", r"fly\b") else None, talk.request)
     return about is not None and not has(about, r"flights?\b", r"fly\b")
@@ -50,7 +50,7 @@ def wanted(talk: Talk) -> bool:
 
 def after(talk: Talk, last: Call) -> Turn | None:
     """The reply to a result on the way to a visa file; None if it is on another way."""
-    if last.name not in ("lookup_passenger", "upsert_passenger") or not wanted(talk):
+    if last.name not in ("lookup_passenger", "upsert_passenger") or not asked_for(talk):
         return None
     failed = trouble(last, "the look-up")
     if failed:

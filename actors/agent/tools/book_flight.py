@@ -166,7 +166,8 @@ class BookFlight(GatedSupplierTool[BookInput]):
                 bookings.Reprice(tenant_id=context.tenant_id, id=hold.id, cost=asked.amount, currency=asked.currency)
             )
             raise Objection(
-                "price_changed", f"The supplier now asks {order.price.text}; ask again if it is wanted at this price."
+                "price_changed",
+                f"The supplier now asks {order.price.text}; ask again if it is to be booked at this price.",
             )
         return Trip(
             supplier=supplier,

@@ -131,7 +131,7 @@ def explained(invalid: ValidationError, known: frozenset[str]) -> str:
 
 def _place(loc: tuple[int | str, ...], known: frozenset[str]) -> str:
     names = [
-        str(step) if isinstance(step, int) or step in known or _FIELD.fullmatch(step) else "(unknown field)"
-        for step in loc
+        str(part) if isinstance(part, int) or part in known or _FIELD.fullmatch(part) else "(unknown field)"
+        for part in loc
     ]
     return ".".join(names) + ": " if names else ""

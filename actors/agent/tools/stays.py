@@ -56,7 +56,7 @@ class Visit:
     def summary(self, buyer_reference: str | None) -> str:
         """One line for the approver."""
         offer, stay, house = self.offer, self.offer.stay, self.offer.property
-        room = min(NAME_SHOWN, NAMES_SHOWN // len(self.guests))
+        limit = min(NAME_SHOWN, NAMES_SHOWN // len(self.guests))
         parts = [
             f"Book a stay {stay.check_in} to {stay.check_out} ({_count(stay.nights, 'night')})",
             offer.price.text,
@@ -64,7 +64,7 @@ class Visit:
             f"offer ends {clock(offer.expires_at)} UTC",
             f"{shown(house.name)}, {shown(house.city)} {house.country}",
             f"{shown(offer.room)}, {offer.board}, {shown(offer.cancellation or _terms(offer))}",
-            f"{stay.text}: {listed((each.full_name for each in self.guests), room)}",
+            f"{stay.text}: {listed((each.full_name for each in self.guests), limit)}",
         ]
         return "; ".join(parts if buyer_reference is None else [*parts, f"reference {code(buyer_reference)}"])
 
@@ -103,8 +103,8 @@ async def named(context: ToolContext, passenger_ids: Sequence[str], offer: Hotel
     if len(persons) != len(set(passenger_ids)):
         raise Objection("passenger_not_found", "A passenger_id is not that of anybody on file.")
     if len(persons) > offer.stay.guests:
-        room = _count(offer.stay.guests, "guest")
-        raise Objection("supplier_refused", f"The rate is for {room}; {len(persons)} are named.")
+        persons_of_rate = _count(offer.stay.guests, "guest")
+        raise Objection("supplier_refused", f"The rate is for {persons_of_rate}; {len(persons)} are named.")
     try:
         fit(persons, offer.stay)
     except Misfit as misfit:

@@ -21,31 +21,31 @@ _MOST_MARKS = 4
 """Combining marks per letter: no script needs more, and many of them overlap the line above."""
 
 
-def shown(text: str, room: int = NAME_SHOWN) -> str:
-    """Text of others on one line, truncated to ``room``.
+def shown(text: str, limit: int = NAME_SHOWN) -> str:
+    """Text of others on one line, truncated to ``limit``.
 
     Letters and joiners of names are left as they are; anything else is quoted, and quote marks inside are replaced.
     """
     tidied = _limit_marks(tidy_name(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")))
     plain = all(sign in _PLAIN or unicodedata.category(sign)[0] in "LM" for sign in tidied)
     if plain and tidied:
-        return _cut(tidied, room)
+        return _cut(tidied, limit)
     within = "".join("'" if "QUOTATION" in unicodedata.name(sign, "") else sign for sign in tidied)
-    return f"“{_cut(within, max(room - 2, 1))}”"
+    return f"“{_cut(within, max(limit - 2, 1))}”"
 
 
-def code(text: str, room: int = 128) -> str:
+def code(text: str, limit: int = 128) -> str:
     """A reference, locator or account number: unquoted if it is one word of plain characters."""
-    return text if len(text) <= room and _CODE.fullmatch(text) else shown(text, room)
+    return text if len(text) <= limit and _CODE.fullmatch(text) else shown(text, limit)
 
 
-def listed(texts: Iterable[str], room: int = NAME_SHOWN) -> str:
+def listed(texts: Iterable[str], limit: int = NAME_SHOWN) -> str:
     """Several values, separated by commas."""
-    return ", ".join(shown(text, room) for text in texts)
+    return ", ".join(shown(text, limit) for text in texts)
 
 
-def _cut(text: str, room: int) -> str:
-    return text if len(text) <= room else f"{text[: room - 1]}…"
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def _limit_marks(text: str) -> str:

@@ -1,8 +1,8 @@
 """The kinds of tools: a tool has a name, an input, an output, its approvers, and a way to execute.
 
 A ``ReadTool`` only reads. A ``DatabaseTool`` writes our own tables: it returns a storage command that runs in one
-transaction with the update of the tool call's row. A ``SupplierTool`` writes at a supplier, in two steps around the
-call. No tool has access to a connection.
+transaction with the update of the tool call's row. A ``SupplierTool`` writes at a supplier, between two transactions.
+No tool has access to a connection.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class UpdateInput(ToolInput):
     """Input of the tool."""
 
     visa_file_id: Id
-    status: Annotated[VisaStatus | None, Field(description="Only forward; steps may be skipped")] = None
+    status: Annotated[VisaStatus | None, Field(description="Only forward; statuses may be skipped")] = None
     collected: Annotated[
         list[Annotated[str, Field(max_length=64)]],
         Field(default_factory=list, max_length=100, description="Items of the checklist that have been collected"),

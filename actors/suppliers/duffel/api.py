@@ -156,6 +156,6 @@ _IDS = frozenset({"off", "ord", "ore", "orq", "pay"})
 
 
 def not_sent(error: SupplierError) -> SupplierError:
-    """The same error of a step before the write itself, which has not been sent."""
+    """The same error of a request before the write itself, which has not been sent."""
     error.sent, error.unclear = False, False
     return error

@@ -245,7 +245,7 @@ class Duffel:
 
 @contextmanager
 def _before_sending() -> Iterator[None]:
-    """Errors of steps before a write leave no doubt: it has not been sent."""
+    """Errors of requests before a write leave no doubt: it has not been sent."""
     try:
         yield
     except SupplierError as error:

@@ -43,7 +43,7 @@ class Cancellations:
         self._schedule = schedule
 
     async def quote(self, supplier_ref: str) -> CancelQuote:
-        """What cancelling would return now. It holds for 20 minutes, but not beyond the next step of the conditions."""
+        """What cancelling would return now. It holds for 20 minutes, but not beyond the next tier of the conditions."""
         order = await self._load(supplier_ref)
         quote = self._quote(order, self._clock.now())
         ask = house_orders.Quote(tenant_id=self._tenant_id, id=order.id, kind=self._kind, quote=quote)
@@ -80,16 +80,16 @@ class Cancellations:
     def _quote(self, order: house_orders.HouseOrder, now: datetime) -> dict[str, Any]:
         if order.state not in house_orders.CANCELLABLE:
             raise _not_cancellable("the order is cancelled already" if order.state == "cancelled" else "it was booked")
-        step = self._schedule(order).at(now)
-        if step is None:
+        tier = self._schedule(order).at(now)
+        if tier is None:
             raise _not_cancellable("it is too late to cancel this order")
         paid = order.state != "held"
-        returned = refund(order.price, step) if paid else Money.of(0, order.price.currency)
+        returned = refund(order.price, tier) if paid else Money.of(0, order.price.currency)
         return {
             "ref": f"{order.id}:{ids.uuid7()}",
             "refund": returned.text,
             "refund_to": BALANCE if paid else UNPAID,
-            "expires_at": wire_time(min(now + QUOTE_LIFE, step.ends_at)),
+            "expires_at": wire_time(min(now + QUOTE_LIFE, tier.ends_at)),
         }
 
     def _read(self, order: house_orders.HouseOrder) -> CancelQuote:

@@ -14,7 +14,7 @@ NOTHING = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Tier:
     """Until ``ends_at``, which is exclusive, ``kept`` percent of the price are kept."""
 
     ends_at: datetime
@@ -23,18 +23,18 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Steps in their order. After the last one nothing can be cancelled any more."""
+    """Tiers in their order. After the last one nothing can be cancelled any more."""
 
-    steps: tuple[Step, ...]
+    tiers: tuple[Tier, ...]
 
-    def at(self, now: datetime) -> Step | None:
-        """The step that holds at ``now``."""
-        return next((step for step in self.steps if now < step.ends_at), None)
+    def at(self, now: datetime) -> Tier | None:
+        """The tier that holds at ``now``."""
+        return next((tier for tier in self.tiers if now < tier.ends_at), None)
 
 
-def refund(paid: Money, step: Step) -> Money:
+def refund(paid: Money, tier: Tier) -> Money:
     """What is returned of ``paid``; the part that is kept is rounded to the minor unit."""
-    kept = paid.times(step.kept)
+    kept = paid.times(tier.kept)
     return paid - Money.of(kept.amount.scaleb(-2), kept.currency).rounded()
 
 
@@ -47,12 +47,12 @@ class FareRule:
     last: int
 
     def schedule(self, departs_at: datetime) -> Schedule:
-        """The steps of a journey that begins at ``departs_at``."""
+        """The tiers of a journey that begins at ``departs_at``."""
         return Schedule(
             (
-                Step(departs_at - WEEK, self.week),
-                Step(departs_at - DAY, self.day),
-                Step(departs_at, self.last),
+                Tier(departs_at - WEEK, self.week),
+                Tier(departs_at - DAY, self.day),
+                Tier(departs_at, self.last),
             )
         )
 
@@ -105,11 +105,11 @@ LATE = 50
 
 
 def stay_schedule(check_in: date, check_out: date, zone_name: str, *, refundable: bool) -> Schedule:
-    """The steps of a stay, whose days begin at the hotel's own midnight."""
+    """The tiers of a stay, whose days begin at the hotel's own midnight."""
     free, arrival, departure = (_midnight(day, zone_name) for day in (check_in - FREE_UNTIL, check_in, check_out))
     if not refundable:
-        return Schedule((Step(departure, NOTHING),))
-    return Schedule((Step(free, 0), Step(arrival, LATE), Step(departure, NOTHING)))
+        return Schedule((Tier(departure, NOTHING),))
+    return Schedule((Tier(free, 0), Tier(arrival, LATE), Tier(departure, NOTHING)))
 
 
 def stay_terms(check_in: date, *, refundable: bool) -> str:

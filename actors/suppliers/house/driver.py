@@ -27,7 +27,7 @@ from ...foundation.clock import Clock
 from ...runtime.actor import Recipient
 from ..protocols import Capabilities, SupplierError
 from .cancellations import Cancellations
-from .conditions import Schedule, Step, baggage, fare_rule
+from .conditions import Schedule, Tier, baggage, fare_rule
 from .fares import Itinerary, again, itineraries
 from .places import Airport, airline, airports, distance, served
 from .stock import Stock, seats, sold_out
@@ -323,7 +323,7 @@ def _segments(order: house_orders.HouseOrder) -> tuple[Segment, ...]:
 def _cancellable(order: house_orders.HouseOrder) -> Schedule:
     """The fare's conditions; a hold, which is not paid, can be cancelled until it expires."""
     if order.state == "held":
-        return Schedule((Step(datetime.fromisoformat(order.data["hold_expires_at"]), 0),))
+        return Schedule((Tier(datetime.fromisoformat(order.data["hold_expires_at"]), 0),))
     segments = _segments(order)
     low_cost = any(airline(segment.marketing_carrier).low_cost for segment in segments)
     return fare_rule(segments[0].cabin, low_cost=low_cost).schedule(segments[0].departs_at)

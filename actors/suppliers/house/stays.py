@@ -172,7 +172,7 @@ def _rooms(rate: Rate) -> tuple[Need, ...]:
 def _offer(rate: Rate, now: datetime, rooms_left: int) -> HotelOffer:
     hotel, stay = rate.hotel, rate.stay
     schedule = stay_schedule(stay.check_in, stay.check_out, hotel.zone, refundable=True)
-    refundable = rate.room.refundable and now < schedule.steps[0].ends_at
+    refundable = rate.room.refundable and now < schedule.tiers[0].ends_at
     return HotelOffer(
         id=ids.uuid7(),
         supplier=NAME,

@@ -13,7 +13,7 @@ import pytest
 
 from tests.waiting import until
 from voyagent.actors.accounts.second_factor import DisableTotp, NewSeed, SetUpTotp, SignInTotp, TotpSignedIn, VerifyTotp
-from voyagent.actors.accounts.totp import Code, new_recovery_codes, otpauth_url, read_code, step_of
+from voyagent.actors.accounts.totp import Code, new_recovery_codes, otpauth_url, read_code, time_step_of
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Refusal, Unauthorized
 from voyagent.actors.domain.identity import Principal
@@ -82,9 +82,9 @@ async def test_a_code_is_good_one_step_to_either_side(harness: AccountsHarness) 
     seed = pyotp.random_base32()
     present = int(harness.clock.now().timestamp()) // 30
     for steps in (-1, 0, 1):
-        assert step_of(seed, Code("totp", code(harness, seed, steps)), harness.clock.now()) == present + steps
+        assert time_step_of(seed, Code("totp", code(harness, seed, steps)), harness.clock.now()) == present + steps
     for steps in (-2, 2):
-        assert step_of(seed, Code("totp", code(harness, seed, steps)), harness.clock.now()) is None
+        assert time_step_of(seed, Code("totp", code(harness, seed, steps)), harness.clock.now()) is None
 
 
 def test_recovery_codes_are_ten_that_differ() -> None:

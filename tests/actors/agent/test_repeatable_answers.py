@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from voyagent.actors.agent.asking import own_ids
 from voyagent.actors.agent.llm.accumulator import Accumulator
 from voyagent.actors.agent.llm.model import Answer
-from voyagent.actors.agent.pass_state import room_of
+from voyagent.actors.agent.pass_state import token_limit_of
 from voyagent.actors.agent.ports import Task
 from voyagent.actors.agent.rehearsed.wire import InvalidRequest
 from voyagent.actors.domain.outcomes import Succeeded
@@ -110,14 +110,14 @@ def stored(answers: list[list[Any]], answered: list[bool]) -> list[Message]:
 
 @given(ANSWERS, st.lists(st.booleans(), min_size=4, max_size=4), st.integers(0, 2000), st.booleans())
 def test_whatever_a_model_said_is_accepted_in_the_next_turn(
-    answers: list[list[Any]], answered: list[bool], room: int, plain: bool
+    answers: list[list[Any]], answered: list[bool], limit: int, plain: bool
 ) -> None:
     messages = stored(answers, answered)
     for each in messages:
         json.dumps(each.content, ensure_ascii=False).encode()
         assert "\\u0000" not in json.dumps(each.content)
     line(messages, "user", [{"type": "text", "text": "still there?"}])
-    for kept in (messages, trimmed(messages, room)):
+    for kept in (messages, trimmed(messages, limit)):
         accepted(for_model(kept, pending={}, plain=plain), tools=not plain)
         accepted(for_model(kept, pending={}, brief="goal", brief_after=2, plain=plain), tools=not plain)
 
@@ -184,7 +184,7 @@ def test_a_long_conversation_in_any_script_fits_the_models_window(sign: str) -> 
         line(messages, "assistant", [{"type": "text", "text": "Yes."}])
     with pytest.raises(InvalidRequest, match="too long"):
         accepted(for_model(messages, pending={}))
-    kept = trimmed(messages, room_of(TASK))
+    kept = trimmed(messages, token_limit_of(TASK))
     assert len(kept) >= 2
     accepted(for_model(kept, pending={}))
 

@@ -37,7 +37,7 @@ class Session:
 
 
 class Full(Session):
-    """Has no room for a while, and stores nothing by itself."""
+    """Is full for a while, and stores nothing by itself."""
 
     def __init__(self) -> None:
         super().__init__()

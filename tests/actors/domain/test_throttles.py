@@ -133,7 +133,7 @@ def test_memory_is_bounded_and_the_longest_quiet_go_first() -> None:
     assert table.saved(account) == Saved(1, NOON)
 
 
-def test_expired_buckets_make_room_by_themselves() -> None:
+def test_expired_buckets_are_evicted_by_themselves() -> None:
     table = Throttles(Rules())
     for number in range(50):
         table.charge(BucketKey("network", "refresh", str(number)), NOON)

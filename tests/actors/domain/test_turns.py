@@ -1,4 +1,4 @@
-"""How a pass goes on: every row of `next_step`, from the calls and messages of its turn."""
+"""How a pass goes on: every row of `next_action`, from the calls and messages of its turn."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from voyagent.actors.domain.turns import Brief, LoopState, NextStep, Spoken, ToolCall, next_step
+from voyagent.actors.domain.turns import Brief, LoopState, NextAction, Spoken, ToolCall, next_action
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 READ = ToolCall(
@@ -73,7 +73,7 @@ JUST_BRIEFED = replace(TWO, brief_after=4)
     ],
 )
 def test_how_a_pass_goes_on(
-    expected: NextStep,
+    expected: NextAction,
     own: tuple[Spoken, ...],
     calls: tuple[ToolCall, ...],
     decided: tuple[ToolCall, ...],
@@ -82,5 +82,5 @@ def test_how_a_pass_goes_on(
     follow_up: bool,
     again: bool,
 ) -> None:
-    found = next_step(calls=calls, decided=decided, own=own, loop=loop, follow_up=follow_up, again=again)
+    found = next_action(calls=calls, decided=decided, own=own, loop=loop, follow_up=follow_up, again=again)
     assert found == expected

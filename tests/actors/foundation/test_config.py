@@ -225,7 +225,7 @@ def test_the_mode_decides_what_is_not_said(development: dict[str, str]) -> None:
     embedded = Settings.load(embedded=True, environ={"VOYAGENT_DATA_DIR": development["VOYAGENT_DATA_DIR"]})
     production = Settings.load(environ=SAFE)
     assert (embedded.env, production.env) == ("development", "production")
-    assert (embedded.guard, production.guard) == ("accounts", "on")
+    assert (embedded.throttle, production.throttle) == ("accounts", "on")
     assert (embedded.auth_skip_email_verification, production.auth_skip_email_verification) == (True, False)
     assert (embedded.suppliers, production.suppliers) == (("house",), ())
     assert (embedded.api_cors_origins, production.api_cors_origins) == (("http://localhost:3000",), ())

@@ -48,9 +48,9 @@ async def talk(agency: AgencyLike, exchanges: int, said: str) -> list[Message]:
     return whole
 
 
-async def read(agency: AgencyLike, room: int) -> pass_context.PassContext:
+async def read(agency: AgencyLike, token_limit: int) -> pass_context.PassContext:
     load = pass_context.LoadPass(
-        tenant_id=agency.tenant_id, session_id=agency.session_id, turn_id=agency.turn_id, room=room
+        tenant_id=agency.tenant_id, session_id=agency.session_id, turn_id=agency.turn_id, token_limit=token_limit
     )
     loaded: pass_context.PassContext = await agency.store.ask(load)
     return loaded
@@ -59,16 +59,16 @@ async def read(agency: AgencyLike, room: int) -> pass_context.PassContext:
 @pytest.mark.parametrize(
     "said", ["plain words " * 20, "नमस्ते " * 30, "😀" * 40, '"\\\n' * 50], ids=["ascii", "hindi", "emoji", "escaped"]
 )
-@pytest.mark.parametrize("room", [0, 2_000, 20_000, 100_000_000])
-async def test_the_end_that_fits_is_read_and_little_more(agency: AgencyLike, said: str, room: int) -> None:
+@pytest.mark.parametrize("token_limit", [0, 2_000, 20_000, 100_000_000])
+async def test_the_end_that_fits_is_read_and_little_more(agency: AgencyLike, said: str, token_limit: int) -> None:
     whole = await talk(agency, 300, said)
-    loaded = await read(agency, room)
-    kept, fit = trimmed(whole, room), trimmed(loaded.messages, room)
+    loaded = await read(agency, token_limit)
+    kept, fit = trimmed(whole, token_limit), trimmed(loaded.messages, token_limit)
     assert fit == kept[len(kept) - len(fit) :]
     assert len(fit) > len(kept) // 2  # here a row is weighed with its ids and names
     assert loaded.messages[0].role == "user"
     assert loaded.messages[-1] == whole[-1]
-    assert sum(map(weight, loaded.messages)) <= max(room * 2, 4_000)
+    assert sum(map(weight, loaded.messages)) <= max(token_limit * 2, 4_000)
     assert [each.sequence for each in loaded.own] == [each.sequence for each in whole]
 
 

@@ -134,9 +134,9 @@ def test_no_locator_of_a_supplier_looks_like_a_field(locator: str) -> None:
 
 
 @given(st.text(max_size=300), st.integers(8, 80))
-def test_whatever_is_said_is_one_value_on_one_line(text: str, room: int) -> None:
-    for told in (shown(text, room), code(text, room)):
-        assert len(told) <= room
+def test_whatever_is_said_is_one_value_on_one_line(text: str, limit: int) -> None:
+    for told in (shown(text, limit), code(text, limit)):
+        assert len(told) <= limit
         assert all(unicodedata.category(sign)[0] != "C" for sign in told)
         if any(sign in told for sign in ";,:"):
             assert told[0] == "“"

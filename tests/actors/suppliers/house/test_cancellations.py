@@ -22,7 +22,7 @@ from voyagent.actors.suppliers.house.conditions import (
     FLEXIBLE,
     LEISURE,
     LOW_COST,
-    Step,
+    Tier,
     fare_rule,
     refund,
     stay_schedule,
@@ -273,11 +273,11 @@ async def test_b61_another_agency_neither_reads_nor_confirms_a_quote(
 )
 def test_a_refund_lies_between_nothing_and_the_price_in_minor_units(amount: Decimal, kept: int, currency: str) -> None:
     paid = Money.of(amount, currency).rounded()
-    returned = refund(paid, Step(datetime.now(UTC), kept))
+    returned = refund(paid, Tier(datetime.now(UTC), kept))
     assert 0 <= returned.amount <= paid.amount
     assert returned.in_minor_units
-    assert refund(paid, Step(datetime.now(UTC), 0)) == paid
-    assert refund(paid, Step(datetime.now(UTC), 100)).amount == 0
+    assert refund(paid, Tier(datetime.now(UTC), 0)) == paid
+    assert refund(paid, Tier(datetime.now(UTC), 100)).amount == 0
 
 
 @given(minutes=st.lists(st.integers(-20_000, 20_000), min_size=2, max_size=8))
@@ -285,10 +285,10 @@ def test_waiting_never_raises_a_refund(minutes: list[int]) -> None:
     departs_at = datetime(2026, 12, 20, 6, 30, tzinfo=UTC)
     moments = [departs_at + timedelta(minutes=each) for each in sorted(minutes)]
     for rule in (LOW_COST, LEISURE, FLEXIBLE):
-        kept = [101 if step is None else step.kept for step in map(rule.schedule(departs_at).at, moments)]
+        kept = [101 if tier is None else tier.kept for tier in map(rule.schedule(departs_at).at, moments)]
         assert kept == sorted(kept)
     schedule = stay_schedule(date(2026, 12, 18), date(2026, 12, 20), "Asia/Dubai", refundable=True)
-    kept = [101 if step is None else step.kept for step in map(schedule.at, moments)]
+    kept = [101 if tier is None else tier.kept for tier in map(schedule.at, moments)]
     assert kept == sorted(kept)
 
 
