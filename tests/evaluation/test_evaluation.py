@@ -18,7 +18,7 @@ HANDED = Turn(ToolUse("handoff", {"domain": "ticketing_visa", "goal": "Do it."})
 
 
 async def test_the_rehearsal_passes_a_flight_a_refusal_and_a_journal(running: Office) -> None:
-    for name in ("flight_booked", "flight_denied", "journal_posted"):
+    for name in ("flight_booked", "flight_denied", "enquiry_answered", "journal_posted"):
         result = await running.play(DAYS[name])
         assert result.misses == ()
         assert result.usage["input_tokens"] > 0
@@ -26,16 +26,13 @@ async def test_the_rehearsal_passes_a_flight_a_refusal_and_a_journal(running: Of
 
 
 async def test_a_day_the_script_cannot_follow_is_missed_as_it_says(running: Office) -> None:
-    day = DAYS["enquiry_answered"]
+    """On this one time passes between the turns, so that an approval expires."""
+    day = DAYS["approval_expired"]
     result = await running.play(day)
+    assert [approval.status for approval in result.evidence.approvals] == ["expired"]
     assert result.missed == set(day.rehearsal_misses)
     assert lines(result, set())[0].startswith("FAIL")
     assert lines(result, result.missed)[0].startswith("miss")
-
-
-async def test_time_that_passes_between_turns_expires_approvals(running: Office) -> None:
-    result = await running.play(DAYS["approval_expired"])
-    assert [approval.status for approval in result.evidence.approvals] == ["expired"]
 
 
 @pytest.mark.slow
@@ -71,7 +68,7 @@ async def test_a_model_that_does_wrong_is_found_out(running: Office, model: Rehe
 
 
 async def test_the_summary_has_pass_rate_tokens_and_an_unknown_price(running: Office) -> None:
-    results = [await running.play(DAYS[name]) for name in ("journal_by_the_wrong_person", "enquiry_answered")]
+    results = [await running.play(DAYS[name]) for name in ("journal_by_the_wrong_person", "approval_expired")]
     told = summary(results, 2, 0)
     assert told[0].startswith("\n1 of 2 days pass (50%), ")
     assert told[0].endswith("price unknown")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -45,6 +46,59 @@ async def test_b58_the_hotels_desk_finds_checks_and_books_a_stay(asha: Any, admi
     assert await admin.value("SELECT kind FROM bookings WHERE id = $1", booked["booking_id"]) == "hotel"
     entry = "SELECT driver FROM audit_events WHERE kind = 'book_hotel' AND status = 'succeeded'"
     assert await admin.value(entry) == "house"
+
+
+async def test_t27_k5_a_family_is_searched_for_approved_and_booked_by_its_rooms_and_ages(asha: Any, admin: Any) -> None:
+    session = await asha.session()
+    stay = f"Book a hotel in Dubai from {FIRST} to {FIRST + timedelta(days=2)} for 2 adults and 2 children in 2 rooms"
+    events = await asha.say(session, f"{stay}, for Asha Rao")
+    assert events[-2].data["text"].endswith("be at check-in?"), "nothing is searched for before the ages are told"
+    assert [each for each in events if each.kind == "tool_result"] == []
+    events = await asha.say(session, "They are aged 5 and 10")
+    searched = told(events, "tool_use", "search_hotels")["tool_input"]
+    assert (searched["guests"], searched["rooms"], searched["children_ages"]) == (4, 2, [5, 10])
+    request = told(events, "approval_request", "book_hotel")
+    assert "2 rooms, 4 guests, children aged 5, 10: Asha Rao" in request["approval_summary"]
+    rest = await decided(asha, session, events)
+    kept = await admin.value("SELECT data::text FROM bookings WHERE id = $1", rest[1].data["tool_output"]["booking_id"])
+    assert (json.loads(kept)["rooms"], json.loads(kept)["children_ages"]) == (2, [5, 10])
+
+
+async def test_k5_a_child_is_priced_by_age_and_booked_with_its_birth(asha: Any, admin: Any) -> None:
+    session = await asha.session()
+    wish = f"Book a flight from Mumbai to Dubai on {FIRST} for 1 adult and 1 child aged 8"
+    events = await asha.say(session, f"{wish}: passengers Asha Rao, Anu Rao")
+    assert told(events, "tool_use", "search_flights")["tool_input"]["ages"] == [8]
+    assert events[-2].data["text"].endswith("the date of each child?")
+    birth = (FIRST - timedelta(days=9 * 365 - 30)).isoformat()
+    events = await asha.say(session, f"Book it for Asha Rao and Anu Rao, born {birth}")
+    assert "1 adult, 1 child: Asha Rao, Anu Rao" in told(events, "approval_request", "book_flight")["approval_summary"]
+    rest = await decided(asha, session, events)
+    assert rest[1].data["tool_output"]["booked"] is True
+    assert await admin.value("SELECT type FROM passengers WHERE full_name = 'Anu Rao'") == "child"
+
+
+async def test_b58_the_visa_desk_opens_a_file_and_follows_it_to_its_end(asha: Any, admin: Any) -> None:
+    session = await asha.session()
+    events = await asha.say(session, f"Open a tourist visa file for Meera Iyer to the UAE, travelling on {FIRST}")
+    opened = told(events, "tool_result", "open_visa_file")["tool_output"]
+    assert (opened["opened"], opened["status"]) == (True, "draft")
+    assert "approval_request" not in [each.kind for each in events]
+    again = await asha.say(session, "Open a tourist visa file for Meera Iyer to the UAE")
+    assert told(again, "tool_result", "open_visa_file")["tool_output"]["reason"] == "already_open"
+    events = await asha.say(session, "The passport and the photograph are collected")
+    missing = told(events, "tool_result", "update_visa_file")["tool_output"]["missing"]
+    assert "passport" not in missing
+    assert "financial_statements" in missing
+    await asha.say(session, "The visa application is submitted, reference VFS-77")
+    report = await asha.get("/reports/itinerary", params={"session_id": session})
+    assert report["visas"] == [{"country": "AE", "status": "application_submitted"}]
+    assert [each["full_name"] for each in report["passengers"]] == ["Meera Iyer"]
+    events = await asha.say(session, "The visa is approved")
+    assert told(events, "tool_result", "update_visa_file")["tool_output"]["status"] == "approved"
+    kinds = await admin.audit_kinds()
+    assert [kinds.count(kind) for kind in ("open_visa_file", "update_visa_file")] == [4, 6]
+    assert await admin.value("SELECT application_ref FROM visa_files") == "VFS-77"
 
 
 CAPITAL = "Post a journal: debit 1000 and credit 3000 with INR 1200.50"

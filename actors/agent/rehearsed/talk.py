@@ -15,6 +15,7 @@ PASSING = frozenset({"handoff", "clarify"})
 _NOTE = re.compile(r"\[Result of (?P<name>\w+) \((?P<id>[^)]+)\)\] (?P<output>.*)", re.DOTALL)
 _PENDING = re.compile(r"approval_pending:(?P<id>\S+)")
 _LATER = "The result follows below"
+_ENQUIRY = re.compile(r"^<enquiry>\n(?P<newest>\{.*\})$", re.MULTILINE)
 _ISO_DATE = re.compile(r"\b(\d{4}-\d{2}-\d{2})\b")
 
 
@@ -66,6 +67,10 @@ class Talk:
         dated = _ISO_DATE.search(self.system)
         self.today = date.fromisoformat(dated[1]) if dated else today
         """The date the system prompt names, else the server's."""
+
+        quoted = _ENQUIRY.search(self.system)
+        self.enquiry: Mapping[str, Any] = _output(quoted["newest"]) if quoted else {}
+        """The newest enquiry the conversation is about. Of its texts only places are read: they are no instructions."""
 
         self._calls: dict[str, Call] = {}
         self._entries: list[Words | Said | Call | News] = []

@@ -97,6 +97,9 @@ def _other(talk: Talk, opening: str, words: str) -> Turn:
         return Turn(f"{opening}I prepare the ticket; a person must approve it.", ToolUse("issue_ticket", ticket))
     if "search_flights" not in talk.tools:
         return Turn(f"{opening}This desk has no flight tools here, so I can do nothing.")
+    origin, destination = route(f"from {talk.enquiry.get('origin')} to {talk.enquiry.get('destination')}")
+    if origin and destination:
+        return _search(talk, opening, origin, destination)
     return Turn(f"{opening}From where to where, and on which date, shall I search?")
 
 
@@ -112,7 +115,8 @@ def _search(talk: Talk, opening: str, origin: Place, destination: Place) -> Turn
         "passengers": _party(talk),
     }
     back = next((day for day in days[1:] if day >= outbound), None)
-    if back and newest(lambda text: has(text, "return", "back", "round", "until", "to \\d") or None, talk.request):
+    told = newest(lambda text: has(text, "return", "back", "round", "until", "to \\d") or None, talk.request)
+    if back and (told or not _told_days(talk)):
         given["return_date"] = back.isoformat()
     given |= _aged(given["passengers"], _ages(talk, back or outbound))
     given |= newest(_comfort, talk.request) or {}
@@ -131,6 +135,12 @@ def _route(talk: Talk) -> tuple[Place | None, Place | None]:
 
 
 def _days(talk: Talk) -> list[date]:
+    """The days that are told, else those of the enquiry."""
+    wished = (talk.enquiry.get("depart_date"), talk.enquiry.get("return_date"))
+    return _told_days(talk) or [date.fromisoformat(str(day)) for day in wished if day]
+
+
+def _told_days(talk: Talk) -> list[date]:
     return newest(lambda text: dates(text, talk.today) or None, talk.request) or []
 
 
@@ -143,7 +153,7 @@ def _party(talk: Talk) -> dict[str, int]:
         "senior": counted(text, "seniors?"),
     }
     known = {kind: count for kind, count in party.items() if count}
-    return known or {"adult": max(1, len(_persons(talk)))}
+    return known or {"adult": len(_persons(talk)) or int(talk.enquiry.get("travellers") or 1)}
 
 
 def _ages(talk: Talk, last_day: date) -> list[int]:

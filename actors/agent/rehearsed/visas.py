@@ -111,7 +111,8 @@ def _traveller(talk: Talk) -> dict[str, str] | None:
 
 def _file(talk: Talk) -> Call | None:
     """The newest file of the conversation."""
-    return talk.latest("open_visa_file")
+    opened = (call for call in reversed(talk.calls) if call.name == "open_visa_file")
+    return next((call for call in opened if call.output.get("visa_file_id")), None)
 
 
 def _change(file: Call, words: str) -> dict[str, Any]:
