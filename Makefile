@@ -4,7 +4,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MYPYPATH := build/types
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow crash isolation check bench evaluate clean
+.PHONY: help run test slow crash soak fuzz isolation check bench evaluate clean
 
 help: ## print these lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,8 +18,15 @@ test: .venv/.installed ## the whole test suite, against real servers of its own
 slow: .venv/.installed ## the tests with large counts: kills, disconnects, races
 	@exec $(PY) -m pytest -m slow
 
-crash: .venv/.installed ## the service killed three hundred times under load, with counts
+crash: .venv/.installed ## the service killed three hundred times under load (COUNT=300)
 	@exec $(PY) -m pytest -m slow tests/service/test_crash.py
+
+soak: .venv/.installed ## half an hour of mixed work: memory, tasks and descriptors must not grow (MINUTES=30)
+	@exec $(PY) -m tests.proofs.soak $(MINUTES)
+
+fuzz: .venv/.installed ## schemathesis over /openapi.json with tokens of three roles, another agency beside them
+	@$(PY) -m pip install --quiet --editable '.[proofs]'
+	@exec $(PY) -m tests.proofs.fuzz $(CASES)
 
 isolation: .venv/.installed ## every operation and table with the ids of another agency
 	@exec $(PY) -m pytest tests/service/test_isolation.py tests/storage/test_tables.py

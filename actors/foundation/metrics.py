@@ -109,6 +109,7 @@ PERIODIC_TASK_AGE_SECONDS = _gauge(
     "periodic_task_age_seconds", "Seconds since the last good round of a periodic task.", "task"
 )
 PERIODIC_TASK_FAILURES_TOTAL = _counter("periodic_task_failures_total", "Rounds of periodic tasks that failed.", "task")
+LOOP_TASKS = _gauge("loop_tasks", "Tasks on the event loop, counted when the metrics are read.")
 LOOP_LAG_SECONDS = _histogram("loop_lag_seconds", "Seconds the event loop was late.", buckets=_FROM_1_MS)
 
 AUTH_ATTEMPTS_TOTAL = _counter("auth_attempts_total", "Attempts to sign in and the like.", "operation", "outcome")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import datetime
 
@@ -22,6 +23,7 @@ from ..request_context import Answer, RequestContext
 )
 async def metrics_text(call: RequestContext) -> Answer:
     """Return all metrics in the Prometheus text format, or in OpenMetrics if ``Accept`` requests it."""
+    metrics.LOOP_TASKS.set(len(asyncio.all_tasks()))
     encode, content_type = choose_encoder(call.request.headers.get("Accept", ""))
     return Answer(encode(metrics.REGISTRY), headers={"Content-Type": content_type})
 

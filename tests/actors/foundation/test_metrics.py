@@ -57,6 +57,7 @@ CONTRACT: dict[str, tuple[type, tuple[str, ...]]] = {
     "auth_refresh_reuse_total": (Counter, ()),
     "sse_delivery_lag_seconds": (Histogram, ()),
     "loop_lag_seconds": (Histogram, ()),
+    "loop_tasks": (Gauge, ()),
     "periodic_task_age_seconds": (Gauge, ("task",)),
     "periodic_task_failures_total": (Counter, ("task",)),
     "sse_replays_total": (Counter, ("source",)),
