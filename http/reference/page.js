@@ -93,7 +93,13 @@ function watchPlace() {
     const first = seen.find((each) => each.isIntersecting);
     if (!first) return;
     for (const link of links.values()) link.removeAttribute("aria-current");
-    links.get(first.target.id)?.setAttribute("aria-current", "true");
+    const current = links.get(first.target.id);
+    current?.setAttribute("aria-current", "true");
+    const side = document.querySelector(".side");
+    if (current && getComputedStyle(side).position === "sticky") {
+      const [link, box] = [current.getBoundingClientRect(), side.getBoundingClientRect()];
+      if (link.top < box.top || link.bottom > box.bottom) side.scrollTop += link.top - box.top - box.height / 3;
+    }
   }, { rootMargin: "0px 0px -75% 0px" });
   for (const id of links.keys()) {
     const target = document.getElementById(id);

@@ -64,6 +64,7 @@ class Reply:
 
     status: str
     text: str
+    schema: str
     codes: tuple[str, ...]
 
 
@@ -82,15 +83,13 @@ class Shown:
     parameters: tuple[Field, ...]
     body: tuple[Field, ...]
     body_schema: str
-    reply: tuple[Field, ...]
-    reply_schema: str
     answers: tuple[Reply, ...]
     example: str
 
     @property
     def words(self) -> str:
         """What a search looks through."""
-        fields = [field.name for field in (*self.parameters, *self.body, *self.reply)]
+        fields = [field.name for field in (*self.parameters, *self.body)]
         codes = [code for answer in self.answers for code in answer.codes]
         return " ".join([self.method, self.path, self.summary, *self.text, *fields, *codes])
 
@@ -170,7 +169,7 @@ def anchor(text: str) -> str:
 def _shown(route: Route, described: Json) -> Shown:
     documented = described["paths"][route.path][route.method.lower()]
     schemas = described["components"]["schemas"]
-    body, reply = _named(documented.get("requestBody")), _named(documented["responses"].get(str(route.status)))
+    body = _named(documented.get("requestBody"))
     return Shown(
         anchor=route.operation_id,
         method=route.method,
@@ -183,8 +182,6 @@ def _shown(route: Route, described: Json) -> Shown:
         parameters=tuple(_parameters(documented)),
         body=tuple(_fields(schemas[body])) if body else (),
         body_schema=body,
-        reply=tuple(_fields(schemas[reply])) if reply else (),
-        reply_schema=reply,
         answers=tuple(_reply(status, answer) for status, answer in documented["responses"].items()),
         example=_example(documented["responses"][str(route.status)]),
     )
@@ -233,9 +230,9 @@ def _reply(status: str, answer: Json) -> Reply:
     codes = tuple(answer.get(CODES, ()))
     media = ", ".join(answer.get("content", {}))
     if status.startswith("2"):
-        return Reply(status=status, text=media or answer["description"], codes=())
+        return Reply(status=status, text=media or answer["description"], schema=_named(answer), codes=())
     listed = "a list of validation errors" if status == "422" else ""
-    return Reply(status=status, text=listed, codes=codes)
+    return Reply(status=status, text=listed, schema="", codes=codes)
 
 
 def _example(answer: Json) -> str:

@@ -1,0 +1,65 @@
+"""A headless Chromium of the system, and axe-core as ``make browser`` installs it. Tests are skipped without."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, Page
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+AXE = Path(__file__).parents[3] / "build" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
+ROOT_NEEDS = ("--no-sandbox",)
+"""Chromium's own sandbox does not run for root, as which containers start it."""
+
+
+@dataclass(slots=True)
+class Opened:
+    """A page, what it printed on the console, and what it asked other origins for."""
+
+    page: Page
+    origin: str
+    complaints: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", lambda said: self._said(said.type, said.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
+        self.page.on("request", lambda request: self._asked(request.url))
+
+    def _said(self, kind: str, text: str) -> None:
+        if kind in {"error", "warning"}:
+            self.complaints.append(text)
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith(self.origin):
+            self.foreign.append(url)
+
+    async def violations(self) -> list[str]:
+        """What axe-core finds: the rule and where it is broken. It is run beside the page's content policy."""
+        await self.page.evaluate(AXE.read_text("utf-8"))
+        found: Any = await self.page.evaluate("axe.run({ resultTypes: ['violations'], preload: false })")
+        return [f"{each['id']}: {node['target']}" for each in found["violations"] for node in each["nodes"]]
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """Chromium, started once."""
+    playwright = pytest.importorskip("playwright.async_api", reason="make browser installs playwright")
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.skip("there is no Chromium: apt-get install chromium")
+    if not AXE.exists():
+        pytest.skip("make browser installs axe-core, for which it needs npm")
+    async with playwright.async_playwright() as driver:
+        started = await driver.chromium.launch(executable_path=path, args=ROOT_NEEDS if os.geteuid() == 0 else ())
+        yield started
+        await started.close()
