@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from calendar import monthrange
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
@@ -16,6 +17,9 @@ EARLIEST_BIRTH = date(1900, 1, 1)
 FURTHEST_EAST = timedelta(hours=14)
 """UTC+14, where a calendar day begins first: a date of birth after today there is in the future everywhere."""
 
+PASSPORT_MONTHS = 6
+"""Most countries admit only who has a passport that is valid so long after the journey (Schengen: three)."""
+
 
 def age_on(day: date, birth: date) -> int:
     """Whole years; who was born on 29 February is a year older on 1 March of other years."""
@@ -25,6 +29,15 @@ def age_on(day: date, birth: date) -> int:
 def could_be_born(birth: date, now: datetime) -> bool:
     """Whether somebody alive may have been born on that day."""
     return EARLIEST_BIRTH <= birth <= (now + FURTHEST_EAST).date()
+
+
+def ends_too_soon(expiry: date | None, last: date) -> bool:
+    """Whether a passport may be refused at a border: it is not valid for six months after the ``last`` day abroad."""
+    if expiry is None:
+        return False
+    years, month = divmod(last.month - 1 + PASSPORT_MONTHS, 12)
+    year, month = last.year + years, month + 1
+    return (expiry.year, expiry.month, expiry.day) < (year, month, min(last.day, monthrange(year, month)[1]))
 
 
 def type_on(day: date, person: Passenger) -> PassengerType:

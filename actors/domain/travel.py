@@ -255,7 +255,7 @@ class Segment(Shape):
 class FlightOffer(Shape):
     """A fare that can be booked until it expires. ``back_from`` is where in ``segments`` the way back begins.
 
-    What a supplier does not state of ``baggage``, refund, other ``conditions`` and ``seats_left`` is None.
+    What a supplier does not state of ``baggage``, refund, changes, other ``conditions`` and ``seats_left`` is None.
 
     ``ages`` are the ages it was priced for, if the supplier prices by age; ``supplier_data`` is the driver's own.
     """
@@ -273,6 +273,7 @@ class FlightOffer(Shape):
     cabin: Cabin
     baggage: Words | None = Field(default=None, exclude_if=_is_none)
     refundable: bool | None = Field(default=None, exclude_if=_is_none)
+    changeable: bool | None = Field(default=None, exclude_if=_is_none)
     conditions: Words | None = Field(default=None, exclude_if=_is_none)
     seats_left: int | None = Field(default=None, exclude_if=_is_none)
     ages: tuple[int, ...] = Field(default=(), exclude_if=_is_empty)
@@ -309,6 +310,14 @@ class FlightOffer(Shape):
         return self.price.is_price and is_storable(self.id) and is_storable(self.supplier_ref)
 
 
+class FareConditions(Shape):
+    """On what terms a fare is refunded and changed; what is not stated is None. ``text`` has the penalties."""
+
+    refundable: bool | None = None
+    changeable: bool | None = None
+    text: Words | None = None
+
+
 class FlightTicket(Shape):
     """An electronic ticket of an order: its number as the supplier writes it, and whose it is."""
 
@@ -338,7 +347,10 @@ class CancelQuote(Shape):
 
 
 class FlightOrder(Shape):
-    """A supplier's record: a seat on hold (``tentative``), a booking, or a cancelled one."""
+    """A supplier's record: a seat on hold (``tentative``), a booking, or a cancelled one.
+
+    ``conditions`` are those of its fare; None where the supplier tells none of an order.
+    """
 
     supplier: str
     supplier_ref: Words
@@ -348,3 +360,4 @@ class FlightOrder(Shape):
     hold_expires_at: UtcTime | None = None
     segments: tuple[Segment, ...] = ()
     tickets: tuple[FlightTicket, ...] = ()
+    conditions: FareConditions | None = None

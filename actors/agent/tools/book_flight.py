@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -59,6 +59,7 @@ class Booked(ToolOutput):
     supplier_ref: str
     status: Literal["confirmed", "ticketed", "schedule_change", "tentative"]
     price: Price
+    warnings: list[str]
 
 
 class BookFlight(GatedSupplierTool[BookInput]):
@@ -120,7 +121,7 @@ class BookFlight(GatedSupplierTool[BookInput]):
         held = None if trip.hold is None else trip.hold.supplier_ref
         offer = trip.offer.model_copy(update={"price": trip.price})
         order = await trip.supplier.book(offer, trip.persons, key, held)
-        return self._placed(given, order, key, context)
+        return self._placed(given, bound, order, key, context)
 
     async def find_previous(
         self, given: BookInput, bound: Mapping[str, Any], key: str, context: ToolContext
@@ -129,7 +130,7 @@ class BookFlight(GatedSupplierTool[BookInput]):
         if supplier is None or not supplier.capabilities.looks_up:
             return None
         order = await supplier.find(key)
-        return None if order is None else self._placed(given, order, key, context)
+        return None if order is None else self._placed(given, bound, order, key, context)
 
     async def _trip(self, given: BookInput, context: ToolContext, *, unchanged: bool = False) -> Trip:
         if given.fare is None:
@@ -159,6 +160,10 @@ class BookFlight(GatedSupplierTool[BookInput]):
         if order.segments:  # the airline may have changed them since the fare was found
             ways = {} if len(order.segments) == len(offer.segments) else {"back_from": None}
             offer = offer.model_copy(update={"segments": order.segments, **ways})
+        if order.conditions is not None:
+            terms = order.conditions
+            now = {"refundable": terms.refundable, "changeable": terms.changeable, "conditions": terms.text}
+            offer = offer.model_copy(update=now)
         payable(order.price)
         if unchanged and order.price != hold.cost:
             asked = order.price
@@ -178,7 +183,9 @@ class BookFlight(GatedSupplierTool[BookInput]):
             hold=hold,
         )
 
-    def _placed(self, given: BookInput, order: FlightOrder, key: str, context: ToolContext) -> Executed:
+    def _placed(
+        self, given: BookInput, bound: Mapping[str, Any], order: FlightOrder, key: str, context: ToolContext
+    ) -> Executed:
         entered: Operation[bookings.Booking]
         if given.fare is not None:
             entered = recorded(context, order, key, *given.fare, given.buyer_reference)
@@ -197,9 +204,12 @@ class BookFlight(GatedSupplierTool[BookInput]):
                 tickets=issued(order),
                 now=context.now,
             )
-        return Executed(Then(tenant_id=context.tenant_id, first=entered, then=self._outcome))
+        warnings = bound.get("warnings", [])
+        return Executed(
+            Then(tenant_id=context.tenant_id, first=entered, then=lambda made: self._outcome(made, warnings))
+        )
 
-    def _outcome(self, booking: bookings.Booking) -> Outcome:
+    def _outcome(self, booking: bookings.Booking, warnings: Sequence[str]) -> Outcome:
         if booking.status in ("cancelled", "failed"):
             return self.refuse(Objection("supplier_refused", f"The supplier's order is {booking.status}."))
         return self.succeed(
@@ -209,4 +219,5 @@ class BookFlight(GatedSupplierTool[BookInput]):
             supplier_ref=booking.supplier_ref,
             status=booking.status,
             price=booking.cost.text,
+            warnings=list(warnings),
         )

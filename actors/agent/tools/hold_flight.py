@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ....storage.travel import bookings
+from ....storage.travel import bookings, passengers
+from ...domain import ids
 from ...domain.audit import wire_time
 from ...domain.outcomes import Outcome
 from ...domain.travel import FlightOrder
 from .schema import Id, Moment, PassengerIds, Price
 from .tool import Executed, Objection, SupplierTool, Then, ToolContext, ToolInput, ToolOutput
-from .trips import current_offer, keep, recorded, remembered, seller, travellers
+from .trips import current_offer, expiring, keep, recorded, remembered, seller, travellers
 
 
 class HoldInput(ToolInput):
@@ -32,6 +33,7 @@ class Held(ToolOutput):
     status: Literal["tentative", "confirmed", "ticketed", "schedule_change"]
     price: Price
     hold_expires_at: Moment | None
+    warnings: list[str]
 
 
 class HoldFlight(SupplierTool[HoldInput]):
@@ -74,7 +76,8 @@ class HoldFlight(SupplierTool[HoldInput]):
             raise Objection("hold_not_supported", "This fare cannot be held.")
         persons = await travellers(context, given.passenger_ids, offer, supplier)
         await keep(context, offer)
-        return self._placed(given, await supplier.hold(offer, persons, key), key, context)
+        order = await supplier.hold(offer, persons, key)
+        return self._placed(given, order, key, context, expiring(persons, offer.segments))
 
     async def find_previous(
         self, given: HoldInput, bound: Mapping[str, Any], key: str, context: ToolContext
@@ -83,13 +86,22 @@ class HoldFlight(SupplierTool[HoldInput]):
         if supplier is None or not supplier.capabilities.looks_up:
             return None
         order = await supplier.find(key)
-        return None if order is None else self._placed(given, order, key, context)
+        if order is None:
+            return None
+        known = [each for each in map(ids.parse_uuid, given.passenger_ids) if each is not None]
+        persons = await context.store.ask(passengers.Load(tenant_id=context.tenant_id, ids=known))
+        warnings = expiring(persons, order.segments) if order.segments else []
+        return self._placed(given, order, key, context, warnings)
 
-    def _placed(self, given: HoldInput, order: FlightOrder, key: str, context: ToolContext) -> Executed:
+    def _placed(
+        self, given: HoldInput, order: FlightOrder, key: str, context: ToolContext, warnings: Sequence[str]
+    ) -> Executed:
         entered = recorded(context, order, key, given.fare_id, given.passenger_ids, None)
-        return Executed(Then(tenant_id=context.tenant_id, first=entered, then=self._outcome))
+        return Executed(
+            Then(tenant_id=context.tenant_id, first=entered, then=lambda made: self._outcome(made, warnings))
+        )
 
-    def _outcome(self, booking: bookings.Booking) -> Outcome:
+    def _outcome(self, booking: bookings.Booking, warnings: Sequence[str]) -> Outcome:
         if booking.status in ("cancelled", "failed"):
             return self.refuse(Objection("supplier_refused", f"The supplier's hold is {booking.status}."))
         until = booking.hold_expires_at
@@ -99,4 +111,5 @@ class HoldFlight(SupplierTool[HoldInput]):
             status=booking.status,
             price=booking.cost.text,
             hold_expires_at=None if until is None else wire_time(until),
+            warnings=list(warnings),
         )

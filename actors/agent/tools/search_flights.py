@@ -112,6 +112,7 @@ class Fare(ToolOutput):
     hold_possible: bool
     baggage: str | None
     refundable: bool | None
+    changeable: bool | None
     conditions: str | None
     seats_left: int | None
     segments: list[Flight]
@@ -132,6 +133,7 @@ class Fare(ToolOutput):
             hold_possible=offer.hold_possible,
             baggage=offer.baggage,
             refundable=offer.refundable,
+            changeable=offer.changeable,
             conditions=offer.conditions,
             seats_left=offer.seats_left,
             segments=[
@@ -156,7 +158,7 @@ class SearchFlights(ReadTool[SearchInput]):
         "Search flights. Answers at most 20 fares, cheapest first; each fare_id can be booked until its valid_until. "
         "The price is for the whole party. departs_at and arrives_at are UTC; segments tell each flight with its "
         "airports and the local times there, which are the ones to tell people. A null of baggage, refundable, "
-        "conditions or seats_left is not known."
+        "changeable, conditions or seats_left is not known."
     )
     Input = SearchInput
     Output = Fares

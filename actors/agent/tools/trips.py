@@ -12,11 +12,15 @@ from ....storage.travel import bookings, offers, passengers
 from ...domain import ids
 from ...domain.audit import canonical, wire_time
 from ...domain.money import Money
-from ...domain.persons import Misfit, typed
+from ...domain.persons import Misfit, ends_too_soon, typed
 from ...domain.travel import FlightOffer, FlightOrder, Passenger, Segment
+from ...suppliers.airports import crosses_borders
 from ...suppliers.protocols import FlightDesk, FlightSupplier, Method, SupplierError
-from .summary import code, listed
+from .summary import NAME_SHOWN, code, listed, shown
 from .tool import Objection, ToolContext
+
+NAMES_SHOWN, BAGGAGE_SHOWN, CONDITIONS_SHOWN = 300, 60, 140
+"""Characters of all names together, of the baggage and of the conditions: with them a summary fits its 1,024."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,11 @@ class Trip:
             "price": priced(self.price),
             "expires_at": wire_time(self.expires_at),
             "cabin": self.offer.cabin,
+            "baggage": self.offer.baggage,
+            "refundable": self.offer.refundable,
+            "changeable": self.offer.changeable,
+            "conditions": self.offer.conditions,
+            "warnings": expiring(self.persons, self.offer.segments),
             "segments": [_shown(segment) for segment in self.offer.segments],
             "persons": [
                 {"passenger_id": each.id, "name": each.full_name, "type": each.type, "details": details(each)}
@@ -51,19 +60,53 @@ class Trip:
     def summary(self, buyer_reference: str | None) -> str:
         """One line for the approver, with the airports' local times."""
         back = "" if not self.offer.inbound else f"; back {legs(self.offer.inbound)}"
+        room = min(NAME_SHOWN, NAMES_SHOWN // len(self.persons))
         parts = [
             f"Book {legs(self.offer.outbound)}{back}",
             self.offer.cabin.replace("_", " "),
             self.price.text,
             f"supplier {code(self.offer.supplier)}",
             f"{'offer' if self.hold is None else f'hold {self._locator}'} ends {clock(self.expires_at)} UTC",
-            f"{self.offer.party.text}: {listed(person.full_name for person in self.persons)}",
+            f"baggage {_stated(self.offer.baggage, BAGGAGE_SHOWN)}",
+            f"conditions {_stated(self.offer.conditions, CONDITIONS_SHOWN)}",
+            *_passports(self.persons, self.offer.segments),
+            f"{self.offer.party.text}: {listed((person.full_name for person in self.persons), room)}",
         ]
         return "; ".join(parts if buyer_reference is None else [*parts, f"reference {code(buyer_reference)}"])
 
     @property
     def _locator(self) -> str:
         return "" if self.hold is None or self.hold.locator is None else code(self.hold.locator)
+
+
+def expiring(persons: Sequence[Passenger], segments: Sequence[Segment]) -> list[str]:
+    """Warnings, in sentences, of passports that may be refused at a border of this journey."""
+    last = segments[-1].arrives_local.date()
+    return [
+        f"The passport of {each.full_name} ({each.id}) ends on {each.passport_expiry}: many countries want it valid "
+        f"for six months after {last}."
+        for each in _expiring(persons, segments)
+    ]
+
+
+def _expiring(persons: Sequence[Passenger], segments: Sequence[Segment]) -> list[Passenger]:
+    if not crosses_borders(place for each in segments for place in (each.origin, each.destination)):
+        return []
+    last = segments[-1].arrives_local.date()
+    return [each for each in persons if ends_too_soon(each.passport_expiry, last)]
+
+
+def _passports(persons: Sequence[Passenger], segments: Sequence[Segment]) -> list[str]:
+    """The part of a summary that warns of passports: the first that ends, and how many more do too soon."""
+    soon = sorted(_expiring(persons, segments), key=lambda each: str(each.passport_expiry))
+    if not soon:
+        return []
+    more = f" and {len(soon) - 1} more" if len(soon) > 1 else ""
+    return [f"passport ends {soon[0].passport_expiry} of {shown(soon[0].full_name, NAMES_SHOWN // 9)}{more}"]
+
+
+def _stated(text: str | None, room: int) -> str:
+    return "unknown" if text is None else shown(text, room)
 
 
 def aboard(bound: Mapping[str, Any]) -> frozenset[tuple[str, str, str]]:

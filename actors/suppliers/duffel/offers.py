@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ...domain import ids
 from ...domain.money import Money
-from ...domain.travel import MAJORITY, Cabin, FlightOffer, FlightQuestion, Segment
+from ...domain.travel import MAJORITY, Cabin, FareConditions, FlightOffer, FlightQuestion, Segment
 from ...foundation import log, metrics
 from ..protocols import SupplierError
 from . import wire
@@ -134,6 +134,7 @@ def _offer(item: Any, now: datetime, *, cabin: Cabin, ways: int) -> dict[str, An
         raise _Unsellable("other_ways")
     hold_until = offer.hold_until
     hold_possible = hold_until is not None and hold_until > now
+    terms = conditions(offer.conditions)
     minors = {each.id: each.age for each in offer.passengers if each.age is not None and each.age < MAJORITY}
     return {
         "supplier": NAME,
@@ -146,8 +147,9 @@ def _offer(item: Any, now: datetime, *, cabin: Cabin, ways: int) -> dict[str, An
         "hold_until": hold_until if hold_possible else None,
         "cabin": cabin,
         "baggage": baggage(offer),
-        "refundable": None if offer.refund is None else offer.refund.allowed,
-        "conditions": conditions(offer.refund),
+        "refundable": terms.refundable,
+        "changeable": terms.changeable,
+        "conditions": terms.text,
         "supplier_data": {
             "passengers": [{"id": each.id, "age": minors.get(each.id)} for each in offer.passengers],
             "documents_required": offer.passenger_identity_documents_required,
@@ -170,16 +172,28 @@ def baggage(offer: wire.Offer) -> str | None:
     return ", ".join(told) or "no bags"
 
 
-def conditions(refund: wire.RefundTerms | None) -> str | None:
-    """The terms of a refund in a sentence; None where none are stated."""
-    if refund is None:
-        return None
-    if not refund.allowed:
-        return "not refundable"
-    if refund.penalty_amount is None or refund.penalty_currency is None:
-        return "refundable before departure; what is kept is not stated"
-    kept = Money.of(refund.penalty_amount, refund.penalty_currency)
-    return f"refundable before departure; {kept.text} is kept"
+def conditions(stated: wire.Conditions | None) -> FareConditions:
+    """The terms of a refund and of a change before departure. A penalty may be in another currency than the price."""
+    if stated is None:
+        return FareConditions()
+    refund, change = stated.refund_before_departure, stated.change_before_departure
+    told = [
+        *([] if refund is None else [_term(refund, "refundable", "is kept")]),
+        *([] if change is None else [_term(change, "changeable", "is charged")]),
+    ]
+    return FareConditions(
+        refundable=None if refund is None else refund.allowed,
+        changeable=None if change is None else change.allowed,
+        text="; ".join(told) or None,
+    )
+
+
+def _term(terms: wire.Terms, what: str, taken: str) -> str:
+    if not terms.allowed:
+        return f"not {what}"
+    if terms.penalty_amount is None or terms.penalty_currency is None:
+        return f"{what} before departure, what {taken} is not stated"
+    return f"{what} before departure, {Money.of(terms.penalty_amount, terms.penalty_currency).text} {taken}"
 
 
 def _segments(flights: Sequence[wire.Flight], cabin: Cabin) -> list[Segment]:

@@ -13,7 +13,7 @@ from ...domain.travel import CancelQuote, FlightOffer, FlightOrder, FlightStatus
 from ...foundation import log, metrics
 from ..protocols import SupplierError
 from . import wire
-from .offers import NAME, segment
+from .offers import NAME, conditions, segment
 from .persons import sent
 from .times import Unplaced
 
@@ -100,6 +100,7 @@ def read(item: Any, now: datetime, offer: FlightOffer | None = None) -> FlightOr
         hold_expires_at=paid.payment_required_by if paid.awaiting_payment else None,
         segments=segments,
         tickets=tickets,
+        conditions=conditions(stated) if (stated := _one(wire.Conditions, item.get("conditions"))) else None,
     )
 
 

@@ -103,8 +103,8 @@ class PaymentRequirements(Wire):
     price_guarantee_expires_at: UtcTime | None = None
 
 
-class RefundTerms(Wire):
-    """Whether an unused fare is refunded, and what is kept of it if that is known."""
+class Terms(Wire):
+    """Whether an unused fare is refunded, or changed, and for what penalty if that is known."""
 
     allowed: bool
     penalty_amount: Amount | None = None
@@ -114,7 +114,8 @@ class RefundTerms(Wire):
 class Conditions(Wire):
     """A fare's conditions; null is what the airline does not state."""
 
-    refund_before_departure: RefundTerms | None = None
+    refund_before_departure: Annotated[Terms | None, _or_none] = None
+    change_before_departure: Annotated[Terms | None, _or_none] = None
 
 
 class Offer(Wire):
@@ -137,11 +138,6 @@ class Offer(Wire):
         """Whether a passport is a document that is taken; where nothing is stated, it is."""
         taken = self.supported_passenger_identity_document_types
         return taken is None or "passport" in taken
-
-    @property
-    def refund(self) -> RefundTerms | None:
-        """The terms of a refund before departure."""
-        return None if self.conditions is None else self.conditions.refund_before_departure
 
     @property
     def price(self) -> Money:

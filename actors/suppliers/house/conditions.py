@@ -71,6 +71,11 @@ class FareRule:
             f"after that {last}"
         )
 
+    @property
+    def conditions(self) -> str:
+        """The fare's conditions in a sentence: a booking is not changed here, but cancelled and made again."""
+        return f"{self.text}; not changeable"
+
 
 WEEK, DAY = timedelta(days=7), timedelta(hours=24)
 LOW_COST = FareRule(NOTHING, NOTHING, NOTHING)

@@ -218,7 +218,8 @@ class EmbeddedInventory:
             cabin=question.cabin,
             baggage=baggage(question.cabin, low_cost=not hold_possible),
             refundable=rule.refundable,
-            conditions=rule.text,
+            changeable=False,
+            conditions=rule.conditions,
         )
 
     async def _order(

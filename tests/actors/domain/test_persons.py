@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from voyagent.actors.domain import ids
-from voyagent.actors.domain.persons import Misfit, age_on, type_on, typed
+from voyagent.actors.domain.persons import Misfit, age_on, ends_too_soon, type_on, typed
 from voyagent.actors.domain.travel import Party, Passenger, PassengerType, Segment
 
 FLIGHT = Segment(
@@ -70,3 +70,20 @@ def test_the_type_follows_from_the_birth_and_else_from_the_file(
 
 def test_somebody_born_on_a_leap_day_is_a_year_older_on_the_first_of_march() -> None:
     assert [age_on(date(2025, *day), date(2024, 2, 29)) for day in ((2, 28), (3, 1))] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("expiry", "last", "soon"),
+    [
+        (None, date(2026, 12, 5), False),
+        (date(2027, 6, 5), date(2026, 12, 5), False),
+        (date(2027, 6, 4), date(2026, 12, 5), True),
+        (date(2026, 12, 1), date(2026, 12, 5), True),
+        (date(2027, 2, 28), date(2026, 8, 31), False),
+        (date(2027, 2, 27), date(2026, 8, 31), True),
+        (date(2028, 2, 28), date(2027, 8, 30), True),
+        (date(2028, 2, 29), date(2027, 8, 30), False),
+    ],
+)
+def test_a_passport_is_valid_for_six_months_after_the_journey(expiry: date | None, last: date, soon: bool) -> None:
+    assert ends_too_soon(expiry, last) is soon

@@ -76,7 +76,16 @@ async def test_an_approved_booking_is_made_and_written_down(desk: Any) -> None:
     gate = await desk.gate(**given)
     key = await desk.agency.call("book_flight")
     booked = await desk.place(bound=gate.bound, key=key, **given)
-    assert list(booked) == ["booked", "booking_id", "locator", "supplier", "supplier_ref", "status", "price"]
+    assert list(booked) == [
+        "booked",
+        "booking_id",
+        "locator",
+        "supplier",
+        "supplier_ref",
+        "status",
+        "price",
+        "warnings",
+    ]
     assert (booked["booked"], booked["status"], booked["supplier"]) == (True, "confirmed", "house")
     assert booked["price"] in gate.summary
     assert booked.state == "succeeded"
@@ -333,3 +342,49 @@ async def test_b39_tool_call_and_audit_name_the_supplier(desk: Any) -> None:
     assert await book.driver(book.parse(given), gate.bound, desk.context) == "house"
     assert await hold.driver(hold.parse(given), {}, desk.context) == "house"
     assert await hold.driver(hold.parse(given | {"fare_id": "nobody"}), {}, desk.context) == "none"
+
+
+async def test_the_approver_is_told_baggage_and_conditions_and_they_are_compared_again(desk: Any) -> None:
+    given = await desk.ready(hold=True)
+    gate = await desk.gate(**given)
+    assert "; baggage “1 cabin bag of 7 kg, 1 checked bag of 23 kg”; conditions “refundable: 25 % is kept until" in (
+        gate.summary
+    )
+    for name in ("baggage", "refundable", "changeable", "conditions"):
+        output = await desk.place(bound=gate.bound | {name: "other"}, **given)
+        assert output["reason"] == "changed_since_approval", name
+    assert await desk.count("house_orders") == 0
+
+
+@pytest.mark.parametrize(("expiry", "told"), [("2027-06-04", True), ("2027-06-06", False), (None, False)])
+async def test_a_passport_that_ends_within_six_months_of_the_journey_is_warned_of_and_blocks_nothing(
+    desk: Any, expiry: str | None, told: bool
+) -> None:
+    asha = await desk.person(**({} if expiry is None else {"passport_expiry": expiry}))
+    given = {"fare_id": (await desk.fare(hold=True))["fare_id"], "passenger_ids": [asha]}
+    gate = await desk.gate(**given)
+    assert (f"; passport ends {expiry} of Asha Rao; 1 adult" in gate.summary) is told
+    held = await desk.place("hold_flight", **given)
+    booked = await desk.place(bound=gate.bound, **given)
+    for output in (held, booked):
+        assert [f"({asha}) ends on {expiry}: " in each for each in output["warnings"]] == [True] * told
+
+
+async def test_a_journey_within_one_country_asks_for_no_passport(desk: Any) -> None:
+    asha = await desk.person(passport_expiry="2026-12-01")
+    fare = await desk.fare(origin="BOM", destination="DEL")
+    gate = await desk.gate(fare_id=fare["fare_id"], passenger_ids=[asha])
+    assert ("passport" in gate.summary, gate.bound["warnings"]) == (False, [])
+
+
+async def test_the_longest_summary_of_a_flight_is_whole(desk: Any) -> None:
+    asked = {"origin": "COK", "destination": "JFK", "outbound_date": "2026-12-05", "return_date": "2026-12-15"}
+    people = [await desk.person(f"{chr(65 + n)}{'ä' * 200} Rao", passport_expiry="2027-01-01") for n in range(9)]
+    fares = (await desk.read("search_flights", **asked, passengers={"adult": 9}))["fares"]
+    fare = max(fares, key=lambda each: (each["hold_possible"], len(each["segments"])))
+    gate = await desk.gate(fare_id=fare["fare_id"], passenger_ids=people, buyer_reference="R" * 128)
+    assert len(fare["segments"]) == 4
+    assert len(gate.summary) <= 1024
+    assert gate.summary.endswith("R" * 128)
+    assert "; passport ends 2027-01-01 of Aä" in gate.summary
+    assert " and 8 more; 9 adults: " in gate.summary

@@ -24,7 +24,7 @@ def reason(output: Any) -> str:
 async def test_a_hold_keeps_seats_and_is_bought_later(desk: Any) -> None:
     fare = await desk.fare(hold=True)
     held = await desk.place("hold_flight", fare_id=fare["fare_id"], passenger_ids=[await desk.person()])
-    assert list(held) == ["held", "booking_id", "locator", "status", "price", "hold_expires_at"]
+    assert list(held) == ["held", "booking_id", "locator", "status", "price", "hold_expires_at", "warnings"]
     assert (held["held"], held["status"], held["price"]) == (True, "tentative", fare["price"])
     await desk.clock.advance(3 * 3600)
     gate = await desk.gate(booking_id=held["booking_id"])

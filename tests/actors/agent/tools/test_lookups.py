@@ -45,6 +45,7 @@ async def test_a_search_tells_at_most_twenty_fares_cheapest_first_and_counts_all
         "hold_possible",
         "baggage",
         "refundable",
+        "changeable",
         "conditions",
         "seats_left",
         "segments",

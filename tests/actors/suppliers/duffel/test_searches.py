@@ -240,13 +240,24 @@ def test_baggage_is_told_where_it_is_stated_and_the_same_for_all(bags: Any, othe
         ({"refund_before_departure": "ask the airline"}, None),
         (
             {"refund_before_departure": {"allowed": True, "penalty_amount": "40.00", "penalty_currency": "GBP"}},
-            "refundable before departure; GBP 40.00 is kept",
+            "refundable before departure, GBP 40.00 is kept",
         ),
         (
             {"refund_before_departure": {"allowed": True, "penalty_amount": None}},
-            "refundable before departure; what is kept is not stated",
+            "refundable before departure, what is kept is not stated",
         ),
+        (
+            {
+                "refund_before_departure": {"allowed": False},
+                "change_before_departure": {"allowed": True, "penalty_amount": "9.00", "penalty_currency": "EUR"},
+            },
+            "not refundable; changeable before departure, EUR 9.00 is charged",
+        ),
+        ({"change_before_departure": {"allowed": False}}, "not changeable"),
     ],
 )
 def test_k10_conditions_nobody_states_are_unknown_and_not_free(terms: Any, told: str | None) -> None:
-    assert offers.conditions(stated([], terms).refund) == told
+    found = offers.conditions(stated([], terms).conditions)
+    assert found.text == told
+    assert (found.refundable is None) == (told is None or "refundable" not in told)
+    assert (found.changeable is None) == (told is None or "changeable" not in told)

@@ -308,3 +308,25 @@ def test_every_airline_has_three_digits_and_every_hotel_a_time_zone() -> None:
     known = [each.accounting for each in airlines() if each.accounting != "000"]
     assert len(known) == len(set(known))
     assert all("/" in hotel.zone for hotel in hotels())
+
+
+async def test_every_ticket_has_its_airlines_three_digits_and_ten_of_its_own(house: EmbeddedInventory) -> None:
+    digits = [each.accounting for each in airlines()]
+    known = [each for each in digits if each != "000"]
+    assert all(len(each) == 3 and each.isdigit() for each in digits)
+    assert len(set(known)) == len(known)
+    numbers = set()
+    for low_cost in (False, True):
+        order = await house.book(await fare(house, low_cost=low_cost), [ASHA], ids.uuid7())
+        (ticket,) = (await house.issue(order.supplier_ref, ids.uuid7())).tickets
+        assert ticket.is_storable
+        assert ticket.number[:3] == airline(order.segments[0].marketing_carrier).accounting
+        numbers.add(ticket.number[3:])
+    assert len(numbers) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "accounting"), [("AI", "098"), ("6E", "312"), ("EK", "176"), ("BA", "125"), ("LH", "220"), ("SQ", "618")]
+)
+def test_an_airlines_three_digits_are_those_of_iata(code: str, accounting: str) -> None:
+    assert airline(code).accounting == accounting
