@@ -60,7 +60,7 @@ class Trip:
     def summary(self, buyer_reference: str | None) -> str:
         """One line for the approver, with the airports' local times."""
         back = "" if not self.offer.inbound else f"; back {legs(self.offer.inbound)}"
-        room = min(NAME_SHOWN, NAMES_SHOWN // len(self.persons))
+        space = min(NAME_SHOWN, NAMES_SHOWN // len(self.persons))
         parts = [
             f"Book {legs(self.offer.outbound)}{back}",
             self.offer.cabin.replace("_", " "),
@@ -70,7 +70,7 @@ class Trip:
             f"baggage {_stated(self.offer.baggage, BAGGAGE_SHOWN)}",
             f"conditions {_stated(self.offer.conditions, CONDITIONS_SHOWN)}",
             *_passports(self.persons, self.offer.segments),
-            f"{self.offer.party.text}: {listed((person.full_name for person in self.persons), room)}",
+            f"{self.offer.party.text}: {listed((person.full_name for person in self.persons), space)}",
         ]
         return "; ".join(parts if buyer_reference is None else [*parts, f"reference {code(buyer_reference)}"])
 
@@ -105,8 +105,8 @@ def _passports(persons: Sequence[Passenger], segments: Sequence[Segment]) -> lis
     return [f"passport ends {soon[0].passport_expiry} of {shown(soon[0].full_name, NAMES_SHOWN // 9)}{more}"]
 
 
-def _stated(text: str | None, room: int) -> str:
-    return "unknown" if text is None else shown(text, room)
+def _stated(text: str | None, space: int) -> str:
+    return "unknown" if text is None else shown(text, space)
 
 
 def aboard(bound: Mapping[str, Any]) -> frozenset[tuple[str, str, str]]:
