@@ -4,7 +4,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MYPYPATH := build/types
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow crash soak fuzz isolation check bench browser evaluate clean
+.PHONY: help run test slow crash soak fuzz isolation check bench browser evaluate proxies lock release clean
 
 help: ## print these lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,8 +49,22 @@ browser: .venv/.installed build/browser ## pages in a headless Chromium of the s
 evaluate: .venv/.installed ## office days with the configured model: pass rate, tokens, cost, each miss
 	@exec $(PY) -m tests.evaluation.run
 
+proxies: .venv/.installed ## streams behind nginx and Caddy, whose packages must be installed
+	@VOYAGENT_PROXIES_REQUIRED=1 exec $(PY) -m pytest -m "proxies and not slow"
+
+lock: .venv/.installed ## pin what production installs, with hashes, in deploy/requirements.lock
+	@$(PY) -m pip install --quiet 'uv>=0.8,<1'
+	@$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | \
+	$(PY) -m uv pip compile --quiet --upgrade --native-tls --python-version 3.11 --python-platform linux --generate-hashes \
+	--no-annotate --custom-compile-command 'make lock' --output-file deploy/requirements.lock setup.cfg -
+
+release: ## the committed source as dist/voyagent-<version>.tar.gz
+	@mkdir -p dist
+	@name=voyagent-$$(sed -n 's/^version = //p' setup.cfg) && \
+	git archive --prefix=$$name/ --output=dist/$$name.tar.gz HEAD && echo dist/$$name.tar.gz
+
 clean: ## remove environment, caches and builds; data under var/ stays
-	@rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find actors http storage tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.installed: setup.cfg pyproject.toml

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hmac import compare_digest
@@ -60,12 +61,13 @@ class Internal(Guard):
 
     async def admit(self, call: RequestContext) -> None:
         """NotFound ``not found`` for others, so that the route's existence is not disclosed."""
-        expected = (call.services.settings.metrics_token or "").strip()
+        expected = call.services.settings.metrics_token
         if not expected:
             allowed = is_direct_loopback(call.request)
         else:
             given = (call.request.headers.get(METRICS_TOKEN, "").strip(), bearer(call) or "")
-            allowed = any(compare_digest(token.encode("utf-8", "replace"), expected.encode()) for token in given)
+            pairs = itertools.product(given, expected)
+            allowed = any(compare_digest(one.encode("utf-8", "replace"), other.encode()) for one, other in pairs)
         if not allowed:
             raise NotFound("not found")
 

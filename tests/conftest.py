@@ -19,7 +19,7 @@ from tests.manual_clock import ManualClock
 from voyagent.actors.database import StorageActor
 from voyagent.actors.domain import ids
 from voyagent.actors.runtime.ref import Ref
-from voyagent.storage.embedded.servers import OWNER, SUPERUSER, EmbeddedServers
+from voyagent.storage.embedded.servers import OWNER, SUPERUSER, SYSTEM, EmbeddedServers
 from voyagent.storage.migrations import migrate
 
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -27,6 +27,8 @@ settings.load_profile("shared machine")  # how long it takes says nothing here: 
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 NUMBERS = itertools.count(1)
+SERVICE = "voyagent_service"
+"""The service's role where it is not the owner's."""
 MEMORY, SPACE = Path("/dev/shm"), 2 * 1024**3
 
 
@@ -82,6 +84,18 @@ async def database(servers: EmbeddedServers, template: str) -> AsyncIterator[Dat
     await as_superuser(servers, f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {template} STRATEGY file_copy")
     yield Database(name, servers.postgres.url(OWNER, name), servers.postgres.url(SUPERUSER, name))
     await as_superuser(servers, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def production_database(servers: EmbeddedServers, database: Database) -> Database:
+    """The same database as in production: the service's role owns nothing. ``database.url`` is the owner's then."""
+    admin = await asyncpg.connect(database.admin_url)
+    if not await admin.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", SERVICE):
+        await admin.execute(f"CREATE ROLE {SERVICE} LOGIN; GRANT {SYSTEM} TO {SERVICE} WITH INHERIT FALSE, SET TRUE")
+    await admin.close()
+    url = servers.postgres.url(SERVICE, database.name)
+    await migrate.upgrade(database.url, url)
+    return Database(database.name, url, database.admin_url)
 
 
 @pytest.fixture

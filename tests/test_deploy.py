@@ -1,18 +1,33 @@
-"""What stands in ``deploy/`` starts the service it is written for."""
+"""What stands in ``deploy/`` starts the service it is written for, and says what is there."""
 
 from __future__ import annotations
 
 import base64
+import configparser
 import os
 import re
 import secrets
+import shutil
+import subprocess
+import tomllib
 from pathlib import Path
 
+import pytest
 from dotenv import dotenv_values
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-from voyagent.actors.foundation.config import Settings
+from tests.test_rows import names
+from voyagent.actors.foundation import command_line
+from voyagent.actors.foundation.config import Settings, unknown_variables
 
-DEPLOY = Path(__file__).parents[1] / "deploy"
+ROOT = Path(__file__).parents[1]
+DEPLOY = ROOT / "deploy"
+PAGE = (DEPLOY / "README.md").read_text("utf-8")
+STEPS = dict(re.findall(r"<!-- step: (\w+) -->\n```sh\n(.*?)```", PAGE, re.DOTALL))
+UNITS = sorted(path.name for path in DEPLOY.glob("*.service"))
+EXPOSURE = 1.5
+"""Of ``systemd-analyze security``, from 0 to 10. What is left is the network, local sockets and ``setpriority``."""
 
 FILLED = {
     "VOYAGENT_AUTH_SECRET": secrets.token_urlsafe(48),
@@ -22,20 +37,130 @@ FILLED = {
 }
 
 
+def environment(name: str) -> dict[str, str]:
+    """The variables of an environment file."""
+    return {variable: value or "" for variable, value in dotenv_values(DEPLOY / name).items()}
+
+
+def unit(name: str) -> list[str]:
+    """The lines of a unit."""
+    return (DEPLOY / name).read_text().splitlines()
+
+
 def test_the_environment_holds_all_a_production_start_asks_for_but_the_secrets() -> None:
-    given = {name: value or "" for name, value in dotenv_values(DEPLOY / "env").items()}
+    given = environment("env")
     assert {name for name, value in given.items() if not value} == set(FILLED)
     settings = Settings.load(environ=given | FILLED)
     assert settings.production
     assert (settings.public_url, settings.throttle) == ("https://agency.example.com", "on")
+    assert settings.db_migrate_url is None
+
+
+def test_migrations_have_an_environment_with_two_roles_and_no_secret() -> None:
+    given = environment("migrate.env")
+    assert set(given) == {"VOYAGENT_ENV", "VOYAGENT_DB_URL", "VOYAGENT_DB_MIGRATE_URL"}
+    assert Settings.load(environ=given, migrating=True).db_url == environment("env")["VOYAGENT_DB_URL"]
+
+
+def test_no_environment_sets_what_nothing_reads() -> None:
+    for name in ("env", "migrate.env"):
+        assert unknown_variables(environment(name)) == []
+
+
+def test_new_keys_are_made_once_and_suit_the_service(tmp_path: Path) -> None:
+    file = tmp_path / "env"
+    file.write_text((DEPLOY / "env").read_text())
+    file.chmod(0o600)
+    seen = []
+    for _ in range(2):
+        subprocess.run(["sh", DEPLOY / "new-keys", file], check=True, capture_output=True, timeout=60)
+        seen.append(file.read_text())
+    given = {name: value or "" for name, value in dotenv_values(file).items()}
+    assert seen[0] == seen[1]
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["env"]
+    assert Settings.load(environ=given | {"VOYAGENT_SMTP_URL": "smtps://mail.example.com"}).production
 
 
 def test_the_unit_gives_a_stop_more_time_than_the_service_takes() -> None:
-    unit = (DEPLOY / "voyagent.service").read_text()
-    seconds = re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
-    assert seconds is not None
-    assert int(seconds[1]) >= 30
-    assert "\nKillMode=mixed\n" in unit
+    lines = unit("voyagent.service")
+    seconds = next(line for line in lines if line.startswith("TimeoutStopSec="))
+    assert int(seconds.partition("=")[2]) >= 30
+    assert {"KillMode=mixed", "Type=notify", "NotifyAccess=main", "WatchdogSec=30"} <= set(lines)
+    assert f"RestartPreventExitStatus={command_line.MISCONFIGURED}" in lines
+
+
+def test_each_unit_runs_as_its_own_user_with_its_own_environment() -> None:
+    held = {
+        name: {line.partition("=")[2] for line in unit(name) if line.startswith(("User=", "EnvironmentFile="))}
+        for name in UNITS
+    }
+    assert held == {
+        "voyagent.service": {"voyagent", "/etc/voyagent/env"},
+        "voyagent-migrate.service": {"voyagent_owner", "/etc/voyagent/migrate.env"},
+        "voyagent-backup.service": {"voyagent_backup", "/etc/voyagent/backup.env"},
+    }
+    roles = (DEPLOY / "roles.sql").read_text()
+    for name in ("voyagent", "voyagent_owner", "voyagent_backup"):
+        assert f"\nCREATE ROLE {name} LOGIN " in roles
+        assert f"--shell /usr/sbin/nologin {name}\n" in STEPS["program"]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+@pytest.mark.parametrize("name", UNITS)
+def test_systemd_takes_the_units_and_finds_little_exposed(name: str, tmp_path: Path) -> None:
+    for each in UNITS:
+        (tmp_path / each).write_text(re.sub(r"(?m)^(Exec\w+=\+?)\S+", r"\g<1>/bin/true", (DEPLOY / each).read_text()))
+    path = tmp_path / name
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", path], check=False, capture_output=True, text=True, timeout=60
+    )
+    ours = [line for line in verified.stderr.splitlines() if str(path) in line or line.startswith(name)]
+    assert ours == []
+    checked = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", path],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", checked.stdout)
+    assert found is not None, checked.stdout + checked.stderr
+    assert float(found[1]) <= EXPOSURE
+
+
+def test_the_lock_pins_all_a_production_install_needs_by_hash_and_from_no_place() -> None:
+    lock = (DEPLOY / "requirements.lock").read_text()
+    pinned = {canonicalize_name(name): version for name, version in re.findall(r"(?m)^([\w.-]+)==(\S+) \\$", lock)}
+    blocks = re.split(r"(?m)^(?=[\w.-]+==)", lock)[1:]
+    assert len(blocks) == len(pinned)
+    assert [block.split()[0] for block in blocks if "--hash=sha256:" not in block] == []
+    assert re.search(r"://|--(?:extra-)?index-url|--find-links", lock) is None
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    for line in [*settings["options"]["install_requires"].split(), *build]:
+        asked = Requirement(line)
+        assert asked.specifier.contains(pinned[canonicalize_name(asked.name)], prereleases=True), line
+
+
+@pytest.mark.parametrize("name", [*STEPS, "install", "new-keys", "backup", "restore", "voyagent", "try"])
+def test_what_is_run_is_a_shells(name: str) -> None:
+    text = STEPS[name] if name in STEPS else (DEPLOY / name).read_text()
+    checked = subprocess.run(["bash", "-n"], input=text, check=False, capture_output=True, text=True, timeout=60)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_the_page_names_files_and_tests_that_are_there_and_each_exit_status() -> None:
+    mentioned = set(re.findall(r"\bdeploy/([\w.-]+\w)", PAGE))
+    assert mentioned
+    assert [name for name in mentioned if not (DEPLOY / name).exists()] == []
+    assert [path.name for path in DEPLOY.iterdir() if path.name not in f"README.md {PAGE}"] == []
+    shown = set(re.findall(r"`(test_\w+)`", PAGE))
+    assert len(shown) > 5
+    assert shown <= set(names())
+    statuses = set(re.findall(r"(?m)^\| (\d+) \|", PAGE))
+    assert statuses == {str(value) for name, value in vars(command_line).items() if isinstance(value, int)}
 
 
 def test_the_proxy_serves_bare_paths_and_api_and_keeps_metrics_inside() -> None:

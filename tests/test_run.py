@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +21,7 @@ import aiohttp
 import asyncpg
 import pytest
 
+from tests.service_manager import Manager
 from tests.waiting import Event
 
 ROOT = Path(__file__).parents[1]
@@ -150,23 +151,33 @@ def production(database: Any, **changes: str) -> dict[str, str]:
         "VOYAGENT_SMTP_URL": "smtp://127.0.0.1:9",
         "VOYAGENT_PUBLIC_URL": "https://desk.rao-travels.in",
         "VOYAGENT_DB_URL": database.url,
-        "VOYAGENT_DB_MIGRATE_URL": database.admin_url,
         **changes,
     }
 
 
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    """Who started the service, and is told how it is."""
+    listening = Manager(tmp_path / "notify")
+    yield listening
+    listening.close()
+
+
 async def test_production_says_in_one_json_line_that_it_listens_and_in_others_that_it_stops(
-    tmp_path: Path, database: Any
+    tmp_path: Path, production_database: Any, manager: Manager
 ) -> None:
-    process = await started(tmp_path, **production(database))
+    process = await started(tmp_path, **production(production_database), **manager.environ)
     assert process.stderr is not None
     lines: list[dict[str, Any]] = []
     try:
         async with asyncio.timeout(DEADLINE):
             while not lines or lines[-1]["event"] != "service_started":
                 lines.append(json.loads(await process.stderr.readline()))
+        assert await manager.until("READY=1") == f"READY=1\nSTATUS=Listening on {lines[-1]['url']}"
         assert await answer(f"{lines[-1]['url']}/health") == (200, {"status": "ok"})
+        await manager.until("WATCHDOG=1")
         process.terminate()
+        assert await manager.until("STOPPING=1") == "STOPPING=1\nEXTEND_TIMEOUT_USEC=29000000\nSTATUS=Draining turns"
         out, err = await asyncio.wait_for(process.communicate(), DEADLINE)
     finally:
         if process.returncode is None:
@@ -185,10 +196,10 @@ async def test_production_says_in_one_json_line_that_it_listens_and_in_others_th
 
 
 async def test_a_start_with_another_sealing_key_is_refused_in_a_sentence_and_loses_nothing(
-    tmp_path: Path, database: Any
+    tmp_path: Path, database: Any, production_database: Any
 ) -> None:
     other = base64.b64encode(bytes(range(7, 39))).decode()
-    right = production(database)
+    right = production(production_database)
     process = await started(tmp_path, **right)
     assert process.stderr is not None
     async with asyncio.timeout(DEADLINE):
@@ -197,7 +208,7 @@ async def test_a_start_with_another_sealing_key_is_refused_in_a_sentence_and_los
     process.terminate()
     await asyncio.wait_for(process.communicate(), DEADLINE)
     for wrong in (
-        production(database, VOYAGENT_KMS_KEY=other),
+        production(production_database, VOYAGENT_KMS_KEY=other),
         development(database.url) | {"VOYAGENT_KMS_KEY": other},
         development(database.url),  # a key of this folder's own
     ):
@@ -253,9 +264,60 @@ async def test_migrate_may_be_run_twice(tmp_path: Path, empty_database: Any) -> 
     assert "ok  database" in findings
 
 
+async def test_migrate_says_whether_one_is_due_and_waits_for_a_database(
+    tmp_path: Path, empty_database: Any, database: Any, servers: Any
+) -> None:
+    environ = development(empty_database.url)
+    assert (await ran(tmp_path, "migrate", "--check", **environ))[:2] == (3, "A migration is due.\n")
+    assert (await ran(tmp_path, "migrate", "--check", **development(database.url)))[0] == 0
+    gone = {"VOYAGENT_DB_MIGRATE_URL": f"postgresql://voyagent@/x?host={tmp_path}"}
+    code, out, err = await ran(tmp_path, "migrate", **environ | gone)
+    assert (code, out, err) == (
+        75,
+        "",
+        "Nothing listens where the URL points: is Postgres running, and is the port right?\n",
+    )
+    (tmp_path / "later").mkdir()
+    late = {"VOYAGENT_DB_MIGRATE_URL": f"postgresql://voyagent@/{empty_database.name}?host={tmp_path}/later"}
+    process = await started(tmp_path, "migrate", "--wait", "30", **environ | late)
+    (tmp_path / "later/.s.PGSQL.5432").symlink_to(Path(str(servers.postgres._sockets)) / ".s.PGSQL.5432")
+    out, _ = await asyncio.wait_for(process.communicate(), DEADLINE)
+    assert (process.returncode, out) == (0, b"The database schema is up to date.\n")
+
+
+async def test_production_migrates_with_two_urls_and_no_secret_and_serves_without_the_owners(
+    tmp_path: Path, empty_database: Any, production_database: Any, database: Any
+) -> None:
+    """S9: the owner's URL is refused beside the service, and so is a service whose role owns its tables."""
+    name = f"/{empty_database.name}?"
+    urls = {
+        "VOYAGENT_DB_URL": production_database.url.replace(f"/{production_database.name}?", name),
+        "VOYAGENT_DB_MIGRATE_URL": empty_database.url,
+    }
+    assert (await ran(tmp_path, "migrate", **urls))[:2] == (0, "The database schema is up to date.\n")
+    code, _, err = await ran(tmp_path, **production(production_database, VOYAGENT_DB_MIGRATE_URL=database.url))
+    assert (code, err.partition(": ")[0], len(err.splitlines())) == (2, "VOYAGENT_DB_MIGRATE_URL", 1)
+    code, out, err = await ran(tmp_path, **production(database))
+    assert (code, out) == (2, "")
+    assert "The service's role owns the tables" in err
+    code, findings, _ = await ran(tmp_path, "doctor", **production(database))
+    assert (code, "NO  database       The service's role owns" in findings) == (3, True)
+    code, findings, _ = await ran(tmp_path, "doctor", **production(production_database))
+    assert (code, "ok  database" in findings) == (0, True), findings
+
+
+async def test_production_does_not_migrate_itself(tmp_path: Path, production_database: Any) -> None:
+    admin = await asyncpg.connect(production_database.admin_url)
+    await admin.execute("UPDATE alembic_version SET version_num = '0001'")
+    await admin.close()
+    code, out, err = await ran(tmp_path, **production(production_database))
+    assert (code, out) == (2, "")
+    assert "The tables are older than this release: run the migrations." in err
+
+
 async def test_doctor_fails_where_the_service_could_not_serve(tmp_path: Path, empty_database: Any) -> None:
     code, findings, _ = await ran(tmp_path, "doctor", **development(empty_database.url), VOYAGENT_AUTH_SERCET="x")
-    assert code == 1
+    assert code == 3
     assert "NO  database       The tables are missing" in findings
     assert "unknown settings VOYAGENT_AUTH_SERCET" in findings
 
@@ -296,8 +358,8 @@ async def test_a_second_seed_says_so_and_changes_nothing(tmp_path: Path, databas
     assert again[:2] == (0, "The demo agency exists already. Nothing was changed.\n")
 
 
-async def test_production_is_seeded_only_if_it_is_asked_for_by_name(tmp_path: Path, database: Any) -> None:
-    environ = production(database)
+async def test_production_is_seeded_only_if_it_is_asked_for_by_name(tmp_path: Path, production_database: Any) -> None:
+    environ = production(production_database)
     code, out, err = await ran(tmp_path, "seed", "--people-only", **environ)
     assert (code, out) == (2, "")
     assert err.startswith("seed: refused in production")
@@ -311,7 +373,7 @@ async def test_audit_verify_names_the_first_broken_row(tmp_path: Path, database:
     await db.execute("SET session_replication_role = replica; UPDATE audit_events SET kind = 'nothing.happened'")
     await db.close()
     code, out, _ = await ran(tmp_path, "audit", "verify", **environ)
-    assert code == 1
+    assert code == 3
     assert "BROKEN at row 1  Demo Travels" in out
 
 
@@ -329,13 +391,13 @@ async def test_b40_audit_verify_shows_a_chain_cut_with_its_head_by_the_signed_on
     await db.execute("SET session_replication_role = replica; DELETE FROM audit_events; DELETE FROM audit_heads")
     await db.close()
     code, out, _ = await ran(tmp_path, "audit", "verify", **environ)
-    assert (code, "BROKEN at row 1  Demo Travels" in out) == (1, True)
+    assert (code, "BROKEN at row 1  Demo Travels" in out) == (3, True)
     async with serving(tmp_path, **environ):
         pass
     assert json.loads(signed.read_text())["seq"] == head["seq"]
     signed.write_text(json.dumps({**head, "seq": head["seq"] + 1}) + "\n")
     code, _, err = await ran(tmp_path, "audit", "verify", **environ)
-    assert (code, err.strip()) == (1, f"{signed}: line 1 has another signature")
+    assert (code, err.strip()) == (3, f"{signed}: line 1 has another signature")
     signed.unlink()
     code, out, _ = await ran(tmp_path, "audit", "verify", **environ)
     assert (code, "unbroken  Demo Travels" in out) == (0, True)

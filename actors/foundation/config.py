@@ -16,7 +16,7 @@ from typing import Any
 from dotenv import dotenv_values
 from pydantic import ValidationError
 
-from .config_dangers import DANGERS
+from .config_dangers import DANGERS, MIGRATION_DANGERS, Danger
 from .config_fields import SettingFields
 from .config_values import DEFAULT_KEY_ID, SECRET_BYTES, sealing_key
 
@@ -42,11 +42,14 @@ class Settings(SettingFields):
     """The settings, and how they are read."""
 
     @classmethod
-    def load(cls, *, embedded: bool = False, environ: Mapping[str, str] | None = None) -> Settings:
+    def load(
+        cls, *, embedded: bool = False, migrating: bool = False, environ: Mapping[str, str] | None = None
+    ) -> Settings:
         """Read, check and complete the settings, or raise ``ConfigurationError`` with everything that is wrong.
 
         Without ``environ`` the process's environment is used, over ``.env`` in the working directory. In development
-        missing keys are generated once and kept in the data directory.
+        missing keys are generated once and kept in the data directory. ``migrating`` is for the command that changes
+        the tables, whose environment is not the service's.
         """
         environ = _environment() if environ is None else environ
         given: dict[str, Any] = {
@@ -58,7 +61,8 @@ class Settings(SettingFields):
             settings = cls(embedded=embedded, **given)
         except ValidationError as failure:
             raise ConfigurationError(_problems(failure)) from None
-        if problems := [*_contradictions(settings), *_dangers(settings)]:
+        dangers = MIGRATION_DANGERS if migrating else DANGERS
+        if problems := [*_contradictions(settings), *_dangers(settings, dangers)]:
             raise ConfigurationError(problems)
         return settings if settings.production else settings._with_kept_secrets()
 
@@ -98,7 +102,6 @@ REQUIREMENTS = {
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be {expected}",
     "string_pattern_mismatch": "must be one word of ASCII characters",
-    "string_too_short": "must have at least {min_length} characters",
 }
 """Requirement by pydantic error type; its own messages are for programmers."""
 
@@ -118,11 +121,11 @@ def _contradictions(settings: SettingFields) -> Iterator[str]:
                 yield f"{variable(field)}: cannot be set together with --embedded, which starts its own"
 
 
-def _dangers(settings: SettingFields) -> Iterator[str]:
+def _dangers(settings: SettingFields, dangers: tuple[Danger, ...]) -> Iterator[str]:
     """Why this configuration is unsafe for production."""
     if settings.production:
-        dangers = {(field, why): None for field, holds, why in DANGERS if holds(settings)}
-        yield from (f"{variable(field)}: {why}" for field, why in dangers)
+        found = {(field, why): None for field, holds, why in dangers if holds(settings)}
+        yield from (f"{variable(field)}: {why}" for field, why in found)
 
 
 def _kept(path: Path) -> str:

@@ -135,7 +135,7 @@ DANGERS: tuple[Danger, ...] = (
     ),
     (
         "metrics_token",
-        lambda s: _guessable((s.metrics_token or "").encode()),
+        lambda s: any(_guessable(token.encode()) for token in s.metrics_token),
         "is a placeholder, not a secret",
     ),
     (
@@ -150,13 +150,19 @@ DANGERS: tuple[Danger, ...] = (
     ),
     (
         "db_migrate_url",
-        lambda s: s.db_url is not None and s.db_migrate_url is None,
-        "must be set in production: the service does not run as the owner of its tables",
+        lambda s: s.db_migrate_url is not None,
+        "is refused in production but for run.py migrate: the service must not know the owner of its tables",
     ),
+)
+"""Of the service and of the commands that work as it does: field, predicate, and message."""
+
+MIGRATION_DANGERS: tuple[Danger, ...] = (
+    ("db_migrate_url", lambda s: s.db_migrate_url is None, "must be set in production: it names the tables' owner"),
+    ("db_url", lambda s: s.db_url is None, "must be set in production: it names the role that the service has"),
     (
         "db_migrate_url",
         lambda s: s.db_url is not None and s.db_migrate_url is not None and _user(s.db_url) == _user(s.db_migrate_url),
         "must name another user than VOYAGENT_DB_URL: the service does not run as the owner of its tables",
     ),
 )
-"""Field, predicate, and message."""
+"""Of ``run.py migrate``, which needs nothing but the two URLs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from ..domain.identity import mailbox
 from .config import Settings, variable
@@ -34,18 +34,8 @@ def _places(settings: Settings) -> Iterator[str]:
 def _roles(settings: Settings) -> Iterator[str]:
     if settings.db_url is None:
         yield f"{variable('db_url')}: is not set: all but the health of the service is refused"
-    elif settings.owner_url is not None and _role(settings.db_url) == _role(settings.owner_url):
-        yield (
-            f"{variable('db_migrate_url')}: names the same role as {variable('db_url')}: the service could change its "
-            "own tables; give it a role that owns nothing"
-        )
     if settings.redis_url is None:
         yield f"{variable('redis_url')}: is not set: throttles and found offers do not outlive the process"
-
-
-def _role(url: str) -> str | None:
-    user = urlsplit(url).username
-    return None if user is None else unquote(user)
 
 
 def _offers(settings: Settings) -> Iterator[str]:

@@ -21,12 +21,11 @@ from .config_values import (
     SealingRing,
     SigningRing,
     SigningSecret,
+    Tokens,
     Truth,
     WebUrl,
     Words,
 )
-
-METRICS_TOKEN_CHARACTERS = 16
 
 Secret = Field(default=None, repr=False)
 
@@ -96,7 +95,7 @@ class SettingFields(BaseModel):
         default_factory=lambda known: () if known["env"] == "production" else ("http://localhost:3000",)
     )
     trusted_proxies: Networks = ()
-    metrics_token: str | None = Field(default=None, min_length=METRICS_TOKEN_CHARACTERS, repr=False)
+    metrics_token: Tokens = Field(default=(), repr=False)
 
     anthropic_api_key: str | None = Secret
     anthropic_base_url: WebUrl = "https://api.anthropic.com"

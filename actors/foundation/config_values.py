@@ -30,6 +30,10 @@ SECRET_BYTES = 32
 """Shortest signing secret (RFC 7518, 3.2: as long as the hash) and the exact length of a sealing key (AES-256)."""
 
 
+TOKEN_CHARACTERS = 16
+"""Shortest metrics token."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelPrice:
     """USD per million tokens of one model, and the day the figures were taken from the price list."""
@@ -55,6 +59,14 @@ def _truth(value: object) -> object:
 def _words(value: object) -> object:
     """Split a comma-separated list; blanks and empty items are dropped."""
     return tuple(word for part in value.split(",") if (word := part.strip())) if isinstance(value, str) else value
+
+
+def _tokens(value: object) -> object:
+    """Split a comma-separated list of tokens, which are secrets of some length."""
+    tokens = _words(value)
+    if isinstance(tokens, tuple) and any(len(token) < TOKEN_CHARACTERS for token in tokens):
+        raise ValueError(f"must have at least {TOKEN_CHARACTERS} characters, or be a comma list of such")
+    return tokens
 
 
 def _networks(value: object) -> object:
@@ -155,6 +167,7 @@ def _absolute(path: Path) -> Path:
 
 Truth = Annotated[bool, BeforeValidator(_truth)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Tokens = Annotated[tuple[str, ...], BeforeValidator(_tokens)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_networks)]
 Prices = Annotated[dict[str, ModelPrice], BeforeValidator(_prices)]
 Folder = Annotated[Path, AfterValidator(_absolute)]

@@ -20,6 +20,16 @@ SELECT NOT EXISTS (
 """
 WRITABLE: Final = "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'"
 """False on a standby or with a full disk, while reads still work."""
+OWNS_NOTHING: Final = """
+SELECT NOT EXISTS (SELECT FROM pg_class WHERE relkind IN ('r', 'p')
+                      AND relnamespace = current_schema()::regnamespace AND pg_has_role(relowner, 'MEMBER'))
+   AND NOT EXISTS (SELECT FROM pg_database WHERE datname = current_database() AND pg_has_role(datdba, 'MEMBER'))
+"""
+OWNER: Final = (
+    "The service's role owns the tables or the database, or may become the role that does: it could switch off "
+    "row-level security and change the audit trail. Give the service a role that owns nothing (deploy/roles.sql)."
+)
+"""An owner is held by row-level security only as long as it wants to be."""
 CHECKS: Final = (
     (RLS_APPLIES, "The service connects as a role that row-level security does not bind."),
     (
@@ -31,10 +41,11 @@ CHECKS: Final = (
 )
 
 
-async def faults(db: Connection) -> list[str]:
-    """Faults of the database of ``db``, each in a sentence for operators."""
+async def faults(db: Connection, *, as_owner: bool = True) -> list[str]:
+    """Faults of the database of ``db``, each in a sentence for operators; ``as_owner``: its role may own the tables."""
     await db.serve("")
-    found = [fault for sql, fault in CHECKS if not await db.fetchval(sql)]
+    asked = CHECKS if as_owner else (*CHECKS, (OWNS_NOTHING, OWNER))
+    found = [fault for sql, fault in asked if not await db.fetchval(sql)]
     if found:
         return found
     if await db.fetchval("SELECT version_num FROM alembic_version") < newest_migration():

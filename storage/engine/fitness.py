@@ -21,13 +21,14 @@ MAX_CLOCK_SKEW: Final = timedelta(seconds=5)
 WRITE: Final = "INSERT INTO sealing_canaries (key_id, sealed, created_at) VALUES ('doctor', '', now())"
 
 
-async def faults(url: str, keys: Mapping[str, bytes]) -> list[str]:
+async def faults(url: str, keys: Mapping[str, bytes], *, as_owner: bool = True) -> list[str]:
     """What makes the database at ``url`` unusable for a service with these sealing ``keys``, in sentences.
 
+    ``as_owner``: its role may own the tables, as in development; in production it may not.
     Raises ``Unreachable`` where waiting may help, ``NotAdmitted``, ``reach.TooOld``, ``MissingRole``.
     """
     async with signed_in(url) as db:
-        faults_found = await checks.faults(db)
+        faults_found = await checks.faults(db, as_owner=as_owner)
         who = str(await db.fetchval("SELECT current_user"))
     if faults_found:
         return faults_found

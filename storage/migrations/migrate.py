@@ -60,6 +60,15 @@ async def upgrade(owner_url: str, app_url: str | None = None) -> None:
         await db.close()
 
 
+async def is_due(owner_url: str) -> bool:
+    """Whether ``upgrade`` would change the tables. Raises as it does."""
+    db = await _connect(owner_url)
+    try:
+        return await _is_due(db)
+    finally:
+        await db.close()
+
+
 async def _is_due(db: asyncpg.Connection) -> bool:
     """Whether the tables are missing or of an earlier release. Those of a later one are left to it."""
     if not await db.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL"):

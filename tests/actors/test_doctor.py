@@ -34,7 +34,6 @@ SAFE = {
     "VOYAGENT_MAIL_FROM": "Rao Travels <desk@rao-travels.in>",
     "VOYAGENT_PUBLIC_URL": "https://desk.rao-travels.in",
     "VOYAGENT_DB_URL": "postgresql://voyagent@db/voyagent",
-    "VOYAGENT_DB_MIGRATE_URL": "postgresql://owner@db/voyagent",
     "VOYAGENT_REDIS_URL": "redis://127.0.0.1/0",
     "VOYAGENT_SUPPLIERS": "house",
     "VOYAGENT_MODEL_PRICES": "claude-sonnet-5-5=3/15/0.3/3.75@2026-11-01",

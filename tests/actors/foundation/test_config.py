@@ -23,13 +23,17 @@ SAFE = {
     "VOYAGENT_SMTP_URL": "smtps://mail.example.com",
     "VOYAGENT_PUBLIC_URL": "https://voyagent.example.com",
     "VOYAGENT_DB_URL": "postgresql://voyagent@db/voyagent",
+}
+MIGRATING = {
+    "VOYAGENT_ENV": "production",
+    "VOYAGENT_DB_URL": "postgresql://voyagent@db/voyagent",
     "VOYAGENT_DB_MIGRATE_URL": "postgresql://owner@db/voyagent",
 }
 
 
-def refusal(environ: dict[str, str], *, embedded: bool = False) -> str:
+def refusal(environ: dict[str, str], *, embedded: bool = False, migrating: bool = False) -> str:
     with pytest.raises(ConfigurationError) as caught:
-        Settings.load(embedded=embedded, environ=environ)
+        Settings.load(embedded=embedded, migrating=migrating, environ=environ)
     return str(caught.value)
 
 
@@ -43,7 +47,7 @@ def test_a_safe_production_starts() -> None:
     assert settings.production
     assert settings.signing_keys == {"default": SECRET}
     assert settings.sealing_keys == {"default": bytes(range(32))}
-    assert settings.owner_url == "postgresql://owner@db/voyagent"
+    assert Settings.load(environ=MIGRATING, migrating=True).owner_url == "postgresql://owner@db/voyagent"
 
 
 @pytest.mark.parametrize(
@@ -64,10 +68,8 @@ def test_a_safe_production_starts() -> None:
         ({"VOYAGENT_TRUSTED_PROXIES": "10.0.0.0/8,0.0.0.0/0"}, "VOYAGENT_TRUSTED_PROXIES"),
         ({"VOYAGENT_TRUSTED_PROXIES": "::/0"}, "VOYAGENT_TRUSTED_PROXIES"),
         ({"VOYAGENT_METRICS_TOKEN": "short"}, "VOYAGENT_METRICS_TOKEN"),
-        ({"VOYAGENT_DB_MIGRATE_URL": ""}, "VOYAGENT_DB_MIGRATE_URL"),
-        ({"VOYAGENT_DB_MIGRATE_URL": "postgresql://voyagent:other@db/voyagent"}, "VOYAGENT_DB_MIGRATE_URL"),
-        ({"VOYAGENT_DB_MIGRATE_URL": "postgresql://owner@db/x?user=voyagent"}, "VOYAGENT_DB_MIGRATE_URL"),
-        ({"VOYAGENT_DB_MIGRATE_URL": "postgresql://%76oyagent@db/voyagent"}, "VOYAGENT_DB_MIGRATE_URL"),
+        ({"VOYAGENT_METRICS_TOKEN": "kJ8s2Lq0vXw5Zr7t,short"}, "VOYAGENT_METRICS_TOKEN"),
+        ({"VOYAGENT_DB_MIGRATE_URL": "postgresql://owner@db/voyagent"}, "VOYAGENT_DB_MIGRATE_URL"),
         ({"VOYAGENT_AUTH_SKIP_EMAIL_VERIFICATION": "1"}, "VOYAGENT_AUTH_SKIP_EMAIL_VERIFICATION"),
         ({"VOYAGENT_SMTP_URL": "smtp://mail.example.com?tls=off"}, "VOYAGENT_SMTP_URL"),
         ({"VOYAGENT_DUFFEL_BASE_URL": "http://duffel.example.com"}, "VOYAGENT_DUFFEL_BASE_URL"),
@@ -100,6 +102,22 @@ def test_a_safe_production_starts() -> None:
 def test_r1_r59_production_refuses_what_is_unsafe_by_name(change: dict[str, str], named: str) -> None:
     problems = refusal(SAFE | change).splitlines()
     assert [problem.split(":")[0] for problem in problems] == [named]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"VOYAGENT_DB_URL": ""}, "VOYAGENT_DB_URL"),
+        ({"VOYAGENT_DB_MIGRATE_URL": ""}, "VOYAGENT_DB_MIGRATE_URL"),
+        ({"VOYAGENT_DB_MIGRATE_URL": "postgresql://voyagent:other@db/voyagent"}, "VOYAGENT_DB_MIGRATE_URL"),
+        ({"VOYAGENT_DB_MIGRATE_URL": "postgresql://owner@db/x?user=voyagent"}, "VOYAGENT_DB_MIGRATE_URL"),
+        ({"VOYAGENT_DB_MIGRATE_URL": "postgresql://%76oyagent@db/voyagent"}, "VOYAGENT_DB_MIGRATE_URL"),
+    ],
+)
+def test_migrations_in_production_name_an_owner_and_another_role_for_the_service(
+    change: dict[str, str], named: str
+) -> None:
+    assert refusal(MIGRATING | change, migrating=True).partition(": ")[0] == named
 
 
 def test_every_danger_is_about_a_setting_and_has_a_case_above() -> None:
@@ -212,7 +230,7 @@ def test_bounds_are_kept(name: str, value: str, development: dict[str, str]) -> 
         ("VOYAGENT_ENV", "staging", "must be 'development' or 'production'"),
         ("VOYAGENT_SSE_STALL_SECONDS", "soon", "must be a number"),
         ("VOYAGENT_SSE_STALL_SECONDS", "0", "must be more than 0.0"),
-        ("VOYAGENT_METRICS_TOKEN", "short", "must have at least 16 characters"),
+        ("VOYAGENT_METRICS_TOKEN", "short", "must have at least 16 characters, or be a comma list of such"),
         ("VOYAGENT_MAIL_FROM", "Rao Travels", "must be one address, or Name <address>"),
         ("VOYAGENT_MAIL_FROM", "a@b.in, c@d.in", "must be one address, or Name <address>"),
     ],

@@ -68,6 +68,14 @@ async def test_the_right_token_opens_from_anywhere_and_a_wrong_one_nothing(guard
         assert await status(wrong) == 404
 
 
+async def test_of_two_metrics_tokens_both_are_taken(serve: Serve) -> None:
+    newer = "another token of sufficient length"
+    client = await serve(metrics_token=f"{newer}, {TOKEN}")
+    for token, status in ((newer, 200), (TOKEN, 200), (f"{newer}, {TOKEN}", 404), (newer[:16], 404)):
+        headers = {"Authorization": f"Bearer {token}"}
+        assert (await client.send("GET", "/internal/metrics", headers=headers)).status == status, token
+
+
 async def test_without_a_token_configured_an_empty_one_opens_nothing(client: Client) -> None:
     headers = {"X-Forwarded-For": "8.8.8.8", "X-Voyagent-Metrics-Token": ""}
 

@@ -1,0 +1,50 @@
+"""The example commands that are printed at the start of a development service, and for the demo agency."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+JSON = "-H 'Content-Type: application/json'"
+PICK = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"{}\"])'"
+
+LOOKS = (
+    "/enquiries",
+    "/chat/sessions",
+    "/approvals?status=all",
+    "/reports/receivables?from=2000-01-01&to=2100-01-01",
+    "/reports/payables?from=2000-01-01&to=2100-01-01",
+    "/reports/trial-balance",
+    "/reports/usage",
+    "/audit",
+)
+"""What the demo agency has to show."""
+
+
+def look(url: str, email: str, password: str) -> str:
+    """How to sign in as the admin of the running service, and how to read its lists and reports."""
+    body = f'{{"email": "{email}", "password": "{password}"}}'
+    return "\n".join(
+        (
+            f"\nIf the service is not running, start it with `make run`. It listens on {url}.",
+            f"TOKEN=$(curl -s {url}/auth/sign-in {JSON} -d '{body}' | {PICK.format('access_token')})",
+            *(f'curl -s "{url}{path}" -H "Authorization: Bearer $TOKEN"' for path in LOOKS),
+        )
+    )
+
+
+def welcome(url: str) -> str:
+    """The address and example commands: sign up, create a session, ask for a flight, approve it."""
+    day = (datetime.now(UTC) + timedelta(days=90)).date()
+    return f"""Voyagent listens on {url}   (API reference: {url}/docs)
+
+  TOKEN=$(curl -s {url}/auth/sign-up {JSON} -d '{{"email": "asha@example.com", "password": "a long password 1", \
+"full_name": "Asha Rao", "agency_name": "Rao Travels"}}' | {PICK.format("access_token")})
+  SESSION=$(curl -s -X POST {url}/chat/sessions -H "Authorization: Bearer $TOKEN" | {PICK.format("session_id")})
+  curl -N {url}/chat/sessions/$SESSION/messages -H "Authorization: Bearer $TOKEN" {JSON} \
+-d '{{"message": "Find me a flight from Mumbai to Dubai on {day} for Asha Rao and book it"}}'
+  APPROVAL=$(curl -s {url}/approvals -H "Authorization: Bearer $TOKEN" | \
+python3 -c 'import json, sys; print(json.load(sys.stdin)["items"][0]["id"])')
+  curl -s {url}/approvals/$APPROVAL/resolve -H "Authorization: Bearer $TOKEN" {JSON} -d '{{"granted": true}}'
+
+Signed up before: the first command with /auth/sign-in instead. A demo agency: .venv/bin/python run.py seed --embedded
+"""

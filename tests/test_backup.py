@@ -1,0 +1,217 @@
+"""Backups by the scripts of ``deploy/``, with Postgres's own tools: complete or refused; a restored copy is quiet."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import pytest
+
+from tests.test_run import development, ran
+
+if TYPE_CHECKING:
+    from tests.conftest import Agency, Database
+    from voyagent.storage.embedded.servers import EmbeddedServers
+
+DEPLOY = Path(__file__).parents[1] / "deploy"
+BACKUP = "voyagent_backup"
+ROLES = f"""
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{BACKUP}') THEN
+        CREATE ROLE {BACKUP} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE BYPASSRLS;
+        GRANT pg_read_all_data TO {BACKUP};
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'voyagent_owner') THEN
+        CREATE ROLE voyagent_owner NOLOGIN;
+    END IF;
+END $$
+"""
+"""As ``deploy/roles.sql`` makes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Postgres's programs, on this test's server."""
+
+    servers: EmbeddedServers
+    folder: Path
+
+    async def run(self, words: list[str], user: str, database: str, given: bytes = b"") -> tuple[int, str]:
+        """A script's or program's exit status and what it printed."""
+        binaries = self.servers.postgres._bin
+        environ = {
+            "PATH": f"{binaries}:{os.environ['PATH']}",
+            "PGHOST": parse_qs(urlsplit(self.servers.url).query)["host"][0],
+            "PGUSER": user,
+            "PGDATABASE": database,
+            "VOYAGENT_BACKUP_KEEP": "2",
+        }
+        process = await asyncio.create_subprocess_exec(
+            *words,
+            env=environ,
+            cwd=self.folder,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        out, _ = await asyncio.wait_for(process.communicate(given), 60)
+        assert process.returncode is not None
+        return process.returncode, out.decode()
+
+    async def backup(self, database: str, user: str = BACKUP) -> tuple[int, str]:
+        return await self.run(["sh", str(DEPLOY / "backup"), str(self.folder)], user, database)
+
+    async def restore(self, dump: bytes, database: str, *options: str) -> tuple[int, str]:
+        return await self.run(["sh", str(DEPLOY / "restore"), database, *options], "postgres", "postgres", dump)
+
+
+@pytest.fixture
+async def tools(servers: EmbeddedServers, database: Database, tmp_path: Path) -> Tools:
+    admin = await asyncpg.connect(database.admin_url)
+    await admin.execute(ROLES)
+    await admin.close()
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    return Tools(servers, folder)
+
+
+async def test_a_dump_by_a_role_that_row_security_binds_is_refused_and_leaves_no_dump(
+    tools: Tools, database: Database, agency: Agency
+) -> None:
+    status, told = await tools.backup(database.name, "voyagent")
+    assert status != 0
+    assert "row-level security" in told
+    assert list(tools.folder.glob("*.dump")) == []
+
+
+async def test_the_newest_dumps_stay_with_their_heads(tools: Tools, database: Database) -> None:
+    made = []
+    for head in ("1", "2", "3"):
+        (tools.folder / "heads.new").write_text(head)
+        status, told = await tools.backup(database.name)
+        assert status == 0, told
+        made.append(Path(told.splitlines()[-1]))
+    assert [dump.exists() for dump in made] == [False, True, True]
+    heads = [dump.with_suffix(".heads.jsonl") for dump in made]
+    assert [each.exists() and each.read_text() for each in heads] == [False, "2", "3"]
+    assert {path.stat().st_mode & 0o777 for path in tools.folder.iterdir()} == {0o600}
+
+
+async def prepared(db: asyncpg.Connection, agency: Agency) -> tuple[str, str]:
+    """A running turn, a queued one, an approved call that is not carried out, one that waits, and an e-mail."""
+    approved, waiting = await agency.call("book_flight"), await agency.call("pay_bill")
+    await db.execute(
+        "UPDATE tool_calls SET state = 'approved', approval_id = 'a', decided_at = now() WHERE id = $1", approved
+    )
+    await db.execute("UPDATE tool_calls SET approval_id = 'w' WHERE id = $1", waiting)
+    for name, call, status in (("a", approved, "granted"), ("w", waiting, "pending")):
+        await db.execute(
+            """INSERT INTO pending_approvals (id, tenant_id, session_id, turn_id, tool_call_id, tool_name, summary,
+                                              payload, input_hash, approver_roles, requested_at, expires_at, status)
+               SELECT $1, $2, $3, $4, $5, 't', 's', '{}', input_hash, '{}', now(), now() + interval '1 day', $6
+                 FROM tool_calls WHERE id = $5""",
+            name,
+            agency.tenant_id,
+            agency.session_id,
+            agency.turn_id,
+            call,
+            status,
+        )
+    await db.execute(
+        """INSERT INTO turns (id, tenant_id, session_id, user_id, state, text_hash, queued_at)
+           VALUES ('queued', $1, $2, $3, 'queued', '', now())""",
+        agency.tenant_id,
+        agency.session_id,
+        agency.user_id,
+    )
+    await db.execute(
+        """INSERT INTO outbox (id, tenant_id, kind, recipient, payload_sealed, state, due_at, message_id, created_at)
+           VALUES (gen_random_uuid(), $1, 'invite', 'x@example.com', 'x', 'due', now(), 'm', now())""",
+        agency.tenant_id,
+    )
+    return approved, waiting
+
+
+STANDING = """
+SELECT (SELECT jsonb_object_agg(id, state) FROM turns) AS turns,
+       (SELECT jsonb_object_agg(tool, state) FROM tool_calls) AS calls,
+       (SELECT jsonb_object_agg(id, status || ' ' || (expires_at <= now())) FROM pending_approvals) AS approvals,
+       (SELECT jsonb_agg(jsonb_build_array(state, payload_sealed IS NULL)) FROM outbox) AS emails,
+       (SELECT max(attempts) FROM turns WHERE state = 'running') AS attempts
+"""
+
+
+@pytest.mark.parametrize("resume", [False, True])
+async def test_nothing_goes_on_in_a_restored_copy_unless_it_is_told_to(
+    tools: Tools, database: Database, agency: Agency, servers: EmbeddedServers, resume: bool
+) -> None:
+    await prepared(agency.db, agency)
+    status, told = await tools.backup(database.name)
+    assert status == 0, told
+    copy = f"{database.name}_restored"
+    dump = Path(told.splitlines()[-1]).read_bytes()
+    status, told = await tools.restore(dump, copy, *(["--resume"] if resume else []))
+    assert (status, told.splitlines()[-1]) == (0, f"{copy} is restored"), told
+    db = await asyncpg.connect(servers.postgres.url("postgres", copy))
+    try:
+        found = {
+            name: json.loads(value) if isinstance(value, str) else value
+            for name, value in (await db.fetchrow(STANDING)).items()
+        }
+    finally:
+        await db.close()
+        await agency.db.execute(f"DROP DATABASE {copy} WITH (FORCE)")
+    running = agency.turn_id
+    if resume:
+        assert found["turns"] == {running: "running", "queued": "queued"}
+        assert found["calls"] == {"book_flight": "approved", "pay_bill": "proposed"}
+        assert found["approvals"] == {"a": "granted false", "w": "pending false"}
+        assert (found["emails"], found["attempts"]) == ([["due", False]], 0)
+    else:
+        assert found["turns"] == {running: "running", "queued": "cancelled"}
+        assert found["calls"] == {"book_flight": "proposed", "pay_bill": "proposed"}
+        assert found["approvals"] == {"a": "pending true", "w": "pending true"}
+        assert (found["emails"], found["attempts"]) == ([["dropped", True]], 3)
+
+
+async def test_a_restored_database_has_every_row_serves_and_its_chains_fit_the_heads_of_its_time(
+    tools: Tools, database: Database, servers: EmbeddedServers, tmp_path: Path
+) -> None:
+    environ = development(database.url)
+    assert (await ran(tmp_path, "seed", "--people-only", **environ))[0] == 0
+    status, told = await tools.backup(database.name)
+    assert status == 0, told
+    copy = f"{database.name}_restored"
+    status, told = await tools.restore(Path(told.splitlines()[-1]).read_bytes(), copy)
+    assert status == 0, told
+    admin = await asyncpg.connect(database.admin_url)
+    restored = await asyncpg.connect(servers.postgres.url("postgres", copy))
+    try:
+        tables = [
+            row[0]
+            for row in await admin.fetch(
+                "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+            )
+        ]
+        counts = {name: await admin.fetchval(f"SELECT count(*) FROM {name}") for name in tables}
+        assert counts["users"] == 5
+        assert {name: await restored.fetchval(f"SELECT count(*) FROM {name}") for name in tables} == counts
+        assert (
+            await restored.fetchval("SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'users'")
+            == "voyagent"
+        )
+        url = servers.postgres.url("voyagent", copy)
+        code, out, err = await ran(tmp_path, "audit", "verify", **environ | {"VOYAGENT_DB_URL": url})
+        assert (code, "unbroken  Demo Travels" in out) == (0, True), err
+        code, out, err = await ran(tmp_path, "doctor", **environ | {"VOYAGENT_DB_URL": url})
+        assert (code, "ok  database" in out) == (0, True), out
+    finally:
+        await restored.close()
+        await admin.execute(f"DROP DATABASE {copy} WITH (FORCE)")
+        await admin.close()
