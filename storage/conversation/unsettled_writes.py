@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Integer, and_, bindparam, cast, extract, func, or_, select, update
 
@@ -76,9 +77,35 @@ class Unsettled(Query[list[tuple[ToolCall, str | None]]]):
     now: datetime
 
     async def run(self, db: Connection) -> list[tuple[ToolCall, str | None]]:
-        rows = [dict(row) for row in await WRITES.fetch(db, tenant_id=self.tenant_id, **_at(self.now))]
-        sessions = [row.pop("session_id") for row in rows]
-        return [(ToolCall(**row), session) for row, session in zip(rows, sessions, strict=True)]
+        return _calls(await WRITES.fetch(db, tenant_id=self.tenant_id, **_at(self.now)))
+
+
+def _calls(found: Iterable[Mapping[str, Any]]) -> list[tuple[ToolCall, str | None]]:
+    rows = [dict(row) for row in found]
+    sessions = [row.pop("session_id") for row in rows]
+    return [(ToolCall(**row), session) for row, session in zip(rows, sessions, strict=True)]
+
+
+PAYMENTS = statement(
+    select(*CALL, tool_calls.c.session_id)
+    .filter_by(**binds("tenant_id", "tool"))
+    .where(
+        or_(tool_calls.c.state == "unknown", tool_calls.c.state == "executing"),
+        tool_calls.c.bound["booking_id"].astext == bindparam("booking_id"),
+    )
+    .order_by(tool_calls.c.id)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfBooking(Query[list[tuple[ToolCall, str | None]]]):
+    """The calls of one tool on a booking that are under way or without outcome, each with its session."""
+
+    tool: str
+    booking_id: str
+
+    async def run(self, db: Connection) -> list[tuple[ToolCall, str | None]]:
+        return _calls(await PAYMENTS.fetch(db, tenant_id=self.tenant_id, tool=self.tool, booking_id=self.booking_id))
 
 
 LOCK = statement(select(tool_calls.c.state).where(THIS_CALL).with_for_update(key_share=True))

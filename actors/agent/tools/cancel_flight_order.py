@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from ....storage.conversation import unsettled_writes
 from ....storage.travel import bookings
 from ...domain.travel import Segment
 from ...suppliers.protocols import CancellationDesk
-from .cancelling import Cancellation
+from .book_flight import BookFlight
+from .cancelling import Cancellation, Payment
 from .summary import code
-from .tool import ToolContext
-from .trips import legs
+from .tool import Objection, ToolContext
+from .trips import legs, seller
+
+PAID = frozenset({"confirmed", "ticketed", "schedule_change"})
+"""Statuses of orders whose supplier has been paid."""
 
 
 class CancelFlightOrder(Cancellation):
@@ -23,6 +28,19 @@ class CancelFlightOrder(Cancellation):
     kind = "flight"
     cancellable = frozenset({"tentative", "confirmed", "ticketed", "schedule_change"})
 
+    async def payment(self, booking: bookings.Booking, context: ToolContext) -> tuple[bookings.Booking, Payment]:
+        """A hold may have been paid although no answer came: that is looked up first, and recorded if it was."""
+        if booking.status != "tentative":
+            return booking, Payment(made=True)
+        unclear = await _unclear_payments(booking, context)
+        known = await context.store.ask(bookings.Load(tenant_id=context.tenant_id, id=booking.id)) or booking
+        if known.status not in self.cancellable:
+            raise Objection("not_cancellable", f"The booking is {known.status}.")
+        if known.status != "tentative":
+            return known, Payment(made=True)
+        order = await seller(context, known.supplier, "read").read(known.supplier_ref)
+        return known, Payment(made=order.status in PAID, unclear=unclear)
+
     def counter(self, name: str, context: ToolContext) -> CancellationDesk | None:
         return context.suppliers.named(name)
 
@@ -32,3 +50,23 @@ class CancelFlightOrder(Cancellation):
     def about(self, booking: bookings.Booking) -> list[str]:
         segments = [Segment.model_validate(each) for each in booking.data.get("segments", ())]
         return [legs(segments)] if segments else []
+
+
+async def _unclear_payments(hold: bookings.Booking, context: ToolContext) -> bool:
+    """Whether a payment of this hold has no known outcome after it was looked up; what is found is recorded."""
+    tool, still_unclear = BookFlight(), False
+    payments = unsettled_writes.OfBooking(tenant_id=context.tenant_id, tool=tool.name, booking_id=hold.id)
+    for call, session_id in await context.store.ask(payments):
+        if call.state == "executing":
+            raise Objection("not_cancellable", "It is being paid; wait for the outcome of that.")
+        given = tool.parse(call.input)
+        found = await tool.find_previous(given, call.bound or {}, call.id, context)
+        if found is None:
+            still_unclear = True
+            continue
+        record = tool.record(given, found, call, context)
+        settle = unsettled_writes.Settle(
+            tenant_id=context.tenant_id, call=call, record=record, session_id=session_id, now=context.now
+        )
+        await context.store.ask(settle)
+    return still_unclear

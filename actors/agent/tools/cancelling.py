@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from ....storage.travel import bookings, passengers
 from ...domain import ids
 from ...domain.audit import wire_time
+from ...domain.money import Money
 from ...domain.outcomes import Outcome
 from ...domain.travel import CancelQuote
 from ...suppliers.protocols import CancellationDesk, SupplierError
@@ -47,6 +49,20 @@ class Cancelled(ToolOutput):
     refund_to: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """What is known of a booking's payment: whether the supplier has it, and whether one that was sent is unclear."""
+
+    made: bool
+    unclear: bool = False
+
+    def text(self, price: Money) -> str:
+        """For the approver."""
+        if self.made:
+            return f"paid {price.text}"
+        return f"not paid, but a payment of {price.text} has no known outcome" if self.unclear else "not paid"
+
+
 class Cancellation(GatedSupplierTool[CancelInput]):
     """Cancels a booking of one kind; gated by an approval."""
 
@@ -81,30 +97,31 @@ class Cancellation(GatedSupplierTool[CancelInput]):
     def about(self, booking: bookings.Booking) -> list[str]:
         """What else the approver is told of the booking."""
 
-    def is_paid(self, booking: bookings.Booking) -> bool:
-        """Whether the supplier has been paid for it."""
-        return booking.status != "tentative"
+    async def payment(self, booking: bookings.Booking, context: ToolContext) -> tuple[bookings.Booking, Payment]:
+        """What has been paid for the booking, and the booking as it stands once that is known."""
+        del context
+        return booking, Payment(made=booking.status != "tentative")
 
     async def driver(self, given: CancelInput, bound: Mapping[str, Any], context: ToolContext) -> str:
         del given, context
         return str(bound["supplier"])
 
     async def precheck(self, given: CancelInput, context: ToolContext) -> ApprovalProposal:
-        booking, supplier = await self._booked(given, context)
+        booking, payment, supplier = await self._booked(given, context)
         quote = await supplier.quote_cancel(booking.supplier_ref)
         if quote.confirmed or quote.order_ref != booking.supplier_ref:
             raise Objection("supplier_refused", "The supplier's quote is not for this booking.")
         names = await _names(booking, context)
         return ApprovalProposal(
-            self._summary(booking, names, quote), self._bound(booking, names, quote), quote.expires_at
+            self._summary(booking, payment, names, quote), self._bound(booking, payment, names, quote), quote.expires_at
         )
 
     async def execute(self, given: CancelInput, bound: Mapping[str, Any], key: str, context: ToolContext) -> Executed:
-        booking, supplier = await self._booked(given, context)
+        booking, payment, supplier = await self._booked(given, context)
         quote = await supplier.read_cancel(str(bound["quote"]))
         if not quote.alive(context.now):
             raise Objection("quote_expired", "The quote has expired; ask for the cancellation again.")
-        if self._bound(booking, await _names(booking, context), quote) != bound:
+        if self._bound(booking, payment, await _names(booking, context), quote) != bound:
             raise Objection("changed_since_approval", "What was approved has changed; it has to be asked for again.")
         return self._placed(given, await supplier.confirm_cancel(quote.ref, key), context)
 
@@ -134,8 +151,10 @@ class Cancellation(GatedSupplierTool[CancelInput]):
             refund_to=quote.refund_to,
         )
 
-    async def _booked(self, given: CancelInput, context: ToolContext) -> tuple[bookings.Booking, CancellationDesk]:
-        """The booking and its supplier, if it can be cancelled there."""
+    async def _booked(
+        self, given: CancelInput, context: ToolContext
+    ) -> tuple[bookings.Booking, Payment, CancellationDesk]:
+        """The booking, what was paid for it, and its supplier, if it can be cancelled there."""
         known = ids.parse_uuid(given.booking_id) or ids.uuid7()
         booking = await context.store.ask(bookings.Load(tenant_id=context.tenant_id, id=known))
         if booking is None or booking.kind != self.kind:
@@ -147,15 +166,16 @@ class Cancellation(GatedSupplierTool[CancelInput]):
             raise SupplierError(
                 "capability_not_supported", f"supplier {booking.supplier} cannot cancel for this agency"
             )
-        return booking, supplier
+        booking, payment = await self.payment(booking, context)
+        return booking, payment, supplier
 
-    def _summary(self, booking: bookings.Booking, names: Sequence[str], quote: CancelQuote) -> str:
+    def _summary(self, booking: bookings.Booking, payment: Payment, names: Sequence[str], quote: CancelQuote) -> str:
         """One line for the approver: what is cancelled and for whom, what comes back, and where to."""
         parts = [
             f"Cancel {self.title(booking)}",
             f"refund {'unknown' if quote.refund is None else quote.refund.text}",
             f"to {'unknown' if quote.refund_to is None else code(quote.refund_to)}",
-            f"paid {booking.cost.text}" if self.is_paid(booking) else "not paid",
+            payment.text(booking.cost),
             f"supplier {code(booking.supplier)}",
             *([] if quote.expires_at is None else [f"quote ends {clock(quote.expires_at)} UTC"]),
             *self.about(booking),
@@ -163,7 +183,9 @@ class Cancellation(GatedSupplierTool[CancelInput]):
         ]
         return "; ".join(parts)
 
-    def _bound(self, booking: bookings.Booking, names: Sequence[str], quote: CancelQuote) -> dict[str, Any]:
+    def _bound(
+        self, booking: bookings.Booking, payment: Payment, names: Sequence[str], quote: CancelQuote
+    ) -> dict[str, Any]:
         """All that the approver is shown, and the quote that is to be confirmed.
 
         A hold's quote outlives its payment at some suppliers, and would cancel what was paid for nothing: so what was
@@ -176,7 +198,8 @@ class Cancellation(GatedSupplierTool[CancelInput]):
             "locator": booking.locator,
             "about": [self.title(booking), *self.about(booking)],
             "persons": list(names),
-            "paid": priced(booking.cost) if self.is_paid(booking) else None,
+            "paid": priced(booking.cost) if payment.made else None,
+            "payment_unclear": payment.unclear,
             "quote": quote.ref,
             "refund": None if quote.refund is None else priced(quote.refund),
             "refund_to": quote.refund_to,

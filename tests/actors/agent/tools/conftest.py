@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 
 import pytest
 
+from tests.actors.agent.tools.office import Office, open_office
 from tests.manual_clock import ManualClock
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
 from voyagent.actors.agent.tools.tool import (
@@ -228,6 +229,12 @@ async def desk(agency: AgencyLike, clock: ManualClock, redis_url: str) -> AsyncI
     yield Desk(agency, house, hotels, context, clock)
     await offers.close()
     await ref.stop_and_wait(5.0)
+
+
+@pytest.fixture
+async def office(agency: AgencyLike, clock: ManualClock, redis_url: str, desk: Desk) -> AsyncIterator[Office]:
+    async with open_office(agency, clock, redis_url, desk) as opened:
+        yield opened
 
 
 class HurriedClock(ManualClock):

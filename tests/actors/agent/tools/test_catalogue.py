@@ -20,7 +20,6 @@ from voyagent.actors.agent.tools.tool import GATED, InputInvalid, Objection, Sup
 from voyagent.actors.agent.tools.upsert_passenger import UpsertPassenger
 from voyagent.actors.agent.tools.void_bill import VoidBill
 from voyagent.actors.domain.identity import Role
-from voyagent.actors.domain.masking import hidden
 from voyagent.actors.domain.outcomes import Failed, Outcome, Refused, Succeeded
 
 SEARCH: dict[str, Any] = {"origin": "BOM", "destination": "DXB", "outbound_date": "2026-12-05"}
@@ -410,27 +409,3 @@ def test_the_reasons_of_refusal_are_those_of_the_contract() -> None:
     assert CATALOGUE["read_hotel_booking"].reasons == {"not_found"}
     assert CATALOGUE["read_account_balance"].reasons == {"account_not_found", "capability_not_supported"}
     assert CATALOGUE["post_journal_entry"].reasons == {"invalid_line", "validation_failed", "control_account"}
-
-
-@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
-def test_b41_what_a_tool_alone_may_read_is_masked_for_all_others_and_waits_for_no_approval(tool: Tool[Any]) -> None:
-    secret = {name for name, field in tool.Input.model_fields.items() if "SecretStr" in str(field.annotation)}
-    assert secret == tool.sensitive
-    assert hidden(dict.fromkeys(secret, SECRET)) == dict.fromkeys(secret, f"***{SECRET[-4:]}")
-    assert not (secret and isinstance(tool, GATED))
-
-
-@pytest.mark.parametrize("number", ["Z12", "Z1234567890123456789X", "Z 123/45", "Zß12345", "", 12345678, ["Z1234567"]])
-def test_a_passport_number_that_is_none_is_told_without_repeating_it(number: Any) -> None:
-    text = objection("upsert_passenger", RIGHT["upsert_passenger"] | {"passport_number": number})
-    assert "passport_number: must be the 5 to 20 letters and digits of a passport's number" in text
-    assert not number or str(number) not in text
-
-
-def test_equal_passengers_with_different_passports_are_not_the_same_call() -> None:
-    tool = CATALOGUE["upsert_passenger"]
-    one, other, again = (
-        tool.likeness(tool.parse(RIGHT["upsert_passenger"] | {"passport_number": number}))
-        for number in ("Z1234567", "Z7654321", "z 1234567")
-    )
-    assert one == again != other
