@@ -14,14 +14,19 @@ from ...actors.domain.turns import ApprovalAsk, LoopState, ToolCall
 from ..engine.statements import binds, statement
 from ..tables import turns
 from . import tool_calls
-from .endings import KEPT_THROUGH, Ending, end_turn
-from .model_calls import ModelCallUsage, settle
-from .steps import MERGED_STEP, TURN_OF_AGENCY, Step, TranscriptMessage, Written, add_message
+from .endings import KEPT_THROUGH, SET_ENDING, Ending, ending_of
+from .model_calls import SETTLE, ModelCallUsage, usage_of
+from .steps import MERGED_STEP, THIS_TURN, TURN_OF_AGENCY, Step, TranscriptMessage, Written, add_message
 
 if TYPE_CHECKING:
     from ..engine.connection import Connection
 
-KEEP_STATE = statement(update(turns).where(TURN_OF_AGENCY).values(step=MERGED_STEP, **binds("desk"), attempts=1))
+_LOOP = {"step": MERGED_STEP, **binds("desk")}
+KEEP_STATE = statement(update(turns).where(TURN_OF_AGENCY).values(**_LOOP, attempts=1))
+_SETTLED = SETTLE.cte("settled")
+GO_ON = statement(update(turns).where(THIS_TURN).values(**_LOOP, attempts=1).add_cte(_SETTLED))
+END = statement(SET_ENDING.values(**_LOOP).add_cte(_SETTLED))
+"""The turn after an answer, and what the answer cost, in one statement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +64,12 @@ class Answer(Step[int]):
         if state.brief is not None and state.brief_after < 0:
             state = LoopState(desk=state.desk, brief=state.brief, brief_after=place, handoffs=state.handoffs)
         kept = state.plain() | {KEPT_THROUGH: self.after + len(self.events)}
-        await KEEP_STATE.execute(db, tenant_id=self.tenant_id, turn_id=self.turn_id, step=kept, desk=state.desk)
-        if self.spent is not None:
-            await settle(db, self.tenant_id, self.spent)
-        if self.ending is not None:
-            await end_turn(db, self, self.turn_id, self.ending)
+        after = {"step": kept, "desk": state.desk, **usage_of(self.spent)}
+        if self.ending is None:
+            this = {"tenant_id": self.tenant_id, "session_id": self.session_id, "turn_id": self.turn_id}
+            await GO_ON.execute(db, **this, **after)
+        else:
+            await END.execute(db, **ending_of(self, self.turn_id, self.ending), **after)
         audit_events = [rules.audit_of_request(ask, self.at) for ask in self.asks]
         return await self.write(db, place, self.events, audit_events)
 

@@ -34,7 +34,7 @@ class Ending:
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
 """States of a turn that is over."""
-END_TURN = statement(
+SET_ENDING = (
     update(turns)
     .where(THIS_TURN)
     .values(
@@ -43,20 +43,25 @@ END_TURN = statement(
         attempts=0,
     )
 )
+END_TURN = statement(SET_ENDING)
 
 
 async def end_turn(db: Connection, step: Step[Any], turn_id: str, ending: Ending) -> None:
     """Set the turn's state after its pass."""
-    await END_TURN.execute(
-        db,
-        tenant_id=step.tenant_id,
-        session_id=step.session_id,
-        turn_id=turn_id,
-        state=ending.state,
-        error=None if ending.error is None else ending.error.line,
-        ran_ms=ending.ran_ms,
-        ended_at=step.now if ending.state in ENDED else None,
-    )
+    await END_TURN.execute(db, **ending_of(step, turn_id, ending))
+
+
+def ending_of(step: Step[Any], turn_id: str, ending: Ending) -> dict[str, Any]:
+    """The parameters of ``SET_ENDING``."""
+    return {
+        "tenant_id": step.tenant_id,
+        "session_id": step.session_id,
+        "turn_id": turn_id,
+        "state": ending.state,
+        "error": None if ending.error is None else ending.error.line,
+        "ran_ms": ending.ran_ms,
+        "ended_at": step.now if ending.state in ENDED else None,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, update
+from sqlalchemy import bindparam, update
+from sqlalchemy.dialects.postgresql import insert
 
-from ..engine.operations import Command
+from ..engine.operations import Write
 from ..engine.statements import binds, statement
 from ..tables import model_calls
 
@@ -41,28 +42,40 @@ _USAGE = (
     "cost_usd",
     "duration_ms",
 )
-SETTLE_CALL = statement(
-    update(model_calls).filter_by(**binds("tenant_id", "id")).values(**binds(*_USAGE), state="settled")
+SETTLE = (
+    update(model_calls)
+    .filter_by(**binds("tenant_id"))
+    .where(model_calls.c.id == bindparam("model_call_id"))
+    .values(**binds(*_USAGE), state="settled")
 )
+SETTLE_CALL = statement(SETTLE)
 
 
 async def settle(db: Connection, tenant_id: str | None, spent: ModelCallUsage) -> None:
     """Store what a model call used."""
-    usage = {name: getattr(spent, name) for name in _USAGE}
-    await SETTLE_CALL.execute(db, tenant_id=tenant_id, id=spent.id, **usage)
+    await SETTLE_CALL.execute(db, tenant_id=tenant_id, **usage_of(spent))
+
+
+def usage_of(spent: ModelCallUsage | None) -> dict[str, Any]:
+    """The parameters of ``SETTLE``, besides the agency's id; without a call it settles none."""
+    if spent is None:
+        return {"model_call_id": None, **dict.fromkeys(_USAGE)}
+    return {"model_call_id": spent.id, **{name: getattr(spent, name) for name in _USAGE}}
 
 
 INSERT_MODEL_CALL = statement(
-    insert(model_calls).values(
+    insert(model_calls)
+    .values(
         **binds("id", "tenant_id", "session_id", "turn_id", "pass_no", "desk", "model", "estimate", "created_at"),
         state="started",
         outcome="started",
     )
+    .on_conflict_do_nothing()
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Begin(Command[None]):
+class Begin(Write[None]):
     """Store a model call before it is made, at its estimate, which is charged if it is never settled."""
 
     id: str

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Self, TypeVar
 
-from sqlalchemy import and_, bindparam, update
+from sqlalchemy import and_, bindparam, func, insert, select, update
 
 from ...actors.domain import audit as audits
 from ...actors.domain import tool_calls as rules
@@ -144,27 +144,45 @@ class TranscriptMessage:
     tool_call_id: str | None = None
 
 
-INSERT_MESSAGE = """
-INSERT INTO messages (id, tenant_id, session_id, turn_id, user_id, sequence, role, content, tool_call_id, created_at)
-SELECT $1, $2, $3, $4, $5, coalesce(max(sequence), 0) + 1, $6, $7, $8, $9
-  FROM messages WHERE tenant_id = $2 AND session_id = $3
-RETURNING sequence
-"""
-"""Text: it makes the sequence it stores."""
+_NEXT = select(
+    bindparam("message_id", type_=messages.c.id.type),
+    bindparam("tenant_id", type_=messages.c.tenant_id.type),
+    bindparam("session_id", type_=messages.c.session_id.type),
+    bindparam("turn_id", type_=messages.c.turn_id.type),
+    bindparam("user_id", type_=messages.c.user_id.type),
+    func.coalesce(func.max(messages.c.sequence), 0) + 1,
+    bindparam("role", type_=messages.c.role.type),
+    bindparam("content", type_=messages.c.content.type),
+    bindparam("tool_call_id", type_=messages.c.tool_call_id.type),
+    bindparam("now", type_=messages.c.created_at.type),
+).filter_by(**binds("tenant_id", "session_id"))
+NEW_MESSAGE = insert(messages).from_select(
+    [
+        *("id", "tenant_id", "session_id", "turn_id", "user_id"),
+        *("sequence", "role", "content", "tool_call_id", "created_at"),
+    ],
+    _NEXT,
+)
+"""It makes the sequence it stores."""
+INSERT_MESSAGE = statement(NEW_MESSAGE.returning(messages.c.sequence))
 
 
 async def add_message(db: Connection, step: Step[Any], message_id: str, turn_id: str, line: TranscriptMessage) -> int:
     """Append to the transcript; returns the message's sequence. Steps of a session are serial: there are no gaps."""
-    place: int = await db.fetchval(
-        INSERT_MESSAGE,
-        message_id,
-        step.tenant_id,
-        step.session_id,
-        turn_id,
-        line.user_id,
-        line.role,
-        line.content,
-        line.tool_call_id,
-        step.now,
-    )
+    place: int = await INSERT_MESSAGE.fetchval(db, **message_of(step, message_id, turn_id, line))
     return place
+
+
+def message_of(step: Step[Any], message_id: str, turn_id: str, line: TranscriptMessage) -> dict[str, Any]:
+    """The parameters of ``NEW_MESSAGE``."""
+    return {
+        "message_id": message_id,
+        "tenant_id": step.tenant_id,
+        "session_id": step.session_id,
+        "turn_id": turn_id,
+        "user_id": line.user_id,
+        "role": line.role,
+        "content": line.content,
+        "tool_call_id": line.tool_call_id,
+        "now": step.now,
+    }

@@ -17,7 +17,7 @@ from ...actors.domain.outcomes import NOT_PERMITTED, Failed, Outcome
 from ...actors.domain.transcript import tool_result
 from ...actors.domain.turns import GRANT_LIFE, ApprovalAsk, ToolCall
 from ..engine.operations import Operation
-from ..engine.statements import binds, statement
+from ..engine.statements import Rows, binds, statement
 from ..schema.columns import Time
 from ..tables import messages, pending_approvals, tool_calls, users
 from .steps import Step, TranscriptMessage, Written, add_message
@@ -46,12 +46,14 @@ _REPORTED = (
     )
     .exists()
 )
-CALLS = statement(
+_OF_TURN = (
     select(*CALL, pending_approvals.c.reason, _REPORTED.label("reported"))
     .select_from(_WITH_APPROVAL)
     .where(tool_calls.c.tenant_id == bindparam("tenant_id"), tool_calls.c.turn_id == bindparam("turn_id"))
     .order_by(tool_calls.c.created_at, tool_calls.c.position)
 )
+CALLS = statement(_OF_TURN)
+CALLS_OF_TURN = Rows(_OF_TURN)
 
 
 async def calls_of(db: Connection, tenant_id: str | None, turn_id: str) -> tuple[ToolCall, ...]:

@@ -17,22 +17,24 @@ from ..engine.statements import any_of, binds, statement
 from ..tables import pending_approvals, sessions, turns
 from .endings import Ending, end_turn
 from .sessions import THIS_SESSION
-from .steps import SET_INPUT, THIS_TURN, Step, TranscriptMessage, Written, add_message
+from .steps import NEW_MESSAGE, SET_INPUT, THIS_TURN, Step, TranscriptMessage, Written, add_message, message_of
 
 if TYPE_CHECKING:
     from ..engine.connection import Connection
 
-NAME_SESSION = statement(update(sessions).where(THIS_SESSION, sessions.c.title.is_(None)).values(**binds("title")))
-INSERT_TURN = statement(
-    insert(turns).values(
-        **binds("id", "tenant_id", "session_id", "user_id", "state", "text_hash", "input", "idempotency_key"),
-        **binds("queued_at", "started_at"),
-        first_event_id=bindparam("event_id"),
-        pass_event_id=bindparam("event_id"),
-        pass_no=1,
-        attempts=1,
-    )
+_TURN = insert(turns).values(
+    **binds("tenant_id", "session_id", "user_id", "state", "text_hash", "input", "idempotency_key", "started_at"),
+    id=bindparam("turn_id"),
+    queued_at=bindparam("now"),
+    first_event_id=bindparam("event_id"),
+    pass_event_id=bindparam("event_id"),
+    pass_no=1,
+    attempts=1,
 )
+_NAME = update(sessions).where(THIS_SESSION, sessions.c.title.is_(None)).values(**binds("title")).cte("named")
+QUEUE_TURN = statement(_TURN.add_cte(_NAME))
+BEGIN_TURN = statement(NEW_MESSAGE.add_cte(_TURN.cte("turn"), _NAME))
+"""The turn and its message in one statement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,24 +56,23 @@ class Accept(Step[bool]):
     async def run(self, db: Connection) -> Written[bool]:
         if self.key is not None and await idempotency.claim(db, self.key, Started, self.now) is not None:
             return Written(reply=False, rows=())
-        await INSERT_TURN.execute(
-            db,
-            id=self.turn_id,
-            tenant_id=self.tenant_id,
-            session_id=self.session_id,
-            user_id=self.user_id,
-            state="queued" if self.queued else "running",
-            text_hash=self.text_hash,
-            input={"text": self.text} if self.queued else {},
-            event_id=None if self.queued else self.after + 1,
-            idempotency_key=None if self.key is None else self.key.key,
-            queued_at=self.now,
-            started_at=None if self.queued else self.now,
-        )
-        if not self.queued:
+        turn = {
+            "tenant_id": self.tenant_id,
+            "session_id": self.session_id,
+            "turn_id": self.turn_id,
+            "user_id": self.user_id,
+            "text_hash": self.text_hash,
+            "idempotency_key": None if self.key is None else self.key.key,
+            "title": self.title,
+            "now": self.now,
+        }
+        if self.queued:
+            waits = {"state": "queued", "input": {"text": self.text}, "event_id": None, "started_at": None}
+            await QUEUE_TURN.execute(db, **turn | waits)
+        else:
+            starts = {"state": "running", "input": {}, "event_id": self.after + 1, "started_at": self.now}
             line = TranscriptMessage("user", [{"type": "text", "text": self.text}], user_id=self.user_id)
-            await add_message(db, self, self.message_id, self.turn_id, line)
-        await NAME_SESSION.execute(db, tenant_id=self.tenant_id, session_id=self.session_id, title=self.title)
+            await BEGIN_TURN.execute(db, **turn | starts | message_of(self, self.message_id, self.turn_id, line))
         if self.key is not None:
             await idempotency.keep(db, self.key, Started, Started((self.turn_id,)), self.now)
         return Written(reply=True, rows=())

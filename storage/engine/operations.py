@@ -2,7 +2,8 @@
 
 An operation with a ``tenant_id`` is run on a connection that serves that tenant alone (row-level security holds it
 there); one with ``None`` is system work and runs as role ``voyagent_system``. A ``Query`` is a single statement in
-autocommit; a ``Snapshot`` several reads in one REPEATABLE READ transaction; a ``Command`` one READ COMMITTED one.
+autocommit, a ``Write`` one that writes; a ``Snapshot`` several reads in one REPEATABLE READ transaction; a ``Command``
+one READ COMMITTED one.
 """
 
 from __future__ import annotations
@@ -41,6 +42,14 @@ class Operation(Message[R]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query(Operation[R]):
     """One reading statement, in autocommit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write(Operation[R]):
+    """One writing statement, in autocommit: a third of a command's round trips.
+
+    It is run again when its connection breaks, and may have been committed by then: a second run must change nothing.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

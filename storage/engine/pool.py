@@ -80,10 +80,11 @@ def _options(role: str | None, command_timeout: float) -> dict[str, Any]:
 
 
 async def _prepare(connection: asyncpg.Connection) -> None:
-    """Ids travel as ``str``, jsonb as what ``json`` makes of it. Raises ``TooOld``."""
+    """Ids travel as ``str``, json and jsonb as what ``json`` makes of them. Raises ``TooOld``."""
     require_version(connection)
     await connection.set_type_codec("uuid", schema="pg_catalog", encoder=str, decoder=str)
-    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_dump, decoder=json.loads)
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(name, schema="pg_catalog", encoder=_dump, decoder=json.loads)
 
 
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
@@ -177,9 +178,9 @@ class Engine:
                     await db.serve(tenant)
                 if isinstance(operation, Command):
                     return await _transact(db, operation, _begin(operation))
+                if operation.fence is not None:
+                    await db.execute(_fence(operation.fence))  # before the statement, which takes its snapshot at once
                 if isinstance(operation, Snapshot):
-                    if operation.fence is not None:
-                        await db.execute(_fence(operation.fence))  # before the snapshot: it is taken at once
                     return await _transact(db, operation, _BEGIN_SNAPSHOT)
                 return await operation.run(db)
             except Refusal:

@@ -12,10 +12,24 @@ the condition holds.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BindParameter, Column, ColumnElement, any_, bindparam
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    ColumnElement,
+    DateTime,
+    LargeBinary,
+    Numeric,
+    Select,
+    any_,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg, PGDialect_asyncpg
 from sqlalchemy.sql import ClauseElement
@@ -77,6 +91,42 @@ def binds(*names: str) -> dict[str, BindParameter[Any]]:
 def any_of(column: Column[Any], name: str) -> ColumnElement[bool]:
     """Whether the column is one of a list, which each call gives by ``name``."""
     return column == any_(bindparam(name, type_=ARRAY(column.type)))
+
+
+class Rows:
+    """All rows of a query, in its order, as one ``column`` of another: several become one statement so.
+
+    That takes one round trip and sees one state. The rows travel as JSON, which ``read`` makes values of the columns'
+    types again. Raises ``TypeError`` for a decimal column: JSON would make it a float.
+    """
+
+    __slots__ = ("_decoders", "column")
+
+    def __init__(self, query: Select[Any]) -> None:
+        rows = query.subquery()
+        empty: ColumnElement[Any] = literal_column("'[]'::json")
+        self.column = select(func.coalesce(func.json_agg(rows.table_valued()), empty)).scalar_subquery()
+        self._decoders: dict[str, Callable[[str], Any]] = {}
+        for column in query.selected_columns:
+            if isinstance(column.type, Numeric):
+                raise TypeError(f"{column.name} is decimal, and no JSON number")
+            if isinstance(column.type, DateTime):
+                self._decoders[column.name] = datetime.fromisoformat
+            elif isinstance(column.type, LargeBinary):
+                self._decoders[column.name] = _bytes
+
+    def read(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The rows as the query alone would read them."""
+        for row in rows:
+            for name, decode in self._decoders.items():
+                if row[name] is not None:
+                    row[name] = decode(row[name])
+        return rows
+
+
+def _bytes(shown: str) -> bytes:
+    """Bytes as Postgres shows them: a backslash, an x and hexadecimal digits."""
+    return bytes.fromhex(shown.removeprefix("\\x"))
 
 
 class _Compiler(PGCompiler_asyncpg):

@@ -100,6 +100,7 @@ async def test_a_call_nobody_settled_is_settled_unless_its_turn_still_runs(
         now=NOON,
     )
     await agency.store.ask(begin)
+    await agency.store.ask(begin)  # as after a connection that broke behind the first: nothing changes
     await agency.db.execute("UPDATE turns SET state = $2 WHERE id = $1", agency.turn_id, turn)
     await agency.store.ask(usage.SettleAbandoned(tenant_id=None, at_start=at_start))
     assert await agency.db.fetchval("SELECT state FROM model_calls WHERE id = $1", begin.id) == state

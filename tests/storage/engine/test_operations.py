@@ -19,7 +19,7 @@ from voyagent.actors.domain.errors import Conflict, NotFound, Refusal
 from voyagent.storage.embedded.servers import EmbeddedServers
 from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.errors import CommitLost, StorageUnavailable
-from voyagent.storage.engine.operations import Command, Query, Snapshot
+from voyagent.storage.engine.operations import Command, Query, Snapshot, Write
 from voyagent.storage.engine.pool import Engine, connect, plain_url
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -31,6 +31,14 @@ Work = Callable[[Connection], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read(Query[Any]):
+    work: Work
+
+    async def run(self, db: Connection) -> Any:
+        return await self.work(db)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note(Write[Any]):
     work: Work
 
     async def run(self, db: Connection) -> Any:
@@ -220,6 +228,17 @@ async def test_work_whose_connection_died_before_commit_is_done_once_more(engine
     command = Do(tenant_id=TENANT, work=die_at_first)
     assert await engine.run(command) == "done"
     assert len(command.runs) == 2
+
+
+async def test_a_write_whose_connection_died_is_run_again(engine: Engine) -> None:
+    runs: list[str] = []
+
+    async def add_and_die_at_first(db: Connection) -> Any:
+        runs.append(await db.execute(f"{ADD_AGENCY.removesuffix(' RETURNING id')} ON CONFLICT DO NOTHING", TENANT, NOW))
+        return await kill_me(db) if len(runs) == 1 else "done"
+
+    assert await engine.run(Note(tenant_id=TENANT, work=add_and_die_at_first)) == "done"
+    assert runs == ["INSERT 0 1", "INSERT 0 0"]
 
 
 async def test_work_that_kills_each_connection_is_given_up(engine: Engine) -> None:

@@ -15,9 +15,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from voyagent.storage.engine import statements
 from voyagent.storage.engine.connection import Connection
-from voyagent.storage.engine.statements import Statement, binds, statement
+from voyagent.storage.engine.statements import Rows, Statement, binds, statement
 from voyagent.storage.schema.columns import Uuid
-from voyagent.storage.tables import api_keys, idempotency_keys, offers, outbox, tenants, users
+from voyagent.storage.tables import api_keys, idempotency_keys, offers, outbox, tenants, turns, users
 
 ROOT = Path(statements.__file__).parents[1]
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -131,6 +131,29 @@ async def test_values_of_every_kind_come_back_as_they_went_in(admin: Connection,
     assert [row["id"] for row in await of_ids.fetch(admin, ids=[user_id, tenant_id])] == [user_id]
     forget = statement(delete(idempotency_keys).filter_by(**binds("user_id")))
     assert await forget.execute(admin, user_id=user_id) == "DELETE 1"
+
+
+async def test_several_queries_are_one_statement(admin: Connection, world: Any) -> None:
+    tenant_id, session_id = world["tenants"]["id"], world["sessions"]["id"]
+    turn = {"state": "queued", "text_hash": b"\x00\xff", "user_id": world["users"]["id"], "queued_at": NOW}
+    add = statement(insert(turns).values(**binds("tenant_id", "session_id", "id", "input", *turn)))
+    for name, said in (("t-2", {"text": "ü"}), ("t-1", {})):
+        await add.execute(admin, tenant_id=tenant_id, session_id=session_id, id=name, input=said, **turn)
+    mine = select(*turns.c["id", "input", "ended_at", *turn]).filter_by(**binds("session_id")).order_by(turns.c.id)
+    some, none = Rows(mine.where(turns.c.id.like("t-%"))), Rows(mine.where(turns.c.state == "failed"))
+    found = await statement(select(some.column.label("some"), none.column.label("none"))).fetchrow(
+        admin, session_id=session_id
+    )
+    assert none.read(found["none"]) == []
+    assert some.read(found["some"]) == [
+        {"id": "t-1", "input": {}, "ended_at": None, **turn},
+        {"id": "t-2", "input": {"text": "ü"}, "ended_at": None, **turn},
+    ]
+
+
+def test_money_does_not_travel_as_json() -> None:
+    with pytest.raises(TypeError, match="price"):
+        Rows(select(offers.c.id, offers.c.price))
 
 
 def all_statements() -> Iterator[tuple[str, Statement]]:
