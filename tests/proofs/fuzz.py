@@ -42,6 +42,7 @@ CHECKS = (
     "ensure_resource_availability",
     "ignored_auth",
     "nothing_of_another_agency",
+    "events_fit_their_schema",
 )
 ENDLESS = "/events$"
 """A live stream has no end a fuzzer could wait for; ``tests/service/test_subscriptions.py`` has it."""

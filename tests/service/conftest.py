@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -15,6 +17,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from tests.rehearsal import Rehearsal
+from tests.service.process import Service as ServiceProcess
 from voyagent.actors.agent.rehearsed.server import KEY
 from voyagent.actors.conversation.session import Sleep
 from voyagent.actors.domain.identity import Role
@@ -303,3 +306,45 @@ def member(running: Running) -> Callable[[Person, str], Awaitable[Person]]:
         return Person(running.http, running.url, answer["access_token"], answer["user"])
 
     return join
+
+
+@pytest.fixture
+async def player() -> AsyncIterator[Rehearsal]:
+    """A model that takes its time, so that kills fall into its midst; it outlives the service."""
+    rehearsal = Rehearsal(delay=0.002)
+    await rehearsal.start()
+    yield rehearsal
+    await rehearsal.stop()
+
+
+@pytest.fixture
+async def service(database: Any, redis_url: str, player: Rehearsal, tmp_path: Path) -> AsyncIterator[ServiceProcess]:
+    """The service on this test's own database; not started yet."""
+    environ = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("VOYAGENT_", "ANTHROPIC_"))},
+        "VOYAGENT_ENV": "development",
+        "VOYAGENT_PORT": "0",
+        "VOYAGENT_DB_URL": database.url,
+        "VOYAGENT_REDIS_URL": redis_url,
+        "VOYAGENT_DATA_DIR": str(tmp_path),
+        "VOYAGENT_GUARD": "off",
+        "VOYAGENT_AUTH_SECRET": "a secret that is only for tests, and long",
+        "VOYAGENT_AUTH_SKIP_EMAIL_VERIFICATION": "true",
+        "VOYAGENT_AUTH_ARGON2_MEMORY_COST": "8192",
+        "VOYAGENT_AUTH_ARGON2_TIME_COST": "1",
+        "VOYAGENT_SUPPLIERS": "house",
+        "VOYAGENT_DRAIN_SECONDS": "20",
+        "ANTHROPIC_API_KEY": KEY,
+        "ANTHROPIC_BASE_URL": player.url,
+    }
+    started = ServiceProcess(environ, tmp_path / "service.log")
+    yield started
+    if started.process is not None:
+        await started.kill()
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client without a limit on its connections."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as client:
+        yield client

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from tests.mail_server import MailServer
-from tests.service.test_crash import Service, player, service  # noqa: F401  # fixtures
+from tests.service.process import Service
 
 if TYPE_CHECKING:
     from typing import Any
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.usefixtures("player")
 async def test_r53_a_kill_between_act_and_delivery_loses_no_email(
-    service: Service,  # noqa: F811  # the fixture
+    service: Service,
     database: Any,
 ) -> None:
     async with MailServer() as mail_server, aiohttp.ClientSession() as http:
