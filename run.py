@@ -142,9 +142,9 @@ async def seed(settings: Settings, words: Namespace) -> int:
     if made is None:
         print("The demo agency exists already. Nothing was changed.")
         return DONE
-    if made.worked:
-        admin = dict(made.people.people)[Role.AGENCY_ADMIN]
-        print(first_steps.look(f"http://{settings.host}:{settings.port or 8010}", admin, made.people.password))
+    if made.trip is not None:
+        admin, url = dict(made.people.people)[Role.AGENCY_ADMIN], f"http://{settings.host}:{settings.port or 8010}"
+        print(first_steps.look(url, admin, made.people.password, made.trip))
     elif settings.production:
         print("The agency has people, but no work: in production nothing is booked for a demo.")
     elif not words.people_only:

@@ -19,10 +19,10 @@ from .service import Service
 
 @dataclass(frozen=True, slots=True)
 class MadeDemo:
-    """The demo's people, and whether they have worked."""
+    """The demo's people and, if they have worked, the conversation with the fullest itinerary."""
 
     people: Demo
-    worked: bool
+    trip: str | None
 
 
 def check(settings: Settings, *, in_production: bool) -> None:
@@ -45,16 +45,15 @@ async def make(
     settings = settings.model_copy(update={"auth_skip_email_verification": True})
     if people_only or settings.production:
         people = await _people(settings, created)
-        return None if people is None else MadeDemo(people, worked=False)
+        return None if people is None else MadeDemo(people, trip=None)
     async with _working(settings) as url:
         if url is not None:
             await _answers(url)
         people = await _people(settings, created)
         if people is None:
             return None
-        if url is not None:
-            await work(url, dict(people.people), people.password, datetime.now(UTC).date())
-    return MadeDemo(people, worked=url is not None)
+        trip = None if url is None else await work(url, dict(people.people), people.password, datetime.now(UTC).date())
+    return MadeDemo(people, trip)
 
 
 async def _people(settings: Settings, created: Callable[[Demo], None]) -> Demo | None:

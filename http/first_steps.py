@@ -14,20 +14,24 @@ LOOKS = (
     "/reports/receivables?from=2000-01-01&to=2100-01-01",
     "/reports/payables?from=2000-01-01&to=2100-01-01",
     "/reports/trial-balance",
+    "/reports/itinerary?session_id={trip}",
     "/reports/usage",
     "/audit",
 )
 """What the demo agency has to show."""
 
 
-def look(url: str, email: str, password: str) -> str:
-    """How to sign in as the admin of the running service, and how to read its lists and reports."""
+def look(url: str, email: str, password: str, trip: str) -> str:
+    """How to sign in as the admin of the running service, and how to read its lists and reports.
+
+    ``trip`` is the conversation whose itinerary is shown.
+    """
     body = f'{{"email": "{email}", "password": "{password}"}}'
     return "\n".join(
         (
             f"\nIf the service is not running, start it with `make run`. It listens on {url}.",
             f"TOKEN=$(curl -s {url}/auth/sign-in {JSON} -d '{body}' | {PICK.format('access_token')})",
-            *(f'curl -s "{url}{path}" -H "Authorization: Bearer $TOKEN"' for path in LOOKS),
+            *(f'curl -s "{url}{path.format(trip=trip)}" -H "Authorization: Bearer $TOKEN"' for path in LOOKS),
         )
     )
 

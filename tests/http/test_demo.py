@@ -40,31 +40,46 @@ def settings(database: Any, redis_url: str, tmp_path: Any) -> Settings:
 async def test_every_list_and_report_of_the_demo_has_something_to_show(settings: Settings) -> None:
     made = await demo.make(settings)
     assert made is not None
-    assert made.worked
+    assert made.trip is not None
     assert await demo.make(settings) is None, "the second time nothing is made"
-    email, password = dict(made.people.people)[Role.VIEWER], made.people.password
+    password = made.people.password
     async with Service(settings) as service, aiohttp.ClientSession(service.url) as http:
-        async with http.post("/auth/sign-in", json={"email": email, "password": password}) as response:
-            headers = {"Authorization": f"Bearer {(await response.json())['access_token']}"}
+        tokens = {}
+        for role, email in made.people.people:
+            async with http.post("/auth/sign-in", json={"email": email, "password": password}) as response:
+                tokens[role] = (await response.json())["access_token"]
+        assert set(tokens) == set(Role)
 
-        async def read(path: str) -> Any:
-            async with http.get(path, headers=headers) as response:
+        async def read(path: str, role: Role = Role.VIEWER) -> Any:
+            async with http.get(path, headers={"Authorization": f"Bearer {tokens[role]}"}) as response:
                 assert response.status == 200, await response.text()
                 return await response.json()
 
         enquiries = (await read("/enquiries"))["items"]
         approvals = (await read("/approvals?status=all&limit=500"))["items"]
         reports = [await read(path) for path in LOOKS]
+        trip = await read(f"/reports/itinerary?session_id={made.trip}")
+        usage, audit = await read("/reports/usage", Role.TICKETING_LEAD), await read("/audit", Role.AGENCY_ADMIN)
     assert {each["status"] for each in enquiries} == {"new", "quoted", "booked", "cancelled"}
     assert [each["tool_name"] for each in approvals if each["status"] == "pending"] == ["book_flight"]
+    assert {each["tool_name"] for each in approvals if each["status"] == "rejected"} == {"book_flight"}
     tools = {each["tool_name"] for each in approvals if each["status"] == "granted"}
     assert tools == {
-        *("book_flight", "issue_ticket", "book_hotel", "draft_invoice", "issue_invoice"),
-        *("record_payment", "record_bill", "pay_bill"),
+        *("book_flight", "issue_ticket", "cancel_flight_order", "book_hotel", "draft_invoice", "issue_invoice"),
+        *("void_invoice", "record_payment", "record_bill", "pay_bill", "post_journal_entry"),
     }
+    assert [bool(trip[part]) for part in ("passengers", "flights", "hotels", "visas")] == [True] * 4
+    assert usage["totals"]["calls"] > 0
+    assert audit["total"] > 100
     receivables, payables, balance = reports
     assert receivables["total_outstanding"] == {"amount": "155950.00", "currency": "INR"}
-    assert payables["total_outstanding"] == {"amount": "20000.00", "currency": "INR"}
+    assert payables["total_outstanding"] == {"amount": "25000.00", "currency": "INR"}
+    for report in (receivables, payables):
+        blocks = [report, *report["other_currencies"]]
+        aged = [sum(block["aging_buckets"][place]["count"] for block in blocks) for place in range(4)]
+        assert all(aged), "each age has something to show"
+        assert any(block["not_due"]["amount"] != "0.00" for block in blocks)
+        assert {block["reconciliation"]["difference"] for block in blocks} == {"0.00"}
     for report, currencies in ((receivables, ("AED", "EUR")), (payables, ("AED", "USD")), (balance, ("EUR", "USD"))):
         assert all(currency in str(report) for currency in currencies), report
 
@@ -86,7 +101,7 @@ async def test_in_production_nothing_works_for_the_demo(settings: Settings, monk
     monkeypatch.setattr(demo, "work", never)
     made = await demo.make(settings.model_copy(update={"env": "production"}))
     assert made is not None
-    assert not made.worked
+    assert made.trip is None
 
 
 async def test_nothing_is_created_if_the_service_that_runs_is_not_found(settings: Settings) -> None:

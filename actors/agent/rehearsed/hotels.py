@@ -102,7 +102,7 @@ def _after(talk: Talk, news: Sequence[Call]) -> Turn:
             guests = _persons(talk)
             if not guests:
                 return Turn(f"The rate holds at {last.output.get('price')}. Who stays: whom shall I book it for?")
-            calls = [ToolUse("upsert_passenger", dict(guest)) for guest in guests]
+            calls = [ToolUse("upsert_passenger", guest | talk.known(guest["full_name"])) for guest in guests]
             return Turn(f"The rate holds at {last.output.get('price')}. I note the guests.", *calls)
         case "upsert_passenger":
             return _book(talk, news)

@@ -158,6 +158,13 @@ class Talk:
         """The newest answered call of ``tool`` that succeeded."""
         return next((c for c in reversed(self.calls) if c.name == tool and c.answered and c.error is None), None)
 
+    def known(self, full_name: str) -> dict[str, str]:
+        """The id of a person who was noted in this conversation, as the input of a call; empty if nobody was."""
+        noted = (call for call in reversed(self.calls) if call.name == "upsert_passenger")
+        same = (call for call in noted if call.input.get("full_name") == full_name)
+        found = next((call.output["passenger_id"] for call in same if call.output.get("passenger_id")), None)
+        return {} if found is None else {"passenger_id": str(found)}
+
     def waiting(self) -> list[Call]:
         """The calls with a pending approval."""
         return [call for call in self.calls if call.approval is not None]

@@ -56,7 +56,7 @@ def after(talk: Talk, last: Call) -> Turn | None:
     if failed:
         return Turn(failed)
     if last.name == "upsert_passenger":
-        return _opening(talk, str(last.output.get("passenger_id")), "")
+        return _opening(talk, str(last.output.get("passenger_id")))
     found = listed(last.output, "passengers")
     if len(found) > 1:
         return Turn(f"I know {len(found)} of that name. Please ask for the visa file again, with the e-mail address.")
@@ -86,13 +86,15 @@ def _open(talk: Talk, opening: str) -> Turn:
         return Turn(f"{opening}To which country?")
     if newest(_category, talk.request) is None:
         return Turn(f"{opening}What for: tourist, business, transit, student, work, medical or family?")
+    if known := talk.known(named["full_name"]):
+        return _opening(talk, known["passenger_id"], opening)
     if "lookup_passenger" not in talk.tools:
         return Turn(f"{opening}I note the traveller.", ToolUse("upsert_passenger", named))
     query = newest(lambda text: details(text).get("email"), talk.request) or named["full_name"]
     return Turn(f"{opening}I look the traveller up.", ToolUse("lookup_passenger", {"query": query}))
 
 
-def _opening(talk: Talk, passenger_id: str, said: str) -> Turn:
+def _opening(talk: Talk, passenger_id: str, said: str = "") -> Turn:
     given: dict[str, Any] = {
         "passenger_id": passenger_id,
         "destination_country": newest(_country, talk.request),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.actors.agent.rehearsed.conversation import Conversation, asked
+from tests.actors.agent.rehearsed.conversation import BOOKED, FARES, Conversation, asked
 from voyagent.actors.domain.visas import CHECKLIST
 
 WISH = "Open a tourist visa file for Meera Iyer to the United Arab Emirates, travelling on 12 December 2026"
@@ -47,6 +47,19 @@ def test_a_traveller_who_is_not_on_file_is_noted_first() -> None:
     talk.results({"count": 0, "passengers": []})
     assert asked(talk.next()[1]) == [("upsert_passenger", {"full_name": "Meera Iyer"})]
     talk.results({"saved": True, "passenger_id": "p-1", "created": True})
+    assert asked(talk.next()[1]) == [("open_visa_file", FILE)]
+
+
+def test_who_was_noted_in_the_conversation_is_known() -> None:
+    talk = Conversation("ticketing_visa", None, "Book a flight from Mumbai to Dubai tomorrow for Meera Iyer")
+    talk.next()
+    talk.results(FARES)
+    talk.next()
+    talk.results({"saved": True, "passenger_id": "p-1", "created": True})
+    talk.next()
+    talk.results(BOOKED)
+    talk.next()
+    talk.say(WISH)
     assert asked(talk.next()[1]) == [("open_visa_file", FILE)]
 
 

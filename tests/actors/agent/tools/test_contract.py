@@ -21,6 +21,7 @@ TOOLS = list(CATALOGUE.values())
 def rows(heading: str) -> list[list[str]]:
     """The cells of the table under a heading."""
     section = PAGE.split(f"### {heading}", 1)[1].split("\n### ", 1)[0]
+    section = re.sub(r" ?\(\*additive\*\)|\*additive\*:? ?", "", section)
     lines = [line for line in section.splitlines() if line.startswith("| ")][1:]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
 
