@@ -121,7 +121,7 @@ def books(today: date) -> tuple[Talk, ...]:
         (("Post a journal: debit 1000 and credit 3000 with INR 250000.00", ("post_journal_entry",)),),
         ((_said(bill, today, "Emirates", "AED 2900.00", "EK-2207", -95, -65), ("record_bill",)),),
         (
-            (_said(bill, today, "Lutyens Court", "INR 31000.00", "LC-118", -50, -20), ("record_bill",)),
+            (_said(bill, today, "Lutyens Court", "INR 31000.00", "LC-118", -70, -40), ("record_bill",)),
             ("Pay the bill with INR 11000.00 by bank transfer", ("pay_bill",)),
         ),
         (

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from tests.actors.agent.tools.documents import (
     at,
+    billed,
     both,
     created,
     drafted,
@@ -87,6 +89,29 @@ async def test_t6_what_rounding_leaves_goes_to_its_own_account(desk: Any) -> Non
         ("Cr", "4000", "10.01"),
         ("Cr", "4100", "10.01"),
     ]
+
+
+async def test_t6_a_tax_in_a_currency_without_decimals_is_paid_in_whole_units(desk: Any) -> None:
+    sales = tax("112.7", 1000, "1127", regime="sales_tax_us", code="SALES")
+    line = {"description": "Fee", "unit_price": "1127", "taxes": [sales]}
+    made = await desk.plan("create_invoice", **created(desk, line, currency="JPY"))
+    posted = await desk.agency.db.fetchval("SELECT id FROM journals")
+    assert await journal(desk, posted) == [("Dr", "1100", "1240"), ("Cr", "2100", "113"), ("Cr", "4200", "1127")]
+    given = received(desk, made["invoice_id"], "1239.7", currency="JPY")
+    assert await both(desk, "record_payment", **given) == "invalid_amount"
+    done = await desk.plan("record_payment", **given | {"amount": "1240"})
+    assert (done["invoice_status"], done["amount_due"]) == ("paid", "0")
+
+
+async def test_t35_a_commission_is_a_bill_of_the_agent_and_no_line_below_zero(desk: Any) -> None:
+    lines = [item("9154.00"), item("-873.34", description="Commission")]
+    assert await both(desk, "draft_invoice", **drafted(desk, *lines)) == "invalid_amount"
+    invoice = await issued(desk, lines[0], customer_name="Sub Agent")
+    commission = billed(desk, vendor_name="Sub Agent", vendor_reference="COM-1", amount="873.34")
+    assert (await desk.plan("record_bill", **commission)).state == "succeeded"
+    due = (await desk.read("list_invoices"))["invoices"][0]["amount_due"]
+    owed = (await desk.read("list_bills"))["bills"][0]["amount_due"]
+    assert (invoice["total_amount"], Decimal(due) - Decimal(owed)) == ("9154.00", Decimal("8280.66"))
 
 
 @pytest.mark.parametrize(
