@@ -61,9 +61,7 @@ def travel(today: date) -> tuple[Talk, ...]:
     book = f"Book the cheapest flight from Delhi to Singapore on {_day(today, 45)} for Meera Iyer"
     fly = f"Book the cheapest flight from Mumbai to Dubai on {_day(today, 60)} for 1 adult and 1 child"
     family = f"{fly}, passengers Asha Rao and Anu Rao, born {_day(today, -8 * 365)}"
-    stay = (
-        f"Book a hotel in Dubai from {_day(today, 60)} to {_day(today, 63)} for 1 adult and 1 child aged 8, in 1 room"
-    )
+    stay = f"Book a hotel in Dubai from {_day(today, 60)} to {_day(today, 63)} for 1 adult and 1 child aged 8"
     visa = f"Open a tourist visa file for Asha Rao to the United Arab Emirates, travelling on {_day(today, 60)}"
     changed = f"Book the cheapest flight from Delhi to London on {_day(today, 90)} for Farhan Ali"
     dear = f"Book the cheapest first class flight from Mumbai to London on {_day(today, 35)} for Kabir Rao"
