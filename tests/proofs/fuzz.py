@@ -110,8 +110,8 @@ async def run(running: Running, who: Person | None, name: str, traces: Path, *fi
         raise RuntimeError(f"schemathesis ended with {process.returncode}: {text[-3000:]}")
     print(text if process.returncode else text[-800:], flush=True)
     found = re.search(r"([\d,]+) generated", text) or re.search(r"Test cases:\s*\n?\s*([\d,]+)", text)
-    failures = re.findall(r"^\d+\. Test Case ID.*$|^_{3,} (.+) _{3,}$", text, re.MULTILINE)
-    return Outcome(name, int(found[1].replace(",", "")) if found else 0, failures if process.returncode else [])
+    failures = [each for each in re.findall(r"^_{3,} (.+) _{3,}$", text, re.MULTILINE) if process.returncode]
+    return Outcome(name, int(found[1].replace(",", "")) if found else 0, failures)
 
 
 async def fuzz(cases: int) -> list[str]:
