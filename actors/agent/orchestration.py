@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from ..domain import transcript
+from ..domain.masking import without_passports
 from ..domain.outcomes import Failed, InvalidInput, Succeeded
 from ..domain.turns import MESSAGE_LIMIT, Brief
 from .desks import SPECIALISTS
@@ -60,7 +61,9 @@ class OrchestratorCalls:
 
     @property
     def handoffs(self) -> list[Brief]:
-        return [Brief(each.parsed.domain, each.parsed.goal) for each in self.calls if isinstance(each.parsed, Handoff)]
+        """What desks are told to do. Passport numbers are in the user's own words, which they read as well."""
+        made = (each.parsed for each in self.calls)
+        return [Brief(each.domain, without_passports(each.goal)) for each in made if isinstance(each, Handoff)]
 
     @property
     def questions(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,20 @@ HIDDEN = ("password", "secret", "token", "authorization", "api_key", "totp", "re
 """Names of which nothing is kept."""
 TAILED = ("passport_number", "document_number", "card_number", "visa_number")
 """Names of which the last four characters are kept."""
+
+RETOLD = ("goal",)
+"""Names of which the text may repeat what a user has said, passport numbers with it."""
+_NUMBER = r"[A-Z]{0,3}[0-9]{5,}[A-Z0-9]*"
+"""Five digits in a row at least: a date has fewer."""
+_PASSPORTS = re.compile(
+    rf"\bpassports?\b[^0-9+\n]{{0,25}}?\b{_NUMBER}(?:(?:\s*[,/&]\s*|\s+and\s+){_NUMBER})*", re.ASCII | re.IGNORECASE
+)
+"""Numbers behind the word, but for telephone numbers, which a plus sign precedes."""
+
+
+def without_passports(text: str) -> str:
+    """The text with all but the last four characters of passport numbers masked, where it calls them so."""
+    return _PASSPORTS.sub(lambda found: re.sub(rf"(?i)\b{_NUMBER}", lambda each: f"***{each[0][-4:]}", found[0]), text)
 
 
 def masked(value: Any) -> Any:
@@ -27,6 +42,8 @@ def hidden(value: Any, name: str = "") -> Any:
         return "***"
     if any(word in name for word in TAILED) and isinstance(value, str):
         return "***" + value[-4:]
+    if name in RETOLD and isinstance(value, str):
+        return without_passports(value)
     return value
 
 

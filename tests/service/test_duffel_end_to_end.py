@@ -109,6 +109,48 @@ async def test_a_traveller_whose_details_are_missing_is_asked_for_before_any_hum
     assert ("POST", "/air/orders") not in standin[0].log
 
 
+async def test_t24_an_order_the_balance_does_not_pay_spends_its_approval_and_leaves_no_booking(
+    asha: Any, admin: Any, standin: tuple[Standin, str]
+) -> None:
+    standin[0].account(TOKEN).is_empty = True
+    session = await asha.session()
+    wish = f"Find a flight from Mumbai to Dubai on {DAY} {WHO}, and book it"
+    refused, _ = await granted(asha, session, await asha.say(session, wish))
+    assert (refused["booked"], refused["reason"], "balance" in refused["detail"]) == (False, "supplier_refused", True)
+    assert await admin.value("SELECT state FROM tool_calls WHERE tool = 'book_flight'") == "failed"
+    assert await admin.value("SELECT count(*) FROM bookings") == 0
+    standin[0].account(TOKEN).is_empty = False
+    booked, _ = await granted(asha, session, await asha.say(session, wish))
+    assert booked["booked"] is True
+    statuses = await admin.db.fetch("SELECT status FROM pending_approvals")
+    assert [row["status"] for row in statuses] == ["granted", "granted"]
+
+
+async def test_t26_a_fare_that_needs_a_passport_is_booked_once_it_is_on_file(
+    asha: Any, admin: Any, standin: tuple[Standin, str]
+) -> None:
+    account = standin[0].account(TOKEN)
+    account.wants_documents = True
+    session, number = await asha.session(), "Z8172635"
+    wish = f"Find a flight from Mumbai to Dubai on {DAY} {WHO}"
+    events = await asha.say(session, f"{wish}, and book it")
+    output = [event.data["tool_output"] for event in events if event.kind == "tool_result"][-1]
+    assert (output["reason"], "passport_number" in output["detail"]) == ("passenger_incomplete", True)
+    assert "approval_request" not in [event.kind for event in events]
+    events = await asha.say(session, f"{wish}, passport {number} issued by IN expires 2035-01-01, and book it")
+    booked, rest = await granted(asha, session, events)
+    assert booked["booked"] is True
+    (order,) = account.orders.values()
+    assert order["passengers"][0]["identity_documents"] == [
+        {"type": "passport", "unique_identifier": number, "issuing_country_code": "IN", "expires_on": "2035-01-01"}
+    ]
+    assert number not in "".join(event.raw.decode() for event in [*events, *rest])
+    saved = await admin.value("SELECT inputs->>'passport_number' FROM audit_events WHERE inputs ? 'passport_number'")
+    assert saved == "***2635"
+    found = await asha.get("/reports/itinerary", params={"session_id": session})
+    assert found["passengers"] == [{"full_name": "Asha Rao", "passport_number": number}]
+
+
 async def test_b45_two_agencies_search_with_their_own_tokens(
     running: Any, asha: Any, standin: tuple[Standin, str]
 ) -> None:

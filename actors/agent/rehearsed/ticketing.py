@@ -14,7 +14,7 @@ from .outcomes import DESK_NOTICE, cancelled, listed, price, trouble
 from .places import Place, route
 from .talk import Call, Talk
 from .turns import ToolUse, Turn
-from .words import ages, agrees, born, chosen, counted, dates, details, has, newest, persons, wants_booking
+from .words import ages, agrees, born, chosen, counted, dates, details, has, newest, passport, persons, wants_booking
 
 SHOWN = 3
 """Fares listed when nothing is to be booked."""
@@ -278,6 +278,7 @@ def _party_members(talk: Talk, party: dict[str, int], named: Sequence[dict[str, 
         members.append(member)
     if len(members) == 1:
         members[0] |= newest(lambda text: details(text) or None, talk.request) or {}
+        members[0] |= newest(lambda text: passport(text) or None, talk.request) or {}
     return members
 
 

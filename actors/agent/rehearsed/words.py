@@ -41,11 +41,11 @@ def newest(read: Callable[[str], R | None], texts: Sequence[str]) -> R | None:
 
 
 def dates(text: str, today: date) -> list[date]:
-    """The dates in ``text``, in its order, but for those of birth.
+    """The dates in ``text``, in its order, but for those of birth and of a passport's end.
 
     Without a year it is the next such day; numeric dates are day first.
     """
-    text = _BORN.sub("", text)
+    text = _EXPIRES.sub("", _BORN.sub("", text))
     found: dict[int, tuple[int, list[date]]] = {}
     for pattern, read in _DATES:
         for match in pattern.finditer(text):
@@ -115,6 +115,12 @@ _DATES: list[tuple[re.Pattern[str], Callable[[re.Match[str], date], list[date]]]
 ]
 
 _BORN = _pattern(r"\bborn\s+(?:on\s+)?(\d{4}-\d{2}-\d{2})\b")
+_EXPIRES = _pattern(r"\bexpir(?:es|ing)\s+(?:on\s+)?(\d{4}-\d{2}-\d{2})\b")
+_PASSPORT = {
+    "passport_number": _pattern(r"\bpassport\s+(?:number\s+)?([A-Z]\d{6,8})\b"),
+    "passport_expiry": _EXPIRES,
+    "passport_country": re.compile(r"\bissued\s+by\s+([A-Z]{2})\b"),
+}
 _DETAILS = {
     "date_of_birth": _BORN,
     "email": _pattern(r"\b([\w.+-]+@[\w-]+(?:\.[\w-]+)+)\b"),
@@ -160,6 +166,12 @@ def details(text: str) -> dict[str, str]:
     if "gender" in found:
         found["gender"] = "F" if found["gender"].lower() == "female" else "M"
     return found
+
+
+def passport(text: str) -> dict[str, str]:
+    """A passport with its number: ``passport Z1234567 issued by IN expires 2031-01-01``; empty without one."""
+    found = {name: match[1] for name, pattern in _PASSPORT.items() if (match := pattern.search(text))}
+    return found if "passport_number" in found else {}
 
 
 def born(text: str, today: date) -> list[date]:

@@ -154,6 +154,20 @@ async def test_t26_the_house_takes_long_names_and_two_persons_of_one_name(desk: 
     assert (booked["booked"], await desk.count("booking_passengers")) == (True, 2)
 
 
+@pytest.mark.parametrize("name", ["Þórr Ás", "Lan Nguyễn", "محمد علي", "O'Neal Bryce-Buchanan"])
+async def test_t26_the_house_takes_names_of_any_script_as_they_are(desk: Any, name: str) -> None:
+    given = {"fare_id": (await desk.fare())["fare_id"], "passenger_ids": [await desk.person(name)]}
+    gate = await desk.gate(**given)
+    assert (await desk.place(bound=gate.bound, **given))["booked"] is True
+    assert await desk.agency.db.fetchval("SELECT data->'persons'->0->>'name' FROM house_orders") == name
+
+
+async def test_t26_the_house_fills_up_no_single_name(desk: Any) -> None:
+    given = {"fare_id": (await desk.fare())["fare_id"], "passenger_ids": [await desk.person("Prince")]}
+    refused = await desk.check(**given)
+    assert (refused["reason"], "given_name" in refused["detail"]) == ("passenger_incomplete", True)
+
+
 SPELLINGS = (str.upper, str.title, lambda key: key[:8].upper() + key[8:])
 
 

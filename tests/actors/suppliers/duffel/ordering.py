@@ -38,7 +38,7 @@ class Orders(World):
         return await self._store(account, asked, offer, goes_to(offer))
 
     async def _store(self, account: Account, asked: Json, offer: Json, row: str) -> tuple[Any, int]:
-        self._refuse(row)
+        self._refuse("Q12" if account.is_empty else row)
         if row == "Q03":
             raise Cut
         if row in ("Q07", "Q08"):

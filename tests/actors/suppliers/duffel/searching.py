@@ -39,6 +39,8 @@ class Searches(World):
                 raise invalid("a passenger has a type or an age")
         made = [] if route == "PVD-RAI" else self._offers(asked, route)
         request_id = self._id("orq")
+        for offer in made if account.wants_documents else ():
+            offer["passenger_identity_documents_required"] = True
         for offer in made:
             if isinstance(offer, dict) and "id" in offer:
                 account.offers[offer["id"]] = offer

@@ -8,6 +8,7 @@ import pytest
 
 from tests.actors.suppliers.duffel.conftest import person
 from voyagent.actors.domain import ids
+from voyagent.actors.domain.travel import Party
 
 
 async def test_a_held_order_is_paid_at_its_price_and_ticketed(counter: Any) -> None:
@@ -134,3 +135,17 @@ async def test_a_confirmation_whose_answer_was_lost_is_looked_up(counter: Any) -
     assert done.confirmed
     assert counter.sent("POST", f"/air/order_cancellations/{quote.ref}/actions/confirm") == 1
     assert (await counter.done(counter.client.read_cancel(quote.ref, key))).confirmed
+
+
+async def test_t26_tickets_are_joined_by_the_suppliers_ids_and_other_documents_are_none(counter: Any) -> None:
+    offer = await counter.fare(party=Party(adult=2))
+    asha, ravi = person("Asha Rao"), person("Ravi Rao")
+    order = await counter.done(counter.client.book(offer, (asha, ravi), ids.uuid7()))
+    assert [ticket.passenger_ids for ticket in order.tickets] == [(asha.id,), (ravi.id,)]
+    (stored,) = counter.account.orders.values()
+    first, second, other = stored["documents"]
+    assert other["type"] == "electronic_miscellaneous_document_associated"
+    stored["passengers"].reverse()
+    stored["documents"] = [first | {"passenger_ids": [*second["passenger_ids"], "pas_stranger"]}, other]
+    again = await counter.done(counter.client.read(order.supplier_ref))
+    assert [(each.number, each.passenger_ids) for each in again.tickets] == [(order.tickets[0].number, (ravi.id,))]

@@ -32,6 +32,10 @@ class Account:
     reads: dict[str, int] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
     payments: int = 0
+    is_empty: bool = False
+    """The balance pays for no order."""
+    wants_documents: bool = False
+    """Every offer requires a passport."""
 
 
 class RealClock:
