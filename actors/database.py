@@ -1,4 +1,4 @@
-"""StorageActor: owns the database connections; every storage operation is a message to it."""
+"""StorageActor: owns the database connections and the node's leases; every storage operation is a message to it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from ..storage.conversation.group_commit import EventWriter
 from ..storage.conversation.steps import EventRow, Step
 from ..storage.engine import canary, checks, pool
 from ..storage.engine.connection import Connection
+from ..storage.engine.coordinator import Coordinator
 from ..storage.engine.errors import OperationFailed, StorageUnavailable
 from ..storage.engine.idempotency import Once
-from ..storage.engine.leader_lock import LeaderLock
 from ..storage.engine.operations import Operation, Query, Report
+from ..storage.engine.ownership import Ownership
 from .domain.errors import Refusal, Unavailable
+from .domain.placement import Lease
 from .foundation import log, metrics
 from .foundation.backoff import Backoff
 from .foundation.clock import Clock
@@ -47,11 +49,12 @@ _unchecked = log.LogThrottle(first=3)
 class Append(Message[None]):
     """Store events of one session by group commit; answered when they are durable.
 
-    Refusals: ``storage_unavailable``, ``overloaded``, ``internal_error``. After any of them the session has to reload;
-    appends are accepted again only at the stored end of its log.
+    Refusals: ``storage_unavailable``, ``overloaded``, ``not_ready``, ``internal_error``. After any of them the session
+    has to reload; appends are accepted again only at the stored end of its log.
     """
 
     rows: tuple[EventRow, ...]
+    lease: Lease | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,8 @@ class Probe(Message[bool]):
 
 
 @dataclass(frozen=True, slots=True)
-class IsLeader(Message[bool]):
-    """Whether this process is the leader, which serves the database."""
+class Serves(Message[bool]):
+    """Whether this node owns shards of the database, and so serves their agencies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class _Checked(Message[None]):
     faults: tuple[str, ...]
 
 
-Protocol = Operation[Any] | Append | Probe | IsLeader | Faults | _Checked
+Protocol = Operation[Any] | Append | Probe | Serves | Faults | _Checked
 
 
 class StorageActor(Actor[Protocol]):
@@ -94,17 +97,19 @@ class StorageActor(Actor[Protocol]):
         *,
         size: int = pool.SIZE,
         system_size: int = pool.SYSTEM_SIZE,
-        one_process: bool = True,
-        lock_lost: Callable[[], Awaitable[None]] | None = None,
-        lock_taken: Callable[[], None] | None = None,
-        lock_had: bool = False,
+        ownership: Ownership | None = None,
+        shards_lost: Callable[[frozenset[int]], Awaitable[None]] | None = None,
+        shards_owned: Callable[[], None] | None = None,
+        version: str = "",
+        alone: bool = False,
         sealing_keys: Mapping[str, bytes] | None = None,
         tasks: PeriodicTasks | None = None,
     ) -> None:
-        """Without ``url`` every operation is refused. ``lock_lost`` is awaited before a lost leader lock is retaken.
+        """Without ``url`` every operation is refused; without ``ownership`` nodes are not told apart.
 
-        An earlier incarnation may have held it (``lock_had``). A database sealed with other keys than ``sealing_keys``
-        is not served; without keys this is not checked.
+        ``shards_lost`` is awaited before lost shards are owned again, ``shards_owned`` called when some are. The
+        database is used by this process ``alone`` if it has started it. One that is sealed with other keys than
+        ``sealing_keys`` is not served; without keys this is not checked.
         """
         super().__init__()
         self._url = url
@@ -114,9 +119,19 @@ class StorageActor(Actor[Protocol]):
         self._faults: tuple[str, ...] = ("No database is configured.",)
         self._events: EventWriter | None = None
         self._tasks = tasks or PeriodicTasks(Clock())
-        self._lock: LeaderLock | None = None
-        if url is not None and one_process:
-            self._lock = LeaderLock(url, self._tasks, lock_lost, lock_taken, had=lock_had)
+        self._ownership = ownership
+        self._node = None if ownership is None else ownership.node
+        self._coordinator: Coordinator | None = None
+        if url is not None and ownership is not None:
+            self._coordinator = Coordinator(
+                url,
+                ownership,
+                self._tasks,
+                version=version,
+                alone=alone,
+                on_lost=shards_lost,
+                on_owned=shards_owned,
+            )
         self._lanes = Lanes(size)
         self._system_lanes = Lanes(system_size)
         self._report_lanes = Lanes(REPORTS)
@@ -127,10 +142,10 @@ class StorageActor(Actor[Protocol]):
             return
         record = self._tasks.record("event_writer", group_commit.GRACE)
         record.cancel()
-        self._events = EventWriter(self._url, record=record)
+        self._events = EventWriter(self._url, record=record, node=self._node)
         self.spawn(self._events.run(), name="events")
-        if self._lock is not None:
-            self.spawn(self._lock.run(), name="lock")
+        if self._coordinator is not None:
+            self.spawn(self._coordinator.run(), name="coordinator")
         self._checked(await self._open(self._url))
         if self._engine is None:
             opening = self._tasks.task(
@@ -152,8 +167,8 @@ class StorageActor(Actor[Protocol]):
                 return self.receive_inline(message)
             case Probe():
                 return self.reply_later(_answers(self._engine))
-            case IsLeader():
-                return self._lock.held if self._lock is not None else self._url is not None
+            case Serves():
+                return self._url is not None if self._ownership is None else self._ownership.serves
             case Faults():
                 return self._faults
             case _Checked():
@@ -163,7 +178,7 @@ class StorageActor(Actor[Protocol]):
 
     def receive_inline(self, message: Append) -> NoReply:
         """Join the queue of the group commit."""
-        return self._append(message.rows)
+        return self._append(message)
 
     async def terminate(self, _failure: BaseException | None) -> None:
         if self._engine is not None:
@@ -179,7 +194,7 @@ class StorageActor(Actor[Protocol]):
     async def _open(self, url: str) -> _Checked:
         """Open the pools, unless a check of the database fails."""
         try:
-            opened = await pool.Engine.open(url, size=self._sizes[0], system_size=self._sizes[1])
+            opened = await pool.Engine.open(url, size=self._sizes[0], system_size=self._sizes[1], node=self._node)
         except StorageUnavailable:
             return _Checked(None, UNREACHABLE)
         async with AsyncExitStack() as unless_served:
@@ -219,13 +234,13 @@ class StorageActor(Actor[Protocol]):
                 checked.engine.terminate()  # the actor ended before it owned them
         return OPEN_BACKOFF.pause(next(attempts)) if checked.engine is None else ON_CALL
 
-    def _append(self, rows: tuple[EventRow, ...]) -> NoReply:
+    def _append(self, append: Append) -> NoReply:
         """Queue rows for group commit without a task: all model output passes here."""
         began = perf_counter()
         try:
             writer = self._writer()
             return self.delegate_reply(
-                lambda stored: writer.put(rows, stored),
+                lambda stored: writer.put(append.rows, stored, append.lease),
                 lambda done: _APPENDS.ended("failed" if _failed(done) else "ok", began),
             )
         except Exception as error:

@@ -1,14 +1,19 @@
-"""Periodic jobs: wakes what has due work, prunes expired data, signs the audit heads, measures loop lag."""
+"""Periodic jobs: wakes what has due work, prunes expired data, signs the audit heads, measures loop lag.
+
+A round wakes the agencies of the shards this node owns. A job about all agencies at once is the duty of the owner of
+one shard, and writes under its lease.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import assert_never
 
 from ..storage.conversation import approvals, pruning, turns, unsettled_writes, usage
+from ..storage.engine.ownership import Ownership
 from ..storage.engine.sealing import Sealing
 from ..storage.travel import expired_holds, passports
 from . import tenant
@@ -16,9 +21,11 @@ from .accounts.retention import AccountRetention
 from .conversation import session
 from .conversation.turn import TurnActor
 from .domain.errors import Refusal
+from .domain.placement import Lease
 from .foundation import gc_policy, log, metrics
 from .foundation.clock import Clock
 from .foundation.metrics import ActorMeter
+from .leased_store import leased, leased_for
 from .runtime.actor import Actor, MailboxFull, Message, Recipient
 from .runtime.periodic import Items, PeriodicTasks
 from .signed_heads import HeadSigner, NotSigned
@@ -42,6 +49,10 @@ PRUNE_RETRY = 60.0
 TELL_BATCH = 50
 """Messages sent before yielding to the root, whose mailbox is bounded."""
 MAILBOX_FULL_BACKOFF = 0.05
+UPKEEP_SHARD = 1
+"""Its owner prunes, and signs the audit heads."""
+GAUGES_SHARD = 2
+"""Its owner measures what is about all agencies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +69,7 @@ class HousekeepingActor(Actor[StorageLost]):
         store: Recipient,
         root: Recipient,
         clock: Clock,
-        is_leader: Callable[[], bool],
+        ownership: Ownership,
         retention: AccountRetention | None = None,
         heads: HeadSigner | None = None,
         sealing: Sealing | None = None,
@@ -68,11 +79,12 @@ class HousekeepingActor(Actor[StorageLost]):
         self.store = store
         self.root = root
         self.clock = clock
-        self.is_leader = is_leader
+        self.ownership = ownership
         self.retention = retention
         self.heads = heads
         self.sealing = sealing
-        self.settled = False
+        self.settled: frozenset[Lease | None] = frozenset()
+        """The leases under which the model calls of earlier owners have been settled."""
         tasks = tasks or PeriodicTasks(clock)
         self.rounds = tasks.task("housekeeping", self._round, every=ROUND_SECONDS, retry=RETRY_SECONDS)
         self.pruning = tasks.task("pruning", self._prune, every=PRUNE_SECONDS, retry=PRUNE_RETRY, grace=PRUNE_GRACE)
@@ -98,7 +110,7 @@ class HousekeepingActor(Actor[StorageLost]):
 
     async def terminate(self, _failure: BaseException | None) -> None:
         """Sign the audit heads once more. A database or file that fails now is logged: the stop goes on."""
-        if self.heads is None or not self.is_leader():
+        if self.heads is None or not self.ownership.holds(UPKEEP_SHARD):
             return
         try:
             await self.heads.sign(SIGN_AT_STOP)
@@ -106,14 +118,14 @@ class HousekeepingActor(Actor[StorageLost]):
             _log.warning("audit_heads_not_signed", reason=f"{type(error).__name__}: {error}")
 
     async def _sign(self, heads: HeadSigner) -> float | None:
-        if not self.is_leader():
+        if not self.ownership.holds(UPKEEP_SHARD):
             return RETRY_SECONDS
         await heads.sign(SIGN_WITHIN)
         return None
 
     async def _round(self) -> float | None:
         try:
-            if not self.is_leader():
+            if not self.ownership.serves:
                 return RETRY_SECONDS
             await self._wake_due()
             return None
@@ -122,19 +134,34 @@ class HousekeepingActor(Actor[StorageLost]):
                 gc_policy.collect_if_idle()
 
     async def _wake_due(self) -> None:
-        await self.store.ask(usage.SettleAbandoned(tenant_id=None, at_start=not self.settled))
-        if not self.settled:
-            self.run_soon(self._settled_at_start)
-        due = await self.store.ask(turns.Unfinished(tenant_id=None, now=self.clock.now()))
-        metrics.APPROVALS_PENDING.set(await self.store.ask(approvals.Pending(tenant_id=None)))
-        await self._tell(session.Wake(tenant_id=tenant_id, session_id=session_id) for tenant_id, session_id in due)
-        agencies = await self.store.ask(unsettled_writes.AgenciesWithUnsettled(tenant_id=None, now=self.clock.now()))
-        await self._tell(tenant.SettleWrites(tenant_id=tenant_id) for tenant_id in agencies)
-        for tenant_id in await self.store.ask(expired_holds.AgenciesWithExpired(now=self.clock.now())):
-            await self.store.ask(expired_holds.Expire(tenant_id=tenant_id, now=self.clock.now()))
+        await self._settle_abandoned()
+        owns, now = self.ownership.owns, self.clock.now()
+        due = await self.store.ask(turns.Unfinished(tenant_id=None, now=now))
+        if self.ownership.holds(GAUGES_SHARD):
+            metrics.APPROVALS_PENDING.set(await self.store.ask(approvals.Pending(tenant_id=None)))
+        own = [(agency, session_id) for agency, session_id in due if owns(agency)]
+        await self._tell(session.Wake(tenant_id=agency, session_id=session_id) for agency, session_id in own)
+        agencies = await self.store.ask(unsettled_writes.AgenciesWithUnsettled(tenant_id=None, now=now))
+        await self._tell(tenant.SettleWrites(tenant_id=agency) for agency in agencies if owns(agency))
+        for agency in await self.store.ask(expired_holds.AgenciesWithExpired(now=now)):
+            if owns(agency):
+                await leased_for(self.store, self.ownership, agency).ask(
+                    expired_holds.Expire(tenant_id=agency, now=self.clock.now())
+                )
 
-    def _settled_at_start(self) -> None:
-        self.settled = True
+    async def _settle_abandoned(self) -> None:
+        """Settle model calls that nobody will: of shards just claimed all, else those without a running turn."""
+        leases: Collection[Lease | None] = self.ownership.leases if self.ownership.coordinated else (None,)
+        current = frozenset(leases)
+        for agency, abandoned in await self.store.ask(usage.AgenciesWithStarted()):
+            lease = self.ownership.lease(agency)
+            claimed = lease in current and lease not in self.settled
+            if lease in current and (claimed or abandoned):
+                await leased(self.store, lease).ask(usage.SettleAbandoned(tenant_id=agency, every=claimed))
+        self.run_soon(partial(self._settled_under, current))
+
+    def _settled_under(self, leases: frozenset[Lease | None]) -> None:
+        self.settled = leases
 
     async def _tell(self, messages: Iterable[Message[None]]) -> None:
         """Tell the root all messages, waiting while its mailbox is full."""
@@ -154,39 +181,42 @@ class HousekeepingActor(Actor[StorageLost]):
 
         A failed item does not stop the others; the first failure is raised at the end.
         """
-        if not self.is_leader():
+        if not self.ownership.holds(UPKEEP_SHARD):
             return RETRY_SECONDS
+        store = leased(self.store, self.ownership.lease_of(UPKEEP_SHARD))
         items = Items("pruning")
         with items.one(piece="keys"):
-            await self.store.ask(pruning.PruneKeys(now=self.clock.now()), within=60.0)
+            await store.ask(pruning.PruneKeys(now=self.clock.now()), within=60.0)
         with items.one(piece="deltas"):
-            await self._prune_deltas()
+            await self._prune_deltas(store)
         if self.sealing is not None and self.sealing.ids:
             with items.one(piece="passports"):
                 await self._reseal(self.sealing)
         if self.retention is not None:
-            await self.retention.run(items)
+            await self.retention.run(items, store)
         items.settle()
         return None
 
     async def _reseal(self, sealing: Sealing) -> None:
         """Bring passport numbers under the key that seals, so that a key which has sealed before can be removed."""
-        for tenant_id in await self.store.ask(passports.AgenciesToReseal(key_id=sealing.ids[0])):
+        outdated = await self.store.ask(passports.AgenciesToReseal(key_id=sealing.ids[0]))
+        for tenant_id in filter(self.ownership.owns, outdated):
+            store = leased_for(self.store, self.ownership, tenant_id)
             after: str | None = passports.FIRST
             done = not_opened = 0
             while after is not None:
                 reseal = passports.Reseal(tenant_id=tenant_id, sealing=sealing, after=after)
-                batch = await self.store.ask(reseal, within=60.0)
+                batch = await store.ask(reseal, within=60.0)
                 after, done, not_opened = batch.last, done + batch.done, not_opened + batch.not_opened
             _log.info("passports_resealed", tenant_id=tenant_id, resealed=done)
             if not_opened:
                 _log.error("passports_not_opened", tenant_id=tenant_id, passports=not_opened)
 
-    async def _prune_deltas(self) -> None:
+    async def _prune_deltas(self, store: Recipient) -> None:
         prune = pruning.PruneDeltas(now=self.clock.now())
         events = prune.limit
         while events >= prune.limit:
-            pruned = await self.store.ask(prune, within=60.0)
+            pruned = await store.ask(prune, within=60.0)
             await self._tell(
                 session.Pruned(tenant_id=row.tenant_id, session_id=row.session_id, through=row.through)
                 for row in pruned

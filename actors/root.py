@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -11,6 +11,7 @@ from . import tenant
 from .conversation import session
 from .conversation.context import SessionServices
 from .domain.errors import Unavailable
+from .domain.placement import SHARDS, shard_of
 from .foundation.clock import Clock
 from .runtime.actor import Message, NoReply, Recipient
 from .runtime.supervisor import Child, NamedRef, Restart, Supervisor
@@ -27,7 +28,9 @@ class Tree(Message[dict[str, Any]]):
 
 @dataclass(frozen=True, slots=True)
 class StopAgencies(Message[None]):
-    """Leadership was lost: stop all agencies with their sessions and turns, and wait for that."""
+    """Shards were lost: stop their agencies with all sessions and turns, and wait for that."""
+
+    shards: Collection[int] = range(SHARDS)
 
 
 Protocol = session.ToSession[Any] | tenant.ToTenant[Any] | supplier.ToSupplier[Any] | StopAgencies | Tree
@@ -45,8 +48,9 @@ class RootActor(Supervisor[Protocol]):
     async def child_ended(self, name: str, _failure: BaseException | None) -> None:
         self.agencies.discard(name)
 
-    def _stop_agencies(self) -> NoReply:
-        return self.reply_later(_all([self.stop_child(name) for name in tuple(self.agencies)]))
+    def _stop_agencies(self, shards: Collection[int]) -> NoReply:
+        lost = [name for name in self.agencies if shard_of(name) in shards]
+        return self.reply_later(_all([self.stop_child(name) for name in lost]))
 
     async def initialise(self) -> None:
         for child in self.singletons:
@@ -57,12 +61,12 @@ class RootActor(Supervisor[Protocol]):
             case session.Pruned():
                 return self._if_active(message)
             case session.ToSession() | tenant.ToTenant() | supplier.ToSupplier():
-                if not self.services.is_leader():
+                if not self.services.ownership.owns(message.tenant_id):
                     raise Unavailable("not_ready")
                 self.agencies.add(message.tenant_id)
                 return self.route(self._tenant(message.tenant_id), message)
             case StopAgencies():
-                return self._stop_agencies()
+                return self._stop_agencies(message.shards)
             case Tree():
                 return self.tree("root")
             case _:

@@ -38,7 +38,7 @@ async def seed(settings: Settings) -> Demo:
     clock = Clock()
     password = f"demo-{secrets.token_hex(8)}-1"
     people = tuple((role, f"{role.replace('_', '.')}@{DOMAIN}") for role in Role)
-    storage = StorageActor.start(settings.db_url, one_process=False)
+    storage = StorageActor.start(settings.db_url)
     accounts = AccountsActor.start(storage, settings, clock)
     hashing = Passwords(
         time_cost=settings.auth_argon2_time_cost,

@@ -8,6 +8,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from ..storage.engine.ownership import Ownership
 from ..storage.engine.redis_probe import RedisProbe
 from ..storage.engine.sealing import Sealing
 from ..storage.travel.offer_cache import OfferCache
@@ -19,7 +20,7 @@ from .agent.ports import PassLog, Ports, Task
 from .agent.tools.tool import ToolContext
 from .conversation.context import SessionServices
 from .conversation.turn import TurnActor
-from .database import IsLeader, StorageActor
+from .database import Serves, StorageActor
 from .domain.throttles import Throttles
 from .foundation import config, log, metrics
 from .foundation.clock import Clock
@@ -37,8 +38,8 @@ from .throttling import throttle
 
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
-LEADER_LOCK_TIMEOUT = 2.0
-"""Wait for the leader lock at start; without it the start completes, and the process is not ready until it has it."""
+OWNERSHIP_TIMEOUT = 2.0
+"""Wait for shards at start; without any the start completes, and the process is not ready until it owns some."""
 POLL_INTERVAL = 0.05
 """Between checks for running turns during a shutdown."""
 
@@ -61,11 +62,8 @@ class System:
         self.tasks = PeriodicTasks(self.clock)
         metrics.API_BUILD_INFO.labels(version=settings.version, commit=settings.git_sha).set(1)
         self.stopping = False
-        self.is_leader = settings.db_url is None
-        """Whether this process is the leader; always, without a database."""
-
-        self.leadership_lost_at = float("-inf")
-        """When it last ceased to be the leader, on the monotonic clock."""
+        self.ownership = Ownership(coordinated=settings.db_url is not None, clock=self.clock)
+        """What this node owns of the database: everything, without one."""
 
         self.redis = None if settings.redis_url is None else RedisProbe(settings.redis_url)
         self._model = LazyModel(settings.anthropic_api_key, settings.anthropic_base_url, self.clock)
@@ -73,14 +71,14 @@ class System:
         self._sealing = Sealing(settings.sealing_keys)
 
     async def start(self) -> None:
-        """Start the root and its singletons, then wait briefly for leadership."""
+        """Start the root and its singletons, then wait briefly for shards."""
         self.root = root.RootActor.start(plan=self._plan, clock=self.clock)
         await self.root.ask(root.Tree(), within=START_SECONDS)
         self._model.load()
         if self.settings.db_url is not None:
             with suppress(TimeoutError):
-                async with asyncio.timeout(LEADER_LOCK_TIMEOUT):
-                    while not await self.storage.ask(IsLeader()):  # noqa: ASYNC110 - leadership is only polled
+                async with asyncio.timeout(OWNERSHIP_TIMEOUT):
+                    while not await self.storage.ask(Serves()):  # noqa: ASYNC110 - ownership is only polled
                         await asyncio.sleep(POLL_INTERVAL / 5)
 
     async def drain(self, seconds: float) -> None:
@@ -147,10 +145,10 @@ class System:
             store=self.storage,
             clock=clock,
             settings=settings,
-            ports=lambda recorder, quota: self._ports(to, recorder, quota),
-            tools=lambda task: self._context(to, task),
+            ports=lambda recorder, quota, store: self._ports(to, recorder, quota, store),
+            tools=lambda task, store: self._context(to, task, store),
             stopping=lambda: self.stopping,
-            is_leader=lambda: self.is_leader,
+            ownership=self.ownership,
             on_storage_lost=self._on_storage_lost,
         )
         return singletons, services
@@ -158,9 +156,11 @@ class System:
     def _storage(self, to: Recipient) -> Ref:
         return StorageActor.start(
             self.settings.db_url,
-            lock_lost=lambda: self._on_lost(to),
-            lock_taken=self._on_elected,
-            lock_had=self.is_leader,
+            ownership=self.ownership,
+            shards_lost=lambda shards: self._on_lost(to, shards),
+            shards_owned=self._on_storage_lost,
+            version=self.settings.version,
+            alone=self.settings.embedded,
             sealing_keys=self.settings.sealing_keys,
             tasks=self.tasks,
         )
@@ -172,36 +172,29 @@ class System:
             store=self.storage,
             root=to,
             clock=clock,
-            is_leader=lambda: self.is_leader,
+            ownership=self.ownership,
             retention=retention,
             heads=HeadSigner(store=self.storage, settings=settings, clock=clock) if settings.sealing_keys else None,
             sealing=self._sealing,
             tasks=self.tasks,
         )
 
-    def _on_elected(self) -> None:
-        """Leadership was acquired: interrupted work is due."""
-        self.is_leader = True
-        self._on_storage_lost()
+    async def _on_lost(self, to: Recipient, shards: frozenset[int]) -> None:
+        """Another node may own these shards: stop their agencies."""
+        await to.ask(root.StopAgencies(shards), within=STOP_SECONDS)
 
-    async def _on_lost(self, to: Recipient) -> None:
-        """Leadership was lost: another process may serve the database, so stop all agencies."""
-        self.is_leader = False
-        self.leadership_lost_at = self.clock.monotonic()
-        await to.ask(root.StopAgencies(), within=STOP_SECONDS)
-
-    def _ports(self, to: Recipient, recorder: PassLog, quota: Quota) -> Ports:
+    def _ports(self, to: Recipient, recorder: PassLog, quota: Quota, store: Recipient) -> Ports:
         return Ports(
             model=self._model,
             recorder=recorder,
-            store=self.storage,
+            store=store,
             budget=quota,
             clock=self.clock,
             prices=self.settings.model_prices,
-            context=lambda task: self._context(to, task),
+            context=lambda task: self._context(to, task, store),
         )
 
-    def _context(self, to: Recipient, task: Task) -> ToolContext:
+    def _context(self, to: Recipient, task: Task, store: Recipient) -> ToolContext:
         return ToolContext(
             tenant_id=task.tenant_id,
             session_id=task.session_id,
@@ -209,7 +202,7 @@ class System:
             user_id=task.user_id,
             settings=task.settings,
             clock=self.clock,
-            store=self.storage,
+            store=store,
             offers=self._offers,
             suppliers=AgencySuppliers(task.tenant_id, self.settings.suppliers, to),
             sealing=self._sealing,

@@ -25,6 +25,7 @@ from .domain.errors import Unavailable
 from .domain.settings import TenantSettings
 from .domain.turns import ToolCall
 from .foundation.clock import Timer
+from .leased_store import LeasedStore
 from .quota import Quota
 from .runtime.actor import Message, NoReply, Outcome
 from .runtime.supervisor import Child, Restart, Supervisor
@@ -101,8 +102,9 @@ class TenantActor(Supervisor[Protocol]):
         self.settling: asyncio.Task[None] | None = None
 
     async def initialise(self) -> None:
-        if not self.services.is_leader():  # a restart, or messages held for it, may come after the lead was lost
-            raise Unavailable("not_ready")
+        lease = self.services.ownership.grant(self.tenant_id)  # a restart may come after its shard was lost
+        if lease is not None:
+            self.services = replace(self.services, store=LeasedStore(self.services.store, lease))
         now = self.clock.now()
         stored = await self.services.store.ask(settings.Load(tenant_id=self.tenant_id, now=now))
         self.quota = Quota(stored, self.clock)
@@ -183,7 +185,7 @@ class TenantActor(Supervisor[Protocol]):
             max_tokens=0,
             approval_ttl=timedelta(0),
         )
-        return self.services.tools(task)
+        return self.services.tools(task, self.services.store)
 
     def _session(self, session_id: str) -> Child:
         return Child(

@@ -91,7 +91,7 @@ async def _working(settings: Settings) -> AsyncIterator[str | None]:
         model = {"anthropic_api_key": KEY, "anthropic_base_url": url}
         own = settings.model_copy(update={**model, "host": "127.0.0.1", "port": 0, "suppliers": ("house",)})
         async with Service(own) as service:
-            if service.system.is_leader:
+            if service.system.ownership.serves:
                 yield service.url
                 return
     finally:

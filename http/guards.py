@@ -12,6 +12,7 @@ from ..actors.accounts.actor import Authenticate, DeniedRequest, ShowTicket
 from ..actors.domain.errors import Forbidden, NotFound, Unauthorized, Unavailable
 from ..actors.domain.identity import Principal, Role
 from ..actors.domain.ids import parse_uuid
+from ..actors.domain.placement import Lease
 from ..actors.foundation import log
 from .client_address import is_direct_loopback
 from .health import DATABASE
@@ -104,7 +105,7 @@ def denied_request(call: RequestContext) -> DeniedRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BearerGuard(Guard):
-    """Admits authenticated callers. Checks in this order: bearer, API key, verified address, leader, role."""
+    """Admits authenticated callers. Checks in this order: bearer, API key, verified address, owner, role."""
 
     roles: frozenset[Role] = EVERYONE
     keys: bool = True
@@ -139,11 +140,21 @@ class BearerGuard(Guard):
             raise Forbidden("api_key_not_allowed")
         if self.verified and not principal.email_verified and not call.services.settings.auth_skip_email_verification:
             raise Forbidden("email_not_verified")
-        if self.verified and not call.services.is_leader():
-            works = await call.services.health.works(DATABASE, since=call.services.leadership_lost_at())
-            raise Unavailable("not_ready" if works else "storage_unavailable")
+        if self.verified:
+            call.lease = await self._lease(call, principal.tenant_id)
         if principal.role not in self.roles:
             raise Forbidden("forbidden_role")
+
+    async def _lease(self, call: RequestContext, tenant_id: str) -> Lease | None:
+        """Unavailable ``not_ready`` if another node owns the agency, ``storage_unavailable`` if none can."""
+        ownership = call.services.ownership
+        await ownership.settled()
+        try:
+            return ownership.grant(tenant_id)
+        except Unavailable:
+            if await call.services.health.works(DATABASE, since=ownership.lost_at):
+                raise
+        raise Unavailable("storage_unavailable")
 
 
 PUBLIC = Guard()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,12 +13,15 @@ from ..actors.domain.audit import Origin
 from ..actors.domain.errors import NotFound
 from ..actors.domain.identity import Principal
 from ..actors.domain.ids import parse_uuid
+from ..actors.domain.placement import Lease
 from ..actors.foundation.clock import Clock
 from ..actors.foundation.config import Settings
+from ..actors.leased_store import leased
 from ..actors.runtime.actor import Recipient
 from ..storage.engine.idempotency import IdempotencyKey
+from ..storage.engine.ownership import Ownership
 from . import client_address
-from .health import ALWAYS, Health
+from .health import Health
 from .quotas import NewSessions, OpenStreams
 from .request_info import RequestInfo
 from .streams import Streams
@@ -37,10 +40,7 @@ class Services:
     streams: Streams
     open_streams: OpenStreams
     new_sessions: NewSessions
-    is_leader: Callable[[], bool] = lambda: True
-    """Whether this process is the leader, which serves the agencies."""
-    leadership_lost_at: Callable[[], float] = lambda: ALWAYS
-    """When it was last the leader: what was seen of the database before tells nothing of why it is not now."""
+    ownership: Ownership
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,6 +56,8 @@ class RequestContext:
     info: RequestInfo
     path: Mapping[str, str]
     principal: Principal | None = None
+    lease: Lease | None = None
+    """What it was admitted under; None where nodes are not told apart, and for what any node serves."""
     body: Any = None
     query: Any = None
     raw_body: bytes = b""
@@ -79,6 +81,11 @@ class RequestContext:
         if key is not None and self._origin.api_key_id != key:
             self._origin = replace(self._origin, via="api_key", api_key_id=key)
         return self._origin
+
+    @property
+    def storage(self) -> Recipient:
+        """Storage for the caller's agency, under the lease that the request was admitted under."""
+        return leased(self.services.storage, self.lease)
 
     def id(self, name: str, *, missing: str) -> str:
         """The UUID in the path, in lower case. NotFound ``missing`` if it is malformed."""

@@ -10,7 +10,7 @@ from typing import Self
 
 from aiohttp import web
 
-from ..actors.database import IsLeader, Probe
+from ..actors.database import Probe, Serves
 from ..actors.foundation import log
 from ..actors.foundation.clock import Clock
 from ..actors.foundation.config import Settings
@@ -24,7 +24,7 @@ from .request_context import Services
 from .streams import Streams
 
 PROCESS = "process"
-"""The part of readiness that reports whether this process is the leader, which serves the database."""
+"""The part of readiness that reports whether this node owns shards, and so serves their agencies."""
 
 BACKLOG = 1024
 
@@ -90,8 +90,7 @@ class Service:
                 optional=self._optional(),
                 details=self._details,
             ),
-            is_leader=lambda: system.is_leader,
-            leadership_lost_at=lambda: system.leadership_lost_at,
+            ownership=system.ownership,
             streams=Streams(self.settings.sse_stall_seconds),
             open_streams=OpenStreams(
                 per_person=self.settings.sse_streams_per_person, per_agency=self.settings.sse_streams_per_agency
@@ -106,7 +105,7 @@ class Service:
         if self.settings.db_url is None:
             return {}
         storage = self.system.storage
-        return {DATABASE: lambda: storage.ask(Probe()), PROCESS: lambda: storage.ask(IsLeader())}
+        return {DATABASE: lambda: storage.ask(Probe()), PROCESS: lambda: storage.ask(Serves())}
 
     def _optional(self) -> dict[str, Check]:
         checks: dict[str, Check] = {} if self.system.redis is None else {REDIS: self.system.redis.works}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Text, and_, bindparam, func, insert, or_, select, update
 
 from .accounts.principals import PRESENT, THIS_USER
-from .engine.operations import Command, Query
+from .engine.operations import OUTBOX, Command, Query
 from .engine.statements import any_of, binds, statement
 from .tables import outbox, users
 
@@ -180,6 +180,8 @@ class Claim(Command[list[Claimed]]):
     System work: e-mails of all agencies.
     """
 
+    UNFENCED = OUTBOX
+
     tenant_id: None = None
     now: datetime
     until: datetime
@@ -194,6 +196,8 @@ class Claim(Command[list[Claimed]]):
 class Sent(Command[None]):
     """Mark an e-mail as sent and erase its payload."""
 
+    UNFENCED = OUTBOX
+
     tenant_id: None = None
     id: str
     now: datetime
@@ -205,6 +209,8 @@ class Sent(Command[None]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenUp(Command[None]):
     """Give an e-mail up: ``dropped`` if it is obsolete, ``dead`` if it is undeliverable."""
+
+    UNFENCED = OUTBOX
 
     tenant_id: None = None
     id: str
@@ -218,6 +224,8 @@ class GivenUp(Command[None]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Later(Command[None]):
     """Retry an e-mail at ``due_at``; ``cause`` is a safe code for the failure."""
+
+    UNFENCED = OUTBOX
 
     tenant_id: None = None
     id: str

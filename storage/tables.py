@@ -18,6 +18,7 @@ from .schema.accounts import (
     users,
 )
 from .schema.books import daily_totals, journal_lines, journals, ledger_accounts
+from .schema.cluster import nodes, shards
 from .schema.columns import metadata
 from .schema.conversation import messages, model_calls, pending_approvals, session_events, sessions, tool_calls, turns
 from .schema.documents import bills, document_counters, invoice_lines, invoices, payments, tax_rates
@@ -61,6 +62,7 @@ __all__ = [
     "messages",
     "metadata",
     "model_calls",
+    "nodes",
     "offers",
     "one_time_tokens",
     "outbox",
@@ -72,6 +74,7 @@ __all__ = [
     "sealing_canaries",
     "session_events",
     "sessions",
+    "shards",
     "tax_rates",
     "tenant_credentials",
     "tenant_settings",

@@ -156,7 +156,7 @@ class Agency:
 @pytest.fixture
 async def agency(database: Database) -> AsyncIterator[Agency]:
     """An agency on a real database, served by a real StorageActor."""
-    store = StorageActor.start(database.url, size=8, one_process=False)
+    store = StorageActor.start(database.url, size=8)
     db = await asyncpg.connect(database.admin_url)
     yield await new_agency(store, db)
     await db.close()

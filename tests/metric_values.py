@@ -124,6 +124,8 @@ def allowed(metric: str, label: str) -> set[str] | None:
             return KINDS[metric]
         case "reason":
             return REASONS[metric]
+        case "move":
+            return {"claimed", "lost"}
         case "state":
             return STATES[metric]
         case "status":

@@ -12,7 +12,9 @@ def row(command: str, figures: str) -> str:
 
 
 def test_the_first_row_makes_the_table() -> None:
-    assert with_row(PAGE, "make soak", row("make soak", "a")) == f"{PAGE}\n## Proofs\n\n{HEAD}{row('make soak', 'a')}"
+    assert (
+        with_row(PAGE, "make soak", row("make soak", "a")) == f"{PAGE}\n## Long runs\n\n{HEAD}{row('make soak', 'a')}"
+    )
 
 
 def test_a_row_replaces_the_earlier_one_of_its_command_and_leaves_the_others() -> None:

@@ -34,36 +34,36 @@ class AccountRetention:
         gated = not settings.auth_skip_email_verification
         self._unverified_for = timedelta(seconds=settings.auth_unverified_ttl_seconds) if gated else None
 
-    async def run(self, items: Items | None = None) -> None:
+    async def run(self, items: Items | None = None, store: Recipient | None = None) -> None:
         """Run all pieces in small transactions, each one of ``items``: a failure does not block the others.
 
-        Unavailable if storage is.
+        ``store`` writes under the lease of this round. Unavailable if storage is.
         """
-        own = items or Items("upkeep")
+        own, leased = items or Items("upkeep"), store or self._store
         for piece in PIECES:
             with own.one(piece=piece.__name__):
                 prune = piece(now=self._clock.now())
-                while await self._store.ask(prune, within=STORAGE_TIMEOUT) >= prune.limit:
+                while await leased.ask(prune, within=STORAGE_TIMEOUT) >= prune.limit:
                     pass
         if self._unverified_for is not None:
             with own.one(piece=FindOverdue.__name__):
-                await self._sweep(self._unverified_for, own)
+                await self._sweep(self._unverified_for, own, leased)
 
-    async def _sweep(self, allowed: timedelta, items: Items) -> None:
+    async def _sweep(self, allowed: timedelta, items: Items, store: Recipient) -> None:
         origin = Origin(request_id=ids.uuid7())
         find = FindOverdue(now=self._clock.now(), allowed=allowed)
-        while overdue := await self._store.ask(find, within=STORAGE_TIMEOUT):
+        while overdue := await store.ask(find, within=STORAGE_TIMEOUT):
             for account in overdue:
                 with items.one(user=account.user_id):
-                    await self._end(account, allowed, origin)
+                    await self._end(account, allowed, origin, store)
             find = replace(find, after=overdue[-1].user_id)
 
-    async def _end(self, overdue: Overdue, allowed: timedelta, origin: Origin) -> None:
+    async def _end(self, overdue: Overdue, allowed: timedelta, origin: Origin, store: Recipient) -> None:
         now = self._clock.now()
         reset = self._emails.undo_reset(overdue.email, now + self._reset_ttl)
         end = CloseUnverified(overdue=overdue, allowed=allowed, reset=reset, origin=origin, now=now)
         try:
-            outcome = await self._store.ask(end, within=STORAGE_TIMEOUT)
+            outcome = await store.ask(end, within=STORAGE_TIMEOUT)
         except Unavailable:  # the outcome is unknown: nothing remembered of the agency is used again
             self._accounts.tell(Invalidate(tenant_id=overdue.tenant_id))
             raise

@@ -159,7 +159,7 @@ class PassRunner:
         )
 
     def _ports(self, turn_id: str) -> Ports:
-        return self._services.ports(turn.TurnLog(self._owner.ref, turn_id), self._quota)
+        return self._services.ports(turn.TurnLog(self._owner.ref, turn_id), self._quota, self._services.store)
 
     def ended(self, ended: turn.PassEnded) -> None:
         """Handle the end of a pass that stored its ``final``."""

@@ -437,7 +437,9 @@ class SessionActor(Supervisor[Protocol]):
             why = failure.code
         elif failure is not None:
             why = "internal_error: the session was restarted"
-        elif not self.services.is_leader():  # the database is unavailable, or another process is the leader
+        elif not self.services.ownership.owns(
+            self.tenant_id
+        ):  # the database is unavailable, or the agency another node's
             why = "storage_unavailable"
         else:
             return b""

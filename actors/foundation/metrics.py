@@ -72,6 +72,11 @@ STORAGE_GROUP_COMMIT_EVENTS = _histogram(
     "storage_group_commit_events", "Events written by one commit.", buckets=_POWERS
 )
 
+SHARDS_OWNED = _gauge("shards_owned", "Shards of agencies that this node owns.")
+SHARD_MOVES_TOTAL = _counter("shard_moves_total", "Shards claimed by this node, or lost to another.", "move")
+FENCE_REFUSED_TOTAL = _counter("fence_refused_total", "Writes refused because the shard had another owner by then.")
+LEASE_AGE_SECONDS = _gauge("lease_age_seconds", "Seconds since the lease was last renewed; 0 without one.")
+
 TURNS_RUNNING = _gauge("turns_running", "Agent turns running.")
 TURNS_TOTAL = _counter("turns_total", "Passes of agent turns that ended.", "outcome")
 TURN_DURATION_SECONDS = _histogram("turn_duration_seconds", "Seconds of a pass.", buckets=_TO_600)

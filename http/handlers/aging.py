@@ -33,7 +33,7 @@ async def _report(call: RequestContext, side: Subledger) -> Answer:
     query: AgingQuery = call.query
     if query.from_ > query.to:
         raise Unprocessable("from must be on or before to")
-    tenant_id, now, store = call.person.tenant_id, call.services.clock.now(), call.services.storage
+    tenant_id, now, store = call.person.tenant_id, call.services.clock.now(), call.storage
     settings = await store.ask(Load(tenant_id=tenant_id, now=now))
     today = business_date(settings, now)
     as_of = query.as_of or today

@@ -30,7 +30,7 @@ async def page(call: RequestContext) -> Answer:
     session_id = None if query.session_id is None else parse_uuid(query.session_id)
     if query.session_id is not None and session_id is None:
         raise Unprocessable("invalid_session_id")
-    found = await call.services.storage.ask(
+    found = await call.storage.ask(
         approvals.Page(
             tenant_id=call.person.tenant_id,
             status=query.status,
@@ -49,7 +49,7 @@ async def page(call: RequestContext) -> Answer:
 @operation(name="get_approval", reply=ApprovalItem, refusals=NO_APPROVAL)
 async def read(call: RequestContext) -> Answer:
     """Retrieve an approval, with the exact tool input that will run once it is granted."""
-    found = await call.services.storage.ask(
+    found = await call.storage.ask(
         approvals.Get(
             tenant_id=call.person.tenant_id,
             approval_id=call.path["approval_id"],

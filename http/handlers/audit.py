@@ -55,7 +55,7 @@ async def page(call: RequestContext) -> Answer:
     query: AuditListQuery = call.query
     filters = await _filters(call, query)
     one = Page(tenant_id=call.person.tenant_id, filters=filters, limit=query.limit, offset=query.offset)
-    return Answer(AuditListResponse.of(await call.services.storage.ask(one), query))
+    return Answer(AuditListResponse.of(await call.storage.ask(one), query))
 
 
 @operation(
@@ -78,9 +78,9 @@ async def export(call: RequestContext) -> web.StreamResponse:
         author=None if call.request.method == hdrs.METH_HEAD else sender(call),
         now=now,
     )
-    extent = await call.services.storage.ask(begin)
+    extent = await call.storage.ask(begin)
     name = f"voyagent-audit-{tenant_id[:8]}-{now:%Y-%m-%d}.csv"
-    download = AuditExport(call.services.storage, tenant_id, extent, call.services.settings.sse_stall_seconds)
+    download = AuditExport(call.storage, tenant_id, extent, call.services.settings.sse_stall_seconds)
     return await download.send(call.request, name, byte_order_mark=query.bom == 1)
 
 
@@ -89,7 +89,7 @@ async def verify(call: RequestContext) -> Answer:
     """Recompute the agency's audit chain and name the first row that is missing or not what it was."""
     query: AuditVerifyQuery = call.query
     check = Verify(tenant_id=call.person.tenant_id, from_seq=query.from_seq, limit=query.limit)
-    return Answer(AuditVerifyResponse.of(await call.services.storage.ask(check, within=VERIFY_SECONDS)))
+    return Answer(AuditVerifyResponse.of(await call.storage.ask(check, within=VERIFY_SECONDS)))
 
 
 async def _filters(call: RequestContext, query: AuditFilters) -> Filters:

@@ -61,7 +61,7 @@ async def create(call: RequestContext) -> Answer:
     enquiry = rules.opened(body.given, enquiry_id=uuid7(), tenant_id=person.tenant_id, by=person.user_id, now=now)
     make = enquiries.Create(tenant_id=person.tenant_id, enquiry=enquiry, author=sender(call))
     once = Once(tenant_id=person.tenant_id, key=call.idempotency, command=make, reply=Opened, now=now)
-    done = await call.services.storage.ask(once)
+    done = await call.storage.ask(once)
     return Answer(EnquiryCreatedResponse.of(done.value)).mark_replayed(done.replayed)
 
 
@@ -77,14 +77,14 @@ async def page(call: RequestContext) -> Answer:
     list_page = Page(
         tenant_id=call.person.tenant_id, filters=await _filters(call, query), limit=query.limit, offset=query.offset
     )
-    return Answer(EnquiryListResponse.encoded(await call.services.storage.ask(list_page), query))
+    return Answer(EnquiryListResponse.encoded(await call.storage.ask(list_page), query))
 
 
 @operation(name="get_enquiry", reply=EnquiryFollowedResponse, refusals=NO_ENQUIRY)
 async def read(call: RequestContext) -> Answer:
     """Retrieve an enquiry, with what was booked for it."""
     one = enquiries.Read(tenant_id=call.person.tenant_id, enquiry_id=enquiry_id(call))
-    return Answer(EnquiryFollowedResponse.of(await call.services.storage.ask(one)))
+    return Answer(EnquiryFollowedResponse.of(await call.storage.ask(one)))
 
 
 @operation(
@@ -106,7 +106,7 @@ async def read(call: RequestContext) -> Answer:
 async def change(call: RequestContext) -> Answer:
     """Update an enquiry. Omitted fields are kept. A booked or cancelled one does not become new or quoted again."""
     body: EnquiryPatchRequest = call.body
-    changed = await call.services.storage.ask(
+    changed = await call.storage.ask(
         enquiries.Change(
             tenant_id=call.person.tenant_id,
             enquiry_id=enquiry_id(call),

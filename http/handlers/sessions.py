@@ -49,7 +49,7 @@ async def counted(call: RequestContext, once: Once[R], created: Callable[[R], bo
 
     So a request that is repeated under its key is answered whatever the quota is. Throttled ``too_many_sessions``.
     """
-    store = call.services.storage
+    store = call.storage
     if once.key is not None:
         earlier = await store.ask(Earlier(tenant_id=once.tenant_id, key=once.key, reply=once.reply, now=once.now))
         if earlier is not None:
@@ -82,7 +82,7 @@ async def create(call: RequestContext) -> Answer:
 async def page(call: RequestContext) -> Answer:
     """List the agency's conversations, newest first."""
     query: SessionListQuery = call.query
-    found = await call.services.storage.ask(
+    found = await call.storage.ask(
         sessions.Page(tenant_id=call.person.tenant_id, limit=query.limit, offset=query.offset)
     )
     return Answer(SessionListResponse.of(found, query))
@@ -91,7 +91,7 @@ async def page(call: RequestContext) -> Answer:
 @operation(name="get_session", reply=SessionSummaryResponse, refusals=NO_SESSION)
 async def read(call: RequestContext) -> Answer:
     """Retrieve a conversation's summary, with its pending approvals."""
-    found = await call.services.storage.ask(
+    found = await call.storage.ask(
         sessions.Read(tenant_id=call.person.tenant_id, session_id=session_id(call), now=call.services.clock.now())
     )
     return Answer(SessionSummaryResponse.of(found))
@@ -162,7 +162,7 @@ async def ticket(call: RequestContext) -> Answer:
     """
     services, conversation_id = call.services, session_id(call)
     now = services.clock.now()
-    await services.storage.ask(sessions.Read(tenant_id=call.person.tenant_id, session_id=conversation_id, now=now))
+    await call.storage.ask(sessions.Read(tenant_id=call.person.tenant_id, session_id=conversation_id, now=now))
     issued = await services.accounts.ask(IssueTicket(principal=call.person, session_id=conversation_id))
     body = TicketResponse(ticket=issued.ticket, expires_at=issued.expires_at)
     return Answer(body, headers={"Cache-Control": "no-store"})
@@ -179,7 +179,7 @@ async def transcript(call: RequestContext) -> Answer:
     """List the newest messages older than ``before``, oldest first."""
     query: TranscriptQuery = call.query
     before = None if query.before is None else parse_uuid(query.before) or NO_MESSAGE
-    found = await call.services.storage.ask(
+    found = await call.storage.ask(
         transcripts.Page(tenant_id=call.person.tenant_id, session_id=session_id(call), limit=query.limit, before=before)
     )
     return Answer(TranscriptResponse.of(found))

@@ -13,7 +13,7 @@ from ..schemas.settings import TenantSettingsPatchRequest, TenantSettingsRespons
 async def read(call: RequestContext) -> Answer:
     """Retrieve the agency's settings."""
     load = Load(tenant_id=call.person.tenant_id, now=call.services.clock.now())
-    return Answer(TenantSettingsResponse.of(await call.services.storage.ask(load)))
+    return Answer(TenantSettingsResponse.of(await call.storage.ask(load)))
 
 
 @operation(

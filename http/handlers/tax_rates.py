@@ -13,7 +13,7 @@ from ..schemas.tax_rates import TaxRatesPatchRequest, TaxRatesQuery, TaxRatesRes
 async def read(call: RequestContext) -> Answer:
     """Retrieve the agency's tax rates, of all days or as they hold on one."""
     query: TaxRatesQuery = call.query
-    rates = await call.services.storage.ask(Read(tenant_id=call.person.tenant_id, now=call.services.clock.now()))
+    rates = await call.storage.ask(Read(tenant_id=call.person.tenant_id, now=call.services.clock.now()))
     return Answer(TaxRatesResponse.of(rates if query.on is None else in_force(rates, query.on)))
 
 
@@ -21,7 +21,7 @@ async def read(call: RequestContext) -> Answer:
 async def change(call: RequestContext) -> Answer:
     """Set tax rates from a day on. All others are kept, and so are the taxes of documents that are made already."""
     body: TaxRatesPatchRequest = call.body
-    rates = await call.services.storage.ask(
+    rates = await call.storage.ask(
         Set(
             tenant_id=call.person.tenant_id,
             rates=tuple(each.rate for each in body.rates),

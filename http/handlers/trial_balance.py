@@ -14,7 +14,7 @@ from ..schemas.trial_balance import TrialBalanceQuery, TrialBalanceResponse
 async def report(call: RequestContext) -> Answer:
     """Report the debits and credits of every account up to the end of a day, by currency."""
     query: TrialBalanceQuery = call.query
-    tenant_id, now, store = call.person.tenant_id, call.services.clock.now(), call.services.storage
+    tenant_id, now, store = call.person.tenant_id, call.services.clock.now(), call.storage
     settings = await store.ask(Load(tenant_id=tenant_id, now=now))
     as_of = query.as_of or business_date(settings, now)
     found = await store.ask(

@@ -26,7 +26,7 @@ async def report(call: RequestContext) -> Answer:
     """Report model calls by UTC day and model, with tokens and cost. Failed and cancelled calls are included."""
     period = _period(call.query, call.services.clock.now().date())
     tenant_id = call.person.tenant_id
-    days = await call.services.storage.ask(ByDay(tenant_id=tenant_id, first=period.from_, last=period.to))
+    days = await call.storage.ask(ByDay(tenant_id=tenant_id, first=period.from_, last=period.to))
     budget = await call.services.root.ask(ReadBudget(tenant_id=tenant_id))
     return Answer(UsageResponse.of(tenant_id, period, days, budget))
 

@@ -15,7 +15,7 @@ from ...actors.domain.errors import Conflict, Forbidden, NotFound
 from ...actors.domain.identity import Role
 from ...actors.domain.ids import uuid7
 from .. import audit
-from ..engine.operations import Command, Query
+from ..engine.operations import ACCOUNTS, Command, Query
 from ..engine.statements import binds, statement
 from ..schema.columns import Uuid
 from ..tables import api_keys
@@ -128,6 +128,8 @@ class Create(Command[CreatedKey]):
     Forbidden. ``generate`` is called again should its key exist already.
     """
 
+    UNFENCED = ACCOUNTS
+
     tenant_id: str
     user_id: str
     token_version: int
@@ -190,6 +192,8 @@ class Revoke(Command[None]):
     A repeated revocation changes nothing and writes no event.
     """
 
+    UNFENCED = ACCOUNTS
+
     tenant_id: str
     user_id: str
     key_id: str
@@ -234,6 +238,8 @@ class Find(Query[Owner | None]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used(Command[None]):
     """A key was used; written at most once a minute."""
+
+    UNFENCED = ACCOUNTS
 
     key_id: str
     now: datetime

@@ -12,7 +12,7 @@ from ...actors.domain import audit as audits
 from ...actors.domain.errors import BadRequest, Conflict, Unauthorized
 from ...actors.domain.identity import Principal
 from .. import audit, outbox
-from ..engine.operations import Command
+from ..engine.operations import ACCOUNTS, Command
 from ..engine.statements import statement
 from ..schema.columns import Time
 from ..tables import users
@@ -54,6 +54,8 @@ class SendVerification(Command[None]):
     System work: the cap spans agencies.
     """
 
+    UNFENCED = ACCOUNTS
+
     tenant_id: None = None
     agency_id: str
     user_id: str
@@ -71,6 +73,8 @@ class SendVerification(Command[None]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verify(Command[None]):
     """Verify the address a token was sent to. BadRequest ``token_invalid`` if it is the account's no more."""
+
+    UNFENCED = ACCOUNTS
 
     tenant_id: None = None
     token: one_time_tokens.Found
@@ -98,6 +102,8 @@ class Undo(Command[None]):
 
     A reset e-mail goes to the address. BadRequest ``token_invalid``.
     """
+
+    UNFENCED = ACCOUNTS
 
     tenant_id: None = None
     token: one_time_tokens.Found
@@ -154,6 +160,8 @@ class ChangeProfile(Command[Changed]):
     Unauthorized if the person is gone, or their tokens ended since they were admitted with ``token_version``. System
     work: an address must be free in every agency.
     """
+
+    UNFENCED = ACCOUNTS
 
     tenant_id: None = None
     agency_id: str

@@ -12,7 +12,7 @@ from ...actors.domain import audit as audits
 from ...actors.domain.errors import BadRequest, Conflict, Forbidden, NotFound
 from ...actors.domain.identity import Principal, Role
 from .. import audit, outbox
-from ..engine.operations import Command, Query
+from ..engine.operations import ACCOUNTS, Command, Query
 from ..engine.statements import binds, statement
 from ..tables import invites, tenants, users
 from ..tables import outbox as emails
@@ -178,6 +178,8 @@ class Create(Command[Invited]):
     returned. System work: other agencies' invites count, too.
     """
 
+    UNFENCED = ACCOUNTS
+
     tenant_id: None = None
     agency_id: str
     user_id: str
@@ -232,6 +234,8 @@ class All(Query[list[Invite]]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revoke(Command[Invite]):
     """Take a pending invite back. NotFound ``invite_not_found``; Conflict ``invite_not_pending``."""
+
+    UNFENCED = ACCOUNTS
 
     tenant_id: str
     user_id: str
@@ -288,6 +292,8 @@ class Accept(Command[None]):
     Conflict ``email_already_registered``. System work: the address must be free in every agency. ``verification`` is
     for those who used the link, where addresses are verified.
     """
+
+    UNFENCED = ACCOUNTS
 
     tenant_id: None = None
     invite: Found

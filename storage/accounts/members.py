@@ -13,7 +13,7 @@ from ...actors.domain import audit as audits
 from ...actors.domain.errors import Conflict, NotFound
 from ...actors.domain.identity import Role
 from .. import audit
-from ..engine.operations import Command, Query
+from ..engine.operations import ACCOUNTS, Command, Query
 from ..engine.statements import binds, statement
 from ..schema.columns import Time
 from ..tables import tenants, users
@@ -127,6 +127,8 @@ class Change(Command[Member]):
     demote each other at once. Nobody's ``by`` is the system.
     """
 
+    UNFENCED = ACCOUNTS
+
     tenant_id: str
     user_id: str
     role: Role | None
@@ -200,6 +202,8 @@ class Change(Command[Member]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwitchAgency(Command[None]):
     """Suspend or reactivate an agency. NotFound ``tenant_not_found``."""
+
+    UNFENCED = ACCOUNTS
 
     is_active: bool
 

@@ -12,7 +12,7 @@ from ...actors.domain import audit as audits
 from ...actors.domain.errors import BadRequest, Forbidden, Unauthorized
 from ...actors.domain.identity import Principal
 from .. import audit, outbox
-from ..engine.operations import Command, Query
+from ..engine.operations import ACCOUNTS, Command, Query
 from ..engine.statements import statement
 from ..tables import api_keys, users
 from . import credentials, one_time_tokens
@@ -68,6 +68,8 @@ LIVE_KEYS = statement(
 class RequestReset(Command[None]):
     """Store a password reset request, for any address. ``due_at`` is when it is resolved."""
 
+    UNFENCED = ACCOUNTS
+
     tenant_id: None = None
     request: outbox.QueuedEmail
     now: datetime
@@ -83,6 +85,8 @@ class ResolveReset(Command[bool]):
 
     Returns whether it does. An address at its cap gets no e-mail, and its last token stays valid.
     """
+
+    UNFENCED = ACCOUNTS
 
     tenant_id: None = None
     request_id: str
@@ -114,6 +118,8 @@ class Reset(Command[None]):
     account may have been somebody else: second factor, API keys and pending invites end too. So they do after an undo,
     whose token gives the address back once more if it has been changed since. System work: nobody has signed in.
     """
+
+    UNFENCED = ACCOUNTS
 
     tenant_id: None = None
     token: one_time_tokens.Found
@@ -177,6 +183,8 @@ class ChangePassword(Command[Principal]):
 
     Forbidden ``invalid_password`` if it has become another meanwhile; Unauthorized if the person is gone.
     """
+
+    UNFENCED = ACCOUNTS
 
     tenant_id: str
     user_id: str

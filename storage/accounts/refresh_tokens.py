@@ -12,7 +12,7 @@ from ...actors.domain import audit as audits
 from ...actors.domain.errors import Unauthorized
 from ...actors.domain.identity import Principal
 from .. import audit, outbox
-from ..engine.operations import Command, Query
+from ..engine.operations import ACCOUNTS, Command, Query
 from ..engine.statements import binds, statement
 from ..tables import auth_families, auth_refresh_tokens, users
 from .login_sessions import ADD_TO_FAMILY, IS_LIVE
@@ -128,6 +128,8 @@ class Renew(Command[Renewed | Reused]):
     Unauthorized ``invalid_refresh_token`` if family, person, agency or address do not allow it. A reuse is an answer
     and no refusal: the end of the family has to be committed.
     """
+
+    UNFENCED = ACCOUNTS
 
     tenant_id: str
     presented: RefreshTokenRow

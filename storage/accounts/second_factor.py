@@ -14,7 +14,7 @@ from ...actors.domain.errors import BadRequest, Conflict, Forbidden, Unauthorize
 from ...actors.domain.identity import Principal, Standing
 from ...actors.domain.ids import uuid7
 from .. import audit, outbox
-from ..engine.operations import Command, Query
+from ..engine.operations import ACCOUNTS, Command, Query
 from ..engine.statements import any_of, binds, statement
 from ..tables import recovery_codes, users
 from .credentials import REMOVE_CODES, forget_factor
@@ -139,6 +139,8 @@ class Read(Query[Factor]):
 class Begin(Command[None]):
     """Store a pending seed. Conflict ``totp_already_enabled``; Unauthorized."""
 
+    UNFENCED = ACCOUNTS
+
     tenant_id: str
     user_id: str
     pending_sealed: bytes
@@ -154,6 +156,8 @@ class Begin(Command[None]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enable(Command[bool]):
     """Activate the pending seed. False if it has changed since it was read."""
+
+    UNFENCED = ACCOUNTS
 
     tenant_id: str
     user_id: str
@@ -184,6 +188,8 @@ class Disable(Command[None]):
 
     Forbidden ``invalid_password``, ``totp_invalid``; Unauthorized if the user is gone. The time step stays unused.
     """
+
+    UNFENCED = ACCOUNTS
 
     tenant_id: str
     user_id: str
@@ -221,6 +227,8 @@ class SignInTotp(Command[tuple[Principal, int | None, list[str]]]):
     one. Unauthorized with the code of ``Standing.refusal``; BadRequest ``totp_not_enabled``; Unauthorized
     ``totp_invalid``, also without ``evidence``.
     """
+
+    UNFENCED = ACCOUNTS
 
     tenant_id: str
     user_id: str

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from ...actors.domain import audit as audits
 from ...actors.domain.errors import NotFound
 from .. import audit
-from ..engine.operations import Command, Query
+from ..engine.operations import ACCOUNTS, Command, Query
 from ..engine.statements import any_of, binds, statement
 from ..tables import auth_families, revoked_access_tokens
 from .login_sessions import EXPIRY, IS_LIVE, OF_USER
@@ -83,6 +83,8 @@ class Denied:
 class SignOut(Command[None]):
     """Revoke families of one user, and a single token without one. Repeated revocations write no event."""
 
+    UNFENCED = ACCOUNTS
+
     tenant_id: str
     user_id: str
     families: Sequence[str]
@@ -111,6 +113,8 @@ class SignOut(Command[None]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revoke(Command[None]):
     """Revoke one of the user's own sessions. NotFound ``session_not_found``; no effect if it has ended."""
+
+    UNFENCED = ACCOUNTS
 
     tenant_id: str
     user_id: str

@@ -13,7 +13,7 @@ from ...actors.domain import audit as audits
 from ...actors.domain.errors import Conflict, Unauthorized
 from ...actors.domain.identity import BIRTH_VERSION, Principal, Role, Standing
 from .. import audit, outbox
-from ..engine.operations import Command, Query
+from ..engine.operations import ACCOUNTS, DENIALS, Command, Query
 from ..engine.statements import binds, statement
 from ..general_ledger import seed_chart
 from ..schema.columns import Time, Uuid
@@ -159,6 +159,8 @@ async def add_user(db: Connection, person: Principal, password_hash: str, now: d
 class SignUp(Command[None]):
     """A new agency with settings, chart and first admin, who is signed in. System work: it does not exist before."""
 
+    UNFENCED = ACCOUNTS
+
     tenant_id: None = None
     admin: Principal
     password_hash: str
@@ -192,6 +194,8 @@ class SignIn(Command[tuple[Principal, list[str]]]):
 
     Unauthorized with the code of ``Standing.refusal``. ``rehashed`` replaces a hash made with other figures.
     """
+
+    UNFENCED = ACCOUNTS
 
     user_id: str
     judged_hash: str
@@ -229,6 +233,8 @@ class AddMember(Command[str]):
     Answers the user's id. An address in use anywhere is Conflict ``email_already_registered``, by the unique index.
     """
 
+    UNFENCED = ACCOUNTS
+
     user_id: str
     email: str
     role: Role
@@ -257,6 +263,8 @@ class AddMember(Command[str]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record(Command[None]):
     """Audit events of a refusal, which has no transaction of its own."""
+
+    UNFENCED = DENIALS
 
     entries: Sequence[audits.AuditEvent]
 

@@ -2,27 +2,30 @@
 
 One writer on a dedicated connection serves all sessions. It only inserts, and does not wait for locks: a session whose
 row is locked is deferred and retried while the others go on. What it acknowledges is stored as given. After a rejected
-append a session may only continue at the end of its stored log, so no log has a gap.
+append a session may only continue at the end of its stored log, so no log has a gap. An INSERT is fenced by the leases
+of all its appends: if a shard has another owner by then it stores nothing, and the others are written again.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Final
 
 import asyncpg
 
 from ...actors.domain.errors import Unavailable
+from ...actors.domain.placement import Lease
 from ...actors.foundation import log, metrics
 from ...actors.foundation.backoff import Backoff
 from ...actors.runtime.periodic import ON_CALL, Record, is_being_cancelled
 from ..engine.connection import Connection
-from ..engine.errors import OperationFailed, StorageUnavailable
-from ..engine.pool import SYSTEM_ROLE, connect
-from .steps import INSERT_EVENTS, EventRow, columns
+from ..engine.errors import LostShard, OperationFailed, StorageUnavailable
+from ..engine.pool import SYSTEM_ROLE, application_of, connect
+from .fenced_events import INSERT, LOST, lease_columns
+from .steps import EventRow, columns
 
 APPEND_TIMEOUT: Final = 10.0
 """Seconds an append waits for an unavailable database."""
@@ -39,8 +42,6 @@ LOCKED_BACKOFF: Final = Backoff(first=0.1, longest=1.0)
 GRACE: Final = 15.0
 """Seconds without a successful write, with appends waiting, after which the writer counts as overdue."""
 
-INSERT: Final = INSERT_EVENTS + "ON CONFLICT (session_id, seq) DO NOTHING"
-"""Text, like all statements here: every word of a model passes them, with an array for each column."""
 TAKEN: Final = """
 SELECT DISTINCT given.session_id
   FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS given (session_id, seq, frame)
@@ -53,6 +54,7 @@ NEWEST: Final = "SELECT coalesce(max(seq), 0) FROM session_events WHERE session_
 
 _log = log.get(__name__)
 _unavailable_throttle = log.LogThrottle(first=3, pause=30.0)
+_fenced_throttle = log.LogThrottle(first=3, pause=30.0)
 _deferred_throttle = log.LogThrottle(first=3, pause=30.0)
 
 
@@ -63,8 +65,17 @@ class AppendRejected(OperationFailed):
 class EventWriter:
     """The process's only event writer. ``run`` has to be run as a task; when it ends, waiting appends are refused."""
 
-    def __init__(self, url: str, *, append_timeout: float = APPEND_TIMEOUT, record: Record | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        append_timeout: float = APPEND_TIMEOUT,
+        record: Record | None = None,
+        node: str | None = None,
+    ) -> None:
+        """The writer of a ``node`` stores nothing without a lease."""
         self._url = url
+        self._node = node
         self._record = record
         self._append_timeout = append_timeout
         self._queue: deque[_Append] = deque()
@@ -82,14 +93,16 @@ class EventWriter:
         self._broken: set[str] = set()
         """Sessions with a rejected append and no accepted one since."""
 
-    def put(self, rows: Sequence[EventRow], stored: asyncio.Future[None]) -> None:
+    def put(self, rows: Sequence[EventRow], stored: asyncio.Future[None], lease: Lease | None = None) -> None:
         """Store ``rows`` of one session, at least one, all or none; ``stored`` is done when they are durable.
 
-        Refusals: ``overloaded``; in ``stored``: ``AppendRejected``, and ``storage_unavailable`` after
+        Refusals: ``overloaded``; in ``stored``: ``AppendRejected``, ``LostShard``, and ``storage_unavailable`` after
         ``append_timeout`` seconds: then it is unknown whether they are stored.
         """
         loop = asyncio.get_running_loop()
-        append = _Append(rows, stored, loop.time() + self._append_timeout)
+        if lease is None and self._node is not None:
+            raise RuntimeError("an append of a node has no lease")
+        append = _Append(rows, stored, loop.time() + self._append_timeout, lease)
         if self._ended:
             raise StorageUnavailable
         if self._waiting + append.size > MOST_WAITING:
@@ -262,8 +275,9 @@ class EventWriter:
         if not batch:
             return
         rows = list(chain.from_iterable(append.rows for append in batch))
+        leases = lease_columns({append.lease for append in batch})
         try:
-            outcome = await db.execute(INSERT, *columns(rows), timeout=self._append_timeout)
+            outcome = await db.execute(INSERT, *columns(rows), *leases, timeout=self._append_timeout)
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
             if len(batch) == 1:
                 self._reject(batch[0], error)
@@ -277,6 +291,9 @@ class EventWriter:
             return
         metrics.STORAGE_GROUP_COMMIT_EVENTS.observe(len(rows))
         if outcome != f"INSERT 0 {len(rows)}":
+            if outcome == "INSERT 0 0" and (lost := {Lease(*lease) for lease in await db.fetch(LOST, *leases)}):
+                await self._write(db, self._fence_off(batch, lost))
+                return
             await self._compare(db, batch, rows)
         for append in batch:
             append.accept()
@@ -302,6 +319,16 @@ class EventWriter:
         self._broken.discard(append.session)
         return True
 
+    def _fence_off(self, batch: Sequence[_Append], lost: Collection[Lease]) -> list[_Append]:
+        """Refuse the appends under lost leases; returns the rest of ``batch``."""
+        refused = [append for append in batch if append.lease in lost]
+        metrics.FENCE_REFUSED_TOTAL.inc(len(refused))
+        if _fenced_throttle.allows():
+            _log.error("events_write_fenced", shards=sorted(lease.shard for lease in lost), appends=len(refused))
+        for append in refused:
+            self._refuse(append, LostShard)
+        return [append for append in batch if append.lease not in lost]
+
     async def _compare(self, db: Connection, batch: Sequence[_Append], rows: Sequence[EventRow]) -> None:
         """Some event numbers exist: with the same rows from an earlier attempt, or with others."""
         places = ([row.session_id for row in rows], [row.seq for row in rows], [row.data for row in rows])
@@ -316,7 +343,7 @@ class EventWriter:
         _log.error("event_append_rejected", session=first.session_id, seq=first.seq, reason=reason)
         self._refuse(append, AppendRejected)
 
-    def _refuse(self, append: _Append, why: type[StorageUnavailable | AppendRejected]) -> None:
+    def _refuse(self, append: _Append, why: type[StorageUnavailable | AppendRejected | LostShard]) -> None:
         if not append.stored.done():
             append.stored.set_exception(why())
             self._broken.add(append.session)
@@ -324,7 +351,11 @@ class EventWriter:
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
             self._connection = await connect(
-                self._url, role=SYSTEM_ROLE, command_timeout=self._append_timeout, lock_timeout=LOCK_TIMEOUT
+                self._url,
+                role=SYSTEM_ROLE,
+                application=application_of(self._node),
+                command_timeout=self._append_timeout,
+                lock_timeout=LOCK_TIMEOUT,
             )
         return self._connection
 
@@ -337,10 +368,13 @@ class EventWriter:
 class _Append:
     """Rows of one session that wait to be written."""
 
-    __slots__ = ("due", "rows", "session", "size", "stored")
+    __slots__ = ("due", "lease", "rows", "session", "size", "stored")
 
-    def __init__(self, rows: Sequence[EventRow], stored: asyncio.Future[None], due: float) -> None:
+    def __init__(
+        self, rows: Sequence[EventRow], stored: asyncio.Future[None], due: float, lease: Lease | None = None
+    ) -> None:
         self.rows = rows
+        self.lease = lease
         self.session = rows[0].session_id
         self.size = 0
         self.stored = stored

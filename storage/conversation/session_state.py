@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...actors.domain.errors import NotFound
 from ..engine.operations import Query
-from .steps import session_fence
+from .steps import session_lock
 
 if TYPE_CHECKING:
     from ..engine.connection import Connection
@@ -118,8 +118,8 @@ class Load(Query[State]):
     session_id: str
 
     @property
-    def fence(self) -> int | None:
-        return session_fence(self.session_id)
+    def lock(self) -> int | None:
+        return session_lock(self.session_id)
 
     async def run(self, db: Connection) -> State:
         row = await db.fetchrow(STATE, self.tenant_id, self.session_id)

@@ -73,8 +73,8 @@ class Step(Command[Written[R]]):
         return rules.Context(self.tenant_id, self.session_id, self.now)
 
     @property
-    def fence(self) -> int | None:
-        return session_fence(self.session_id)
+    def lock(self) -> int | None:
+        return session_lock(self.session_id)
 
     def number(self, events: Sequence[Event]) -> tuple[EventRow, ...]:
         """Number ``events``, in the order of the log."""
@@ -104,7 +104,7 @@ class Step(Command[Written[R]]):
         return Written(reply, rows)
 
 
-def session_fence(session_id: str) -> int:
+def session_lock(session_id: str) -> int:
     """The advisory lock of a session's steps.
 
     Loading a session takes it too, and so waits for unfinished steps of an earlier actor.
@@ -122,10 +122,9 @@ MERGED_STEP = turns.c.step.concat(bindparam("step", type_=Json))
 
 SET_INPUT = statement(update(turns).where(TURN_OF_AGENCY).values(**binds("input")))
 
-INSERT_EVENTS = """
-INSERT INTO session_events (tenant_id, session_id, seq, turn_id, kind, frame, created_at)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
-"""
+INTO_EVENTS = "INSERT INTO session_events (tenant_id, session_id, seq, turn_id, kind, frame, created_at)"
+GIVEN_EVENTS = "unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])"
+INSERT_EVENTS = f"{INTO_EVENTS} SELECT * FROM {GIVEN_EVENTS}"  # noqa: S608 -- constants
 """Text: each step runs it, with an array for each column."""
 
 

@@ -61,21 +61,37 @@ _RUNNING_TURN = (
     )
     .exists()
 )
+STARTED = statement(
+    select(model_calls.c.tenant_id, func.bool_or(~_RUNNING_TURN).label("abandoned"))
+    .where(model_calls.c.state == "started")
+    .group_by(model_calls.c.tenant_id)
+)
 SETTLE_ABANDONED = statement(
     update(model_calls)
-    .where(model_calls.c.state == "started", or_(bindparam("all", type_=Boolean), ~_RUNNING_TURN))
+    .filter_by(**binds("tenant_id"), state="started")
+    .where(or_(bindparam("every", type_=Boolean), ~_RUNNING_TURN))
     .values(state="settled", outcome="estimated")
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SettleAbandoned(Command[None]):
-    """Settle abandoned model calls at their estimates: those without a running turn, ``at_start`` all."""
+class AgenciesWithStarted(Query[list[tuple[str, bool]]]):
+    """Agencies with unsettled model calls, each with whether one of them has no running turn."""
 
-    at_start: bool = False
+    tenant_id: None = None
+
+    async def run(self, db: Connection) -> list[tuple[str, bool]]:
+        return [(row["tenant_id"], row["abandoned"]) for row in await STARTED.fetch(db)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleAbandoned(Command[None]):
+    """Settle an agency's abandoned model calls at their estimates: those without a running turn, or ``every`` one."""
+
+    every: bool = False
 
     async def run(self, db: Connection) -> None:
-        await SETTLE_ABANDONED.execute(db, all=self.at_start)
+        await SETTLE_ABANDONED.execute(db, tenant_id=self.tenant_id, every=self.every)
 
 
 BY_DAY = """

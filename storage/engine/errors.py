@@ -7,11 +7,12 @@ violating it is an internal error, not a refusal.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Final, Literal
 
 import asyncpg
 
 from ...actors.domain.errors import Conflict, InternalError, NotFound, Refusal, Unavailable, Unprocessable
+from ...actors.foundation import metrics
 
 CONSTRAINTS: Mapping[str, Callable[[], Refusal]] = {
     "uq_users_email": lambda: Conflict("email_already_registered"),
@@ -25,6 +26,10 @@ CONSTRAINTS: Mapping[str, Callable[[], Refusal]] = {
     "fk_pending_approvals_session_id": lambda: NotFound("session_not_found"),
 }
 """Constraint name -> refusal."""
+
+
+FENCED: Final = "VY001"
+"""Raised by ``voyagent_fence``."""
 
 
 class OperationFailed(InternalError):
@@ -41,12 +46,22 @@ class StorageUnavailable(Unavailable):
         super().__init__("storage_unavailable")
 
 
+class LostShard(Unavailable):
+    """503 ``not_ready``: another node owns the agency's shard by now, so this write was refused. Never retried."""
+
+    def __init__(self) -> None:
+        super().__init__("not_ready")
+
+
 class CommitLost(StorageUnavailable):
     """503 ``storage_unavailable``: the connection broke during COMMIT. Not retried: it may have been committed."""
 
 
 def refusal(error: BaseException) -> Refusal | None:
-    """The refusal a broken constraint stands for; ``None`` if it is a defect."""
+    """The refusal a lost shard or a broken constraint stands for; ``None`` if it is a defect."""
+    if isinstance(error, asyncpg.PostgresError) and error.sqlstate == FENCED:
+        metrics.FENCE_REFUSED_TOTAL.inc()
+        return LostShard()
     if not isinstance(error, asyncpg.IntegrityConstraintViolationError):
         return None
     make = CONSTRAINTS.get(error.constraint_name or "")

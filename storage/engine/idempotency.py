@@ -170,6 +170,10 @@ class Once(Command[IdempotentReply[R]]):
     now: datetime
     sealing: Sealing | None = None
 
+    @property
+    def unfenced(self) -> str:
+        return self.command.unfenced
+
     async def run(self, db: Connection) -> IdempotentReply[R]:
         if self.key is None:
             return IdempotentReply(await self.command.run(db))

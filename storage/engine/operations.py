@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
+from ...actors.domain.placement import Lease
 from ...actors.runtime.actor import Message
 
 if TYPE_CHECKING:
@@ -19,18 +20,24 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+ACCOUNTS: Final = "People's accounts are served by every node: row locks and unique constraints decide."
+DENIALS: Final = "A denial is recorded by the node that denied."
+OUTBOX: Final = "The outbox is shared by all nodes: a row is claimed with SKIP LOCKED, for two minutes."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation(Message[R]):
     """One named storage operation and its reply type."""
 
     tenant_id: str | None
+    lease: Lease | None = None
+    """What a command writes under: it is fenced, so that it fails once the shard has another owner."""
 
     @property
-    def fence(self) -> int | None:
+    def lock(self) -> int | None:
         """An advisory lock held while it runs: it waits for all that hold it, lost COMMITs included.
 
-        A fenced operation is neither begun nor retried once its ask has timed out.
+        An operation with a lock is neither begun nor retried once its ask has timed out.
         """
         return None
 
@@ -64,4 +71,14 @@ class Report(Snapshot[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command(Operation[R]):
-    """Writes, in one transaction. Retried on serialisation failure and deadlock, never after a lost COMMIT."""
+    """Writes, in one transaction. Retried on serialisation failure and deadlock, never after a lost COMMIT.
+
+    It needs a lease unless its class says in ``UNFENCED`` why any node may write this.
+    """
+
+    UNFENCED: ClassVar[str] = ""
+
+    @property
+    def unfenced(self) -> str:
+        """Why it needs no lease; empty if it does."""
+        return self.UNFENCED

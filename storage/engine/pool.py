@@ -11,10 +11,12 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Self, TypeVar, cast
+from uuid import UUID
 
 import asyncpg
 
 from ...actors.domain.errors import Refusal
+from ...actors.domain.placement import Lease
 from ...actors.foundation import log, metrics
 from ...actors.foundation.backoff import Backoff
 from . import checks, errors
@@ -49,13 +51,25 @@ def plain_url(url: str) -> str:
     return f"{scheme.partition('+')[0]}{colon}{rest}"
 
 
+def application_of(node: str | None) -> str:
+    """The name of a node's connections in ``pg_stat_activity``."""
+    return "voyagent" if node is None else f"voyagent {node}"
+
+
 async def connect(
-    url: str, *, role: str | None = None, command_timeout: float = COMMAND_TIMEOUT, lock_timeout: float | None = None
+    url: str,
+    *,
+    role: str | None = None,
+    application: str = application_of(None),
+    command_timeout: float = COMMAND_TIMEOUT,
+    lock_timeout: float | None = None,
+    idle_timeout: float | None = None,
 ) -> Connection:
-    """One connection outside the pools, prepared like theirs."""
-    options = _options(role, command_timeout)
-    if lock_timeout is not None:
-        options["server_settings"]["lock_timeout"] = f"{int(lock_timeout * 1000)}ms"
+    """One connection outside the pools, prepared like theirs. ``idle_timeout`` is for one within a transaction."""
+    options = _options(role, command_timeout, application)
+    for limit, seconds in (("lock_timeout", lock_timeout), ("idle_in_transaction_session_timeout", idle_timeout)):
+        if seconds is not None:
+            options["server_settings"][limit] = f"{int(seconds * 1000)}ms"
     connection = await asyncpg.connect(plain_url(url), connection_class=Connection, **options)
     try:
         await _prepare(connection)
@@ -65,9 +79,9 @@ async def connect(
     return connection
 
 
-def _options(role: str | None, command_timeout: float) -> dict[str, Any]:
+def _options(role: str | None, command_timeout: float, application: str) -> dict[str, Any]:
     settings = {
-        "application_name": "voyagent",
+        "application_name": application,
         "TimeZone": "UTC",
         "jit": "off",
         "statement_timeout": f"{int(command_timeout * 1000) - 500}ms",
@@ -97,9 +111,11 @@ async def _keep(_connection: asyncpg.Connection) -> None:
 class Engine:
     """Runs operations, each on a connection that sees what it may see."""
 
-    def __init__(self, tenants: asyncpg.Pool, system: asyncpg.Pool) -> None:
+    def __init__(self, tenants: asyncpg.Pool, system: asyncpg.Pool, *, leased: bool = False) -> None:
+        """With ``leased`` a command without lease is a defect, unless it says why it needs none."""
         self._tenants = tenants
         self._system = system
+        self._leased = leased
 
     @classmethod
     async def open(
@@ -109,19 +125,23 @@ class Engine:
         size: int = SIZE,
         system_size: int = SYSTEM_SIZE,
         command_timeout: float = COMMAND_TIMEOUT,
+        node: str | None = None,
     ) -> Self:
-        """Connect both pools; all connections are made now and stay. Refusal: ``storage_unavailable``."""
+        """Connect both pools; all connections are made now and stay. Refusal: ``storage_unavailable``.
+
+        Those of a ``node`` carry its id, and its commands need a lease.
+        """
         opened: list[asyncpg.Pool] = []
         try:
             for role, count in ((None, size), (SYSTEM_ROLE, system_size)):
-                opened.append(await _pool(url, role, count, command_timeout))
+                opened.append(await _pool(url, role, count, command_timeout, application_of(node)))
         except BaseException as error:
             for pool in opened:
                 pool.terminate()
             if isinstance(error, Exception):
                 raise _unreachable(error) from error
             raise
-        engine = cls(*opened)
+        engine = cls(*opened, leased=node is not None)
         for state, count_of in (("idle", engine._idle), ("busy", engine._busy)):
             metrics.STORAGE_CONNECTIONS.labels(state).set_function(count_of)
         return engine
@@ -146,11 +166,14 @@ class Engine:
     async def run(self, operation: Operation[R], still_asked: Callable[[], bool] = lambda: True) -> R:
         """Run ``operation``; retry after conflicts and after connections that broke before COMMIT.
 
-        A fenced operation is skipped (``storage_unavailable``) when ``still_asked`` is false at an attempt. Raises the
-        operation's refusals, ``storage_unavailable``, and any other error unchanged.
+        One that takes a lock is skipped (``storage_unavailable``) when ``still_asked`` is false at an attempt. Raises
+        the operation's refusals, ``not_ready`` when its lease is lost, ``storage_unavailable``, and any other error
+        unchanged.
         """
+        if self._leased and isinstance(operation, Command) and operation.lease is None and not operation.unfenced:
+            raise RuntimeError(f"{type(operation).__name__} has no lease, and does not say why it needs none")
         for attempt in range(1, _ATTEMPTS + 1):
-            if operation.fence is not None and not still_asked():
+            if operation.lock is not None and not still_asked():
                 raise errors.StorageUnavailable
             try:
                 return await self._attempt(operation)
@@ -178,8 +201,10 @@ class Engine:
                     await db.serve(tenant)
                 if isinstance(operation, Command):
                     return await _transact(db, operation, _begin(operation))
-                if operation.fence is not None:
-                    await db.execute(_fence(operation.fence))  # before the statement, which takes its snapshot at once
+                if operation.lock is not None:
+                    await db.execute(
+                        f"SELECT {_lock(operation.lock)}"
+                    )  # before the statement, which takes its snapshot at once
                 if isinstance(operation, Snapshot):
                     return await _transact(db, operation, _BEGIN_SNAPSHOT)
                 return await operation.run(db)
@@ -234,7 +259,7 @@ async def _acquired(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
             _log.warning("connection_lost", reason=f"{type(error).__name__}: {error}")
 
 
-async def _pool(url: str, role: str | None, size: int, command_timeout: float) -> asyncpg.Pool:
+async def _pool(url: str, role: str | None, size: int, command_timeout: float, application: str) -> asyncpg.Pool:
     return await asyncpg.create_pool(
         plain_url(url),
         min_size=size,  # a server that is shutting down accepts no new connection, and turns need theirs
@@ -243,17 +268,27 @@ async def _pool(url: str, role: str | None, size: int, command_timeout: float) -
         connection_class=Connection,
         init=_prepare,
         reset=_keep,
-        **_options(role, command_timeout),
+        **_options(role, command_timeout, application),
     )
 
 
 def _begin(operation: Operation[Any]) -> str:
-    """BEGIN and the fence in one go: a simple query, so the lock's number is part of its text."""
-    return "BEGIN" if operation.fence is None else f"BEGIN; {_fence(operation.fence)}"
+    """BEGIN, the lock and the fence in one message: a simple query, so their numbers are part of its text.
+
+    The lock comes first: the fence holds a row that a take-over waits for.
+    """
+    calls = [] if operation.lock is None else [_lock(operation.lock)]
+    if operation.lease is not None:
+        calls.append(_fence(operation.lease))
+    return f"BEGIN; SELECT {', '.join(calls)}" if calls else "BEGIN"
 
 
-def _fence(lock: int) -> str:
-    return f"SELECT pg_advisory_xact_lock({lock:d})"
+def _lock(number: int) -> str:
+    return f"pg_advisory_xact_lock({number:d})"
+
+
+def _fence(lease: Lease) -> str:
+    return f"voyagent_fence({lease.shard:d}, '{UUID(lease.node)}', {lease.epoch:d})"
 
 
 async def _transact(db: Connection, operation: Operation[R], begin: str) -> R:

@@ -81,6 +81,24 @@ CREATE TRIGGER totalled AFTER INSERT ON journal_lines REFERENCING NEW TABLE AS p
    FOR EACH STATEMENT EXECUTE FUNCTION voyagent_daily_totals()
 """
 
+FENCE = """
+CREATE FUNCTION voyagent_fence(of_shard integer, of_node uuid, of_epoch bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM shards WHERE shard = of_shard AND node = of_node AND epoch = of_epoch FOR SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'shard % is not held by node % in epoch %', of_shard, of_node, of_epoch USING ERRCODE = 'VY001';
+    END IF;
+END $$
+"""
+"""The shard's row stays locked to the end of the transaction, so a take-over waits for it, and it for a take-over."""
+
+SHARDS = "INSERT INTO shards (shard) SELECT generate_series(0, 255)"
+FENCED = (
+    "CREATE POLICY fence ON shards FOR SELECT USING (true)",
+    "CREATE POLICY fence_lock ON shards FOR UPDATE USING (true) WITH CHECK (false)",
+)
+"""A connection that serves an agency reads the shards and locks them for its fence; it changes none."""
+
 
 CONTROLLED = """
 CREATE FUNCTION voyagent_controlled() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -121,7 +139,7 @@ CREATE TRIGGER same BEFORE UPDATE ON ledger_accounts FOR EACH ROW
 
 def everything(metadata: MetaData) -> Iterator[str]:
     """The guards of all tables of an empty database."""
-    yield from (TOUCH, APPEND_ONLY, FORWARD, BALANCE, DAILY_TOTALS, CONTROLLED, SAME_ACCOUNT)
+    yield from (TOUCH, APPEND_ONLY, FORWARD, BALANCE, DAILY_TOTALS, CONTROLLED, SAME_ACCOUNT, FENCE, SHARDS)
     for table in metadata.sorted_tables:
         yield from protect(table)
         if "updated_at" in table.c:
@@ -130,7 +148,7 @@ def everything(metadata: MetaData) -> Iterator[str]:
         yield from append_only(name)
     yield from _forward_only("audit_heads")
     yield from _balanced()
-    yield from (TOTALLED, CONTROL, SAME)
+    yield from (TOTALLED, CONTROL, SAME, *FENCED)
     yield f"GRANT SELECT ON alembic_version TO {SYSTEM_ROLE}"
 
 

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from tests import waiting
 from tests.waiting import Event
 from voyagent.actors import lanes
-from voyagent.actors.database import REPORTS, Append, Faults, IsLeader, Probe, StorageActor
+from voyagent.actors.database import REPORTS, Append, Faults, Probe, Serves, StorageActor
 from voyagent.actors.domain.errors import Conflict, Refusal, Unavailable
+from voyagent.actors.domain.placement import SHARDS
 from voyagent.actors.foundation import metrics
 from voyagent.actors.runtime.actor import Ref
 from voyagent.storage.conversation.steps import EventRow
@@ -24,6 +26,7 @@ from voyagent.storage.engine import checks
 from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.errors import OperationFailed
 from voyagent.storage.engine.operations import Command, Query, Report
+from voyagent.storage.engine.ownership import Ownership
 from voyagent.storage.engine.pool import connect
 from voyagent.storage.migrations import migrate
 
@@ -70,7 +73,7 @@ async def start() -> AsyncIterator[Start]:
     refs: list[Ref] = []
 
     def begin(url: str | None, **more: Any) -> Ref:
-        refs.append(StorageActor.start(url, **{"size": 2, "system_size": 1, "one_process": False} | more))
+        refs.append(StorageActor.start(url, **{"size": 2, "system_size": 1} | more))
         return refs[-1]
 
     yield begin
@@ -97,7 +100,7 @@ async def until_it_works(store: Ref) -> None:
 
 
 async def held(store: Ref) -> bool:
-    return await store.ask(IsLeader())
+    return await store.ask(Serves())
 
 
 async def test_without_a_database_everything_is_refused(start: Start) -> None:
@@ -257,32 +260,38 @@ async def until_held(store: Ref) -> None:
 
 
 async def test_one_process_serves_a_database_at_a_time(start: Start, database: Any) -> None:
-    first = start(database.url, one_process=True)
+    first = start(database.url, ownership=Ownership())
     await until_held(first)
-    second = start(database.url, one_process=True)
+    second = start(database.url, ownership=Ownership())
     await second.ask(AskOne(tenant_id=TENANT))
     assert await held(second) is False
     await first.stop_and_wait(5)
     await until_held(second)
 
 
-async def test_turns_are_stopped_before_a_lost_lock_is_taken_again(
+async def test_turns_are_stopped_before_their_shards_are_owned_again_and_the_lease_is_renewed_meanwhile(
     start: Start, database: Any, admin: Connection
 ) -> None:
     lost, stopped = Event(), Event()
+    ownership = Ownership()
 
-    async def stop_turns() -> None:
+    async def stop_turns(shards: frozenset[int]) -> None:
+        assert shards == frozenset(range(SHARDS))
         lost.set()
         await stopped.wait()
 
-    store = start(database.url, one_process=True, lock_lost=stop_turns)
+    store = start(database.url, ownership=ownership, shards_lost=stop_turns)
     await until_held(store)
     await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
     await asyncio.wait_for(lost.wait(), 5)
     assert await held(store) is False
-    assert await admin.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+    renewed = "SELECT until > $1 FROM nodes"
+    until = await admin.fetchval("SELECT max(until) FROM nodes")
+    await waiting.until(lambda: admin.fetchval(renewed, until))
+    assert await held(store) is False
     stopped.set()
     await until_held(store)
+    assert await admin.fetchval("SELECT array_agg(DISTINCT epoch) FROM shards") == [1]
 
 
 async def test_reports_delay_neither_their_agencys_other_work_nor_another_agencys_reports(

@@ -13,6 +13,7 @@ from tests.waiting import until
 from voyagent.actors.conversation import session
 from voyagent.actors.conversation.turn import TurnActor
 from voyagent.actors.domain.errors import Refusal, Unavailable
+from voyagent.actors.domain.placement import Lease, shard_of
 from voyagent.actors.foundation import gc_policy, metrics
 from voyagent.actors.foundation.metrics import ActorMeter
 from voyagent.actors.housekeeping import (
@@ -25,6 +26,7 @@ from voyagent.actors.housekeeping import (
     SIGN_RETRY,
     SIGN_SECONDS,
     SIGN_WITHIN,
+    UPKEEP_SHARD,
     HousekeepingActor,
     StorageLost,
 )
@@ -33,10 +35,12 @@ from voyagent.actors.runtime.periodic import PeriodicTasks
 from voyagent.actors.signed_heads import HeadSigner, NotSigned
 from voyagent.actors.tenant import SettleWrites
 from voyagent.storage.conversation import approvals, pruning, turns, unsettled_writes, usage
+from voyagent.storage.engine.operations import Command
+from voyagent.storage.engine.ownership import Ownership
 from voyagent.storage.travel import expired_holds
 
 ROUND = (
-    usage.SettleAbandoned,
+    usage.AgenciesWithStarted,
     turns.Unfinished,
     approvals.Pending,
     unsettled_writes.AgenciesWithUnsettled,
@@ -73,10 +77,11 @@ class House:
         self.root = FakeStore()
         self.heads = FakeHeads()
         self.tasks = PeriodicTasks(self.clock)
-        self.leads = True
+        self.ownership = Ownership(coordinated=False)
         self.due: list[tuple[str, str]] = []
         self.unsettled: list[str] = []
         self.expired: list[str] = []
+        self.store.on(usage.AgenciesWithStarted, lambda _: [("a-9", True)])
         self.store.on(usage.SettleAbandoned, lambda _: None)
         self.store.on(turns.Unfinished, lambda _: self.due)
         self.store.on(approvals.Pending, lambda _: 3)
@@ -91,15 +96,15 @@ class House:
             store=self.store,
             root=self.root,
             clock=self.clock,
-            is_leader=lambda: self.leads,
+            ownership=self.ownership,
             heads=self.heads,
             tasks=self.tasks,
         )
         await self.clock.advance(0.0)
 
     def rounds(self) -> list[bool]:
-        """For each round begun, whether it was the one at the start."""
-        return [asked.at_start for asked in self.store.of(usage.SettleAbandoned)]
+        """For each round begun, whether it settled the calls of an earlier owner."""
+        return [asked.every for asked in self.store.of(usage.SettleAbandoned)]
 
 
 @pytest.fixture
@@ -162,13 +167,13 @@ async def test_a_first_round_that_failed_is_repeated_soon_as_the_one_at_the_star
     assert house.rounds() == [True, True, False]
 
 
-async def test_a_process_that_does_not_lead_does_nothing_and_looks_each_second_whether_it_does(house: House) -> None:
-    house.leads = False
+async def test_a_node_that_owns_nothing_does_nothing_and_looks_each_second_whether_it_does(house: House) -> None:
+    house.ownership.coordinated = True
     await house.start()
     await house.clock.advance(10 * RETRY_SECONDS)
     assert house.store.received == []
     assert house.heads.signed == []
-    house.leads = True
+    house.ownership.coordinated = False
     await house.clock.advance(RETRY_SECONDS)
     assert house.rounds() == [True]
     assert len(house.store.of(pruning.PruneKeys)) == 1
@@ -261,8 +266,52 @@ async def test_heads_are_signed_once_more_at_a_stop_which_no_failure_holds_up(
     assert house.heads.signed == [SIGN_WITHIN, SIGN_AT_STOP]
 
 
-async def test_a_process_that_no_longer_leads_signs_nothing_at_its_stop(house: House) -> None:
+async def test_a_node_that_no_longer_owns_the_shard_of_upkeep_signs_nothing_at_its_stop(house: House) -> None:
     await house.start()
-    house.leads = False
+    house.ownership.coordinated = True
     await house.ref.stop_and_wait(5.0)
+    assert house.heads.signed == [SIGN_WITHIN]
+
+
+async def test_a_round_is_about_the_agencies_of_owned_shards_alone_and_writes_under_their_leases(house: House) -> None:
+    own, other = "a-1", "a-2"
+    lease = Lease(house.ownership.node, shard_of(own), 7)
+    house.ownership = Ownership(now=lambda: 0.0)
+    house.ownership.confirm([lease], 0.0, 1.0)
+    house.due = [(own, "s-1"), (other, "s-2")]
+    house.unsettled = house.expired = [own, other]
+    house.store.on(usage.AgenciesWithStarted, lambda _: [(own, False), (other, True)])
+    await house.start()
+    assert house.root.received == [session.Wake(tenant_id=own, session_id="s-1"), SettleWrites(tenant_id=own)]
+    written = [message for message in house.store.received if isinstance(message, Command)]
+    assert written == [
+        usage.SettleAbandoned(tenant_id=own, every=True, lease=lease),
+        expired_holds.Expire(tenant_id=own, now=house.clock.now(), lease=lease),
+    ]
+    assert house.store.of(approvals.Pending) == [], "that is measured by the owner of another shard"
+
+
+async def test_the_model_calls_of_an_earlier_owner_are_settled_once_for_each_epoch(house: House) -> None:
+    ownership = house.ownership = Ownership(now=lambda: 0.0)
+    shard = shard_of("a-9")
+    house.store.on(usage.AgenciesWithStarted, lambda _: [("a-9", False)])
+    ownership.confirm([Lease(ownership.node, shard, 1)], 0.0, 1.0)
+    await house.start()
+    await house.clock.advance(ROUND_SECONDS)
+    assert house.rounds() == [True]
+    ownership.confirm([Lease(ownership.node, shard, 3)], 0.0, 1.0)
+    ownership.stopped({shard})
+    ownership.confirm([Lease(ownership.node, shard, 3)], 0.0, 1.0)
+    await house.clock.advance(ROUND_SECONDS)
+    await house.clock.advance(ROUND_SECONDS)
+    assert house.rounds() == [True, True]
+
+
+async def test_pruning_is_the_duty_of_one_shard_s_owner_and_writes_under_its_lease(house: House) -> None:
+    house.ownership = Ownership(now=lambda: 0.0)
+    lease = Lease(house.ownership.node, UPKEEP_SHARD, 7)
+    house.ownership.confirm([lease], 0.0, 1.0)
+    await house.start()
+    [keys], [deltas] = house.store.of(pruning.PruneKeys), house.store.of(pruning.PruneDeltas)
+    assert keys.lease == deltas.lease == lease
     assert house.heads.signed == [SIGN_WITHIN]

@@ -131,7 +131,7 @@ class Served:
             )
             for seq in range(1, events + 1)
         )
-        await self.service.system.storage.ask(Append(rows))
+        await self.service.system.storage.ask(Append(rows, self.service.system.ownership.lease(tenant_id)))
 
     async def fan_out(self, session_id: str, burst: int, seconds: float) -> dict[str, Any]:
         """Publish as fast as the viewers' connections take it, ``burst`` events at a time."""

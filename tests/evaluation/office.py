@@ -20,6 +20,7 @@ from tests.service.shifted_clock import ShiftedClock
 from voyagent.actors.domain.books import DraftLine
 from voyagent.actors.domain.identity import Role
 from voyagent.actors.foundation.config import Settings
+from voyagent.actors.leased_store import leased_for
 from voyagent.http.service import Service
 from voyagent.storage.general_ledger import DraftJournal, Post
 
@@ -159,7 +160,8 @@ class Agency:
             now=self.office.clock.now(),
         )
         by = (await self.ask(Role.AGENCY_ADMIN, "GET", "/auth/me"))["id"]
-        posted = await self.office.service.system.storage.ask(
+        system = self.office.service.system
+        posted = await leased_for(system.storage, system.ownership, self.tenant_id).ask(
             Post(tenant_id=self.tenant_id, draft=draft, key=key, by=by)
         )
         if not isinstance(posted, str):

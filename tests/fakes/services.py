@@ -12,6 +12,8 @@ from voyagent.actors.agent.tools.tool import ToolContext
 from voyagent.actors.conversation.context import SessionServices
 from voyagent.actors.foundation.config import Settings
 from voyagent.actors.quota import Quota
+from voyagent.actors.runtime.actor import Recipient
+from voyagent.storage.engine.ownership import Ownership
 from voyagent.storage.engine.sealing import Sealing
 
 
@@ -23,9 +25,18 @@ class FakeServices:
         self.clock = clock
         self.pass_log = FakePassLog()
         self.stopping = False
-        self.leads = True
+        self.ownership = Ownership(coordinated=False)
         self.storage_lost = 0
         """How often an actor said that it ended by unavailable storage."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this node owns the agencies."""
+        return not self.ownership.coordinated
+
+    @leads.setter
+    def leads(self, owns: bool) -> None:
+        self.ownership.coordinated = not owns
 
     def made(self) -> SessionServices:
         """As sessions and agencies are handed them."""
@@ -36,26 +47,26 @@ class FakeServices:
             ports=self._ports,
             tools=self.tools,
             stopping=lambda: self.stopping,
-            is_leader=lambda: self.leads,
+            ownership=self.ownership,
             on_storage_lost=self._on_storage_lost,
         )
 
     def _on_storage_lost(self) -> None:
         self.storage_lost += 1
 
-    def _ports(self, log: PassLog, quota: Quota) -> Ports:
+    def _ports(self, log: PassLog, quota: Quota, store: Recipient) -> Ports:
         del log, quota
         return Ports(
             model=FakeModel(),
             recorder=self.pass_log,
-            store=self.store,
+            store=store,
             budget=FakeBudget(),
             clock=self.clock,
             prices={},
-            context=self.tools,
+            context=lambda task: self.tools(task, store),
         )
 
-    def tools(self, task: Task) -> ToolContext:
+    def tools(self, task: Task, store: Recipient) -> ToolContext:
         """The context of a call, without offers or suppliers."""
         unused: Any = None
         return ToolContext(
@@ -65,7 +76,7 @@ class FakeServices:
             user_id=task.user_id,
             settings=task.settings,
             clock=self.clock,
-            store=self.store,
+            store=store,
             offers=unused,
             suppliers=unused,
             sealing=Sealing({}),

@@ -28,6 +28,7 @@ from voyagent.http.request_context import Services
 from voyagent.http.route import Route
 from voyagent.http.routes import ROUTES
 from voyagent.http.streams import Streams
+from voyagent.storage.engine.ownership import Ownership
 
 ORIGIN = "http://localhost:3000"
 TENANT = "019712ab-3c4d-7e5f-8a9b-0c1d2e3f4a5b"
@@ -142,18 +143,20 @@ class Serve(Protocol):
 
 @pytest.fixture
 async def serve(clock: ManualClock) -> AsyncIterator[Serve]:
-    """Start an application over fakes; ``health``, whether and until when it led, and every setting may be given."""
+    """Start an application over fakes; ``health``, whether it owns agencies, and every setting may be given."""
     async with AsyncExitStack() as stack:
 
         async def start(
             routes: Sequence[Route] = ROUTES,
             *,
             health: Health | None = None,
-            is_leader: bool = True,
+            owns: bool = True,
             lost_at: float = ALWAYS,
             **given: Any,
         ) -> Client:
             accounts, root, storage = People(), Fake(), Fake()
+            ownership = Ownership(coordinated=not owns)
+            ownership.lost_at = lost_at
             services = Services(
                 root=root,
                 storage=storage,
@@ -164,8 +167,7 @@ async def serve(clock: ManualClock) -> AsyncIterator[Serve]:
                 streams=Streams(stall_seconds=30),
                 open_streams=OpenStreams(per_person=50, per_agency=500),
                 new_sessions=NewSessions(clock, 600),
-                is_leader=lambda: is_leader,
-                leadership_lost_at=lambda: lost_at,
+                ownership=ownership,
             )
             runner = Runner(make_app(services, routes))
             await runner.setup()

@@ -162,7 +162,7 @@ async def test_an_unknown_caller_is_told_to_nobody(client: Client) -> None:
     assert client.accounts.told == []
 
 
-async def test_r50_requests_at_once_to_a_process_that_is_not_the_leader_share_one_look_at_the_database(
+async def test_r50_requests_at_once_to_a_node_that_owns_nothing_share_one_look_at_the_database(
     serve: Serve, clock: ManualClock
 ) -> None:
     looks: list[int] = []
@@ -172,7 +172,7 @@ async def test_r50_requests_at_once_to_a_process_that_is_not_the_leader_share_on
         return True
 
     health = Health(clock, process_status=lambda: "ok", required={DATABASE: look})
-    client = await serve(health=health, is_leader=False)
+    client = await serve(health=health, owns=False)
 
     answers = await asyncio.gather(*(client.send("GET", "/tenant-settings", who="agent") for _ in range(20)))
 
@@ -181,7 +181,7 @@ async def test_r50_requests_at_once_to_a_process_that_is_not_the_leader_share_on
     assert client.storage.asked == []
 
 
-async def test_what_was_seen_of_the_database_before_the_lock_was_lost_does_not_count(
+async def test_what_was_seen_of_the_database_before_the_shards_were_lost_does_not_count(
     serve: Serve, clock: ManualClock
 ) -> None:
     looks = [True, False]
@@ -192,7 +192,7 @@ async def test_what_was_seen_of_the_database_before_the_lock_was_lost_does_not_c
     health = Health(clock, process_status=lambda: "ok", required={DATABASE: look})
     assert await health.works(DATABASE)
     await clock.advance(0.1)
-    client = await serve(health=health, is_leader=False, lost_at=clock.monotonic())
+    client = await serve(health=health, owns=False, lost_at=clock.monotonic())
 
     answers = [await client.send("GET", "/tenant-settings", who="agent") for _ in range(2)]
 
@@ -200,7 +200,7 @@ async def test_what_was_seen_of_the_database_before_the_lock_was_lost_does_not_c
     assert looks == []
 
 
-async def test_a_process_that_is_not_the_leader_and_has_no_database_says_so(serve: Serve) -> None:
-    answer = await (await serve(is_leader=False)).send("GET", "/tenant-settings", who="agent")
+async def test_a_node_that_owns_nothing_and_has_no_database_says_so(serve: Serve) -> None:
+    answer = await (await serve(owns=False)).send("GET", "/tenant-settings", who="agent")
 
     assert (answer.status, answer.detail) == (503, "storage_unavailable")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 PAGE = Path(__file__).parents[2] / "docs" / "figures.md"
-TITLE = "## Proofs"
+TITLE = "## Long runs"
 HEAD = "| command | date | machine | figures |\n|---|---|---|---|\n"
 
 

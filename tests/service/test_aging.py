@@ -13,6 +13,7 @@ from voyagent.actors.domain.books import DraftLine
 from voyagent.actors.domain.documents import InvoiceLine
 from voyagent.actors.domain.ids import uuid7
 from voyagent.actors.domain.money import Money
+from voyagent.actors.leased_store import leased_for
 from voyagent.storage.books import bills, invoices, payments
 from voyagent.storage.general_ledger import DraftJournal, Post
 
@@ -37,7 +38,8 @@ class Books:
         return {**own, "key": uuid7(), "session_id": None, "today": now.date(), "now": now}
 
     async def ask(self, act: Any, kind: type) -> Any:
-        done = await self.running.service.system.storage.ask(act)
+        system = self.running.service.system
+        done = await leased_for(system.storage, system.ownership, act.tenant_id).ask(act)
         assert isinstance(done, kind), done
         return done
 

@@ -16,6 +16,7 @@ import pytest
 
 from voyagent.actors.domain.audit import AuditEvent
 from voyagent.actors.domain.identity import Role
+from voyagent.actors.leased_store import leased_for
 from voyagent.http import audit_export
 from voyagent.storage import audit, audit_lists
 from voyagent.storage.engine.operations import Command
@@ -58,7 +59,8 @@ async def record(running: Running, who: Person, *events: dict[str, Any]) -> None
     tenant_id = who.user["tenant_id"]
     given = {"kind": "note.made", "status": "succeeded", "actor_kind": "system", "created_at": NOON}
     made = [AuditEvent(**{"id": str(uuid.uuid4()), "tenant_id": tenant_id, **given, **event}) for event in events]
-    await running.service.system.storage.ask(Record(tenant_id=tenant_id, events=made))
+    system = running.service.system
+    await leased_for(system.storage, system.ownership, tenant_id).ask(Record(tenant_id=tenant_id, events=made))
 
 
 NOON = datetime.fromisoformat("2020-02-02T12:00:00Z")

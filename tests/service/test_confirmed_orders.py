@@ -16,12 +16,14 @@ from tests.waiting import Event
 from voyagent.actors import housekeeping
 from voyagent.actors.agent import tool_execution
 from voyagent.actors.foundation.metrics import ActorMeter
+from voyagent.actors.leased_store import leased_for
 from voyagent.actors.root import StopAgencies
 from voyagent.actors.suppliers.house.driver import EmbeddedInventory
 from voyagent.actors.suppliers.house.stays import HouseHotels
 from voyagent.actors.suppliers.protocols import SupplierError
 from voyagent.storage.conversation import tool_calls
 from voyagent.storage.engine.operations import Operation, Query
+from voyagent.storage.engine.ownership import Ownership
 from voyagent.storage.travel import passengers
 
 from .test_approvals import HANDOFF, SEARCH, ask_for_booking, book, kinds, resolve, results
@@ -369,7 +371,7 @@ async def test_a_defect_of_ours_before_the_supplier_is_asked_takes_no_grant_back
 async def test_stopping_an_agency_leaves_a_write_under_way_to_be_looked_up(
     asha: Any, running: Any, admin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lock of the one process is lost while a supplier works: no turn goes on, and no outcome is made up."""
+    """The shard is lost while a supplier works: no turn goes on, and no outcome is made up."""
     monkeypatch.setattr(housekeeping, "RETRY_SECONDS", 0.05)
     made, begun, answer = EmbeddedInventory.book, Event(), Event()
 
@@ -385,7 +387,10 @@ async def test_stopping_an_agency_leaves_a_write_under_way_to_be_looked_up(
     await begun.wait()
     asked = running.rehearsal.count
     system = running.service.system
-    system.is_leader = False
+    node = Ownership()
+    patch = pytest.MonkeyPatch()
+    patch.setattr(system.ownership, "grant", node.grant)
+    patch.setattr(system.ownership, "owns", node.owns)
     stopping = asyncio.create_task(system.root.ask(StopAgencies(), within=30.0))
     async with asyncio.timeout(2):  # before anything is waited for
         while ActorMeter.of("TurnActor").mailboxes:  # noqa: ASYNC110 - actors tell nobody else of their end
@@ -396,7 +401,7 @@ async def test_stopping_an_agency_leaves_a_write_under_way_to_be_looked_up(
     assert await admin.value("SELECT state FROM tool_calls WHERE driver IS NOT NULL") == "executing"
     assert running.rehearsal.count == asked
     running.rehearsal.play(Turn("It is booked."))
-    system.is_leader = True
+    patch.undo()
     system._on_storage_lost()
     await eventually(lambda: admin.value("SELECT state = 'completed' FROM turns"))
     assert await admin.value(LAST) == "confirmed"
@@ -406,7 +411,7 @@ async def test_stopping_an_agency_leaves_a_write_under_way_to_be_looked_up(
 
 
 async def test_a_write_begins_once(asha: Any, running: Any, admin: Any) -> None:
-    """Two processes in the seconds around a lost lock: whoever comes second looks up what the first has done."""
+    """Two owners in the seconds around a lost shard: whoever comes second looks up what the first has done."""
     _, events = await ask_for_booking(asha, running)
     approval = next(event.data["approval_id"] for event in events if event.kind == "approval_request")
     running.rehearsal.play(Turn("Done."))
@@ -417,7 +422,8 @@ async def test_a_write_begins_once(asha: Any, running: Any, admin: Any) -> None:
         "SELECT turn_id, id::text AS key, tenant_id::text AS t, session_id::text AS s FROM tool_calls"
         " WHERE driver IS NOT NULL"
     )
-    store = running.service.system.storage
+    system = running.service.system
+    store = leased_for(system.storage, system.ownership, row["t"])
     [call] = [
         each for each in await store.ask(CallsOf(tenant_id=row["t"], turn_id=row["turn_id"])) if each.id == row["key"]
     ]

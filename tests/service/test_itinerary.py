@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from voyagent.actors.domain.ids import uuid7
+from voyagent.actors.leased_store import leased_for
 from voyagent.storage.travel import passengers
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ async def test_b58_visa_files_stand_by_day_of_travel_and_their_travellers_are_na
         saved = passengers.Upsert(
             tenant_id=tenant_id, new_id=person, passenger_id=None, full_name=name, given={}, now=datetime.now(UTC)
         )
-        await running.service.system.storage.ask(saved)
+        system = running.service.system
+        await leased_for(system.storage, system.ownership, tenant_id).ask(saved)
     for person, country, travels, status in (
         (ravi, "JP", "2027-05-02", "approved"),
         (ravi, "AE", "2027-05-01", "docs_collecting"),

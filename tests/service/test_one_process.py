@@ -13,7 +13,7 @@ from voyagent.http.service import Service
 async def test_a_second_process_refuses_agencies_work_until_the_first_is_gone(
     running: Any, asha: Any, settings_for: Any, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("voyagent.actors.system.LEADER_LOCK_TIMEOUT", 0.1)
+    monkeypatch.setattr("voyagent.actors.system.OWNERSHIP_TIMEOUT", 0.1)
     session = await asha.session()
     async with Service(settings_for()) as second, aiohttp.ClientSession() as http:
 

@@ -24,7 +24,7 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
     "stray-cancellation": asyncio.CancelledError,
 }
 ASKS: dict[str, tuple[str, ...]] = {
-    "housekeeping": ("SettleAbandoned", "Unfinished", "Pending", "AgenciesWithUnsettled"),
+    "housekeeping": ("AgenciesWithStarted", "Unfinished", "Pending", "AgenciesWithUnsettled"),
     "pruning": ("PruneKeys", "PruneDeltas", "PruneFamilies", "PruneDenied", "PruneTokens", "PruneEmails"),
     "mail": ("Claim", "Standing"),
 }
@@ -140,7 +140,7 @@ async def test_every_task_of_the_process_is_known_by_name(service: Service) -> N
             "loop_lag",
             "mail",
             "watches",
-            "process_lock",
+            "lease",
             "event_writer",
             "health_watch",
         ),
@@ -148,16 +148,16 @@ async def test_every_task_of_the_process_is_known_by_name(service: Service) -> N
     }
 
 
-async def test_a_failure_to_stop_agencies_does_not_end_the_lock_nor_give_it_back_too_soon(
+async def test_a_failure_to_stop_agencies_does_not_end_the_lease_nor_give_the_shards_back_too_soon(
     service: Service, monkeypatch: pytest.MonkeyPatch, database: Any
 ) -> None:
     system = service.system
-    await until(lambda: system.is_leader)
+    await until(lambda: system.ownership.serves)
     stops = 0
 
-    async def fails_twice(address: Any) -> None:
+    async def fails_twice(address: Any, shards: Any) -> None:
         nonlocal stops
-        system.is_leader = False
+        assert not system.ownership.serves
         stops += 1
         if stops < 3:
             raise ValueError("a defect while stopping")
@@ -166,4 +166,4 @@ async def test_a_failure_to_stop_agencies_does_not_end_the_lock_nor_give_it_back
     db = await connect(database.admin_url)
     await db.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1987")
     await db.close()
-    await until(lambda: stops == 3 and system.is_leader)
+    await until(lambda: stops == 3 and system.ownership.serves)

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 from tests.rehearsal import Text, Turn
 from tests.waiting import until
 from voyagent.actors.conversation.session import Pruned
-from voyagent.actors.housekeeping import HousekeepingActor
+from voyagent.actors.housekeeping import UPKEEP_SHARD, HousekeepingActor
+from voyagent.actors.leased_store import leased
 from voyagent.actors.root import Tree
 from voyagent.storage.conversation.pruning import PruneDeltas, PruneKeys
 
 if TYPE_CHECKING:
     from tests.service.conftest import Admin, Person, Running
+    from voyagent.actors.runtime.actor import Recipient
+    from voyagent.actors.system import System
 
 AGE = "UPDATE session_events SET created_at = created_at - interval '25 hours' WHERE session_id = $1 AND seq <= $2"
 KEPT = "SELECT array_agg(seq ORDER BY seq) FROM session_events WHERE session_id = $1"
@@ -22,9 +25,14 @@ PRUNED = "SELECT pruned_through FROM sessions WHERE id = $1"
 ANNOUNCED = "replay_failed: events up to {} are no longer kept"
 
 
+def upkeep(system: System) -> Recipient:
+    """Storage for whoever prunes."""
+    return leased(system.storage, system.ownership.lease_of(UPKEEP_SHARD))
+
+
 async def prune(running: Running) -> list[Any]:
     system = running.service.system
-    return await system.storage.ask(PruneDeltas(now=system.clock.now()))
+    return await upkeep(system).ask(PruneDeltas(now=system.clock.now()))
 
 
 async def two_turns(person: Person, running: Running, session: str) -> list[Any]:
@@ -94,7 +102,7 @@ async def test_sessions_that_are_active_are_told_of_it_and_no_other_is_activated
     await admin.close_actor(passivated)
     system = running.service.system
     root = Listening(system.root)
-    keeper = HousekeepingActor.start(store=system.storage, root=root, clock=system.clock, is_leader=lambda: True)
+    keeper = HousekeepingActor.start(store=system.storage, root=root, clock=system.clock, ownership=system.ownership)
     async with asyncio.timeout(10):
         told = {(await root.pruned.get()).session_id for _ in range(2)}
     assert told == {active, passivated}
@@ -127,5 +135,5 @@ async def test_keys_go_when_they_have_expired(asha: Person, running: Running, ad
         assert (await asha.call("POST", "/chat/sessions", headers={"Idempotency-Key": key}))[0] == 201
     await admin.execute("UPDATE idempotency_keys SET expires_at = now() WHERE key = 'old'")
     system = running.service.system
-    await system.storage.ask(PruneKeys(now=system.clock.now()))
+    await upkeep(system).ask(PruneKeys(now=system.clock.now()))
     assert await admin.value("SELECT array_agg(key) FROM idempotency_keys") == ["new"]

@@ -18,7 +18,7 @@ from voyagent.actors.conversation.session import Cancel, SessionActor, Wake
 from voyagent.actors.domain.audit import Author, Origin
 from voyagent.actors.domain.errors import Unavailable
 from voyagent.storage.conversation import turns
-from voyagent.storage.conversation.steps import session_fence
+from voyagent.storage.conversation.steps import session_lock
 
 from .test_approvals import ask_for_booking, kinds, resolve
 
@@ -314,7 +314,7 @@ async def test_a_session_waits_for_the_steps_of_its_former_life_before_it_reads(
     await admin.close_actor(session)
     zombie = await asyncpg.connect(database.admin_url)
     await zombie.execute("BEGIN")
-    await zombie.execute("SELECT pg_advisory_xact_lock($1)", session_fence(session))
+    await zombie.execute("SELECT pg_advisory_xact_lock($1)", session_lock(session))
     replay = asyncio.create_task(asha.replay(session))  # writes nothing, so that only the reading can wait
     await blocked(admin, "pg_advisory_xact_lock")
     assert not replay.done()

@@ -11,6 +11,7 @@ import pytest
 
 from voyagent.actors.domain.books import CHART, DraftLine
 from voyagent.actors.domain.ids import uuid7
+from voyagent.actors.leased_store import leased_for
 from voyagent.storage.general_ledger import DraftJournal, Post
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def post(running: Running) -> Callable[..., Any]:
             today=now.date(),
             now=now,
         )
-        posted = await running.service.system.storage.ask(
+        system = running.service.system
+        posted = await leased_for(system.storage, system.ownership, tenant_id).ask(
             Post(tenant_id=tenant_id, draft=draft, key=uuid7(), by=of.user["id"])
         )
         assert isinstance(posted, str), posted

@@ -29,7 +29,7 @@ FOREVER = date(2099, 12, 31)
 
 @pytest.fixture
 async def store(database: Any) -> AsyncIterator[Ref]:
-    actor = StorageActor.start(database.url, size=4, one_process=False)
+    actor = StorageActor.start(database.url, size=4)
     yield actor
     await actor.stop_and_wait(5.0)
 

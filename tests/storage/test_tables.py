@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from sqlalchemy import DateTime, ForeignKeyConstraint, Table, Text
 
+from voyagent.actors.domain.placement import SHARDS
 from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.errors import CONSTRAINTS
 from voyagent.storage.engine.pool import SYSTEM_ROLE, connect
@@ -70,7 +71,7 @@ async def nothing_stays(db: Connection) -> AsyncIterator[None]:
 
 
 def test_every_table_belongs_to_an_agency_but_the_services_own() -> None:
-    assert {table.name for table in TABLES} | {"sealing_canaries"} == set(metadata.tables)
+    assert {table.name for table in TABLES} | {"sealing_canaries", "nodes", "shards"} == set(metadata.tables)
 
 
 async def test_what_is_the_services_own_is_the_system_roles_alone(walls: Walls) -> None:
@@ -83,6 +84,23 @@ async def test_what_is_the_services_own_is_the_system_roles_alone(walls: Walls) 
         assert await walls.db.fetchval("SELECT count(*) FROM sealing_canaries") == 0
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await walls.db.execute(put)
+
+
+async def test_nodes_are_the_system_roles_alone_and_shards_are_read_and_locked_by_everybody(walls: Walls) -> None:
+    put = "INSERT INTO nodes (node, version, until) VALUES ($1, '', now())"
+    async with nothing_stays(walls.system):
+        await walls.system.execute(put, walls.us)
+        assert await walls.system.execute("UPDATE shards SET node = $1, epoch = epoch + 1", walls.us) == "UPDATE 256"
+    for tenant in ("", walls.us):
+        await walls.db.serve(tenant)
+        assert await walls.db.fetchval("SELECT count(*) FROM nodes") == 0
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await walls.db.execute(put, walls.us)
+        assert len(await walls.db.fetch("SELECT FROM shards FOR SHARE")) == SHARDS
+        for deed in ("UPDATE shards SET epoch = epoch + 1", "INSERT INTO shards (shard) VALUES (0)"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await walls.db.execute(deed)
+        assert await walls.db.execute("DELETE FROM shards") == "DELETE 0"
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)

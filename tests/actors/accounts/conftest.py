@@ -139,7 +139,7 @@ class AccountsHarness:
 
 @pytest.fixture
 async def harness(database: Database, clock: ManualClock) -> AsyncIterator[AccountsHarness]:
-    storage = StorageActor.start(database.url, size=4, system_size=4, one_process=False)
+    storage = StorageActor.start(database.url, size=4, system_size=4)
     db = await asyncpg.connect(database.admin_url)
     made = AccountsHarness(Storage(storage), db, clock)
     yield made

@@ -135,7 +135,7 @@ async def test_r19_without_a_grace_one_of_sixteen_wins_across_two_processes(
 ) -> None:
     first = harness.start(auth_refresh_grace_seconds=0)
     token = (await harness.sign_up()).refresh_token
-    own, other = harness.storage, StorageActor.start(database.url, size=4, system_size=4, one_process=False)
+    own, other = harness.storage, StorageActor.start(database.url, size=4, system_size=4)
     harness.storage = other  # type: ignore[assignment]  # another process has storage of its own
     second = harness.start(auth_refresh_grace_seconds=0)
     harness.storage = own

@@ -25,6 +25,7 @@ from voyagent.storage.accounts.retention import PIECES, PruneFamilies
 from voyagent.storage.accounts.unverified import CloseUnverified, FindOverdue, Outcome, Overdue
 from voyagent.storage.conversation import pruning, turns
 from voyagent.storage.engine.errors import OperationFailed
+from voyagent.storage.engine.ownership import Ownership
 
 if TYPE_CHECKING:
     from tests.actors.accounts.conftest import AccountsHarness
@@ -330,7 +331,11 @@ async def test_r56_the_hourly_job_does_it_all(strict: EmailHarness, harness: Acc
         return await harness.db.fetchval("SELECT count(*) FROM users WHERE released_at IS NOT NULL")
 
     keeper = HousekeepingActor.start(
-        store=harness.storage, root=strict.ref, clock=harness.clock, is_leader=lambda: True, retention=upkeep
+        store=harness.storage,
+        root=strict.ref,
+        clock=harness.clock,
+        ownership=Ownership(coordinated=False),
+        retention=upkeep,
     )
     await until(closed)
     await harness.db.execute("UPDATE auth_families SET expires_at = $1", harness.clock.now() - timedelta(days=90))
@@ -389,7 +394,7 @@ async def test_housekeeping_goes_on_after_a_defect_in_any_of_its_steps(
     store = Defective(harness, fails)
     upkeep = AccountRetention(store=store, accounts=strict.ref, clock=harness.clock, settings=strict.settings)
     keeper = HousekeepingActor.start(
-        store=store, root=strict.ref, clock=harness.clock, is_leader=lambda: True, retention=upkeep
+        store=store, root=strict.ref, clock=harness.clock, ownership=Ownership(coordinated=False), retention=upkeep
     )
     async with asyncio.timeout(10):
         while PIECES[-1] not in asked or asked.count(turns.Unfinished) < 4:

@@ -46,7 +46,7 @@ def report(*names: str) -> Report:
     return Report(tenant_id="a-1", session_id="s-1", events=events)
 
 
-SETTLE = SettleAbandoned(tenant_id="a-1", at_start=False)
+SETTLE = SettleAbandoned(tenant_id="a-1", every=False)
 """An operation without events."""
 
 

@@ -89,7 +89,7 @@ async def harness(database: Database | None, **changes: Any) -> AsyncIterator[Ha
     }
     told = Settings(**usual | cheap | changes)
     clock = Clock()
-    storage = StorageActor.start(database and database.url, size=4, system_size=4, one_process=False)
+    storage = StorageActor.start(database and database.url, size=4, system_size=4)
     accounts = AccountsActor.start(storage, told, clock)
     services = Services(
         root=storage,

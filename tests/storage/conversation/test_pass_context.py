@@ -82,11 +82,11 @@ async def test_nothing_said_is_nothing_read(agency: AgencyLike) -> None:
 
 
 @pytest.mark.parametrize(
-    ("turn", "at_start", "state"),
+    ("turn", "every", "state"),
     [("completed", False, "settled"), ("running", False, "started"), ("running", True, "settled")],
 )
 async def test_a_call_nobody_settled_is_settled_unless_its_turn_still_runs(
-    agency: AgencyLike, turn: str, at_start: bool, state: str
+    agency: AgencyLike, turn: str, every: bool, state: str
 ) -> None:
     begin = model_calls.Begin(
         tenant_id=agency.tenant_id,
@@ -102,5 +102,6 @@ async def test_a_call_nobody_settled_is_settled_unless_its_turn_still_runs(
     await agency.store.ask(begin)
     await agency.store.ask(begin)  # as after a connection that broke behind the first: nothing changes
     await agency.db.execute("UPDATE turns SET state = $2 WHERE id = $1", agency.turn_id, turn)
-    await agency.store.ask(usage.SettleAbandoned(tenant_id=None, at_start=at_start))
+    assert await agency.store.ask(usage.AgenciesWithStarted()) == [(agency.tenant_id, turn == "completed")]
+    await agency.store.ask(usage.SettleAbandoned(tenant_id=agency.tenant_id, every=every))
     assert await agency.db.fetchval("SELECT state FROM model_calls WHERE id = $1", begin.id) == state

@@ -123,13 +123,13 @@ async def test_one_altered_value_does_not_make_the_key_wrong(system: Connection)
 async def test_storage_does_not_serve_a_database_it_cannot_open(database: Database, system: Connection) -> None:
     """Also when it was not there at the start, and nobody could be told then."""
     assert await started(system, {"a": OLD}) == []
-    store = StorageActor.start(database.url, size=1, system_size=1, one_process=False, sealing_keys={"a": NEW})
+    store = StorageActor.start(database.url, size=1, system_size=1, sealing_keys={"a": NEW})
     faults: Any = await store.ask(Faults())
     assert "key 'a' is not the one" in faults[0]
     assert await store.ask(Probe()) is False
     with pytest.raises(Unavailable, match="storage_unavailable"):
         await store.ask(outbox.Standing())
     await store.stop_and_wait(5.0)
-    right = StorageActor.start(database.url, size=1, system_size=1, one_process=False, sealing_keys={"a": OLD})
+    right = StorageActor.start(database.url, size=1, system_size=1, sealing_keys={"a": OLD})
     assert await right.ask(outbox.Standing()) == {}
     await right.stop_and_wait(5.0)

@@ -16,9 +16,10 @@ from voyagent.actors.domain.errors import Conflict
 from voyagent.actors.foundation.clock import Clock
 from voyagent.actors.runtime.periodic import PeriodicTasks
 from voyagent.storage.engine.connection import Connection
+from voyagent.storage.engine.coordinator import Coordinator
 from voyagent.storage.engine.fitness import faults
-from voyagent.storage.engine.leader_lock import LeaderLock
 from voyagent.storage.engine.operations import Command
+from voyagent.storage.engine.ownership import Ownership
 from voyagent.storage.engine.pool import Engine, connect
 from voyagent.storage.migrations import migrate
 
@@ -113,20 +114,20 @@ async def a_migration(url: str) -> None:
     await migrate.upgrade(url)
 
 
-async def leadership(url: str) -> None:
-    """Get the leader lock, and stop once it is held."""
-    leader = Event()
-    lock = LeaderLock(url, PeriodicTasks(Clock()), on_elected=leader.set)
-    running = asyncio.create_task(lock.run())
+async def ownership(url: str) -> None:
+    """Own the shards, and stop once they are."""
+    owned = Event()
+    coordinator = Coordinator(url, Ownership(), PeriodicTasks(Clock()), on_owned=owned.set)
+    running = asyncio.create_task(coordinator.run())
     try:
-        await leader.wait()
+        await owned.wait()
     finally:
         running.cancel()
         await asyncio.wait([running])
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["early", "late"])
-@pytest.mark.parametrize("work", [one_connection, both_pools, a_check, a_migration, leadership])
+@pytest.mark.parametrize("work", [one_connection, both_pools, a_check, a_migration, ownership])
 async def test_nothing_stays_open_wherever_its_opening_or_closing_is_cancelled(
     database: Any, admin: Connection, work: Callable[[str], Awaitable[None]], late: bool
 ) -> None:
