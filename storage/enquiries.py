@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Select, bindparam, insert, literal, select, union_all, update
+from sqlalchemy import Select, bindparam, func, insert, literal, select, true, union_all, update
 
 from ..actors.domain import enquiries as rules
 from ..actors.domain.audit import AuditEvent, Author
@@ -28,8 +28,8 @@ COLUMNS: Final = enquiries.c[rules.COLUMNS]
 _INSERTED = tuple(name for name in rules.COLUMNS if name != "updated_at")
 _THIS = select(*COLUMNS).filter_by(**binds("tenant_id", "id"))
 
-INSERT = statement(
-    insert(enquiries).values(**binds(*_INSERTED)).returning(enquiries.c.email_key, enquiries.c.phone_key)
+_MADE = (
+    insert(enquiries).values(**binds(*_INSERTED)).returning(enquiries.c.email_key, enquiries.c.phone_key).cte("made")
 )
 ONE = statement(_THIS)
 LOCK = statement(_THIS.with_for_update(key_share=True))
@@ -49,19 +49,22 @@ LINKED = statement(
 """The enquiries of a session, newest first."""
 
 
-def _like(name: str) -> Select[Any]:
-    """The newest other enquiries with the same key. Each key has an index of its own, in that order."""
-    same = literal(name.removesuffix("_key")).label("same")
-    return (
+def _like(name: str, *, shortest: int) -> Select[Any]:
+    """The newest earlier enquiries with the same key. Each key has an index of its own, in that order."""
+    key, same = _MADE.c[name], literal(name.removesuffix("_key")).label("same")
+    earlier = (
         select(*enquiries.c["id", "customer_name", "status", "created_at"], same)
-        .filter_by(**binds("tenant_id", name))
-        .where(enquiries.c.id != bindparam("id"))
+        .filter_by(**binds("tenant_id"))
+        .where(enquiries.c[name] == key, func.char_length(key) >= shortest)
         .order_by(enquiries.c.created_at.desc(), enquiries.c.id.desc())
         .limit(bindparam("limit"))
+        .lateral(name)
     )
+    return select(earlier).select_from(_MADE.join(earlier, true()))
 
 
-ALIKE = statement(union_all(*(select(_like(name).subquery(name)) for name in ("email_key", "phone_key"))))
+CREATE = statement(union_all(_like("email_key", shortest=1), _like("phone_key", shortest=rules.FEWEST_DIGITS)))
+"""Stores an enquiry and finds earlier ones that may be of the same customer, in one round trip."""
 BOOKED = statement(
     select(*bookings.c["id", "kind", "supplier", "locator", "status", "cost", "currency", "session_id", "created_at"])
     .filter_by(**binds("tenant_id", "enquiry_id"))
@@ -81,8 +84,8 @@ class Create(Command[Opened]):
 
     async def run(self, db: Connection) -> Opened:
         new = self.enquiry
-        keys = await INSERT.fetchrow(db, **{name: getattr(new, name) for name in _INSERTED})
-        alike = await _possible_duplicates(db, new, keys["email_key"], keys["phone_key"])
+        row = {name: getattr(new, name) for name in _INSERTED}
+        alike = _possible_duplicates(await CREATE.fetch(db, **row, limit=rules.MOST_DUPLICATES))
         given = {name for name in rules.WRITABLE if getattr(new, name) is not None}
         await audit.append(db, [_event("created", new, self.author, new.created_at, given, to=new.status)])
         return Opened(enquiry=new, possible_duplicates=alike)
@@ -169,15 +172,8 @@ async def _write(db: Connection, before: Enquiry, changes: Mapping[str, Any]) ->
     return after._replace(updated_at=moment)
 
 
-async def _possible_duplicates(
-    db: Connection, new: Enquiry, email_key: str | None, phone_key: str | None
-) -> tuple[PossibleDuplicate, ...]:
-    """The newest enquiries with the address or the number of a new one."""
-    number = phone_key if phone_key is not None and len(phone_key) >= rules.FEWEST_DIGITS else None
-    if email_key is None and number is None:
-        return ()
-    keys = {"email_key": email_key, "phone_key": number}
-    rows = await ALIKE.fetch(db, tenant_id=new.tenant_id, id=new.id, limit=rules.MOST_DUPLICATES, **keys)
+def _possible_duplicates(rows: Sequence[Any]) -> tuple[PossibleDuplicate, ...]:
+    """Each enquiry once, newest first, with all that it has in common with the new one."""
     found: dict[str, PossibleDuplicate] = {}
     for row in sorted(rows, key=lambda row: (row["created_at"], row["id"]), reverse=True):
         known = found.get(row["id"])

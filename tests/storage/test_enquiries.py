@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from voyagent.actors.domain.ids import uuid7
 from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.pool import connect
-from voyagent.storage.enquiries import ALIKE
+from voyagent.storage.enquiries import CREATE
 
 FILL = """
 INSERT INTO enquiries (id, tenant_id, created_by_user_id, customer_name, customer_email, customer_phone, pax_count,
@@ -41,11 +42,23 @@ async def test_t21_a_customer_is_found_among_many_and_of_many_enquiries_few_are_
     await admin.execute("VACUUM (ANALYZE, FREEZE) enquiries")
     db = await connect(database.url)
     await db.serve(ours)
-    keys = {"email_key": "front.desk@example.com", "phone_key": "9812345678"}
-    arguments = ALIKE.arguments({"tenant_id": ours, "id": uuid7(), "limit": 5, **keys})
-    assert len(await db.fetch(ALIKE.sql, *arguments)) == 10
-    (row,) = await db.fetch(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {ALIKE.sql}", *arguments)
+    new = dict.fromkeys(CREATE.parameters) | {
+        "id": uuid7(),
+        "tenant_id": ours,
+        "created_by_user_id": ours,
+        "customer_name": "Asha Rao",
+        "customer_email": "Front.Desk@example.com",
+        "customer_phone": "098123 45678",
+        "pax_count": 1,
+        "status": "new",
+        "created_at": datetime(2026, 12, 1, tzinfo=UTC),
+        "limit": 5,
+    }
+    (row,) = await db.fetch(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {CREATE.sql}", *CREATE.arguments(new))
     told = row[0]
+    alike = await CREATE.fetch(db, **new | {"id": uuid7()})
+    assert [each["same"] for each in alike] == ["email"] * 5 + ["phone"] * 5
+    assert new["id"] in {each["id"] for each in alike}, "those that are stored already, and not the new one"
     plan = (json.loads(told) if isinstance(told, str) else told)[0]["Plan"]
     scans = [node for node in nodes(plan) if node["Node Type"].endswith("Index Scan")]
     assert [node["Actual Rows"] + node.get("Rows Removed by Filter", 0) <= 7 for node in scans] == [True] * len(scans)
