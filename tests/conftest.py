@@ -68,22 +68,49 @@ def in_memory() -> Path | None:
     return Path(tempfile.mkdtemp(prefix="voyagent-tests-", dir=MEMORY))
 
 
+class Cluster:
+    """The superuser's connection, on which databases are made and dropped; opened again after a test cut it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._db: asyncpg.Connection | None = None
+
+    async def run(self, statement: str) -> None:
+        """Run one statement."""
+        if self._db is None or self._db.is_closed():
+            self._db = await asyncpg.connect(self._url)
+        await self._db.execute(statement)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._db is not None:
+            await self._db.close()
+
+
 @pytest.fixture(scope="session")
-async def template(servers: EmbeddedServers) -> str:
+async def cluster(servers: EmbeddedServers) -> AsyncIterator[Cluster]:
+    """To make databases on."""
+    made = Cluster(servers.postgres.url(SUPERUSER, SUPERUSER))
+    yield made
+    await made.close()
+
+
+@pytest.fixture(scope="session")
+async def template(servers: EmbeddedServers, cluster: Cluster) -> str:
     """The name of a database that is migrated once and then only copied."""
     name = "template_voyagent"
-    await as_superuser(servers, f"CREATE DATABASE {name} OWNER {OWNER}")
+    await cluster.run(f"CREATE DATABASE {name} OWNER {OWNER}")
     await migrate.upgrade(servers.postgres.url(OWNER, name))
     return name
 
 
 @pytest.fixture
-async def database(servers: EmbeddedServers, template: str) -> AsyncIterator[Database]:
+async def database(servers: EmbeddedServers, cluster: Cluster, template: str) -> AsyncIterator[Database]:
     """A copy of the template, gone after the test."""
     name = f"test_{next(NUMBERS)}"
-    await as_superuser(servers, f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {template} STRATEGY file_copy")
+    await cluster.run(f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {template} STRATEGY file_copy")
     yield Database(name, servers.postgres.url(OWNER, name), servers.postgres.url(SUPERUSER, name))
-    await as_superuser(servers, f"DROP DATABASE {name} WITH (FORCE)")
+    await cluster.run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -99,12 +126,12 @@ async def production_database(servers: EmbeddedServers, database: Database) -> D
 
 
 @pytest.fixture
-async def empty_database(servers: EmbeddedServers) -> AsyncIterator[Database]:
+async def empty_database(servers: EmbeddedServers, cluster: Cluster) -> AsyncIterator[Database]:
     """A database without any table: for migrations."""
     name = f"test_{next(NUMBERS)}"
-    await as_superuser(servers, f"CREATE DATABASE {name} OWNER {OWNER}")
+    await cluster.run(f"CREATE DATABASE {name} OWNER {OWNER}")
     yield Database(name, servers.postgres.url(OWNER, name), servers.postgres.url(SUPERUSER, name))
-    await as_superuser(servers, f"DROP DATABASE {name} WITH (FORCE)")
+    await cluster.run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -196,12 +223,3 @@ async def new_agency(store: Ref, db: asyncpg.Connection) -> Agency:
         NOON,
     )
     return Agency(tenant, user, session, turn, store, db)
-
-
-async def as_superuser(servers: EmbeddedServers, statement: str) -> None:
-    """Run one statement on the cluster."""
-    db = await asyncpg.connect(servers.postgres.url(SUPERUSER, SUPERUSER))
-    try:
-        await db.execute(statement)
-    finally:
-        await db.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import importlib.util
 import json
 import os
 import signal
@@ -21,29 +20,37 @@ import aiohttp
 import asyncpg
 import pytest
 
+from tests.prepared import Prepared, imported
 from tests.service_manager import Manager
 from tests.waiting import Event
 
 ROOT = Path(__file__).parents[1]
 DEADLINE = 60.0
+PREPARED = Prepared()
+
+
+def plain(folder: Path) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "VOYAGENT_DATA_DIR": str(folder), "VOYAGENT_PORT": "0"}
 
 
 async def started(folder: Path, *words: str, **environ: str) -> asyncio.subprocess.Process:
-    plain = {"PATH": os.environ["PATH"], "VOYAGENT_DATA_DIR": str(folder), "VOYAGENT_PORT": "0"}
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-W", "error", str(ROOT / "run.py"), *words),
         cwd=folder,
-        env=plain | environ,
+        env=plain(folder) | environ,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
 
 
 async def ran(folder: Path, *words: str, **environ: str) -> tuple[int, str, str]:
-    process = await started(folder, *words, **environ)
-    out, err = await asyncio.wait_for(process.communicate(), DEADLINE)
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    return await PREPARED.run(folder, words, plain(folder) | environ)
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def prepared() -> AsyncIterator[None]:
+    yield
+    await PREPARED.stop()
 
 
 @asynccontextmanager
@@ -250,8 +257,9 @@ async def test_a_superuser_and_a_missing_role_are_named_at_once(tmp_path: Path, 
 
 
 async def test_the_openapi_document_needs_no_configuration(tmp_path: Path) -> None:
-    code, out, _ = await ran(tmp_path, "openapi", VOYAGENT_VERSION="1.2.3")
-    assert code == 0
+    process = await started(tmp_path, "openapi", VOYAGENT_VERSION="1.2.3")
+    out, _ = await asyncio.wait_for(process.communicate(), DEADLINE)
+    assert process.returncode == 0
     assert json.loads(out)["info"]["version"] == "1.2.3"
 
 
@@ -405,12 +413,7 @@ async def test_b40_audit_verify_shows_a_chain_cut_with_its_head_by_the_signed_on
 
 @pytest.fixture
 def commands() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("voyagent_run", ROOT / "run.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return imported()
 
 
 async def test_the_second_signal_ends_the_process_where_it_stands(
