@@ -55,6 +55,17 @@ async def test_b58_an_invoice_is_drafted_issued_and_paid_in_two_parts(asha: Any,
     assert await admin.value(kinds) == 2
 
 
+async def test_b58_an_invoice_with_a_number_given_by_hand_is_created_with_its_taxes(asha: Any, admin: Any) -> None:
+    session = await asha.session()
+    words = "Create invoice 26-27/0007 for Acme Travels over INR 1,000.00 with IGST 18 %"
+    made = await does(
+        asha, session, words, "create_invoice", "26-27/0007", "INR 1180.00", "IGST 180.00", "Acme Travels"
+    )
+    assert (made["created"], made["invoice_number"]) == (True, "26-27/0007")
+    balances = [await admin.value(BALANCE, code) for code in ("1100", "2130", "4200")]
+    assert balances == [1180, -180, -1000]
+
+
 async def test_b58_a_bill_is_recorded_and_paid(asha: Any, admin: Any) -> None:
     session = await asha.session()
     words = "Record a bill from Emirates over INR 9,000.00, reference EK/77"

@@ -140,6 +140,8 @@ def _told(call: Call) -> str:
         case "draft_invoice" | "issue_invoice":
             done = "Drafted" if call.name == "draft_invoice" else "Issued"
             return f"{done}: {output.get('number')}, {output.get('currency')} {output.get('total_amount')}."
+        case "create_invoice":
+            return f"Created and issued: {output.get('invoice_number')}."
     return documents.told(call) or f"{_EFFECTS.get(call.name, call.name).capitalize()} is done."
 
 
@@ -150,6 +152,7 @@ _EFFECTS = {
     "post_journal_entry": "the journal",
     "list_invoices": "the list of invoices",
     "draft_invoice": "the draft",
+    "create_invoice": "the invoice",
     "issue_invoice": "the issue of the invoice",
     "void_invoice": "the void of the invoice",
     "record_payment": "the payment",

@@ -22,6 +22,12 @@ _VENDOR = re.compile(
 _REFERENCE = re.compile(r"\b(?:reference|ref|number|no)\.?\s+(?P<code>[A-Za-z0-9][\w/-]*)", re.IGNORECASE)
 _NAMED = re.compile(r"\b(?:invoice|bill)\s+(?P<number>(?=[\w/-]*\d)[A-Za-z0-9/-]+)", re.IGNORECASE)
 _REASON = re.compile(r"\b(?:because|reason:?)\s+(?P<why>.+)$", re.IGNORECASE)
+_NUMBERED = re.compile(
+    r"\binvoice\s+(?P<number>(?=[A-Za-z/-]*\d)[A-Za-z0-9/-]{1,16})\s+(?:for|to)\s+(?P<name>[A-Z][\w&'\u2019. -]*?)"
+    r"(?=\s+(?:over|of|on|due|dated|with|and)\b|[,.;]|$)"
+)
+_GST = re.compile(r"\b(?P<code>[CSI]GST)\s+(?:of\s+)?(?P<percent>\d{1,2})(?:\.(?P<hundredths>\d{2}))?\s*(?:%|percent)")
+"""A tax and its rate: ``IGST 18 %``."""
 _METHODS = {
     "upi": r"upi\b",
     "card": r"card\b",
@@ -42,7 +48,7 @@ def reply(talk: Talk, opening: str) -> Turn | None:
 
 def needs_one(talk: Talk) -> bool:
     """Whether the user's latest text is about one document that had to be looked up first."""
-    return any(tool in talk.tools and applies(talk.latest_words) for tool, applies, _ in _SCRIPTS[1:])
+    return any(tool in talk.tools and applies(talk.latest_words) for tool, applies, _ in _SCRIPTS[2:])
 
 
 def told(call: Call) -> str | None:
@@ -124,6 +130,36 @@ def _pay(talk: Talk, opening: str) -> Turn:
     return Turn(f"{opening}I prepare the payment of the bill; a person must approve it.", ToolUse("pay_bill", given))
 
 
+def _create(talk: Talk, opening: str) -> Turn:
+    """An invoice with a number given by hand, and the taxes that are told; their amounts follow from the rates."""
+    numbered, sum_due = _NUMBERED.search(talk.latest_words), newest(money, talk.request)
+    if numbered is None or sum_due is None:
+        return Turn(f"{opening}Over which amount before taxes (for example INR 45200.00) shall I create it?")
+    currency, amount = sum_due
+    taxes = [
+        {
+            "regime": "gst_india",
+            "code": found["code"],
+            "rate_bps": 100 * int(found["percent"]) + int(found["hundredths"] or 0),
+            "taxable_amount": amount,
+        }
+        for found in _GST.finditer(talk.latest_words)
+    ]
+    issued, due = terms(talk)
+    invoice: dict[str, Any] = {
+        "invoice_number": numbered["number"],
+        "client_id": numbered["name"],
+        "client_name": numbered["name"],
+        "issue_date": issued.isoformat(),
+        "due_date": due.isoformat(),
+        "currency": currency,
+        "billing_address": {},
+        "lines": [{"description": "Travel services", "unit_price": amount, "taxes": taxes}],
+    }
+    said = f"I prepare invoice {numbered['number']}; a person must approve it."
+    return Turn(opening + said, ToolUse("create_invoice", {"invoice": invoice}))
+
+
 def _bill(talk: Talk, opening: str) -> Turn:
     words = talk.latest_words
     vendor, amount, reference = _VENDOR.search(words), newest(money, talk.request), _reference(words)
@@ -197,6 +233,7 @@ def _reference(words: str) -> dict[str, str]:
 
 _SCRIPTS: tuple[tuple[str, Callable[[str], bool], Callable[[Talk, str], Turn]], ...] = (
     ("list_bills", lambda words: has(words, r"(?:list|which|what|show)\b.*\bbills\b"), _list),
+    ("create_invoice", lambda words: has(words, "create") and bool(_NUMBERED.search(words)), _create),
     ("reverse_journal_entry", lambda words: has(words, r"reverse\b"), _reverse),
     ("void_bill", lambda words: has(words, r"void\b.*\bbill\b"), _void("bill")),
     ("void_invoice", lambda words: has(words, r"void\b.*\binvoice\b"), _void("invoice")),

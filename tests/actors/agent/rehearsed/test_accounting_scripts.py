@@ -79,3 +79,29 @@ def test_a_journal_is_posted_with_what_was_said_and_asked_for_what_was_not() -> 
     ]
     talk.results({"posted": True, "journal_id": "j-1"})
     assert "Posted: journal j-1." in talk.next()[0]
+
+
+def test_an_invoice_with_a_number_given_by_hand_is_created_with_its_taxes() -> None:
+    words = "Create invoice 26-27/0007 for Acme Travels over INR 1,000.00 with CGST 9 % and SGST 9 %, due 24 December"
+    talk = Conversation("accounting", None, words)
+    [call] = talk.next()[1]
+    taxes = [
+        {"regime": "gst_india", "code": code, "rate_bps": 900, "taxable_amount": "1000.00"} for code in ("CGST", "SGST")
+    ]
+    invoice = call.input["invoice"]
+    assert call.name == "create_invoice"
+    assert [invoice[name] for name in ("invoice_number", "client_name", "issue_date", "due_date", "currency")] == [
+        "26-27/0007",
+        "Acme Travels",
+        "2026-11-24",
+        "2026-12-24",
+        "INR",
+    ]
+    assert invoice["lines"] == [{"description": "Travel services", "unit_price": "1000.00", "taxes": taxes}]
+    talk.results({"created": True, "invoice_id": "i-7", "invoice_number": "26-27/0007"})
+    assert talk.next() == ("Created and issued: 26-27/0007.", [])
+
+
+def test_the_amount_of_an_invoice_is_asked_for() -> None:
+    words, calls = Conversation("accounting", None, "Create invoice 26-27/0007 for Acme Travels").next()
+    assert ("Over which amount" in words, calls) == (True, [])
