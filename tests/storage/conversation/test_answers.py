@@ -12,6 +12,8 @@ from tests.fakes.connection import FakeConnection
 from voyagent.actors.domain.events import Event
 from voyagent.actors.domain.turns import Brief, LoopState
 from voyagent.storage.conversation.answers import (
+    END,
+    GO_ON,
     KEEP_PLACE,
     KEEP_STATE,
     LOOP_STATE,
@@ -20,7 +22,7 @@ from voyagent.storage.conversation.answers import (
     NextDesk,
     RestartAnswer,
 )
-from voyagent.storage.conversation.endings import END_TURN, KEPT_THROUGH, Ending
+from voyagent.storage.conversation.endings import KEPT_THROUGH, Ending
 from voyagent.storage.conversation.steps import INSERT_EVENTS, INSERT_MESSAGE, Written
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -34,7 +36,7 @@ SAID = [{"type": "text", "text": "Done."}]
 def db() -> Any:
     """A session with six messages."""
     made, places = FakeConnection(), itertools.count(7)
-    made.on(INSERT_MESSAGE, lambda *_: next(places))
+    made.on(INSERT_MESSAGE.sql, lambda *_: next(places))
     return made
 
 
@@ -46,7 +48,7 @@ def answer(**parts: Any) -> Answer:
 async def test_an_answer_keeps_its_turn_s_state_and_that_all_text_so_far_is_in_the_transcript(db: Any) -> None:
     written = await answer(events=(FINAL,)).run(db)
     assert (written.reply, [row.seq for row in written.rows]) == (7, [41])
-    [kept] = db.named(KEEP_STATE)
+    [kept] = db.named(GO_ON)
     assert (kept["tenant_id"], kept["turn_id"], kept["desk"]) == ("a-1", "t-1", "accounting")
     assert kept["step"] == LoopState(desk="accounting").plain() | {KEPT_THROUGH: 41}
 
@@ -54,12 +56,13 @@ async def test_an_answer_keeps_its_turn_s_state_and_that_all_text_so_far_is_in_t
 async def test_results_of_calls_without_a_tool_follow_the_answer(db: Any) -> None:
     own = [("m-2", {"type": "tool_result", "tool_use_id": "toolu_1"})]
     assert (await answer(own=tuple(own)).run(db)).reply == 8
-    assert [(values[0], values[5]) for values in db.of(INSERT_MESSAGE)] == [("m-1", "assistant"), ("m-2", "tool")]
+    stored = [(values["message_id"], values["role"]) for values in db.named(INSERT_MESSAGE)]
+    assert stored == [("m-1", "assistant"), ("m-2", "tool")]
 
 
 async def test_an_answer_without_blocks_is_no_message(db: Any) -> None:
     assert (await answer(content=[]).run(db)).reply == 0
-    assert db.of(INSERT_MESSAGE) == []
+    assert db.named(INSERT_MESSAGE) == []
 
 
 @pytest.mark.parametrize(("given", "kept"), [(-1, 7), (3, 3)])
@@ -67,7 +70,7 @@ async def test_a_new_brief_begins_behind_the_answer_that_hands_over(given: int, 
     later = (Brief("hotels_holidays", "Stay"),)
     state = LoopState(desk="ticketing_visa", brief=FLY, brief_after=given, handoffs=later)
     await answer(state=state).run(db)
-    [stored] = db.named(KEEP_STATE)
+    [stored] = db.named(GO_ON)
     assert stored["step"]["brief_after"] == kept
     assert stored["step"]["handoffs"] == [["hotels_holidays", "Stay"]]
 
@@ -75,7 +78,8 @@ async def test_a_new_brief_begins_behind_the_answer_that_hands_over(given: int, 
 @pytest.mark.parametrize("ending", [None, Ending(state="completed", ran_ms=5)])
 async def test_a_turn_ends_only_with_an_answer_that_ends_it(ending: Ending | None, db: Any) -> None:
     await answer(ending=ending).run(db)
-    assert [each["state"] for each in db.named(END_TURN)] == ([] if ending is None else ["completed"])
+    assert [each["state"] for each in db.named(END)] == ([] if ending is None else ["completed"])
+    assert len(db.named(GO_ON)) == (ending is None)
 
 
 async def test_the_next_desk_is_kept_and_reports_nothing(db: Any) -> None:

@@ -22,7 +22,7 @@ from voyagent.storage.conversation.steps import (
     Written,
     add_message,
     columns,
-    session_fence,
+    session_lock,
 )
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -78,18 +78,28 @@ def test_rows_become_an_array_for_each_column() -> None:
 
 
 @given(st.lists(st.uuids().map(str), min_size=2, max_size=2, unique=True))
-def test_a_session_has_one_fence_of_its_own_that_the_database_can_hold(sessions: list[str]) -> None:
-    one, other = map(session_fence, sessions)
-    assert one == session_fence(sessions[0]) != other
+def test_a_session_has_one_lock_of_its_own_that_the_database_can_hold(sessions: list[str]) -> None:
+    one, other = map(session_lock, sessions)
+    assert one == session_lock(sessions[0]) != other
     assert -(2**63) <= one < 2**63
-    assert Report(tenant_id="a-1", session_id=sessions[0]).fence == one
+    assert Report(tenant_id="a-1", session_id=sessions[0]).lock == one
 
 
 @pytest.mark.parametrize("user_id", [None, "asha"])
 async def test_a_message_is_added_at_the_time_of_its_step_and_answers_its_place(user_id: str | None) -> None:
     db: Any = FakeConnection()
-    db.on(INSERT_MESSAGE, lambda *_: 7)
+    db.on(INSERT_MESSAGE.sql, lambda *_: 7)
     line = TranscriptMessage("user", [{"type": "text", "text": "To Goa"}], user_id)
     assert await add_message(db, report().stamped(41, NOW), "m-1", "t-1", line) == 7
-    [values] = db.of(INSERT_MESSAGE)
-    assert values == ("m-1", "a-1", "s-1", "t-1", user_id, "user", line.content, None, NOW)
+    [values] = db.named(INSERT_MESSAGE)
+    assert values == {
+        "message_id": "m-1",
+        "tenant_id": "a-1",
+        "session_id": "s-1",
+        "turn_id": "t-1",
+        "user_id": user_id,
+        "role": "user",
+        "content": line.content,
+        "tool_call_id": None,
+        "now": NOW,
+    }
