@@ -96,5 +96,5 @@ class Stand:
             budget=self.budget,
             clock=self.clock,
             prices={},
-            context=FakeServices(self.store, self.clock).tools,
+            context=lambda task: FakeServices(self.store, self.clock).tools(task, self.store),
         )
