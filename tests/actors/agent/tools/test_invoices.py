@@ -20,7 +20,10 @@ from tests.actors.agent.tools.documents import (
     journal,
     received,
 )
+from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.ids import uuid7
+from voyagent.actors.domain.tax_rates import TaxRate
+from voyagent.storage.books import tax_rates
 
 
 @pytest.mark.parametrize(
@@ -254,6 +257,24 @@ async def test_t6_the_approver_is_told_of_a_rate_the_agency_does_not_have(desk: 
     )
     assert "none of" not in known.summary
     assert "unlisted_rates" not in known.bound
+
+
+async def test_b3_a_rate_that_is_set_after_the_approver_was_asked_changes_what_was_approved(desk: Any) -> None:
+    fee = {"regime": "gst_india", "code": "IGST", "taxable_amount": "100"}
+    given = created(desk, {"description": "Fee", "unit_price": "100", "taxes": [fee]})
+    before = await desk.bind("create_invoice", **given)
+    assert before == await desk.bind("create_invoice", **given)
+    made = await desk.plan("create_invoice", **given)
+    raised = TaxRate("gst_india", "IGST", "", "standard", desk.context.today, 2000)
+    agency, now = desk.agency, desk.clock.now()
+    origin = Origin(request_id="r-1")
+    await agency.store.ask(
+        tax_rates.Set(tenant_id=agency.tenant_id, rates=(raised,), by=agency.user_id, origin=origin, now=now)
+    )
+    after = await desk.bind("create_invoice", **created(desk, *given["invoice"]["lines"], invoice_number="26-27/0002"))
+    assert (before.bound["total"], after.bound["total"]) == ("INR 118.00", "INR 120.00")
+    total = "SELECT total FROM invoices WHERE id = $1"
+    assert await agency.db.fetchval(total, made["invoice_id"]) == 118, "a document keeps its taxes"
 
 
 async def test_the_desk_lists_the_rates_of_a_day(desk: Any) -> None:
