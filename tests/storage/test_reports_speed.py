@@ -93,8 +93,8 @@ def processor_time(pid: int) -> int:
 
 async def scanned(db: Connection, sql: str, *values: Any) -> set[tuple[str, str]]:
     """The tables that the plan reads, with the kind of node that does."""
-    [(text,)] = await db.fetch(f"EXPLAIN (FORMAT JSON) {sql}", *values)
-    nodes, found = [json.loads(text)[0]["Plan"]], set()
+    [(told,)] = await db.fetch(f"EXPLAIN (FORMAT JSON) {sql}", *values)
+    nodes, found = [(json.loads(told) if isinstance(told, str) else told)[0]["Plan"]], set()
     while nodes:
         node = nodes.pop()
         nodes += node.get("Plans", [])
