@@ -50,7 +50,7 @@ evaluate: .venv/.installed ## office days with the configured model: pass rate, 
 	@exec $(PY) -m tests.evaluation.run
 
 proxies: .venv/.installed ## streams behind nginx and Caddy, whose packages must be installed
-	@VOYAGENT_PROXIES_REQUIRED=1 exec $(PY) -m pytest -m "proxies and not slow"
+	@VOYAGENT_PROXIES_REQUIRED=1 exec $(PY) -m pytest -m "proxies and not slow" tests/service/test_proxies.py
 
 lock: .venv/.installed ## pin what production installs, with hashes, in deploy/requirements.lock
 	@$(PY) -m pip install --quiet 'uv>=0.8,<1'

@@ -2,83 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
 
+from tests.backups import Tools
 from tests.test_run import development, ran
 
 if TYPE_CHECKING:
     from tests.conftest import Agency, Database
     from voyagent.storage.embedded.servers import EmbeddedServers
 
-DEPLOY = Path(__file__).parents[1] / "deploy"
-BACKUP = "voyagent_backup"
-ROLES = f"""
-DO $$ BEGIN
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{BACKUP}') THEN
-        CREATE ROLE {BACKUP} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE BYPASSRLS;
-        GRANT pg_read_all_data TO {BACKUP};
-    END IF;
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'voyagent_owner') THEN
-        CREATE ROLE voyagent_owner NOLOGIN;
-    END IF;
-END $$
-"""
-"""As ``deploy/roles.sql`` makes them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """Postgres's programs, on this test's server."""
-
-    servers: EmbeddedServers
-    folder: Path
-
-    async def run(self, words: list[str], user: str, database: str, given: bytes = b"") -> tuple[int, str]:
-        """A script's or program's exit status and what it printed."""
-        binaries = self.servers.postgres._bin
-        environ = {
-            "PATH": f"{binaries}:{os.environ['PATH']}",
-            "PGHOST": parse_qs(urlsplit(self.servers.url).query)["host"][0],
-            "PGUSER": user,
-            "PGDATABASE": database,
-            "VOYAGENT_BACKUP_KEEP": "2",
-        }
-        process = await asyncio.create_subprocess_exec(
-            *words,
-            env=environ,
-            cwd=self.folder,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        out, _ = await asyncio.wait_for(process.communicate(given), 60)
-        assert process.returncode is not None
-        return process.returncode, out.decode()
-
-    async def backup(self, database: str, user: str = BACKUP) -> tuple[int, str]:
-        return await self.run(["sh", str(DEPLOY / "backup"), str(self.folder)], user, database)
-
-    async def restore(self, dump: bytes, database: str, *options: str) -> tuple[int, str]:
-        return await self.run(["sh", str(DEPLOY / "restore"), database, *options], "postgres", "postgres", dump)
-
 
 @pytest.fixture
 async def tools(servers: EmbeddedServers, database: Database, tmp_path: Path) -> Tools:
-    admin = await asyncpg.connect(database.admin_url)
-    await admin.execute(ROLES)
-    await admin.close()
-    folder = tmp_path / "backups"
-    folder.mkdir()
-    return Tools(servers, folder)
+    return await Tools.on(servers, database, tmp_path)
 
 
 async def test_a_dump_by_a_role_that_row_security_binds_is_refused_and_leaves_no_dump(
@@ -152,12 +93,7 @@ async def test_nothing_goes_on_in_a_restored_copy_unless_it_is_told_to(
     tools: Tools, database: Database, agency: Agency, servers: EmbeddedServers, resume: bool
 ) -> None:
     await prepared(agency.db, agency)
-    status, told = await tools.backup(database.name)
-    assert status == 0, told
-    copy = f"{database.name}_restored"
-    dump = Path(told.splitlines()[-1]).read_bytes()
-    status, told = await tools.restore(dump, copy, *(["--resume"] if resume else []))
-    assert (status, told.splitlines()[-1]) == (0, f"{copy} is restored"), told
+    copy = await tools.copy(database.name, *(["--resume"] if resume else []))
     db = await asyncpg.connect(servers.postgres.url("postgres", copy))
     try:
         found = {
@@ -185,11 +121,7 @@ async def test_a_restored_database_has_every_row_serves_and_its_chains_fit_the_h
 ) -> None:
     environ = development(database.url)
     assert (await ran(tmp_path, "seed", "--people-only", **environ))[0] == 0
-    status, told = await tools.backup(database.name)
-    assert status == 0, told
-    copy = f"{database.name}_restored"
-    status, told = await tools.restore(Path(told.splitlines()[-1]).read_bytes(), copy)
-    assert status == 0, told
+    copy = await tools.copy(database.name)
     admin = await asyncpg.connect(database.admin_url)
     restored = await asyncpg.connect(servers.postgres.url("postgres", copy))
     try:

@@ -62,8 +62,17 @@ def test_migrations_have_an_environment_with_two_roles_and_no_secret() -> None:
     assert Settings.load(environ=given, migrating=True).db_url == environment("env")["VOYAGENT_DB_URL"]
 
 
+def test_a_release_says_its_version_and_commit() -> None:
+    given, settings = environment("release.env"), configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    assert given["VOYAGENT_VERSION"] == settings["metadata"]["version"]
+    assert given["VOYAGENT_GIT_SHA"] == "$Format:%h$"
+    assert "deploy/release.env export-subst" in (ROOT / ".gitattributes").read_text().splitlines()
+    assert f"/root/voyagent-{given['VOYAGENT_VERSION']}.tar.gz" in STEPS["program"]
+
+
 def test_no_environment_sets_what_nothing_reads() -> None:
-    for name in ("env", "migrate.env"):
+    for name in ("env", "migrate.env", "release.env"):
         assert unknown_variables(environment(name)) == []
 
 
@@ -92,7 +101,7 @@ def test_the_unit_gives_a_stop_more_time_than_the_service_takes() -> None:
 
 def test_each_unit_runs_as_its_own_user_with_its_own_environment() -> None:
     held = {
-        name: {line.partition("=")[2] for line in unit(name) if line.startswith(("User=", "EnvironmentFile="))}
+        name: {line.partition("=")[2] for line in unit(name) if line.startswith(("User=", "EnvironmentFile=/etc"))}
         for name in UNITS
     }
     assert held == {
