@@ -92,6 +92,10 @@ class HousekeepingActor(Actor[StorageLost]):
         if heads is not None:
             sign = partial(self._sign, heads)
             self.signing = tasks.task("audit_heads", sign, every=SIGN_SECONDS, retry=SIGN_RETRY, grace=SIGN_GRACE)
+        self.resealing = None
+        if sealing is not None and sealing.ids:
+            reseal = partial(self._reseal, sealing)
+            self.resealing = tasks.task("passports", reseal, every=PRUNE_SECONDS, retry=PRUNE_RETRY, grace=PRUNE_GRACE)
         self.lag = tasks.task("loop_lag", self._measure_lag, every=LAG_SECONDS, clock=Clock())
 
     async def initialise(self) -> None:
@@ -100,6 +104,8 @@ class HousekeepingActor(Actor[StorageLost]):
         self.spawn(self.pruning.run(), name="prune")
         if self.signing is not None:
             self.spawn(self.signing.run(), name="signing")
+        if self.resealing is not None:
+            self.spawn(self.resealing.run(), name="resealing")
 
     async def receive(self, message: StorageLost) -> None:
         match message:
@@ -189,16 +195,18 @@ class HousekeepingActor(Actor[StorageLost]):
             await store.ask(pruning.PruneKeys(now=self.clock.now()), within=60.0)
         with items.one(piece="deltas"):
             await self._prune_deltas(store)
-        if self.sealing is not None and self.sealing.ids:
-            with items.one(piece="passports"):
-                await self._reseal(self.sealing)
         if self.retention is not None:
             await self.retention.run(items, store)
         items.settle()
         return None
 
-    async def _reseal(self, sealing: Sealing) -> None:
-        """Bring passport numbers under the key that seals, so that a key which has sealed before can be removed."""
+    async def _reseal(self, sealing: Sealing) -> float | None:
+        """Bring passport numbers under the key that seals, so that a key which has sealed before can be removed.
+
+        Each node does so for the agencies it owns.
+        """
+        if not self.ownership.serves:
+            return RETRY_SECONDS
         outdated = await self.store.ask(passports.AgenciesToReseal(key_id=sealing.ids[0]))
         for tenant_id in filter(self.ownership.owns, outdated):
             store = leased_for(self.store, self.ownership, tenant_id)
@@ -211,6 +219,7 @@ class HousekeepingActor(Actor[StorageLost]):
             _log.info("passports_resealed", tenant_id=tenant_id, resealed=done)
             if not_opened:
                 _log.error("passports_not_opened", tenant_id=tenant_id, passports=not_opened)
+        return None
 
     async def _prune_deltas(self, store: Recipient) -> None:
         prune = pruning.PruneDeltas(now=self.clock.now())
