@@ -24,6 +24,7 @@ from .domain.audit import Author, Origin
 from .domain.errors import Unavailable
 from .domain.settings import TenantSettings
 from .domain.turns import ToolCall
+from .foundation import log
 from .foundation.clock import Timer
 from .leased_store import LeasedStore
 from .quota import Quota
@@ -95,6 +96,7 @@ class TenantActor(Supervisor[Protocol]):
 
     def __init__(self, *, tenant_id: str, services: SessionServices) -> None:
         super().__init__(clock=services.clock)
+        self.log_scope = log.Scope(tenant=tenant_id)
         self.tenant_id = tenant_id
         self.services = services
         self.idle_timer: Timer | None = None

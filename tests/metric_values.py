@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+from voyagent.actors.accounts.outgoing import RESET_REQUEST
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
 from voyagent.actors.domain import throttles
 from voyagent.actors.domain.email_texts import Kind as EmailKind
@@ -55,18 +57,13 @@ def codes(*statuses: int) -> set[str]:
 
 
 def audit_kinds() -> set[str]:
-    """The kinds of audit events that are written anywhere: names with a dot, and the tools' own."""
-    folders = ("agency", "approval", "audit", "auth", "booking", "enquiry", "session", "settings")
-    heads = (*folders, "supplier_credential", "turn", "visa_file", "passenger")
-    found = set()
-    for folder in ("actors", "storage"):
-        for path in (HOME / folder).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-                if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    head, dot, tail = node.value.partition(".")
-                    if dot and head in heads and tail.isidentifier():
-                        found.add(node.value)
-    return found
+    """The kinds of audit events in the tables of the contract, without those named like a tool."""
+    pages = [
+        (HOME / "docs/contract/identity.md").read_text("utf-8").partition("## 13. Audit")[2].partition("## 14.")[0],
+        (HOME / "docs/contract/business.md").read_text("utf-8").partition("### 6.2 ")[2].partition("### 6.3 ")[0],
+    ]
+    cells = [cell for page in pages for cell in re.findall(r"^\| (`[^|]*)\|", page, re.MULTILINE)]
+    return {kind for cell in cells for kind in re.findall(r"`([a-z_]+\.[a-z_]+)`", cell)}
 
 
 OPERATIONS = {each.name for each in vars(throttles).values() if isinstance(each, throttles.Operation)}
@@ -85,7 +82,7 @@ OUTCOMES: dict[str, set[str]] = {
 KINDS: dict[str, set[str]] = {
     "model_tokens_total": {"input", "output", "cache_read", "cache_write"},
     "audit_events_total": audit_kinds() | set(CATALOGUE),
-    "mail_letters_total": set(EmailKind),
+    "mail_letters_total": {*EmailKind, RESET_REQUEST},
 }
 REASONS: dict[str, set[str]] = {
     "storage_retries_total": {"serialization", "deadlock", "connection", "lock"},
@@ -107,7 +104,7 @@ ANYWHERE: dict[str, set[str]] = {
     "supplier": set(SUPPLIERS),
     "end": {"final", "client", "shutdown", "error"},
     "source": {"memory", "table", "failed"},
-    "task": set(first_arguments("task")),
+    "task": set(first_arguments("task", "record")),
     "bucket": set(get_args(throttles.Kind)),
 }
 """Labels that mean the same in every metric."""

@@ -61,6 +61,8 @@ class Task:
     approval_ttl: timedelta
     max_rounds: int = MAX_ROUNDS
     again: bool = False
+    request_id: str | None = None
+    """The request whose message began the turn, for the log; unknown after a restart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

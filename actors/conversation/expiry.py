@@ -60,7 +60,7 @@ class ApprovalExpiry:
 
     def _rearmed(self, number: int, outcome: Outcome[tuple[Any, ...]]) -> None:
         if outcome.error is not None:
-            _log.warning("approval_deadlines_read_failed", session_id=self.session_id, reason=str(outcome.error))
+            _log.warning("approval_deadlines_read_failed", reason=str(outcome.error))
         elif number == self._reads:
             self._timer.set(outcome.value)
 
@@ -81,7 +81,7 @@ class ApprovalExpiry:
     def _expired(self, outcome: Outcome[tuple[tuple[str, str], ...]]) -> None:
         self.under_way = False
         if outcome.error is not None:
-            _log.warning("approval_expiry_failed", session_id=self.session_id, reason=str(outcome.error))
+            _log.warning("approval_expiry_failed", reason=str(outcome.error))
             return
         metrics.APPROVALS_TOTAL.labels(outcome="expired").inc(len(outcome.value))
         self._scheduler.expired(outcome.value)

@@ -243,6 +243,7 @@ class MessageIntake:
             user_id=message.who.user_id,
             state="queued" if waits else "running",
             text=message.text if waits else None,
+            request_id=message.who.origin.request_id,
         )
         self.latest = Accepted(turn=taken, user_id=taken.user_id, text_hash=text_hash(message.text))
         after = self._writer.last

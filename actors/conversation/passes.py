@@ -156,6 +156,7 @@ class PassRunner:
             max_rounds=settings.agent_max_rounds,
             approval_ttl=timedelta(seconds=settings.approval_ttl_seconds),
             again=again,
+            request_id=of.request_id,
         )
 
     def _ports(self, turn_id: str) -> Ports:
@@ -193,7 +194,7 @@ class PassRunner:
 
     def _give_up(self, lost: Run) -> None:
         error = TurnError("internal_error", ids.uuid7())
-        _log.error("turn_abandoned", session_id=self.session_id, turn_id=lost.turn.id, error=error.line)
+        _log.error("turn_abandoned", turn=lost.turn.id, error=error.line)
         stop = Pass(self._task(lost.turn), self._ports(lost.turn.id)).stop("failed", error)
         self._owner.pipe(stop, lambda outcome: self._given_up(lost, outcome), name="give_up")
 
@@ -209,7 +210,7 @@ class PassRunner:
             self._give_up(run)
             return
         error = TurnError("internal_error", ids.uuid7())
-        _log.error("turn_start_failed", session_id=self.session_id, turn_id=run.turn.id, error=error.line)
+        _log.error("turn_start_failed", turn=run.turn.id, error=error.line)
         self._writer.step(
             turns.AbandonStart(
                 tenant_id=self.tenant_id,

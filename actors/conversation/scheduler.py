@@ -29,6 +29,8 @@ class Turn:
     ran_ms: int = 0
     ended_at: datetime | None = None
     delivered: bool = False
+    request_id: str | None = None
+    """The request whose message began it; unknown after a restart."""
     next_end: PassEnd = field(default_factory=PassEnd)
     """The end of its next pass."""
     awaited: list[tuple[frozenset[str], PassEnd]] = field(default_factory=list)

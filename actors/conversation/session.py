@@ -170,6 +170,7 @@ class SessionActor(Supervisor[Protocol]):
 
     def __init__(self, *, tenant_id: str, session_id: str, quota: Quota, services: SessionServices) -> None:
         super().__init__(clock=services.clock)
+        self.log_scope = log.Scope(tenant=tenant_id, session=session_id)
         self.tenant_id = tenant_id
         self.session_id = session_id
         self.quota = quota
@@ -358,7 +359,7 @@ class SessionActor(Supervisor[Protocol]):
             return  # housekeeping sends Wake again
         restored = [stored.id for stored in outcome.value.turns if self.scheduler.restore(stored)]
         if restored:
-            _log.warning("turns_restored", session_id=self.session_id, turns=restored)
+            _log.warning("turns_restored", turns=restored)
         self.approval_timer.set(outcome.value.expires)
         self._deadline_passed()
 

@@ -15,6 +15,7 @@ from ..agent.ports import Ports, Task
 from ..agent.run import Pass, run_within
 from ..domain.audit import Author
 from ..domain.turns import TurnError
+from ..foundation import log
 from ..runtime.actor import Actor, ActorDead, MailboxFull, Message, Recipient
 from ..runtime.reply import refuse
 from .log_writer import AppendText, Flush, StoreStep
@@ -134,6 +135,7 @@ class TurnActor(Actor[Interrupt]):
 
     def __init__(self, *, session: Recipient, task: Task, ports: Ports, seconds: float) -> None:
         super().__init__()
+        self.log_scope = log.Scope(task.request_id, task.tenant_id, task.session_id, task.turn_id)
         self.session = session
         self.task = task
         self.work = Pass(task, ports)

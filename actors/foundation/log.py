@@ -17,10 +17,21 @@ import structlog
 
 
 class Scope(NamedTuple):
-    """Request id and tenant of the work being done; copied into every envelope."""
+    """What the work being done belongs to: request, agency, session and turn. Copied into every envelope."""
 
     request_id: str | None = None
     tenant: str | None = None
+    session: str | None = None
+    turn: str | None = None
+
+    def within(self, own: Scope) -> Scope:
+        """The scope of a message in an actor that belongs to ``own``, which wins."""
+        return Scope(
+            own.request_id or self.request_id,
+            own.tenant or self.tenant,
+            own.session or self.session,
+            own.turn or self.turn,
+        )
 
 
 LIBRARIES: Final = {"asyncpg.pool": logging.ERROR, "alembic": logging.WARNING}
@@ -29,14 +40,13 @@ LIBRARIES: Final = {"asyncpg.pool": logging.ERROR, "alembic": logging.WARNING}
 asyncpg's pool logs each failed connection with a traceback, and the engine logs it; Alembic logs its every plugin.
 """
 
-_NOBODY = Scope()
-SCOPE: ContextVar[Scope] = ContextVar("voyagent_scope", default=_NOBODY)
+NOBODY: Final = Scope()
+SCOPE: ContextVar[Scope] = ContextVar("voyagent_scope", default=NOBODY)
 
 
-def bind(*, request_id: str | None = None, tenant: str | None = None) -> None:
+def bind(*, request_id: str | None = None, tenant: str | None = None, session: str | None = None) -> None:
     """Set the given fields on later lines of this task and of the messages it sends; others are unchanged."""
-    scope = SCOPE.get()
-    SCOPE.set(Scope(request_id or scope.request_id, tenant or scope.tenant))
+    SCOPE.set(SCOPE.get().within(Scope(request_id, tenant, session)))
 
 
 def get(name: str) -> structlog.typing.FilteringBoundLogger:
@@ -107,7 +117,7 @@ _SECRET_WORDS = frozenset(
     {
         *("password", "passwd", "passphrase", "secret", "secrets", "seed", "seeds", "otp", "totp", "pin"),
         *("token", "tokens", "key", "keys", "apikey", "code", "codes", "signature", "credential", "credentials"),
-        *("authorization", "bearer", "cookie", "cookies", "dsn", "passport", "passports"),
+        *("ticket", "tickets", "authorization", "bearer", "cookie", "cookies", "dsn", "passport", "passports"),
     }
 )
 _SECRET_NAMES = frozenset({"document_number", "card_number", "cvc", "cvv"})
@@ -135,10 +145,10 @@ def _add_source(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> 
 
 def _add_scope(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     scope = SCOPE.get()
-    if scope.request_id is not None:
-        event.setdefault("request_id", scope.request_id)
-    if scope.tenant is not None:
-        event.setdefault("tenant", scope.tenant)
+    if scope is not NOBODY:
+        for name, value in zip(Scope._fields, scope, strict=True):
+            if value is not None:
+                event.setdefault(name, value)
     return event
 
 

@@ -46,6 +46,9 @@ class ActorLoop(pykka.Actor):
     _THROUGHPUT: ClassVar[int] = 64
     """Messages handled in a row before the actor yields to the event loop."""
 
+    log_scope: log.Scope = log.NOBODY
+    """What all log lines of this actor belong to: an agency, a session, a turn. The rest comes with each message."""
+
     actor_inbox: Inbox
 
     def __init__(self) -> None:
@@ -122,6 +125,7 @@ class ActorLoop(pykka.Actor):
         life = self._life
         meter = self.ref.meter
         meter.mailboxes.add(self.actor_inbox)
+        log.SCOPE.set(self.log_scope)
         try:
             await self.initialise()
             life.started = True
@@ -157,7 +161,7 @@ class ActorLoop(pykka.Actor):
             envelope = await inbox.take()
             self._life.activity += 1
             message = envelope.message
-            log.SCOPE.set(envelope.scope)
+            self._set_log_scope(envelope)
             if isinstance(message, Message):
                 await self._answer(envelope, message)
             elif isinstance(message, Signal):
@@ -166,6 +170,10 @@ class ActorLoop(pykka.Actor):
                     await pending
             else:
                 resolve(envelope.reply, self._handle_receive(message))
+
+    def _set_log_scope(self, envelope: Envelope) -> None:
+        own = self.log_scope
+        log.SCOPE.set(envelope.scope if own is log.NOBODY else envelope.scope.within(own))
 
     async def _answer(self, envelope: Envelope, message: Message[Any]) -> None:
         self._life.handled += 1
@@ -288,7 +296,7 @@ class ActorLoop(pykka.Actor):
                 reading.cancel()
 
     async def _act(self, envelope: Envelope) -> None:
-        log.SCOPE.set(envelope.scope)
+        self._set_log_scope(envelope)
         pending = envelope.message.act()
         if pending is not None:
             await pending

@@ -81,7 +81,13 @@ def child(name: str, agency: Agency) -> Child:
 
     def start() -> Ref:
         made = supplier.start(agency)
-        return SupplierActor.start(driver=made.flights, hotels=made.hotels, clock=agency.clock, close=made.close)
+        return SupplierActor.start(
+            driver=made.flights,
+            hotels=made.hotels,
+            clock=agency.clock,
+            close=made.close,
+            tenant_id=agency.tenant_id,
+        )
 
     return Child(
         name=f"supplier:{name}",

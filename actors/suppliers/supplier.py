@@ -210,9 +210,11 @@ class SupplierActor(Actor[Protocol]):
         clock: Clock,
         hotels: HotelSupplier | None = None,
         close: Callable[[], Awaitable[None]] | None = None,
+        tenant_id: str | None = None,
     ) -> None:
-        """``close`` releases what the drivers hold, once their writes have ended."""
+        """``close`` releases what the drivers hold, once their writes have ended. ``tenant_id`` is for the log."""
         super().__init__()
+        self.log_scope = log.Scope(tenant=tenant_id)
         self.driver = driver
         self.hotels = hotels
         self.close = close

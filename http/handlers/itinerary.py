@@ -29,6 +29,7 @@ async def report(call: RequestContext) -> Answer:
     session_id = parse_uuid(query.session_id)
     if session_id is None:
         raise NotFound("session_not_found")
+    log.bind(session=session_id)
     tenant_id, store = call.person.tenant_id, call.storage
     booked = await store.ask(Read(tenant_id=tenant_id, session_id=session_id))
     settings = await store.ask(Load(tenant_id=tenant_id, now=call.services.clock.now()))

@@ -9,6 +9,7 @@ from ...actors.accounts.actor import IssueTicket
 from ...actors.conversation import deletion, session
 from ...actors.domain.audit import Author
 from ...actors.domain.ids import parse_uuid, uuid7
+from ...actors.foundation import log
 from ...storage.conversation import sessions
 from ...storage.conversation import transcript as transcripts
 from ...storage.engine.idempotency import Earlier, IdempotentReply, Once
@@ -35,7 +36,9 @@ NO_SESSION: Final[Refusals] = {404: ("session_not_found",)}
 
 def session_id(call: RequestContext) -> str:
     """The session id in the path. NotFound ``session_not_found`` if it is malformed."""
-    return call.id("session_id", missing="session_not_found")
+    found = call.id("session_id", missing="session_not_found")
+    log.bind(session=found)
+    return found
 
 
 def sender(call: RequestContext) -> Author:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import logging
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import structlog
 
+from tests.log_lines import Written, as_in_production
 from voyagent.actors.foundation import log
+from voyagent.actors.foundation.config import Settings, variable
+from voyagent.http.openapi import document
+from voyagent.http.routes import ROUTES
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 
@@ -21,35 +23,11 @@ def fail(text: str) -> None:
     raise ValueError(text)
 
 
-class Written:
-    """The lines written since the last look."""
-
-    def __init__(self) -> None:
-        self.stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
-
-    def text(self) -> str:
-        raw = self.stream.buffer
-        assert isinstance(raw, io.BytesIO)
-        text = raw.getvalue().decode()
-        raw.seek(0)
-        raw.truncate()
-        return text
-
-    def __call__(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.text().splitlines()]
-
-
 @pytest.fixture
 def production() -> Iterator[Written]:
     """Logs as in production."""
-    root = logging.getLogger()
-    handlers, level, scope = root.handlers[:], root.level, log.SCOPE.get()
-    written = Written()
-    log.configure("production", stream=written.stream)
-    yield written
-    structlog.reset_defaults()
-    root.handlers[:], root.level = handlers, level
-    log.SCOPE.set(scope)
+    with as_in_production() as written:
+        yield written
 
 
 def test_a_line_is_one_json_object_with_level_time_and_source(production: Written) -> None:
@@ -239,3 +217,44 @@ def test_a_flood_is_quiet_after_ten_lines_for_five_minutes() -> None:
     assert [quiet.allows(now=float(second)) for second in range(20)] == [True] * 10 + [False] * 10
     assert not quiet.allows(now=308.0)
     assert quiet.allows(now=309.0)
+
+
+SECRET_SETTINGS = sorted(name for name, field in Settings.model_fields.items() if not field.repr)
+ADDRESSES = {"db_url", "db_migrate_url", "redis_url", "smtp_url"}
+"""Settings whose value is a URL, with user and password."""
+
+
+@pytest.mark.parametrize("name", SECRET_SETTINGS)
+def test_no_secret_of_the_configuration_is_shown_by_its_name_or_in_a_url(production: Written, name: str) -> None:
+    if name in ADDRESSES:
+        log.get("x").info("y", **{name: "scheme://asha:hunter2@db.example.com/x"}, reason="to scheme://asha:hunter2@db")
+    else:
+        log.get("x").info("y", **{name: "hunter2", variable(name): "hunter2"}, ring={name: {"k1": "hunter2"}})
+    assert "hunter2" not in production.text()
+
+
+def test_every_setting_that_is_named_like_a_secret_is_left_out_of_what_settings_show() -> None:
+    numbers = {name for name, field in Settings.model_fields.items() if field.annotation in (int, float)}
+    named = {name for name in Settings.model_fields if log._is_secret(name, "text")} - numbers
+    assert named - set(SECRET_SETTINGS) == {"agent_max_tokens", "auth_debug_tokens"} & named
+    assert len(SECRET_SETTINGS) >= 10
+
+
+SECRET_FIELDS = {
+    *("password", "current_password", "new_password", "token", "refresh_token", "access_token", "debug_token"),
+    *("code", "totp_code", "secret", "recovery_codes", "key", "ticket", "passport_number"),
+}
+"""Fields of requests and answers that are secret."""
+PLAIN_FIELDS = {"cache_read_tokens", "cache_write_tokens", "input_tokens", "output_tokens", "daily_token_budget"}
+"""Counts, which are named alike."""
+HOLDERS = {"api_key", "totp_enabled"}
+"""An object without the key itself, and a truth value, which is shown."""
+
+
+def test_every_secret_field_of_the_interface_is_redacted_by_its_name(production: Written) -> None:
+    schemas = document(ROUTES, "1")["components"]["schemas"].values()
+    fields = {name for schema in schemas for name in schema.get("properties", {})} | {"recovery_codes"}
+    assert fields >= SECRET_FIELDS
+    log.get("x").info("y", body=dict.fromkeys(SECRET_FIELDS, "hunter2"))
+    assert "hunter2" not in production.text()
+    assert {name for name in fields if log._is_secret(name, "text")} - PLAIN_FIELDS - HOLDERS == SECRET_FIELDS
