@@ -51,6 +51,7 @@ TAGS: Final = {
     "approvals": "What waits for a person's decision.",
     "audit": "The audit trail.",
     "enquiries": "Customers' enquiries.",
+    "tax-rates": "The rates of the agency's taxes.",
     "reports": "Receivables and payables, trial balance, itineraries, usage.",
 }
 """Each tag with what its operations are about."""

@@ -33,6 +33,7 @@ SUBJECTS: Final = (
     Subject("Members", ("members",)),
     Subject("Invites", ("invites",)),
     Subject("Settings", ("settings",), "Of the agency: language, time zone, limits, numbering of documents."),
+    Subject("Tax rates", ("tax_rates",), "What taxes an agency charges, each from the day on which it holds."),
     Subject("Conversations", ("sessions",), "In paths: sessions. Every member sees all of the agency."),
     Subject("Messages and events", ("messages",), "The two event streams of a conversation."),
     Subject("Approvals", ("approvals",), "What the agent may not do by itself waits here for a person."),
