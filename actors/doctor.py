@@ -47,7 +47,12 @@ async def examine(settings: Settings, environ: Mapping[str, str] | None = None) 
         *_configuration(settings, os.environ if environ is None else environ),
         await asyncio.to_thread(_data_directory, settings),
         *await asyncio.gather(
-            _database(settings), _migrations(settings), _redis(settings), _model(settings), _mail(settings)
+            _database(settings),
+            _nodes(settings),
+            _migrations(settings),
+            _redis(settings),
+            _model(settings),
+            _mail(settings),
         ),
     ]
 
@@ -103,6 +108,27 @@ async def _database(settings: Settings) -> Finding:
         return Finding("database", works=False, text=" ".join(wrong), mend=mend, vital=True)
     text = "up to date, writable, secrets can be decrypted, row-level security is active"
     return Finding("database", works=True, text=text, vital=True)
+
+
+async def _nodes(settings: Settings) -> Finding:
+    """Which node owns how many shards of the agencies."""
+    if settings.db_url is None:
+        return Finding("nodes", works=False, text="no database", mend=f"set {variable('db_url')}, or use --embedded")
+    try:
+        found = await fitness.nodes(settings.db_url)
+    except (Unreachable, NotAdmitted, MissingRole, TooOld):
+        return Finding("nodes", works=False, text="cannot be read", mend="see database")
+    owners = [node for node in found if node.shards and node.node is not None]
+    texts = [
+        f"{node.shards} shards: node {node.node} ({node.version}), epoch {node.epoch}, "
+        + (f"lease for {node.seconds:.1f} s" if node.lives else "lease over")
+        for node in owners
+    ]
+    if waiting := sum(bool(node.lives) and not node.shards for node in found):
+        texts.append(f"{waiting} waiting")
+    lives = all(node.lives for node in owners)
+    mend = "" if lives else "nothing: the next process that starts takes the shards over"
+    return Finding("nodes", works=lives, text="; ".join(texts) or "no process serves the database", mend=mend)
 
 
 async def _migrations(settings: Settings) -> Finding:

@@ -34,8 +34,15 @@ async def metrics_text(call: RequestContext) -> Answer:
     addition=True,
 )
 async def actors(call: RequestContext) -> Answer:
-    """Return the supervision tree: each actor with its state, mailbox and counters, at most 100 children per actor."""
+    """Return the supervision tree: each actor with its state, mailbox and counters, at most 100 children per actor.
+
+    With a database ``lease`` says which shards of the agencies this node owns, in which epochs, and how old its last
+    heartbeat is.
+    """
     tree = await call.services.root.ask(Tree())
+    ownership = call.services.ownership
+    if ownership.coordinated:
+        tree = {**tree, "lease": ownership.described()}
     return Answer(json.dumps(tree, separators=(",", ":"), default=_plain).encode())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -19,6 +20,19 @@ MAX_CLOCK_SKEW: Final = timedelta(seconds=5)
 """Maximum clock skew: half of the default leeway of tokens."""
 
 WRITE: Final = "INSERT INTO sealing_canaries (key_id, sealed, created_at) VALUES ('doctor', '', now())"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A node with its shards. Without ``node``: the shards that nobody owns."""
+
+    node: str | None
+    version: str | None
+    lives: bool | None
+    seconds: float | None
+    """To the end of its lease."""
+    shards: int
+    epoch: int | None
 
 
 async def faults(url: str, keys: Mapping[str, bytes], *, as_owner: bool = True) -> list[str]:
@@ -60,6 +74,24 @@ async def _try_write(db: Connection) -> None:
         await db.execute(WRITE)
     finally:
         await db.execute("ROLLBACK")
+
+
+NODES: Final = """
+SELECT n.node, n.version, n.until > now() AS lives, extract(epoch FROM n.until - now())::float AS seconds,
+       count(s.shard) AS shards, max(s.epoch) AS epoch
+  FROM shards s FULL JOIN nodes n USING (node)
+ GROUP BY 1, 2, n.until ORDER BY shards DESC, n.node
+"""
+
+
+async def nodes(url: str) -> list[Node]:
+    """The nodes of the database at ``url``, dead ones of the last hour too, and what they own. Raises as ``faults``."""
+    async with signed_in(url) as db:
+        who = str(await db.fetchval("SELECT current_user"))
+    async with _as_system(url, who) as system:
+        if await system.fetchval("SELECT to_regclass('shards') IS NULL"):
+            return []
+        return [Node(**row) for row in await system.fetch(NODES)]
 
 
 @asynccontextmanager

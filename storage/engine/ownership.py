@@ -90,6 +90,15 @@ class Ownership:
         """Whether it owns any agency's shard."""
         return not self.coordinated or bool(self.leases)
 
+    def described(self) -> dict[str, object]:
+        """As operators see it."""
+        return {
+            "node": self.node,
+            "shards": len(self.leases),
+            "epochs": sorted({lease.epoch for lease in self.leases}),
+            "heartbeat_age_seconds": round(self.age, 3),
+        }
+
     @property
     def age(self) -> float:
         """Seconds since the database confirmed the leases; 0 without any."""

@@ -14,6 +14,8 @@ from aiohttp import web
 from redis.asyncio import Redis
 
 from tests.mail_server import MailServer
+from tests.storage.engine.nodes import node, owning
+from tests.waiting import until
 from voyagent.actors import doctor
 from voyagent.actors.doctor import Finding
 from voyagent.actors.foundation.config import Settings
@@ -39,6 +41,8 @@ SAFE = {
     "VOYAGENT_MODEL_PRICES": "claude-sonnet-5-5=3/15/0.3/3.75@2026-11-01",
     "ANTHROPIC_API_KEY": "a key",
 }
+
+GONE = "0193f5a0-0000-7000-8000-0000000000ff"
 
 Examine = Callable[..., Awaitable[dict[str, Finding]]]
 
@@ -221,3 +225,31 @@ def test_what_a_production_hardly_means_is_said_by_its_variable(change: dict[str
 async def test_suppliers_nobody_has_a_driver_for_are_told(examine: Examine, suppliers: str) -> None:
     found = (await examine(VOYAGENT_SUPPLIERS=suppliers))["suppliers"]
     assert (found.works, found.vital, "galileo" in found.text) == (False, True, True)
+
+
+async def test_nodes_are_listed_with_shards_epoch_and_lease(examine: Examine, database: Database) -> None:
+    told = (await examine(VOYAGENT_DB_URL=database.url))["nodes"]
+    assert (told.works, told.text) == (True, "no process serves the database")
+    async with node(database.url, version="1.2.3") as own:
+        await owning(own)
+        async with node(database.url):
+            db = await connect(database.admin_url)
+            await until(lambda: db.fetchval("SELECT count(*) = 2 FROM nodes"))
+            told = (await examine(VOYAGENT_DB_URL=database.url))["nodes"]
+            assert told.works
+            assert told.text.startswith(f"256 shards: node {own.node} (1.2.3), epoch 1, lease for ")
+            assert told.text.endswith(" s; 1 waiting")
+        await db.execute("UPDATE shards SET node = $1", GONE)
+        await db.execute("INSERT INTO nodes (node, version, until) VALUES ($1, '1', now())", GONE)
+        told = (await examine(VOYAGENT_DB_URL=database.url))["nodes"]
+        assert (told.works, told.text.startswith(f"256 shards: node {GONE} (1), epoch 1, lease over")) == (False, True)
+        await db.close()
+
+
+async def test_nodes_of_a_database_that_cannot_be_read_are_left_to_its_own_finding(
+    examine: Examine, empty_database: Database
+) -> None:
+    assert (await examine(VOYAGENT_DB_URL=empty_database.url))["nodes"].text == "no process serves the database"
+    gone = await examine(VOYAGENT_DB_URL="postgresql://voyagent@127.0.0.1:1/x")
+    assert (gone["nodes"].works, gone["nodes"].mend) == (False, "see database")
+    assert (await examine())["nodes"].text == "no database"

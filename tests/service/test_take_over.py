@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from tests.actors.suppliers.duffel.standin import Standin
-from tests.service.test_crash import Client, Service, http, kind_of, player, service  # noqa: F401  # fixtures
+from tests.service.process import Client, Service, kind_of
 from tests.waiting import Event, until
 from voyagent.storage.engine.coordinator import TTL
 
@@ -38,7 +38,7 @@ ROWS = ("session_events", "turns", "messages", "tool_calls", "model_calls", "boo
 
 
 @pytest.fixture
-async def successor(service: Service, tmp_path: Path) -> AsyncIterator[Service]:  # noqa: F811
+async def successor(service: Service, tmp_path: Path) -> AsyncIterator[Service]:
     """A second process on the same database."""
     started = Service(service.environ, tmp_path / "successor.log")
     yield started
@@ -73,14 +73,14 @@ async def pause(owner: Service) -> float:
     return time.monotonic()
 
 
-async def serves(http: aiohttp.ClientSession, process: Service, client: Client) -> bool:  # noqa: F811
+async def serves(http: aiohttp.ClientSession, process: Service, client: Client) -> bool:
     async with http.get(f"{process.url}/chat/sessions", headers=client.headers()) as response:
         assert response.status in {200, 503}, await response.text()
         return response.status == 200
 
 
 async def taken_over(
-    http: aiohttp.ClientSession,  # noqa: F811
+    http: aiohttp.ClientSession,
     successor: Service,
     client: Client,
     since: float,
@@ -102,7 +102,7 @@ async def rows(db: asyncpg.Connection) -> dict[str, int]:
     return {table: await db.fetchval(f"SELECT count(*) FROM {table}") for table in ROWS}
 
 
-async def begun(service: Service, successor: Service, http: aiohttp.ClientSession) -> Client:  # noqa: F811
+async def begun(service: Service, successor: Service, http: aiohttp.ClientSession) -> Client:
     """Somebody with the first of two processes, which owns all; the second waits."""
     await service.start()
     client = Client(service, http)
@@ -113,9 +113,9 @@ async def begun(service: Service, successor: Service, http: aiohttp.ClientSessio
 
 
 async def test_an_idle_owner_that_is_paused_is_replaced_and_serves_again_when_its_successor_stops(
-    service: Service,  # noqa: F811
+    service: Service,
     successor: Service,
-    http: aiohttp.ClientSession,  # noqa: F811
+    http: aiohttp.ClientSession,
     db: asyncpg.Connection,
 ) -> None:
     client = await begun(service, successor, http)
@@ -139,9 +139,9 @@ async def test_an_idle_owner_that_is_paused_is_replaced_and_serves_again_when_it
 
 
 async def test_an_owner_that_is_killed_is_replaced_at_once(
-    service: Service,  # noqa: F811
+    service: Service,
     successor: Service,
-    http: aiohttp.ClientSession,  # noqa: F811
+    http: aiohttp.ClientSession,
     db: asyncpg.Connection,
 ) -> None:
     """Its lock is gone with its connection: nobody waits for its lease."""
@@ -153,9 +153,9 @@ async def test_an_owner_that_is_killed_is_replaced_at_once(
 
 
 async def test_an_owner_that_is_paused_within_a_transaction_holds_nobody_up_and_commits_nothing(
-    service: Service,  # noqa: F811
+    service: Service,
     successor: Service,
-    http: aiohttp.ClientSession,  # noqa: F811
+    http: aiohttp.ClientSession,
     db: asyncpg.Connection,
 ) -> None:
     """It holds the session's row and its shard's. Its connections are ended, and the request is made again."""
@@ -182,7 +182,7 @@ async def test_an_owner_that_is_paused_within_a_transaction_holds_nobody_up_and_
     assert await db.fetchval("SELECT count(*) FROM audit_events WHERE kind = 'session.renamed'") == 1
 
 
-async def rename(http: aiohttp.ClientSession, url: str, client: Client, title: str) -> int:  # noqa: F811
+async def rename(http: aiohttp.ClientSession, url: str, client: Client, title: str) -> int:
     async with http.patch(url, json={"title": title}, headers=client.headers()) as response:
         return response.status
 
@@ -210,9 +210,9 @@ async def standin() -> AsyncIterator[tuple[SlowStandin, str]]:
 
 @pytest.mark.usefixtures("player")
 async def test_an_owner_that_is_paused_while_a_supplier_works_leaves_one_order_and_one_outcome(
-    service: Service,  # noqa: F811
+    service: Service,
     successor: Service,
-    http: aiohttp.ClientSession,  # noqa: F811
+    http: aiohttp.ClientSession,
     db: asyncpg.Connection,
     standin: tuple[SlowStandin, str],
 ) -> None:

@@ -106,3 +106,14 @@ async def test_the_tree_is_json_with_times_as_everywhere(unguarded: Client) -> N
     answer = await unguarded.send("GET", "/internal/actors")
 
     assert answer.json == {"name": "root", "since": "2026-11-23T00:00:00.000000Z", "children": []}
+
+
+async def test_with_a_database_the_lease_of_the_node_is_shown_beside_the_tree(serve: Serve) -> None:
+    client = await serve(owns=False)
+    client.root.answers[Tree] = lambda _message: TREE
+
+    answer = await client.send("GET", "/internal/actors")
+
+    lease = answer.json["lease"]
+    assert (lease["shards"], lease["epochs"], lease["heartbeat_age_seconds"]) == (0, [], 0.0)
+    assert len(lease["node"]) == 36
