@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from aiohttp import hdrs, web
 
+from ...actors.accounts.actor import Watch
 from ...actors.domain.days import end_of, start_of
 from ...actors.domain.errors import Unprocessable
 from ...actors.domain.ids import parse_uuid
@@ -70,6 +71,7 @@ async def page(call: RequestContext) -> Answer:
 async def export(call: RequestContext) -> web.StreamResponse:
     """Download the agency's audit events as CSV, newest first, at most 100,000. The export itself is audited."""
     query: AuditExportQuery = call.query
+    access = await call.services.accounts.ask(Watch(call.person))
     now, tenant_id = call.services.clock.now(), call.person.tenant_id
     begin = BeginExport(
         tenant_id=tenant_id,
@@ -80,7 +82,8 @@ async def export(call: RequestContext) -> web.StreamResponse:
     )
     extent = await call.storage.ask(begin)
     name = f"voyagent-audit-{tenant_id[:8]}-{now:%Y-%m-%d}.csv"
-    download = AuditExport(call.storage, tenant_id, extent, call.services.settings.sse_stall_seconds)
+    stall_seconds = call.services.settings.sse_stall_seconds
+    download = AuditExport(call.storage, tenant_id, extent, stall_seconds, access)
     return await download.send(call.request, name, byte_order_mark=query.bom == 1)
 
 

@@ -9,9 +9,14 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import aiohttp
+import pytest
 from aiohttp import web
 
 from tests.http.conftest import TENANT
+from tests.waiting import Event
+from voyagent.actors.accounts.access_watch import AccessWatch
+from voyagent.actors.accounts.actor import Watch
 from voyagent.actors.domain.audit import AuditEvent
 from voyagent.actors.domain.audit_reading import Stored
 from voyagent.actors.foundation import metrics
@@ -19,8 +24,6 @@ from voyagent.http import audit_export
 from voyagent.storage.audit_lists import Batch, BeginExport, Extent, Filters
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.http.conftest import Client, Serve
 
 STALL_SECONDS = 0.4
@@ -37,6 +40,7 @@ def stored(seq: int) -> Stored:
 async def downloading(client: Client) -> AsyncIterator[socket.socket]:
     """A client with a small buffer that has asked for an export and has the status of its answer."""
     rows = audit_export.ROWS
+    client.accounts.answers[Watch] = lambda watch: AccessWatch(watch.principal)
     client.storage.answers[BeginExport] = lambda _begin: Extent(Filters(), rows, 1, rows, {})
     client.storage.answers[Batch] = lambda batch: [stored(seq) for seq in range(batch.before - 1, 0, -1)]
     loop = asyncio.get_running_loop()
@@ -97,3 +101,45 @@ async def test_a_client_that_takes_all_but_the_end_is_disconnected_too(
                 while await asyncio.get_running_loop().sock_recv(line, 1024 * 1024):
                     pass
         await ended(held)
+
+
+async def test_a_client_whose_access_is_revoked_is_disconnected_in_the_middle(client: Client) -> None:
+    watches: list[AccessWatch] = []
+    asked = Event()
+
+    def watched(watch: Watch) -> AccessWatch:
+        watches.append(AccessWatch(watch.principal))
+        return watches[-1]
+
+    def endless(batch: Batch) -> list[Stored]:
+        asked.set()
+        return [stored(seq) for seq in range(batch.before - 1, batch.before - 11, -1)]
+
+    client.accounts.answers[Watch] = watched
+    client.storage.answers[BeginExport] = lambda _begin: Extent(Filters(), 10**6, 1, 10**6, {})
+    client.storage.answers[Batch] = endless
+    held = metrics.API_REQUESTS_IN_PROGRESS._value.get()
+    url = f"http://{client.host}:{client.port}/audit/export.csv"
+    async with client.session.get(url, headers={"Authorization": "Bearer agency_admin"}) as answer:
+        assert (await answer.content.readany()).startswith(b"created_at,")
+        await asked.wait()
+        watches[0].revoke()
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await answer.read()
+    await ended(held)
+    assert watches[0].on_revoked is None
+
+
+async def test_access_that_was_revoked_before_the_first_row_downloads_nothing(client: Client) -> None:
+    def revoked(watch: Watch) -> AccessWatch:
+        made = AccessWatch(watch.principal)
+        made.revoke()
+        return made
+
+    client.accounts.answers[Watch] = revoked
+    client.storage.answers[BeginExport] = lambda _begin: Extent(Filters(), 1, 1, 1, {})
+    client.storage.answers[Batch] = lambda _batch: []
+    url = f"http://{client.host}:{client.port}/audit/export.csv"
+    with pytest.raises(aiohttp.ClientError):
+        async with client.session.get(url, headers={"Authorization": "Bearer agency_admin"}) as answer:
+            await answer.read()
