@@ -15,6 +15,8 @@ from .shared import Body, Closed, Query, QueryDate, coded
 
 MOST_RATES = 50
 CODE = "^[A-Z0-9][A-Z0-9_-]{0,31}$"
+PLACE = "^[A-Z0-9]([A-Z0-9 _-]{0,62}[A-Z0-9])?$"
+"""In capitals alone, so that a place has one spelling."""
 
 
 def _within_the_books(day: date) -> date:
@@ -34,7 +36,7 @@ class TaxRateBody(Body):
 
     regime: Regime
     code: Annotated[str, Field(pattern=CODE, examples=["IGST"])]
-    jurisdiction: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    jurisdiction: Annotated[str, Field(pattern=PLACE, examples=["DE"])] | None = None
     supply: Annotated[str, Field(pattern=SUPPLY)] = STANDARD
     holds_from: Annotated[QueryDate, AfterValidator(_within_the_books)]
     rate_bps: Annotated[int, Field(ge=0, le=LARGEST_RATE, examples=[1800])] | None

@@ -47,6 +47,8 @@ async def test_an_agency_reads_and_sets_its_tax_rates(running: Running) -> None:
         {"regime": "vat_mars"},
         {"supply": "Standard"},
         {"jurisdiction": ""},
+        {"jurisdiction": "de"},
+        {"jurisdiction": " DE"},
         {"holds_from": "1969-12-31"},
         {"holds_from": "2026-02-30"},
         {"note": "x"},
