@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC
 from typing import Any, Final
 
@@ -12,6 +13,8 @@ from ...actors.domain.days import end_of, start_of
 from ...actors.domain.errors import Unprocessable
 from ...actors.domain.ids import parse_uuid
 from ...actors.domain.spreadsheets import lines
+from ...actors.foundation import log
+from ...actors.signed_heads import HeadFile, NotSigned
 from ...storage.audit_chain import Verify
 from ...storage.audit_lists import BeginExport, Filters, Page
 from ..agency_zone import agency_zone
@@ -46,6 +49,7 @@ EXAMPLE: Final = lines(
     ]
 ).decode()
 """A file with one event."""
+_log = log.get(__name__)
 VERIFY_SECONDS: Final = 60.0
 """For the most rows that one request may have checked, on a busy machine."""
 
@@ -89,10 +93,23 @@ async def export(call: RequestContext) -> web.StreamResponse:
 
 @operation(name="verify_audit_chain", query=AuditVerifyQuery, reply=AuditVerifyResponse, addition=True)
 async def verify(call: RequestContext) -> Answer:
-    """Recompute the agency's audit chain and name the first row that is missing or not what it was."""
+    """Recompute the agency's audit chain and name the first row that is missing or not what it was.
+
+    The chain is compared with its head in the database, and with the head that was signed last and is kept apart.
+    """
     query: AuditVerifyQuery = call.query
-    check = Verify(tenant_id=call.person.tenant_id, from_seq=query.from_seq, limit=query.limit)
-    return Answer(AuditVerifyResponse.of(await call.storage.ask(check, within=VERIFY_SECONDS)))
+    tenant_id, settings = call.person.tenant_id, call.services.settings
+    heads = HeadFile(settings.data_dir, settings.sealing_keys)
+    try:
+        signed = (await asyncio.to_thread(heads.read)).get(tenant_id)
+    except (NotSigned, OSError) as unreadable:
+        _log.error("audit_heads_not_read", reason=f"{type(unreadable).__name__}: {unreadable}")
+        signed, readable = None, False
+    else:
+        readable = True
+    check = Verify(tenant_id=tenant_id, from_seq=query.from_seq, limit=query.limit, signed=signed)
+    verdict = await call.storage.ask(check, within=VERIFY_SECONDS)
+    return Answer(AuditVerifyResponse.of(verdict, signed, readable=readable))
 
 
 async def _filters(call: RequestContext, query: AuditFilters) -> Filters:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ...actors.domain.audit_reading import Stored
-from ...storage.audit_chain import Broken, Verdict
+from ...storage.audit_chain import Broken, Point, Verdict
 from ...storage.audit_lists import Events
 from .shared import ADDITION, Closed, Offset, Query, QueryDate, QueryInt, Reply, UtcTime
 
@@ -117,7 +117,11 @@ class BrokenRow(Reply):
 
 
 class AuditVerifyResponse(Reply):
-    """The result of a verification. ``last_seq`` is the last row that is right, ``head_seq`` the newest there is."""
+    """The result of a verification. ``last_seq`` is the last row that is right, ``head_seq`` the newest there is.
+
+    ``signed_head`` says whether the chain was compared with its signed head, the row ``signed_seq``: there may be
+    ``none`` yet, the checked rows may not reach it, and one that is ``unreadable`` makes the chain not ``ok``.
+    """
 
     ok: bool
     from_seq: int
@@ -126,15 +130,26 @@ class AuditVerifyResponse(Reply):
     head_seq: int
     head_hash: str
     broken: BrokenRow | None
+    signed_head: Literal["compared", "not_reached", "none", "unreadable"]
+    signed_seq: int | None
 
     @classmethod
-    def of(cls, verdict: Verdict) -> AuditVerifyResponse:
+    def of(cls, verdict: Verdict, signed: Point | None, *, readable: bool) -> AuditVerifyResponse:
         return cls(
-            ok=verdict.ok,
+            ok=verdict.ok and readable,
             from_seq=verdict.from_seq,
             last_seq=verdict.last_seq,
             checked=verdict.checked,
             head_seq=verdict.head.seq,
             head_hash=verdict.head.hash,
             broken=None if verdict.broken is None else BrokenRow.of(verdict.broken),
+            signed_head=_compared(verdict, signed) if readable else "unreadable",
+            signed_seq=None if signed is None else signed.seq,
         )
+
+
+def _compared(verdict: Verdict, signed: Point | None) -> Literal["compared", "not_reached", "none"]:
+    if signed is None:
+        return "none"
+    reached = verdict.from_seq <= signed.seq <= verdict.last_seq
+    return "compared" if reached or not verdict.ok else "not_reached"

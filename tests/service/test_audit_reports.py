@@ -17,6 +17,7 @@ import pytest
 from voyagent.actors.domain.audit import AuditEvent
 from voyagent.actors.domain.identity import Role
 from voyagent.actors.leased_store import leased_for
+from voyagent.actors.signed_heads import HeadSigner
 from voyagent.http import audit_export
 from voyagent.storage import audit, audit_lists
 from voyagent.storage.engine.operations import Command
@@ -283,13 +284,18 @@ async def test_b40_without_an_audit_row_there_is_no_export(asha: Person, admin: 
     assert (status, body["detail"]) == (500, "internal_error")
 
 
+def unsigned(found: dict[str, Any]) -> dict[str, Any]:
+    """A verification without what it says of the signed head."""
+    return {name: value for name, value in found.items() if not name.startswith("signed_")}
+
+
 async def test_b40_verify_walks_the_chain_within_its_limit(asha: Person, running: Running) -> None:
     await record(running, asha, *[{"kind": "n"}] * 9)
     total = (await asha.get("/audit"))["total"]
     head = (await asha.get("/audit"))["items"][0]["hash"]
     whole = {"ok": True, "from_seq": 1, "last_seq": total, "checked": total, "head_seq": total, "head_hash": head}
-    assert await asha.get("/audit/verify") == {**whole, "broken": None}
-    part = await asha.get("/audit/verify", params={"from_seq": 3, "limit": 2})
+    assert unsigned(await asha.get("/audit/verify")) == {**whole, "broken": None}
+    part = unsigned(await asha.get("/audit/verify", params={"from_seq": 3, "limit": 2}))
     assert part == {**whole, "from_seq": 3, "last_seq": 4, "checked": 2, "broken": None}
     rest = await asha.get("/audit/verify", params={"from_seq": total + 1})
     assert (rest["ok"], rest["checked"], rest["last_seq"]) == (True, 0, total)
@@ -330,3 +336,33 @@ async def test_events_of_the_same_moment_are_not_lost_between_pages(asha: Person
     await record(running, asha, *[{"kind": "n", "created_at": at}] * 5)
     found = [await asha.get("/audit", params={"kind": "n", "limit": 2, "offset": offset}) for offset in (0, 2, 4)]
     assert len({item["seq"] for page in found for item in page["items"]}) == 5
+
+
+async def test_b40_verify_compares_the_chain_with_its_signed_head(asha: Person, running: Running, admin: Admin) -> None:
+    await record(running, asha, *[{"kind": "n"}] * 5)
+    system, tenant_id = running.service.system, asha.user["tenant_id"]
+    await HeadSigner(store=system.storage, settings=running.settings, clock=system.clock).sign(10)
+    found = await asha.get("/audit/verify")
+    newest = found["head_seq"]
+    assert (found["ok"], found["signed_head"], found["signed_seq"]) == (True, "compared", newest)
+    part = await asha.get("/audit/verify", params={"limit": 2})
+    assert (part["ok"], part["signed_head"]) == (True, "not_reached")
+
+    await admin.execute("SET session_replication_role = replica")
+    await admin.execute("DELETE FROM audit_events WHERE tenant_id = $1 AND seq = $2", tenant_id, newest)
+    await admin.execute(
+        "UPDATE audit_heads h SET seq = e.seq, hash = e.hash FROM audit_events e "
+        "WHERE h.tenant_id = $1 AND e.tenant_id = $1 AND e.seq = $2",
+        tenant_id,
+        newest - 1,
+    )
+    cut = await asha.get("/audit/verify")
+    assert (cut["ok"], cut["signed_head"]) == (False, "compared")
+    assert cut["broken"] == {"seq": newest, "id": None, "why": "gap"}
+
+    path = running.settings.data_dir / "audit" / "heads.jsonl"
+    path.write_text(path.read_text().replace('"seq":', '"seq":1'))
+    forged = await asha.get("/audit/verify")
+    assert (forged["ok"], forged["signed_head"], forged["broken"]) == (False, "unreadable", None)
+    path.unlink()
+    assert (await asha.get("/audit/verify"))["signed_head"] == "none"
