@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from voyagent.actors.foundation.metrics import REGISTRY
 
@@ -14,6 +14,14 @@ def counted(counter: Counter, *labels: str) -> float:
         sample.value for family in child.collect() for sample in family.samples if sample.name.endswith("_total")
     ]
     return float(value)
+
+
+def gauged(gauge: Gauge, *labels: str) -> float:
+    """What a gauge with these labels shows."""
+    child = gauge.labels(*labels) if labels else gauge
+    [family] = child.collect()
+    [shown] = family.samples
+    return float(shown.value)
 
 
 def sample(name: str, **labels: str) -> float:

@@ -14,6 +14,7 @@ from tests.fakes.owner import Inbox
 from tests.fakes.services import FakeServices
 from tests.fakes.store import FakeStore
 from tests.manual_clock import ManualClock
+from tests.running import run_actor
 from tests.waiting import until
 from voyagent.actors.conversation import session
 from voyagent.actors.domain.approvals import Approval, Decision
@@ -86,7 +87,7 @@ class Root(Supervisor[Any]):
 
     def make(self) -> Ref:
         actor = TenantActor(tenant_id=AGENCY, services=self.services.made())
-        actor._start_actor_loop()
+        run_actor(actor)
         self.actors.append(actor)
         return actor.ref
 
@@ -155,7 +156,7 @@ async def agency(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Agency]:
     monkeypatch.setattr(session, "SessionActor", children)
     monkeypatch.setattr(drivers, "child", children.supplier)
     made = Agency(children)
-    made.root._start_actor_loop()
+    run_actor(made.root)
     yield made
     await made.root.ref.stop_and_wait(5.0)
 

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from tests.figures import gauged
 from tests.http.conftest import TENANT
 from tests.waiting import Event
 from voyagent.actors.accounts.access_watch import AccessWatch
@@ -58,7 +59,7 @@ async def downloading(client: Client) -> AsyncIterator[socket.socket]:
 async def ended(held: float) -> None:
     """Wait until the service has let the request go."""
     async with asyncio.timeout(10):
-        while metrics.API_REQUESTS_IN_PROGRESS._value.get() > held:  # noqa: ASYNC110  # nothing tells of its end
+        while gauged(metrics.API_REQUESTS_IN_PROGRESS) > held:  # noqa: ASYNC110  # nothing tells of its end
             await asyncio.sleep(0.05)
 
 
@@ -81,7 +82,7 @@ async def test_a_client_that_takes_little_at_a_time_gets_the_whole_file(serve: S
 
 async def test_a_client_that_takes_nothing_is_disconnected(serve: Serve) -> None:
     client = await serve(sse_stall_seconds=STALL_SECONDS)
-    held = metrics.API_REQUESTS_IN_PROGRESS._value.get()
+    held = gauged(metrics.API_REQUESTS_IN_PROGRESS)
     async with downloading(client):
         await ended(held)
 
@@ -93,7 +94,7 @@ async def test_a_client_that_takes_all_but_the_end_is_disconnected_too(
         await asyncio.Event().wait()
 
     client = await serve(sse_stall_seconds=STALL_SECONDS)
-    held = metrics.API_REQUESTS_IN_PROGRESS._value.get()
+    held = gauged(metrics.API_REQUESTS_IN_PROGRESS)
     monkeypatch.setattr(web.StreamResponse, "write_eof", never)
     async with downloading(client) as line:
         async with asyncio.timeout(20):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
+from tests.figures import gauged
 from tests.http.conftest import Fake, principal
 from voyagent.actors.accounts.access_watch import AccessWatches
 from voyagent.actors.accounts.actor import Watch
@@ -127,7 +128,7 @@ PLACES = [at_the_watch, at_the_subscription, at_the_head, at_the_first_read, at_
 async def test_a_client_that_leaves_at_any_await_leaves_nothing_held(
     place: Callable[..., None], client: Client, sources: Sources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held, hold = metrics.API_REQUESTS_IN_PROGRESS._value.get(), Hold()
+    held, hold = gauged(metrics.API_REQUESTS_IN_PROGRESS), Hold()
     with monkeypatch.context() as patch:
         place(client, sources, hold, patch)
         _reader, writer = await asyncio.open_connection(client.host, client.port)
@@ -139,13 +140,13 @@ async def test_a_client_that_leaves_at_any_await_leaves_nothing_held(
         async with asyncio.timeout(5):
             while open_streams(client):  # noqa: ASYNC110  # the service has no event to wait for
                 await asyncio.sleep(0.01)
-            while metrics.API_REQUESTS_IN_PROGRESS._value.get() > held:  # noqa: ASYNC110
+            while gauged(metrics.API_REQUESTS_IN_PROGRESS) > held:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     gc.collect()
     assert not sources.log.watched
     assert not sources.watches.held()
     assert not client.services.streams.open
-    assert metrics.SSE_VIEWERS._value.get() == 0
+    assert gauged(metrics.SSE_VIEWERS) == 0
 
 
 def open_streams(client: Client) -> int:

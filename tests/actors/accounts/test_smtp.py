@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from tests.actors.accounts.email_harness import OTHER, EmailHarness
-from tests.figures import counted
+from tests.figures import counted, gauged
 from tests.mail_server import MailServer
 from tests.waiting import until
 from voyagent.actors import mail
@@ -77,7 +77,7 @@ async def test_r53_an_email_refused_for_three_days_is_undeliverable_counted_and_
     (told,) = [line for line in lines if line["event"] == "email_undeliverable"]
     assert (told["log_level"], told["attempts"]) == ("error", tried)
     actor = mail.MailActor.start(harness.storage, emails.settings, harness.clock, emails.fake_transport)
-    await until(lambda: mail.metrics.MAIL_OUTBOX_LETTERS.labels("dead")._value.get() == 1)
+    await until(lambda: gauged(mail.metrics.MAIL_OUTBOX_LETTERS, "dead") == 1)
     await actor.stop_and_wait(5.0)
 
 

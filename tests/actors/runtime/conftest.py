@@ -10,6 +10,7 @@ import pytest
 from tests.actors.runtime.adder import Adder
 from tests.actors.runtime.family import Observed, Parent
 from tests.manual_clock import ManualClock
+from tests.running import run_actor
 from voyagent.actors.runtime.actor import Actor, Ref
 
 
@@ -39,7 +40,7 @@ def start(started: list[Ref]) -> Any:
 
     def begin(cls: type[Actor] = Adder, **kwargs: Any) -> tuple[Any, Ref]:
         actor = cls(**kwargs)
-        actor._start_actor_loop()
+        run_actor(actor)
         started.append(actor.ref)
         return actor, actor.ref
 

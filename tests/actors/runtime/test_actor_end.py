@@ -21,6 +21,7 @@ from tests.actors.runtime.adder import (
     SpawnAndBreak,
 )
 from tests.figures import sample
+from tests.running import run_actor
 from tests.waiting import Event
 from voyagent.actors.domain.errors import Unavailable
 from voyagent.actors.foundation.log import LogThrottle
@@ -166,7 +167,7 @@ async def test_a_task_that_ends_at_the_last_cancellation_is_not_reported_as_left
         await asyncio.Event().wait()
 
     actor = Patient()
-    actor._start_actor_loop()
+    run_actor(actor)
     task = actor.spawn(cling(), name="clinging")
     await actor.ref.ask(Add(1))
     with capture_logs() as lines:
@@ -214,7 +215,7 @@ async def test_an_idle_actor_nobody_holds_lives_on() -> None:
 
 async def test_an_actor_at_work_that_nobody_holds_is_not_collected() -> None:
     actor = Adder()
-    actor._start_actor_loop()
+    run_actor(actor)
     actor.ref.tell(Hold())
     await actor.holding.wait()
     kept = weakref.ref(actor)

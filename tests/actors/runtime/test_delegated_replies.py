@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.running import actor_of
 from voyagent.actors.domain.errors import NotFound
 from voyagent.actors.runtime.actor import Actor, ActorDead, DeadlineExceeded, MailboxFull, Message, NoReply, Ref
 from voyagent.actors.runtime.supervisor import NamedRef
@@ -47,23 +48,17 @@ class Hasty(Delegator):
     shutdown_timeout = 0.01
 
 
-def actor_of(ref: Ref) -> Delegator:
-    found = ref._actor_weakref()
-    assert isinstance(found, Delegator)
-    return found
-
-
 async def asked(kind: type[Delegator] = Delegator) -> tuple[Ref, asyncio.Future[int], asyncio.Future[int]]:
     """A delegator, the reply as it was delegated, and as it was asked for."""
     ref = kind.start()
     reply = ref.request(Delegate())
-    await actor_of(ref).held.acquire()
-    return ref, actor_of(ref).replies[0], reply
+    await actor_of(ref, Delegator).held.acquire()
+    return ref, actor_of(ref, Delegator).replies[0], reply
 
 
 async def test_the_asker_gets_what_is_set_and_it_is_counted() -> None:
     ref, delegated, reply = await asked()
-    counted = actor_of(ref).counted
+    counted = actor_of(ref, Delegator).counted
     delegated.set_result(7)
     assert await reply == 7
     await ref.stop_and_wait(5.0)
@@ -83,15 +78,15 @@ async def test_what_cannot_be_handed_on_is_refused() -> None:
     ref = Delegator.start()
     with pytest.raises(NotFound, match="gone"):
         await ref.ask(Reject())
-    assert actor_of(ref).counted == []
+    assert actor_of(ref, Delegator).counted == []
     await ref.stop_and_wait(5.0)
 
 
 async def test_nobody_has_to_wait_for_the_reply() -> None:
     ref = Delegator.start()
     ref.tell(Delegate())
-    counted, replies = actor_of(ref).counted, actor_of(ref).replies
-    await actor_of(ref).held.acquire()
+    counted, replies = actor_of(ref, Delegator).counted, actor_of(ref, Delegator).replies
+    await actor_of(ref, Delegator).held.acquire()
     replies[0].set_result(7)
     await ref.stop_and_wait(5.0)
     assert counted == replies
@@ -124,8 +119,8 @@ async def test_a_request_that_is_not_taken_is_refused_in_its_reply() -> None:
     with pytest.raises(MailboxFull):
         await posted[2]
     for _ in range(2):
-        await actor_of(ref).held.acquire()
-    for reply in actor_of(ref).replies:
+        await actor_of(ref, Delegator).held.acquire()
+    for reply in actor_of(ref, Delegator).replies:
         reply.set_result(7)
     assert await asyncio.gather(*posted[:2]) == [7, 7]
     await ref.stop_and_wait(5.0)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.figures import counted
+from tests.running import actor_of
 from tests.waiting import Event
 from voyagent.actors.domain.errors import NotFound
 from voyagent.actors.foundation import metrics
@@ -69,9 +70,7 @@ class Recorder(Actor):
 
 
 def desk_of(ref: Any) -> Recorder:
-    found = ref._actor_weakref()
-    assert isinstance(found, Recorder)
-    return found
+    return actor_of(ref, Recorder)
 
 
 async def running(**given: Any) -> Any:

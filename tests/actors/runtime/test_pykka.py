@@ -6,6 +6,7 @@ from typing import Any
 
 import pykka
 
+from tests.running import run_actor
 from voyagent.actors.runtime.actor import Actor
 from voyagent.actors.runtime.mailbox import Inbox
 from voyagent.actors.runtime.reply import Reply
@@ -118,7 +119,7 @@ async def test_our_actors_are_pykkas_and_not_in_its_registry() -> None:
 
 async def test_pykkas_own_stop_ends_our_actor_and_resolves_its_future() -> None:
     actor = Actor()
-    actor._start_actor_loop()
+    run_actor(actor)
     actor.stop()
     await actor.ref.ended()
     assert not actor.ref.is_alive()

@@ -8,6 +8,7 @@ from typing import Any, assert_never
 
 import pytest
 
+from tests.running import actor_of
 from voyagent.actors.domain.errors import NotFound
 from voyagent.actors.runtime.actor import (
     Actor,
@@ -93,7 +94,7 @@ async def test_other_messages_are_handled_meanwhile_and_the_outcome_in_the_actor
     source.set_result("x")
     assert await reply == "X"
     assert await reader.ask(Count()) == 1
-    assert reader._actor_weakref().tasks == ["Reader"]  # type: ignore[attr-defined]  # a look inside
+    assert actor_of(reader, Reader).tasks == ["Reader"]
 
 
 async def test_a_continuation_may_wait_again(reader: Recipient) -> None:
@@ -152,8 +153,7 @@ async def test_an_actor_that_waits_is_not_passivated() -> None:
     ref = Reader.start()
     idle: list[int] = []
     ref.life.on_idle = idle.append
-    actor = ref._actor_weakref()
-    assert isinstance(actor, Reader)
+    actor = actor_of(ref, Reader)
     source = future()
     reply = ref.request(Fetch(source))
     await ref.ask(Count())

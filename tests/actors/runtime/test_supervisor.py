@@ -26,6 +26,7 @@ from tests.actors.runtime.family import (
 )
 from tests.figures import sample
 from tests.manual_clock import ManualClock
+from tests.running import run_actor
 from voyagent.actors.domain.errors import Unavailable
 from voyagent.actors.runtime.actor import ActorFailed, Message, Ref
 from voyagent.actors.runtime.supervisor import Child, Escalated, Restart
@@ -215,7 +216,7 @@ async def test_an_address_finds_the_present_incarnation_and_refuses_in_between(
         await address.ask(Number())
     address.tell(Number())
     supervisor.children = (worker(observed, Restart.PERMANENT, escalate=True),)
-    supervisor._start_actor_loop()
+    run_actor(supervisor)
     parent = supervisor.ref
     await parent.ask(Ends())
     assert await address.ask(Number()) == 1

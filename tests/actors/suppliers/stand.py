@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.figures import gauged
 from tests.manual_clock import ManualClock
 from tests.waiting import Event
 from voyagent.actors.domain.money import Money
@@ -137,7 +138,7 @@ def trouble(code: Any = "transient", **parts: Any) -> SupplierError:
 
 
 def breaker_gauge() -> float:
-    return float(metrics.SUPPLIER_BREAKER_OPEN.labels("fake")._value.get())
+    return gauged(metrics.SUPPLIER_BREAKER_OPEN, "fake")
 
 
 async def open_breaker(stand: Stand) -> None:

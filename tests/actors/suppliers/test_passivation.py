@@ -20,6 +20,7 @@ from tests.actors.suppliers.stand import (
     trouble,
 )
 from tests.manual_clock import ManualClock
+from tests.running import actor_of
 from voyagent.actors.runtime.ref import Ref
 from voyagent.actors.runtime.supervisor import Child, Restart, Supervisor
 from voyagent.actors.suppliers import supplier
@@ -123,8 +124,7 @@ async def test_only_an_idle_supplier_passivates(
     idle: list[int] = []
     stand.ref.life.on_idle = idle.append
     await state(stand)
-    actor = stand.ref._actor_weakref()
-    assert isinstance(actor, supplier.SupplierActor)
+    actor = actor_of(stand.ref, supplier.SupplierActor)
     actor.asked_at = stand.clock.monotonic() - asked
     actor.run_soon(actor._check_idle)
     await stand.clock.advance(0)
@@ -149,8 +149,7 @@ async def test_what_comes_while_a_supplier_passivates_is_done_by_the_next(make: 
     agency = Agency.start(clock=ManualClock())
     client = FlightClient("t-1", "fake", Fake().capabilities, agency)
     assert await client.book(OFFER, [ASHA], "k-1") == ORDER
-    parent = agency._actor_weakref()
-    assert isinstance(parent, Agency)
+    parent = actor_of(agency, Agency)
     parent.run_soon(lambda: parent.passivate("supplier"))
     assert await client.book(OFFER, [ASHA], "k-2") == ORDER
     assert [stand.driver.calls for stand in started] == [["book"], ["book"]]

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from tests.figures import counted
 from tests.manual_clock import ManualClock
 from voyagent.actors.domain import ids
 from voyagent.actors.domain.travel import Passenger
@@ -191,8 +192,7 @@ async def test_a_change_and_a_repeated_entry_of_one_person_do_not_wait_for_each_
     agency: AgencyLike, now: Any
 ) -> None:
     asha = await created(agency, now, "Asha Rao", email="asha@example.com")
-    retries = STORAGE_RETRIES_TOTAL.labels("deadlock")._value
-    before = retries.get()
+    before = counted(STORAGE_RETRIES_TOTAL, "deadlock")
     async with agency.db.transaction():
         await agency.db.execute("SELECT FROM passengers WHERE id = $1 FOR NO KEY UPDATE", asha)
         tasks: list[asyncio.Future[Saved | Taken | None]] = []
@@ -203,7 +203,7 @@ async def test_a_change_and_a_repeated_entry_of_one_person_do_not_wait_for_each_
                 while await agency.db.fetchval(WAITING) < len(tasks):  # noqa: ASYNC110  # the server tells nobody
                     await asyncio.sleep(0.001)
     assert await asyncio.gather(*tasks) == [Saved(passenger_id=asha, created=False)] * 2
-    assert retries.get() == before
+    assert counted(STORAGE_RETRIES_TOTAL, "deadlock") == before
 
 
 async def test_a_number_is_found_by_its_digits(agency: AgencyLike, now: Any) -> None:

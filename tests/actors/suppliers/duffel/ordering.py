@@ -43,14 +43,14 @@ class Orders(World):
             raise Cut
         if row in ("Q07", "Q08"):
             if row == "Q07":
-                self._later(40, lambda: self._make(account, asked, offer))
+                self._later(40, lambda: self.made(account, asked, offer))
             return {}, 202
         await self.clock.sleep(90 if row == "Q01" else 0)
-        order = None if row == "Q11" else self._make(account, asked, offer)
+        order = None if row == "Q11" else self.made(account, asked, offer)
         if order is None or row == "Q10":
             raise Refused(422, "airline_error", "duplicate_booking", "There is such a booking already")
         for _ in range(200 if row == "Q13" else 0):
-            self._make(account, asked | {"metadata": {}}, offer)
+            self.made(account, asked | {"metadata": {}}, offer)
         if row in BREAKING:
             broken_by = BREAKING[row]()
             raise broken_by
@@ -74,7 +74,7 @@ class Orders(World):
                 **{"ratelimit-reset": self._date(20)},
             )
 
-    def _make(self, account: Account, asked: Json, offer: Json) -> Json:
+    def made(self, account: Account, asked: Json, offer: Json) -> Json:
         now, hold = self.clock.now(), asked["type"] == "hold"
         terms = offer["payment_requirements"]
         order: Json = {

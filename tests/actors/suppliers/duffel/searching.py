@@ -37,7 +37,7 @@ class Searches(World):
         for passenger in asked["passengers"]:
             if ("type" in passenger) == ("age" in passenger) or passenger.get("type", "adult") != "adult":
                 raise invalid("a passenger has a type or an age")
-        made = [] if route == "PVD-RAI" else self._offers(asked, route)
+        made = [] if route == "PVD-RAI" else self.found(asked, route)
         request_id = self._id("orq")
         for offer in made if account.wants_documents else ():
             offer["passenger_identity_documents_required"] = True
@@ -70,7 +70,7 @@ class Searches(World):
         if destination == "Q36":
             raise Stopping
 
-    def _offers(self, asked: Json, route: str) -> list[Any]:
+    def found(self, asked: Json, route: str) -> list[Any]:
         travellers = [
             {"id": self._id("pas"), **({"type": "adult", "age": None} if "type" in each else young(each["age"]))}
             for each in asked["passengers"]

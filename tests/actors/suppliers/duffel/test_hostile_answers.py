@@ -25,8 +25,8 @@ QUESTION = FlightQuestion(
     origin="BOM", destination="DXB", outbound_date=date(2026, 12, 5), party=Party(adult=1), currency="INR"
 )
 STANDIN = Standin(ManualClock(NOW))
-(GOOD, *_) = STANDIN._offers(offers.request(QUESTION), "BOM-DXB")
-ORDER = STANDIN._make(
+(GOOD, *_) = STANDIN.found(offers.request(QUESTION), "BOM-DXB")
+ORDER = STANDIN.made(
     STANDIN.account(),
     {"type": "instant", "passengers": [{"id": GOOD["passengers"][0]["id"]}], "metadata": {"voyagent_call": "k"}},
     GOOD,

@@ -9,6 +9,7 @@ import pytest
 
 from tests.actors.suppliers.duffel import inventory
 from tests.actors.suppliers.duffel.conftest import person
+from tests.figures import counted
 from voyagent.actors.domain import ids
 from voyagent.actors.domain.persons import Misfit, typed
 from voyagent.actors.domain.travel import FlightOffer, Party
@@ -19,7 +20,7 @@ from voyagent.actors.suppliers.protocols import SupplierError
 
 
 def skipped(reason: str) -> float:
-    return metrics.SUPPLIER_ITEMS_SKIPPED_TOTAL.labels("duffel", reason)._value.get()
+    return counted(metrics.SUPPLIER_ITEMS_SKIPPED_TOTAL, "duffel", reason)
 
 
 async def test_fares_are_found_cheapest_first_with_exact_prices_and_instants(counter: Any) -> None:
