@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from voyagent.http.openapi import document
 from voyagent.http.reference import curl
@@ -66,6 +67,10 @@ async def test_the_lines_of_the_reference_work_as_written(running: Running) -> N
     status, stream = await shell.paste("POST /chat/sessions/{session_id}/messages")
     assert (status, stream.count("event: agent_event") > 0) == (200, True)
     assert '"kind":"final"' in stream
+    schema = {**OURS["components"]["schemas"]["AgentEvent"], "components": OURS["components"]}
+    told = [line.removeprefix("data: ") for line in stream.splitlines() if line.startswith("data: {")]
+    for each in told:
+        Draft202012Validator(schema).validate(json.loads(each))
 
     expected = {
         "POST /auth/sign-in": 200,
