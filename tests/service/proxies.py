@@ -27,6 +27,8 @@ from tests.waiting import until
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 HOST = "agency.example.com"
+STOP_SECONDS = 30.0
+"""Caddy notices that a stream's client has left at the next heartbeat, and waits for that."""
 REQUIRED = "VOYAGENT_PROXIES_REQUIRED"
 """Set by ``make proxies``, where a missing proxy is a failure."""
 
@@ -162,7 +164,7 @@ async def _running(
         finally:
             if process.returncode is None:
                 process.terminate()
-            await asyncio.wait_for(process.wait(), 10)
+            await asyncio.wait_for(process.wait(), STOP_SECONDS)
 
 
 def _listens(port: int) -> bool:

@@ -14,6 +14,7 @@ from yarl import URL
 
 from tests.rehearsal import Gate, Rehearsal, Text, Turn
 from tests.service.proxies import PROXIES, Proxy, nginx
+from voyagent.actors.agent.llm import messages_api
 from voyagent.http import streams
 from voyagent.http.service import Service
 
@@ -66,6 +67,9 @@ def name(request: pytest.FixtureRequest) -> str:
 def short(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> bool:
     """Heartbeats and time-outs are shortened alike, but for slow tests."""
     if request.node.get_closest_marker("slow") is not None:
+        monkeypatch.setattr(
+            messages_api, "IDLE_SECONDS", 2 * SILENT_SECONDS
+        )  # here the model is what is silent so long
         return False
     monkeypatch.setattr(streams, "HEARTBEAT_SECONDS", BEAT_SECONDS)
     return True
@@ -108,6 +112,8 @@ async def lines_until(stream: Any, looks: Callable[[bytes], bool], count: int = 
 async def silence_behind(behind: Behind, beats: int, within: float) -> None:
     """An answer of two words with a silence of so many heartbeats between them, for its asker and for a viewer."""
     gate, session = Gate(), await behind.asha.session()
+    behind.running.rehearsal.play(Turn("Good morning"))
+    await behind.asha.say(session, "good morning")  # the first turn of a process loads what turns need
     viewer = await behind.asha.watch(session)
     behind.running.rehearsal.play(Turn(Text.split("Namaste", " Asha"), gate=gate))
     async with asyncio.timeout(FIRST_WORD_SECONDS):
