@@ -19,6 +19,7 @@ from pathlib import Path
 
 from answers import enquiries, guesses, passwords, requests, stalls
 from clients import Target, crowd
+from fence import fence
 from forwarded import fan_out, forwarding, limit, replay, throughput
 from processes import allow_many_connections, part, whole_service
 from stand import Agency, Bench, idle_seconds, report, sign_up
@@ -128,6 +129,7 @@ FIGURES: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "throughput": throughput,
     "fan_out": fan_out,
     "replay": replay,
+    "fence": fence,
     "memory": memory,
     "talked": talked,
     "passwords": passwords,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
-from tests.storage.engine.nodes import CUT, OWNERS, node, owning
-from tests.waiting import Event, until
+from tests.storage.engine.nodes import CUT, OWNERS, Line, node, owning
+from tests.waiting import PATIENCE, Event, until
 from voyagent.actors.domain.errors import Unavailable
 from voyagent.actors.domain.placement import SHARDS, Lease, shard_of
+from voyagent.storage.embedded.servers import EmbeddedServers
 from voyagent.storage.engine import coordinator
 from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.ownership import Ownership
@@ -241,3 +245,46 @@ async def test_a_node_cut_off_without_an_end_ends_its_own_earlier_connection(dat
     async with node(database.url, own):
         await owning(own)
     assert zombie.is_closed()
+
+
+async def test_a_node_whose_line_goes_dead_stops_serving_before_another_begins(
+    database: Any, servers: EmbeddedServers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither end of the line is told: the one's trust ends by its own clock, the other's lease by the database's."""
+    for name, seconds in {"TTL": 1.5, "TRUST": 1.2, "BEAT": 0.2, "RETRY": 0.05, "GRACE": 0.0}.items():
+        monkeypatch.setattr(coordinator, name, seconds)
+    server = Path(str(servers.postgres._sockets)) / ".s.PGSQL.5432"
+    line = Line(server, tmp_path)
+    async with line.listening(), node(f"postgresql://voyagent@/{database.name}?host={tmp_path}") as first:
+        await owning(first)
+        async with node(database.url) as second:
+            line.go_dead()
+            gone_at = time.monotonic()
+            served: list[tuple[bool, bool]] = []
+            while not second.serves:
+                served.append((first.serves, second.serves))
+                assert time.monotonic() - gone_at < PATIENCE
+                await asyncio.sleep(0.002)
+            assert not first.serves
+            assert served[0] == (True, False)
+            assert (False, False) in served, "nobody served in between"
+            assert len(second.leases) == SHARDS
+
+
+@pytest.mark.parametrize("away", [0.0, pytest.param(10.0, marks=pytest.mark.slow)])
+async def test_a_restart_of_postgres_moves_no_shard(away: float, servers: EmbeddedServers, database: Any) -> None:
+    """An immediate shutdown, with a second node that would take them: the first is back in time."""
+    async with node(database.url) as first:
+        await owning(first)
+        async with node(database.url) as second:
+            assert servers.postgres._child is not None
+            await servers.postgres._child.stop((signal.SIGQUIT, 10.0))
+            servers.postgres._child = None
+            back_at = time.monotonic() + away
+            await until(lambda: not first.serves and time.monotonic() >= back_at)
+            await servers.postgres.start()
+            await owning(first)
+            assert not second.serves
+            db = await connect(database.url)
+            assert await db.fetch(OWNERS) == [(first.node, 1)]
+            await db.close()
