@@ -170,7 +170,7 @@ def _json(event: Any, **_options: Any) -> str:
 
 def _hide_links(_logger: Any, _method: str, line: Any) -> str:
     """Redact tokens in links. Development skips this: there, the log is how e-mails are delivered."""
-    return _SECRET_QUERY.sub(rf"\1{REDACTED}", line)
+    return _SECRET_QUERY.sub(rf"\1{REDACTED}", line) if "=" in line else line
 
 
 def _mapping(values: Mapping[Any, Any], depth: int) -> dict[str, Any]:
