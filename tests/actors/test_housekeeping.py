@@ -257,12 +257,13 @@ async def test_heads_are_signed_each_hour_and_after_a_failure_in_a_minute(house:
 
 @pytest.mark.parametrize("error", [None, Refusal("storage_unavailable"), TimeoutError(), OSError(), NotSigned()])
 async def test_heads_are_signed_once_more_at_a_stop_which_no_failure_holds_up(
-    error: Exception | None, house: House
+    error: Exception | None, house: House, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await house.start()
     house.heads.error = error
     await house.ref.stop_and_wait(5.0)
     assert house.ref.life.failure is None
+    assert ("audit_heads_not_signed" in capsys.readouterr().out) is (error is not None)
     assert house.heads.signed == [SIGN_WITHIN, SIGN_AT_STOP]
 
 
