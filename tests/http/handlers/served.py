@@ -22,6 +22,7 @@ from voyagent.http.health import Health
 from voyagent.http.quotas import NewSessions, OpenStreams
 from voyagent.http.request_context import Services
 from voyagent.http.streams import Streams
+from voyagent.storage.engine.ownership import Ownership
 
 if TYPE_CHECKING:
     from tests.conftest import Database
@@ -101,6 +102,7 @@ async def harness(database: Database | None, **changes: Any) -> AsyncIterator[Ha
         streams=Streams(stall_seconds=30),
         open_streams=OpenStreams(per_person=50, per_agency=500),
         new_sessions=NewSessions(clock, 600),
+        ownership=Ownership(coordinated=False),
     )
     db = None if database is None else await asyncpg.connect(database.admin_url)
     async with TestClient(TestServer(make_app(services))) as client:
