@@ -58,6 +58,7 @@ class TurnLog:
         self._buffer: list[str] = []
         self._size = 0
         self._pending: set[asyncio.Future[Any]] = set()
+        """Requests in progress, without the append."""
         self._append: asyncio.Future[None] | None = None
         """The append in progress."""
         self._failure: BaseException | None = None
@@ -74,8 +75,7 @@ class TurnLog:
     def _send(self) -> None:
         """Append the buffered text. Raises ``MailboxFull`` and keeps it; ``ActorDead`` once closed."""
         self._check()
-        append = AppendText(self._turn_id, "".join(self._buffer))
-        reply = self._request(append)
+        reply = self._sent(AppendText(self._turn_id, "".join(self._buffer)))
         if reply.done() and (refused := reply.exception()) is not None:
             raise refused
         self._buffer, self._size, self._append = [], 0, reply
@@ -115,10 +115,13 @@ class TurnLog:
         while self._append is not None or self._buffer:
             await self._stored()
 
-    def _request(self, message: Message[R]) -> asyncio.Future[R]:
+    def _sent(self, message: Message[R]) -> asyncio.Future[R]:
         if self._closed:
             raise ActorDead
-        reply = self._session.request(message)
+        return self._session.request(message)
+
+    def _request(self, message: Message[R]) -> asyncio.Future[R]:
+        reply = self._sent(message)
         self._pending.add(reply)
         reply.add_done_callback(self._pending.discard)
         return reply
@@ -126,7 +129,7 @@ class TurnLog:
     def close(self) -> None:
         """Close the log when the pass or its session ends; pending requests fail."""
         self._closed = True
-        for reply in list(self._pending):
+        for reply in [self._append, *self._pending]:
             refuse(reply, ActorDead())
 
 

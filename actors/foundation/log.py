@@ -26,6 +26,8 @@ class Scope(NamedTuple):
 
     def within(self, own: Scope) -> Scope:
         """The scope of a message in an actor that belongs to ``own``, which wins."""
+        if own is NOBODY:
+            return self
         return Scope(
             own.request_id or self.request_id,
             own.tenant or self.tenant,

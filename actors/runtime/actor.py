@@ -13,7 +13,7 @@ from .actor_loop import ActorLoop, was_cancelled
 from .envelope import Deliverable, Envelope, Message, Recipient, undelivered
 from .errors import ActorDead, ActorFailed, DeadlineExceeded, MailboxFull
 from .ref import Ref
-from .reply import NO_REPLY, NoReply, Outcome, Requested, failed, refuse, resolve
+from .reply import NO_REPLY, NoReply, Outcome, failed, once_done, refuse, resolve
 
 __all__ = [
     "NO_REPLY",
@@ -109,7 +109,7 @@ class Actor(ActorLoop, Generic[P]):
         reply = envelope.reply
         to(reply)
         self._delegated.add(reply)
-        reply.add_done_callback(partial(self._reply_done, type(envelope.message), self._began, on_reply))
+        once_done(reply, partial(self._reply_done, type(envelope.message), self._began, on_reply))
         return NO_REPLY
 
     def forward(self, to: Deliverable, message: Message[Any]) -> NoReply:
@@ -145,8 +145,7 @@ class Actor(ActorLoop, Generic[P]):
             self._piped -= 1
             then(outcome)
 
-        add = reply.hand_on if isinstance(reply, Requested) else reply.add_done_callback
-        add(lambda done: self.run_soon(partial(come_back, Outcome.of(done)), finish=finish))
+        once_done(reply, lambda done: self.run_soon(partial(come_back, Outcome.of(done)), finish=finish))
 
     def pipe(
         self, work: Coroutine[Any, Any, R], then: Callable[[Outcome[R]], None], *, name: str, finish: bool = False

@@ -55,6 +55,8 @@ class ActorLoop(pykka.Actor):
         super().__init__()
         self.ref = Ref(self)
         self._life = self.ref.life
+        self._given_scope: log.Scope | None = None
+        self._scope = log.NOBODY
         self._envelope: Envelope | None = None
         self._began = 0.0
         self._handling_inline = False
@@ -172,8 +174,13 @@ class ActorLoop(pykka.Actor):
                 resolve(envelope.reply, self._handle_receive(message))
 
     def _set_log_scope(self, envelope: Envelope) -> None:
-        own = self.log_scope
-        log.SCOPE.set(envelope.scope if own is log.NOBODY else envelope.scope.within(own))
+        given = envelope.scope
+        if given is log.NOBODY:
+            log.SCOPE.set(self.log_scope)
+            return
+        if given is not self._given_scope:  # all messages of one turn have the same
+            self._given_scope, self._scope = given, given.within(self.log_scope)
+        log.SCOPE.set(self._scope)
 
     async def _answer(self, envelope: Envelope, message: Message[Any]) -> None:
         self._life.handled += 1

@@ -51,14 +51,14 @@ class Outcome(Generic[R]):
 class Requested(asyncio.Future[R]):
     """A reply whose outcome may be handed on at once, a round of the event loop earlier than by a callback."""
 
-    _then: Callable[[asyncio.Future[R]], object] | None = None
+    _then: tuple[Callable[[asyncio.Future[R]], object], ...] = ()
 
     def hand_on(self, then: Callable[[asyncio.Future[R]], object]) -> None:
         """Call ``then`` when this is done, within the call that resolves it."""
         if self.done():
             then(self)
         else:
-            self._then = then
+            self._then += (then,)
 
     def set_result(self, result: R, /) -> None:
         super().set_result(result)
@@ -75,9 +75,15 @@ class Requested(asyncio.Future[R]):
         return cancelled
 
     def _hand_on(self) -> None:
-        then, self._then = self._then, None
-        if then is not None:
+        waiting, self._then = self._then, ()
+        for then in waiting:
             then(self)
+
+
+def once_done(reply: asyncio.Future[R], then: Callable[[asyncio.Future[R]], object]) -> None:
+    """Call ``then`` when ``reply`` is done: within the call that resolves it if it can be, else soon after."""
+    add = reply.hand_on if isinstance(reply, Requested) else reply.add_done_callback
+    add(then)
 
 
 class Reply(pykka.Future[Any]):

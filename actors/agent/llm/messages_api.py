@@ -115,7 +115,7 @@ class AnthropicModel:
         tries.opened = True
         idle = IdleTimeout(stream.close, IDLE_SECONDS, self._clock)
         try:
-            decoder, body = sse.Decoder(), stream.response.aiter_bytes()
+            decoder, body = sse.Decoder(), _body(stream.response)
             async for chunk in body:
                 idle.touch()
                 for name, data in decoder.feed(chunk):
@@ -211,6 +211,12 @@ def _whole(attempt: Accumulator, tries: _Tries) -> Answer:
         case "refusal":
             raise ModelFailed("model_refused", tries.spent, attempt.words())
     return Answer(attempt.blocks(), attempt.ended_by, tries.spent or Usage(), attempt.flaws())
+
+
+def _body(response: httpx2.Response) -> AsyncIterator[bytes]:
+    """The response's chunks as they come; only a compressed response passes through the decoders."""
+    plain = response.headers.get("content-encoding", "identity") == "identity"
+    return response.aiter_raw() if plain else response.aiter_bytes()
 
 
 async def _drain(body: AsyncIterator[bytes]) -> None:

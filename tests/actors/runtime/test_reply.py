@@ -43,6 +43,15 @@ async def test_an_outcome_that_is_there_already_is_handed_on_at_once(end: str) -
     assert len(got) == 1
 
 
+async def test_all_who_wait_get_it_in_the_order_in_which_they_asked() -> None:
+    reply: Requested[str] = Requested()
+    got: list[str] = []
+    reply.hand_on(lambda _: got.append("first"))
+    reply.hand_on(lambda _: got.append("second"))
+    reply.set_result("stored")
+    assert got == ["first", "second"]
+
+
 async def test_a_reply_that_is_done_is_not_cancelled_and_hands_on_nothing_more() -> None:
     reply: Requested[str] = Requested()
     got: list[tuple[Any, str]] = []
