@@ -25,7 +25,8 @@ soak: .venv/.installed ## half an hour of mixed work: memory, tasks and descript
 	@exec $(PY) -m tests.proofs.soak $(MINUTES)
 
 fuzz: .venv/.installed ## schemathesis over /openapi.json with tokens of three roles, another agency beside them
-	@$(PY) -m pip install --quiet --editable '.[proofs]'
+	@test -x .venv-fuzz/bin/schemathesis || $(PYTHON) -m venv .venv-fuzz
+	@.venv-fuzz/bin/python -m pip install --quiet 'jsonschema-rs>=0.30,<1' 'schemathesis>=4,<5'
 	@exec $(PY) -m tests.proofs.fuzz $(CASES)
 
 isolation: .venv/.installed ## every operation and table with the ids of another agency

@@ -18,7 +18,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.proofs.figures import record
-from tests.proofs.service import ROOT, Person, Running, join, service, sign_up
+from tests.proofs.service import PASSWORD, ROOT, Person, Running, join, service, sign_up
 
 CASES = 25
 ROLES = ("agency_admin", "ticketing_lead", "viewer")
@@ -78,7 +78,7 @@ async def run(running: Running, who: Person | None, name: str, traces: Path, *fi
     """One run of schemathesis as somebody, or as one new admin after another."""
     report = traces.with_name(f"{name}.json")
     process = await asyncio.create_subprocess_exec(
-        str(Path(sys.executable).with_name("schemathesis")),
+        str(ROOT / ".venv-fuzz" / "bin" / "schemathesis"),
         "run",
         f"{running.url}/openapi.json",
         f"--checks={','.join(CHECKS)}",
@@ -97,8 +97,8 @@ async def run(running: Running, who: Person | None, name: str, traces: Path, *fi
             "SCHEMATHESIS_HOOKS": "tests/proofs/schema_hooks.py",
             "FUZZ_URL": running.url,
             "FUZZ_TOKEN": "" if who is None else who.token,
-            "PYTHONPATH": str(ROOT),
             "FUZZ_TRACES": str(traces),
+            "FUZZ_PASSWORD": PASSWORD,
         },
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
