@@ -77,7 +77,7 @@ class Post:
     def start(self, **changes: Any) -> Ref:
         settings = Settings(
             auth_secret="a secret that is only for tests, and long",
-            guard="on",
+            throttle="on",
             redis_url=self.redis_url,  # type: ignore[arg-type]  # as the environment gives it
             **changes,
         )
@@ -217,7 +217,7 @@ async def test_an_attempt_that_never_ended_stays_charged(throttled: Post) -> Non
 async def test_r11_a_throttle_that_is_restarted_forgives_nobody(throttled: Post) -> None:
     """Without Redis, too: the counts are not its own but lent to it."""
     counts = throttles.Throttles(throttles.Rules())
-    settings = Settings(guard="on")
+    settings = Settings(throttle="on")
     for _ in range(2):
         throttled.started.append(ThrottleActor.start(throttled.books, settings, throttled.clock, counts))
         for _ in range(3):
