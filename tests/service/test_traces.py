@@ -19,6 +19,7 @@ from tests.mail_server import MailServer
 from voyagent.actors.accounts.retention import AccountRetention
 from voyagent.actors.domain.identity import Role
 from voyagent.actors.domain.ids import uuid7
+from voyagent.actors.leased_store import leased_for
 from voyagent.http.service import Service
 from voyagent.storage.accounts.users import AddMember
 from voyagent.storage.audit_chain import Verify
@@ -183,9 +184,10 @@ class Life:
         await self.send("PATCH", f"/auth/members/{agent}", {"role": "viewer"}, access)
         age = "UPDATE users SET email_verified = false, created_at = $2 WHERE id = $1"
         await self.db.execute(age, ghost, datetime.now(UTC) - timedelta(days=8))
-        accounts = self.service.system.accounts
+        system = self.service.system
+        accounts, leased = system.accounts, leased_for(storage, system.ownership, self.tenant_id)
         await AccountRetention(
-            store=storage, accounts=accounts, clock=clock, settings=self.service.system.settings
+            store=leased, accounts=accounts, clock=clock, settings=self.service.system.settings
         ).run()
 
 
