@@ -441,8 +441,9 @@ async def test_the_second_signal_ends_the_process_where_it_stands(
 
 def test_an_interrupted_command_says_so_on_one_line(tmp_path: Path) -> None:
     script = (
-        "import asyncio, os, runpy, signal, sys; sys.argv = ['run.py', 'doctor', '--embedded'];"
-        "asyncio.run = lambda command: (command.close(), os.kill(os.getpid(), signal.SIGINT), signal.pause());"
+        "import asyncio, runpy, signal, sys; sys.argv = ['run.py', 'doctor', '--embedded'];"
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"  # a shell's job in the background inherits SIG_IGN
+        "asyncio.run = lambda command: (command.close(), signal.raise_signal(signal.SIGINT));"
         "runpy.run_path('run.py', run_name='__main__')"
     )
     done = subprocess.run(
