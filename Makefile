@@ -51,7 +51,7 @@ evaluate: .venv/.installed ## office days with the configured model: pass rate, 
 	@exec $(PY) -m tests.evaluation.run
 
 proxies: .venv/.installed ## streams behind nginx and Caddy, whose packages must be installed
-	@VOYAGENT_PROXIES_REQUIRED=1 exec $(PY) -m pytest -m "proxies and not slow" tests/service/test_proxies.py
+	@VOYAGENT_PROXIES_REQUIRED=$${VOYAGENT_PROXIES_REQUIRED-1} exec $(PY) -m pytest -m "proxies and not slow" tests/service/test_proxies.py
 
 lock: .venv/.installed ## pin what production installs, with hashes, in deploy/requirements.lock
 	@$(PY) -m pip install --quiet 'uv>=0.8,<1'
@@ -65,7 +65,7 @@ release: ## the committed source as dist/voyagent-<version>.tar.gz
 	git archive --prefix=$$name/ --output=dist/$$name.tar.gz HEAD && echo dist/$$name.tar.gz
 
 clean: ## remove environment, caches and builds; data under var/ stays
-	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-fuzz build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis
 	@find actors http storage tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.installed: setup.cfg pyproject.toml
