@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
 
@@ -36,13 +37,13 @@ def names(base: type[Any]) -> set[str]:
 
 def first_arguments(*methods: str) -> Iterator[str]:
     """The texts that are written as the first argument of calls of these methods anywhere in the service."""
-    for folder in ("actors", "http", "storage"):
-        for path in (HOME / folder).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-                if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-                    called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-                    if called in methods and isinstance(node.args[0].value, str):
-                        yield node.args[0].value
+    folders = [(HOME / folder).rglob("*.py") for folder in ("actors", "http", "storage")]
+    for path in (HOME / "run.py", *chain(*folders)):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+                called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                if called in methods and isinstance(node.args[0].value, str):
+                    yield node.args[0].value
 
 
 def codes(*statuses: int) -> set[str]:

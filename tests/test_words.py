@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("actors", "http", "storage", "docs")
-KINDS = {".py", ".md", ".js"}
+FOLDERS = ("actors", "http", "storage", "docs", "deploy")
+KINDS = {".py", ".md", ".js", ".yml"}
 PAGES = ("run.py", "README.md", "ARCHITECTURE.md", "CHANGELOG.md")
 
 INSTEAD = {

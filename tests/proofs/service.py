@@ -23,7 +23,7 @@ START_SECONDS = 90.0
 STOP_SECONDS = 30.0
 NUMBERS = itertools.count(1)
 NO_LIMITS = {"rate_limit_per_minute": 10_000, "rate_limit_per_hour": 100_000}
-"""An agency's limits while its service is proven: they have tests of their own."""
+"""An agency's limits while its service is tried: they have tests of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,7 @@ async def service(folder: Path, **environ: str) -> AsyncIterator[Running]:
             str(ROOT / "run.py"),
             "--embedded",
             env={
-                **{
-                    name: value
-                    for name, value in os.environ.items()
-                    if not name.startswith(("VOYAGENT_", "ANTHROPIC_"))
-                },
+                **_surroundings(),
                 "VOYAGENT_PORT": url.rpartition(":")[2],
                 "VOYAGENT_DATA_DIR": str(folder / "var"),
                 **environ,
