@@ -80,7 +80,7 @@ LEAVE: Final = "DELETE FROM nodes WHERE node = $1"
 TIDY: Final = """
 DELETE FROM nodes n WHERE until < now() - interval '1 hour' AND NOT EXISTS (SELECT FROM shards s WHERE s.node = n.node)
 """
-"""A dead node stays for an hour, for those who ask what has happened."""
+"""One that was declared dead, or that nobody has missed for an hour."""
 
 _log = log.get(__name__)
 

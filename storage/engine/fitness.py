@@ -30,7 +30,7 @@ class Node:
     version: str | None
     lives: bool | None
     seconds: float | None
-    """To the end of its lease."""
+    """To the end of its lease; None if that is over."""
     shards: int
     epoch: int | None
 
@@ -77,7 +77,8 @@ async def _try_write(db: Connection) -> None:
 
 
 NODES: Final = """
-SELECT n.node, n.version, n.until > now() AS lives, extract(epoch FROM n.until - now())::float AS seconds,
+SELECT n.node, n.version, n.until > now() AS lives,
+       extract(epoch FROM CASE WHEN n.until > now() THEN n.until - now() END)::float AS seconds,
        count(s.shard) AS shards, max(s.epoch) AS epoch
   FROM shards s FULL JOIN nodes n USING (node)
  GROUP BY 1, 2, n.until ORDER BY shards DESC, n.node
@@ -85,7 +86,7 @@ SELECT n.node, n.version, n.until > now() AS lives, extract(epoch FROM n.until -
 
 
 async def nodes(url: str) -> list[Node]:
-    """The nodes of the database at ``url``, dead ones of the last hour too, and what they own. Raises as ``faults``."""
+    """The nodes of the database at ``url``, also dead ones on record, and what they own. Raises as ``faults``."""
     async with signed_in(url) as db:
         who = str(await db.fetchval("SELECT current_user"))
     async with _as_system(url, who) as system:

@@ -16,7 +16,7 @@ from tests.waiting import PATIENCE, Event, until
 from voyagent.actors.domain.errors import Unavailable
 from voyagent.actors.domain.placement import SHARDS, Lease, shard_of
 from voyagent.storage.embedded.servers import EmbeddedServers
-from voyagent.storage.engine import coordinator
+from voyagent.storage.engine import coordinator, fitness
 from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.ownership import Ownership
 from voyagent.storage.engine.pool import SYSTEM_ROLE, application_of, connect
@@ -87,7 +87,9 @@ async def test_a_node_whose_process_was_killed_is_replaced_at_once(
     async with node(database.url) as own:
         await owning(own)
         assert await admin.fetch(OWNERS) == [(own.node, 8)]
-        assert await admin.fetchval("SELECT until FROM nodes WHERE node = $1", gone) is not None
+        found = {each.node: each for each in await fitness.nodes(database.url)}
+        assert (found[own.node].lives, found[own.node].shards) == (True, SHARDS)
+        assert (found[gone].lives, found[gone].shards, found[gone].seconds) == (False, 0, None)
 
 
 async def test_a_paused_node_is_replaced_when_its_lease_is_over_and_what_it_had_begun_is_ended(
