@@ -67,10 +67,15 @@ class Ownership:
 
     async def settled(self) -> None:
         """If a heartbeat is late, wait for it: a loop or a database that stood still is no loss of the shards."""
-        if self._leases and self.now() >= self.trusted_until:
+        if self._is_in_doubt:
             with suppress(TimeoutError):
                 async with asyncio.timeout(IN_DOUBT):
-                    await self._answered.wait()
+                    while self._is_in_doubt:  # an answer may itself have come too late to be relied on
+                        await self._answered.wait()
+
+    @property
+    def _is_in_doubt(self) -> bool:
+        return bool(self._leases) and self.now() >= self.trusted_until
 
     def lease_of(self, shard: int) -> Lease | None:
         """The lease of a shard."""

@@ -199,6 +199,23 @@ async def test_a_late_heartbeat_is_good_if_nobody_has_claimed_the_shards(
     assert stops == []
 
 
+async def test_an_answer_that_is_too_old_to_rely_on_is_not_what_a_request_waits_for() -> None:
+    """It was sent before the loop stood still; the next one is under way."""
+    now = 0.0
+    own = Ownership(now=lambda: now)
+    held = frozenset({Lease(own.node, shard_of(TENANT), 1)})
+    own.confirm(held, 0.0, 4.0)
+    now = 10.0
+    waiting = asyncio.create_task(own.settled())
+    await asyncio.sleep(0)
+    own.confirm(held, 1.0, 5.0)
+    await asyncio.wait({waiting}, timeout=0.01)
+    assert not waiting.done()
+    own.confirm(held, 10.0, 14.0)
+    await waiting
+    assert own.owns(TENANT)
+
+
 async def test_shards_that_another_node_has_claimed_are_lost_with_the_next_heartbeat(
     database: Any, admin: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
