@@ -173,9 +173,8 @@ class Coordinator:
             held = await self._renew(connection)
             self._confirm(held, sent_at)
             if not held:
-                sent_at = ownership.now()
                 held = await self._claim(connection)
-                self._confirm(held, sent_at)
+                self._confirm(held, sent_at)  # the lease is as old as its heartbeat, however long the claim has taken
             self._report(known, len(ownership.leases), held)
             known = len(ownership.leases)
             self._task.succeeded()

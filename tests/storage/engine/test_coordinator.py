@@ -18,6 +18,7 @@ from voyagent.actors.domain.placement import SHARDS, Lease, shard_of
 from voyagent.storage.embedded.servers import EmbeddedServers
 from voyagent.storage.engine import coordinator, fitness
 from voyagent.storage.engine.connection import Connection
+from voyagent.storage.engine.coordinator import Coordinator
 from voyagent.storage.engine.ownership import Ownership
 from voyagent.storage.engine.pool import SYSTEM_ROLE, application_of, connect
 
@@ -214,6 +215,27 @@ async def test_an_answer_that_is_too_old_to_rely_on_is_not_what_a_request_waits_
     own.confirm(held, 10.0, 14.0)
     await waiting
     assert own.owns(TENANT)
+
+
+async def test_a_claim_is_relied_on_no_longer_than_the_heartbeat_before_it(
+    database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another node counts from that, whatever the database has done between the two."""
+    now = 0.0
+    own = Ownership(now=lambda: now)
+    renew = Coordinator._renew
+
+    async def slow(self: Coordinator, connection: Connection) -> list[Lease]:
+        nonlocal now
+        held = await renew(self, connection)
+        now += 3.0
+        return held
+
+    monkeypatch.setattr(Coordinator, "_renew", slow)
+    monkeypatch.setattr(coordinator, "BEAT", 600.0)
+    async with node(database.url, own):
+        await owning(own)
+        assert own.trusted_until == coordinator.TRUST
 
 
 async def test_shards_that_another_node_has_claimed_are_lost_with_the_next_heartbeat(
