@@ -7,9 +7,9 @@ connection, and another node takes over at once. A node that is paused or cut of
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 
@@ -58,7 +58,8 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity
  WHERE pg_has_role(usesysid, 'USAGE') AND pid IN ({HOLDERS} AND objid = $1 AND pid <> pg_backend_pid())
 """  # noqa: S608 -- constants
 RENEW: Final = "UPDATE nodes SET until = now() + $2 WHERE node = $1"
-HELD: Final = "SELECT shard, epoch FROM shards WHERE node = $1"
+HELD: Final = "SELECT array_agg(shard) AS shards, array_agg(epoch) AS epochs FROM shards WHERE node = $1"
+"""One row, which is compared with the one before: 256 new leases each second would be most of an idle process."""
 IS_DEAD: Final = f"""
 until > '-infinity' AND now() - pg_postmaster_start_time() > $2
    AND (until <= now() OR NOT EXISTS ({HOLDERS} AND objid = nodes.key))
@@ -115,6 +116,8 @@ class Coordinator:
         self._reported = False
         self._known: frozenset[Lease] = frozenset()
         """The leases as they were last read, whether or not the connection has been lost since."""
+        self._read: tuple[Any, frozenset[Lease]] = None, frozenset()
+        """The row they were read from, and the leases in it."""
         metrics.SHARDS_OWNED.set_function(lambda: len(ownership.leases))
         metrics.LEASE_AGE_SECONDS.set_function(lambda: ownership.age)
 
@@ -185,17 +188,17 @@ class Coordinator:
                 continue
         raise StorageUnavailable
 
-    def _confirm(self, held: list[Lease], sent_at: float) -> None:
+    def _confirm(self, held: frozenset[Lease], sent_at: float) -> None:
         """Rely on what the database has said. Lost shards are counted, and their agencies are stopped."""
         ownership = self._ownership
         ownership.confirm(held, sent_at, sent_at + TRUST)
-        lost, self._known = self._known.difference(held), frozenset(held)
+        lost, self._known = self._known - held, held
         if lost:
             metrics.SHARD_MOVES_TOTAL.labels("lost").inc(len(lost))
             _log.error("shards_lost", node=ownership.node, shards=len(lost))
         self._stop_soon()
 
-    def _report(self, known: int, owned: int, held: list[Lease]) -> None:
+    def _report(self, known: int, owned: int, held: Collection[Lease]) -> None:
         if owned and not known:
             self._reported = False
             _log.info("shards_owned", node=self._ownership.node, shards=owned)
@@ -237,14 +240,19 @@ class Coordinator:
             self._report(0, 0, [])
         return bool(shared)
 
-    async def _renew(self, connection: Connection) -> list[Lease]:
+    async def _renew(self, connection: Connection) -> frozenset[Lease]:
         """Renew the lease, then read what this node owns. Two statements: the second sees what the first waited for."""
         node = self._ownership.node
         if await connection.execute(RENEW, node, timedelta(seconds=TTL)) != "UPDATE 1":
             raise StorageUnavailable
-        return [Lease(node, *row) for row in await connection.fetch(HELD, node)]
+        row = await connection.fetchrow(HELD, node)
+        before, held = self._read
+        if row != before:
+            held = frozenset(Lease(node, *one) for one in zip(row["shards"] or (), row["epochs"] or (), strict=True))
+            self._read = row, held
+        return held
 
-    async def _claim(self, connection: Connection) -> list[Lease]:
+    async def _claim(self, connection: Connection) -> frozenset[Lease]:
         """Claim all shards without a living owner, in one transaction.
 
         Whoever lost them is declared dead first, and its connections are ended: a transaction that was paused in the
@@ -258,7 +266,7 @@ class Coordinator:
             await connection.execute("SET LOCAL ROLE NONE")
             await connection.execute(END_BACKENDS, [application_of(each) for each in buried])
             await connection.execute(f"SET LOCAL ROLE {SYSTEM_ROLE}")
-        claimed = [Lease(node, *row) for row in await connection.fetch(CLAIM, node)]
+        claimed = frozenset(Lease(node, *row) for row in await connection.fetch(CLAIM, node))
         await connection.execute("COMMIT")
         if buried:
             _log.warning("nodes_declared_dead", node=node, dead=buried)

@@ -42,6 +42,8 @@ class Ownership:
         """When it last ceased to own any; by the ``clock``."""
         self._clock = clock or Clock()
         self._leases: dict[int, Lease] = {}
+        self._confirmed: Collection[Lease] = ()
+        """What the database had at last: the leases, and those of agencies that have yet to stop."""
         self._confirmed_at = NEVER
         self._dropped: set[int] = set()
         self._answered = asyncio.Event()
@@ -119,15 +121,20 @@ class Ownership:
 
         A shard that was dropped is not owned again before its agencies have stopped.
         """
+        if leases != self._confirmed or len(leases) != len(self._leases):
+            self._own(leases)
+        self._confirmed_at, self.trusted_until = sent_at, trusted_until
+        self._answered.set()
+        self._answered = asyncio.Event()
+
+    def _own(self, leases: Collection[Lease]) -> None:
         confirmed = {lease.shard: lease for lease in leases}
         self._dropped.update(shard for shard, lease in self._leases.items() if confirmed.get(shard) != lease)
         had = bool(self._leases)
+        self._confirmed = leases
         self._leases = {shard: lease for shard, lease in confirmed.items() if shard not in self._dropped}
-        self._confirmed_at, self.trusted_until = sent_at, trusted_until
         if had and not self._leases:
             self.lost_at = self._clock.monotonic()
-        self._answered.set()
-        self._answered = asyncio.Event()
 
     def drop(self) -> bool:
         """Nothing is owned from now on; whether anything was."""

@@ -225,7 +225,7 @@ async def test_a_claim_is_relied_on_no_longer_than_the_heartbeat_before_it(
     own = Ownership(now=lambda: now)
     renew = Coordinator._renew
 
-    async def slow(self: Coordinator, connection: Connection) -> list[Lease]:
+    async def slow(self: Coordinator, connection: Connection) -> frozenset[Lease]:
         nonlocal now
         held = await renew(self, connection)
         now += 3.0
@@ -236,6 +236,24 @@ async def test_a_claim_is_relied_on_no_longer_than_the_heartbeat_before_it(
     async with node(database.url, own):
         await owning(own)
         assert own.trusted_until == coordinator.TRUST
+
+
+async def test_a_heartbeat_that_changes_nothing_makes_no_lease(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is sent each second, for 256 shards."""
+    made: list[int] = []
+
+    def counted(node: str, shard: int, epoch: int) -> Lease:
+        made.append(shard)
+        return Lease(node, shard, epoch)
+
+    monkeypatch.setattr(coordinator, "Lease", counted)
+    monkeypatch.setattr(coordinator, "BEAT", 0.01)
+    async with node(database.url) as own:
+        await owning(own)
+        for _beat in range(5):
+            before = own.trusted_until
+            await until(lambda before=before: own.trusted_until > before)
+    assert len(made) == 2 * SHARDS, "claimed, and read for the first time"
 
 
 async def test_shards_that_another_node_has_claimed_are_lost_with_the_next_heartbeat(
