@@ -13,13 +13,14 @@ the condition holds.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BindParameter,
     Column,
     ColumnElement,
+    Date,
     DateTime,
     LargeBinary,
     Numeric,
@@ -33,6 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg, PGDialect_asyncpg
 from sqlalchemy.sql import ClauseElement
+from sqlalchemy.types import TypeEngine
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -93,6 +95,18 @@ def any_of(column: Column[Any], name: str) -> ColumnElement[bool]:
     return column == any_(bindparam(name, type_=ARRAY(column.type)))
 
 
+def _bytes(shown: str) -> bytes:
+    """Bytes as Postgres shows them: a backslash, an x and hexadecimal digits."""
+    return bytes.fromhex(shown.removeprefix("\\x"))
+
+
+_DECODERS: Mapping[type[TypeEngine[Any]], Callable[[str], Any]] = {
+    DateTime: datetime.fromisoformat,
+    Date: date.fromisoformat,
+    LargeBinary: _bytes,
+}
+
+
 class Rows:
     """All rows of a query, in its order, as one ``column`` of another: several become one statement so.
 
@@ -110,10 +124,9 @@ class Rows:
         for column in query.selected_columns:
             if isinstance(column.type, Numeric):
                 raise TypeError(f"{column.name} is decimal, and no JSON number")
-            if isinstance(column.type, DateTime):
-                self._decoders[column.name] = datetime.fromisoformat
-            elif isinstance(column.type, LargeBinary):
-                self._decoders[column.name] = _bytes
+            for kind, decode in _DECODERS.items():
+                if isinstance(column.type, kind):
+                    self._decoders[column.name] = decode
 
     def read(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The rows as the query alone would read them."""
@@ -122,11 +135,6 @@ class Rows:
                 if row[name] is not None:
                     row[name] = decode(row[name])
         return rows
-
-
-def _bytes(shown: str) -> bytes:
-    """Bytes as Postgres shows them: a backslash, an x and hexadecimal digits."""
-    return bytes.fromhex(shown.removeprefix("\\x"))
 
 
 class _Compiler(PGCompiler_asyncpg):

@@ -17,7 +17,7 @@ from voyagent.storage.engine import statements
 from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.statements import Rows, Statement, binds, statement
 from voyagent.storage.schema.columns import Uuid
-from voyagent.storage.tables import api_keys, idempotency_keys, offers, outbox, tenants, turns, users
+from voyagent.storage.tables import api_keys, idempotency_keys, journals, offers, outbox, tenants, turns, users
 
 ROOT = Path(statements.__file__).parents[1]
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -149,6 +149,13 @@ async def test_several_queries_are_one_statement(admin: Connection, world: Any) 
         {"id": "t-1", "input": {}, "ended_at": None, **turn},
         {"id": "t-2", "input": {"text": "ü"}, "ended_at": None, **turn},
     ]
+
+
+async def test_a_day_of_such_a_query_is_a_day(admin: Connection, world: Any) -> None:
+    journal = world["journals"]
+    days = Rows(select(journals.c.entry_date).filter_by(**binds("id")))
+    found = await statement(select(days.column)).fetchval(admin, id=journal["id"])
+    assert days.read(found) == [{"entry_date": journal["entry_date"]}]
 
 
 def test_money_does_not_travel_as_json() -> None:
