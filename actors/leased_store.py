@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
-from ..storage.engine.operations import Command
+from ..storage.engine.operations import Command, Write
 from ..storage.engine.ownership import Ownership
 from .database import Append
 from .domain.placement import Lease
@@ -42,7 +42,7 @@ class LeasedStore:
     def _leased(self, message: Message[R]) -> Message[R]:
         if isinstance(message, Append):
             return cast("Message[R]", Append(message.rows, self.lease))
-        return replace(message, lease=self.lease) if isinstance(message, Command) else message
+        return replace(message, lease=self.lease) if isinstance(message, Command | Write) else message
 
 
 def leased_for(store: Recipient, ownership: Ownership, tenant_id: str) -> Recipient:

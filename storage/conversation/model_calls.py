@@ -7,11 +7,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, update
+from sqlalchemy import Select, bindparam, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..engine.operations import Write
-from ..engine.statements import binds, statement
+from ..engine.statements import FENCE, Statement, binds, statement
 from ..tables import model_calls
 
 if TYPE_CHECKING:
@@ -63,15 +63,20 @@ def usage_of(spent: ModelCallUsage | None) -> dict[str, Any]:
     return {"model_call_id": spent.id, **{name: getattr(spent, name) for name in _USAGE}}
 
 
-INSERT_MODEL_CALL = statement(
-    insert(model_calls)
-    .values(
-        **binds("id", "tenant_id", "session_id", "turn_id", "pass_no", "desk", "model", "estimate", "created_at"),
-        state="started",
-        outcome="started",
-    )
-    .on_conflict_do_nothing()
+_GIVEN = ("id", "tenant_id", "session_id", "turn_id", "pass_no", "desk", "model", "estimate", "created_at")
+_CALL = select(
+    *(bindparam(name, type_=model_calls.c[name].type) for name in _GIVEN),
+    *(literal("started") for _ in ("state", "outcome")),
 )
+
+
+def _stored(row: Select[Any]) -> Statement:
+    stored = insert(model_calls).from_select([*_GIVEN, "state", "outcome"], row)
+    return statement(stored.on_conflict_do_nothing())
+
+
+INSERT_MODEL_CALL = _stored(_CALL)
+INSERT_FENCED = _stored(_CALL.select_from(FENCE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,15 +93,18 @@ class Begin(Write[None]):
     now: datetime
 
     async def run(self, db: Connection) -> None:
-        await INSERT_MODEL_CALL.execute(
-            db,
-            id=self.id,
-            tenant_id=self.tenant_id,
-            session_id=self.session_id,
-            turn_id=self.turn_id,
-            pass_no=self.pass_no,
-            desk=self.desk or "orchestrator",
-            model=self.model,
-            estimate=self.estimate,
-            created_at=self.now,
-        )
+        call = {
+            "id": self.id,
+            "tenant_id": self.tenant_id,
+            "session_id": self.session_id,
+            "turn_id": self.turn_id,
+            "pass_no": self.pass_no,
+            "desk": self.desk or "orchestrator",
+            "model": self.model,
+            "estimate": self.estimate,
+            "created_at": self.now,
+        }
+        if self.lease is None:
+            await INSERT_MODEL_CALL.execute(db, **call)
+        else:
+            await INSERT_FENCED.execute(db, **call, **self.lease._asdict())

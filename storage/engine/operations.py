@@ -31,7 +31,7 @@ class Operation(Message[R]):
 
     tenant_id: str | None
     lease: Lease | None = None
-    """What a command writes under: it is fenced, so that it fails once the shard has another owner."""
+    """What is written under: it is fenced, so that it fails once the shard has another owner."""
 
     @property
     def lock(self) -> int | None:
@@ -56,6 +56,7 @@ class Write(Operation[R]):
     """One writing statement, in autocommit: a third of a command's round trips.
 
     It is run again when its connection breaks, and may have been committed by then: a second run must change nothing.
+    It needs a lease, and calls ``voyagent_fence`` with it in its statement.
     """
 
 

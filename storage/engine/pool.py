@@ -21,7 +21,7 @@ from ...actors.foundation import log, metrics
 from ...actors.foundation.backoff import Backoff
 from . import checks, errors
 from .connection import Connection
-from .operations import Command, Operation, Snapshot
+from .operations import Command, Operation, Snapshot, Write
 from .reach import require_version
 
 R = TypeVar("R")
@@ -112,7 +112,7 @@ class Engine:
     """Runs operations, each on a connection that sees what it may see."""
 
     def __init__(self, tenants: asyncpg.Pool, system: asyncpg.Pool, *, leased: bool = False) -> None:
-        """With ``leased`` a command without lease is a defect, unless it says why it needs none."""
+        """With ``leased`` whatever writes without lease is a defect, unless it says why it needs none."""
         self._tenants = tenants
         self._system = system
         self._leased = leased
@@ -170,7 +170,7 @@ class Engine:
         the operation's refusals, ``not_ready`` when its lease is lost, ``storage_unavailable``, and any other error
         unchanged.
         """
-        if self._leased and isinstance(operation, Command) and operation.lease is None and not operation.unfenced:
+        if self._leased and operation.lease is None and _needs_lease(operation):
             raise RuntimeError(f"{type(operation).__name__} has no lease, and does not say why it needs none")
         for attempt in range(1, _ATTEMPTS + 1):
             if operation.lock is not None and not still_asked():
@@ -270,6 +270,10 @@ async def _pool(url: str, role: str | None, size: int, command_timeout: float, a
         reset=_keep,
         **_options(role, command_timeout, application),
     )
+
+
+def _needs_lease(operation: Operation[Any]) -> bool:
+    return isinstance(operation, Write) or (isinstance(operation, Command) and not operation.unfenced)
 
 
 def _begin(operation: Operation[Any]) -> str:

@@ -17,11 +17,13 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
+    BigInteger,
     BindParameter,
     Column,
     ColumnElement,
     Date,
     DateTime,
+    Integer,
     LargeBinary,
     Numeric,
     Select,
@@ -35,6 +37,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg, PGDialect_asyncpg
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.types import TypeEngine
+
+from ..schema.columns import Uuid
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -93,6 +97,12 @@ def binds(*names: str) -> dict[str, BindParameter[Any]]:
 def any_of(column: Column[Any], name: str) -> ColumnElement[bool]:
     """Whether the column is one of a list, which each call gives by ``name``."""
     return column == any_(bindparam(name, type_=ARRAY(column.type)))
+
+
+FENCE = func.voyagent_fence(
+    bindparam("shard", type_=Integer), bindparam("node", type_=Uuid), bindparam("epoch", type_=BigInteger)
+).alias("fence")
+"""One row as long as the lease given is held, for the FROM of a statement; raises what ``LostShard`` is made of."""
 
 
 def _bytes(shown: str) -> bytes:

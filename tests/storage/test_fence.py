@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -15,9 +15,11 @@ from uuid import uuid4
 import pytest
 from prometheus_client import REGISTRY
 
+from tests.fakes.store import FakeStore
 from tests.waiting import Event, until
 from voyagent.actors.domain.placement import SHARDS, Lease, shard_of
-from voyagent.storage.conversation import group_commit
+from voyagent.actors.leased_store import LeasedStore
+from voyagent.storage.conversation import group_commit, model_calls
 from voyagent.storage.conversation.group_commit import EventWriter
 from voyagent.storage.conversation.steps import EventRow
 from voyagent.storage.engine.connection import Connection
@@ -286,6 +288,41 @@ async def test_a_node_writes_nothing_without_a_lease_but_what_says_why_it_needs_
     await engine.run(free)
     await engine.run(Once(tenant_id=bare.tenant_id, key=None, command=free, reply=type(None), now=NOW))
     assert await commands.admin.fetchval(commands.counted, 0) == 2
+    await engine.close()
+
+
+async def test_a_model_call_of_a_former_owner_is_not_begun(database: Any, admin: Connection, world: Any) -> None:
+    """It is stored by one statement in autocommit, and paid for once that is done."""
+    session = world["sessions"]
+    await admin.execute(OWN, NODE)
+    engine = await Engine.open(database.url, size=1, system_size=1, node=NODE)
+    held = Lease(NODE, shard_of(session["tenant_id"]), 1)
+    begin = model_calls.Begin(
+        tenant_id=session["tenant_id"],
+        id=str(uuid4()),
+        session_id=session["id"],
+        turn_id="t",
+        pass_no=1,
+        desk=None,
+        model="m",
+        estimate=1,
+        now=NOW,
+    )
+    with pytest.raises(RuntimeError, match="Begin has no lease"):
+        await engine.run(begin)
+    store = FakeStore()
+    store.on(model_calls.Begin, lambda _: None)
+    await LeasedStore(store, held).ask(begin)
+    [leased] = store.of(model_calls.Begin)
+    await engine.run(leased)
+    await engine.run(leased)  # as after a connection that broke behind the first
+    await admin.execute(TAKE_OVER, held.shard)
+    before = refused()
+    with pytest.raises(LostShard):
+        await engine.run(replace(leased, id=str(uuid4())))
+    assert refused() == before + 1
+    rows = await admin.fetch("SELECT id, state, estimate FROM model_calls WHERE turn_id = 't'")
+    assert [tuple(row) for row in rows] == [(begin.id, "started", 1)]
     await engine.close()
 
 
