@@ -150,7 +150,9 @@ class CreateInvoice(DocumentTool[CreateInput, DraftedInvoice, Issued]):
             f" for {words(invoice.party_name)}; {_remarks(unlisted)}{shown_lines(lines)}"
         )
         bound = bound_document(invoice) | {"lines": bound_lines(lines)}
-        return asked, bound | {"unlisted_rates": [list(each) for each in unlisted]} if unlisted else bound
+        if unlisted:
+            bound["unlisted_rates"] = [[each.code, each.rate_bps, list(each.listed)] for each in unlisted]
+        return asked, bound
 
     def output(self, given: CreateInput, done: Issued) -> Outcome:
         del given

@@ -195,7 +195,11 @@ class Desk:
 
 
 def _shown(gate: ApprovalProposal | Outcome) -> ApprovalProposal | Output:
-    return gate if isinstance(gate, ApprovalProposal) else Output(gate)
+    """What is bound is equal to itself after it was stored: else no approval of it could ever be used."""
+    if not isinstance(gate, ApprovalProposal):
+        return Output(gate)
+    assert gate.bound == _stored(gate.bound)
+    return gate
 
 
 def _stored(bound: dict[str, Any]) -> dict[str, Any]:

@@ -250,7 +250,7 @@ async def test_t6_the_approver_is_told_of_a_rate_the_agency_does_not_have(desk: 
         "create_invoice", **created(desk, {"description": "Fee", "unit_price": "70.06", "taxes": [tax("13.7318")]})
     )
     assert "IGST at 19.6 % is none of the agency's rates (18 %, 5 %, 0 %)" in asked.summary
-    assert asked.bound["unlisted_rates"] == [["IGST", 1960, (1800, 500, 0)]]
+    assert asked.bound["unlisted_rates"] == [["IGST", 1960, [1800, 500, 0]]]
     known = await desk.bind(
         "create_invoice",
         **created(desk, {"description": "Fee", "unit_price": "100", "taxes": [tax("18", 1800, "100")]}),
