@@ -27,26 +27,11 @@ async def settle_writes(tenant_id: str, store: Recipient, clock: Clock, tools: T
         _log.warning("unsettled_writes_read_failed", refusal=refusal.code)
         return
     for call, session_id in unsettled:
+        tool = CATALOGUE.get(call.tool)
+        if not isinstance(tool, SupplierTool):
+            continue
         try:
-            await _settle(call, tools(call, session_id), store)
+            context = tools(call, session_id)
+            await tool.settle(call, context.session_id, context)
         except (Refusal, InputInvalid, ActorFailed) as failure:
             _log.warning("write_settlement_failed", tool=call.tool, call_id=call.id, reason=type(failure).__name__)
-
-
-async def _settle(call: ToolCall, context: ToolContext, store: Recipient) -> None:
-    tool = CATALOGUE.get(call.tool)
-    if not isinstance(tool, SupplierTool):
-        return
-    given = tool.parse(call.input)
-    found = await tool.find_previous(given, call.bound or {}, call.id, context)
-    if found is None:
-        return
-    settle = unsettled_writes.Settle(
-        tenant_id=context.tenant_id,
-        call=call,
-        record=tool.record(given, found, call, context),
-        session_id=context.session_id,
-        now=context.now,
-    )
-    if await store.ask(settle) is not None:
-        _log.info("write_settled", tool=call.tool, call_id=call.id)

@@ -59,14 +59,6 @@ async def _unclear_payments(hold: bookings.Booking, context: ToolContext) -> boo
     for call, session_id in await context.store.ask(payments):
         if call.state == "executing":
             raise Objection("not_cancellable", "It is being paid; wait for the outcome of that.")
-        given = tool.parse(call.input)
-        found = await tool.find_previous(given, call.bound or {}, call.id, context)
-        if found is None:
-            still_unclear = True
-            continue
-        record = tool.record(given, found, call, context)
-        settle = unsettled_writes.Settle(
-            tenant_id=context.tenant_id, call=call, record=record, session_id=session_id, now=context.now
-        )
-        await context.store.ask(settle)
+        settled = await tool.settle(call, session_id, context)
+        still_unclear = still_unclear or not settled
     return still_unclear

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeV
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
+from ....storage.conversation import unsettled_writes
 from ....storage.engine.operations import Command, Operation
 from ....storage.engine.sealing import Sealing
 from ...domain.audit import canonical
@@ -336,6 +337,26 @@ class SupplierTool(Tool[I]):
         self, given: I, bound: Mapping[str, Any], key: str, context: ToolContext
     ) -> Executed | None:
         """The order that an earlier attempt with this key created, if any."""
+
+    async def settle(self, call: ToolCall, session_id: str | None, context: ToolContext) -> bool:
+        """Look up a write without outcome; whether the supplier has executed it, which is stored then.
+
+        Raises ``InputInvalid`` if this release cannot read the call, and ``SupplierError`` if nobody can be asked.
+        """
+        given = self.parse(call.input)
+        found = await self.find_previous(given, call.bound or {}, call.id, context)
+        if found is None:
+            return False
+        settle = unsettled_writes.Settle(
+            tenant_id=context.tenant_id,
+            call=call,
+            record=self.record(given, found, call, context),
+            session_id=session_id,
+            now=context.now,
+        )
+        if await context.store.ask(settle) is not None:
+            _log.info("write_settled", tool=call.tool, call_id=call.id)
+        return True
 
 
 class GatedSupplierTool(SupplierTool[I]):
