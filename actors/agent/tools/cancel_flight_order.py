@@ -9,7 +9,7 @@ from ...suppliers.protocols import CancellationDesk
 from .book_flight import BookFlight
 from .cancelling import Cancellation, Payment
 from .summary import code
-from .tool import Objection, ToolContext
+from .tool import InputInvalid, Objection, ToolContext
 from .trips import legs, seller
 
 PAID = frozenset({"confirmed", "ticketed", "schedule_change"})
@@ -59,6 +59,9 @@ async def _unclear_payments(hold: bookings.Booking, context: ToolContext) -> boo
     for call, session_id in await context.store.ask(payments):
         if call.state == "executing":
             raise Objection("not_cancellable", "It is being paid; wait for the outcome of that.")
-        settled = await tool.settle(call, session_id, context)
+        try:
+            settled = await tool.settle(call, session_id, context)
+        except InputInvalid:  # an older release sent it, and this one cannot look it up
+            settled = False
         still_unclear = still_unclear or not settled
     return still_unclear

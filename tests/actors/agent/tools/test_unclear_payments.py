@@ -113,6 +113,14 @@ async def test_a_payment_that_cannot_be_looked_up_keeps_the_hold(
     assert str(output["error"]).startswith(("transient: ", "breaker_open: "))
 
 
+async def test_a_payment_that_this_release_cannot_read_is_told_as_unclear(office: Office) -> None:
+    payment = await unclear(office, "Q33")
+    of_another_release = """UPDATE tool_calls SET input = '{"seat": "12A"}' WHERE id = $1"""
+    await office.desk.agency.db.execute(of_another_release, payment.key)
+    gate = await office.do(office.desk.gate("cancel_flight_order", booking_id=payment.booking_id))
+    assert gate.bound["payment_unclear"] is True
+
+
 async def at_the_house(desk: Any, *, paid: bool) -> Payment:
     """A hold of the embedded inventory and a payment of it, made or not, of which nothing was recorded."""
     fare = await desk.fare(hold=True)
