@@ -33,18 +33,24 @@ def masked(value: Any) -> Any:
 
 
 def hidden(value: Any, name: str = "") -> Any:
-    """The same JSON value with sensitive fields masked by their names."""
+    """The same JSON value with sensitive fields masked by their names, and by those of the fields they are in."""
     if isinstance(value, Mapping):
-        return {key: hidden(each, str(key).lower()) for key, each in value.items()}
+        outer = f"{name}." if "passport" in name or _is_tailed(name) else ""
+        return {key: hidden(each, outer + str(key).lower()) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [hidden(each, name) for each in value]
     if any(word in name for word in HIDDEN) and value is not None:
         return "***"
-    if any(word in name for word in TAILED) and isinstance(value, str):
-        return "***" + value[-4:]
-    if name in RETOLD and isinstance(value, str):
-        return without_passports(value)
-    return value
+    if value is None or isinstance(value, bool):
+        return value
+    # A model may give a number under another name; a passport's expiry and country have no five digits in a row.
+    if _is_tailed(name) or ("passport" in name and re.search(_NUMBER, str(value))):
+        return "***" + str(value)[-4:]
+    return without_passports(value) if name in RETOLD and isinstance(value, str) else value
+
+
+def _is_tailed(name: str) -> bool:
+    return any(word in name for word in TAILED)
 
 
 def _as_text(value: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from voyagent.actors.domain.masking import hidden, without_passports
@@ -31,3 +33,28 @@ def test_fields_are_masked_by_their_names_at_any_depth() -> None:
         "passport_expiry": "2031-01-01",
         "password": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"passport_number": 123456789}, {"passport_number": "***6789"}),
+        ({"passport_number": {"number": "Z8172635"}}, {"passport_number": {"number": "***2635"}}),
+        (
+            {"Passport": {"number": "Z8172635", "expiry": "2031-01-01"}},
+            {"Passport": {"number": "***2635", "expiry": "2031-01-01"}},
+        ),
+        ({"passport_number": {"token": "Z8172635"}}, {"passport_number": {"token": "***"}}),
+        ({"passport_number": ["Z8172635", 123456789]}, {"passport_number": ["***2635", "***6789"]}),
+        ({"passport": "Z8172635"}, {"passport": "***2635"}),
+        ({"passportNo": 123456789}, {"passportNo": "***6789"}),
+        ({"passport_number": None}, {"passport_number": None}),
+    ],
+)
+def test_b41_a_passport_number_is_masked_in_whatever_shape_and_field_a_model_puts_it(given: Any, kept: Any) -> None:
+    assert hidden(given) == kept
+
+
+def test_what_else_is_said_of_a_passport_is_kept() -> None:
+    given = {"passport_expiry": "2031-01-01", "passport_country": "IN", "has_passport_number": True, "passports": 2}
+    assert hidden(given) == given
