@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar, cast, final
 
@@ -51,14 +52,17 @@ class Outcome(Generic[R]):
 class Requested(asyncio.Future[R]):
     """A reply whose outcome may be handed on at once, a round of the event loop earlier than by a callback."""
 
-    _then: tuple[Callable[[asyncio.Future[R]], object], ...] = ()
+    _then: tuple[tuple[contextvars.Context, Callable[[asyncio.Future[R]], object]], ...] = ()
 
     def hand_on(self, then: Callable[[asyncio.Future[R]], object]) -> None:
-        """Call ``then`` when this is done, within the call that resolves it."""
+        """Call ``then`` when this is done, within the call that resolves it, so ``then`` must not raise.
+
+        As a callback it runs in the context of this call: whoever resolves it may log for another agency.
+        """
         if self.done():
             then(self)
         else:
-            self._then += (then,)
+            self._then += ((contextvars.copy_context(), then),)
 
     def set_result(self, result: R, /) -> None:
         super().set_result(result)
@@ -76,8 +80,8 @@ class Requested(asyncio.Future[R]):
 
     def _hand_on(self) -> None:
         waiting, self._then = self._then, ()
-        for then in waiting:
-            then(self)
+        for context, then in waiting:
+            context.run(then, self)
 
 
 def once_done(reply: asyncio.Future[R], then: Callable[[asyncio.Future[R]], object]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from voyagent.actors.foundation import log
 from voyagent.actors.runtime.reply import Outcome, Requested
 
 ENDS: dict[str, Callable[[Requested[str]], object]] = {
@@ -69,3 +70,16 @@ async def test_callbacks_and_awaits_still_get_it() -> None:
     asyncio.get_running_loop().call_soon(reply.set_result, "stored")
     assert await reply == "stored"
     assert called == ["at once", "in the next round"]
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_an_outcome_is_handed_on_in_the_log_scope_of_who_waits_and_not_of_who_resolves_it(end: str) -> None:
+    waits, resolves = log.Scope("r-1", "rao", "s-1", "t-1"), log.Scope("r-2", "other", "s-2", "t-2")
+    reply: Requested[str] = Requested()
+    got: list[log.Scope] = []
+    log.SCOPE.set(waits)
+    reply.hand_on(lambda _: got.append(log.SCOPE.get()))
+    log.SCOPE.set(resolves)
+    ENDS[end](reply)
+    assert (got, log.SCOPE.get()) == ([waits], resolves)
+    log.SCOPE.set(log.NOBODY)
