@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from ...storage.conversation.steps import EventRow, Step, Written
@@ -73,6 +75,8 @@ class _Text:
 class _Stage:
     operation: Operation[Any] | None
     then: Then
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
+    """With the log scope of who writes it: it may be sent by the continuation of somebody else's write."""
 
 
 class LogWriter:
@@ -169,7 +173,8 @@ class LogWriter:
         began = self._clock.monotonic()
         if isinstance(operation, Step):
             operation = operation.stamped(self.last, self._clock.now())
-        self._owner.pipe(self._stored(operation), lambda outcome: self._stage_over(stage, outcome, began), name="write")
+        then = partial(self._stage_over, stage, began)
+        stage.context.run(self._owner.pipe, self._stored(operation), then, name="write")
 
     async def _stored(self, operation: Operation[R]) -> R:
         until = self._clock.monotonic() + RETRY_FOR
@@ -181,7 +186,7 @@ class LogWriter:
                     raise
             await self._clock.sleep(0.05)
 
-    def _stage_over(self, stage: _Stage, outcome: Outcome[Any], began: float) -> None:
+    def _stage_over(self, stage: _Stage, began: float, outcome: Outcome[Any]) -> None:
         if self._closed:
             return
         self._queue.popleft()

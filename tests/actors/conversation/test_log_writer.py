@@ -18,6 +18,7 @@ from voyagent.actors.conversation.log_writer import RETRY_FOR, WRITE_TIMEOUT, Lo
 from voyagent.actors.database import Append
 from voyagent.actors.domain.errors import Conflict, Unavailable
 from voyagent.actors.domain.events import Event
+from voyagent.actors.foundation.log import NOBODY, SCOPE, Scope
 from voyagent.actors.runtime.actor import ActorDead, DeadlineExceeded, Outcome
 from voyagent.actors.runtime.reply import refuse, resolve
 from voyagent.storage.conversation.steps import Step, Written
@@ -245,6 +246,20 @@ async def test_a_step_is_numbered_and_dated_when_it_is_sent() -> None:
         await owner.settle()
         [sent] = log.store.of(Report)
         assert (sent.after, sent.now) == (LAST + 1, log.clock.now())
+
+
+async def test_a_step_that_waits_is_stored_in_the_log_scope_of_who_writes_it() -> None:
+    async with FakeOwner() as owner:
+        log, scopes, mine = Log(owner), [], Scope("r-2", "a-1", "s-1")
+        log.store.on(Report, lambda step: scopes.append(SCOPE.get()) or Written("reported", step.number(step.events)))
+        SCOPE.set(Scope("r-1", "a-1", "s-1", "t-1"))
+        log.text()
+        SCOPE.set(mine)
+        log.step(0)
+        SCOPE.set(NOBODY)
+        await log.stored()
+        await owner.settle()
+        assert (scopes, SCOPE.get()) == ([mine], NOBODY)
 
 
 async def test_a_step_s_continuation_receives_its_reply_without_the_events() -> None:
