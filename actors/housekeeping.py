@@ -140,7 +140,9 @@ class HousekeepingActor(Actor[StorageLost]):
                 gc_policy.collect_if_idle()
 
     async def _wake_due(self) -> None:
-        await self._settle_abandoned()
+        """Do what is due, agency by agency: one whose part fails does not stop the others."""
+        items = Items("housekeeping")
+        await self._settle_abandoned(items)
         owns, now = self.ownership.owns, self.clock.now()
         due = await self.store.ask(turns.Unfinished(tenant_id=None, now=now))
         if self.ownership.holds(GAUGES_SHARD):
@@ -151,20 +153,26 @@ class HousekeepingActor(Actor[StorageLost]):
         await self._tell(tenant.SettleWrites(tenant_id=agency) for agency in agencies if owns(agency))
         for agency in await self.store.ask(expired_holds.AgenciesWithExpired(now=now)):
             if owns(agency):
-                await leased_for(self.store, self.ownership, agency).ask(
-                    expired_holds.Expire(tenant_id=agency, now=self.clock.now())
-                )
+                with items.one(piece="holds", tenant_id=agency):
+                    store = leased_for(self.store, self.ownership, agency)
+                    await store.ask(expired_holds.Expire(tenant_id=agency, now=self.clock.now()))
+        items.settle()
 
-    async def _settle_abandoned(self) -> None:
+    async def _settle_abandoned(self, items: Items) -> None:
         """Settle model calls that nobody will: of shards just claimed all, else those without a running turn."""
         leases: Collection[Lease | None] = self.ownership.leases if self.ownership.coordinated else (None,)
         current = frozenset(leases)
+        failed: set[Lease | None] = set()
         for agency, abandoned in await self.store.ask(usage.AgenciesWithStarted()):
             lease = self.ownership.lease(agency)
             claimed = lease in current and lease not in self.settled
             if lease in current and (claimed or abandoned):
-                await leased(self.store, lease).ask(usage.SettleAbandoned(tenant_id=agency, every=claimed))
-        self.run_soon(partial(self._settled_under, current))
+                with items.one(piece="model_calls", tenant_id=agency):
+                    await leased(self.store, lease).ask(usage.SettleAbandoned(tenant_id=agency, every=claimed))
+                    continue
+                if claimed:
+                    failed.add(lease)
+        self.run_soon(partial(self._settled_under, current - failed))
 
     def _settled_under(self, leases: frozenset[Lease | None]) -> None:
         self.settled = leases
@@ -208,18 +216,24 @@ class HousekeepingActor(Actor[StorageLost]):
         if not self.ownership.serves:
             return RETRY_SECONDS
         outdated = await self.store.ask(passports.AgenciesToReseal(key_id=sealing.ids[0]))
+        items = Items("passports")
         for tenant_id in filter(self.ownership.owns, outdated):
-            store = leased_for(self.store, self.ownership, tenant_id)
-            after: str | None = passports.FIRST
-            done = not_opened = 0
-            while after is not None:
-                reseal = passports.Reseal(tenant_id=tenant_id, sealing=sealing, after=after)
-                batch = await store.ask(reseal, within=60.0)
-                after, done, not_opened = batch.last, done + batch.done, not_opened + batch.not_opened
-            _log.info("passports_resealed", tenant_id=tenant_id, resealed=done)
-            if not_opened:
-                _log.error("passports_not_opened", tenant_id=tenant_id, passports=not_opened)
+            with items.one(tenant_id=tenant_id):
+                await self._reseal_agency(sealing, tenant_id)
+        items.settle()
         return None
+
+    async def _reseal_agency(self, sealing: Sealing, tenant_id: str) -> None:
+        store = leased_for(self.store, self.ownership, tenant_id)
+        after: str | None = passports.FIRST
+        done = not_opened = 0
+        while after is not None:
+            reseal = passports.Reseal(tenant_id=tenant_id, sealing=sealing, after=after)
+            batch = await store.ask(reseal, within=60.0)
+            after, done, not_opened = batch.last, done + batch.done, not_opened + batch.not_opened
+        _log.info("passports_resealed", tenant_id=tenant_id, resealed=done)
+        if not_opened:
+            _log.error("passports_not_opened", tenant_id=tenant_id, passports=not_opened)
 
     async def _prune_deltas(self, store: Recipient) -> None:
         prune = pruning.PruneDeltas(now=self.clock.now())

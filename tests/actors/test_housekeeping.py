@@ -37,7 +37,8 @@ from voyagent.actors.tenant import SettleWrites
 from voyagent.storage.conversation import approvals, pruning, turns, unsettled_writes, usage
 from voyagent.storage.engine.operations import Command
 from voyagent.storage.engine.ownership import Ownership
-from voyagent.storage.travel import expired_holds
+from voyagent.storage.engine.sealing import Sealing
+from voyagent.storage.travel import expired_holds, passports
 
 ROUND = (
     usage.AgenciesWithStarted,
@@ -78,6 +79,7 @@ class House:
         self.heads = FakeHeads()
         self.tasks = PeriodicTasks(self.clock)
         self.ownership = Ownership(coordinated=False)
+        self.sealing: Sealing | None = None
         self.due: list[tuple[str, str]] = []
         self.unsettled: list[str] = []
         self.expired: list[str] = []
@@ -98,6 +100,7 @@ class House:
             clock=self.clock,
             ownership=self.ownership,
             heads=self.heads,
+            sealing=self.sealing,
             tasks=self.tasks,
         )
         await self.clock.advance(0.0)
@@ -306,6 +309,44 @@ async def test_the_model_calls_of_an_earlier_owner_are_settled_once_for_each_epo
     await house.clock.advance(ROUND_SECONDS)
     await house.clock.advance(ROUND_SECONDS)
     assert house.rounds() == [True, True]
+
+
+async def test_an_agency_whose_part_of_a_round_fails_stops_no_other(house: House) -> None:
+    """The round is repeated soon; what was settled for an epoch is not settled so again."""
+    bad, good = "a-1", "a-2"
+    broken = True
+
+    def fails(message: Command[Any]) -> int:
+        return raises(ValueError("a defect")) if broken and message.tenant_id == bad else 1
+
+    ownership = house.ownership = Ownership(now=lambda: 0.0)
+    shards = {shard_of(bad), shard_of(good)}
+    ownership.confirm([Lease(ownership.node, shard, 1) for shard in shards], 0.0, 1.0)
+    house.store.on(usage.AgenciesWithStarted, lambda _: [(bad, True), (good, True)])
+    house.store.on(usage.SettleAbandoned, fails)
+    house.store.on(expired_holds.Expire, fails)
+    house.due = [(good, "s-2")]
+    house.expired = [bad, good]
+    await house.start()
+    assert house.root.received == [session.Wake(tenant_id=good, session_id="s-2")]
+    assert [each.tenant_id for each in house.store.of(expired_holds.Expire)] == [bad, good]
+    broken = False
+    await house.clock.advance(RETRY_SECONDS)
+    settled = [(each.tenant_id, each.every) for each in house.store.of(usage.SettleAbandoned)]
+    assert settled == [(bad, True), (good, True), (bad, True), (good, False)]
+
+
+async def test_an_agency_whose_passports_cannot_be_resealed_stops_no_other(house: House) -> None:
+    house.sealing = Sealing({"new": bytes(32)})
+    house.store.on(passports.AgenciesToReseal, lambda _: ["a-1", "a-2"])
+    house.store.on(
+        passports.Reseal,
+        lambda each: raises(ValueError("a defect")) if each.tenant_id == "a-1" else passports.Resealed(1, 0, None),
+    )
+    await house.start()
+    assert [each.tenant_id for each in house.store.of(passports.Reseal)] == ["a-1", "a-2"]
+    await house.clock.advance(PRUNE_RETRY)
+    assert len(house.store.of(passports.Reseal)) == 4, "tried again soon"
 
 
 async def test_pruning_is_the_duty_of_one_shard_s_owner_and_writes_under_its_lease(house: House) -> None:
