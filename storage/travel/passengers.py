@@ -16,7 +16,7 @@ from ..engine.operations import Command, Query
 from ..engine.statements import any_of, binds, statement
 from ..schema.columns import Uuid
 from ..tables import passengers
-from .passports import Passport
+from .passports import KEEP, Passport
 
 if TYPE_CHECKING:
     from ..engine.connection import Connection
@@ -44,7 +44,7 @@ DIGITS = frozenset("0123456789")
 FEWEST_DIGITS = 3
 
 COLUMNS = passengers.c[("id", "full_name", *FIELDS, *SEALED)]
-WRITTEN = binds("full_name", *FIELDS, *SEALED, "match_key")
+WRITTEN = binds("full_name", *FIELDS, "match_key")
 
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('voyagent.passengers:' || $1, 0))"
 """Text: it is about no table. An agency's: a change concerns two passengers, the one it is of and any namesake."""
@@ -67,7 +67,7 @@ HOLDER = statement(
 )
 INSERT = statement(
     insert(passengers)
-    .values(**binds("id", "tenant_id", "created_at"), **WRITTEN)
+    .values(**binds("id", "tenant_id", "created_at", *SEALED), **WRITTEN)
     .on_conflict_do_nothing(index_elements=["tenant_id", "email_key", "name_key"])
     .returning(passengers.c.id)
 )
@@ -187,7 +187,12 @@ class Upsert(Command[Saved | Taken | PassportTaken | None]):
         return await self._holder(db, passenger_id) or await self._write(db, known)
 
     async def _write(self, db: Connection, known: Mapping[str, Any]) -> Saved:
-        await UPDATE.execute(db, tenant_id=self.tenant_id, id=known["id"], **self._values(known))
+        this = {"tenant_id": self.tenant_id, "id": known["id"]}
+        values = self._values(known)
+        sealed = {name: values.pop(name) for name in SEALED}
+        await UPDATE.execute(db, **this, **values)
+        if sealed["passport_sealed"] != known["passport_sealed"]:  # else it may have been resealed since it was read
+            await KEEP.execute(db, **this, **sealed)
         return Saved(passenger_id=known["id"], created=False)
 
     def _values(self, known: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ OUTDATED = statement(
     .limit(AT_ONCE)
     .with_for_update(key_share=True)
 )
-RESEALED = statement(
+KEEP = statement(
     update(passengers)
     .filter_by(**binds("tenant_id", "id"))
     .values(**binds("passport_sealed", "passport_key_id", "passport_index"))
@@ -121,6 +121,6 @@ class Reseal(Command[Resealed]):
             except NotOpened:
                 continue
             columns = _columns(self.sealing, number, self.tenant_id or "", row["id"])
-            await RESEALED.execute(db, **this, id=row["id"], **columns)
+            await KEEP.execute(db, **this, id=row["id"], **columns)
             done += 1
         return Resealed(done, len(rows) - done, rows[-1]["id"] if len(rows) == AT_ONCE else None)

@@ -143,6 +143,24 @@ async def test_what_cannot_be_opened_is_counted_and_stays(people: People, agency
     assert await people.read(asha) == before
 
 
+async def test_a_number_that_is_resealed_while_its_passenger_changes_stays_so(
+    people: People, agency: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asha = (await people.save("Asha Rao")).passenger_id
+    people.ring = Sealing({"new": NEW, "old": OLD})
+    write = Upsert._write
+
+    async def after_resealing(self: Upsert, db: Any, known: Any) -> Saved:
+        resealed = await agency.store.ask(passports.Reseal(tenant_id=agency.tenant_id, sealing=people.ring))
+        assert resealed.done == 1
+        return await write(self, db, known)
+
+    monkeypatch.setattr(Upsert, "_write", after_resealing)
+    await people.save("Asha Rao", who=asha, phone="+919820012345")
+    assert (await people.read(asha)).phone == "+919820012345"
+    assert await people.number(asha, Sealing({"new": NEW})) == NUMBER
+
+
 async def test_many_numbers_are_resealed_batch_by_batch(
     people: People, agency: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
