@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.service.test_audit_reports import unsigned
 from voyagent.http.guards import INTERNAL, PUBLIC
 from voyagent.http.route import Route
 from voyagent.http.routes import ROUTES
@@ -68,9 +69,14 @@ class Other:
 
 
 async def look(admin: Person) -> dict[str, Any]:
-    """Everything its admin can read without naming anything. Downloads are left out: they are audited."""
+    """Everything its admin can read without naming anything. Downloads are left out: they are audited.
+
+    So is how far the chain is signed: the service signs by its own clock, and a chain that is not the signed one is
+    not ``ok``.
+    """
     paths = [route.path for route in READ if not route.path.endswith("export.csv")]
-    return {path: await admin.call("GET", path) for path in paths}
+    seen = {path: await admin.call("GET", path) for path in paths}
+    return seen | {"/audit/verify": unsigned(seen["/audit/verify"][1])}
 
 
 @pytest.fixture
