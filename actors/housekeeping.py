@@ -162,17 +162,16 @@ class HousekeepingActor(Actor[StorageLost]):
         """Settle model calls that nobody will: of shards just claimed all, else those without a running turn."""
         leases: Collection[Lease | None] = self.ownership.leases if self.ownership.coordinated else (None,)
         current = frozenset(leases)
-        failed: set[Lease | None] = set()
+        left: list[Lease | None] = []
         for agency, abandoned in await self.store.ask(usage.AgenciesWithStarted()):
             lease = self.ownership.lease(agency)
             claimed = lease in current and lease not in self.settled
             if lease in current and (claimed or abandoned):
+                left.append(lease)
                 with items.one(piece="model_calls", tenant_id=agency):
                     await leased(self.store, lease).ask(usage.SettleAbandoned(tenant_id=agency, every=claimed))
-                    continue
-                if claimed:
-                    failed.add(lease)
-        self.run_soon(partial(self._settled_under, current - failed))
+                    left.pop()
+        self.run_soon(partial(self._settled_under, current.difference(left) | current & self.settled))
 
     def _settled_under(self, leases: frozenset[Lease | None]) -> None:
         self.settled = leases
