@@ -46,6 +46,7 @@ class UsageReservation:
         self.usage: Usage | None = None
         self.outcome = "failed"
         self._reserved = 0
+        self._spent: model_calls.ModelCallUsage | None = None
 
     def reserve(self) -> TurnError | None:
         """Reserve the estimate, or return why the call may not be made."""
@@ -88,7 +89,12 @@ class UsageReservation:
         self.ports.budget.settle(reserved, used)
 
     def spent(self) -> model_calls.ModelCallUsage:
-        """The usage as stored with the model call."""
+        """The usage as stored with the model call; its cost is counted once, however often its pass is ended."""
+        if self._spent is None:
+            self._spent = self._counted()
+        return self._spent
+
+    def _counted(self) -> model_calls.ModelCallUsage:
         self.finish(self.usage, self.outcome)
         usage = self.usage or Usage(0, 0, 0, 0)
         price = self.ports.prices.get(self.model)

@@ -163,5 +163,15 @@ async def test_a_model_without_a_price_has_no_cost_and_is_counted(clock: ManualC
     spent = call.spent()
     assert (spent.cost_usd, spent.duration_ms) == (None, 2500)
     assert counted(metrics.MODEL_UNPRICED_CALLS_TOTAL, "claude-unpriced") == before + 1
-    call.model = "claude-test"
-    assert call.spent().cost_usd == Decimal(0)
+    assert reservation(clock, Budget(), Store()).spent().cost_usd == Decimal(0)
+
+
+def test_a_call_is_counted_once_however_often_its_pass_is_ended(clock: ManualClock) -> None:
+    """A pass that is interrupted while its end is being stored is ended again."""
+    call = reservation(clock, Budget(), Store())
+    call.reserve()
+    before = counted(metrics.MODEL_COST_USD_TOTAL, "claude-test")
+    with call:
+        call.finish(Usage(input=1_000_000), "ok")
+    assert call.spent() == call.spent()
+    assert counted(metrics.MODEL_COST_USD_TOTAL, "claude-test") == before + 3
