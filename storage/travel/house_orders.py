@@ -184,12 +184,11 @@ class Place(Command[HouseOrder]):
         )
         if row is None:
             return _order(await BY_KEY.fetchrow(db, tenant_id=self.tenant_id, key=self.key))
-        if self.held is None:
-            await self._check(db)
-        elif await TAKE.fetchval(db, tenant_id=self.tenant_id, id=self.held, now=self.now):
+        if self.held is not None:
+            if await TAKE.fetchval(db, tenant_id=self.tenant_id, id=self.held, now=self.now) is None:
+                raise Conflict(HOLD_GONE)
             await FREE.execute(db, tenant_id=self.tenant_id, order_id=self.held)
-        else:
-            raise Conflict(HOLD_GONE)
+        await self._check(db)  # of a hold, too: it may have expired, and its seats been sold, while this waited
         await self._sell(db, row["id"])
         return _order(row)
 

@@ -16,6 +16,7 @@ from voyagent.actors.suppliers.house.driver import EmbeddedInventory
 from voyagent.actors.suppliers.house.stays import HouseHotels
 from voyagent.actors.suppliers.house.stock import ROOMS, SEATS, rooms, seats
 from voyagent.actors.suppliers.protocols import SupplierError
+from voyagent.storage.travel import house_orders
 
 DAY = date(2026, 12, 20)
 
@@ -156,6 +157,37 @@ async def test_a_hold_is_bought_with_its_own_seats_though_none_is_left(cabin: Ca
     bought = await cabin.house.book(offer, two, ids.uuid7(), held.supplier_ref)
     await clock.advance(25 * 3600)
     assert (bought.status, await cabin.left()) == ("confirmed", 0)
+
+
+class LateStore:
+    """An agency's store that is asked for an order no sooner than it is let go on."""
+
+    def __init__(self, store: Any) -> None:
+        self.store, self.asked, self.goes_on = store, asyncio.Event(), asyncio.Event()
+
+    async def ask(self, message: Any, within: float = 10.0) -> Any:
+        if isinstance(message, house_orders.Place):
+            self.asked.set()
+            await self.goes_on.wait()
+        return await self.store.ask(message, within)
+
+
+async def test_a_hold_that_expires_while_its_order_waits_is_not_sold_twice(
+    cabin: Cabin, agency: Any, clock: ManualClock
+) -> None:
+    await cabin.sell_but(2)
+    offer, two = await cabin.offer(2), persons(2)
+    assert offer is not None
+    held = await cabin.house.hold(offer, two, ids.uuid7())
+    late: Any = LateStore(agency.store)
+    house = EmbeddedInventory(agency.tenant_id, late, clock)
+    buying = asyncio.create_task(house.book(offer, two, ids.uuid7(), held.supplier_ref))
+    await late.asked.wait()
+    await clock.advance(24 * 3600)
+    await cabin.sell(2)
+    late.goes_on.set()
+    with refused_as_sold_out():
+        await buying
 
 
 async def test_another_agency_has_a_stock_of_its_own(cabin: Cabin, other_agency: Any, clock: ManualClock) -> None:
