@@ -339,7 +339,7 @@ class Cancel(Command[Booking]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordTickets(Command[tuple[Ticket, ...]]):
-    """Record the tickets of a booking; all it has are returned. Those of a cancelled one are closed, as by `Cancel`."""
+    """Record the tickets of a booking; all it has are returned."""
 
     id: str
     currency: str
@@ -350,13 +350,15 @@ class RecordTickets(Command[tuple[Ticket, ...]]):
     async def run(self, db: Connection) -> tuple[Ticket, ...]:
         await TICKETED.execute(db, tenant_id=self.tenant_id, id=self.id, data=self.data)
         await _issue(db, self, self.id)
-        await CLOSE_LATE_TICKETS.execute(db, tenant_id=self.tenant_id, booking_id=self.id)
         found = await TICKETS.fetch(db, tenant_id=self.tenant_id, booking_id=self.id)
         return tuple(Ticket(**ticket) for ticket in found)
 
 
 async def _issue(db: Connection, recorded: Record | Confirm | RecordTickets, booking_id: str) -> None:
-    """Store the tickets of a booking's passengers. What a ticket alone costs is not known."""
+    """Store the tickets of a booking's passengers. What a ticket alone costs is not known.
+
+    Those of a cancelled booking are closed, as by ``Cancel``: a supplier names them all the same.
+    """
     for ticket in recorded.tickets:
         await ISSUE.execute(
             db,
@@ -369,6 +371,8 @@ async def _issue(db: Connection, recorded: Record | Confirm | RecordTickets, boo
             currency=recorded.currency,
             created_at=recorded.now,
         )
+    if recorded.tickets:
+        await CLOSE_LATE_TICKETS.execute(db, tenant_id=recorded.tenant_id, booking_id=booking_id)
 
 
 def _kept(cost: Decimal, currency: str, data: Mapping[str, Any]) -> tuple[Decimal, Mapping[str, Any]]:

@@ -112,6 +112,47 @@ async def test_the_newest_booking_of_a_locator_is_found_with_its_tickets(
     assert await agency.store.ask(bookings.ByLocator(tenant_id=agency.tenant_id, locator="ZZZZZZ")) is None
 
 
+async def test_tickets_of_an_order_that_is_found_cancelled_are_void(
+    agency: AgencyLike, persons: list[str], clock: ManualClock
+) -> None:
+    """What was sent had no answer, and the order was cancelled before it was looked up."""
+
+    def ticket(number: int) -> bookings.IssuedTicket:
+        return bookings.IssuedTicket(id=ids.uuid7(), number=f"176{number:010}", passenger_id=persons[0])
+
+    async def statuses(locator: str) -> list[str]:
+        found = await agency.store.ask(bookings.ByLocator(tenant_id=agency.tenant_id, locator=locator))
+        return [each.status for each in found[1]]
+
+    call = await agency.call("book_flight")
+    await agency.store.ask(record(agency, call, persons, clock, status="cancelled", tickets=[ticket(1)]))
+    assert await statuses("ABC234") == ["void"]
+    call = await agency.call("hold_flight")
+    hold = await agency.store.ask(record(agency, call, persons, clock, status="tentative", locator="HLD234"))
+    for status, ref, number, expected in (
+        ("ticketed", "x-2", 2, ["open"]),
+        ("cancelled", "x-2", 3, ["void", "void"]),
+        ("cancelled", "x-3", 4, ["void"]),
+    ):
+        await agency.store.ask(
+            bookings.Confirm(
+                tenant_id=agency.tenant_id,
+                id=hold.id,
+                new_id=ids.uuid7(),
+                tool_call_id=await agency.call("book_flight"),
+                now=clock.now(),
+                status=status,
+                supplier_ref=ref,
+                locator=f"HLD23{number}",
+                cost=Decimal(45000),
+                currency="INR",
+                data={},
+                tickets=[ticket(number)],
+            )
+        )
+        assert await statuses(f"HLD23{number}") == expected
+
+
 async def test_a_hold_becomes_a_booking_once(agency: AgencyLike, persons: list[str], clock: ManualClock) -> None:
     until = clock.now() + timedelta(hours=24)
     call = await agency.call("hold_flight")
