@@ -35,3 +35,5 @@ async def settle_writes(tenant_id: str, store: Recipient, clock: Clock, tools: T
             await tool.settle(call, context.session_id, context)
         except (Refusal, InputInvalid, ActorFailed) as failure:
             _log.warning("write_settlement_failed", tool=call.tool, call_id=call.id, reason=type(failure).__name__)
+        except Exception as defect:  # noqa: BLE001  # it is met again each minute, and must not end the agency each time
+            _log.error("write_settlement_failed", tool=call.tool, call_id=call.id, exc_info=defect)

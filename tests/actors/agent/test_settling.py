@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.actors.agent.stand import Stand
 from tests.fakes.tools import FakeSupplierTool, Record, tools
@@ -136,11 +137,15 @@ async def test_an_outcome_that_cannot_be_stored_is_that_write_s_alone(agency: Ag
     assert await agency.settle() == ["c-1", "c-2"]
 
 
-async def test_a_defect_is_not_taken_for_a_failed_look_up(agency: Agency) -> None:
-    agency.tool.found = lambda _: raises(ValueError("a defect"))
+async def test_a_defect_is_logged_as_one_and_ends_neither_the_agency_nor_the_other_writes(agency: Agency) -> None:
+    defect = ValueError("a defect")
+    agency.tool.found = lambda key: raises(defect) if key == "c-1" else Executed(Record(tenant_id=AGENCY, order_id=key))
     agency.call("c-1")
-    with pytest.raises(ValueError, match="a defect"):
-        await agency.settle()
+    agency.call("c-2")
+    with capture_logs() as lines:
+        assert await agency.settle() == ["c-2"]
+    [failed] = [line for line in lines if line["event"] == "write_settlement_failed"]
+    assert (failed["log_level"], failed["call_id"], failed["exc_info"]) == ("error", "c-1", defect)
 
 
 async def test_without_storage_nothing_is_looked_up_and_the_next_round_tries_again(agency: Agency) -> None:
