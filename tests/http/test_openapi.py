@@ -61,6 +61,25 @@ def test_b57_protected_operations_name_their_bearer() -> None:
         assert ("Idempotency-Key" in headers) == route.idempotent
 
 
+LISTS = {
+    ("/chat/sessions", "sessions"): {"limit": 1000, "offset": 0},
+    ("/approvals", "items"): {"status": "pending", "limit": 50, "offset": 0},
+    ("/audit", "items"): {"tz": "utc", "limit": 50, "offset": 0},
+    ("/enquiries", "items"): {"status": "all", "tz": "utc", "limit": 50, "offset": 0},
+}
+
+
+@pytest.mark.parametrize(("path", "key"), LISTS)
+def test_b57_a_list_says_its_key_and_what_it_holds_by_default(path: str, key: str) -> None:
+    told = OURS["paths"][path]["get"]
+    reply = told["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    shown = OURS["components"]["schemas"][reply]
+    assert set(shown["properties"]) == set(shown["required"]) == {key, "total", "limit", "offset"}
+    schemas = {one["name"]: one["schema"] for one in told["parameters"] if one["in"] == "query"}
+    stated = {name: schema["default"] for name, schema in schemas.items() if schema.get("default") not in (None, "")}
+    assert stated == LISTS[path, key]
+
+
 def test_every_refusal_is_declared_with_its_codes() -> None:
     told = OURS["paths"]["/approvals/{approval_id}/resolve"]["post"]["responses"]
 

@@ -73,6 +73,15 @@ def test_the_page_shows_every_operation_with_its_command_and_its_answers(page: T
     assert "event: agent_event" in page.words
 
 
+def test_b57_the_page_says_list_keys_default_filters_and_that_a_download_needs_its_bearer(page: Text) -> None:
+    words = " ".join(page.words.split())
+    approvals = words.partition("GET /approvals # ")[2].partition("GET /approvals/{approval_id} # ")[0]
+    assert "default pending" in approvals
+    assert "Fields of SessionListResponse NameTypeNotes sessionslist of SessionListItem" in words
+    assert "curl -s 'http://127.0.0.1:8010/audit/export.csv' -H 'Authorization: Bearer TOKEN'" in words
+    assert "A download of the audit trail needs the header as well" in words
+
+
 def test_every_link_of_the_page_leads_somewhere_and_no_id_is_there_twice(page: Text) -> None:
     assert len(page.ids) == len(set(page.ids))
     assert page.links - {f"#{each}" for each in page.ids} == {"openapi.json"}
