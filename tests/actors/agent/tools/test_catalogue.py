@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any, ClassVar
 
@@ -227,15 +227,47 @@ def test_a_key_that_is_more_than_a_name_is_not_repeated() -> None:
     assert "(unknown field): " in objection("read_pnr", {"locator": "ABC", f"my card is {SECRET}": 1})
 
 
-DATES = [
-    ("search_flights", "outbound_date"),
-    ("search_flights", "return_date"),
-    ("search_hotels", "check_in"),
-    ("search_hotels", "check_out"),
-    ("read_account_balance", "as_of"),
-    ("upsert_passenger", "date_of_birth"),
-    ("upsert_passenger", "passport_expiry"),
-]
+Place = tuple[str | int, ...]
+BY_THEMSELVES = {"draft_invoice"}
+"""Tools that refuse a date with a reason of their own."""
+
+
+def places(schema: Mapping[str, Any], kind: str, here: Place = ()) -> Iterator[Place]:
+    """Where an input has fields of a format, down to its innermost objects."""
+    if schema.get("format") == kind:
+        yield here
+    for name, field in schema.get("properties", {}).items():
+        yield from places(field, kind, (*here, name))
+    for other in schema.get("anyOf", ()):
+        yield from places(other, kind, here)
+    if "items" in schema:
+        yield from places(schema["items"], kind, (*here, 0))
+
+
+def fields_of(kind: str) -> list[tuple[str, Place]]:
+    """Every field of a format, of every tool."""
+    return [(tool.name, place) for tool in TOOLS for place in places(tool.schema()["input_schema"], kind)]
+
+
+def changed(name: str, place: Place, value: Any) -> dict[str, Any]:
+    """A right input with another value at one place."""
+    whole: dict[str, Any] = json.loads(json.dumps(RIGHT[name]))
+    inner: Any = whole
+    for step in place[:-1]:
+        inner = inner[step]
+    inner[place[-1]] = value
+    return whole
+
+
+DATES = [(name, place) for name, place in fields_of("date") if name not in BY_THEMSELVES]
+MOMENTS = fields_of("date-time")
+
+
+def test_b51_the_dates_of_the_tools_are_found() -> None:
+    assert len(DATES) > 18
+    assert ("create_invoice", ("invoice", "issue_date")) in DATES
+    assert MOMENTS == [("update_visa_file", ("appointment_at",))]
+    assert {name for name, _ in fields_of("date")} - {name for name, _ in DATES} == BY_THEMSELVES
 
 
 @pytest.mark.parametrize(("name", "place"), DATES)
@@ -253,11 +285,19 @@ DATES = [
         20261205,
     ],
 )
-def test_b51_a_date_is_a_day_of_the_calendar_written_in_one_way(name: str, place: str, day: Any) -> None:
-    text = objection(name, RIGHT[name] | {place: day})
-    assert f"{place}: " in text
+def test_b51_a_date_is_a_day_of_the_calendar_written_in_one_way(name: str, place: Place, day: Any) -> None:
+    CATALOGUE[name].parse(changed(name, place, "2026-12-06"))
+    text = objection(name, changed(name, place, day))
+    assert text.startswith(f"Input validation failed for '{name}': {'.'.join(map(str, place))}: ")
     if isinstance(day, str) and day:
         assert day not in text
+
+
+@pytest.mark.parametrize(("name", "place"), MOMENTS)
+@pytest.mark.parametrize("moment", ["2026-12-05T09:30:00", "2026-12-05", "2026-02-30T09:30:00Z", "09:30", "", 1])
+def test_b51_a_moment_has_its_offset_from_utc(name: str, place: Place, moment: Any) -> None:
+    CATALOGUE[name].parse(changed(name, place, "2026-12-05T09:30:00+05:30"))
+    assert f"{'.'.join(map(str, place))}: must be a date and time" in objection(name, changed(name, place, moment))
 
 
 def test_a_date_is_read() -> None:
