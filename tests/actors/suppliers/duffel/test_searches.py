@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from tests.actors.suppliers.duffel import inventory
 from tests.actors.suppliers.duffel.conftest import person
@@ -110,11 +111,6 @@ async def test_offers_that_cannot_be_read_are_counted_and_strange_ones_are_sold(
     assert told == {"unreadable": 10, "partial": 1, "expired": 1, "departed": 1, "no_time_zone": 2}
 
 
-async def test_an_airport_without_a_stated_zone_has_that_of_its_code(counter: Any) -> None:
-    found = await counter.found("Q24")
-    assert {offer.segments[0].origin_zone for offer in found if offer.segments[0].origin == "COK"} == {"Asia/Kolkata"}
-
-
 async def test_a_cabin_nobody_knows_is_the_one_asked_for(counter: Any) -> None:
     found = await counter.found("Q24", cabin="business")
     assert {offer.segments[0].cabin for offer in found} == {"business"}
@@ -195,6 +191,21 @@ def test_an_error_says_whether_it_was_sent() -> None:
     assert SupplierError("transient", "no").sent
 
 
+async def test_b56_an_offer_with_gaps_is_given_no_currency_and_no_zone_of_its_own(counter: Any) -> None:
+    found = await counter.found("Q24", currency="INR")
+    assert {offer.price.currency for offer in found} == {"GBP"}, "what the supplier states, and not what was asked for"
+    zones = {each.origin: each.origin_zone for offer in found for each in offer.segments}
+    assert zones == {"BOM": "Asia/Kolkata", "COK": "Asia/Kolkata"}, "of the airport where the supplier is silent"
+
+
+@pytest.mark.parametrize("name", ["total_currency", "total_amount", "expires_at"])
+def test_b56_an_offer_without_price_currency_or_end_is_none(name: str) -> None:
+    whole = stated([], None).model_dump(mode="json")
+    assert wire.Offer.model_validate(whole)
+    with pytest.raises(ValidationError, match=name):
+        wire.Offer.model_validate(whole | {name: None})
+
+
 def stated(bags: Any, terms: Any, others: Any = "as the first") -> wire.Offer:
     """An offer with these baggages of two persons and these conditions."""
     travellers = [{"id": "pas_1"}, {"id": "pas_2"}]
@@ -253,6 +264,10 @@ def test_baggage_is_told_where_it_is_stated_and_the_same_for_all(bags: Any, othe
                 "change_before_departure": {"allowed": True, "penalty_amount": "9.00", "penalty_currency": "EUR"},
             },
             "not refundable; changeable before departure, EUR 9.00 is charged",
+        ),
+        (
+            {"refund_before_departure": {"allowed": True, "penalty_amount": "40.00", "penalty_currency": None}},
+            "refundable before departure, what is kept is not stated",
         ),
         ({"change_before_departure": {"allowed": False}}, "not changeable"),
     ],
