@@ -249,6 +249,12 @@ async def test_b39_the_audit_tells_sender_and_approver_apart(running: Any, asha:
     assert {str(row["actor_id"]) for row in rows} == {asha.user["id"]}
     assert {str(row["approved_by"]) for row in rows} == {lead.user["id"]}
     assert {row["driver"] for row in rows} == {"house"}
+    call = await admin.db.fetchrow("SELECT id::text, turn_id, input::text FROM tool_calls WHERE tool = 'book_flight'")
+    named = {"tool_call_id": call["id"], "turn_id": call["turn_id"], "session_id": session}
+    booking = await admin.value("SELECT id::text FROM bookings")
+    started, succeeded = [json.loads(row["entity_refs"]) for row in rows]
+    assert (started, succeeded) == (named, named | {"booking_id": booking})
+    assert [json.loads(row["inputs"]) for row in rows] == [json.loads(call["input"])] * 2
 
 
 async def test_b29_viewers_read_and_never_write(running: Any, asha: Any, member: Any) -> None:
