@@ -10,7 +10,11 @@ import asyncpg
 import pytest
 
 from tests.backups import Tools
-from tests.test_run import development, ran
+from tests.test_run import answer, development, plain, ran
+from voyagent.actors.foundation.config import Settings
+from voyagent.actors.signed_heads import HeadFile, HeadSigner
+from voyagent.http.service import Service
+from voyagent.storage.audit_chain import Point
 
 if TYPE_CHECKING:
     from tests.conftest import Agency, Database
@@ -121,6 +125,11 @@ async def test_a_restored_database_has_every_row_serves_and_its_chains_fit_the_h
 ) -> None:
     environ = development(database.url)
     assert (await ran(tmp_path, "seed", "--people-only", **environ))[0] == 0
+    settings = Settings.load(environ=plain(tmp_path) | environ)
+    heads = HeadFile(settings.data_dir, settings.sealing_keys)
+    async with Service(settings) as service:
+        await HeadSigner(store=service.system.storage, settings=settings, clock=service.system.clock).sign(10)
+    heads.path.rename(tools.folder / "heads.new")
     copy = await tools.copy(database.name)
     admin = await asyncpg.connect(database.admin_url)
     restored = await asyncpg.connect(servers.postgres.url("postgres", copy))
@@ -138,11 +147,18 @@ async def test_a_restored_database_has_every_row_serves_and_its_chains_fit_the_h
             await restored.fetchval("SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'users'")
             == "voyagent"
         )
-        url = servers.postgres.url("voyagent", copy)
-        code, out, err = await ran(tmp_path, "audit", "verify", **environ | {"VOYAGENT_DB_URL": url})
+        there = environ | {"VOYAGENT_DB_URL": servers.postgres.url("voyagent", copy)}
+        (kept,) = tools.folder.glob("*.heads.jsonl")
+        kept.rename(heads.path)
+        known = await restored.fetchrow("SELECT tenant_id::text, seq, hash FROM audit_heads")
+        assert heads.read() == {known["tenant_id"]: Point(known["seq"], known["hash"])}
+        code, out, err = await ran(tmp_path, "audit", "verify", **there)
         assert (code, "unbroken  Demo Travels" in out) == (0, True), err
-        code, out, err = await ran(tmp_path, "doctor", **environ | {"VOYAGENT_DB_URL": url})
+        code, out, err = await ran(tmp_path, "doctor", **there)
         assert (code, "ok  database" in out) == (0, True), out
+        async with Service(Settings.load(environ=plain(tmp_path) | there)) as service:
+            status, ready = await answer(f"{service.url}/health/ready")
+            assert (status, ready["checks"]["database"]) == (200, "ok")
     finally:
         await restored.close()
         await admin.execute(f"DROP DATABASE {copy} WITH (FORCE)")
