@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
+import pytest
+
 from tests.rehearsal import Gate, Text, ToolUse, Turn
+from voyagent.actors.domain.audit import wire_time
 from voyagent.storage.audit_chain import Verify
 
 from .test_approvals import ask_for_booking, kinds, resolve
 
 if TYPE_CHECKING:
+    from tests.conftest import Database
     from tests.service.conftest import Admin, Person, Running
 
 BROKEN = """
@@ -119,26 +126,45 @@ async def test_b40_what_a_conversation_wrote_verifies_and_a_changed_missing_or_c
         assert (await storage.ask(verify)).broken_at == broken_at, forgery
 
 
+@pytest.fixture
+async def tokyo(database: Database) -> None:
+    """A database whose administrator has set it to another zone, before the service connects."""
+    db = await asyncpg.connect(database.admin_url)
+    await db.execute(f"ALTER DATABASE {database.name} SET timezone = 'Asia/Tokyo'")
+    await db.close()
+
+
 async def test_b2_every_time_column_carries_a_zone_and_every_time_on_the_wire_is_utc(
-    asha: Person, running: Running, admin: Admin
+    tokyo: None, asha: Person, running: Running, admin: Admin
 ) -> None:
+    assert await admin.value("SHOW timezone") == "Asia/Tokyo"
     assert [row[0] for row in await admin.db.fetch(ZONELESS)] == []
+    began = wire_time(datetime.now(UTC))
     session, events = await ask_for_booking(asha, running, then=(Turn("Booked."),))
     approval = events[-2].data["approval_id"]
-    await admin.execute(
-        "ALTER DATABASE " + await admin.value("SELECT current_database()") + " SET timezone = 'Asia/Tokyo'"
-    )
     status, item = await resolve(asha, approval)
     assert status == 200
+    await asyncio.gather(*(asha.replay(session, events[-1].id) for _ in range(2)))
     summary = await asha.get(f"/chat/sessions/{session}")
     transcript = await asha.get(f"/chat/sessions/{session}/messages")
-    times = [item["requested_at"], item["resolved_at"], item["expires_at"], summary["created_at"]]
+    booked = (await asha.get("/audit?kind=book_flight"))["items"]
+    exported = await asha.call("GET", "/audit/export.csv?kind=book_flight")
+    times = [item["requested_at"], item["resolved_at"], summary["created_at"]]
     times += [message["created_at"] for message in transcript["items"]]
     times += [event.data["timestamp"] for event in events]
+    times += [each["created_at"] for each in booked]
+    now = wire_time(datetime.now(UTC))
     for each in times:
-        assert len(each) == len("2026-11-23T10:15:02.114209Z"), each
-        assert each.endswith("Z")
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", each), each
+        assert began <= each <= now, "of UTC's clock, and not of another that is called so"
     assert item["requested_at"] < item["resolved_at"] < item["expires_at"]
-    await asyncio.gather(*(asha.replay(session, events[-1].id) for _ in range(2)))
+    assert [line.partition(",")[0] for line in exported[1].splitlines()[1:]] == [each["created_at"] for each in booked]
     stored = await admin.value("SELECT bool_and(completed_at >= created_at - interval '1 minute') FROM audit_events")
     assert stored
+
+
+async def test_b2_a_day_is_utcs_whatever_zone_the_database_has(tokyo: None, asha: Person, admin: Admin) -> None:
+    assert (await asha.call("POST", "/enquiries", json={"customer_name": "Asha Rao"}))[0] == 201
+    await admin.execute("UPDATE enquiries SET created_at = '2026-11-23T20:00Z'")
+    for day, found in (("2026-11-22", 0), ("2026-11-23", 1), ("2026-11-24", 0)):
+        assert (await asha.get(f"/enquiries?created_from={day}&created_to={day}"))["total"] == found, day
