@@ -95,7 +95,7 @@ async def _uninterrupted(work: PassState, writing: Coroutine[Any, Any, Outcome])
             if work.abandoned:
                 raise
     if cancelled is not None:
-        raise cancelled
+        raise cancelled from task.exception()
     return task.result()
 
 

@@ -65,6 +65,23 @@ async def test_an_undisturbed_write_answers_and_its_failure_is_the_pass_s() -> N
         await _uninterrupted(SimpleNamespace(abandoned=False), fails())  # type: ignore[arg-type]
 
 
+async def test_the_failure_of_a_cancelled_pass_s_write_is_the_cause_of_its_end() -> None:
+    answer = Event()
+
+    async def fails() -> Outcome:
+        await answer.wait()
+        raise ValueError("no")
+
+    waiting = asyncio.create_task(_uninterrupted(SimpleNamespace(abandoned=False), fails()))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.sleep(0)
+    answer.set()
+    with pytest.raises(asyncio.CancelledError) as ended:
+        await waiting
+    assert isinstance(ended.value.__cause__, ValueError)
+
+
 async def test_a_call_under_way_that_this_release_cannot_read_is_unknown_and_not_failed() -> None:
     call = ToolCall(
         id="c-1",
