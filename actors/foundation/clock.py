@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from datetime import UTC, datetime
 from typing import Protocol
+
+from . import log
 
 
 class Timer(Protocol):
@@ -32,5 +35,7 @@ class Clock:
         await asyncio.sleep(seconds)
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
-        """Call ``callback`` on the loop after ``seconds``."""
-        return asyncio.get_running_loop().call_later(seconds, callback)
+        """Call ``callback`` on the loop after ``seconds``, in nobody's log scope: what is due then is no request's."""
+        context = copy_context()
+        context.run(log.SCOPE.set, log.NOBODY)
+        return asyncio.get_running_loop().call_later(seconds, callback, context=context)

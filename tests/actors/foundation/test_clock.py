@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from tests.manual_clock import ManualClock
+from voyagent.actors.foundation import log
 from voyagent.actors.foundation.clock import Clock
 
 
@@ -20,6 +21,16 @@ async def test_the_real_clock_is_aware_and_its_timers_run() -> None:
     await asyncio.wait_for(rung.wait(), 5.0)
     assert clock.monotonic() - began >= 0.009
     await clock.sleep(0)
+
+
+async def test_what_a_timer_does_is_logged_for_no_request() -> None:
+    seen: list[log.Scope] = []
+    rung = asyncio.Event()
+    log.bind(request_id="r-1")
+    Clock().call_later(0.0, lambda: (seen.append(log.SCOPE.get()), rung.set()))
+    await asyncio.wait_for(rung.wait(), 5.0)
+    assert seen == [log.NOBODY]
+    assert log.SCOPE.get() != log.NOBODY
 
 
 async def test_time_stands_still_until_it_is_moved() -> None:
