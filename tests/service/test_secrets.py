@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.rehearsal import ToolUse, Turn
+from tests.service import at_rest
 
 if TYPE_CHECKING:
     from tests.service.conftest import Admin, Person, Running
 
 PASSPORT = "Z81726354"
-TABLES = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'"
 RIGHT = {"full_name": "Asha Rao", "passport_number": PASSPORT, "passport_expiry": "2031-01-01"}
 WRONG = RIGHT | {"documents": [{"visa_number": PASSPORT}]}
 
@@ -26,6 +26,7 @@ async def test_b41_a_planted_passport_number_is_found_nowhere(
     asha: Person,
     running: Running,
     admin: Admin,
+    redis_url: str,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     handoff: tuple[Any, ...] = (Turn(ToolUse("handoff", {"domain": "ticketing_visa", "goal": "save"})),) if desk else ()
@@ -47,6 +48,7 @@ async def test_b41_a_planted_passport_number_is_found_nowhere(
     told = capfd.readouterr()
     for kept in (streamed, transcript, later, told.out, told.err):
         assert PASSPORT not in kept
-    for row in await admin.db.fetch(TABLES):
-        table = row["table_name"]
-        assert await admin.value(f"SELECT count(*) FROM {table} t WHERE t::text LIKE '%{PASSPORT}%'") == 0, table
+    dump = await at_rest.rows(admin.db)
+    assert session in dump
+    assert not at_rest.is_in(dump, PASSPORT)
+    assert PASSPORT not in await at_rest.values(redis_url)
