@@ -103,18 +103,20 @@ class StorageActor(Actor[Protocol]):
         version: str = "",
         alone: bool = False,
         sealing_keys: Mapping[str, bytes] | None = None,
+        as_owner: bool = True,
         tasks: PeriodicTasks | None = None,
     ) -> None:
         """Without ``url`` every operation is refused; without ``ownership`` nodes are not told apart.
 
         ``shards_lost`` is awaited before lost shards are owned again, ``shards_owned`` called when some are. The
         database is used by this process ``alone`` if it has started it. One that is sealed with other keys than
-        ``sealing_keys`` is not served; without keys this is not checked.
+        ``sealing_keys`` is not served; without keys this is not checked. ``as_owner``: its role may own the tables.
         """
         super().__init__()
         self._url = url
         self._sizes = (size, system_size)
         self._sealing_keys = sealing_keys
+        self._as_owner = as_owner
         self._engine: pool.Engine | None = None
         self._faults: tuple[str, ...] = ("No database is configured.",)
         self._events: EventWriter | None = None
@@ -207,7 +209,7 @@ class StorageActor(Actor[Protocol]):
 
     async def _faults_of(self, opened: pool.Engine) -> tuple[str, ...]:
         try:
-            return tuple(await opened.check()) or tuple(await self._sealing_faults(opened))
+            return tuple(await opened.check(as_owner=self._as_owner)) or tuple(await self._sealing_faults(opened))
         except Exception as error:  # noqa: BLE001  # whatever it is, a database that cannot be checked is not served
             if _unchecked.allows():
                 _log.warning("database_check_interrupted", exc_info=error)

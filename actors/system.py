@@ -162,6 +162,7 @@ class System:
             version=self.settings.version,
             alone=self.settings.embedded,
             sealing_keys=self.settings.sealing_keys,
+            as_owner=not self.settings.production,
             tasks=self.tasks,
         )
 

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import asyncpg
@@ -312,6 +313,32 @@ async def test_production_migrates_with_two_urls_and_no_secret_and_serves_withou
     assert (code, "NO  database       The service's role owns" in findings) == (3, True)
     code, findings, _ = await ran(tmp_path, "doctor", **production(production_database))
     assert (code, "ok  database" in findings) == (0, True), findings
+
+
+async def test_production_does_not_serve_as_the_owner_of_a_database_that_answers_after_the_start(
+    tmp_path: Path, database: Any, servers: Any
+) -> None:
+    folder = tmp_path / "later"
+    folder.mkdir()
+    url = f"postgresql://{urlsplit(database.url).username}@/{database.name}?host={folder}"
+    process = await started(tmp_path, **production(database, VOYAGENT_DB_URL=url))
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(DEADLINE):
+            while (line := json.loads(await process.stderr.readline()))["event"] != "service_started":
+                pass
+            service = line["url"]
+            (folder / ".s.PGSQL.5432").symlink_to(Path(str(servers.postgres._sockets)) / ".s.PGSQL.5432")
+            while (line := json.loads(await process.stderr.readline()))["event"] != "database_check_failed":
+                assert line["event"] != "database_opened"
+        assert "The service's role owns the tables" in line["faults"][0]
+        assert (await answer(f"{service}/health/ready"))[0] == 503
+        process.terminate()
+        await asyncio.wait_for(process.communicate(), DEADLINE)
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode == 0
 
 
 async def test_production_does_not_migrate_itself(tmp_path: Path, production_database: Any) -> None:

@@ -227,10 +227,10 @@ class Engine:
         async with _acquired(self._system) as db:
             yield db
 
-    async def check(self) -> list[str]:
+    async def check(self, *, as_owner: bool = True) -> list[str]:
         """What makes this database unable to serve, in sentences; else nothing. Refusal: ``storage_unavailable``."""
         async with _acquired(self._tenants) as db:
-            return await checks.faults(db)
+            return await checks.faults(db, as_owner=as_owner)
 
     def _idle(self) -> int:
         return int(self._tenants.get_idle_size() + self._system.get_idle_size())
