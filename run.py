@@ -66,9 +66,9 @@ async def serve(settings: Settings, _words: Namespace) -> int:
         manager.ready(f"Listening on {service.url}")
         on_purpose = await until_ended(service, asked)
         drain = settings.drain_seconds if on_purpose else 0.0
-        _log.info("service_stopping", on_purpose=on_purpose, drain_seconds=settings.drain_seconds)
+        _log.info("service_stopping", on_purpose=on_purpose, drain_seconds=drain)
         manager.stopping(drain + STOP_SECONDS)
-        asyncio.get_running_loop().call_later(settings.drain_seconds + STOP_SECONDS, os._exit, FAILED)
+        asyncio.get_running_loop().call_later(drain + STOP_SECONDS, os._exit, FAILED)
         await service.stop(drain)
     _log.info("service_stopped")
     return DONE if on_purpose else FAILED
