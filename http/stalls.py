@@ -35,8 +35,8 @@ async def stall_timeout(request: web.Request, seconds: float, event: str) -> Asy
     Raises ConnectionResetError. A close would wait for the client.
     """
     try:
-        async with asyncio.timeout(seconds) as limit:
-            watcher = asyncio.get_running_loop().create_task(_prolong(request, limit, seconds))
+        async with asyncio.timeout(None) as limit:
+            watcher = asyncio.get_running_loop().create_task(_expire(request, limit, seconds))
             try:
                 yield
             finally:
@@ -48,12 +48,15 @@ async def stall_timeout(request: web.Request, seconds: float, event: str) -> Asy
         raise ConnectionResetError("the client stalled") from None
 
 
-async def _prolong(request: web.Request, limit: asyncio.Timeout, seconds: float) -> None:
-    """Extend the timeout whenever the client acknowledged something, which only the unsent bytes show."""
-    loop, left = asyncio.get_running_loop(), unsent(request)
-    while True:
+async def _expire(request: web.Request, limit: asyncio.Timeout, seconds: float) -> None:
+    """End the timeout once the client acknowledged nothing in ``CHECKS`` checks, which only the unsent bytes show.
+
+    Checks are counted, not time: while this process is suspended or busy, it sends nothing that could be acknowledged.
+    """
+    left, idle = unsent(request), 0
+    while idle < CHECKS:
         await asyncio.sleep(seconds / CHECKS)
         now = unsent(request)
-        if now < left and not limit.expired():
-            limit.reschedule(loop.time() + seconds)
+        idle = 0 if now < left else idle + 1
         left = now
+    limit.reschedule(asyncio.get_running_loop().time())

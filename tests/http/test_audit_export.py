@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -78,6 +79,19 @@ async def test_a_client_that_takes_little_at_a_time_gets_the_whole_file(serve: S
                 assert more
                 got += more
     assert got.count(LONG.encode()) == audit_export.ROWS
+
+
+async def test_a_client_is_not_disconnected_because_the_service_was_suspended(serve: Serve) -> None:
+    client = await serve(sse_stall_seconds=STALL_SECONDS)
+    loop, got = asyncio.get_running_loop(), b""
+    async with downloading(client) as line:
+        await asyncio.sleep(STALL_SECONDS / 4)  # into the write, which waits for the client
+        time.sleep(2 * STALL_SECONDS)  # noqa: ASYNC251  # as a stopped process: it neither sends nor looks
+        async with asyncio.timeout(20):
+            while not got.endswith(b"0\r\n\r\n"):
+                more = await loop.sock_recv(line, 1024 * 1024)
+                assert more
+                got = got[-10:] + more
 
 
 async def test_a_client_that_takes_nothing_is_disconnected(serve: Serve) -> None:
