@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -91,6 +91,19 @@ class AccountsHarness:
         self._started.append(accounts.AccountsActor.start(self.storage, Settings(**usual | changes), self.clock))
         self.ref = self._started[-1]
         return self.ref
+
+    @asynccontextmanager
+    async def another_process(self, database: Database, **changes: Any) -> AsyncIterator[Ref]:
+        """Accounts of another process on the same database, with storage of its own."""
+        ref, storage, actor = self.ref, self.storage, StorageActor.start(database.url, size=4, system_size=4)
+        self.storage = Storage(actor)
+        other = self.start(**changes)
+        self.ref, self.storage = ref, storage
+        try:
+            yield other
+        finally:
+            await other.stop_and_wait(5.0)
+            await actor.stop_and_wait(5.0)
 
     async def end(self) -> None:
         for ref in self._started:

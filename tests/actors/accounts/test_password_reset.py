@@ -13,7 +13,8 @@ from voyagent.actors.domain.errors import BadRequest, WeakPassword
 
 if TYPE_CHECKING:
     from tests.actors.accounts.conftest import AccountsHarness
-from tests.actors.accounts.email_harness import OTHER, PASSWORD, Code, EmailHarness
+    from tests.conftest import Database
+from tests.actors.accounts.email_harness import ORIGIN, OTHER, PASSWORD, Code, EmailHarness
 
 
 async def test_r1_no_answer_gives_a_reset_token_away_without_the_flag(harness: AccountsHarness) -> None:
@@ -28,14 +29,15 @@ async def test_r1_no_answer_gives_a_reset_token_away_without_the_flag(harness: A
     assert await harness.sign_in(password=OTHER)
 
 
-async def test_r19_of_sixteen_redemptions_one_wins(
-    emails: EmailHarness, harness: AccountsHarness, refusal: Code
+async def test_r19_of_sixteen_redemptions_one_wins_across_two_processes(
+    emails: EmailHarness, harness: AccountsHarness, refusal: Code, database: Database
 ) -> None:
     await harness.sign_up()
     token = await emails.wish()
-    outcomes = await asyncio.gather(
-        *(emails.reset(token, f"{OTHER}{number}") for number in range(16)), return_exceptions=True
-    )
+    async with harness.another_process(database) as other:
+        resets = [accounts.ResetPassword(token=token, new_password=f"{OTHER}{n}", origin=ORIGIN) for n in range(16)]
+        tries = [(emails.ref, other)[n % 2].ask(reset) for n, reset in enumerate(resets)]
+        outcomes = await asyncio.gather(*tries, return_exceptions=True)
     refused = [outcome for outcome in outcomes if isinstance(outcome, BadRequest)]
     assert (outcomes.count(None), len(refused)) == (1, 15)
     assert await refusal(emails.reset(token)) == "token_invalid"

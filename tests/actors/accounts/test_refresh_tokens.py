@@ -15,7 +15,6 @@ from tests.figures import counted
 from voyagent.actors.accounts import actor as accounts
 from voyagent.actors.accounts.login_sessions import SignedIn
 from voyagent.actors.accounts.refresh_tokens import TokenPair
-from voyagent.actors.database import StorageActor
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Refusal
 from voyagent.actors.domain.identity import Role
@@ -135,17 +134,12 @@ async def test_r19_without_a_grace_one_of_sixteen_wins_across_two_processes(
 ) -> None:
     first = harness.start(auth_refresh_grace_seconds=0)
     token = (await harness.sign_up()).refresh_token
-    own, other = harness.storage, StorageActor.start(database.url, size=4, system_size=4)
-    harness.storage = other  # type: ignore[assignment]  # another process has storage of its own
-    second = harness.start(auth_refresh_grace_seconds=0)
-    harness.storage = own
-    tries = [refresh(harness, token, ref) for ref in (first, second) for _ in range(8)]
-    outcomes = await asyncio.gather(*tries, return_exceptions=True)
+    async with harness.another_process(database, auth_refresh_grace_seconds=0) as second:
+        tries = [refresh(harness, token, ref) for ref in (first, second) for _ in range(8)]
+        outcomes = await asyncio.gather(*tries, return_exceptions=True)
     assert sum(isinstance(outcome, TokenPair) for outcome in outcomes) == 1
     assert {outcome.code for outcome in outcomes if isinstance(outcome, Refusal)} == {REFUSED}
     assert await harness.count("auth_families WHERE revoked_why = 'reused'") == 1
-    await second.stop_and_wait(5.0)
-    await other.stop_and_wait(5.0)
 
 
 async def test_r14_sign_ins_are_independent(harness: AccountsHarness, refusal: Code) -> None:
