@@ -18,6 +18,8 @@ from voyagent.actors.agent.tools.catalogue import CATALOGUE
 from voyagent.actors.conversation import passes
 from voyagent.actors.conversation import session as sessions
 from voyagent.actors.root import Tree
+from voyagent.http.guards import INTERNAL, PUBLIC
+from voyagent.http.routes import ROUTES
 from voyagent.http.service import Service
 from voyagent.storage.conversation import answers, model_calls, pass_context, tool_calls
 from voyagent.storage.conversation.group_commit import EventWriter
@@ -303,6 +305,16 @@ async def refused(person: Any, method: str, path: str, **more: Any) -> tuple[int
     return result
 
 
+ON = dict.fromkeys(("/reports/receivables", "/reports/payables"), "?from=2026-01-01&to=2026-12-31")
+READINGS = [
+    route.path + ON.get(route.path, "")
+    for route in ROUTES
+    if route.method == "GET" and not route.parameters and route.guard not in (PUBLIC, INTERNAL)
+    if route.path not in ("/auth/me", "/reports/itinerary")
+]
+"""Every list and report. Who somebody is has been read before, and the itinerary is of a session."""
+
+
 async def test_b24_without_postgres_everything_is_a_503_and_what_was_cut_is_carried_on(
     impatient: Any, servers: Any
 ) -> None:
@@ -316,10 +328,10 @@ async def test_b24_without_postgres_everything_is_a_503_and_what_was_cut_is_carr
     try:
         away = (503, {"detail": "storage_unavailable"})
         requests = [
-            ("GET", "/chat/sessions", {}),
-            ("GET", "/approvals", {}),
+            *(("GET", path, {}) for path in READINGS),
             ("GET", f"/chat/sessions/{idle}", {}),
             ("GET", f"/chat/sessions/{idle}/messages", {}),
+            ("GET", f"/reports/itinerary?session_id={idle}", {}),
             ("POST", "/chat/sessions", {}),
             ("POST", f"/chat/sessions/{idle}/messages", {"json": {"message": "hi"}}),
             ("POST", f"/chat/sessions/{names[0]}/messages", {"json": {"message": "hi", "on_busy": "queue"}}),
