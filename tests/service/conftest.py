@@ -181,6 +181,25 @@ class Running:
 Make = Callable[..., Settings]
 
 
+def environ_of(database: Any, redis_url: str, model_url: str, folder: Path) -> dict[str, str]:
+    """The environment of a service on a test's own database."""
+    return {
+        "VOYAGENT_ENV": "development",
+        "VOYAGENT_PORT": "0",
+        "VOYAGENT_DB_URL": database.url,
+        "VOYAGENT_REDIS_URL": redis_url,
+        "VOYAGENT_DATA_DIR": str(folder),
+        "VOYAGENT_GUARD": "off",
+        "VOYAGENT_AUTH_SECRET": "a secret that is only for tests, and long",
+        "VOYAGENT_AUTH_SKIP_EMAIL_VERIFICATION": "true",
+        "VOYAGENT_AUTH_ARGON2_MEMORY_COST": "8192",
+        "VOYAGENT_AUTH_ARGON2_TIME_COST": "1",
+        "VOYAGENT_SUPPLIERS": "house",
+        "ANTHROPIC_API_KEY": KEY,
+        "ANTHROPIC_BASE_URL": model_url,
+    }
+
+
 @pytest.fixture(scope="session")
 async def rehearsal() -> AsyncIterator[tuple[Rehearsal, str]]:
     """The model's part."""
@@ -196,22 +215,10 @@ def settings_for(database: Any, redis_url: str, rehearsal: tuple[Rehearsal, str]
 
     def make(**overrides: str) -> Settings:
         environ = {
-            "VOYAGENT_ENV": "development",
-            "VOYAGENT_PORT": "0",
-            "VOYAGENT_DB_URL": database.url,
-            "VOYAGENT_REDIS_URL": redis_url,
-            "VOYAGENT_DATA_DIR": str(tmp_path),
-            "VOYAGENT_GUARD": "off",
-            "VOYAGENT_AUTH_SECRET": "a secret that is only for tests, and long",
-            "VOYAGENT_AUTH_SKIP_EMAIL_VERIFICATION": "true",
-            "VOYAGENT_AUTH_ARGON2_MEMORY_COST": "8192",
-            "VOYAGENT_AUTH_ARGON2_TIME_COST": "1",
-            "VOYAGENT_SUPPLIERS": "house",
+            **environ_of(database, redis_url, rehearsal[1], tmp_path),
             "VOYAGENT_DRAIN_SECONDS": "0",
             "VOYAGENT_SSE_STREAMS_PER_PERSON": "2000",
             "VOYAGENT_SSE_STREAMS_PER_AGENCY": "2000",
-            "ANTHROPIC_API_KEY": KEY,
-            "ANTHROPIC_BASE_URL": rehearsal[1],
             **overrides,
         }
         return Settings.load(environ=environ)
@@ -322,20 +329,8 @@ async def service(database: Any, redis_url: str, player: Rehearsal, tmp_path: Pa
     """The service on this test's own database; not started yet."""
     environ = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("VOYAGENT_", "ANTHROPIC_"))},
-        "VOYAGENT_ENV": "development",
-        "VOYAGENT_PORT": "0",
-        "VOYAGENT_DB_URL": database.url,
-        "VOYAGENT_REDIS_URL": redis_url,
-        "VOYAGENT_DATA_DIR": str(tmp_path),
-        "VOYAGENT_GUARD": "off",
-        "VOYAGENT_AUTH_SECRET": "a secret that is only for tests, and long",
-        "VOYAGENT_AUTH_SKIP_EMAIL_VERIFICATION": "true",
-        "VOYAGENT_AUTH_ARGON2_MEMORY_COST": "8192",
-        "VOYAGENT_AUTH_ARGON2_TIME_COST": "1",
-        "VOYAGENT_SUPPLIERS": "house",
+        **environ_of(database, redis_url, player.url, tmp_path),
         "VOYAGENT_DRAIN_SECONDS": "20",
-        "ANTHROPIC_API_KEY": KEY,
-        "ANTHROPIC_BASE_URL": player.url,
     }
     started = ServiceProcess(environ, tmp_path / "service.log")
     yield started
