@@ -9,6 +9,18 @@ import pytest
 
 from tests.actors.agent.rehearsed.conversation import BOOKED, FARES, NOBODY, WISH, Conversation, asked
 
+SAVED = {"saved": True, "passenger_id": "p-1", "created": True}
+
+
+def proposed() -> Conversation:
+    """The wish, up to the booking that is proposed and has no result yet."""
+    talk = Conversation("ticketing_visa", None, WISH)
+    for output in (FARES, SAVED):
+        talk.next()
+        talk.results(output)
+    talk.next()
+    return talk
+
 
 def test_the_main_job_is_search_passenger_booking_and_a_last_word() -> None:
     talk = Conversation("ticketing_visa", None, WISH)
@@ -20,7 +32,7 @@ def test_the_main_job_is_search_passenger_booking_and_a_last_word() -> None:
     words, calls = talk.next()
     assert "INR 9400.50" in words
     assert asked(calls) == [("upsert_passenger", {"full_name": "Asha Rao"})]
-    talk.results({"saved": True, "passenger_id": "p-1", "created": True})
+    talk.results(SAVED)
     _, calls = talk.next()
     assert asked(calls) == [("book_flight", {"fare_id": "f-cheap", "passenger_ids": ["p-1"]})]
     talk.results(BOOKED)
@@ -47,7 +59,7 @@ def test_a_fare_can_be_held_for_whom_is_named_later() -> None:
     talk.next()
     talk.say("Put it on hold for Meera Iyer")
     assert asked(talk.next()[1]) == [("upsert_passenger", {"full_name": "Meera Iyer"})]
-    talk.results({"saved": True, "passenger_id": "p-1", "created": True})
+    talk.results(SAVED)
     assert asked(talk.next()[1]) == [("hold_flight", {"fare_id": "f-cheap", "passenger_ids": ["p-1"]})]
 
 
@@ -154,12 +166,7 @@ def test_a_search_that_fails_or_finds_nothing_ends_in_words(output: Any) -> None
     ],
 )
 def test_a_booking_that_did_not_come_about_is_said_and_not_repeated(output: Any, says: str | None) -> None:
-    talk = Conversation("ticketing_visa", None, WISH)
-    talk.next()
-    talk.results(FARES)
-    talk.next()
-    talk.results({"saved": True, "passenger_id": "p-1", "created": True})
-    talk.next()
+    talk = proposed()
     talk.results(output, then="And now? Is it done?" if says is None else None)
     words, calls = talk.next()
     assert (says or "ap-t-1-book_flight") in words
@@ -167,12 +174,7 @@ def test_a_booking_that_did_not_come_about_is_said_and_not_repeated(output: Any,
 
 
 def test_a_result_that_came_late_as_a_note_is_told() -> None:
-    talk = Conversation("ticketing_visa", None, WISH)
-    talk.next()
-    talk.results(FARES)
-    talk.next()
-    talk.results({"saved": True, "passenger_id": "p-1", "created": True})
-    talk.next()
+    talk = proposed()
     [ident] = talk.open
     talk.results("The result follows below, or was withdrawn.", then="Any news?")
     talk.next()
@@ -183,12 +185,7 @@ def test_a_result_that_came_late_as_a_note_is_told() -> None:
 
 
 def test_words_that_come_with_a_result_are_served_after_it_was_told() -> None:
-    talk = Conversation("ticketing_visa", None, WISH)
-    talk.next()
-    talk.results(FARES)
-    talk.next()
-    talk.results({"saved": True, "passenger_id": "p-1", "created": True})
-    talk.next()
+    talk = proposed()
     talk.results(BOOKED, then="Great. Now find one from Dubai to Mumbai on 20 December")
     words, calls = talk.next()
     assert words.index("QX7Y2Z") < words.index("Dubai (DXB)")
@@ -196,11 +193,7 @@ def test_words_that_come_with_a_result_are_served_after_it_was_told() -> None:
 
 
 def test_a_booked_flight_is_ticketed_and_cancelled_as_asked() -> None:
-    talk = Conversation("ticketing_visa", None, WISH)
-    for output in (FARES, {"saved": True, "passenger_id": "p-1", "created": True}):
-        talk.next()
-        talk.results(output)
-    talk.next()
+    talk = proposed()
     talk.results(BOOKED)
     talk.next()
     talk.say("Please issue the ticket")
@@ -246,7 +239,7 @@ def test_ages_a_supplier_needs_are_asked_for_and_searched_with() -> None:
 
 def test_a_hold_is_bought_by_its_booking() -> None:
     talk = Conversation("ticketing_visa", None, WISH.replace("book it", "put it on hold"))
-    for output in (FARES, {"saved": True, "passenger_id": "p-1", "created": True}):
+    for output in (FARES, SAVED):
         talk.next()
         talk.results(output)
     assert [name for name, _ in asked(talk.next()[1])] == ["hold_flight"]

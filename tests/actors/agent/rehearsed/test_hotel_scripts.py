@@ -5,6 +5,21 @@ from __future__ import annotations
 from tests.actors.agent.rehearsed.conversation import Conversation, asked
 
 
+def booked() -> Conversation:
+    """Somebody with a stay that is booked, and told so."""
+    talk = Conversation("hotels_holidays", None, "Book a hotel in Dubai from 12 to 15 December for Asha Rao")
+    for output in (
+        {"count": 1, "results": [{"name": "Fair", "from_price": "AED 400.00", "rate_keys": ["r-4"], "star_rating": 4}]},
+        {"checked": True, "rate_key": "r-4", "price": "AED 400.00"},
+        {"saved": True, "passenger_id": "p-1", "created": True},
+        {"booked": True, "booking_id": "b-2", "supplier_ref": "H-77", "status": "confirmed"},
+    ):
+        talk.next()
+        talk.results(output)
+    talk.next()
+    return talk
+
+
 def test_who_stays_is_asked_for_and_never_invented() -> None:
     talk = Conversation("hotels_holidays", None, "Book a hotel in Dubai from 12 to 15 December for 1 guest")
     talk.next()
@@ -21,16 +36,7 @@ def test_who_stays_is_asked_for_and_never_invented() -> None:
 
 
 def test_a_booked_stay_is_cancelled_as_asked() -> None:
-    talk = Conversation("hotels_holidays", None, "Book a hotel in Dubai from 12 to 15 December for Asha Rao")
-    for output in (
-        {"count": 1, "results": [{"name": "Fair", "from_price": "AED 400.00", "rate_keys": ["r-4"], "star_rating": 4}]},
-        {"checked": True, "rate_key": "r-4", "price": "AED 400.00"},
-        {"saved": True, "passenger_id": "p-1", "created": True},
-        {"booked": True, "booking_id": "b-2", "supplier_ref": "H-77", "status": "confirmed"},
-    ):
-        talk.next()
-        talk.results(output)
-    talk.next()
+    talk = booked()
     talk.say("Please cancel the hotel")
     assert asked(talk.next()[1]) == [("cancel_hotel_booking", {"booking_id": "b-2"})]
     talk.results({"cancelled": True, "booking_id": "b-2", "status": "cancelled", "refund": "AED 400.00"})
@@ -85,16 +91,7 @@ def test_rooms_and_ages_of_children_are_searched_for_as_told() -> None:
 
 
 def test_a_booked_stay_is_read_again() -> None:
-    talk = Conversation("hotels_holidays", None, "Book a hotel in Dubai from 12 to 15 December for Asha Rao")
-    for output in (
-        {"count": 1, "results": [{"name": "Fair", "from_price": "AED 400.00", "rate_keys": ["r-4"], "star_rating": 4}]},
-        {"checked": True, "rate_key": "r-4", "price": "AED 400.00"},
-        {"saved": True, "passenger_id": "p-1", "created": True},
-        {"booked": True, "booking_id": "b-2", "supplier_ref": "H-77", "status": "confirmed"},
-    ):
-        talk.next()
-        talk.results(output)
-    talk.next()
+    talk = booked()
     talk.say("Show me the hotel booking")
     assert asked(talk.next()[1]) == [("read_hotel_booking", {"booking_id": "b-2"})]
     talk.results(
