@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from tests.rehearsal import ToolUse, Turn
-from tests.waiting import Event
+from tests.waiting import Event, until
 from voyagent.actors import housekeeping
 from voyagent.actors.agent import tool_execution
 from voyagent.actors.foundation.metrics import ActorMeter
@@ -31,7 +31,6 @@ from .test_approvals import HANDOFF, SEARCH, ask_for_booking, book, kinds, resol
 DAY = datetime.now(UTC).date() + timedelta(days=60)
 STAY = {"country": "AE", "city": "Dubai", "check_in": str(DAY), "check_out": str(DAY + timedelta(days=2)), "guests": 1}
 ASHA = ToolUse("upsert_passenger", {"full_name": "Asha Rao", "date_of_birth": "1990-01-02"})
-PATIENCE = 20.0
 
 
 def hold(received: Any) -> Turn:
@@ -152,13 +151,6 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
     return Faults(monkeypatch)
 
 
-async def eventually(check: Callable[[], Any]) -> None:
-    """Return when ``check`` answers true."""
-    async with asyncio.timeout(PATIENCE):
-        while not await check():  # noqa: ASYNC110 - the database tells nobody
-            await asyncio.sleep(0.02)
-
-
 async def look(running: Any) -> None:
     """Housekeeping's minute is over."""
     running.service.system._on_storage_lost()
@@ -178,7 +170,7 @@ async def ordered(asha: Any, running: Any, admin: Any, what: str) -> tuple[str, 
     await asha.say(session, f"please: {what}")
     granted: set[str] = set()
     while True:
-        await eventually(lambda: admin.value(GOING_ON))
+        await until(lambda: admin.value(GOING_ON))
         events = await asha.replay(session)
         asked = {event.data["approval_id"] for event in events if event.kind == "approval_request"} - granted
         if not asked:
@@ -243,12 +235,12 @@ async def test_an_order_that_cannot_be_told_is_entered_and_settled_when_it_can(
     faults.spared = SPARED.get(what, ())
     orders, status = ORDERED[what]
     session, _ = await ordered(asha, running, admin, what)
-    await eventually(lambda: admin.value("SELECT count(*) > 0 FROM tool_calls WHERE state = 'unknown'"))
+    await until(lambda: admin.value("SELECT count(*) > 0 FROM tool_calls WHERE state = 'unknown'"))
     assert await admin.value("SELECT status FROM bookings") == status
     assert kinds(await asha.replay(session))[-1] == "final"
     faults.times = 0
     await look(running)
-    await eventually(lambda: admin.value(f"SELECT ({OPEN}) = 0"))
+    await until(lambda: admin.value(f"SELECT ({OPEN}) = 0"))
     assert await admin.value("SELECT count(*) FROM house_orders") == orders
     assert await admin.value("SELECT count(*) FROM bookings") == 1
     assert await admin.value(LAST) == status
@@ -278,7 +270,7 @@ async def test_an_order_whose_answer_is_lost_for_good_is_entered_when_the_suppli
     assert told["error"].startswith("outcome_unknown: ")
     assert await admin.value("SELECT count(*) FROM bookings") == 0
     await look(running)
-    await eventually(lambda: admin.value(f"SELECT ({OPEN}) = 0"))
+    await until(lambda: admin.value(f"SELECT ({OPEN}) = 0"))
     assert await admin.value(LAST) == "confirmed"
     await look(running)
     assert await admin.value("SELECT count(*) FROM bookings") == 1
@@ -317,7 +309,7 @@ async def test_what_follows_an_order_is_looked_up_when_its_answer_is_lost(
     assert told["error"].startswith("outcome_unknown: ")
     assert await admin.value("SELECT status FROM bookings") == "confirmed"
     await look(running)
-    await eventually(lambda: admin.value(f"SELECT ({OPEN}) = 0"))
+    await until(lambda: admin.value(f"SELECT ({OPEN}) = 0"))
     assert await admin.value(LAST) == ORDERED[what][1]
     assert await admin.value("SELECT count(*) FROM house_orders") == 1
     assert await admin.value("SELECT count(*) FROM tickets") == (what == "a ticket")
@@ -342,7 +334,7 @@ async def test_a_lost_order_is_entered_though_its_conversation_is_deleted(
         session, _ = await ordered(asha, running, admin, "a flight")
     assert (await asha.call("DELETE", f"/chat/sessions/{session}"))[0] == 204
     await look(running)
-    await eventually(lambda: admin.value(f"SELECT ({OPEN}) = 0"))
+    await until(lambda: admin.value(f"SELECT ({OPEN}) = 0"))
     assert await admin.value("SELECT status FROM bookings WHERE session_id IS NULL") == "confirmed"
 
 
@@ -362,7 +354,7 @@ async def test_a_defect_of_ours_before_the_supplier_is_asked_takes_no_grant_back
 
     monkeypatch.setattr(passengers.Load, "run", run)
     assert (await resolve(asha, approval))[0] == 200
-    await eventually(lambda: admin.value("SELECT state = 'completed' FROM turns"))
+    await until(lambda: admin.value("SELECT state = 'completed' FROM turns"))
     assert not broken
     assert await admin.value(LAST) == "confirmed"
     assert await admin.value("SELECT count(*) FROM house_orders") == 1
@@ -403,7 +395,7 @@ async def test_stopping_an_agency_leaves_a_write_under_way_to_be_looked_up(
     running.rehearsal.play(Turn("It is booked."))
     patch.undo()
     system._on_storage_lost()
-    await eventually(lambda: admin.value("SELECT state = 'completed' FROM turns"))
+    await until(lambda: admin.value("SELECT state = 'completed' FROM turns"))
     assert await admin.value(LAST) == "confirmed"
     assert await admin.value("SELECT count(*) FROM house_orders") == 1
     told = [event.data["tool_output"] for event in await asha.replay(session) if event.kind == "tool_result"]
@@ -416,7 +408,7 @@ async def test_a_write_begins_once(asha: Any, running: Any, admin: Any) -> None:
     approval = next(event.data["approval_id"] for event in events if event.kind == "approval_request")
     running.rehearsal.play(Turn("Done."))
     await resolve(asha, approval)
-    await eventually(lambda: admin.value("SELECT state = 'completed' FROM turns"))
+    await until(lambda: admin.value("SELECT state = 'completed' FROM turns"))
     await admin.execute("UPDATE tool_calls SET state = 'approved' WHERE driver IS NOT NULL")
     row = await admin.db.fetchrow(
         "SELECT turn_id, id::text AS key, tenant_id::text AS t, session_id::text AS s FROM tool_calls"

@@ -167,9 +167,7 @@ async def test_an_owner_that_is_paused_within_a_transaction_holds_nobody_up_and_
     url = f"{service.url}/chat/sessions/{session}"
     renaming = asyncio.create_task(rename(http, url, client, "by the first"))
     waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype IN ('tuple', 'transactionid')"
-    async with asyncio.timeout(20):
-        while not await db.fetchval(waits):  # noqa: ASYNC110 -- Postgres tells nobody
-            await asyncio.sleep(0.01)
+    await until(lambda: db.fetchval(waits))
     since = await pause(service)
     await db.execute("COMMIT")  # the statement returns, and nobody goes on with its transaction
     await until(lambda: db.fetchval("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"))
