@@ -18,6 +18,7 @@ from argon2 import PasswordHasher
 
 from tests.rehearsal import Rehearsal
 from tests.service.process import Service as ServiceProcess
+from tests.service.sessions import Sessions
 from voyagent.actors.agent.rehearsed.server import KEY
 from voyagent.actors.conversation.session import Sleep
 from voyagent.actors.domain.identity import Role
@@ -245,6 +246,12 @@ async def running(settings_for: Make, rehearsal: tuple[Rehearsal, str]) -> Async
 async def asha(running: Running) -> Person:
     """An agency's admin."""
     return await running.sign_up()
+
+
+@pytest.fixture
+def sessions(monkeypatch: pytest.MonkeyPatch) -> Sessions:
+    """The session actors of this test."""
+    return Sessions(monkeypatch)
 
 
 class Admin:

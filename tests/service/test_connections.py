@@ -7,10 +7,11 @@ to what is behind it unless told otherwise.
 from __future__ import annotations
 
 import asyncio
-import gc
 import itertools
 import json
 import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,8 +19,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.rehearsal import Text, Turn
-from voyagent.actors.conversation.event_log import EventLog
-from voyagent.actors.conversation.session import SessionActor
+from tests.service.sessions import Sessions
+from tests.waiting import PATIENCE, until
 from voyagent.http.operation import EVENT_STREAM
 from voyagent.http.route import Route
 from voyagent.http.routes import ROUTES
@@ -89,10 +90,33 @@ def parsed(received: bytes) -> Got:
     return Got(first, {name.lower(): value for name, value in pairs}, body)
 
 
-async def exchange(
-    person: Person, method: str, path: str, form: str, *, body: str = "", more: str = "", until: bytes | None = None
-) -> Got:
-    """One request on a connection of its own, read to its end, or to ``until`` where the service keeps it open."""
+@dataclass(slots=True)
+class Line:
+    """One request on a connection of its own, and what came back so far."""
+
+    method: str
+    reader: asyncio.StreamReader
+    received: bytes = b""
+
+    async def until(self, words: bytes) -> Got:
+        """Read on to these words, where the service keeps the connection open."""
+        return await self._read(lambda: words in self.received)
+
+    async def end(self) -> Got:
+        """Read to the end of the answer."""
+        return await self._read(lambda: whole(self.method, self.received))
+
+    async def _read(self, done: Callable[[], bool]) -> Got:
+        async with asyncio.timeout(PATIENCE):
+            while not done() and (piece := await self.reader.read(65536)):
+                self.received += piece
+        return parsed(self.received)
+
+
+@asynccontextmanager
+async def opened(
+    person: Person, method: str, path: str, form: str, *, body: str = "", more: str = ""
+) -> AsyncIterator[Line]:
     version, connection = FORMS[form]
     place = urlsplit(person.url)
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
@@ -100,18 +124,16 @@ async def exchange(
     who = f"Host: x\r\nAuthorization: Bearer {person.token}\r\n"
     asked = f"{method} {path} {version}\r\n{who}{connection}{length}{more}\r\n"
     try:
-        async with asyncio.timeout(20):
-            writer.write((asked + body).encode())
-            received = b""
-            while until is None or until not in received:
-                if not (piece := await reader.read(65536)):
-                    break
-                received += piece
-                if until is None and whole(method, received):
-                    break
+        writer.write((asked + body).encode())
+        yield Line(method, reader)
     finally:
         writer.close()
-    return parsed(received)
+
+
+async def exchange(person: Person, method: str, path: str, form: str, *, body: str = "", more: str = "") -> Got:
+    """One request on a connection of its own, read to its end."""
+    async with opened(person, method, path, form, body=body, more=more) as line:
+        return await line.end()
 
 
 def whole(method: str, received: bytes) -> bool:
@@ -148,11 +170,10 @@ async def test_a_stream_is_whole_on_every_kind_of_connection(
     running.rehearsal.play(Turn(Text.split("Fine ", "thank ", "you.")), Turn(Text.split("One, ", "two.")))
     await asha.say(session, "how are you?")
     if stream == "live":  # has no end of its own; words that come while it waits take another way than those replayed
-        follower = asyncio.create_task(exchange(asha, method, f"/chat/sessions/{session}/{path}", form, until=b"two."))
-        while not any(log.subscriptions for log in running_logs(session)):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-        await asha.say(session, "go on")
-        got = await follower
+        async with opened(asha, method, f"/chat/sessions/{session}/{path}", form) as line:
+            await line.until(b'"kind":"final"')
+            await asha.say(session, "go on")
+            got = await line.until(b"two.")
     else:
         got = await exchange(asha, method, f"/chat/sessions/{session}/{path}", form, body=body, more=more)
 
@@ -177,15 +198,20 @@ async def test_a_stream_is_whole_on_every_kind_of_connection(
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_head_of_a_stream_has_its_head_alone_and_starts_nothing(form: str, asha: Person) -> None:
+async def test_head_of_a_stream_has_its_head_alone_and_starts_nothing(
+    form: str, asha: Person, sessions: Sessions
+) -> None:
     session = await asha.session()
     await asha.say(session, "how are you?")
+    log = sessions.log(session)
+    await until(lambda: not log.watched)
     path = f"/chat/sessions/{session}/events"
     got = await exchange(asha, "HEAD", path, form)
     assert (got.status, got.body) == (200, b"")
     assert got.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert "transfer-encoding" not in got.headers
-    assert not any(log.subscriptions for log in running_logs(session))
+    assert not log.subscriptions
+    await until(lambda: not log.watched)
 
 
 @pytest.mark.parametrize("version", ["HTTP/0.9", "HTTP/1.2", "HTTP/2.0", "HTTP/3.0"])
@@ -200,12 +226,6 @@ async def test_a_message_in_a_version_that_cannot_be_answered_has_no_effect(vers
     assert json.loads(got.body)["detail"] in {"bad_request", "http_version_not_supported"}
     page = await asha.get(f"/chat/sessions/{session}/messages")
     assert page["items"] == []
-
-
-def running_logs(session: str) -> list[EventLog]:
-    """The log of a session that is active."""
-    actors = [each for each in gc.get_objects() if isinstance(each, SessionActor) and each.session_id == session]
-    return [each.log for each in actors]
 
 
 CSV = "text/csv"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 from typing import Any
 
 import pytest
 
 from tests.rehearsal import Text, Turn
+from tests.service.sessions import Sessions
 from tests.waiting import until
 from voyagent.actors import tenant
-from voyagent.actors.conversation.event_log import EventLog
 from voyagent.actors.conversation.session import Follow, PassivateIfIdle
 from voyagent.actors.foundation.metrics import ActorMeter
 
@@ -55,15 +54,13 @@ async def test_a_session_whose_subscription_is_not_read_yet_does_not_passivate(a
     await until(lambda: one_log.over)
 
 
-async def test_a_session_that_has_talked_keeps_no_frames_once_nobody_watches(asha: Any, running: Any) -> None:
+async def test_a_session_that_has_talked_keeps_no_frames_once_nobody_watches(
+    asha: Any, running: Any, sessions: Sessions
+) -> None:
     session = await asha.session()
     running.rehearsal.play(Turn(Text.split(*[f"word {number} " for number in range(200)])))
     told = await asha.say(session, "count")
-    logs = [each for each in _logs() if each.last == told[-1].id]
-    await until(lambda: all(each.first == each.last + 1 for each in logs))
-    assert logs
+    log = sessions.log(session)
+    assert log.last == told[-1].id
+    await until(lambda: log.first == log.last + 1)
     assert [event.id for event in await asha.replay(session)] == [event.id for event in told]
-
-
-def _logs() -> list[Any]:
-    return [each for each in gc.get_objects() if isinstance(each, EventLog) and not each.over]

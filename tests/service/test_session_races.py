@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,9 +11,10 @@ import asyncpg
 import pytest
 
 from tests.rehearsal import Gate, Text, Turn
+from tests.service.sessions import Sessions
 from tests.waiting import until
 from voyagent.actors.conversation import session as session_actor
-from voyagent.actors.conversation.session import Cancel, SessionActor, Wake
+from voyagent.actors.conversation.session import Cancel, Wake
 from voyagent.actors.domain.audit import Author, Origin
 from voyagent.actors.domain.errors import Unavailable
 from voyagent.storage.conversation import turns
@@ -242,25 +242,15 @@ async def test_b19_a_queued_message_whose_start_is_refused_ends_with_an_error_an
     assert "second" in str(running.rehearsal.requests[-1].messages)
 
 
-def actor_of(session: str) -> SessionActor:
-    """The living actor of a session."""
-    [actor] = [
-        each
-        for each in gc.get_objects()
-        if isinstance(each, SessionActor) and each.session_id == session and not each.actor_stopped.is_set()
-    ]
-    return actor
-
-
 async def test_b21_a_decision_that_outlives_its_session_is_carried_out(
-    asha: Any, running: Any, admin: Any, locked: Locked
+    asha: Any, running: Any, admin: Any, locked: Locked, sessions: Sessions
 ) -> None:
     """The session fails while its decision waits behind somebody else's audit event, and is watched all the while."""
     session, events = await ask_for_booking(asha, running, then=(Turn("Booked."),))
     async with locked("SELECT * FROM audit_heads FOR UPDATE"):
         granting = asyncio.create_task(resolve(asha, asked(events)[0]))
         await blocked(admin, "audit_heads")
-        actor_of(session).fail(Unavailable("storage_unavailable"))
+        sessions.actor(session).fail(Unavailable("storage_unavailable"))
         watching = asyncio.create_task(asha.watch(session, f"?last_event_id={events[-1].id}"))
         await blocked(admin, "pg_advisory_xact_lock")
     assert (await granting)[0] == 503
@@ -272,7 +262,7 @@ async def test_b21_a_decision_that_outlives_its_session_is_carried_out(
 
 
 async def test_b17_a_message_that_outlives_its_session_runs_once_though_it_is_sent_again(
-    asha: Any, running: Any, admin: Any, locked: Locked
+    asha: Any, running: Any, admin: Any, locked: Locked, sessions: Sessions
 ) -> None:
     session = await asha.session()
     running.rehearsal.play(Turn("Done."), Turn("Twice."))
@@ -280,7 +270,7 @@ async def test_b17_a_message_that_outlives_its_session_runs_once_though_it_is_se
     async with locked("LOCK TABLE messages IN EXCLUSIVE MODE"):
         first = asyncio.create_task(asha.call("POST", path, json=body))
         await blocked(admin, "INSERT INTO messages")
-        actor_of(session).fail(Unavailable("storage_unavailable"))
+        sessions.actor(session).fail(Unavailable("storage_unavailable"))
         assert (await first)[0] == 503
         again = asyncio.create_task(asha.post(session, body))
         await blocked(admin, "pg_advisory_xact_lock")
@@ -413,12 +403,12 @@ async def test_b43_a_message_that_could_not_be_stored_counts_against_no_limit(
 
 @pytest.mark.parametrize("granted", [True, False], ids=["granted", "rejected"])
 async def test_a_session_whose_approvals_are_decided_has_no_reason_to_stay_active(
-    granted: bool, asha: Any, running: Any
+    granted: bool, asha: Any, running: Any, sessions: Sessions
 ) -> None:
     session, events = await ask_for_booking(asha, running, then=(Turn("Fine."),))
     assert (await resolve(asha, asked(events)[0], granted=granted))[0] == 200
     await asha.replay(session, events[-1].id)
-    actor = actor_of(session)
+    actor = sessions.actor(session)
 
     async def quiet() -> bool:
         return not actor.approval_timer.any and not actor.log.subscriptions

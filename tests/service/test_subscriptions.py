@@ -14,11 +14,11 @@ import aiohttp
 import pytest
 
 from tests.rehearsal import Gate, Text, Turn
+from tests.service.sessions import Sessions
 from tests.waiting import until
 from voyagent.actors.conversation.event_log import RING_BYTES, WRITE_BYTES, EventLog
-from voyagent.actors.conversation.session import SessionActor
 from voyagent.http.service import Service
-from voyagent.http.streams import HIGH_WATER, Viewer
+from voyagent.http.streams import HIGH_WATER
 
 if TYPE_CHECKING:
     from tests.service.conftest import Admin, Make, Person, Running, Stream
@@ -38,15 +38,9 @@ async def hasty(settings_for: Make, rehearsal: Any, running_class: type[Running]
         yield running_class(service, rehearsal[0], http, settings)
 
 
-def log_of(session: str) -> EventLog:
-    """The log of a session that is watched."""
-    actor = next(each for each in gc.get_objects() if isinstance(each, SessionActor) and each.session_id == session)
-    return actor.log
-
-
 def unsent(log: EventLog) -> list[int]:
     """The bytes that wait in this process for each viewer of a log."""
-    viewers = [each for each in gc.get_objects() if isinstance(each, Viewer) and each.subscription in log.subscriptions]
+    viewers = [each.sink.__self__ for each in log.subscriptions if each.sink is not None]
     lines = [each.request.transport for each in viewers]
     return [line.get_write_buffer_size() for line in lines if line is not None]
 
@@ -72,11 +66,10 @@ async def watched(person: Person, session: str, count: int, **more: int) -> list
     return lines
 
 
-async def read(stream: Stream, text: str) -> int:
+async def read(stream: Stream, text: str, log: EventLog) -> int:
     """Read a turn to its end, which has to say this; answers the most that waited for any viewer meanwhile."""
-    log, most = None, 0
+    most = 0
     while (seen := await stream.next()) is not None and seen.kind != "final":
-        log = log or log_of(str(seen.data["session_id"]))
         assert log._size <= RING_BYTES + WRITE_BYTES
         if seen.id is not None and seen.id % 20 == 0:
             most = max(most, *unsent(log))
@@ -85,7 +78,7 @@ async def read(stream: Stream, text: str) -> int:
 
 
 async def test_b12_viewers_that_read_nothing_delay_nobody_and_hold_a_bounded_number_of_bytes(
-    asha: Person, running: Running
+    asha: Person, running: Running, sessions: Sessions
 ) -> None:
     session = await asha.session()
     lines = await watched(asha, session, 5)
@@ -93,24 +86,24 @@ async def test_b12_viewers_that_read_nothing_delay_nobody_and_hold_a_bounded_num
     running.rehearsal.play(Turn(Text.split(*[PIECE] * PIECES)))
     stream = await asha.post(session, {"message": "tell me everything"})
     async with asyncio.timeout(25):  # less than what they are waited for
-        most = await read(stream, PIECE * PIECES)
+        most = await read(stream, PIECE * PIECES, sessions.log(session))
     assert 0 < most <= HIGH_WATER + 2 * WRITE_BYTES
     stream.response.close()
     for line in lines:
         line.close()
 
 
-async def test_a_viewer_that_takes_nothing_is_dropped_and_finds_the_rest_again(asha_of: Person, hasty: Running) -> None:
+async def test_a_viewer_that_takes_nothing_is_dropped_and_finds_the_rest_again(
+    asha_of: Person, hasty: Running, sessions: Sessions
+) -> None:
     asha = asha_of
     session = await asha.session()
     lines = await watched(asha, session, 2)
     hasty.rehearsal.play(Turn(Text.split(*[PIECE] * PIECES)))
     stream = await asha.post(session, {"message": "tell me everything"})
-    await read(stream, PIECE * PIECES)
-    log = log_of(session)
-    async with asyncio.timeout(20):
-        while log.subscriptions:  # noqa: ASYNC110  # nothing tells of a viewer's end
-            await asyncio.sleep(0.05)
+    log = sessions.log(session)
+    await read(stream, PIECE * PIECES, log)
+    await until(lambda: not log.subscriptions)
     for line in lines:
         async with asyncio.timeout(20):
             got = b""
@@ -126,7 +119,7 @@ async def test_a_viewer_that_takes_nothing_is_dropped_and_finds_the_rest_again(a
 
 
 async def test_a_viewer_that_takes_little_at_a_time_is_not_dropped(
-    asha_of: Person, hasty: Running, monkeypatch: pytest.MonkeyPatch
+    asha_of: Person, hasty: Running, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # what comes while the first of it is written is one more write, many times as long as a viewer may take nothing
     monkeypatch.setattr("voyagent.actors.conversation.event_log.WRITE_BYTES", len(PIECE) * PIECES)
@@ -151,7 +144,7 @@ async def test_a_viewer_that_takes_little_at_a_time_is_not_dropped(
     hasty.rehearsal.play(Turn(Text.split(*[PIECE] * PIECES)))
     stream = await asha.post(session, {"message": "tell me everything"})
     taking = asyncio.create_task(take())
-    await read(stream, PIECE * PIECES)
+    await read(stream, PIECE * PIECES, sessions.log(session))
     async with asyncio.timeout(30):
         await taking
     line.close()
@@ -164,12 +157,14 @@ async def asha_of(hasty: Running) -> Person:
 
 
 @pytest.mark.parametrize("count", [100, pytest.param(1_000, marks=pytest.mark.slow)])
-async def test_b12_many_viewers_of_one_session_get_the_same_bytes(count: int, asha: Person, running: Running) -> None:
+async def test_b12_many_viewers_of_one_session_get_the_same_bytes(
+    count: int, asha: Person, running: Running, sessions: Sessions
+) -> None:
     session = await asha.session()
     viewers = [await asha.watch(session) for _ in range(count)]
     running.rehearsal.play(Turn("one two three four five six seven eight nine ten " * 10))
     said = [event.raw for event in await asha.say(session, "hello")]
-    log = log_of(session)
+    log = sessions.log(session)
     assert len(log.subscriptions) == count
     await asyncio.gather(*(viewer.until("final") for viewer in viewers))
     assert all([event.raw for event in viewer.events] == said for viewer in viewers)
@@ -213,14 +208,8 @@ SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database AND datname
 """
 
 
-async def only_viewer(session: str) -> bool:
-    """Whether the session has one viewer, read or unread."""
-    log = log_of(session)
-    return (len(log.subscriptions), len(log.unread)) == (1, 0)
-
-
 async def test_who_leaves_while_his_message_is_accepted_is_no_viewer(
-    asha: Person, running: Running, admin: Admin
+    asha: Person, running: Running, admin: Admin, sessions: Sessions
 ) -> None:
     session = await asha.session()
     running.rehearsal.play(Turn("Nobody listens."))
@@ -232,17 +221,18 @@ async def test_who_leaves_while_his_message_is_accepted_is_no_viewer(
         await asyncio.wait({posting})
     viewer = await asha.watch(session)
     assert (await viewer.until("final")).kind == "final"
-    await until(lambda: only_viewer(session))
+    log = sessions.log(session)
+    await until(lambda: (len(log.subscriptions), len(log.unread)) == (1, 0))
     viewer.response.close()
 
 
 async def test_a_passivated_session_is_freed_without_the_garbage_collector(
-    asha: Person, running: Running, admin: Admin
+    asha: Person, running: Running, admin: Admin, sessions: Sessions
 ) -> None:
     session = await asha.session()
     running.rehearsal.play(Turn("Good night."))
     await asha.say(session, "good night")
-    log = weakref.ref(log_of(session))
+    log = weakref.ref(sessions.log(session))
     gc.collect()
     gc.disable()
     try:
