@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ..actors.domain.events import Kind
+from ..actors.domain.events import KEYS, Kind
 
 Json = dict[str, Any]
 
@@ -19,22 +19,6 @@ _MAYBE: Final[Json] = {"type": ["string", "null"]}
 
 _CALL: Final = {"tool_name": _WORDS, "tool_call_id": _WORDS}
 _DECIDED: Final = {**_CALL, "approval_id": _WORDS}
-
-KEYS: Final = (
-    "kind",
-    "session_id",
-    "turn_id",
-    "timestamp",
-    "text",
-    "tool_name",
-    "tool_input",
-    "tool_output",
-    "tool_call_id",
-    "approval_id",
-    "approval_summary",
-    "error_message",
-)
-"""The keys of every event, in the order they are sent."""
 
 USED: Final[dict[Kind, Json]] = {
     "text_delta": {"text": _WORDS},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from .audit import wire_time
 
@@ -19,6 +19,22 @@ Kind = Literal[
     "error",
     "final",
 ]
+
+KEYS: Final = (
+    "kind",
+    "session_id",
+    "turn_id",
+    "timestamp",
+    "text",
+    "tool_name",
+    "tool_input",
+    "tool_output",
+    "tool_call_id",
+    "approval_id",
+    "approval_summary",
+    "error_message",
+)
+"""The keys of every event, in the order they are sent."""
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -67,19 +83,7 @@ def words(turn_id: str, text: str, session_id: str, at: datetime) -> str:
 
 
 _quoted = json.encoder.encode_basestring
-_NO_MORE = _ENCODER.encode(
-    dict.fromkeys(
-        (
-            "tool_name",
-            "tool_input",
-            "tool_output",
-            "tool_call_id",
-            "approval_id",
-            "approval_summary",
-            "error_message",
-        )
-    )
-)[1:]
+_NO_MORE = _ENCODER.encode(dict.fromkeys(KEYS[KEYS.index("text") + 1 :]))[1:]
 
 
 _LINE_BREAKS = tuple((sign, f"\\u{ord(sign):04x}") for sign in "\x85\u2028\u2029")

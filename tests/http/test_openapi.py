@@ -12,9 +12,9 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import BaseModel
 
-from voyagent.actors.domain.events import Event, Kind
+from voyagent.actors.domain.events import KEYS, Event, Kind
 from voyagent.http.error_codes import MEANINGS
-from voyagent.http.event_schemas import KEYS, USED
+from voyagent.http.event_schemas import USED
 from voyagent.http.examples import sample
 from voyagent.http.guards import PUBLIC
 from voyagent.http.openapi import document
