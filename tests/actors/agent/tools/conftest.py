@@ -236,8 +236,8 @@ async def desk(agency: AgencyLike, clock: ManualClock, redis_url: str) -> AsyncI
 
 
 @pytest.fixture
-async def office(agency: AgencyLike, clock: ManualClock, redis_url: str, desk: Desk) -> AsyncIterator[Office]:
-    async with open_office(agency, clock, redis_url, desk) as opened:
+async def office(agency: AgencyLike, clock: ManualClock, desk: Desk) -> AsyncIterator[Office]:
+    async with open_office(agency, clock, desk) as opened:
         yield opened
 
 

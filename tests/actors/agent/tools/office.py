@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from tests.actors.suppliers.duffel.standin import Standin
 from tests.actors.suppliers.duffel.world import Account
 from tests.manual_clock import ManualClock
-from voyagent.actors.agent.tools.tool import ToolContext
-from voyagent.actors.domain.settings import TenantSettings
 from voyagent.actors.suppliers.clients import AgencySuppliers
 from voyagent.actors.suppliers.duffel.driver import Duffel
 from voyagent.actors.suppliers.supplier import SupplierActor
-from voyagent.storage.travel.offer_cache import OfferCache
 
 R = TypeVar("R")
 TOKEN = "duffel_test_desk"
@@ -79,7 +76,7 @@ class Office:
 
 
 @asynccontextmanager
-async def open_office(agency: Any, clock: ManualClock, redis_url: str, desk: Any) -> AsyncIterator[Office]:
+async def open_office(agency: Any, clock: ManualClock, desk: Any) -> AsyncIterator[Office]:
     """The desk's suppliers replaced by duffel, on a stand-in of its own."""
     standin = Standin(clock)
     url = await standin.start()
@@ -89,20 +86,7 @@ async def open_office(agency: Any, clock: ManualClock, redis_url: str, desk: Any
 
     driver = Duffel(url, token, clock, desk.context.sealing)
     ref = SupplierActor.start(driver=driver, clock=clock, close=driver.close)
-    offers = OfferCache.open(redis_url, clock)
-    desk.context = ToolContext(
-        tenant_id=agency.tenant_id,
-        session_id=agency.session_id,
-        turn_id=agency.turn_id,
-        user_id=agency.user_id,
-        settings=TenantSettings(tenant_id=agency.tenant_id),
-        clock=clock,
-        store=agency.store,
-        offers=offers,
-        suppliers=AgencySuppliers(agency.tenant_id, ["duffel"], ref),
-        sealing=desk.context.sealing,
-    )
+    desk.context = replace(desk.context, suppliers=AgencySuppliers(agency.tenant_id, ["duffel"], ref))
     yield Office(desk, standin, clock)
-    await offers.close()
     await ref.stop_and_wait(5.0)
     await standin.stop()
