@@ -22,7 +22,7 @@ from voyagent.http import audit_export
 from voyagent.storage import audit, audit_lists
 from voyagent.storage.engine.operations import Command
 
-from .test_enquiries import create
+from .enquiries import create
 
 if TYPE_CHECKING:
     from tests.service.conftest import Admin, Person, Running
