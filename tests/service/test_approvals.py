@@ -11,6 +11,8 @@ import pytest
 
 from tests.rehearsal import Received, ToolUse, Turn
 
+from .events import kinds
+
 HANDOFF = Turn(ToolUse("handoff", {"domain": "ticketing_visa", "goal": "book"}))
 DAY = str(datetime.now(UTC).date() + timedelta(days=60))
 SEARCH = {
@@ -19,10 +21,6 @@ SEARCH = {
     "outbound_date": DAY,
     "passengers": {"adult": 1, "child": 0, "infant": 0, "senior": 0},
 }
-
-
-def kinds(events: list[Any]) -> list[str]:
-    return [event.kind for event in events]
 
 
 def results(received: Received) -> list[Any]:

@@ -14,7 +14,8 @@ from tests.rehearsal import Gate, Text, ToolUse, Turn
 from voyagent.actors.domain.audit import wire_time
 from voyagent.storage.audit_chain import Verify
 
-from .test_approvals import ask_for_booking, kinds, resolve
+from .events import kinds
+from .test_approvals import ask_for_booking, resolve
 
 if TYPE_CHECKING:
     from tests.conftest import Database

@@ -26,7 +26,8 @@ from voyagent.storage.engine.operations import Operation, Query
 from voyagent.storage.engine.ownership import Ownership
 from voyagent.storage.travel import passengers
 
-from .test_approvals import HANDOFF, SEARCH, ask_for_booking, book, kinds, resolve, results
+from .events import kinds
+from .test_approvals import HANDOFF, SEARCH, ask_for_booking, book, resolve, results
 
 DAY = datetime.now(UTC).date() + timedelta(days=60)
 STAY = {"country": "AE", "city": "Dubai", "check_in": str(DAY), "check_out": str(DAY + timedelta(days=2)), "guests": 1}

@@ -15,8 +15,9 @@ import pytest
 from tests.rehearsal import Gate, ToolUse, Turn
 from voyagent.http.service import Service
 
+from .events import kinds
 from .shifted_clock import ShiftedClock
-from .test_approvals import HANDOFF, SEARCH, ask_for_booking, book, kinds, resolve, results
+from .test_approvals import HANDOFF, SEARCH, ask_for_booking, book, resolve, results
 
 if TYPE_CHECKING:
     from tests.service.conftest import Admin, Make, Person, Running

@@ -11,7 +11,8 @@ from tests.rehearsal import Gate, Hang, Turn
 from voyagent.actors.domain.turns import QUEUE_LIMIT
 from voyagent.http.service import Service
 
-from .test_approvals import ask_for_booking, kinds, resolve
+from .events import kinds
+from .test_approvals import ask_for_booking, resolve
 
 if TYPE_CHECKING:
     from tests.service.conftest import Admin, Person, Running

@@ -9,13 +9,11 @@ from typing import Any
 from tests.rehearsal import Gate, Text, ToolUse, Turn
 from voyagent.actors.accounts import actor as accounts
 
+from .events import kinds
+
 
 def text_of(events: list[Any]) -> str:
     return "".join(event.data["text"] for event in events if event.kind == "text_delta")
-
-
-def kinds(events: list[Any]) -> list[str]:
-    return [event.kind for event in events]
 
 
 async def refused(person: Any, session: str, body: Any, **headers: str) -> tuple[int, Any]:

@@ -10,7 +10,8 @@ import pytest
 from tests.rehearsal import Failure, Gate, Reply, Text, Turn
 from voyagent.actors.conversation import passes
 
-from .test_approvals import ask_for_booking, kinds, resolve
+from .events import kinds
+from .test_approvals import ask_for_booking, resolve
 
 STATE = "SELECT state FROM turns"
 BOOKINGS = "SELECT count(*) FROM bookings"

@@ -10,7 +10,8 @@ import pytest
 from tests.rehearsal import Gate, Text, Turn
 from voyagent.actors.conversation import deletion
 
-from .test_approvals import ask_for_booking, kinds, resolve
+from .events import kinds
+from .test_approvals import ask_for_booking, resolve
 
 
 async def test_a_gated_call_nobody_was_asked_about_is_not_run_after_a_cut(asha: Any, running: Any, admin: Any) -> None:

@@ -15,14 +15,11 @@ from voyagent.actors.agent.tools.catalogue import CATALOGUE
 from voyagent.actors.domain.errors import Unavailable
 from voyagent.storage.conversation import model_calls
 
-from .test_approvals import HANDOFF, SEARCH, ask_for_booking, book, kinds, resolve, results
+from .events import kinds, words
+from .test_approvals import HANDOFF, SEARCH, ask_for_booking, book, resolve, results
 
 BOOKINGS = "SELECT count(*) FROM bookings"
 SAVE = ToolUse("upsert_passenger", {"full_name": "Asha Rao", "date_of_birth": "1990-01-02"})
-
-
-def words(events: list[Any]) -> str:
-    return "".join(event.data["text"] or "" for event in events if event.kind == "text_delta")
 
 
 def outputs(events: list[Any]) -> list[Any]:

@@ -14,18 +14,11 @@ from voyagent.actors.conversation.new_message import NewMessage
 from voyagent.actors.conversation.session import Cancel, SendMessage
 from voyagent.actors.domain.audit import Author, Origin
 
-from .test_approvals import HANDOFF, ask_for_booking, book, kinds, resolve
+from .events import asked, kinds, words
+from .test_approvals import HANDOFF, ask_for_booking, book, resolve
 
 TURNS = "SELECT count(*) FROM turns WHERE session_id = $1"
 LIMIT = {"rate_limit_per_minute": 1, "rate_limit_per_hour": 1}
-
-
-def asked(events: list[Any]) -> list[str]:
-    return [event.data["approval_id"] for event in events if event.kind == "approval_request"]
-
-
-def words(events: list[Any]) -> str:
-    return "".join(event.data["text"] or "" for event in events if event.kind == "text_delta")
 
 
 @pytest.mark.parametrize("passivated", [False, True], ids=["active", "passivated"])

@@ -14,27 +14,19 @@ from tests.rehearsal import Gate, Text, Turn
 from tests.service.sessions import Sessions
 from tests.waiting import until
 from voyagent.actors.conversation import session as session_actor
-from voyagent.actors.conversation.session import Cancel, Wake
-from voyagent.actors.domain.audit import Author, Origin
+from voyagent.actors.conversation.session import Wake
 from voyagent.actors.domain.errors import Unavailable
 from voyagent.storage.conversation import turns
 from voyagent.storage.conversation.steps import session_lock
 
-from .test_approvals import ask_for_booking, kinds, resolve
+from .events import asked, kinds, words
+from .test_approvals import ask_for_booking, resolve
 
 TURNS = "SELECT count(*) FROM turns WHERE session_id = $1"
 BOOKINGS = "SELECT count(*) FROM bookings"
 USER_TEXTS = """
 SELECT array_agg(content -> 0 ->> 'text' ORDER BY sequence) FROM messages WHERE session_id = $1 AND role = 'user'
 """
-
-
-def asked(events: list[Any]) -> list[str]:
-    return [event.data["approval_id"] for event in events if event.kind == "approval_request"]
-
-
-def words(events: list[Any]) -> str:
-    return "".join(event.data["text"] or "" for event in events if event.kind == "text_delta")
 
 
 Locked = Callable[[str], Any]
@@ -62,14 +54,6 @@ async def blocked(admin: Any, on: str) -> None:
     """Wait until a statement with these words waits for a lock."""
     query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%' || $1 || '%'"
     await until(lambda: admin.value(query, on))
-
-
-def as_of(asha: Any) -> Author:
-    return Author(user_id=asha.user["id"], role="agency_admin", origin=Origin("here"))
-
-
-def place(asha: Any, session: str) -> dict[str, str]:
-    return {"tenant_id": asha.user["tenant_id"], "session_id": session}
 
 
 @pytest.mark.parametrize("on_busy", ["reject", "queue", "interrupt"])
@@ -158,64 +142,6 @@ async def test_an_interrupt_ends_the_pass_it_was_sent_against_and_no_other(
     assert await admin.value("SELECT state FROM tool_calls WHERE tool = 'book_flight'") == "succeeded"
 
 
-async def test_a_cancel_that_comes_late_does_nothing_to_the_pass_that_is_resumed(
-    asha: Any, running: Any, admin: Any
-) -> None:
-    root = running.service.system.root
-    for _ in range(5):
-        session, events = await ask_for_booking(asha, running, then=(Turn("Booked."),))
-        cancel = Cancel(who=as_of(asha), **place(asha, session))
-        outcomes = await asyncio.gather(*(root.ask(cancel) for _ in range(50)), return_exceptions=True)
-        assert all(str(outcome) == "no_turn_running" for outcome in outcomes)
-        assert (await resolve(asha, asked(events)[0]))[0] == 200
-        rest = await asha.replay(session, events[-1].id)
-        assert kinds(rest)[:2] == ["approval_granted", "tool_result"]
-        assert rest[-1].kind == "final"
-    assert await admin.value(BOOKINGS) == 5
-
-
-@pytest.mark.parametrize("pause", range(8))
-async def test_cancels_around_the_moment_a_pass_comes_to_wait_leave_the_grant_alone(
-    pause: int, asha: Any, running: Any, admin: Any
-) -> None:
-    """Sent from the answer's ``approval_request`` on, some turns of the loop apart: accepted or not, none is kept."""
-    session = await asha.session()
-    live = await asha.watch(session)
-    root, cancel = running.service.system.root, Cancel(who=as_of(asha), **place(asha, session))
-    waiting = asyncio.create_task(ask_for_booking(asha, running, session=session, then=(Turn("Booked."),)))
-    await live.until("tool_result")
-    sent = []
-    while not waiting.done() and len(sent) < 400:
-        sent.append(asyncio.ensure_future(root.ask(cancel)))
-        for _ in range(pause):
-            await asyncio.sleep(0)
-        await asyncio.sleep(0)
-    _, events = await waiting
-    await asyncio.gather(*sent, return_exceptions=True)
-    if await admin.value("SELECT state FROM turns") != "waiting":
-        live.response.close()
-        return  # cancelled in time
-    assert (await resolve(asha, asked(events)[0]))[0] == 200
-    rest = await asha.replay(session, events[-1].id)
-    assert kinds(rest)[:2] == ["approval_granted", "tool_result"]
-    assert await admin.value(BOOKINGS) == 1
-    live.response.close()
-
-
-async def test_a_cancel_names_its_turn(asha: Any, running: Any) -> None:
-    session = await asha.session()
-    gate = Gate()
-    running.rehearsal.play(Turn(Text.split("slow", "ly"), gate=gate))
-    stream = await asha.post(session, {"message": "hello"})
-    await gate.release()
-    turn_id = (await stream.until("text_delta")).data["turn_id"]
-    path = f"/chat/sessions/{session}/cancel"
-    assert await asha.call("POST", path, json={"turn_id": "t-000000000000"}) == (409, {"detail": "no_turn_running"})
-    accepted = (202, {"turn_id": turn_id, "status": "cancelling"})
-    assert await asha.call("POST", path, json={"turn_id": turn_id}) == accepted
-    assert kinds(await stream.all())[-2:] == ["error", "final"]
-
-
 async def test_b19_a_queued_message_whose_start_is_refused_ends_with_an_error_and_stays_in_the_transcript(
     asha: Any, running: Any, admin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,7 +213,7 @@ async def test_b21_what_the_table_holds_and_the_session_does_not_know_is_taken_u
     await admin.execute("UPDATE pending_approvals SET status = 'granted', resolved_at = now()")
     await admin.execute("UPDATE tool_calls SET state = 'approved', decided_at = now() WHERE approval_id IS NOT NULL")
     monkeypatch.setattr(session_actor, "JUST_LOADED_SECONDS", 0.0)
-    running.service.system.root.tell(Wake(**place(asha, session)))
+    running.service.system.root.tell(Wake(tenant_id=asha.user["tenant_id"], session_id=session))
     await viewer.until("final")
     assert kinds(viewer.events)[:2] == ["approval_granted", "tool_result"]
     assert await admin.value(BOOKINGS) == 1
