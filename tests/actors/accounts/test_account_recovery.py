@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from tests.actors.accounts.attacker import ACTS, NEW, NUMBERS, ORIGIN, STOLEN, SWITCHES, Attacker, mailbox
 from tests.actors.accounts.email_harness import EmailHarness
+from tests.actors.accounts.inviting import invite, look
 from tests.actors.accounts.test_api_keys import new
-from tests.actors.accounts.test_invites import invite, look
 from tests.actors.accounts.test_retention import leap, sweep
 from tests.actors.accounts.test_second_factor import code, set_up, verify
 from voyagent.actors.accounts import actor as accounts
