@@ -16,6 +16,7 @@ import redis.asyncio
 from hypothesis import HealthCheck, settings
 
 from tests.manual_clock import ManualClock
+from tests.operator_calls import PREPARED
 from voyagent.actors.database import StorageActor
 from voyagent.actors.domain import ids
 from voyagent.actors.runtime.ref import Ref
@@ -52,6 +53,13 @@ async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Emb
             yield running
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+async def prepared() -> AsyncIterator[None]:
+    """The process that runs commands has ended when the tests have."""
+    yield
+    await PREPARED.stop()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

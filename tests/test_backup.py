@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from tests.backups import Tools
-from tests.test_run import answer, development, plain, ran
+from tests.operator_calls import answer, development, plain, ran
 from voyagent.actors.foundation.config import Settings
 from voyagent.actors.signed_heads import HeadFile, HeadSigner
 from voyagent.http.service import Service
@@ -19,6 +19,8 @@ from voyagent.storage.audit_chain import Point
 if TYPE_CHECKING:
     from tests.conftest import Agency, Database
     from voyagent.storage.embedded.servers import EmbeddedServers
+
+pytestmark = pytest.mark.usefixtures("prepared")
 
 
 @pytest.fixture
