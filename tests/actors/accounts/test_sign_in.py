@@ -85,7 +85,7 @@ async def test_an_address_left_within_seven_days_is_still_its_persons(harness: A
     who = (await harness.sign_up()).principal
     asked = accounts.UpdateProfile(principal=who, full_name=None, email="new@example.com", origin=Origin("r-1"))
     assert (await harness.ref.ask(asked)).moved
-    await harness.clock.advance(7 * 86400 - 1)
+    harness.clock.skip(7 * 86400 - 1)
     assert await refusal(harness.sign_up()) == "email_already_registered"
     await harness.clock.advance(1)
     assert (await harness.sign_up()).principal.email == "asha@example.com"
