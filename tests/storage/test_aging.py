@@ -23,7 +23,7 @@ from voyagent.http.schemas.trial_balance import TrialBalanceResponse
 
 FIRST = date(2027, 12, 1)
 """The books begin here, so that many run over 29 February 2028."""
-LEDGERS, MANY, PART = 200, 10_000, 500
+LEDGERS, MANY, PART = 150, 10_000, 500
 FOREVER = date(2099, 12, 31)
 
 
