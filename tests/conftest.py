@@ -55,7 +55,7 @@ async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Emb
         shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 async def prepared() -> AsyncIterator[None]:
     """The process that runs commands has ended when the tests have."""
     yield

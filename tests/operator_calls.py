@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.prepared import Prepared
+from tests.prepared import Command, Prepared
 
 ROOT = Path(__file__).parents[1]
 DEADLINE = 60.0
@@ -39,18 +41,16 @@ async def ran(folder: Path, *words: str, **environ: str) -> tuple[int, str, str]
 
 
 @asynccontextmanager
-async def serving(folder: Path, *words: str, **environ: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def serving(folder: Path, *words: str, **environ: str) -> AsyncIterator[tuple[Command, str]]:
     """A service and where it listens; stopped by SIGTERM if it still runs."""
-    process = await started(folder, *words, **environ)
-    assert process.stdout is not None
-    try:
-        greeting = (await asyncio.wait_for(process.stdout.readline(), DEADLINE)).decode()
-        assert greeting.startswith("Voyagent listens on http://127.0.0.1:"), greeting
-        yield process, greeting.split()[3]
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await asyncio.wait_for(process.communicate(), DEADLINE)
+    with tempfile.TemporaryFile() as log:
+        process, url = await PREPARED.serve(folder, words, plain(folder) | environ, log)
+        try:
+            yield process, url
+        finally:
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
+            await asyncio.wait_for(process.wait(), DEADLINE)
 
 
 async def answer(url: str) -> tuple[int, Any]:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tests.conftest import Agency, Database
     from voyagent.storage.embedded.servers import EmbeddedServers
 
-pytestmark = pytest.mark.usefixtures("prepared")
-
 
 @pytest.fixture
 async def tools(servers: EmbeddedServers, database: Database, tmp_path: Path) -> Tools:

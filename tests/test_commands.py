@@ -11,11 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import pytest
 
 from tests.operator_calls import DEADLINE, ROOT, development, production, ran, serving, started
-
-pytestmark = pytest.mark.usefixtures("prepared")
 
 
 async def test_the_openapi_document_needs_no_configuration(tmp_path: Path) -> None:

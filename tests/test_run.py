@@ -22,8 +22,6 @@ from tests.prepared import imported
 from tests.service_manager import Manager
 from tests.waiting import Event
 
-pytestmark = pytest.mark.usefixtures("prepared")
-
 
 async def test_it_serves_with_servers_of_its_own_and_a_signal_ends_all_of_it(tmp_path: Path) -> None:
     async with serving(tmp_path, "--embedded") as (process, url):
@@ -38,7 +36,7 @@ async def test_it_serves_with_servers_of_its_own_and_a_signal_ends_all_of_it(tmp
             f"{tmp_path} is in use by process {process.pid}: stop it, or set VOYAGENT_DATA_DIR",
         )
 
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 10) == 0
         with pytest.raises(ProcessLookupError):
             os.kill(postmaster, 0)

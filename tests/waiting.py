@@ -19,9 +19,9 @@ class Event(asyncio.Event):
             return await super().wait()
 
 
-async def until(look: Callable[[], Any], pause: float = 0.01) -> Any:
+async def until(look: Callable[[], Any], pause: float = 0.01, within: float = PATIENCE) -> Any:
     """What a look finds, once there is something: for what tells nobody. A look may be a coroutine."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(within):
         while True:
             found = look()
             if inspect.isawaitable(found):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -13,10 +12,11 @@ from typing import Any
 
 import aiohttp
 
+from tests.operator_calls import PREPARED
+from tests.prepared import Command
 from voyagent.actors.domain.ids import uuid7
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 60.0
 STEP_SECONDS = 180.0
 """What a client waits for one thing, restarts of the service included."""
 CUT = (aiohttp.ClientError, ConnectionError)
@@ -30,54 +30,25 @@ class Service:
         self.log = log
         self.url = ""
         self.up = asyncio.Event()
-        self.process: asyncio.subprocess.Process | None = None
-        self.reading: asyncio.Task[None] | None = None
+        self.process: Command | None = None
 
     async def start(self) -> None:
         """Start it and wait until it listens."""
-        with self.log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "run.py",
-                "serve",
-                cwd=ROOT,
-                env=self.environ,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-            )
-        listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.reading = asyncio.create_task(self._read(self.process, listening))
-        async with asyncio.timeout(START_SECONDS):
-            self.url = await listening
+        with self.log.open("ab+") as log:
+            self.process, self.url = await PREPARED.serve(ROOT, ("serve",), self.environ, log)
         self.up.set()
-
-    async def _read(self, process: asyncio.subprocess.Process, listening: asyncio.Future[str]) -> None:
-        assert process.stdout is not None
-        with self.log.open("ab") as log:
-            async for line in process.stdout:
-                log.write(line)
-                found = re.search(rb"listens on (\S+)", line)
-                if found and not listening.done():
-                    listening.set_result(found[1].decode())
-        if not listening.done():
-            listening.set_exception(AssertionError(self.log.read_text(errors="replace")[-4000:]))
 
     async def ended(self, within: float = 40.0) -> int:
         """Wait for the end; answers the status."""
         assert self.process is not None
         async with asyncio.timeout(within):
-            status = await self.process.wait()
-            if self.reading is not None:
-                await self.reading
-        return status
+            return await self.process.wait()
 
     async def kill(self) -> None:
         """The plug is pulled."""
         assert self.process is not None
         self.up.clear()
-        if self.process.returncode is None:
-            self.process.kill()
-        await self.ended()
+        await self.process.kill()
 
 
 @dataclass(slots=True)

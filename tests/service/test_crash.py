@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -71,7 +72,7 @@ async def test_sigterm_lets_running_turns_come_to_their_end_and_takes_no_new_one
     async with asyncio.timeout(20):
         await told.wait()
     assert service.process is not None
-    service.process.terminate()
+    service.process.send_signal(signal.SIGTERM)
     url = f"{service.url}/chat/sessions/{other}/messages"
     async with asyncio.timeout(10):
         status = 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 
 import aiohttp
@@ -58,7 +59,7 @@ async def test_sigterm_ends_all_streams_cleanly_and_no_turn_for_good(
 
     assert service.process is not None
     told = time.monotonic()
-    service.process.terminate()
+    service.process.send_signal(signal.SIGTERM)
     assert await service.ended(within=GRACE + LIMIT) == 0
     seconds = time.monotonic() - told - GRACE
     shown = await asyncio.gather(*watching)

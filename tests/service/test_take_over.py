@@ -132,7 +132,7 @@ async def test_an_idle_owner_that_is_paused_is_replaced_and_serves_again_when_it
     assert await db.fetchval("SELECT count(DISTINCT node) FROM shards WHERE epoch = 2") == 1
     assert successor.process is not None
     stopped_at = time.monotonic()
-    successor.process.terminate()
+    successor.process.send_signal(signal.SIGTERM)
     await taken_over(http, service, client, stopped_at, within=5.0)
     await client.say(session, "hello again")
     assert kinds_of(client, session).count("final") == 2
