@@ -32,12 +32,12 @@ fuzz: .venv/.installed ## schemathesis over /openapi.json with tokens of three r
 isolation: .venv/.installed ## every operation and table with the ids of another agency
 	@exec $(PY) -m pytest tests/service/test_isolation.py tests/storage/test_tables.py
 
-check: .venv/.installed build/types/voyagent ## ruff with everything on, mypy strict, layers, packaging, words
+check: .venv/.installed build/types/voyagent ## ruff with everything on, mypy strict, layers, packaging, words, cited tests
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check --quiet .
 	@$(PY) -m mypy -p voyagent.actors -p voyagent.http -p voyagent.storage -p tests.fakes
 	@$(PY) -m mypy run.py
-	@$(PY) -m pytest --quiet tests/test_layers.py tests/test_packages.py tests/test_words.py
+	@$(PY) -m pytest --quiet tests/test_layers.py tests/test_packages.py tests/test_words.py tests/test_rows.py tests/test_citations.py
 
 bench: .venv/.installed ## figures, one JSON line each
 	@$(PY) -m pip install --quiet --editable '.[bench]'
