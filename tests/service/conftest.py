@@ -277,7 +277,9 @@ class Admin:
     async def close_actor(self, session_id: str) -> None:
         """Put a session to sleep, so that its next message finds it in storage."""
         tenant_id = str(await self.db.fetchval("SELECT tenant_id FROM sessions WHERE id = $1", session_id))
-        await self.running.service.system.root.ask(Sleep(tenant_id=tenant_id, session_id=session_id))
+        system = self.running.service.system
+        await system.ownership.settled()  # as requests do: a loop that stood still has a late heartbeat
+        await system.root.ask(Sleep(tenant_id=tenant_id, session_id=session_id))
 
 
 @pytest.fixture

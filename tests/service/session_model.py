@@ -185,8 +185,9 @@ class Conversation:
         if self.model.current is None:
             tenant_id = self.person.user["tenant_id"]
             await self.viewer.leave()
-            root = self.running.service.system.root
-            await root.ask(Sleep(tenant_id=tenant_id, session_id=self.session))
+            system = self.running.service.system
+            await system.ownership.settled()
+            await system.root.ask(Sleep(tenant_id=tenant_id, session_id=self.session))
             await self.viewer.come(header=number % 2 == 0)
 
     async def restart(self, number: int) -> None:
