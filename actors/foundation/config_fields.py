@@ -116,7 +116,7 @@ class SettingFields(BaseModel):
     duffel_base_url: WebUrl = "https://api.duffel.com"
 
     sse_replay_buffer_cap: int = Field(default=200, ge=1, le=10_000)
-    sse_stall_seconds: float = Field(default=30, gt=0)
+    sse_stall_seconds: float = Field(default=30, gt=0, le=120)
     sse_streams_per_person: int = Field(default=50, ge=1)
     sse_streams_per_agency: int = Field(default=500, ge=1)
     sessions_per_minute: int = Field(default=600, ge=1)

@@ -230,6 +230,7 @@ def test_bounds_are_kept(name: str, value: str, development: dict[str, str]) -> 
         ("VOYAGENT_ENV", "staging", "must be 'development' or 'production'"),
         ("VOYAGENT_SSE_STALL_SECONDS", "soon", "must be a number"),
         ("VOYAGENT_SSE_STALL_SECONDS", "0", "must be more than 0.0"),
+        ("VOYAGENT_SSE_STALL_SECONDS", "121", "must be at most 120.0"),
         ("VOYAGENT_METRICS_TOKEN", "short", "must have at least 16 characters, or be a comma list of such"),
         ("VOYAGENT_MAIL_FROM", "Rao Travels", "must be one address, or Name <address>"),
         ("VOYAGENT_MAIL_FROM", "a@b.in, c@d.in", "must be one address, or Name <address>"),
