@@ -28,7 +28,7 @@ from .foundation.config import Settings
 from .foundation.metrics import ActorMeter
 from .housekeeping import HousekeepingActor, StorageLost
 from .quota import Quota
-from .runtime.actor import MailboxFull, Message, Recipient, Ref
+from .runtime.actor import Recipient, Ref, hint
 from .runtime.periodic import PeriodicTasks
 from .runtime.supervisor import Child, NamedRef
 from .signed_heads import HeadSigner
@@ -121,7 +121,7 @@ class System:
         self.storage, self.accounts, mail_ref = address("storage"), address("accounts"), address("mail")
         throttling = None if self.settings.throttle == "off" else address("throttle")
         housekeeping = address("housekeeping")
-        self._on_storage_lost = lambda: _hint(housekeeping, StorageLost())
+        self._on_storage_lost = lambda: hint(housekeeping, StorageLost())
         settings, clock, tasks = self.settings, self.clock, self.tasks
         throttles = Throttles(throttle.rules(settings))
         singletons = [
@@ -135,7 +135,7 @@ class System:
             Child(
                 "accounts",
                 lambda: AccountsActor.start(
-                    self.storage, settings, clock, lambda: _hint(mail_ref, mail.Poll()), throttling, tasks
+                    self.storage, settings, clock, lambda: hint(mail_ref, mail.Poll()), throttling, tasks
                 ),
                 escalate=True,
             ),
@@ -208,9 +208,3 @@ class System:
             suppliers=AgencySuppliers(task.tenant_id, self.settings.suppliers, to),
             sealing=self._sealing,
         )
-
-
-def _hint(to: NamedRef, message: Message[None]) -> None:
-    """Tell what a periodic task finds anyway; a full mailbox is ignored."""
-    with suppress(MailboxFull):
-        to.tell(message)

@@ -12,7 +12,7 @@ from ..domain.errors import Refusal
 from .actor_loop import ActorLoop, was_cancelled
 from .envelope import Deliverable, Envelope, Message, Recipient, undelivered
 from .errors import ActorDead, ActorFailed, DeadlineExceeded, MailboxFull
-from .ref import Ref
+from .ref import Ref, hint
 from .reply import NO_REPLY, NoReply, Outcome, failed, once_done, refuse, resolve
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Outcome",
     "Recipient",
     "Ref",
+    "hint",
 ]
 
 P = TypeVar("P")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Literal, TypeVar, overload
 
 import pykka
 
 from ..foundation import log
 from ..foundation.metrics import ActorMeter
-from .envelope import Envelope, Message, dead_letter, envelope_of
+from .envelope import Envelope, Message, Recipient, dead_letter, envelope_of
 from .errors import ActorDead, DeadlineExceeded, MailboxFull
 from .lifecycle import Lifecycle
 from .mailbox import Inbox, Signal
@@ -132,6 +133,12 @@ class Ref(pykka.ActorRef[Any]):
         """Return when it has ended, ``terminate`` included."""
         if self.life.task is not None:
             await asyncio.wait({self.life.task})
+
+
+def hint(to: Recipient, message: Message[None]) -> None:
+    """Tell what is found out later without it; a full mailbox is ignored."""
+    with suppress(MailboxFull):
+        to.tell(message)
 
 
 class NamedRef:

@@ -9,6 +9,7 @@ from ...actors.conversation import session
 from ...actors.domain.approvals import Decision
 from ...actors.domain.errors import Unprocessable
 from ...actors.domain.ids import parse_uuid
+from ...actors.runtime.actor import hint
 from ...storage.conversation import approvals
 from ..operation import RUNTIME_UNAVAILABLE, Refusals, operation
 from ..request_context import Answer, RequestContext
@@ -41,7 +42,7 @@ async def page(call: RequestContext) -> Answer:
         )
     )
     for overdue in found.overdue:  # their sessions record the expiry
-        call.services.root.tell(session.Wake(tenant_id=call.person.tenant_id, session_id=overdue))
+        hint(call.services.root, session.Wake(tenant_id=call.person.tenant_id, session_id=overdue))
     items = [ApprovalItem.of(approval) for approval in found.items]
     return Answer(ApprovalListResponse(items=items, total=found.total, limit=query.limit, offset=query.offset))
 

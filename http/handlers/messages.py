@@ -13,6 +13,7 @@ from ...actors.conversation import session
 from ...actors.conversation.event_log import Subscription
 from ...actors.domain.errors import Forbidden, Unprocessable
 from ...actors.domain.turns import MESSAGE_LIMIT
+from ...actors.runtime.actor import hint
 from .. import streams
 from ..operation import EVENT_STREAM, RUNTIME_UNAVAILABLE, Handler, operation
 from ..request_context import Answer, RequestContext
@@ -129,14 +130,15 @@ async def _stream(
     services, person, conversation_id = call.services, call.person, session_id(call)
 
     def delivered(turn_id: str, event: int) -> None:
-        services.root.tell(
+        hint(
+            services.root,
             session.Delivered(
                 tenant_id=person.tenant_id,
                 session_id=conversation_id,
                 turn_id=turn_id,
                 event=event,
                 user_id=person.user_id,
-            )
+            ),
         )
 
     return await streams.serve(

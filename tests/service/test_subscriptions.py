@@ -17,6 +17,8 @@ from tests.rehearsal import Gate, Text, Turn
 from tests.service.sessions import Sessions
 from tests.waiting import until
 from voyagent.actors.conversation.event_log import RING_BYTES, WRITE_BYTES, EventLog
+from voyagent.actors.conversation.session import Delivered
+from voyagent.actors.runtime.actor import MailboxFull, Ref
 from voyagent.http.service import Service
 from voyagent.http.streams import HIGH_WATER
 
@@ -175,6 +177,26 @@ async def test_b12_many_viewers_of_one_session_get_the_same_bytes(
     async with asyncio.timeout(20):
         while log.subscriptions:
             await asha.get(f"/chat/sessions/{session}")
+
+
+async def test_no_stream_is_cut_off_though_the_root_has_no_room_for_what_its_viewers_report(
+    asha: Person, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell = Ref.tell
+
+    def full(to: Ref, message: Any) -> None:
+        if isinstance(message, Delivered):
+            raise MailboxFull
+        tell(to, message)
+
+    session = await asha.session()
+    viewer = await asha.watch(session)
+    monkeypatch.setattr(Ref, "tell", full)
+    for text in ("Hello.", "Still here."):
+        running.rehearsal.play(Turn(text))
+        said = [event.raw for event in await asha.say(session, text)]
+        await viewer.until("final")
+        assert [event.raw for event in viewer.events[-len(said) :]] == said
 
 
 async def test_a_stream_of_full_age_closes_cleanly_though_the_model_never_pauses(
