@@ -136,8 +136,7 @@ class HousekeepingActor(Actor[StorageLost]):
             await self._wake_due()
             return None
         finally:
-            if not ActorMeter.of(TurnActor.__name__).mailboxes:
-                gc_policy.collect_if_idle()
+            gc_policy.collect_if_due(idle=not ActorMeter.of(TurnActor.__name__).mailboxes)
 
     async def _wake_due(self) -> None:
         """Do what is due, agency by agency: one whose part fails does not stop the others."""

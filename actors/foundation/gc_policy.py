@@ -1,7 +1,8 @@
-"""Garbage collection policy: the start-up heap is frozen, and full collections run only when no turn does.
+"""Garbage collection policy: the start-up heap is frozen, and full collections wait for a moment without turns.
 
 A full collection blocks the event loop for about a tenth of a second with some hundred conversations, and by default
-runs repeatedly while they grow. Young generations are collected as usual.
+runs repeatedly while they grow. Young generations are collected as usual. Where turns never pause, garbage in cycles
+bounds the wait.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ YOUNG, MIDDLE, FULL = 700, 10, 500
 """Thresholds; Python's default for the last is 10. Ours allows some 3.5 million objects between full collections."""
 MIN_MIDDLE_COLLECTIONS = 5
 """Collections of the middle generation that make a full one worthwhile."""
+MAX_MIDDLE_COLLECTIONS = 50
+"""Those after which it waits no longer."""
 
 
 def freeze() -> None:
@@ -32,7 +35,8 @@ def postpone() -> None:
         gc.freeze()
 
 
-def collect_if_idle() -> None:
-    """Run a full collection if enough objects were allocated since the last one."""
-    if frozen() and gc.get_count()[2] >= MIN_MIDDLE_COLLECTIONS:
+def collect_if_due(*, idle: bool) -> None:
+    """Run a full collection if enough objects were allocated since the last one: more of them unless ``idle``."""
+    due = MIN_MIDDLE_COLLECTIONS if idle else MAX_MIDDLE_COLLECTIONS
+    if frozen() and gc.get_count()[2] >= due:
         gc.collect()

@@ -44,7 +44,7 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Collector:
 
 def test_a_process_that_only_uses_the_service_is_left_as_it_is(collector: Collector) -> None:
     gc_policy.postpone()
-    gc_policy.collect_if_idle()
+    gc_policy.collect_if_due(idle=True)
     assert not collector.done
     assert not gc_policy.frozen()
 
@@ -60,9 +60,21 @@ def test_a_settled_one_spares_what_is_there_and_puts_full_collections_off(collec
 def test_a_quiet_moment_is_used_if_enough_has_happened_since_the_last(collector: Collector) -> None:
     gc_policy.freeze()
     collector.done.clear()
-    gc_policy.collect_if_idle()
+    gc_policy.collect_if_due(idle=True)
     assert not collector.done
     collector.middle = gc_policy.MIN_MIDDLE_COLLECTIONS
-    gc_policy.collect_if_idle()
-    gc_policy.collect_if_idle()
+    gc_policy.collect_if_due(idle=True)
+    gc_policy.collect_if_due(idle=True)
+    assert collector.done == ["collect"]
+
+
+def test_turns_that_never_pause_do_not_put_it_off_for_ever(collector: Collector) -> None:
+    gc_policy.freeze()
+    collector.done.clear()
+    collector.middle = gc_policy.MAX_MIDDLE_COLLECTIONS - 1
+    gc_policy.collect_if_due(idle=False)
+    assert not collector.done
+    collector.middle += 1
+    gc_policy.collect_if_due(idle=False)
+    gc_policy.collect_if_due(idle=False)
     assert collector.done == ["collect"]
