@@ -13,6 +13,7 @@ from aiohttp.http_exceptions import BadHttpMessage, LineTooLong, PayloadEncoding
 
 from ..actors.foundation import log
 from . import decode
+from .console.console import Console
 from .endpoint import Endpoint
 from .errors import code_of, problem
 from .middleware import REQUEST_ID, SECURITY, Middleware, request_id
@@ -33,7 +34,7 @@ _log = log.get(__name__)
 
 
 def make_app(services: Services, routes: Sequence[Route] = ROUTES) -> web.Application:
-    """An application that serves ``routes``, their OpenAPI document as JSON and page, and the pages e-mails link to."""
+    """An application that serves ``routes``, their OpenAPI document as JSON and page, and the console."""
     middleware = Middleware(services.settings)
 
     async def end_streams(_app: web.Application) -> None:
@@ -42,7 +43,8 @@ def make_app(services: Services, routes: Sequence[Route] = ROUTES) -> web.Applic
     app = web.Application(middlewares=[middleware.handle], client_max_size=decode.LIMIT)
     app.on_response_prepare.append(middleware.add_headers)
     app.on_shutdown.append(end_streams)
-    for route in (*routes, *Documents(routes, services.settings.version).routes(), *Pages().routes()):
+    documents = Documents(routes, services.settings.version)
+    for route in (*routes, *documents.routes(), *Pages().routes(), *Console().routes()):
         _add(app, route, services)
     return app
 

@@ -127,10 +127,12 @@ class Middleware:
             info.prepared = response
             info.first_byte = perf_counter()
         headers[REQUEST_ID] = info.request_id if info is not None else request_id(request.headers)
-        page_policy = headers.get(CSP)
+        page_policy, varies = headers.get(CSP), headers.get(hdrs.VARY)
         headers.update(self._common)
         if page_policy is not None:
             headers[CSP] = page_policy
+        if varies is not None:
+            headers[hdrs.VARY] = f"{varies}, {hdrs.ORIGIN}"
         if request.path.startswith("/auth/"):
             headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
         if request.headers.get(hdrs.ORIGIN) in self._origins:

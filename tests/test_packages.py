@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import configparser
-import fnmatch
 import re
 import subprocess
 import sys
@@ -45,12 +44,13 @@ def test_every_data_file_is_in_the_wheel() -> None:
         for path in (ROOT / package).rglob("*")
         if path.is_file() and path.suffix not in {".py", ".pyc"}
     ]
-    missing = [
-        path
-        for path in data
-        if not any(fnmatch.fnmatch(path.name, glob) for glob in patterns.get(dotted(path.parent), "").split())
-    ]
-    assert missing == []
+    assert [path for path in data if not ships(path, patterns)] == []
+
+
+def ships(path: Path, patterns: dict[str, str]) -> bool:
+    """Whether a pattern of the nearest package above a file names it, from there."""
+    package = next(folder for folder in path.parents if folder in FOLDERS)
+    return any(path in package.glob(glob) for glob in patterns.get(dotted(package), "").split())
 
 
 @pytest.mark.parametrize("folder", [ROOT, ROOT / "tests", Path("/")], ids=["root", "tests", "elsewhere"])

@@ -1,0 +1,110 @@
+// @ts-check
+// Who is signed in: the person, the agency's settings, and what the role may do.
+
+import { api, publicPost } from "./api.js";
+import { setPlace } from "./format.js";
+import { setLocale } from "./texts.js";
+import * as tokens from "./tokens.js";
+
+/**
+ * @typedef {{ id: string, email: string, full_name: string | null, role: string, tenant_id: string, tenant_name: string, created_at: string, email_verified: boolean }} User
+ * @typedef {{ locale: string, timezone: string, default_currency: string, [name: string]: any }} Agency
+ */
+
+const LEADS = new Set(["agency_admin", "ticketing_lead", "accounting_lead"]);
+const TRAVEL_TOOLS = new Set(["book_flight", "issue_ticket", "cancel_flight_order", "book_hotel", "cancel_hotel_booking"]);
+
+/** What each act takes. @type {Record<string, (role: string, subject?: string) => boolean>} */
+const RULES = {
+  read: () => true,
+  write: (role) => role !== "viewer",
+  decide: decides,
+  usage: (role) => LEADS.has(role),
+  audit: (role) => role === "agency_admin",
+  administer: (role) => role === "agency_admin",
+};
+
+/** @param {string} role @param {string} [tool] */
+function decides(role, tool) {
+  if (tool === undefined || role === "agency_admin") return LEADS.has(role);
+  return role === (TRAVEL_TOOLS.has(tool) ? "ticketing_lead" : "accounting_lead");
+}
+
+class Account extends EventTarget {
+  /** @type {User | null} */
+  user = null;
+  /** Settings of the agency; null before they are read, and for a person whose address is not verified. @type {Agency | null} */
+  agency = null;
+
+  /** Whether the person's role may do `act`: read, write, decide, usage, audit, administer. `decide` takes a tool's name. @param {string} act @param {string} [subject] */
+  may(act, subject) {
+    return this.user !== null && RULES[act](this.user.role, subject);
+  }
+
+  /** Reads person and agency for the tokens that are stored. False when nobody is signed in. */
+  async restore() {
+    if (!tokens.present()) return false;
+    try {
+      await this.#read();
+    } catch (error) {
+      if (tokens.present()) throw error;
+      return false;
+    }
+    return true;
+  }
+
+  /** @param {{ email: string, password: string, totp_code?: string }} credentials */
+  async signIn(credentials) {
+    await this.enter(await publicPost(credentials.totp_code ? "/auth/sign-in-totp" : "/auth/sign-in", credentials));
+  }
+
+  /** Goes on with the tokens of a sign-in, sign-up or accepted invite. @param {any} answer */
+  async enter(answer) {
+    tokens.begin(answer);
+    await this.#read();
+    this.dispatchEvent(new Event("entered"));
+  }
+
+  /** Ends the login session; the tokens are forgotten even if the service cannot be told. */
+  async signOut() {
+    const ended = { refresh_token: tokens.refreshToken() };
+    await api.post("/auth/sign-out", ended).catch(() => null);
+    tokens.end();
+    this.left();
+  }
+
+  /** The login session has ended, here or elsewhere. */
+  left() {
+    this.user = this.agency = null;
+    this.dispatchEvent(new Event("left"));
+  }
+
+  /** Takes over a changed person. @param {User} user */
+  changed(user) {
+    this.user = user;
+    this.dispatchEvent(new Event("changed"));
+  }
+
+  /** Takes over changed settings of the agency, its language included. @param {Agency} agency */
+  async settle(agency) {
+    const before = this.agency?.locale;
+    this.agency = agency;
+    setPlace(agency);
+    await setLocale(agency.locale);
+    this.dispatchEvent(new Event(before !== undefined && before !== agency.locale ? "translated" : "changed"));
+  }
+
+  async #read() {
+    const [user, agency] = await Promise.all([api.get("/auth/me"), api.get("/tenant-settings").catch(unverified)]);
+    this.user = user;
+    if (agency !== null) await this.settle(agency);
+  }
+}
+
+/** @param {unknown} error */
+function unverified(error) {
+  if (error instanceof Error && error.message === "email_not_verified") return null;
+  throw error;
+}
+
+export const account = new Account();

@@ -1,0 +1,109 @@
+"""Serves the console: one document, and its files at an address that carries a hash of all of them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from asyncio import to_thread
+from collections.abc import Awaitable, Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from aiohttp import hdrs
+
+from ..guards import PUBLIC
+from ..middleware import CSP
+from ..request_context import Answer, RequestContext
+from ..route import Route
+
+FOLDER: Final = Path(__file__).parent
+TYPES: Final = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+"""What is served beside the document, by the end of its name."""
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; manifest-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
+    "trusted-types 'none'"
+)
+"""Everything comes from this service, nothing is inline, and no text ever becomes markup or a script."""
+YEAR: Final = "public, max-age=31536000, immutable"
+FIRST: Final = ("app", "dom", "router", "api", "tokens", "account", "texts", "format", "ui", "view", "shell", "icons")
+"""The modules of every view: named in the document, so that they are fetched at once and not one after the other."""
+DOCUMENT: Final = "text/html; charset=utf-8"
+
+
+class Console:
+    """Serves the console's files. Public, and hidden from the OpenAPI document.
+
+    URLs are relative, so that a proxy may add a path prefix. Compression is done once, in a thread.
+    """
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        self._files = {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in sorted(folder.rglob("*"))
+            if path.suffix in TYPES
+        }
+        self.stamp = _hash(self._files)
+        preloads = "".join(f'<link rel="modulepreload" href="{self.stamp}/{name}.js">\n' for name in FIRST)
+        text = (folder / "index.html").read_text("utf-8")
+        self._document = text.replace("{stamp}", self.stamp).replace("{preloads}\n", preloads).encode()
+
+    def routes(self) -> tuple[Route, ...]:
+        """The document, the address without its slash, and one route per file."""
+        return (
+            Route("GET", "/app", self._to_folder, PUBLIC, hidden=True),
+            Route("GET", "/app/", self._serve_document, PUBLIC, hidden=True),
+            *(
+                Route("GET", f"/app/{self.stamp}/{name}", self._serve(name), PUBLIC, hidden=True)
+                for name in self._files
+            ),
+        )
+
+    async def _to_folder(self, _call: RequestContext) -> Answer:
+        return Answer(b"", 307, {hdrs.LOCATION: "app/", hdrs.CONTENT_TYPE: DOCUMENT})
+
+    async def _serve_document(self, _call: RequestContext) -> Answer:
+        headers: dict[str, str] = {hdrs.CONTENT_TYPE: DOCUMENT, hdrs.CACHE_CONTROL: "no-store", CSP: POLICY}
+        return Answer(self._document, headers=headers)
+
+    def _serve(self, name: str) -> Callable[[RequestContext], Awaitable[Answer]]:
+        headers: dict[str, str] = {
+            hdrs.CONTENT_TYPE: TYPES[Path(name).suffix],
+            hdrs.CACHE_CONTROL: YEAR,
+            hdrs.VARY: hdrs.ACCEPT_ENCODING,
+        }
+        plain = Answer(self._files[name], headers=headers)
+
+        async def file(call: RequestContext) -> Answer:
+            if not accepts_gzip(call.request.headers.get(hdrs.ACCEPT_ENCODING, "")):
+                return plain
+            compressed = await to_thread(lambda: self._compressed)
+            return Answer(compressed[name], headers={**headers, hdrs.CONTENT_ENCODING: "gzip"})
+
+        return file
+
+    @cached_property
+    def _compressed(self) -> dict[str, bytes]:
+        return {name: gzip.compress(body, 9, mtime=0) for name, body in self._files.items()}
+
+
+def accepts_gzip(header: str) -> bool:
+    """Whether ``Accept-Encoding`` names gzip and does not refuse it with a weight of zero (RFC 9110, 12.5.3)."""
+    for part in header.lower().split(","):
+        name, _, weight = part.replace(" ", "").partition(";q=")
+        if name in {"gzip", "x-gzip"}:
+            return weight.strip("0.") != "" or not weight
+    return False
+
+
+def _hash(files: dict[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for name, body in files.items():
+        digest.update(f"{name}\0{len(body)}\0".encode())
+        digest.update(body)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,99 @@
+// @ts-check
+// Money, dates and numbers, in the agency's language, zone and currency.
+
+import { locale } from "./texts.js";
+
+let zone = "UTC";
+let currency = "INR";
+
+/** @param {{ timezone: string, default_currency: string }} agency */
+export function setPlace(agency) {
+  zone = agency.timezone;
+  currency = agency.default_currency;
+}
+
+/** The agency's time zone and default currency. */
+export function place() {
+  return { zone, currency };
+}
+
+/** @type {Map<string, any>} */
+const kept = new Map();
+
+/** @template T @param {new (locale: string, options: any) => T} Format @param {object} options @returns {T} */
+function format(Format, options) {
+  const tag = locale() === "en" && currency !== "INR" ? "en-GB" : `${locale()}-IN`;
+  const key = `${Format.name} ${tag} ${JSON.stringify(options)}`;
+  if (!kept.has(key)) kept.set(key, new Format(tag, options));
+  return kept.get(key);
+}
+
+/**
+ * An amount as the API sends it, a decimal string, with its currency. Strings are exact: nothing passes through floats.
+ * @param {string | number | null} amount @param {string | null} [code] @returns {string}
+ */
+export function money(amount, code) {
+  if (amount === null || amount === "") return "–";
+  const exact = /** @type {any} */ (amount);
+  return format(Intl.NumberFormat, { style: "currency", currency: code ?? currency, currencyDisplay: "code" }).format(exact).replace(/\u00a0/g, " ");
+}
+
+/** An amount without its currency, for columns that name it. @param {string | number | null} amount @param {string | null} [code] */
+export function amount(amount, code) {
+  if (amount === null || amount === "") return "–";
+  const digits = format(Intl.NumberFormat, { style: "currency", currency: code ?? currency }).resolvedOptions().maximumFractionDigits;
+  return format(Intl.NumberFormat, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(/** @type {any} */ (amount));
+}
+
+/** @param {number | string | null} value */
+export function number(value) {
+  return value === null ? "–" : format(Intl.NumberFormat, {}).format(/** @type {any} */ (value));
+}
+
+/** An instant as a day and time of the agency. @param {string | null} instant */
+export function dateTime(instant) {
+  return instant === null ? "–" : format(Intl.DateTimeFormat, { dateStyle: "medium", timeStyle: "short", timeZone: zone }).format(new Date(instant));
+}
+
+/** An instant as a time of the agency's day. @param {string | null} instant */
+export function time(instant) {
+  return instant === null ? "–" : format(Intl.DateTimeFormat, { timeStyle: "short", timeZone: zone }).format(new Date(instant));
+}
+
+/** A day, `YYYY-MM-DD`, which has no zone; or the agency's day of an instant. @param {string | null} day */
+export function date(day) {
+  if (day === null) return "–";
+  const whole = day.length === 10;
+  return format(Intl.DateTimeFormat, { dateStyle: "medium", timeZone: whole ? "UTC" : zone }).format(new Date(day));
+}
+
+/** A day with its weekday. @param {string} day */
+export function longDate(day) {
+  return format(Intl.DateTimeFormat, { weekday: "long", day: "numeric", month: "long", year: "numeric", timeZone: day.length === 10 ? "UTC" : zone }).format(new Date(day));
+}
+
+/** Today in the agency's zone, `YYYY-MM-DD`; with `days`, so many days later. @param {number} [days] */
+export function today(days = 0) {
+  const parts = new Intl.DateTimeFormat("en-CA", { timeZone: zone }).format(new Date());
+  const day = new Date(`${parts}T00:00:00Z`);
+  day.setUTCDate(day.getUTCDate() + days);
+  return day.toISOString().slice(0, 10);
+}
+
+const STEPS = /** @type {[Intl.RelativeTimeFormatUnit, number][]} */ ([["day", 86_400], ["hour", 3_600], ["minute", 60]]);
+
+/** How long ago or ahead an instant is: "5 minutes ago". @param {string} instant @param {number} [now] */
+export function relative(instant, now = Date.now()) {
+  const seconds = (Date.parse(instant) - now) / 1000;
+  const [unit, size] = STEPS.find(([, each]) => Math.abs(seconds) >= each) ?? ["minute", 60];
+  return format(Intl.RelativeTimeFormat, { numeric: "auto" }).format(Math.trunc(seconds / size), unit);
+}
+
+/** A duration as `1:05:09` or `5:09`. @param {number} seconds */
+export function countdown(seconds) {
+  const left = Math.max(0, Math.floor(seconds));
+  const parts = [Math.floor(left / 3600), Math.floor(left / 60) % 60, left % 60];
+  const [hours, minutes, rest] = parts;
+  const padded = (/** @type {number} */ value) => String(value).padStart(2, "0");
+  return hours > 0 ? `${hours}:${padded(minutes)}:${padded(rest)}` : `${minutes}:${padded(rest)}`;
+}

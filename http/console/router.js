@@ -1,0 +1,111 @@
+// @ts-check
+// Which view is shown: the part of the address after `#`, so that the service serves one document.
+
+import { h, replace } from "./dom.js";
+
+/**
+ * @typedef {{ name: string, id: string | null, parts: string[], query: URLSearchParams }} Route
+ * @typedef {HTMLElement & { route: Route, routeChanged?: (route: Route) => void }} ViewElement
+ * @typedef {{ tag: string, load: () => Promise<unknown>, open?: boolean }} View
+ */
+
+/** Name in the address -> its element. `open` views are for people who have not signed in. @type {Record<string, View>} */
+export const VIEWS = {
+  "sign-in": { tag: "vy-sign-in", load: () => import("./views/sign-in.js"), open: true },
+  conversations: { tag: "vy-conversations", load: () => import("./views/conversations.js") },
+  enquiries: { tag: "vy-enquiries", load: () => import("./views/enquiries.js") },
+  approvals: { tag: "vy-approvals", load: () => import("./views/approvals.js") },
+  itinerary: { tag: "vy-itinerary", load: () => import("./views/itinerary.js") },
+  reports: { tag: "vy-reports", load: () => import("./views/reports.js") },
+  audit: { tag: "vy-audit", load: () => import("./views/audit.js") },
+  settings: { tag: "vy-settings", load: () => import("./views/settings.js") },
+};
+
+export const HOME = "conversations";
+
+/** The route of the address. @returns {Route} */
+export function current() {
+  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?", 2);
+  const parts = path.split("/").filter(Boolean).map(decoded);
+  return { name: parts[0] ?? "", id: parts[1] ?? null, parts: parts.slice(1), query: new URLSearchParams(query) };
+}
+
+/** @param {string} part */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+/**
+ * The address of a view: `link("reports", "receivables", { as_of: "2026-11-30" })`. Null and empty values are left out.
+ * @param {...(string | null | Record<string, string | number | null | undefined>)} parts @returns {string}
+ */
+export function link(...parts) {
+  const last = parts.at(-1);
+  const query = new URLSearchParams();
+  const names = parts.filter((part) => typeof part === "string");
+  if (typeof last === "object" && last !== null)
+    for (const [name, value] of Object.entries(last)) if (value !== null && value !== undefined && value !== "") query.set(name, String(value));
+  return "#/" + names.map((part) => encodeURIComponent(String(part))).join("/") + (query.size > 0 ? `?${query}` : "");
+}
+
+/** Opens an address made by `link`; with `replace` the back button skips the present one. @param {string} href @param {{ replace?: boolean }} [how] */
+export function go(href, { replace: replaced = false } = {}) {
+  if (href === location.hash) return;
+  if (!replaced) {
+    location.hash = href;
+    return;
+  }
+  history.replaceState(null, "", href);
+  dispatchEvent(new HashChangeEvent("hashchange"));
+}
+
+/** Changes the address without showing anything new: for filters. @param {string} href */
+export function note(href) {
+  history.replaceState(null, "", href);
+}
+
+/**
+ * Shows views in `outlet` as the address changes. `admit` may send a route elsewhere; `shown` is told of each view.
+ * @param {Element} outlet @param {{ admit: (route: Route) => string | null, shown: (route: Route) => void, failed: (retry: () => void) => Node }} hooks
+ */
+export function start(outlet, { admit, shown, failed }) {
+  /** @type {ViewElement | null} */
+  let element = null;
+  let asked = 0;
+
+  async function show() {
+    const route = current();
+    const elsewhere = admit(route);
+    if (elsewhere !== null) return go(elsewhere, { replace: true });
+    const view = VIEWS[route.name];
+    const mine = ++asked;
+    if (element?.localName === view.tag && element.isConnected && element.routeChanged) {
+      element.route = route;
+      element.routeChanged(route);
+      return shown(route);
+    }
+    try {
+      await view.load();
+    } catch {
+      if (mine === asked) replace(outlet, failed(() => location.reload()));
+      return;
+    }
+    if (mine !== asked) return;
+    element = /** @type {ViewElement} */ (document.createElement(view.tag));
+    element.route = route;
+    replace(outlet, element);
+    shown(route);
+  }
+
+  addEventListener("hashchange", show);
+  return show();
+}
+
+/** A link to a view. @param {string} href @param {import("./dom.js").Props | null} props @param {...import("./dom.js").Child} children */
+export function anchor(href, props, ...children) {
+  return h("a", { ...props, href }, ...children);
+}

@@ -1,0 +1,149 @@
+// @ts-check
+// What stands around every view: navigation by subject, the account's menu, and the outlet.
+
+import { account } from "./account.js";
+import { api } from "./api.js";
+import { h, replace } from "./dom.js";
+import { icon } from "./icons.js";
+import { anchor, link } from "./router.js";
+import { nameOf, t } from "./texts.js";
+import { badge, button, menu, toast } from "./ui.js";
+
+/** Views in the order of the navigation, with what a role needs to see them. @type {[name: string, act: string][]} */
+const SUBJECTS = [
+  ["conversations", "read"],
+  ["enquiries", "read"],
+  ["approvals", "read"],
+  ["itinerary", "read"],
+  ["reports", "read"],
+  ["audit", "audit"],
+  ["settings", "read"],
+];
+const POLL_SECONDS = 15;
+
+/** Whether the person may open a view. @param {string} name */
+export function admits(name) {
+  const subject = SUBJECTS.find(([each]) => each === name);
+  return subject === undefined || account.may(subject[1]);
+}
+
+/** The page around the views, and what keeps it current. */
+export class Shell {
+  outlet = h("main", { id: "main", class: "main", tabindex: "-1" });
+  #count = h("span", { class: "count-badge", hidden: true });
+  #links = /** @type {Map<string, HTMLAnchorElement>} */ (new Map());
+  #side = h("nav", { class: "side" });
+  #notice = h("div", { class: "notice", hidden: true });
+  #opener = button([icon("menu"), h("span", { class: "hidden-words" })], () => this.#toggle(!this.#side.classList.contains("open")), { tone: "quiet", class: "opener", "aria-expanded": "false" });
+  #name = h("span", { class: "top-name" });
+  #present = "";
+  #timer = 0;
+
+  constructor() {
+    addEventListener("vy-approvals", () => this.#recount());
+    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.#recount());
+    document.addEventListener("keydown", ({ key }) => key === "Escape" && this.#toggle(false));
+  }
+
+  /** The page for a person who has signed in. */
+  signedIn() {
+    replace(document.body, this.#skip(), h("header", { class: "top" }, this.#opener, this.#name), this.#side,
+      h("div", { class: "page" }, this.#notice, this.outlet));
+    document.body.className = "signed-in";
+    this.update();
+    clearInterval(this.#timer);
+    this.#timer = setInterval(() => document.visibilityState === "visible" && this.#recount(), POLL_SECONDS * 1000);
+    this.#recount();
+  }
+
+  /** Shows who is signed in, and at which agency, after either has changed. */
+  update() {
+    this.#opener.setAttribute("aria-label", t("app.menu"));
+    this.#name.textContent = account.user?.tenant_name ?? "";
+    this.#side.setAttribute("aria-label", t("app.navigation"));
+    replace(this.#side, this.#brand(), this.#subjects(), this.#accountMenu());
+    this.#verifyNotice();
+    this.#mark();
+  }
+
+  /** The page for a person who has not. */
+  signedOut() {
+    clearInterval(this.#timer);
+    replace(document.body, this.#skip(), h("header", { class: "guest-head" }, h("span", { class: "brand" }, "Voyagent")), this.outlet);
+    document.body.className = "guest";
+  }
+
+  /** Marks the view that is shown. @param {string} name */
+  shown(name) {
+    this.#present = name;
+    this.#mark();
+    document.title = `${t(`${name.replaceAll("-", "_")}.title`)} · Voyagent`;
+    this.#toggle(false);
+  }
+
+  /** Puts the focus at the head of a view that was just opened, so that screen readers begin there. */
+  focus() {
+    /** @type {HTMLElement} */ (this.outlet.querySelector("[data-focus]") ?? this.outlet.querySelector("h1") ?? this.outlet).focus({ preventScroll: true });
+    scrollTo(0, 0);
+  }
+
+  #mark() {
+    for (const [name, shown] of this.#links) {
+      if (name === this.#present) shown.setAttribute("aria-current", "page");
+      else shown.removeAttribute("aria-current");
+    }
+  }
+
+  #skip() {
+    return h("a", { class: "skip", href: "#main", on: { click: (/** @type {Event} */ event) => { event.preventDefault(); this.outlet.focus(); } } }, t("app.skip"));
+  }
+
+  #brand() {
+    return h("div", { class: "brand" }, h("strong", null, account.user?.tenant_name), h("span", null, "Voyagent"));
+  }
+
+  #subjects() {
+    return h("ul", { class: "subjects" }, SUBJECTS.filter(([name]) => admits(name)).map(([name]) => {
+      const shown = anchor(link(name), { class: "subject" }, icon(name), h("span", null, t(`${name}.title`)), name === "approvals" && this.#count);
+      this.#links.set(name, shown);
+      return h("li", null, shown);
+    }));
+  }
+
+  #accountMenu() {
+    const user = account.user;
+    const name = user?.full_name ?? user?.email ?? "";
+    return menu({
+      label: [icon("account"), h("span", { class: "who" }, h("span", null, name), h("small", null, nameOf("roles", user?.role ?? "")))],
+      items: [
+        anchor(link("settings", "profile"), null, t("app.profile")),
+        anchor(link("settings", "security"), null, t("app.security")),
+        button(t("app.sign_out"), () => account.signOut()),
+      ],
+    });
+  }
+
+  #verifyNotice() {
+    this.#notice.hidden = account.agency !== null;
+    replace(this.#notice, badge(t("app.unverified"), "warn"), h("span", null, t("app.verify_first", { email: account.user?.email ?? "" })),
+      button(t("app.send_again"), async () => {
+        await api.post("/auth/send-verification-email");
+        toast(t("app.sent_again"));
+      }));
+  }
+
+  /** @param {boolean} open */
+  #toggle(open) {
+    this.#side.classList.toggle("open", open);
+    this.#opener.setAttribute("aria-expanded", String(open));
+  }
+
+  async #recount() {
+    if (account.agency === null) return;
+    const found = await api.get("/approvals", { status: "pending", limit: 1 }).catch(() => null);
+    if (found === null) return;
+    this.#count.textContent = String(found.total);
+    this.#count.hidden = found.total === 0;
+    this.#links.get("approvals")?.setAttribute("aria-label", t("app.approvals_waiting", { n: found.total }));
+  }
+}

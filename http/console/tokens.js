@@ -1,0 +1,104 @@
+// @ts-check
+// The tokens of the login session. The access token lives in memory, the refresh token in localStorage; of all tabs
+// one refreshes, under a lock, and tells the others.
+
+const STORED = "voyagent.refresh_token";
+const LOCK = "voyagent.refresh";
+const EARLY_MS = 60_000;
+const TOLD_MS = 1_000;
+
+/** @typedef {{ access_token: string, refresh_token: string, expires_in: number }} Pair */
+/** @typedef {{ type: "tokens", access: string, until: number } | { type: "signed-out" } | { type: "signed-in" }} Told */
+
+/** @type {{ access: string, until: number } | null} */
+let held = null;
+const channel = new BroadcastChannel("voyagent.tokens");
+/** Events: `tokens`, `signed-out`, `signed-in`, the latter two from other tabs only. */
+export const tabs = new EventTarget();
+
+channel.addEventListener("message", ({ data }) => {
+  const told = /** @type {Told} */ (data);
+  held = told.type === "tokens" ? { access: told.access, until: told.until } : null;
+  tabs.dispatchEvent(new Event(told.type));
+});
+addEventListener("storage", ({ key, newValue }) => {
+  if (key !== STORED && key !== null || newValue !== null) return;
+  held = null;
+  tabs.dispatchEvent(new Event("signed-out"));
+});
+
+/** Whether somebody has signed in, in this tab or another. */
+export function present() {
+  return localStorage.getItem(STORED) !== null;
+}
+
+/** The refresh token, to be revoked at sign-out. */
+export function refreshToken() {
+  return localStorage.getItem(STORED);
+}
+
+/** Keeps the tokens of a sign-in; the other tabs start again. @param {Pair} pair */
+export function begin(pair) {
+  keep(pair);
+  channel.postMessage({ type: "signed-in" });
+}
+
+/** Forgets the tokens, in all tabs. */
+export function end() {
+  held = null;
+  localStorage.removeItem(STORED);
+  channel.postMessage({ type: "signed-out" });
+}
+
+/** The access token if it is good for another minute. @returns {string | null} */
+export function fresh() {
+  return held !== null && Date.now() < held.until ? held.access : null;
+}
+
+/** Forgets an access token that was refused. @param {string} access */
+export function refused(access) {
+  if (held?.access === access) held = null;
+}
+
+/**
+ * An access token: the one at hand, or a new one, which `exchange` gets for the refresh token. Null when nobody is signed in.
+ * @param {(refreshToken: string) => Promise<Pair | null>} exchange null if the refresh token is refused @returns {Promise<string | null>}
+ */
+export async function access(exchange) {
+  const seen = localStorage.getItem(STORED);
+  return fresh() ?? (seen === null ? null : await locked(() => refreshed(seen, exchange)));
+}
+
+/** @param {string} seen @param {(refreshToken: string) => Promise<Pair | null>} exchange */
+async function refreshed(seen, exchange) {
+  if (localStorage.getItem(STORED) !== seen) await anotherTab();
+  const token = localStorage.getItem(STORED);
+  const now = fresh();
+  if (now !== null || token === null) return now;
+  const pair = await exchange(token);
+  if (localStorage.getItem(STORED) !== token) return fresh();
+  if (pair === null) end();
+  else keep(pair);
+  return fresh();
+}
+
+/** @param {Pair} pair */
+function keep(pair) {
+  localStorage.setItem(STORED, pair.refresh_token);
+  held = { access: pair.access_token, until: Date.now() + pair.expires_in * 1000 - EARLY_MS };
+  channel.postMessage({ type: "tokens", ...held });
+}
+
+/** Waits for what the tab that refreshed has to tell; its message may still be on the way. */
+async function anotherTab() {
+  if (fresh() !== null) return;
+  await new Promise((resolve) => {
+    tabs.addEventListener("tokens", resolve, { once: true });
+    setTimeout(resolve, TOLD_MS);
+  });
+}
+
+/** Web Locks need a secure context; without them the service's grace for a token sent twice has to do. @template T @param {() => Promise<T>} act @returns {Promise<T>} */
+function locked(act) {
+  return navigator.locks ? navigator.locks.request(LOCK, act) : act();
+}

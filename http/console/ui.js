@@ -1,0 +1,304 @@
+// @ts-check
+// The parts all views are made of.
+
+import { append, h, replace } from "./dom.js";
+import { icon } from "./icons.js";
+import { anchor } from "./router.js";
+import { fieldSentence, sentence, t } from "./texts.js";
+
+/** @typedef {import("./dom.js").Child} Child */
+/** @typedef {import("./dom.js").Props} Props */
+
+let ids = 0;
+/** An id for elements that name one another. @param {string} [stem] */
+export function id(stem = "id") {
+  return `${stem}-${++ids}`;
+}
+
+/** The head of a view: its one `h1`, a sentence below it, and what can be done. @param {Child} title @param {{ lead?: Child, actions?: Child }} [more] */
+export function header(title, { lead, actions } = {}) {
+  return h("header", { class: "head" },
+    h("div", { class: "head-words" }, h("h1", { tabindex: "-1" }, title), lead && h("p", { class: "lead" }, lead)),
+    actions && h("div", { class: "actions" }, actions));
+}
+
+/** @param {Child} label @param {(event: MouseEvent) => void} act @param {Props & { tone?: "primary" | "danger" | "quiet" }} [props] */
+export function button(label, act, { tone, class: more, ...props } = {}) {
+  return h("button", { type: "button", class: ["button", tone, more], on: { click: act }, ...props }, label);
+}
+
+/** Disables a button while `act` runs, and says so. @template T @param {HTMLButtonElement} pressed @param {() => Promise<T>} act @returns {Promise<T>} */
+export async function busy(pressed, act) {
+  pressed.setAttribute("aria-busy", "true");
+  pressed.disabled = true;
+  try {
+    return await act();
+  } finally {
+    pressed.removeAttribute("aria-busy");
+    pressed.disabled = false;
+  }
+}
+
+/**
+ * A labelled field. `options` makes it a select (value and label), `rows` a text area; `hint` stands below the label.
+ * @param {{ name: string, label: Child, type?: string, value?: any, hint?: Child, options?: [string, string][], rows?: number, required?: boolean, control?: Props }} props
+ * @returns {HTMLElement}
+ */
+export function field({ name, label, type = "text", value, hint, options, rows, required = false, control = {} }) {
+  const own = id(name);
+  const hintId = hint ? `${own}-hint` : null;
+  const props = { id: own, name, required, "aria-describedby": hintId, ...control };
+  const input = options
+    ? h("select", props, options.map(([key, words]) => h("option", { value: key, selected: String(value ?? "") === key }, words)))
+    : rows
+      ? h("textarea", { ...props, rows, value: value ?? "" })
+      : type === "checkbox"
+        ? h("input", { ...props, type, checked: Boolean(value) })
+        : h("input", { ...props, type, value: value ?? "" });
+  const optional = required || type === "checkbox" || options ? null : h("span", { class: "optional" }, " ", t("ui.optional"));
+  return h("div", { class: ["field", type === "checkbox" && "check"], data: { field: name } },
+    h("label", { for: own }, label, optional), hint && h("p", { class: "hint", id: hintId }, hint), input,
+    h("p", { class: "error", id: `${own}-error`, hidden: true }));
+}
+
+/** Shows what is wrong with a field, or that nothing is. @param {Element} field @param {string | null} text */
+export function setError(field, text) {
+  const input = /** @type {HTMLInputElement} */ (field.querySelector("input, select, textarea"));
+  const error = /** @type {HTMLElement} */ (field.querySelector(".error"));
+  const hint = field.querySelector(".hint")?.id;
+  error.hidden = text === null;
+  error.textContent = text ?? "";
+  input.setAttribute("aria-invalid", String(text !== null));
+  const described = [hint, text === null ? null : error.id].filter(Boolean).join(" ");
+  if (described) input.setAttribute("aria-describedby", described);
+  else input.removeAttribute("aria-describedby");
+}
+
+/**
+ * A form. `submit` gets its values (texts; checkboxes as booleans); what it throws is shown at the fields and above the button.
+ * @param {{ fields: Child[], submit: (values: Record<string, any>) => Promise<unknown>, label: Child, cancel?: () => void, tone?: "primary" | "danger", class?: string, explain?: (error: any) => string }} props
+ * @returns {HTMLFormElement}
+ */
+export function form({ fields, submit, label, cancel, tone = "primary", class: more, explain = sentence }) {
+  const sum = h("p", { class: "problem", role: "alert", hidden: true });
+  const send = h("button", { class: ["button", tone] }, label);
+  const made = h("form", { class: ["form", more], novalidate: true }, fields, sum,
+    h("div", { class: "form-actions" }, send, cancel && button(t("ui.cancel"), cancel)));
+  made.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (send.disabled) return;
+    sum.hidden = true;
+    if (!complete(made)) return;
+    try {
+      await busy(send, () => submit(values(made)));
+    } catch (error) {
+      refuse(made, sum, error, explain);
+    }
+  });
+  return made;
+}
+
+/** The values of a form by name. @param {HTMLFormElement} form @returns {Record<string, any>} */
+export function values(form) {
+  const found = /** @type {Record<string, any>} */ ({});
+  for (const each of /** @type {Iterable<any>} */ (form.elements)) if (each.name) found[each.name] = each.type === "checkbox" ? each.checked : each.value;
+  return found;
+}
+
+/** Marks what the browser finds missing or malformed; the first such field gets the focus. @param {HTMLFormElement} form */
+function complete(form) {
+  const wrong = [];
+  for (const each of form.querySelectorAll(".field")) {
+    const input = /** @type {HTMLInputElement} */ (each.querySelector("input, select, textarea"));
+    setError(each, input.validity.valid ? null : input.validity.valueMissing ? t("fields.missing") : input.validationMessage);
+    if (!input.validity.valid) wrong.push(input);
+  }
+  wrong[0]?.focus();
+  return wrong.length === 0;
+}
+
+/** @param {HTMLFormElement} form @param {HTMLElement} sum @param {any} error @param {(error: any) => string} explain */
+function refuse(form, sum, error, explain) {
+  let first = null;
+  const rest = [];
+  for (const [name, refused] of Object.entries(/** @type {Record<string, any>} */ (error.fields ?? {}))) {
+    const shown = form.querySelector(`[data-field="${CSS.escape(name)}"]`);
+    if (shown === null) rest.push(fieldSentence(refused));
+    else setError(shown, fieldSentence(refused));
+    first ??= /** @type {HTMLElement | null} */ (shown?.querySelector("input, select, textarea") ?? null);
+  }
+  if (first === null || rest.length > 0) {
+    sum.textContent = rest.length > 0 ? rest.join(" ") : explain(error);
+    sum.hidden = false;
+  }
+  first?.focus();
+  if (!(error.name === "Problem")) console.error(error);
+}
+
+/**
+ * A dialog over the page. `content` gets a function that closes it with a result; the promise is that result, null if it was dismissed.
+ * @template T @param {{ title: string, content: (close: (result: T | null) => void) => Child, wide?: boolean }} props @returns {Promise<T | null>}
+ */
+export function dialog({ title, content, wide = false }) {
+  return new Promise((resolve) => {
+    const heading = id("dialog");
+    /** @type {any} */
+    let result = null;
+    const close = (/** @type {any} */ value) => {
+      result = value;
+      shown.close();
+    };
+    const shown = h("dialog", { class: ["dialog", wide && "wide"], "aria-labelledby": heading, on: { close: () => { shown.remove(); resolve(result); } } },
+      h("div", { class: "dialog-head" }, h("h2", { id: heading }, title),
+        h("button", { type: "button", class: "icon-button", "aria-label": t("ui.close"), on: { click: () => close(null) } }, icon("close"))),
+      content(close));
+    document.body.append(shown);
+    shown.showModal();
+    /** @type {HTMLElement | null} */ (shown.querySelector("[data-focus]"))?.focus();
+  });
+}
+
+/** Asks before something is done. @param {{ title: string, text: Child, label: string, tone?: "primary" | "danger" }} props @returns {Promise<boolean>} */
+export async function confirm({ title, text, label, tone = "danger" }) {
+  const answer = await dialog({
+    title,
+    content: (close) => [h("p", null, text), h("div", { class: "form-actions" },
+      button(label, () => close(true), { tone, focus: true }), button(t("ui.cancel"), () => close(null)))],
+  });
+  return answer === true;
+}
+
+/** A button that opens a list of links and acts; `name` says what a label without words is for. @param {{ label: Child, name?: string, items: (HTMLElement | false | null)[] }} props */
+export function menu({ label, name, items }) {
+  const own = id("menu");
+  const list = h("div", { class: "menu-items", id: own, hidden: true }, items);
+  const opener = button(label, () => toggle(list.hidden), { "aria-expanded": "false", "aria-controls": own, "aria-label": name ?? null, tone: "quiet" });
+  const whole = h("div", { class: "menu" }, opener, list);
+  /** @param {boolean} open */
+  function toggle(open) {
+    list.hidden = !open;
+    opener.setAttribute("aria-expanded", String(open));
+    if (open) /** @type {HTMLElement | null} */ (list.querySelector("a, button"))?.focus();
+  }
+  whole.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || list.hidden) return;
+    toggle(false);
+    opener.focus();
+  });
+  whole.addEventListener("focusout", (event) => {
+    if (!whole.contains(/** @type {Node | null} */ (event.relatedTarget))) toggle(false);
+  });
+  list.addEventListener("click", () => toggle(false));
+  return whole;
+}
+
+/** A short word with a colour. @param {Child} text @param {"good" | "warn" | "bad" | "info" | "plain"} [tone] */
+export function badge(text, tone = "plain") {
+  return h("span", { class: ["badge", tone] }, text);
+}
+
+/** What an empty list says: what would stand here, and how it comes about. @param {{ title: Child, text?: Child, action?: Child }} props */
+export function empty({ title, text, action }) {
+  return h("div", { class: "empty" }, h("p", { class: "empty-title" }, title), text && h("p", null, text), action);
+}
+
+/** What went wrong, with a button to try again. @param {unknown} error @param {() => void} retry */
+export function failure(error, retry) {
+  return h("div", { class: "failure", role: "alert" }, h("p", null, sentence(error)), button(t("ui.retry"), retry));
+}
+
+/** @param {string} [label] */
+export function waiting(label = t("ui.loading")) {
+  return h("p", { class: "waiting", role: "status" }, h("span", { class: "dots", "aria-hidden": "true" }), label);
+}
+
+/**
+ * Fills `target` with what `read` brings; says that it waits after a moment, and offers to try again when it fails.
+ * @template T @param {Element} target @param {() => Promise<T>} read @param {(found: T) => Child} show @param {AbortSignal} [signal]
+ */
+export async function load(target, read, show, signal) {
+  const timer = setTimeout(() => replace(target, waiting()), target.childElementCount === 0 ? 150 : 800);
+  target.setAttribute("aria-busy", "true");
+  try {
+    const found = await read();
+    if (!signal?.aborted) replace(target, show(found));
+  } catch (error) {
+    if (signal?.aborted) return;
+    replace(target, failure(error, () => load(target, read, show, signal)));
+    if (!(error instanceof Error && error.name === "Problem")) console.error(error);
+  } finally {
+    clearTimeout(timer);
+    target.removeAttribute("aria-busy");
+  }
+}
+
+/**
+ * A list that grows by pages. `read` takes offset and limit; `show` makes an item; `empty` stands for none at all.
+ * @template T @param {{ read: (offset: number, limit: number) => Promise<{ items: T[], total: number }>, show: (item: T) => Node, list?: HTMLElement, limit?: number, none: () => Child, signal?: AbortSignal }} props
+ * @returns {HTMLElement}
+ */
+export function pager({ read, show, list = h("div", { class: "list" }), limit = 50, none, signal }) {
+  const foot = h("div", { class: "pager" });
+  const whole = h("div", { class: "paged" }, foot);
+  let shown = 0;
+  const next = () => load(foot, () => read(shown, limit), ({ items, total }) => {
+    if (shown === 0) whole.prepend(items.length > 0 ? list : h("div", null, none()));
+    const inside = list.querySelector("tbody") ?? list;
+    append(inside, items.map(show));
+    shown += items.length;
+    return shown < total && items.length > 0
+      ? [h("p", { class: "count" }, t("ui.shown", { shown, total })), button(t("ui.more"), next)]
+      : null;
+  }, signal);
+  next();
+  return whole;
+}
+
+/**
+ * A table that becomes a list of cards on a phone.
+ * @template T @param {{ caption: string, columns: { label: string, show: (row: T) => Child, end?: boolean, head?: boolean }[], rows: T[], foot?: Child, class?: string }} props
+ */
+export function table({ caption, columns, rows, foot, class: more }) {
+  return h("div", { class: "table-frame", tabindex: "0", role: "region", "aria-label": caption }, h("table", { class: ["table", more] }, h("caption", { class: "hidden-words" }, caption),
+    h("thead", null, h("tr", null, columns.map(({ label, end }) => h("th", { scope: "col", class: end && "end" }, label)))),
+    h("tbody", null, rows.map((row) => tableRow(columns, row))), foot && h("tfoot", null, foot)));
+}
+
+/** One row of such a table. @template T @param {{ label: string, show: (row: T) => Child, end?: boolean, head?: boolean }[]} columns @param {T} row */
+export function tableRow(columns, row) {
+  return h("tr", null, columns.map(({ label, show, end, head }) =>
+    h(head ? "th" : "td", { scope: head ? "row" : null, class: end && "end", data: { label } }, show(row))));
+}
+
+/** Links to the parts of a view. @param {string} name @param {[href: string, label: string][]} links @param {string} present the href of the part that is shown */
+export function tabs(name, links, present) {
+  return h("nav", { class: "tabs", "aria-label": name },
+    links.map(([href, label]) => anchor(href, { "aria-current": href === present ? "page" : null }, label)));
+}
+
+/** A button that puts a text on the clipboard. @param {string} text @param {string} [label] */
+export function copyButton(text, label = t("ui.copy")) {
+  return button(label, async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      toast(t("ui.copied"));
+    } catch {
+      toast(t("ui.not_copied"), "bad");
+    }
+  });
+}
+
+const toasts = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
+
+/** Says something for a few seconds; screen readers read it when they have time. @param {string} text @param {"good" | "bad"} [tone] */
+export function toast(text, tone = "good") {
+  if (!toasts.isConnected) document.body.append(toasts);
+  const shown = h("p", { class: ["toast", tone] }, text);
+  toasts.append(shown);
+  setTimeout(() => shown.remove(), 6_000);
+}
+
+/** Text for screen readers alone. @param {Child} text */
+export function unseen(text) {
+  return h("span", { class: "hidden-words" }, text);
+}

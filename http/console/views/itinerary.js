@@ -1,0 +1,14 @@
+// @ts-check
+
+import { replace } from "../dom.js";
+import { t } from "../texts.js";
+import { header } from "../ui.js";
+import { define, View } from "../view.js";
+
+class Itinerary extends View {
+  show() {
+    replace(this, header(t("itinerary.title")));
+  }
+}
+
+define("vy-itinerary", Itinerary);

@@ -1,0 +1,43 @@
+// @ts-check
+// E-mail and password; a second step asks for the code of a second factor, if the account has one.
+
+import { account } from "../account.js";
+import { replace } from "../dom.js";
+import { t } from "../texts.js";
+import { button, field, form, header } from "../ui.js";
+import { define, View } from "../view.js";
+
+class SignIn extends View {
+  show() {
+    const send = async (/** @type {any} */ credentials) => {
+      try {
+        await account.signIn({ email: credentials.email, password: credentials.password });
+      } catch (error) {
+        if (/** @type {any} */ (error).code !== "totp_required") throw error;
+        this.#askCode(credentials);
+      }
+    };
+    replace(this, header(t("sign_in.title")), form({
+      label: t("sign_in.button"),
+      submit: send,
+      fields: [
+        field({ name: "email", label: t("sign_in.email"), type: "email", required: true, control: { autocomplete: "username", focus: true } }),
+        field({ name: "password", label: t("sign_in.password"), type: "password", required: true, control: { autocomplete: "current-password" } }),
+      ],
+    }));
+  }
+
+  /** @param {{ email: string, password: string }} credentials */
+  #askCode({ email, password }) {
+    replace(this, header(t("sign_in.code_title"), { lead: t("sign_in.code_lead") }), form({
+      label: t("sign_in.button"),
+      submit: ({ totp_code }) => account.signIn({ email, password, totp_code }),
+      fields: [
+        field({ name: "totp_code", label: t("sign_in.code"), hint: t("sign_in.code_hint"), required: true, control: { autocomplete: "one-time-code", focus: true, maxlength: 12, spellcheck: "false" } }),
+      ],
+    }), button(t("sign_in.back"), () => this.show(), { tone: "quiet" }));
+    /** @type {HTMLElement | null} */ (this.querySelector("input"))?.focus();
+  }
+}
+
+define("vy-sign-in", SignIn);
