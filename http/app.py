@@ -17,7 +17,6 @@ from .console.console import Console
 from .endpoint import Endpoint
 from .errors import code_of, problem
 from .middleware import REQUEST_ID, SECURITY, Middleware, request_id
-from .pages import Pages
 from .reference.documents import Documents
 from .request_context import Services
 from .route import Route
@@ -44,7 +43,7 @@ def make_app(services: Services, routes: Sequence[Route] = ROUTES) -> web.Applic
     app.on_response_prepare.append(middleware.add_headers)
     app.on_shutdown.append(end_streams)
     documents = Documents(routes, services.settings.version)
-    for route in (*routes, *documents.routes(), *Pages().routes(), *Console().routes()):
+    for route in (*routes, *documents.routes(), *Console().routes()):
         _add(app, route, services)
     return app
 

@@ -53,13 +53,16 @@ class Account extends EventTarget {
     return true;
   }
 
-  /** @param {{ email: string, password: string, totp_code?: string }} credentials */
+  /** Signs in; the number of recovery codes left if one was used. @param {{ email: string, password: string, totp_code?: string }} credentials @returns {Promise<number | null>} */
   async signIn(credentials) {
-    await this.enter(await publicPost(credentials.totp_code ? "/auth/sign-in-totp" : "/auth/sign-in", credentials));
+    const answer = await publicPost(credentials.totp_code ? "/auth/sign-in-totp" : "/auth/sign-in", credentials);
+    await this.enter(answer);
+    return answer.recovery_codes_left ?? null;
   }
 
-  /** Goes on with the tokens of a sign-in, sign-up or accepted invite. @param {any} answer */
+  /** Goes on with the tokens of a sign-in, sign-up or accepted invite. A login session there was is ended first. @param {any} answer */
   async enter(answer) {
+    if (this.user !== null) await this.#end();
     tokens.begin(answer);
     await this.#read();
     this.dispatchEvent(new Event("entered"));
@@ -67,10 +70,18 @@ class Account extends EventTarget {
 
   /** Ends the login session; the tokens are forgotten even if the service cannot be told. */
   async signOut() {
-    const ended = { refresh_token: tokens.refreshToken() };
-    await api.post("/auth/sign-out", ended).catch(() => null);
+    await this.#end();
+    this.forget();
+  }
+
+  /** Forgets a login session that was ended elsewhere, in all tabs. */
+  forget() {
     tokens.end();
     this.left();
+  }
+
+  async #end() {
+    await api.post("/auth/sign-out", { refresh_token: tokens.refreshToken() }).catch(() => null);
   }
 
   /** The login session has ended, here or elsewhere. */

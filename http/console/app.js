@@ -15,9 +15,22 @@ let first = true;
 /** Where a route leads instead, if the person may not see it. @param {import("./router.js").Route} route */
 function admit(route) {
   const view = VIEWS[route.name];
-  if (account.user === null && !view?.open) return link("sign-in", { next: route.name ? location.hash.slice(1) : null });
-  if (account.user !== null && (view === undefined || !admits(route.name) || route.name === "sign-in")) return route.query.get("next") ? `#${route.query.get("next")}` : link(HOME);
-  return view === undefined ? link("sign-in") : null;
+  if (view?.open === "all") return null;
+  if (account.user === null) return view?.open ? null : link("sign-in", { next: route.name ? location.hash.slice(1) : null });
+  if (view !== undefined && !view.open && admits(route.name)) return null;
+  const next = route.name === "sign-in" ? route.query.get("next") : null;
+  return next !== null && next !== location.hash.slice(1) ? `#${next}` : home();
+}
+
+/** Until the address is verified there is only the account to see. */
+function home() {
+  return account.agency === null ? link("settings") : link(HOME);
+}
+
+/** The links of e-mails name a view by the path: from here on it is in the fragment, its token too, which is sent nowhere. */
+function fromEmail() {
+  const name = location.pathname.split("/").at(-1) ?? "";
+  if (name in VIEWS) history.replaceState(null, "", `./${link(name, { token: new URLSearchParams(location.search).get("token") })}`);
 }
 
 /** @param {import("./router.js").Route} route */
@@ -36,6 +49,7 @@ function rebuild() {
 }
 
 async function boot() {
+  fromEmail();
   await setLocale(likelyLocale());
   try {
     await account.restore();

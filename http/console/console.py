@@ -1,4 +1,7 @@
-"""Serves the console: one document, and its files at an address that carries a hash of all of them."""
+"""Serves the console: one document, and its files at an address that carries a hash of all of them.
+
+Loading the document changes nothing, whatever its address says: the token of an e-mail is sent by a button.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import Final
 
 from aiohttp import hdrs
 
+from ...actors.domain.email_texts import PAGES
 from ..guards import PUBLIC
 from ..middleware import CSP
 from ..request_context import Answer, RequestContext
@@ -31,7 +35,10 @@ POLICY: Final = (
 )
 """Everything comes from this service, nothing is inline, and no text ever becomes markup or a script."""
 YEAR: Final = "public, max-age=31536000, immutable"
-FIRST: Final = ("app", "dom", "router", "api", "tokens", "account", "texts", "format", "ui", "view", "shell", "icons")
+FIRST: Final = (
+    *("app", "shell", "router", "view", "ui", "dom", "icons"),
+    *("account", "api", "tokens", "format", "texts", "texts/en"),
+)
 """The modules of every view: named in the document, so that they are fetched at once and not one after the other."""
 DOCUMENT: Final = "text/html; charset=utf-8"
 
@@ -54,10 +61,13 @@ class Console:
         self._document = text.replace("{stamp}", self.stamp).replace("{preloads}\n", preloads).encode()
 
     def routes(self) -> tuple[Route, ...]:
-        """The document, the address without its slash, and one route per file."""
+        """The document, also at the paths the links of e-mails point to; the address without its slash; each file."""
         return (
             Route("GET", "/app", self._to_folder, PUBLIC, hidden=True),
-            Route("GET", "/app/", self._serve_document, PUBLIC, hidden=True),
+            *(
+                Route("GET", path, self._serve_document, PUBLIC, hidden=True)
+                for path in ("/app/", *sorted(set(PAGES.values())))
+            ),
             *(
                 Route("GET", f"/app/{self.stamp}/{name}", self._serve(name), PUBLIC, hidden=True)
                 for name in self._files

@@ -1,7 +1,8 @@
 // @ts-check
 // Makes elements. Text only ever becomes text nodes, so nothing a person or a model wrote can become markup.
 
-/** @typedef {Node | string | number | null | undefined | false | readonly Child[]} Child */
+/** @typedef {Node | string | number | null | undefined | false | Children} Child */
+/** @typedef {{ readonly length: number, readonly [index: number]: Child }} Children */
 /** @typedef {Record<string, any>} Props */
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -38,7 +39,7 @@ export function append(parent, ...children) {
   parent.append(...nodes(children));
 }
 
-/** @param {readonly Child[]} children @returns {(Node | string)[]} */
+/** @param {Child[]} children @returns {(Node | string)[]} */
 function nodes(children) {
   const found = [];
   for (const child of children) {

@@ -6,12 +6,17 @@ import { h, replace } from "./dom.js";
 /**
  * @typedef {{ name: string, id: string | null, parts: string[], query: URLSearchParams }} Route
  * @typedef {HTMLElement & { route: Route, routeChanged?: (route: Route) => void }} ViewElement
- * @typedef {{ tag: string, load: () => Promise<unknown>, open?: boolean }} View
+ * @typedef {{ tag: string, load: () => Promise<unknown>, open?: "guests" | "all" }} View
  */
 
-/** Name in the address -> its element. `open` views are for people who have not signed in. @type {Record<string, View>} */
+/** Name in the address -> its element. `open` views need no sign-in. @type {Record<string, View>} */
 export const VIEWS = {
-  "sign-in": { tag: "vy-sign-in", load: () => import("./views/sign-in.js"), open: true },
+  "sign-in": { tag: "vy-sign-in", load: () => import("./views/sign-in.js"), open: "guests" },
+  "sign-up": { tag: "vy-sign-up", load: () => import("./views/sign-up.js"), open: "guests" },
+  "forgot-password": { tag: "vy-forgot-password", load: () => import("./views/forgot-password.js"), open: "guests" },
+  "reset-password": { tag: "vy-reset-password", load: () => import("./views/reset-password.js"), open: "all" },
+  "verify-email": { tag: "vy-verify-email", load: () => import("./views/verify-email.js"), open: "all" },
+  "accept-invite": { tag: "vy-accept-invite", load: () => import("./views/accept-invite.js"), open: "all" },
   conversations: { tag: "vy-conversations", load: () => import("./views/conversations.js") },
   enquiries: { tag: "vy-enquiries", load: () => import("./views/enquiries.js") },
   approvals: { tag: "vy-approvals", load: () => import("./views/approvals.js") },

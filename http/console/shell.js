@@ -21,10 +21,10 @@ const SUBJECTS = [
 ];
 const POLL_SECONDS = 15;
 
-/** Whether the person may open a view. @param {string} name */
+/** Whether the person may open a view; while the address is not verified, the settings alone. @param {string} name */
 export function admits(name) {
   const subject = SUBJECTS.find(([each]) => each === name);
-  return subject === undefined || account.may(subject[1]);
+  return subject !== undefined && account.may(subject[1]) && (account.agency !== null || name === "settings");
 }
 
 /** The page around the views, and what keeps it current. */
@@ -41,7 +41,7 @@ export class Shell {
 
   constructor() {
     addEventListener("vy-approvals", () => this.#recount());
-    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.#recount());
+    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.#reread());
     document.addEventListener("keydown", ({ key }) => key === "Escape" && this.#toggle(false));
   }
 
@@ -136,6 +136,12 @@ export class Shell {
   #toggle(open) {
     this.#side.classList.toggle("open", open);
     this.#opener.setAttribute("aria-expanded", String(open));
+  }
+
+  /** What may have changed while the page was hidden: the address may have been verified in another tab. */
+  async #reread() {
+    if (account.user !== null && account.agency === null) await account.restore().catch(() => null);
+    await this.#recount();
   }
 
   async #recount() {

@@ -98,7 +98,10 @@ async function anotherTab() {
   });
 }
 
-/** Web Locks need a secure context; without them the service's grace for a token sent twice has to do. @template T @param {() => Promise<T>} act @returns {Promise<T>} */
-function locked(act) {
-  return navigator.locks ? navigator.locks.request(LOCK, act) : act();
+/**
+ * Web Locks need a secure context; without them the service's grace for a token sent twice has to do.
+ * @template T @param {() => Promise<T>} act @returns {Promise<T>}
+ */
+async function locked(act) {
+  return navigator.locks ? await navigator.locks.request(LOCK, act) : act();
 }

@@ -2,9 +2,10 @@
 // E-mail and password; a second step asks for the code of a second factor, if the account has one.
 
 import { account } from "../account.js";
-import { replace } from "../dom.js";
+import { h, replace } from "../dom.js";
+import { anchor, link } from "../router.js";
 import { t } from "../texts.js";
-import { button, field, form, header } from "../ui.js";
+import { button, field, form, header, toast } from "../ui.js";
 import { define, View } from "../view.js";
 
 class SignIn extends View {
@@ -24,14 +25,17 @@ class SignIn extends View {
         field({ name: "email", label: t("sign_in.email"), type: "email", required: true, control: { autocomplete: "username", focus: true } }),
         field({ name: "password", label: t("sign_in.password"), type: "password", required: true, control: { autocomplete: "current-password" } }),
       ],
-    }));
+    }), h("p", { class: "guest-links" }, anchor(link("forgot-password"), null, t("sign_in.forgot")), anchor(link("sign-up"), null, t("sign_in.sign_up"))));
   }
 
   /** @param {{ email: string, password: string }} credentials */
   #askCode({ email, password }) {
     replace(this, header(t("sign_in.code_title"), { lead: t("sign_in.code_lead") }), form({
       label: t("sign_in.button"),
-      submit: ({ totp_code }) => account.signIn({ email, password, totp_code }),
+      submit: async ({ totp_code }) => {
+        const left = await account.signIn({ email, password, totp_code });
+        if (left !== null) toast(t("sign_in.codes_left", { n: left }));
+      },
       fields: [
         field({ name: "totp_code", label: t("sign_in.code"), hint: t("sign_in.code_hint"), required: true, control: { autocomplete: "one-time-code", focus: true, maxlength: 12, spellcheck: "false" } }),
       ],
