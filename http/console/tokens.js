@@ -43,6 +43,11 @@ export function begin(pair) {
   channel.postMessage({ type: "signed-in" });
 }
 
+/** Keeps the tokens that take the place of the present ones, for all tabs. @param {Pair} pair */
+export function replaced(pair) {
+  keep(pair);
+}
+
 /** Forgets the tokens, in all tabs. */
 export function end() {
   held = null;

@@ -22,9 +22,27 @@ export function header(title, { lead, actions } = {}) {
     actions && h("div", { class: "actions" }, actions));
 }
 
-/** @param {Child} label @param {(event: MouseEvent) => void} act @param {Props & { tone?: "primary" | "danger" | "quiet" }} [props] */
+/** What a button does; when it fails, a toast says why. @param {Child} label @param {(event: MouseEvent) => unknown} act @param {Props & { tone?: "primary" | "danger" | "quiet" }} [props] */
 export function button(label, act, { tone, class: more, ...props } = {}) {
-  return h("button", { type: "button", class: ["button", tone, more], on: { click: act }, ...props }, label);
+  const click = async (/** @type {MouseEvent} */ event) => {
+    try {
+      await act(event);
+    } catch (error) {
+      toast(sentence(error), "bad");
+      report(error);
+    }
+  };
+  return h("button", { type: "button", class: ["button", tone, more], on: { click }, ...props }, label);
+}
+
+/** A failure that is none of the service's is a defect of the page. @param {unknown} error */
+function report(error) {
+  if (!(error instanceof Error && error.name === "Problem")) console.error(error);
+}
+
+/** A part of a view with its own heading. @param {Child} title @param {...Child} children */
+export function section(title, ...children) {
+  return h("section", { class: "card" }, h("h2", null, title), children);
 }
 
 /** Disables a button while `act` runs, and says so. @template T @param {HTMLButtonElement} pressed @param {() => Promise<T>} act @returns {Promise<T>} */
@@ -132,7 +150,7 @@ function refuse(form, sum, error, explain) {
     sum.hidden = false;
   }
   first?.focus();
-  if (!(error.name === "Problem")) console.error(error);
+  report(error);
 }
 
 /**
@@ -158,12 +176,14 @@ export function dialog({ title, content, wide = false }) {
   });
 }
 
-/** Asks before something is done. @param {{ title: string, text: Child, label: string, tone?: "primary" | "danger" }} props @returns {Promise<boolean>} */
-export async function confirm({ title, text, label, tone = "danger" }) {
+/**
+ * Asks before something is done, and does it: `act` runs while the dialog is open, which says why it fails.
+ * @param {{ title: string, text: Child, label: string, tone?: "primary" | "danger", act?: () => Promise<unknown> }} props @returns {Promise<boolean>}
+ */
+export async function confirm({ title, text, label, tone = "danger", act = async () => null }) {
   const answer = await dialog({
     title,
-    content: (close) => [h("p", null, text), h("div", { class: "form-actions" },
-      button(label, () => close(true), { tone, focus: true }), button(t("ui.cancel"), () => close(null)))],
+    content: (close) => form({ label, tone, fields: [h("p", null, text)], cancel: () => close(null), submit: async () => { await act(); close(true); } }),
   });
   return answer === true;
 }
@@ -225,7 +245,7 @@ export async function load(target, read, show, signal) {
   } catch (error) {
     if (signal?.aborted) return;
     replace(target, failure(error, () => load(target, read, show, signal)));
-    if (!(error instanceof Error && error.name === "Problem")) console.error(error);
+    report(error);
   } finally {
     clearTimeout(timer);
     target.removeAttribute("aria-busy");
