@@ -83,10 +83,10 @@ async def create(call: RequestContext) -> Answer:
 
 @operation(name="list_sessions", query=SessionListQuery, reply=SessionListResponse)
 async def page(call: RequestContext) -> Answer:
-    """List the agency's conversations, newest first."""
+    """List the agency's conversations, newest first; with ``q`` those whose title contains it."""
     query: SessionListQuery = call.query
     found = await call.storage.ask(
-        sessions.Page(tenant_id=call.person.tenant_id, limit=query.limit, offset=query.offset)
+        sessions.Page(tenant_id=call.person.tenant_id, limit=query.limit, offset=query.offset, q=query.q.strip())
     )
     return Answer(SessionListResponse.of(found, query))
 
@@ -179,7 +179,10 @@ async def ticket(call: RequestContext) -> Answer:
     addition=True,
 )
 async def transcript(call: RequestContext) -> Answer:
-    """List the newest messages older than ``before``, oldest first."""
+    """List the newest messages older than ``before``, oldest first.
+
+    An event stream opened with ``last_event_id`` goes on where the newest page ends: no word is missing or there twice.
+    """
     query: TranscriptQuery = call.query
     before = None if query.before is None else parse_uuid(query.before) or NO_MESSAGE
     found = await call.storage.ask(

@@ -27,6 +27,7 @@ class SessionListQuery(Query):
 
     limit: Annotated[Annotated[QueryInt, Field(ge=1, le=1000)], ADDITION] = 1000
     offset: Annotated[Offset, ADDITION] = 0
+    q: Annotated[Annotated[str, Field(max_length=200)], ADDITION] = ""
 
 
 class SessionListItem(Reply):
@@ -150,11 +151,12 @@ class TranscriptItem(Reply):
 
 
 class TranscriptResponse(Reply):
-    """A page of the transcript, oldest first."""
+    """A page of the transcript, oldest first. The events up to ``last_event_id`` are in it."""
 
     items: list[TranscriptItem]
     total: int
     next_before: str | None
+    last_event_id: int
 
     @classmethod
     def of(cls, page: Transcript) -> TranscriptResponse:
@@ -170,7 +172,7 @@ class TranscriptResponse(Reply):
             )
             for message in page.items
         ]
-        return cls(items=items, total=page.total, next_before=page.next_before)
+        return cls(items=items, total=page.total, next_before=page.next_before, last_event_id=page.last_event_id)
 
 
 class CancelRequest(Body):

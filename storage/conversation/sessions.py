@@ -63,26 +63,32 @@ class Sessions:
 _MESSAGES_OF = and_(messages.c.tenant_id == sessions.c.tenant_id, messages.c.session_id == sessions.c.id)
 _MESSAGE_COUNT = select(func.count()).select_from(messages).where(_MESSAGES_OF).scalar_subquery()
 
-PAGE = statement(
+_PAGE = (
     select(*sessions.c["id", "title", "created_at"], _MESSAGE_COUNT.label("message_count"))
     .filter_by(**binds("tenant_id"))
     .order_by(sessions.c.created_at.desc(), sessions.c.id.desc())
     .limit(bindparam("limit"))
     .offset(bindparam("offset"))
 )
+PAGE = statement(_PAGE)
 TOTAL = statement(select(func.count()).select_from(sessions).filter_by(**binds("tenant_id")))
+_FOUND = func.strpos(func.lower(sessions.c.title), func.lower(bindparam("q"))) > 0
+FOUND_PAGE = statement(_PAGE.where(_FOUND))
+FOUND_TOTAL = statement(select(func.count()).select_from(sessions).filter_by(**binds("tenant_id")).where(_FOUND))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Snapshot[Sessions]):
-    """The agency's sessions, newest first."""
+    """The agency's sessions, newest first; with ``q`` those whose title contains it, in any letter case."""
 
     limit: int
     offset: int
+    q: str = ""
 
     async def run(self, db: Connection) -> Sessions:
-        rows = await PAGE.fetch(db, tenant_id=self.tenant_id, limit=self.limit, offset=self.offset)
-        total = await TOTAL.fetchval(db, tenant_id=self.tenant_id)
+        page, count, found = (FOUND_PAGE, FOUND_TOTAL, {"q": self.q}) if self.q else (PAGE, TOTAL, {})
+        rows = await page.fetch(db, tenant_id=self.tenant_id, limit=self.limit, offset=self.offset, **found)
+        total = await count.fetchval(db, tenant_id=self.tenant_id, **found)
         return Sessions(tuple(ListItem(**row) for row in rows), total)
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Integer, bindparam, or_, select, true
+from sqlalchemy import BigInteger, Integer, bindparam, func, or_, select
 
 from ...actors.domain.blocks import shown
 from ...actors.domain.errors import NotFound, Unprocessable
 from ...actors.domain.turns import Message
 from ..engine.operations import Snapshot
 from ..engine.statements import binds, statement
-from ..tables import messages, sessions
+from ..tables import messages, session_events, sessions, turns
+from .endings import KEPT_THROUGH
 from .sessions import MESSAGE_COUNT, THIS_SESSION
 from .steps import MESSAGE
 
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """A page of messages in ascending order, and the cursor of the older ones."""
+    """A page of messages in ascending order, the cursor of the older ones, and that of the events behind them."""
 
     items: tuple[Message, ...]
     total: int
     next_before: str | None
+    last_event_id: int
 
 
 BEFORE = statement(select(messages.c.sequence).filter_by(**binds("tenant_id", "session_id", "id")))
@@ -40,7 +42,21 @@ MESSAGE_PAGE = statement(
     .order_by(messages.c.sequence.desc())
     .limit(bindparam("limit"))
 )
-EXISTS = statement(select(true()).select_from(sessions).where(THIS_SESSION))
+_NEWEST_BUT_TEXT = (
+    select(func.max(session_events.c.seq))
+    .where(session_events.c.session_id == sessions.c.id, session_events.c.kind != "text_delta")
+    .scalar_subquery()
+)
+_KEPT_THROUGH = (
+    select(func.max(turns.c.step[KEPT_THROUGH].astext.cast(BigInteger)))
+    .where(turns.c.tenant_id == sessions.c.tenant_id, turns.c.session_id == sessions.c.id, turns.c.state == "running")
+    .scalar_subquery()
+)
+LAST_EVENT_ID = statement(
+    select(func.greatest(_NEWEST_BUT_TEXT, _KEPT_THROUGH, sessions.c.pruned_through)).where(THIS_SESSION)
+)
+"""The event up to which all is in the transcript: a message and its events are stored together, and what follows them
+is text of an answer that is not complete. NULL for an unknown session."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +69,8 @@ class Page(Snapshot[Transcript]):
 
     async def run(self, db: Connection) -> Transcript:
         session = {"tenant_id": self.tenant_id, "session_id": self.session_id}
-        if await EXISTS.fetchval(db, **session) is None:
+        last_event_id = await LAST_EVENT_ID.fetchval(db, **session)
+        if last_event_id is None:
             raise NotFound("session_not_found")
         place = None
         if self.before is not None:
@@ -63,7 +80,7 @@ class Page(Snapshot[Transcript]):
         rows = await MESSAGE_PAGE.fetch(db, **session, before=place, limit=self.limit + 1)
         total = await MESSAGE_COUNT.fetchval(db, **session)
         items = tuple(_message(row) for row in reversed(rows[: self.limit]))
-        return Transcript(items, total, items[0].id if len(rows) > self.limit else None)
+        return Transcript(items, total, items[0].id if len(rows) > self.limit else None, last_event_id)
 
 
 def _message(row: Mapping[str, Any]) -> Message:

@@ -351,3 +351,28 @@ async def test_b61_another_agencys_sessions_are_unknown_everywhere(asha: Any, ru
         assert answer == (404, {"detail": "session_not_found"}), (method, path)
     assert (await bela.get("/chat/sessions"))["sessions"] == []
     assert (await asha.get(f"/chat/sessions/{session}"))["title"] == "hello"
+
+
+async def test_a_stream_opened_where_the_transcript_ends_brings_each_word_once(asha: Any, running: Any) -> None:
+    gate = Gate()
+    running.rehearsal.play(
+        Turn("I look.", ToolUse("handoff", {"domain": "ticketing_visa", "goal": "look"})),
+        Turn(Text.split("one", " two", " three"), gate=gate),
+    )
+    session = await asha.session()
+    assert (await asha.get(f"/chat/sessions/{session}/messages"))["last_event_id"] == 0
+    sending = await asha.post(session, {"message": "hello"})
+    await gate.release(2)
+    while "".join(event.data["text"] or "" for event in sending.events) != "I look.one two":
+        await sending.next()
+    page = await asha.get(f"/chat/sessions/{session}/messages")
+    kept = [block["text"] for item in page["items"] for block in item["content"] if block["type"] == "text"]
+    assert kept == ["hello", "I look."]
+    watching = await asha.watch(session, f"?last_event_id={page['last_event_id']}")
+    await gate.open()
+    await watching.until("final")
+    watching.response.close()
+    await sending.all()
+    assert "".join(event.data["text"] or "" for event in watching.events) == "one two three"
+    done = await asha.get(f"/chat/sessions/{session}/messages")
+    assert (done["last_event_id"], len(done["items"])) == (watching.events[-1].id, len(page["items"]) + 1)

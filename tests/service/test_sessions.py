@@ -76,6 +76,25 @@ async def test_b25_the_list_is_newest_first_and_its_pages_meet(asha: Any, admin:
         assert (await asha.call("GET", f"/chat/sessions?{query}"))[0] == 422, query
 
 
+async def test_the_list_is_searched_by_title_and_signs_stand_for_themselves(asha: Any) -> None:
+    titles = ("Dubai 100%", "Élan to DUBAI", "Goa_trip")
+    for title in titles:
+        await asha.call("PATCH", f"/chat/sessions/{await asha.session()}", json={"title": title})
+    await asha.session()  # it has no title
+
+    async def found(q: str, more: str = "") -> tuple[list[str], int]:
+        page = await asha.get(f"/chat/sessions?q={q}{more}")
+        return [item["title"] for item in page["sessions"]], page["total"]
+
+    assert await found("dubai") == (["Élan to DUBAI", "Dubai 100%"], 2)
+    assert await found("dubai", "&limit=1&offset=1") == (["Dubai 100%"], 2)
+    assert await found("%20%25%20") == (["Dubai 100%"], 1)
+    assert await found("%C3%A9lan") == (["Élan to DUBAI"], 1)
+    assert await found("a_t") == (["Goa_trip"], 1)
+    assert (await found("nowhere"), (await found("%20"))[1]) == (([], 0), 4)
+    assert (await asha.call("GET", f"/chat/sessions?q={'x' * 201}"))[0] == 422
+
+
 async def test_b23_malformed_and_unknown_ids_are_not_found(asha: Any) -> None:
     for odd in ("x", "0", NOBODY, NOBODY.upper(), "%00", "..", "a" * 2000):
         status, body = await asha.call("GET", f"/chat/sessions/{odd}")
