@@ -44,8 +44,8 @@ EXPOSED_HEADERS = "X-Request-ID, Retry-After, Location, Content-Disposition"
 VERSIONS = (HttpVersion10, HttpVersion11)
 """HTTP versions whose message framing is supported; others are refused before the request has an effect."""
 METHODS = frozenset(ALLOWED_METHODS.split(", "))
-POLLED = ("/health", "/internal")
-"""Paths that machines poll all day: their successes are logged at debug level."""
+QUIET = ("/health", "/internal", "/app/{stamp}")
+"""Paths that machines poll all day, and the console's files: their successes are logged at debug level."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _log = log.get(__name__)
@@ -146,10 +146,10 @@ class Middleware:
         """Count and log the request. The duration of a stream is the time to its first byte."""
         seconds = (info.first_byte or perf_counter()) - info.began
         self._series_of(method, info.template, status).add(seconds)
-        polled = status < HTTPStatus.BAD_REQUEST and info.template.startswith(POLLED)
-        if polled and not self._verbose:
+        quiet = status < HTTPStatus.BAD_REQUEST and info.template.startswith(QUIET)
+        if quiet and not self._verbose:
             return
-        write = self._log.debug if polled else self._log.info
+        write = self._log.debug if quiet else self._log.info
         about = {} if info.principal is None else {"user": info.principal.user_id}
         if info.client is not None:
             about["client"] = info.client

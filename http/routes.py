@@ -49,6 +49,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("POST", "/auth/sign-up", accounts.sign_up, PUBLIC, 201),
     Route("POST", "/auth/sign-in", accounts.sign_in, PUBLIC),
     Route("POST", "/auth/sign-in-totp", second_factor.sign_in_totp, PUBLIC),
+    Route("GET", "/auth/totp", second_factor.totp_status, PERSON),
     Route("POST", "/auth/totp/setup", second_factor.totp_setup, PERSON),
     Route("POST", "/auth/totp/verify", second_factor.totp_verify, PERSON),
     Route("POST", "/auth/totp/disable", second_factor.totp_disable, PERSON),

@@ -18,16 +18,16 @@ from voyagent.actors.runtime.actor_loop import ActorLoop
 from voyagent.actors.runtime.envelope import Message
 from voyagent.actors.suppliers.drivers import SUPPLIERS
 from voyagent.actors.suppliers.protocols import Code
+from voyagent.http.console.console import Console
 from voyagent.http.middleware import METHODS
 from voyagent.http.openapi_responses import refusals
-from voyagent.http.pages import Pages
 from voyagent.http.reference.documents import Documents
 from voyagent.http.request_info import UNMATCHED
 from voyagent.http.routes import ROUTES
 from voyagent.storage.engine.operations import Operation
 
 HOME = Path(__file__).parents[1]
-SERVED = (*ROUTES, *Documents(ROUTES, "1").routes(), *Pages().routes())
+SERVED = (*ROUTES, *Documents(ROUTES, "1").routes(), *Console().routes())
 
 
 def names(base: type[Any]) -> set[str]:

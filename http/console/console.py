@@ -8,14 +8,14 @@ from __future__ import annotations
 import gzip
 import hashlib
 from asyncio import to_thread
-from collections.abc import Awaitable, Callable
-from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from aiohttp import hdrs
 
 from ...actors.domain.email_texts import PAGES
+from ...actors.domain.errors import NotFound
+from ..errors import ROUTER
 from ..guards import PUBLIC
 from ..middleware import CSP
 from ..request_context import Answer, RequestContext
@@ -34,6 +34,8 @@ POLICY: Final = (
     "trusted-types 'none'"
 )
 """Everything comes from this service, nothing is inline, and no text ever becomes markup or a script."""
+FILES: Final = ("/app/{stamp}/{file}", "/app/{stamp}/{folder}/{file}", "/app/{stamp}/{folder}/{part}/{file}")
+"""How deep a file may lie. Metrics and log name these paths, not each file."""
 YEAR: Final = "public, max-age=31536000, immutable"
 FIRST: Final = (
     *("app", "shell", "router", "view", "ui", "dom", "icons"),
@@ -55,23 +57,19 @@ class Console:
             for path in sorted(folder.rglob("*"))
             if path.suffix in TYPES
         }
+        self._compressed: dict[str, bytes] = {}
         self.stamp = _hash(self._files)
         preloads = "".join(f'<link rel="modulepreload" href="{self.stamp}/{name}.js">\n' for name in FIRST)
         text = (folder / "index.html").read_text("utf-8")
         self._document = text.replace("{stamp}", self.stamp).replace("{preloads}\n", preloads).encode()
 
     def routes(self) -> tuple[Route, ...]:
-        """The document, also at the paths the links of e-mails point to; the address without its slash; each file."""
+        """The document, also at the paths the links of e-mails point to; the address without its slash; the files."""
+        documents = ("/app/", *sorted(set(PAGES.values())))
         return (
             Route("GET", "/app", self._to_folder, PUBLIC, hidden=True),
-            *(
-                Route("GET", path, self._serve_document, PUBLIC, hidden=True)
-                for path in ("/app/", *sorted(set(PAGES.values())))
-            ),
-            *(
-                Route("GET", f"/app/{self.stamp}/{name}", self._serve(name), PUBLIC, hidden=True)
-                for name in self._files
-            ),
+            *(Route("GET", path, self._serve_document, PUBLIC, hidden=True) for path in documents),
+            *(Route("GET", path, self._serve_file, PUBLIC, hidden=True) for path in FILES),
         )
 
     async def _to_folder(self, _call: RequestContext) -> Answer:
@@ -81,25 +79,21 @@ class Console:
         headers: dict[str, str] = {hdrs.CONTENT_TYPE: DOCUMENT, hdrs.CACHE_CONTROL: "no-store", CSP: POLICY}
         return Answer(self._document, headers=headers)
 
-    def _serve(self, name: str) -> Callable[[RequestContext], Awaitable[Answer]]:
+    async def _serve_file(self, call: RequestContext) -> Answer:
+        stamp, *parts = call.path.values()
+        name = "/".join(parts)
+        if stamp != self.stamp or name not in self._files:
+            raise NotFound(ROUTER[404])
         headers: dict[str, str] = {
             hdrs.CONTENT_TYPE: TYPES[Path(name).suffix],
             hdrs.CACHE_CONTROL: YEAR,
             hdrs.VARY: hdrs.ACCEPT_ENCODING,
         }
-        plain = Answer(self._files[name], headers=headers)
-
-        async def file(call: RequestContext) -> Answer:
-            if not accepts_gzip(call.request.headers.get(hdrs.ACCEPT_ENCODING, "")):
-                return plain
-            compressed = await to_thread(lambda: self._compressed)
-            return Answer(compressed[name], headers={**headers, hdrs.CONTENT_ENCODING: "gzip"})
-
-        return file
-
-    @cached_property
-    def _compressed(self) -> dict[str, bytes]:
-        return {name: gzip.compress(body, 9, mtime=0) for name, body in self._files.items()}
+        if not accepts_gzip(call.request.headers.get(hdrs.ACCEPT_ENCODING, "")):
+            return Answer(self._files[name], headers=headers)
+        if not self._compressed:
+            self._compressed = await to_thread(_compressed, self._files)
+        return Answer(self._compressed[name], headers={**headers, hdrs.CONTENT_ENCODING: "gzip"})
 
 
 def accepts_gzip(header: str) -> bool:
@@ -109,6 +103,10 @@ def accepts_gzip(header: str) -> bool:
         if name in {"gzip", "x-gzip"}:
             return weight.strip("0.") != "" or not weight
     return False
+
+
+def _compressed(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: gzip.compress(body, 9, mtime=0) for name, body in files.items()}
 
 
 def _hash(files: dict[str, bytes]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...actors.accounts.second_factor import DisableTotp, SetUpTotp, SignInTotp, VerifyTotp
+from ...storage.accounts.second_factor import Read
 from ..operation import THROTTLED, operation
 from ..request_context import Answer, RequestContext
 from ..schemas.accounts import AuthResponse
@@ -41,11 +42,19 @@ async def sign_in_totp(call: RequestContext) -> Answer:
     return Answer(RecoveredAuthResponse(**dict(tokens), recovery_codes_left=result.recovery_codes_left))
 
 
+@operation(name="totp_status", reply=TotpStatusResponse, addition=True)
+async def totp_status(call: RequestContext) -> Answer:
+    """Whether the caller has enabled two-factor sign-in."""
+    caller = call.person
+    factor = await call.services.storage.ask(Read(tenant_id=caller.tenant_id, user_id=caller.user_id))
+    return Answer(TotpStatusResponse(totp_enabled=factor.enabled))
+
+
 @operation(reply=TotpSetupResponse, refusals={409: ("totp_already_enabled",)})
 async def totp_setup(call: RequestContext) -> Answer:
     """Create a TOTP secret. Two-factor sign-in is not enabled until a first code is verified."""
     seed = await call.services.accounts.ask(SetUpTotp(principal=call.person))
-    return Answer(TotpSetupResponse(secret=seed.secret, otpauth_url=seed.otpauth_url))
+    return Answer(TotpSetupResponse.of(seed))
 
 
 @operation(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import segno
 from pydantic import BeforeValidator, Field
 
+from ...actors.accounts.second_factor import NewSeed
 from ...actors.accounts.totp import clean_code
 from .accounts import AuthResponse, Email, KnownPassword
-from .shared import Body, Closed, Reply
+from .shared import ADDITION, Body, Closed, Reply
 
 TypedCode = Annotated[
     str,
@@ -33,10 +35,23 @@ class RecoveredAuthResponse(AuthResponse):
 
 
 class TotpSetupResponse(Closed):
-    """The TOTP secret, as text and as the URL an authenticator app scans."""
+    """The TOTP secret, as text and as the URL an authenticator app scans.
+
+    ``qr_modules`` is the QR code of that URL, a text per row: ``1`` is dark. Four light modules around it are needed.
+    """
 
     secret: str
     otpauth_url: str
+    qr_modules: Annotated[list[str], ADDITION]
+
+    @classmethod
+    def of(cls, seed: NewSeed) -> TotpSetupResponse:
+        return cls(secret=seed.secret, otpauth_url=seed.otpauth_url, qr_modules=qr_modules(seed.otpauth_url))
+
+
+def qr_modules(text: str) -> list[str]:
+    """The rows of a QR code that survives 15 % of it being hidden."""
+    return ["".join(map(str, row)) for row in segno.make(text, error="m", micro=False).matrix]
 
 
 class TotpVerifyRequest(Body):

@@ -20,13 +20,15 @@ async def test_r61_r3_r5_the_second_factor_answers_as_it_is_written(asha: Person
     assert await send("totp/verify", {"code": WRONG}) == (400, {"detail": "totp_not_initialized"})
     assert await send("sign-in-totp", me | {"totp_code": WRONG}) == (400, {"detail": "totp_not_enabled"})
     assert await send("totp/disable", {"password": PASSWORD, "code": WRONG}) == (200, {"totp_enabled": False})
+    assert await asha.get("/auth/totp") == {"totp_enabled": False}
     status, made = await send("totp/setup")
-    assert (status, set(made)) == (200, {"secret", "otpauth_url"})
+    assert (status, set(made)) == (200, {"secret", "otpauth_url", "qr_modules"})
     device = pyotp.TOTP(made["secret"])
     assert await send("totp/verify", {"code": WRONG}) == (401, {"detail": "totp_invalid"})
     code = device.now()
     status, on = await send("totp/verify", {"code": f" {code[:3]}\u00a0{code[3:]} "})
     assert (status, on["totp_enabled"], len(on["recovery_codes"])) == (200, True, 10)
+    assert await asha.get("/auth/totp") == {"totp_enabled": True}
     again = await send("totp/verify", {"code": device.now()})
     assert again == (200, {"totp_enabled": True, "recovery_codes": None})
 

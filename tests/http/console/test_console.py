@@ -97,7 +97,7 @@ async def test_a_file_may_be_cached_for_ever_and_is_compressed_for_whoever_takes
 
 async def test_nothing_else_of_the_folder_is_served(client: Client) -> None:
     stamp = Console().stamp
-    for name in ("console.py", "README.md", "index.html", "../routes.py", "views/", "missing.js"):
+    for name in ("console.py", "README.md", "index.html", "../routes.py", "views", "missing.js"):
         assert (await client.send("GET", f"/app/{stamp}/{name}")).status == 404
     assert (await client.send("GET", "/app/0123456789abcdef/app.js")).status == 404
 
