@@ -101,6 +101,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("POST", "/enquiries/{enquiry_id}/promote-to-session", enquiries.promote, WRITER, idempotent=True),
     Route("GET", "/reports/receivables", aging.receivables, READER),
     Route("GET", "/reports/payables", aging.payables, READER),
+    Route("GET", "/reports/receivables/invoices", aging.open_invoices, READER),
+    Route("GET", "/reports/payables/bills", aging.open_bills, READER),
     Route("GET", "/reports/itinerary", itinerary.report, READER),
     Route("GET", "/reports/trial-balance", trial_balance.report, READER),
     Route("GET", "/reports/usage", usage.report, LEAD),

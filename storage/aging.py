@@ -27,7 +27,7 @@ from .general_ledger import BALANCES
 if TYPE_CHECKING:
     from .engine.connection import Connection
 
-_PARTS: Final = """
+PARTS: Final = """
 WITH part AS (
     SELECT d.id, d.currency, d.party_name, d.due_date, d.issue_date, d.total - d.amount_paid AS amount
       FROM {table} d WHERE d.tenant_id = $1 AND d.status = ANY('{{{open}}}') AND d.issue_date <= $2
@@ -60,12 +60,12 @@ SELECT currency, due_date, party_name, count, amount FROM (
  ORDER BY currency, of_day, place
 """
 """In one pass: the sum of a currency, of each due date in the window, and of the largest parties there."""
-_NAMES: Final[Mapping[Subledger, Mapping[str, str]]] = {
+NAMES: Final[Mapping[Subledger, Mapping[str, str]]] = {
     "receivables": {"table": "invoices", "key": "invoice_id", "open": "issued,partially_paid"},
     "payables": {"table": "bills", "key": "bill_id", "open": "received,scheduled"},
 }
-TOTALS: Final = {side: (_PARTS + _TOTAL).format(**names) for side, names in _NAMES.items()}
-AGINGS: Final = {side: (_PARTS + _AGING).format(**names, top=TOP) for side, names in _NAMES.items()}
+TOTALS: Final = {side: (PARTS + _TOTAL).format(**names) for side, names in NAMES.items()}
+AGINGS: Final = {side: (PARTS + _AGING).format(**names, top=TOP) for side, names in NAMES.items()}
 """Text: grouping sets and a rank, over the tables of either side."""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final, Literal
 
@@ -80,6 +80,35 @@ class Aging:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenDocument:
+    """An invoice or bill of which something was outstanding. ``age`` is in days after the due date, negative before."""
+
+    id: str
+    number: str
+    reference: str | None
+    party_name: str
+    issue_date: date
+    due_date: date
+    age: int
+    currency: str
+    total: Decimal
+    outstanding: Decimal
+    session_id: str | None
+
+    @property
+    def bucket(self) -> str:
+        return BUCKETS[bucket_of(self.age)]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDocumentList:
+    """A page of open documents, and how many there are."""
+
+    items: tuple[OpenDocument, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenDocuments:
     """What agings are made of: the documents of a window by due date, their parties, and all there are by currency."""
 
@@ -91,6 +120,16 @@ class OpenDocuments:
 def bucket_of(age: int) -> int:
     """The place of the bucket that a document belongs to ``age`` days after its due date. Before it, the first."""
     return sum(age > edge for edge in EDGES)
+
+
+def days_due(bucket: str | None, as_of: date) -> tuple[date, date]:
+    """The first and the last due date of a bucket's documents; of all of them if it is None."""
+    if bucket is None:
+        return date.min, date.max
+    place = BUCKETS.index(bucket)
+    first = date.min if place == len(EDGES) else as_of - timedelta(days=EDGES[place])
+    last = date.max if place == 0 else as_of - timedelta(days=EDGES[place - 1] + 1)
+    return first, last
 
 
 def header_currency(default: str, documents: Mapping[str, int]) -> str:

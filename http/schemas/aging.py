@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ...actors.domain.aging import Aging, Reconciliation, Subledger
+from ...actors.domain.aging import Aging, OpenDocument, OpenDocumentList, Reconciliation, Subledger
 from ...actors.domain.money import reported
-from .shared import ADDITION, Closed, Query, QueryDate, Reply
+from .shared import ADDITION, Closed, Offset, Query, QueryDate, QueryInt, Reply
 
 
 class AgingQuery(Query):
@@ -20,6 +20,17 @@ class AgingQuery(Query):
     from_: QueryDate = Field(alias="from")
     to: QueryDate
     as_of: Annotated[QueryDate | None, ADDITION] = None
+
+
+class OpenDocumentsQuery(AgingQuery):
+    """The window of a report, and which of its documents: of one bucket, currency or party, by its exact name."""
+
+    as_of: QueryDate | None = None
+    bucket: Literal["0-30", "31-60", "61-90", "90+"] | None = None
+    currency: Annotated[str, Field(max_length=3)] | None = None
+    party: Annotated[str, Field(max_length=255)] | None = None
+    limit: Annotated[QueryInt, Field(ge=1, le=500)] = 50
+    offset: Offset = 0
 
 
 class PeriodResponse(Closed):
@@ -130,3 +141,51 @@ def _figures(found: Aging, side: Subledger) -> dict[str, Any]:
         "top_creditors": parties if side == "payables" else [],
         "reconciliation": ReconciliationResponse.of(found.reconciliation, currency),
     }
+
+
+class OpenDocumentResponse(Reply):
+    """An invoice or bill with what is outstanding of it. ``age``: days after the due date, negative before it."""
+
+    id: str
+    number: str
+    reference: str | None
+    party_name: str
+    issue_date: date
+    due_date: date
+    age: int
+    bucket: Literal["0-30", "31-60", "61-90", "90+"]
+    total: MoneyResponse
+    outstanding: MoneyResponse
+    session_id: str | None
+
+    @classmethod
+    def of(cls, found: OpenDocument) -> OpenDocumentResponse:
+        return cls.model_validate(
+            {
+                "id": found.id,
+                "number": found.number,
+                "reference": found.reference,
+                "party_name": found.party_name,
+                "issue_date": found.issue_date,
+                "due_date": found.due_date,
+                "age": found.age,
+                "bucket": found.bucket,
+                "total": MoneyResponse.of(found.total, found.currency),
+                "outstanding": MoneyResponse.of(found.outstanding, found.currency),
+                "session_id": found.session_id,
+            }
+        )
+
+
+class OpenDocumentsResponse(Reply):
+    """A page of open documents, those due first in front."""
+
+    items: list[OpenDocumentResponse]
+    total: int
+    limit: int
+    offset: int
+
+    @classmethod
+    def of(cls, page: OpenDocumentList, query: OpenDocumentsQuery) -> OpenDocumentsResponse:
+        items = [OpenDocumentResponse.of(each) for each in page.items]
+        return cls(items=items, total=page.total, limit=query.limit, offset=query.offset)

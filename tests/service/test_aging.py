@@ -276,3 +276,49 @@ async def test_b61_every_role_reads_its_own_agency_alone(
         assert await (await member(asha, role)).get(path) == expected
     other = await (await running.sign_up()).get(path)
     assert other["total_outstanding"] == money("0.00")
+
+
+async def test_the_documents_behind_a_figure_are_listed_those_due_first_in_front(asha: Person, books: Books) -> None:
+    late = await books.invoice("100", "2026-04-10", "2026-05-10", party="Khan")
+    await books.receive(late, "40", "2026-05-01")
+    await books.invoice("7", "2026-04-10", "2026-09-10")
+    await books.invoice("9", "2026-04-10", "2026-05-10", "USD")
+    window = "from=2026-04-01&to=2026-04-30&as_of=2026-07-01"
+    found = await asha.get(f"{RECEIVABLES}/invoices?{window}&currency=INR")
+    assert [found[name] for name in ("total", "limit", "offset")] == [2, 50, 0]
+    first, second = found["items"]
+    assert {**first, "number": "", "id": ""} == {
+        "id": "",
+        "number": "",
+        "reference": None,
+        "party_name": "Khan",
+        "issue_date": "2026-04-10",
+        "due_date": "2026-05-10",
+        "age": 52,
+        "bucket": "31-60",
+        "total": money("100.00"),
+        "outstanding": money("60.00"),
+        "session_id": None,
+    }
+    assert (first["id"], second["age"], second["bucket"]) == (late, -71, "0-30")
+    one = await asha.get(f"{RECEIVABLES}/invoices?{window}&bucket=31-60&party=Khan&limit=1")
+    assert one["items"] == [first]
+    assert (await asha.get(f"{RECEIVABLES}/invoices?{window}&bucket=90%2B"))["items"] == []
+
+
+async def test_a_bill_is_listed_with_the_reference_of_its_vendor(asha: Person, books: Books) -> None:
+    bill = await books.bill("5", "2026-04-10", "2026-05-10")
+    found = await asha.get(f"{PAYABLES}/bills?from=2026-04-01&to=2026-04-30")
+    assert [each["id"] for each in found["items"]] == [bill]
+    assert found["items"][0]["reference"]
+
+
+@pytest.mark.parametrize("path", [f"{RECEIVABLES}/invoices", f"{PAYABLES}/bills"])
+async def test_what_a_list_of_documents_refuses(path: str, asha: Person, running: Running) -> None:
+    ever = "from=2026-01-01&to=2026-12-31"
+    for query, name in (("to=2026-01-01", "from"), (f"{ever}&bucket=0-29", "bucket"), (f"{ever}&limit=0", "limit")):
+        status, answer = await asha.call("GET", f"{path}?{query}")
+        assert (status, answer["detail"][0]["loc"]) == (422, ["query", name])
+    turned = f"{path}?from=2026-01-02&to=2026-01-01"
+    assert await asha.call("GET", turned) == (422, {"detail": "from must be on or before to"})
+    assert (await (await running.sign_up()).get(f"{path}?{ever}"))["items"] == []
