@@ -7,7 +7,7 @@ import { h, replace } from "./dom.js";
 import { icon } from "./icons.js";
 import { anchor, link } from "./router.js";
 import { nameOf, t } from "./texts.js";
-import { badge, button, menu, toast } from "./ui.js";
+import { badge, button, menu, toast, unseen } from "./ui.js";
 
 /** Views in the order of the navigation, with what a role needs to see them. @type {[name: string, act: string][]} */
 const SUBJECTS = [
@@ -30,7 +30,8 @@ export function admits(name) {
 /** The page around the views, and what keeps it current. */
 export class Shell {
   outlet = h("main", { id: "main", class: "main", tabindex: "-1" });
-  #count = h("span", { class: "count-badge", hidden: true });
+  #count = h("span", { class: "count-badge", "aria-hidden": "true", hidden: true });
+  #waiting = unseen("");
   #links = /** @type {Map<string, HTMLAnchorElement>} */ (new Map());
   #side = h("nav", { class: "side" });
   #notice = h("div", { class: "notice", hidden: true });
@@ -104,7 +105,7 @@ export class Shell {
 
   #subjects() {
     return h("ul", { class: "subjects" }, SUBJECTS.filter(([name]) => admits(name)).map(([name]) => {
-      const shown = anchor(link(name), { class: "subject" }, icon(name), h("span", null, t(`${name}.title`)), name === "approvals" && this.#count);
+      const shown = anchor(link(name), { class: "subject" }, icon(name), h("span", null, t(`${name}.title`)), name === "approvals" && [this.#count, this.#waiting]);
       this.#links.set(name, shown);
       return h("li", null, shown);
     }));
@@ -150,6 +151,6 @@ export class Shell {
     if (found === null) return;
     this.#count.textContent = String(found.total);
     this.#count.hidden = found.total === 0;
-    this.#links.get("approvals")?.setAttribute("aria-label", t("app.approvals_waiting", { n: found.total }));
+    this.#waiting.textContent = found.total === 0 ? "" : ` ${t("app.approvals_waiting", { n: found.total })}`;
   }
 }
