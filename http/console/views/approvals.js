@@ -1,14 +1,113 @@
 // @ts-check
+// The inbox: what waits for a decision, the soonest to expire first, and what was decided.
 
-import { replace } from "../dom.js";
-import { t } from "../texts.js";
-import { header } from "../ui.js";
+import { account } from "../account.js";
+import { api } from "../api.js";
+import { h, replace } from "../dom.js";
+import { dateTime } from "../format.js";
+import { anchor, link } from "../router.js";
+import { nameOf, t } from "../texts.js";
+import { badge, empty, failure, header, pager, table, tableRow, tabs, unseen, waiting } from "../ui.js";
 import { define, View } from "../view.js";
+import { Waiting } from "./approval-card.js";
+
+/** @typedef {import("./approval-card.js").Approval} Approval */
+
+const POLL_SECONDS = 5;
+const MOST = 200;
+const DECIDED = ["granted", "rejected", "expired"];
+/** @type {Record<string, "good" | "warn" | "bad" | "plain">} */
+const TONES = { pending: "warn", granted: "good", rejected: "bad", expired: "plain" };
 
 class Approvals extends View {
+  #cards = /** @type {Map<string, Waiting>} */ (new Map());
+  #list = h("div", { class: "approval-list" });
+  #state = h("div");
+  #count = h("p", { class: "hidden-words", role: "status" });
+
   show() {
-    replace(this, header(t("approvals.title")));
+    const asked = this.route.query.get("status") ?? "pending";
+    const status = [...DECIDED, "all"].includes(asked) ? asked : "pending";
+    const session = this.route.query.get("session");
+    replace(this, header(t("approvals.title"), { lead: t("approvals.lead") }), partTabs(status, session),
+      session && h("p", null, t("approvals.of_one"), " ", anchor(link("approvals", { status }), null, t("approvals.of_all"))),
+      status === "pending" ? this.#inbox(session) : decided(status, session, this.signal));
   }
+
+  /** @param {string | null} session */
+  #inbox(session) {
+    this.#cards.clear();
+    replace(this.#list);
+    replace(this.#state, waiting());
+    this.#read(session);
+    this.every(POLL_SECONDS, () => this.#read(session));
+    this.every(1, () => this.#cards.forEach((card) => card.tick()));
+    this.listen(document, "visibilitychange", () => document.visibilityState === "visible" && this.#read(session));
+    return h("div", null, this.#count, this.#state, this.#list);
+  }
+
+  /** @param {string | null} session */
+  async #read(session) {
+    try {
+      const page = await api.get("/approvals", { status: "pending", session_id: session, limit: MOST }, { signal: this.signal });
+      if (!this.signal.aborted) this.#merge(page);
+    } catch (error) {
+      if (!this.signal.aborted) replace(this.#state, failure(error, () => this.#read(session)));
+    }
+  }
+
+  /** Keeps the cards that are there, since somebody may be writing a reason. @param {{ items: Approval[], total: number }} page */
+  #merge({ items, total }) {
+    const pending = items.toSorted((one, other) => String(one.expires_at ?? "~").localeCompare(String(other.expires_at ?? "~")));
+    const ids = new Set(pending.map(({ id }) => id));
+    for (const [id, card] of this.#cards) if (!ids.has(id)) card.gone();
+    const fresh = pending.filter(({ id }) => !this.#cards.has(id));
+    for (const item of fresh) this.#add(item);
+    if (fresh.length > 0) {
+      this.#count.textContent = t("app.approvals_waiting", { n: total });
+      dispatchEvent(new Event("vy-approvals"));
+    }
+    replace(this.#state, this.#cards.size === 0 && empty({ title: t("approvals.none"), text: t("approvals.none_text"), action: anchor(link("approvals", { status: "all" }), null, t("approvals.see_decided")) }),
+      total > items.length && h("p", { class: "quiet" }, t("approvals.more", { shown: items.length, total })));
+  }
+
+  /** @param {Approval} item */
+  #add(item) {
+    const card = new Waiting(item);
+    const later = [...this.#cards.values()].find((each) => each.until > card.until);
+    this.#cards.set(item.id, card);
+    if (later) later.element.before(card.element);
+    else this.#list.append(card.element);
+  }
+}
+
+/** @param {string} status @param {string | null} session */
+function partTabs(status, session) {
+  const links = /** @type {[string, string][]} */ (["pending", ...DECIDED, "all"].map((each) => [link("approvals", { status: each === "pending" ? null : each, session }), t(`approvals.status.${each}`)]));
+  return tabs(t("approvals.parts"), links, link("approvals", { status: status === "pending" ? null : status, session }));
+}
+
+/** @param {string} status @param {string | null} session @param {AbortSignal} signal */
+function decided(status, session, signal) {
+  const columns = [
+    { label: t("approvals.what"), head: true, show: (/** @type {Approval} */ each) => h("div", null, nameOf("approvals.tools", each.tool_name), h("p", { class: "summary small quiet" }, each.summary)) },
+    { label: t("approvals.outcome"), show: (/** @type {Approval} */ each) => badge(t(`approvals.status.${each.status}`), TONES[each.status]) },
+    { label: t("approvals.decided_at"), show: (/** @type {Approval} */ each) => each.resolved_at === null ? "–" : h("div", null, dateTime(each.resolved_at), by(each)) },
+    { label: t("approvals.reason"), show: (/** @type {Approval} */ each) => each.reason ?? "–" },
+    { label: t("approvals.conversation"), show: (/** @type {Approval} */ each) => anchor(link("conversations", each.session_id), null, t("approvals.open"), unseen([" ", nameOf("approvals.tools", each.tool_name)])) },
+  ];
+  return pager({
+    read: (offset, limit) => api.get("/approvals", { status, session_id: session, limit, offset }, { signal }),
+    show: (/** @type {Approval} */ each) => tableRow(columns, each),
+    list: table({ caption: t("approvals.title"), columns, rows: /** @type {Approval[]} */ ([]) }),
+    none: () => empty({ title: t("approvals.none_decided"), text: t("approvals.none_decided_text") }),
+    signal,
+  });
+}
+
+/** @param {Approval} approval */
+function by({ resolved_by_user_id: who }) {
+  return who === null ? null : h("span", { class: "small quiet" }, " ", t(who === account.user?.id ? "approvals.by_you" : "approvals.by_another"));
 }
 
 define("vy-approvals", Approvals);
