@@ -1,14 +1,137 @@
 // @ts-check
+// A trip day by day: what was booked in one conversation, to read and to print.
 
-import { replace } from "../dom.js";
-import { t } from "../texts.js";
-import { header } from "../ui.js";
+import { api } from "../api.js";
+import { h, replace } from "../dom.js";
+import { facts } from "../facts.js";
+import { date, longDate, money } from "../format.js";
+import { anchor, link } from "../router.js";
+import { locale, nameOf, t } from "../texts.js";
+import { badge, button, empty, field, header, load, section } from "../ui.js";
 import { define, View } from "../view.js";
+import { days } from "./trip-days.js";
 
-class Itinerary extends View {
+/** @typedef {import("./trip-days.js").Itinerary} Itinerary */
+/** @typedef {{ id: string, title: string | null, created_at: string, message_count: number }} Session */
+
+const SHOWN = 50;
+const MOST_SESSIONS = 1000;
+/** @type {Record<string, "good" | "warn">} */
+const TONES = { confirmed: "good", ticketed: "good", approved: "good" };
+
+class ItineraryView extends View {
   show() {
-    replace(this, header(t("itinerary.title")));
+    const session = this.route.id;
+    if (session === null) this.#choice();
+    else this.#trip(session);
+  }
+
+  #choice() {
+    const found = h("div");
+    replace(this, header(t("itinerary.title"), { lead: t("itinerary.lead") }), found);
+    load(found, () => api.get("/chat/sessions", { limit: MOST_SESSIONS }, { signal: this.signal }), choice, this.signal);
+  }
+
+  /** @param {string} session */
+  #trip(session) {
+    const whole = h("div");
+    replace(this, anchor(link("itinerary"), { class: "back" }, "← ", t("itinerary.another")), whole);
+    const read = () => Promise.all([
+      api.get("/reports/itinerary", { session_id: session }, { signal: this.signal }),
+      api.get(`/chat/sessions/${session}`, {}, { signal: this.signal }),
+    ]);
+    load(whole, read, ([report, { title }]) => trip(report, title ?? t("itinerary.untitled")), this.signal);
   }
 }
 
-define("vy-itinerary", Itinerary);
+/** @param {{ sessions: Session[], total: number }} page */
+function choice({ sessions, total }) {
+  if (total === 0) return empty({ title: t("itinerary.none"), text: t("itinerary.none_text"), action: anchor(link("conversations"), null, t("conversations.title")) });
+  const list = h("ul", { class: "choices" });
+  const sum = h("p", { class: "quiet", role: "status" });
+  const search = field({ name: "search", label: t("itinerary.search"), type: "search", required: true, control: { autocomplete: "off", on: { input: show } } });
+  const input = /** @type {HTMLInputElement} */ (search.querySelector("input"));
+  function show() {
+    const words = input.value.toLocaleLowerCase().split(/\s+/);
+    const matching = sessions.filter(({ title }) => words.every((word) => (title ?? "").toLocaleLowerCase().includes(word)));
+    sum.textContent = matching.length > SHOWN ? t("itinerary.first", { shown: SHOWN, total: matching.length }) : t("itinerary.found", { n: matching.length });
+    replace(list, matching.slice(0, SHOWN).map((each) => h("li", null, anchor(link("itinerary", each.id), null, each.title ?? t("itinerary.untitled")), " ", h("span", { class: "quiet small" }, date(each.created_at)))));
+  }
+  show();
+  return [search, sum, list];
+}
+
+/** @param {Itinerary} report @param {string} title */
+function trip(report, title) {
+  const { passengers, flights, hotels, visas } = report;
+  const conversation = anchor(link("conversations", report.session_id), { class: "button" }, t("itinerary.conversation"));
+  if (passengers.length + flights.length + hotels.length + visas.length === 0)
+    return [header(title, { actions: conversation }), empty({ title: t("itinerary.empty"), text: t("itinerary.empty_text") })];
+  return [
+    header(title, { lead: span(report), actions: [conversation, button(t("itinerary.print"), () => print(), { tone: "primary" })] }),
+    h("div", { class: "trip" }, h("div", { class: "trip-days" }, byDay(report)), h("div", { class: "stack" }, travellers(report), costs(report), papers(report))),
+  ];
+}
+
+/** @param {Itinerary} report */
+function span(report) {
+  const all = days(report);
+  if (all.length === 0) return null;
+  const [first, last] = [all[0].day, all[all.length - 1].day];
+  return first === last ? longDate(first) : `${longDate(first)} – ${longDate(last)}`;
+}
+
+/** @param {Itinerary} report */
+function byDay(report) {
+  const all = days(report);
+  if (all.length === 0) return h("p", { class: "quiet" }, t("itinerary.no_days"));
+  return h("ol", { class: "days" }, all.map(({ day, items }) => h("li", { class: "day" }, h("h2", null, h("time", { datetime: day }, longDate(day))),
+    h("ul", null, items.map((each) => h("li", { class: ["stop", each.kind] }, h("span", { class: "stop-time" }, each.time ?? ""), h("div", null, each.kind === "flight" ? flight(each.of) : stay(each.kind, each.of))))))));
+}
+
+/** @param {import("./trip-days.js").Flight} each */
+function flight(each) {
+  return [h("p", null, h("strong", null, `${each.origin ?? "–"} → ${each.dest ?? "–"}`), " ", state(each.status)),
+    h("p", { class: "small quiet" }, [each.carrier, each.pnr && t("itinerary.pnr", { pnr: each.pnr }), each.depart_local === null && t("itinerary.in_utc")].filter(Boolean).join(" · "))];
+}
+
+/** @param {string} kind @param {import("./trip-days.js").Hotel} each */
+function stay(kind, each) {
+  return [h("p", null, t(`itinerary.${kind}`), " ", h("strong", null, each.name ?? "–"), " ", kind === "check_in" && state(each.status)),
+    h("p", { class: "small quiet" }, [each.city, kind === "check_in" && each.check_out && t("itinerary.until", { day: date(each.check_out) })].filter(Boolean).join(" · "))];
+}
+
+/** @param {string} status */
+function state(status) {
+  return badge(nameOf("bookings", status), TONES[status] ?? "warn");
+}
+
+/** @param {Itinerary} report */
+function travellers({ passengers }) {
+  return passengers.length > 0 && section(t("itinerary.passengers", { n: passengers.length }), facts(passengers.map((each) =>
+    [each.full_name, each.passport_number === null ? t("itinerary.no_passport") : t("itinerary.passport", { number: each.passport_number })])));
+}
+
+/** @param {Itinerary} report */
+function costs({ total_cost: total, other_currencies: others, flights, hotels }) {
+  const unpaid = [...flights, ...hotels].some(({ status }) => ["tentative", "pending", "requested"].includes(status));
+  return section(t("itinerary.cost"), [total, ...others].map((each) => h("p", { class: "figure" }, money(each.amount, each.currency))),
+    h("p", { class: "small quiet" }, t(unpaid ? "itinerary.held" : "itinerary.counted")));
+}
+
+/** @param {Itinerary} report */
+function papers({ visas }) {
+  const countries = new Intl.DisplayNames([locale()], { type: "region" });
+  return visas.length > 0 && section(t("itinerary.visas"), facts(visas.map(({ country, status }) => [country === null ? "–" : countryName(countries, country), status && badge(nameOf("visas", status), TONES[status] ?? "info")])));
+}
+
+/** @param {Intl.DisplayNames} names @param {string} code */
+function countryName(names, code) {
+  try {
+    return names.of(code) ?? code;
+  } catch {
+    return code;
+  }
+}
+
+define("vy-itinerary", ItineraryView);
