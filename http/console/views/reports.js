@@ -1,13 +1,35 @@
 // @ts-check
+// The reports: what is owed to the agency and by it, its accounts, and what its agent used.
 
-import { replace } from "../dom.js";
+import { account } from "../account.js";
+import { h, replace } from "../dom.js";
+import { go, link } from "../router.js";
 import { t } from "../texts.js";
-import { header } from "../ui.js";
+import { header, tabs } from "../ui.js";
 import { define, View } from "../view.js";
+import { aging } from "./aging.js";
+import { openDocuments } from "./open-documents.js";
+import { trialBalance } from "./trial-balance.js";
+import { usage } from "./usage.js";
+
+/** Each fills the view below the tabs; `tools` is beside the title. @type {Record<string, (view: View, tools: Element) => import("../dom.js").Child>} */
+const PARTS = {
+  receivables: (view, tools) => aging(view, tools, "receivables"),
+  payables: (view, tools) => aging(view, tools, "payables"),
+  "trial-balance": trialBalance,
+  usage,
+};
 
 class Reports extends View {
   show() {
-    replace(this, header(t("reports.title")));
+    const [asked = "receivables", detail] = this.route.parts;
+    const names = Object.keys(PARTS).filter((name) => name !== "usage" || account.may("usage"));
+    if (!names.includes(asked)) return go(link("reports"), { replace: true });
+    if (detail !== undefined && (asked === "receivables" || asked === "payables")) return openDocuments(this, asked);
+    const links = names.map((name) => /** @type {[string, string]} */ ([link("reports", name), t(`reports.parts.${name.replace("-", "_")}`)]));
+    const tools = h("div");
+    replace(this, header(t("reports.title"), { lead: t(`reports.leads.${asked.replace("-", "_")}`), actions: tools }), tabs(t("reports.title"), links, link("reports", asked)),
+      h("div", { class: "stack report" }, PARTS[asked](this, tools)));
   }
 }
 
