@@ -1,14 +1,102 @@
 // @ts-check
+// The audit trail: who did what, whether all of it is still as it was written, and a download.
 
-import { replace } from "../dom.js";
-import { t } from "../texts.js";
-import { header } from "../ui.js";
+import { api } from "../api.js";
+import { h, replace } from "../dom.js";
+import { facts, tree } from "../facts.js";
+import { chosenIn, filters, latest } from "../filters.js";
+import { dateTime, number, today } from "../format.js";
+import { link, note } from "../router.js";
+import { nameOf, t } from "../texts.js";
+import { badge, button, busy, empty, field, header, pager } from "../ui.js";
 import { define, View } from "../view.js";
+import { verified } from "./audit-verdict.js";
+
+/**
+ * @typedef {{ id: string, actor_kind: string, actor_id: string | null, actor_email: string | null, kind: string, summary: string, payload: Record<string, any>,
+ *   status: string, created_at: string, seq: number, hash: string }} AuditEvent
+ */
+
+const FILTERS = ["actor_id", "kind", "from", "to"];
+const MEMBERS = 200;
+const KINDS = ["approval.granted", "approval.rejected", "approval.expired", "auth.sign_in", "auth.sign_up", "book_flight", "book_hotel", "cancel_flight_order", "cancel_hotel_booking", "draft_invoice", "enquiry.changed",
+  "enquiry.created", "enquiry.promoted", "issue_invoice", "issue_ticket", "pay_bill", "post_journal_entry", "record_bill", "record_payment", "session.deleted", "void_bill", "void_invoice"];
 
 class Audit extends View {
-  show() {
-    replace(this, header(t("audit.title")));
+  #chosen = /** @type {import("../filters.js").Chosen} */ ({});
+
+  async show() {
+    const found = h("div");
+    const verdict = h("div", { role: "status" });
+    const form = h("div");
+    const next = latest(() => this.signal);
+    const verify = button(t("audit.verify"), () => busy(verify, async () => replace(verdict, await verified(this.signal))), { tone: "primary" });
+    const download = button(t("ui.download"), () => busy(download, () => api.download("/audit/export.csv", { ...queryOf(this.#chosen), bom: 1 }, `audit-${today()}.csv`)));
+    const change = (/** @type {import("../filters.js").Chosen} */ values) => {
+      this.#chosen = values;
+      note(link("audit", values));
+      replace(found, list(values, next()));
+    };
+    replace(this, header(t("audit.title"), { lead: t("audit.lead"), actions: [download, verify] }), verdict, form, found);
+    change(chosenIn(this.route.query, FILTERS));
+    const people = await api.get("/auth/members", { limit: MEMBERS }, { signal: this.signal }).catch(() => ({ items: [] }));
+    if (!this.signal.aborted) replace(form, filterForm(people.items, this.#chosen, change));
   }
+}
+
+/** @param {{ id: string, email: string, full_name: string | null }[]} people @param {import("../filters.js").Chosen} chosen @param {(chosen: import("../filters.js").Chosen) => void} change */
+function filterForm(people, chosen, change) {
+  const who = /** @type {[string, string][]} */ ([["", t("audit.anybody")], ...people.map(({ id, email, full_name: name }) => [id, name ? `${name} (${email})` : email])]);
+  if (chosen.actor_id && !people.some(({ id }) => id === chosen.actor_id)) who.push([chosen.actor_id, chosen.actor_id]);
+  const day = (/** @type {string} */ name) => field({ name, label: t(`audit.${name}`), type: "date", value: chosen[name], required: true });
+  const kinds = h("datalist", { id: "audit-kinds" }, KINDS.map((value) => h("option", { value })));
+  return [kinds, filters({
+    name: t("audit.filters"),
+    fields: [
+      field({ name: "actor_id", label: t("audit.who"), value: chosen.actor_id, options: who }),
+      field({ name: "kind", label: t("audit.kind"), value: chosen.kind, type: "search", required: true, control: { list: "audit-kinds", placeholder: "book_flight", autocomplete: "off", spellcheck: "false" } }),
+      day("from"), day("to"),
+    ],
+    change,
+  })];
+}
+
+/** @param {import("../filters.js").Chosen} values */
+function queryOf(values) {
+  return { ...values, tz: values.from || values.to ? "agency" : null };
+}
+
+/** @param {import("../filters.js").Chosen} values @param {AbortSignal} signal */
+function list(values, signal) {
+  const sum = h("p", { class: "count quiet", role: "status" });
+  return [sum, pager({
+    read: async (offset, limit) => {
+      const page = await api.get("/audit", { ...queryOf(values), limit, offset }, { signal });
+      sum.textContent = t("audit.found", { n: page.total });
+      return page;
+    },
+    show: shown,
+    list: h("ol", { class: "events" }),
+    none: () => empty({ title: t("audit.none"), text: t("audit.none_text") }),
+    signal,
+  })];
+}
+
+/** @param {AuditEvent} event */
+function shown(event) {
+  const who = event.actor_email ?? nameOf("audit.actors", event.actor_kind);
+  const { inputs, outputs, entity_refs: refs, ...more } = event.payload;
+  return h("li", { class: "event" }, h("details", null,
+    h("summary", null, h("span", { class: "event-time" }, dateTime(event.created_at)), h("span", { class: "event-kind" }, h("strong", null, event.kind), h("span", { class: "small quiet" }, told(event)), event.status === "error" && [" ", badge(t("audit.error"), "bad")]),
+      h("span", { class: "event-who" }, event.actor_kind === "agent" ? t("audit.agent_for", { who }) : who)),
+    h("div", { class: "event-body" },
+      [["inputs", inputs], ["outputs", outputs], ["refs", refs], ["more", more]].map(([name, value]) => Object.keys(value ?? {}).length > 0 && [h("h3", null, t(`audit.${name}`)), tree(value)]),
+      facts([[t("audit.seq"), number(event.seq)], [t("audit.id"), h("code", null, event.id)], [t("audit.hash"), h("code", null, event.hash)]]))));
+}
+
+/** What its summary says beside the kind. @param {AuditEvent} event */
+function told({ kind, summary }) {
+  return summary.startsWith(kind) ? summary.slice(kind.length).replace(/^:/, "") : ` ${summary}`;
 }
 
 define("vy-audit", Audit);
