@@ -43,7 +43,7 @@ bench: .venv/.installed ## figures, one JSON line each
 	@$(PY) -m pip install --quiet --editable '.[bench]'
 	@exec $(PY) tests/bench/run.py
 
-browser: .venv/.installed build/browser ## pages in a headless Chromium of the system: axe-core, console, keyboard
+browser: .venv/.installed build/browser ## console and /docs in a headless Chromium of the system, with axe-core; types of the scripts
 	@$(PY) -m pip install --quiet --editable '.[browser]'
 	@exec $(PY) -m pytest -m browser tests/http/browser
 
@@ -75,7 +75,7 @@ clean: ## remove environment, caches and builds; data under var/ stays
 	@touch $@
 
 build/browser: # a tool for the tests, never part of the service
-	@npm install --silent --no-audit --no-fund --prefix $@ axe-core@4 || (rm -rf $@; exit 1)
+	@npm install --silent --no-audit --no-fund --prefix $@ axe-core@4 typescript@5 || (rm -rf $@; exit 1)
 
 # mypy does not follow editable installs: this link shows it the packages under their real names.
 build/types/voyagent:

@@ -42,9 +42,9 @@ function shown(route) {
 
 /** The page again: after a sign-in, a sign-out, or a change of language. */
 function rebuild() {
+  replace(shell.outlet);
   if (account.user === null) shell.signedOut();
   else shell.signedIn();
-  replace(shell.outlet);
   dispatchEvent(new HashChangeEvent("hashchange"));
 }
 

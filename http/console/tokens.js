@@ -13,7 +13,7 @@ const TOLD_MS = 1_000;
 /** @type {{ access: string, until: number } | null} */
 let held = null;
 const channel = new BroadcastChannel("voyagent.tokens");
-/** Events: `tokens`, `signed-out`, `signed-in`, the latter two from other tabs only. */
+/** Events: `tokens`, `signed-in` and `signed-out` of other tabs; `signed-out` also when the refresh token is refused here. */
 export const tabs = new EventTarget();
 
 channel.addEventListener("message", ({ data }) => {
@@ -82,8 +82,11 @@ async function refreshed(seen, exchange) {
   if (now !== null || token === null) return now;
   const pair = await exchange(token);
   if (localStorage.getItem(STORED) !== token) return fresh();
-  if (pair === null) end();
-  else keep(pair);
+  if (pair !== null) keep(pair);
+  else {
+    end();
+    tabs.dispatchEvent(new Event("signed-out"));
+  }
   return fresh();
 }
 

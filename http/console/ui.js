@@ -222,9 +222,10 @@ export function empty({ title, text, action }) {
   return h("div", { class: "empty" }, h("p", { class: "empty-title" }, title), text && h("p", null, text), action);
 }
 
-/** What went wrong, with a button to try again. @param {unknown} error @param {() => void} retry */
+/** What went wrong, with a button to try again where that may help. @param {unknown} error @param {() => void} retry */
 export function failure(error, retry) {
-  return h("div", { class: "failure", role: "alert" }, h("p", null, sentence(error)), button(t("ui.retry"), retry));
+  const passing = /** @type {{ passing?: boolean }} */ (error).passing ?? true;
+  return h("div", { class: "failure", role: "alert" }, h("p", null, sentence(error)), passing && button(t("ui.retry"), retry));
 }
 
 /** @param {string} [label] */
@@ -287,13 +288,14 @@ export function table({ caption, columns, rows, foot, class: more }) {
 /** One row of such a table. @template T @param {{ label: string, show: (row: T) => Child, end?: boolean, head?: boolean }[]} columns @param {T} row */
 export function tableRow(columns, row) {
   return h("tr", null, columns.map(({ label, show, end, head }) =>
-    h(head ? "th" : "td", { scope: head ? "row" : null, class: end && "end", data: { label } }, show(row))));
+    h(head ? "th" : "td", { scope: head ? "row" : null, class: end && "end", data: { label } }, h("div", { class: "cell" }, show(row)))));
 }
 
 /** Links to the parts of a view. @param {string} name @param {[href: string, label: string][]} links @param {string} present the href of the part that is shown */
 export function tabs(name, links, present) {
-  return h("nav", { class: "tabs", "aria-label": name },
-    links.map(([href, label]) => anchor(href, { "aria-current": href === present ? "page" : null }, label)));
+  const made = links.map(([href, label]) => anchor(href, { "aria-current": href === present ? "page" : null }, label));
+  requestAnimationFrame(() => made.find((each) => each.ariaCurrent)?.scrollIntoView({ block: "nearest", inline: "center" }));
+  return h("nav", { class: "tabs", "aria-label": name }, made);
 }
 
 /** A button that puts a text on the clipboard. @param {string} text @param {string} [label] */

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, Page
+    from playwright.async_api import Browser, Page, Request
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-AXE = Path(__file__).parents[3] / "build" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
+TOOLS = Path(__file__).parents[3] / "build" / "browser" / "node_modules"
+AXE = TOOLS / "axe-core" / "axe.min.js"
 ROOT_NEEDS = ("--no-sandbox",)
 """Chromium's own sandbox does not run for root, as which containers start it."""
 
@@ -32,12 +33,15 @@ class Opened:
     def __post_init__(self) -> None:
         self.page.on("console", lambda said: self._said(said.type, said.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
+        self.page.on("requestfailed", self._failed)
         self.page.on("request", lambda request: self._asked(request.url))
 
     def _said(self, kind: str, text: str) -> None:
         if kind in {"error", "warning"}:
             self.complaints.append(text)
+
+    def _failed(self, request: Request) -> None:
+        self.complaints.append(f"failed: {request.url}")
 
     def _asked(self, url: str) -> None:
         if not url.startswith(self.origin):

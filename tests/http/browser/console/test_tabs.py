@@ -1,0 +1,80 @@
+"""Several tabs of one person are one login session: one refresh for all, one end for all."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.http.browser.console.conftest import Console, Tab
+from tests.service.conftest import Person
+
+if TYPE_CHECKING:
+    from playwright.async_api import BrowserContext
+
+pytestmark = pytest.mark.browser
+SIGN_IN = "Sign in"
+
+
+async def two(console: Console, asha: Person, at: str = "settings/profile") -> tuple[BrowserContext, Tab, Tab]:
+    first = await console.open(asha, at)
+    context = first.page.context
+    return context, first, await console.tab(context, at)
+
+
+async def test_an_access_token_that_expires_in_two_tabs_is_refreshed_once(console: Console) -> None:
+    context, first, second = await two(console, await console.sign_up())
+    await asyncio.gather(*(tab.page.get_by_role("heading", name="You").wait_for() for tab in (first, second)))
+    refreshes: list[str] = []
+    context.on("request", lambda request: refreshes.append(request.url) if "/auth/refresh" in request.url else None)
+
+    later = datetime.now(UTC) + timedelta(minutes=59, seconds=30)
+    await asyncio.gather(*(tab.page.clock.set_system_time(later) for tab in (first, second)))
+    await asyncio.gather(*(tab.at("settings/security") for tab in (first, second)))
+    for tab in (first, second):
+        await tab.page.get_by_role("table", name="Login sessions").wait_for()
+    assert len(refreshes) == 1
+
+    await asyncio.gather(*(tab.at("settings/api_keys") for tab in (first, second)))
+    for tab in (first, second):
+        await tab.page.get_by_text("No keys yet").wait_for()
+
+
+async def test_signing_out_in_one_tab_signs_out_the_other(console: Console) -> None:
+    _, first, second = await two(console, await console.sign_up())
+    await first.page.get_by_role("button", name="Asha Rao").click()
+    await first.page.get_by_role("button", name="Sign out").click()
+    for tab in (first, second):
+        await tab.page.get_by_role("heading", name=SIGN_IN).wait_for()
+
+
+async def test_a_session_ended_elsewhere_is_noticed_at_the_next_request(console: Console) -> None:
+    asha = await console.sign_up()
+    _, first, second = await two(console, asha)
+    for session in (await asha.get("/auth/sessions"))["items"]:
+        if not session["current"]:
+            await asha.call("POST", f"/auth/sessions/{session['id']}/revoke")
+    await first.at("settings/security")
+    for tab in (first, second):
+        await tab.page.get_by_role("heading", name=SIGN_IN).wait_for()
+
+
+async def test_a_changed_password_keeps_this_browser_and_ends_the_others(console: Console) -> None:
+    asha = await console.sign_up()
+    elsewhere = await console.open(asha, "settings/profile")
+    _, first, second = await two(console, asha)
+    page = first.page
+    await page.get_by_label("Current password").fill("not the password 1")
+    await page.get_by_label("New password").fill("another password 2")
+    await page.get_by_role("button", name="Change password").click()
+    await page.get_by_role("alert").get_by_text("The current password is wrong.").wait_for()
+    await page.get_by_label("Current password").fill("a long password 1")
+    await page.get_by_role("button", name="Change password").click()
+    await page.get_by_text("Your password is changed.").wait_for()
+
+    await second.at("settings/security")
+    await second.page.get_by_role("table", name="Login sessions").wait_for()
+    await elsewhere.page.evaluate("location.hash = '#/settings/security'")
+    await elsewhere.page.get_by_role("heading", name=SIGN_IN).wait_for()
