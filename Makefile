@@ -4,13 +4,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MYPYPATH := build/types
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow crash soak fuzz isolation check bench browser evaluate proxies lock release clean
+.PHONY: help run seed test slow crash soak fuzz isolation check bench browser evaluate proxies lock release clean
 
 help: ## print these lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: .venv/.installed ## serve on 127.0.0.1:8010 with Postgres and Redis of its own, data under var/
+run: .venv/.installed ## serve console and API on 127.0.0.1:8010, with Postgres and Redis of its own, data under var/
 	@exec $(PY) run.py --embedded
+
+seed: .venv/.installed ## a demo agency with people and work, beside `make run` or without
+	@exec $(PY) run.py seed --embedded
 
 test: .venv/.installed ## the whole test suite, against real servers of its own
 	@exec $(PY) -m pytest --numprocesses 2 --dist worksteal

@@ -1,4 +1,4 @@
-"""The example commands that are printed at the start of a development service, and for the demo agency."""
+"""What is printed at the start of a development service, and for the demo agency: the console, and example commands."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ LOOKS = (
 
 
 def look(url: str, email: str, password: str, trip: str) -> str:
-    """How to sign in as the admin of the running service, and how to read its lists and reports.
+    """How to sign in as the admin, in a browser and by curl, and how to read the lists and reports.
 
     ``trip`` is the conversation whose itinerary is shown.
     """
     body = f'{{"email": "{email}", "password": "{password}"}}'
     return "\n".join(
         (
-            f"\nIf the service is not running, start it with `make run`. It listens on {url}.",
+            f"\nOpen {url}/app/ in a browser, and sign in as {email}.",
+            "\nIf the service is not running, start it with `make run`. The same by curl:",
             f"TOKEN=$(curl -s {url}/auth/sign-in {JSON} -d '{body}' | {PICK.format('access_token')})",
             *(f'curl -s "{url}{path.format(trip=trip)}" -H "Authorization: Bearer $TOKEN"' for path in LOOKS),
         )
@@ -37,9 +38,12 @@ def look(url: str, email: str, password: str, trip: str) -> str:
 
 
 def welcome(url: str) -> str:
-    """The address and example commands: sign up, create a session, ask for a flight, approve it."""
+    """The console's address, how to make the demo agency, and a booking by curl."""
     day = (datetime.now(UTC) + timedelta(days=90)).date()
-    return f"""Voyagent listens on {url}   (API reference: {url}/docs)
+    return f"""Open {url}/app/ in a browser and sign up, or look around in a demo agency: `make seed` in another
+terminal takes a minute and prints how to sign in.
+
+Voyagent listens on {url}   (API reference: {url}/docs). A booking by curl:
 
   TOKEN=$(curl -s {url}/auth/sign-up {JSON} -d '{{"email": "asha@example.com", "password": "a long password 1", \
 "full_name": "Asha Rao", "agency_name": "Rao Travels"}}' | {PICK.format("access_token")})
@@ -50,5 +54,5 @@ def welcome(url: str) -> str:
 python3 -c 'import json, sys; print(json.load(sys.stdin)["items"][0]["id"])')
   curl -s {url}/approvals/$APPROVAL/resolve -H "Authorization: Bearer $TOKEN" {JSON} -d '{{"granted": true}}'
 
-Signed up before: the first command with /auth/sign-in instead. A demo agency: .venv/bin/python run.py seed --embedded
+Signed up before: the first command with /auth/sign-in instead.
 """

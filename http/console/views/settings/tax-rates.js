@@ -17,7 +17,7 @@ export function showTaxRates(body, signal) {
   const day = field({ name: "on", label: t("tax_rates.on"), hint: t("tax_rates.on_hint"), type: "date", value: today(), control: { on: { change: () => again() } } });
   const again = () => showList(list, day.querySelector("input")?.value ?? "", signal);
   replace(body, section(t("settings.tax_rates"), h("p", { class: "quiet" }, t("tax_rates.lead")),
-    h("div", { class: "row between" }, h("div", { class: "narrow" }, day), button(t("tax_rates.set"), () => set(again), { tone: "primary" })), list));
+    h("div", { class: "row between" }, h("div", { class: "slim" }, day), button(t("tax_rates.set"), () => set(again), { tone: "primary" })), list));
   again();
 }
 

@@ -56,7 +56,7 @@ class Tab(Opened):
     async def overflow(self) -> int:
         """By how much the page is wider than its window."""
         root = "document.documentElement"
-        return int(await self.page.evaluate(f"{root}.scrollWidth - {root}.clientWidth"))
+        return max(0, int(await self.page.evaluate(f"{root}.scrollWidth - {root}.clientWidth")))
 
 
 @dataclass(slots=True)
