@@ -67,6 +67,11 @@ export function date(day) {
   return format(Intl.DateTimeFormat, { dateStyle: "medium", timeZone: whole ? "UTC" : zone }).format(new Date(day));
 }
 
+/** A day without its year, beside others of the same season. @param {string} day */
+export function shortDate(day) {
+  return format(Intl.DateTimeFormat, { day: "numeric", month: "short", timeZone: day.length === 10 ? "UTC" : zone }).format(new Date(day));
+}
+
 /** A day with its weekday. @param {string} day */
 export function longDate(day) {
   return format(Intl.DateTimeFormat, { weekday: "long", day: "numeric", month: "long", year: "numeric", timeZone: day.length === 10 ? "UTC" : zone }).format(new Date(day));

@@ -1,0 +1,292 @@
+// @ts-check
+// One conversation: its transcript, its events as they come, and the field to write in.
+
+import { account } from "../account.js";
+import { api } from "../api.js";
+import { h, replace } from "../dom.js";
+import { anchor, go, link } from "../router.js";
+import { EventStream } from "../stream.js";
+import { sentence, t } from "../texts.js";
+import { button, empty, failure, header, load, menu, toast, waiting } from "../ui.js";
+import { define, View } from "../view.js";
+import { Composer } from "./composer.js";
+import { remove, rename } from "./conversation-acts.js";
+import { first } from "./new-conversation.js";
+import { isOwn, Outbox } from "./outbox.js";
+import { Transcript } from "./transcript.js";
+
+/** @typedef {import("./transcript.js").Item} Item */
+/** @typedef {{ items: Item[], total: number, next_before: string | null, last_event_id: number }} Page */
+/** @typedef {{ title: string | null, running_turn_id: string | null }} Summary */
+
+const PAGE = 50;
+const NEAR_PX = 120;
+const ANNOUNCED = 600;
+const READ_MS = 20_000;
+
+class Conversation extends View {
+  /** @type {EventStream | null} */
+  #stream = null;
+  #transcript = this.#newTranscript();
+  /** @type {Outbox | null} */
+  #outbox = null;
+  /** @type {Composer | null} */
+  #composer = null;
+  /** @type {Summary} */
+  #summary = { title: null, running_turn_id: null };
+  #running = false;
+  #stopping = false;
+  #follows = true;
+  #announced = 0;
+  #head = h("div");
+  #older = h("div", { class: "older" });
+  #body = h("div", { class: "conversation-body" });
+  #working = h("p", { class: "working", hidden: true });
+  #waiting = h("div", { class: "waiting-approvals", hidden: true });
+  #link = h("p", { class: "connection", hidden: true });
+  #newest = button(t("conversations.newest"), () => this.#toEnd(), { class: "to-newest", hidden: true });
+  #live = h("p", { class: "hidden-words", role: "status", "aria-live": "polite" });
+
+  get #id() {
+    return this.route.id ?? "";
+  }
+
+  show() {
+    const canWrite = account.may("write");
+    this.#outbox = new Outbox({ session: this.#id, signal: () => this.signal, taken: (turn, text) => this.#taken(turn, text), edit: (text) => this.#composer?.propose(text) });
+    this.#composer = canWrite ? new Composer({
+      place: this.#id, label: t("conversations.message"), placeholder: t("conversations.placeholder"), send: (text, onBusy) => this.#say(text, onBusy),
+    }) : null;
+    replace(this, this.#head, this.#body, h("div", { class: "conversation-foot" }, this.#newest, this.#waiting, this.#link,
+      this.#composer?.element ?? h("p", { class: "quiet" }, t("conversations.read_only"))), this.#live);
+    this.listen(window, "scroll", () => this.#scrolled());
+    this.every(1, () => this.#transcript.tick());
+    this.#headline();
+    this.#begin();
+  }
+
+  disconnectedCallback() {
+    super.disconnectedCallback();
+    this.#stream?.close();
+  }
+
+  /** Reads the conversation and follows it; again from the start if events are missing. */
+  async #begin() {
+    this.#stream?.close();
+    const busy = setTimeout(() => this.#body.childElementCount === 0 && replace(this.#body, waiting()), 200);
+    try {
+      const [summary, page, approvals] = await this.#read();
+      if (!this.signal.aborted) this.#filled(summary, page, approvals);
+    } catch (error) {
+      if (!this.signal.aborted) replace(this.#body, failure(error, () => this.#begin()));
+    } finally {
+      clearTimeout(busy);
+    }
+  }
+
+  /** @returns {Promise<[Summary, Page, any[]]>} */
+  async #read() {
+    const { signal } = this;
+    const path = `/chat/sessions/${this.#id}`;
+    const [summary, page] = await Promise.all([api.get(path, {}, { signal }), api.get(`${path}/messages`, { limit: PAGE }, { signal })]);
+    const approvals = await api.get("/approvals", { session_id: this.#id, status: "all", limit: 500 }, { signal });
+    return [summary, page, approvals.items];
+  }
+
+  /** @param {Summary} summary @param {Page} page @param {any[]} approvals */
+  #filled(summary, page, approvals) {
+    this.#summary = summary;
+    this.#transcript = this.#newTranscript();
+    this.#transcript.fill(page.items);
+    this.#transcript.know(approvals);
+    if (page.next_before === null) this.#transcript.showStray();
+    this.#showOlder(page.next_before);
+    this.#run(summary.running_turn_id !== null);
+    if (!this.#running) this.#transcript.settle();
+    this.#layOut();
+    this.#headline();
+    this.#approvals();
+    this.#toEnd();
+    this.#stream = new EventStream({
+      session: this.#id, cursor: page.last_event_id, deliver: (arrivals) => this.#took(arrivals), changed: (state) => this.#connection(state),
+      gap: () => this.#begin(), idle: () => !this.#running,
+    });
+    this.#stream.open();
+    const begun = first.take(this.#id);
+    if (begun !== null) this.#say(begun, "queue");
+  }
+
+  #newTranscript() {
+    return new Transcript({
+      choose: account.may("write") ? (text) => this.#composer?.propose(text) : null, turn: (id) => this.#newTurn(id),
+      passed: (said, failed) => this.#passed(said, failed), approval: (card) => this.#asked(card),
+    });
+  }
+
+  #layOut() {
+    const nothing = this.#transcript.isEmpty && this.#outbox?.isEmpty;
+    replace(this.#body, this.#older, nothing ? empty({ title: t("conversations.empty"), text: t("conversations.empty_words") }) : null, this.#transcript.element, this.#outbox?.element, this.#working);
+  }
+
+  /** @param {import("../stream.js").Arrival[]} arrivals */
+  #took(arrivals) {
+    this.#run(arrivals.at(-1)?.event.kind !== "final");
+    if (this.#body.querySelector(":scope > .empty")) this.#layOut();
+    this.#transcript.take(arrivals);
+    if (this.#follows) this.#toEnd();
+    else this.#newest.hidden = false;
+  }
+
+  /** @param {string} text @param {import("./composer.js").OnBusy} onBusy */
+  #say(text, onBusy) {
+    const sending = this.#outbox?.post(text, onBusy);
+    this.#layOut();
+    this.#toEnd();
+    return sending;
+  }
+
+  /** The service took a message: its answer is under way. @param {string} turn @param {string} text */
+  #taken(turn, text) {
+    this.#transcript.said(turn, text, account.user?.id ?? null, new Date().toISOString());
+    this.#layOut();
+    if (this.#follows) this.#toEnd();
+  }
+
+  /** Somebody's message has begun a turn: events do not carry it. @param {string} turn */
+  async #newTurn(turn) {
+    const page = /** @type {Page | null} */ (await api.get(`/chat/sessions/${this.#id}/messages`, { limit: PAGE }, { signal: this.signal }).catch(() => null));
+    const item = page?.items.find((each) => each.turn_id === turn && each.role === "user");
+    if (item === undefined || this.#transcript.hasMessage(turn)) return;
+    const text = item.content.map((block) => (block.type === "text" ? block.text : "")).join("");
+    if (isOwn(item.user_id)) this.#outbox?.arrived(text);
+    this.#transcript.said(turn, text, item.user_id, item.created_at);
+    if (this.#follows) this.#toEnd();
+  }
+
+  /** @param {string} said @param {boolean} failed */
+  #passed(said, failed) {
+    this.#transcript.settle();
+    const words = said.length > ANNOUNCED ? `${said.slice(0, ANNOUNCED)}…` : said;
+    this.#announce(failed ? words : `${t("conversations.agent")}: ${words}`);
+    if (this.#summary.title === null) this.#reread();
+  }
+
+  /** Says something to screen readers once; words on their way are not read out one by one. @param {string} text */
+  #announce(text) {
+    clearTimeout(this.#announced);
+    this.#live.textContent = text;
+    this.#announced = setTimeout(() => { this.#live.textContent = ""; }, READ_MS);
+  }
+
+  async #reread() {
+    const summary = await api.get(`/chat/sessions/${this.#id}`, {}, { signal: this.signal }).catch(() => null);
+    if (summary === null) return;
+    this.#summary = summary;
+    this.#headline();
+  }
+
+  /** @param {import("./cards/approval.js").ApprovalCard} card */
+  #asked(card) {
+    if (card.pending) this.#announce(`${t("conversations.approval_needed")}: ${card.approval.summary}`);
+    this.#approvals();
+    dispatchEvent(new Event("vy-approvals"));
+  }
+
+  #approvals() {
+    const { pending } = this.#transcript;
+    this.#waiting.hidden = pending.length === 0;
+    replace(this.#waiting, t("conversations.approvals_wait", { n: pending.length }), button(t("conversations.show"), () => {
+      pending[0].element.scrollIntoView({ block: "center" });
+      pending[0].element.focus({ preventScroll: true });
+    }, { class: "compact" }));
+  }
+
+  /** @param {boolean} running */
+  #run(running) {
+    if (running === this.#running) return;
+    this.#running = running;
+    this.#stopping = false;
+    this.#composer?.running(running);
+    this.#working.hidden = !running;
+    replace(this.#working, h("span", { class: "dots", "aria-hidden": "true" }), t("conversations.answering"),
+      account.may("write") && button(t("conversations.stop"), () => this.#stop(), { class: "compact" }));
+  }
+
+  async #stop() {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    try {
+      await api.post(`/chat/sessions/${this.#id}/cancel`);
+    } catch (error) {
+      this.#stopping = false;
+      toast(sentence(error), "bad");
+    }
+  }
+
+  #headline() {
+    const title = this.#summary.title ?? t("conversations.untitled");
+    document.title = `${title} · Voyagent`;
+    replace(this.#head, h("p", { class: "back" }, anchor(link("conversations"), null, t("conversations.all"))), header(title, {
+      actions: menu({ label: [t("conversations.more"), h("span", { "aria-hidden": "true" }, "▾")], name: t("conversations.more_for", { title }), items: [
+        anchor(link("itinerary", this.#id), null, t("itinerary.title")),
+        account.may("write") && button(t("conversations.rename"), () => this.#rename()),
+        account.may("write") && button(t("conversations.delete"), () => this.#remove()),
+      ] }),
+    }));
+  }
+
+  async #rename() {
+    const title = await rename(this.#id, this.#summary.title);
+    if (title === null) return;
+    this.#summary.title = title;
+    this.#headline();
+  }
+
+  async #remove() {
+    if (await remove(this.#id, this.#summary.title ?? t("conversations.untitled"))) go(link("conversations"), { replace: true });
+  }
+
+  /** @param {import("../stream.js").State} state */
+  #connection(state) {
+    this.#link.hidden = state !== "waiting" && state !== "gone";
+    if (state === "gone") {
+      this.#link.textContent = t("conversations.deleted");
+      this.#run(false);
+      this.#composer?.element.remove();
+    } else if (state === "waiting") this.#link.textContent = t("conversations.reconnecting");
+    this.dataset.stream = state;
+  }
+
+  /** @param {string | null} before */
+  #showOlder(before) {
+    replace(this.#older, before && button(t("conversations.earlier"), () => this.#readOlder(before)));
+  }
+
+  /** @param {string} before */
+  async #readOlder(before) {
+    await load(this.#older, () => api.get(`/chat/sessions/${this.#id}/messages`, { limit: PAGE, before }, { signal: this.signal }), (/** @type {Page} */ page) => {
+      const height = document.documentElement.scrollHeight;
+      this.#transcript.prepend(page.items);
+      if (page.next_before === null) this.#transcript.showStray();
+      queueMicrotask(() => {
+        this.#showOlder(page.next_before);
+        scrollBy(0, document.documentElement.scrollHeight - height);
+      });
+      return null;
+    }, this.signal);
+  }
+
+  #scrolled() {
+    const { scrollHeight, clientHeight } = document.documentElement;
+    this.#follows = scrollHeight - clientHeight - scrollY < NEAR_PX;
+    if (this.#follows) this.#newest.hidden = true;
+  }
+
+  #toEnd() {
+    this.#follows = true;
+    this.#newest.hidden = true;
+    scrollTo(0, document.documentElement.scrollHeight);
+  }
+}
+
+define("vy-conversation", Conversation);
