@@ -26,7 +26,7 @@ export class EventStream {
   /** @type {Arrival[]} */
   #arrived = [];
   #due = false;
-  #heard = 0;
+  #receivedAt = 0;
   #hiddenSince = 0;
   #failures = 0;
   #attempt = 0;
@@ -75,20 +75,20 @@ export class EventStream {
   #listen(url) {
     const source = new EventSource(url);
     this.#source = source;
-    this.#heard = Date.now();
+    this.#receivedAt = Date.now();
     source.addEventListener("open", () => {
       this.#failures = 0;
-      this.#heard = Date.now();
+      this.#receivedAt = Date.now();
       this.#change("live");
     });
-    source.addEventListener("heartbeat", () => { this.#heard = Date.now(); });
+    source.addEventListener("heartbeat", () => { this.#receivedAt = Date.now(); });
     source.addEventListener("agent_event", (message) => this.#take(message));
     source.addEventListener("error", () => this.#later());
   }
 
   /** @param {MessageEvent<string>} message */
   #take({ data, lastEventId }) {
-    this.#heard = Date.now();
+    this.#receivedAt = Date.now();
     /** @type {AgentEvent} */
     const event = JSON.parse(data);
     const id = Number(lastEventId);
@@ -143,7 +143,7 @@ export class EventStream {
   }
 
   #silent() {
-    return Date.now() - this.#heard > SILENCE_MS;
+    return Date.now() - this.#receivedAt > SILENCE_MS;
   }
 
   #gone() {

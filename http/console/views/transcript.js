@@ -247,7 +247,7 @@ export class Transcript {
     const code = ERRORS.exec(said)?.[1] ?? "internal_error";
     const calm = code === "turn_cancelled" || code === "turn_interrupted";
     const words = has(`stream_errors.${code}`) ? t(`stream_errors.${code}`, { id: said.split(": ")[1] ?? "" }) : said;
-    this.#failed = !calm;
+    this.#failed = true;
     this.#lastSaid = words;
     section().append(h("p", { class: calm ? "note" : "problem" }, words));
   }
