@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,7 @@ async def test_the_main_job_by_clicks(console: Console) -> None:
     await page.get_by_role("button", name=re.compile("^Find a flight from Mumbai to Dubai")).click()
     await button(page, "Send").click()
 
-    fares = page.get_by_role("table", name=re.compile("fares BOM – DXB"))
+    fares = page.get_by_role("table", name=re.compile("fares BOM . DXB"))
     await fares.wait_for()
     columns = "Flight Departs Arrives Duration Stops Baggage Refundable Price"
     assert (await fares.locator("thead").inner_text()).split() == columns.split()
@@ -316,7 +317,7 @@ async def test_markup_is_text_wherever_somebody_can_write_it(console: Console, p
     assert "<img src=x" in summary
     assert await page.locator(".approval-summary").inner_text() == summary
     assert await said(page, f"hello {PLANTED}").is_visible()
-    await button(page, "More for hello <img src=x onerror=\"document.title=`owned`\"><b>bold</b>").click()
+    await page.get_by_role("button", name=re.compile("^More for hello <img src=x")).click()
     await button(page, "Rename").click()
     await page.get_by_label("Title").fill(PLANTED)
     await button(page, "Save").click()
@@ -405,6 +406,7 @@ async def test_conversations_are_searched_paged_renamed_and_deleted(console: Con
     assert await rows.count() == 53
     await page.get_by_label("Search titles").fill("DUBAI")
     await page.get_by_text("Untitled").first.wait_for(state="detached")
+    await page.get_by_role("link", name="Dubai trip 2").wait_for()
     assert await rows.count() == 3
     await page.reload()
     await page.get_by_role("link", name="Dubai trip 2").wait_for()
@@ -509,11 +511,17 @@ async def test_screen_readers_are_told_the_end_of_an_answer_and_not_its_words(
 
 
 WATCH = """() => {
-  window.seen = { worst: 0, long: 0, frames: 0 };
+  const seen = window.seen = { worst: 0, long: 0, frames: 0 };
   let last = performance.now();
-  const frame = (now) => { window.seen.worst = Math.max(window.seen.worst, now - last); window.seen.frames++; last = now; requestAnimationFrame(frame); };
+  const frame = (now) => {
+    seen.worst = Math.max(seen.worst, now - last);
+    seen.frames++;
+    last = now;
+    requestAnimationFrame(frame);
+  };
   requestAnimationFrame(frame);
-  new PerformanceObserver((list) => { for (const each of list.getEntries()) window.seen.long = Math.max(window.seen.long, each.duration); }).observe({ type: "longtask" });
+  const tasks = (list) => list.getEntries().forEach(({ duration }) => { seen.long = Math.max(seen.long, duration); });
+  new PerformanceObserver(tasks).observe({ type: "longtask" });
 }"""
 """The longest gap between two frames, and the longest task of the page."""
 
@@ -545,7 +553,7 @@ async def test_five_thousand_words_at_fifty_a_second_keep_every_frame_short(
     await at_rest(page)
     grown = await heap() - before
     with capsys.disabled():
-        print(json.dumps({"console_stream": {**seen, "heap_grown_bytes": grown}}))
+        sys.stdout.write(json.dumps({"console_stream": {**seen, "heap_grown_bytes": grown}}) + "\n")
     assert "".join(words).strip() == (await texts(page))[-1]
     assert seen["long"] < 50
     assert seen["worst"] < 50
