@@ -5,9 +5,9 @@ import { account } from "./account.js";
 import { replace } from "./dom.js";
 import { HOME, link, start, VIEWS } from "./router.js";
 import { admits, Shell } from "./shell.js";
-import { likelyLocale, setLocale } from "./texts.js";
+import { likelyLocale, setLocale, t } from "./texts.js";
 import * as tokens from "./tokens.js";
-import { failure } from "./ui.js";
+import { failure, toast } from "./ui.js";
 
 const shell = new Shell();
 let first = true;
@@ -67,6 +67,10 @@ account.addEventListener("entered", rebuild);
 account.addEventListener("translated", rebuild);
 account.addEventListener("left", rebuild);
 account.addEventListener("changed", () => account.user !== null && shell.update());
-tokens.tabs.addEventListener("signed-out", () => account.left());
+tokens.tabs.addEventListener("signed-out", () => {
+  if (account.user === null) return;
+  account.left();
+  toast(t("app.ended"));
+});
 tokens.tabs.addEventListener("signed-in", () => location.reload());
 boot();

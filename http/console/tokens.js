@@ -3,6 +3,8 @@
 // one refreshes, under a lock, and tells the others.
 
 const STORED = "voyagent.refresh_token";
+const OURS = "voyagent.";
+const LASTING = new Set(["voyagent.locale"]);
 const LOCK = "voyagent.refresh";
 const EARLY_MS = 60_000;
 const TOLD_MS = 1_000;
@@ -48,10 +50,10 @@ export function replaced(pair) {
   keep(pair);
 }
 
-/** Forgets the tokens, in all tabs. */
+/** Forgets the tokens, in all tabs, and what this browser kept for the person: drafts. */
 export function end() {
   held = null;
-  localStorage.removeItem(STORED);
+  for (const key of Object.keys(localStorage)) if (key.startsWith(OURS) && !LASTING.has(key)) localStorage.removeItem(key);
   channel.postMessage({ type: "signed-out" });
 }
 

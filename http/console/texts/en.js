@@ -9,6 +9,7 @@ export default {
     profile: "Profile and password",
     security: "Sign-in and security",
     sign_out: "Sign out",
+    ended: "Your login session has ended. Sign in again.",
     unverified: "Not verified",
     verify_first: "Open the link we sent to {email} to verify your address. Until then you can only change your account.",
     send_again: "Send it again",

@@ -44,10 +44,13 @@ async def test_an_access_token_that_expires_in_two_tabs_is_refreshed_once(consol
 
 async def test_signing_out_in_one_tab_signs_out_the_other(console: Console) -> None:
     _, first, second = await two(console, await console.sign_up())
+    await second.page.evaluate("localStorage.setItem('voyagent.draft.of a conversation', 'text')")
     await first.page.get_by_role("button", name="Asha Rao").click()
     await first.page.get_by_role("button", name="Sign out").click()
     for tab in (first, second):
         await tab.page.get_by_role("heading", name=SIGN_IN).wait_for()
+    await second.page.get_by_text("Your login session has ended.").wait_for()
+    assert await second.page.evaluate("Object.keys(localStorage)") == ["voyagent.locale"]
 
 
 async def test_a_session_ended_elsewhere_is_noticed_at_the_next_request(console: Console) -> None:
