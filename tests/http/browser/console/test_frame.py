@@ -29,6 +29,8 @@ async def sound(tab: Tab, hash_: str) -> None:
 async def test_views_of_guests_pass_axe_at_any_width(console: Console, width: int, scheme: Any) -> None:
     tab = await console.open(width=width, scheme=scheme)
     for view in GUESTS:
+        await tab.at(view)
+        await tab.page.hover("button.primary")
         await sound(tab, view)
 
 
