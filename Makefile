@@ -77,8 +77,8 @@ clean: ## remove environment, caches and builds; data under var/ stays
 	@$(PY) -m pip install --quiet --editable '.[embedded,dev]'
 	@touch $@
 
-build/browser: # a tool for the tests, never part of the service
-	@npm install --silent --no-audit --no-fund --prefix $@ axe-core@4 typescript@5 || (rm -rf $@; exit 1)
+build/browser: Makefile # tools for the tests, never part of the service
+	@npm install --silent --no-audit --no-fund --prefix $@ axe-core@4 typescript@5 && touch $@ || (rm -rf $@; exit 1)
 
 # mypy does not follow editable installs: this link shows it the packages under their real names.
 build/types/voyagent:

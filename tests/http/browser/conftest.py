@@ -7,7 +7,7 @@ import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 TOOLS = Path(__file__).parents[3] / "build" / "browser" / "node_modules"
 AXE = TOOLS / "axe-core" / "axe.min.js"
+REQUIRED = "VOYAGENT_BROWSER_REQUIRED"
+"""Set where a missing browser is a failure, as in CI; else the tests are skipped and say why."""
 ROOT_NEEDS = ("--no-sandbox",)
 """Chromium's own sandbox does not run for root, as which containers start it."""
 
@@ -33,7 +35,7 @@ class Opened:
     def __post_init__(self) -> None:
         self.page.on("console", lambda said: self._said(said.type, said.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("requestfailed", self._failed)
+        self.page.on("requestfailed", lambda request: self._failed(request))  # noqa: PLW0108 -- it marks what it is given
         self.page.on("request", lambda request: self._asked(request.url))
 
     def _said(self, kind: str, text: str) -> None:
@@ -54,16 +56,24 @@ class Opened:
         return [f"{each['id']}: {node['target']}" for each in found["violations"] for node in each["nodes"]]
 
 
+def absent(why: str) -> NoReturn:
+    """Skip the test, or fail where a browser is required."""
+    (pytest.fail if os.environ.get(REQUIRED) else pytest.skip)(why)
+
+
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """Chromium, started once."""
-    playwright = pytest.importorskip("playwright.async_api", reason="make browser installs playwright")
+    try:
+        from playwright.async_api import async_playwright  # noqa: PLC0415 -- an extra that few installations have
+    except ImportError:
+        absent("there is no playwright: make browser installs it")
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
-        pytest.skip("there is no Chromium: apt-get install chromium")
+        absent("there is no Chromium: apt-get install chromium")
     if not AXE.exists():
-        pytest.skip("make browser installs axe-core, for which it needs npm")
-    async with playwright.async_playwright() as driver:
+        absent("there is no axe-core: make browser installs it, for which it needs npm")
+    async with async_playwright() as driver:
         started = await driver.chromium.launch(executable_path=path, args=ROOT_NEEDS if os.geteuid() == 0 else ())
         yield started
         await started.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.http.browser.conftest import TOOLS
+from tests.http.browser.conftest import TOOLS, absent
 from voyagent.http.console.console import FOLDER
 
 pytestmark = pytest.mark.browser
@@ -29,7 +29,7 @@ OPTIONS = {
 def test_the_scripts_have_no_type_error(tmp_path: Path) -> None:
     compiler = TOOLS / ".bin" / "tsc"
     if not compiler.exists() or shutil.which("node") is None:
-        pytest.skip("make browser installs TypeScript, for which it needs npm")
+        absent("there is no TypeScript: make browser installs it, for which it needs npm")
     asked = tmp_path / "tsconfig.json"
     asked.write_text(json.dumps({"compilerOptions": OPTIONS, "include": [f"{FOLDER}/**/*.js"]}))
     found = subprocess.run([compiler, "--project", asked], capture_output=True, text=True, check=False)
