@@ -342,6 +342,7 @@ export default {
     left: { one: "{n} seat left", other: "{n} seats left" },
     hours: "{hours} h {minutes} min",
     arrives_on: "arrives on {date}",
+    choice: "Choice",
     choose: "Choose",
     choose_this: "Choose {flight} at {price}",
     hold_this: "Hold option {place}: {flight}, {price}",

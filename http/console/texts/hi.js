@@ -342,6 +342,7 @@ export default {
     left: { one: "{n} सीट शेष", other: "{n} सीटें शेष" },
     hours: "{hours} घं {minutes} मि",
     arrives_on: "{date} को आगमन",
+    choice: "चयन",
     choose: "चुनें",
     choose_this: "{flight} {price} पर चुनें",
     hold_this: "विकल्प #{place} को hold करें: {flight}, {price}",

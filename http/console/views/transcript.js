@@ -57,7 +57,7 @@ export class Transcript {
 
   /** Pending approvals whose call is not on the page stand at its end: nobody has to look for them. */
   showStray() {
-    for (const approval of this.#listed.splice(0).filter(({ status }) => status === "pending")) append(this.element, h("div", { class: "turn" }, this.#card(approval).element));
+    for (const approval of this.#listed.splice(0).filter(({ status }) => status === "pending")) append(this.element, h("div", { class: "turn" }, h("h2", { class: "hidden-words" }, t("conversations.approval_needed")), this.#card(approval).element));
   }
 
   /** @param {Item[]} items the newest ones */

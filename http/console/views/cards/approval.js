@@ -30,8 +30,8 @@ export class ApprovalCard {
     this.#summary = newId("summary");
     this.approval = approval;
     this.#told = told;
-    this.element = h("section", { class: "approval", data: { approval: approval.id }, "aria-labelledby": heading, tabindex: "-1" },
-      h("div", { class: "approval-head" }, h("h4", { id: heading }, h("span", { class: "approval-tool" }, nameOf("tools", approval.tool_name)), t("conversations.approval")), this.#badge, this.#clock),
+    this.element = h("div", { class: "approval", role: "group", data: { approval: approval.id }, "aria-labelledby": heading, tabindex: "-1" },
+      h("div", { class: "approval-head" }, h("h3", { id: heading }, h("span", { class: "approval-tool" }, nameOf("tools", approval.tool_name)), t("conversations.approval")), this.#badge, this.#clock),
       h("p", { class: "approval-summary", id: this.#summary }, approval.summary), this.#foot);
     this.update(approval);
   }

@@ -20,7 +20,7 @@ export function fares(output, input, { choose }) {
   /** @type {Fare[]} */
   const all = output.fares ?? [];
   if (all.length === 0) return h("p", { class: "quiet" }, t("fares.none"));
-  const caption = t("fares.caption", { n: output.count ?? all.length, route: `${input.origin} – ${input.destination}` });
+  const caption = t("fares.caption", { n: output.count ?? all.length, route: `${input.origin} – ${input.destination}, ${date(input.outbound_date ?? null)}` });
   const place = h("div", { class: "fares" });
   /** @type {(whole: boolean) => void} */
   const show = (whole) => replace(place, compared(caption, whole ? all : all.slice(0, SHOWN), choose),
@@ -47,7 +47,7 @@ function compared(caption, rows, choose) {
       { label: t("fares.baggage"), show: ({ fare }) => h("small", null, fare.baggage ?? t("fares.not_stated")) },
       { label: t("fares.refundable"), show: ({ fare }) => refund(fare) },
       { label: t("fares.price"), end: true, show: ({ fare }) => [h("strong", null, shownPrice(fare.price)), few(fare.seats_left)] },
-      ...(choose === null ? [] : [{ label: "", end: true, show: (/** @type {Row} */ { fare, place, ways: [out] }) => button(t("fares.choose"),
+      ...(choose === null ? [] : [{ label: t("fares.choice"), end: true, show: (/** @type {Row} */ { fare, place, ways: [out] }) => button(t("fares.choose"),
         () => choose(t(fare.hold_possible === false ? "fares.book_this" : "fares.hold_this", { place: String(place), flight: out?.flights ?? fare.carrier, price: fare.price })),
         { class: "compact", "aria-label": t("fares.choose_this", { flight: out?.flights ?? fare.carrier, price: shownPrice(fare.price) }) }) }]),
     ],

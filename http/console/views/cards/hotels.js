@@ -24,7 +24,7 @@ export function hotels(output, _input, { choose }) {
       { label: t("hotels.board"), show: ({ rate }) => (rate ? nameOf("boards", rate.board_basis) : "–") },
       { label: t("fares.refundable"), show: ({ rate }) => (rate === null || rate.is_refundable === null ? t("fares.not_stated") : t(rate.is_refundable ? "ui.yes" : "ui.no")) },
       { label: t("fares.price"), end: true, show: ({ hotel, rate }) => h("strong", null, shownPrice(rate?.price ?? hotel.from_price)) },
-      ...(choose === null ? [] : [{ label: "", end: true, show: (/** @type {Row} */ { hotel, rate }) => rate && button(t("fares.choose"),
+      ...(choose === null ? [] : [{ label: t("fares.choice"), end: true, show: (/** @type {Row} */ { hotel, rate }) => rate && button(t("fares.choose"),
         () => choose(t("hotels.book_this", { hotel: hotel.name, room: rate.room, board: rate.board_basis, price: rate.price })),
         { class: "compact", "aria-label": t("hotels.choose_this", { hotel: hotel.name, room: rate.room, price: shownPrice(rate.price) }) }) }]),
     ],

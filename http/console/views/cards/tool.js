@@ -64,7 +64,7 @@ export class ToolCard {
     const title = nameOf("tools", call.name);
     const gist = gistOf(call);
     this.element = h("article", { class: "tool", data: { tool: call.name }, "aria-label": title },
-      h("header", { class: "tool-head" }, h("h3", null, title), gist && h("span", { class: "tool-gist" }, gist), this.#state), this.#approval, this.#body);
+      h("header", { class: "tool-head" }, h("h2", null, title), gist && h("span", { class: "tool-gist" }, gist), this.#state), this.#approval, this.#body);
     this.wait();
   }
 
@@ -111,8 +111,8 @@ export class ToolCard {
   /** @param {any} output */
   #details(output) {
     return h("details", { class: "tool-details" }, h("summary", null, t("conversations.details")),
-      h("h4", null, t("conversations.asked")), fieldList(this.call.input ?? {}),
-      h("h4", null, t("conversations.answered")), fieldList(typeof output === "object" && output !== null ? output : { result: output }));
+      h("h3", null, t("conversations.asked")), fieldList(this.call.input ?? {}),
+      h("h3", null, t("conversations.answered")), fieldList(typeof output === "object" && output !== null ? output : { result: output }));
   }
 }
 

@@ -85,7 +85,7 @@ async def test_the_main_job_by_clicks(console: Console) -> None:
 
     fares = page.get_by_role("table", name=re.compile("fares BOM . DXB"))
     await fares.wait_for()
-    columns = "Flight Departs Arrives Duration Stops Baggage Refundable Price"
+    columns = "Flight Departs Arrives Duration Stops Baggage Refundable Price Choice"
     assert (await fares.locator("thead").inner_text()).split() == columns.split()
     held = page.get_by_role("article", name="Hold a flight")
     locator = await held.locator(".locator").inner_text()
