@@ -76,7 +76,7 @@ function oneCurrency(found, side, chosen) {
 function buckets(found, to) {
   const { currency } = found;
   return table({
-    class: "narrow",
+    class: "as-table",
     caption: t("reports.by_age", { currency }),
     columns: [
       { label: t("reports.age"), head: true, show: (/** @type {Bucket} */ each) => age(each, found, to) },
@@ -101,7 +101,7 @@ function parties(found, side, to) {
   const { currency } = found;
   const top = side === "receivables" ? found.top_debtors : found.top_creditors;
   return top.length > 0 && table({
-    class: "narrow",
+    class: "as-table",
     caption: `${t(`reports.top.${side}`)}, ${currency}`,
     columns: [
       { label: t(`reports.top.${side}`), head: true, show: (/** @type {{ name: string, amount: Money }} */ each) => anchor(to({ party: each.name }), null, each.name) },

@@ -9,6 +9,7 @@ import { countdown, dateTime, relative } from "../format.js";
 import { anchor, link } from "../router.js";
 import { nameOf, sentence, t } from "../texts.js";
 import { badge, button, busy, field, id, unseen, values } from "../ui.js";
+import { personName } from "./people.js";
 
 /**
  * @typedef {{ id: string, session_id: string, tool_name: string, summary: string, requested_at: string, expires_at: string | null, status: string,
@@ -20,7 +21,7 @@ const SOON_SECONDS = 120;
 const TONES = { granted: "good", rejected: "bad", expired: "plain" };
 
 export class Waiting {
-  #left = h("span", { class: "countdown" });
+  #left = h("span", { class: "time-left" });
   #answers = h("div", { class: "answers" });
   #open = true;
   #approval;
@@ -29,11 +30,11 @@ export class Waiting {
   constructor(approval) {
     this.#approval = approval;
     const heading = id("approval");
-    this.element = h("article", { class: "card approval", "aria-labelledby": heading, data: { id: approval.id } },
-      h("div", { class: "approval-head" }, h("h2", { id: heading }, nameOf("approvals.tools", approval.tool_name)), this.#left),
+    this.element = h("article", { class: "card request", "aria-labelledby": heading, data: { id: approval.id } },
+      h("div", { class: "request-head" }, h("h2", { id: heading }, nameOf("tools", approval.tool_name)), this.#left),
       h("p", { class: "summary" }, approval.summary),
       h("p", { class: "small quiet" }, t("approvals.asked", { when: relative(approval.requested_at) }), " · ",
-        anchor(link("conversations", approval.session_id), null, t("approvals.conversation"), unseen([" ", nameOf("approvals.tools", approval.tool_name)]))),
+        anchor(link("conversations", approval.session_id), null, t("approvals.conversation"), unseen([" ", nameOf("tools", approval.tool_name)]))),
       h("details", null, h("summary", null, t("approvals.exactly")), tree(approval.payload)),
       this.#answers);
     this.#ask();
@@ -60,7 +61,7 @@ export class Waiting {
     this.#open = false;
     try {
       const now = await api.get(`/approvals/${this.#approval.id}`);
-      this.#end(now.status, said(now));
+      this.#end(now.status, said(now, await personName(now.resolved_by_user_id)));
     } catch (error) {
       this.#end("expired", sentence(error));
     }
@@ -83,7 +84,7 @@ export class Waiting {
         problem.hidden = false;
       }
     };
-    const name = nameOf("approvals.tools", this.#approval.tool_name);
+    const name = nameOf("tools", this.#approval.tool_name);
     const grant = button(t("approvals.grant"), () => answer(grant, true), { tone: "primary", "aria-label": t("approvals.grant_of", { name }) });
     const deny = button(t("approvals.deny"), () => answer(deny, false), { "aria-label": t("approvals.deny_of", { name }) });
     answers.append(h("div", { class: "form-actions" }, grant, deny));
@@ -115,10 +116,10 @@ export class Waiting {
   }
 }
 
-/** How it was decided. @param {Approval} approval */
-function said({ status, resolved_at: at, resolved_by_user_id: who, reason }) {
+/** How it was decided. @param {Approval} approval @param {string} name */
+function said({ status, resolved_at: at, resolved_by_user_id: who, reason }, name) {
   const when = dateTime(at);
   if (status === "expired" || who === null) return t("approvals.expired_text");
-  const how = t(who === account.user?.id ? `approvals.you_${status}` : `approvals.another_${status}`, { when });
+  const how = t(who === account.user?.id ? `approvals.you_${status}` : `approvals.another_${status}`, { when, name });
   return reason === null ? how : `${how} ${t("approvals.because", { reason })}`;
 }

@@ -1,7 +1,6 @@
 // @ts-check
 // The inbox: what waits for a decision, the soonest to expire first, and what was decided.
 
-import { account } from "../account.js";
 import { api } from "../api.js";
 import { h, replace } from "../dom.js";
 import { dateTime } from "../format.js";
@@ -10,6 +9,7 @@ import { nameOf, t } from "../texts.js";
 import { badge, empty, failure, header, pager, table, tableRow, tabs, unseen, waiting } from "../ui.js";
 import { define, View } from "../view.js";
 import { Waiting } from "./approval-card.js";
+import { personName } from "./people.js";
 
 /** @typedef {import("./approval-card.js").Approval} Approval */
 
@@ -21,7 +21,7 @@ const TONES = { pending: "warn", granted: "good", rejected: "bad", expired: "pla
 
 class Approvals extends View {
   #cards = /** @type {Map<string, Waiting>} */ (new Map());
-  #list = h("div", { class: "approval-list" });
+  #list = h("div", { class: "requests" });
   #state = h("div");
   #count = h("p", { class: "hidden-words", role: "status" });
 
@@ -90,11 +90,11 @@ function partTabs(status, session) {
 /** @param {string} status @param {string | null} session @param {AbortSignal} signal */
 function decided(status, session, signal) {
   const columns = [
-    { label: t("approvals.what"), head: true, show: (/** @type {Approval} */ each) => h("div", null, nameOf("approvals.tools", each.tool_name), h("p", { class: "summary small quiet" }, each.summary)) },
+    { label: t("approvals.what"), head: true, show: (/** @type {Approval} */ each) => h("div", null, nameOf("tools", each.tool_name), h("p", { class: "summary small quiet" }, each.summary)) },
     { label: t("approvals.outcome"), show: (/** @type {Approval} */ each) => badge(t(`approvals.status.${each.status}`), TONES[each.status]) },
     { label: t("approvals.decided_at"), show: (/** @type {Approval} */ each) => each.resolved_at === null ? "–" : h("div", null, dateTime(each.resolved_at), by(each)) },
     { label: t("approvals.reason"), show: (/** @type {Approval} */ each) => each.reason ?? "–" },
-    { label: t("approvals.conversation"), show: (/** @type {Approval} */ each) => anchor(link("conversations", each.session_id), null, t("approvals.open"), unseen([" ", nameOf("approvals.tools", each.tool_name)])) },
+    { label: t("approvals.conversation"), show: (/** @type {Approval} */ each) => anchor(link("conversations", each.session_id), null, t("approvals.open"), unseen([" ", nameOf("tools", each.tool_name)])) },
   ];
   return pager({
     read: (offset, limit) => api.get("/approvals", { status, session_id: session, limit, offset }, { signal }),
@@ -107,7 +107,9 @@ function decided(status, session, signal) {
 
 /** @param {Approval} approval */
 function by({ resolved_by_user_id: who }) {
-  return who === null ? null : h("span", { class: "small quiet" }, " ", t(who === account.user?.id ? "approvals.by_you" : "approvals.by_another"));
+  const name = h("span", { class: "small quiet" });
+  if (who !== null) personName(who).then((found) => { name.textContent = ` ${found}`; });
+  return name;
 }
 
 define("vy-approvals", Approvals);

@@ -29,8 +29,9 @@ export function board(values, signal, none) {
   /** @param {Enquiry} enquiry @param {string} status */
   async function moved(enquiry, status) {
     const after = await move(enquiry, status);
+    const card = columns.get(status)?.add(after);
     columns.get(enquiry.status)?.remove(enquiry.id);
-    columns.get(status)?.add(after)?.querySelector("a")?.focus();
+    card?.querySelector("a")?.focus();
     toast(t("enquiries.moved", { name: after.customer_name, status: t(`enquiries.status.${status}`) }));
   }
   for (const [status, column] of columns) {

@@ -7,7 +7,7 @@ import { h, replace } from "../dom.js";
 import { facts } from "../facts.js";
 import { date, dateTime, money, number } from "../format.js";
 import { anchor, link } from "../router.js";
-import { nameOf, t } from "../texts.js";
+import { nameOf, sentence, t } from "../texts.js";
 import { badge, button, busy, header, load, section, table, toast } from "../ui.js";
 import { duplicates } from "./enquiry-form.js";
 import { budget, converse, move, moveMenu, stateBadge, travelDays, trip } from "./enquiry.js";
@@ -30,12 +30,12 @@ export function enquiryPage(view, id) {
 /** @param {Followed} enquiry @param {() => void} again */
 function page(enquiry, again) {
   const moved = async (/** @type {string} */ status) => {
-    const after = await move(enquiry, status).catch((error) => toast(t(`problems.${error.code}`), "bad"));
+    const after = await move(enquiry, status).catch((error) => toast(sentence(error), "bad"));
     if (after) toast(t("enquiries.moved", { name: enquiry.customer_name, status: t(`enquiries.status.${status}`) }));
     again();
   };
   return [
-    h("div", null, anchor(link("enquiries"), { class: "back" }, "← ", t("enquiries.all")),
+    h("div", null, h("p", { class: "back" }, anchor(link("enquiries"), null, t("enquiries.all"))),
       header([enquiry.customer_name, " ", stateBadge(enquiry.status)], { lead: trip(enquiry), actions: actions(enquiry, moved) })),
     alike(enquiry),
     h("div", { class: "columns" },
@@ -69,7 +69,7 @@ function actions(enquiry, moved) {
   ];
 }
 
-/** Earlier enquiries with the same e-mail address or telephone number, said once after an enquiry was created. @param {Followed} enquiry */
+/** Earlier enquiries with the same e-mail address or telephone number, of an enquiry that was created in this tab. @param {Followed} enquiry */
 function alike(enquiry) {
   const found = duplicates.get(enquiry.id) ?? [];
   if (found.length === 0) return null;

@@ -35,7 +35,7 @@ class ItineraryView extends View {
   /** @param {string} session */
   #trip(session) {
     const whole = h("div");
-    replace(this, anchor(link("itinerary"), { class: "back" }, "← ", t("itinerary.another")), whole);
+    replace(this, h("p", { class: "back" }, anchor(link("itinerary"), null, t("itinerary.another"))), whole);
     const read = () => Promise.all([
       api.get("/reports/itinerary", { session_id: session }, { signal: this.signal }),
       api.get(`/chat/sessions/${session}`, {}, { signal: this.signal }),

@@ -29,7 +29,7 @@ export function openDocuments(view, side) {
   const all = button(t("ui.download"), () => busy(all, async () => save(`${side}-${days.as_of ?? today()}-documents.csv`, await csvRows(read))));
   const said = [party, bucket && t(`reports.ages.${bucket}`), currency, t("reports.at", { day: date(days.as_of ?? today()) })].filter(Boolean).join(" · ");
   const list = columns(side);
-  replace(view, anchor(link("reports", side, days), { class: "back" }, "← ", t(`reports.parts.${side}`)),
+  replace(view, h("p", { class: "back" }, anchor(link("reports", side, days), null, t(`reports.parts.${side}`))),
     header(t(`reports.open.${side}`), { lead: said, actions: all }),
     pager({
       read,
