@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from asyncio import to_thread
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from posixpath import dirname, join, normpath
 from typing import Final
 
 from aiohttp import hdrs
@@ -37,12 +40,11 @@ POLICY: Final = (
 FILES: Final = ("/app/{stamp}/{file}", "/app/{stamp}/{folder}/{file}", "/app/{stamp}/{folder}/{part}/{file}")
 """How deep a file may lie. Metrics and log name these paths, not each file."""
 YEAR: Final = "public, max-age=31536000, immutable"
-FIRST: Final = (
-    *("app", "shell", "router", "view", "ui", "dom", "icons"),
-    *("account", "api", "tokens", "format", "texts", "texts/en"),
-)
-"""The modules of every view: named in the document, so that they are fetched at once and not one after the other."""
+FIRST: Final = ("app.js", "views/conversations.js")
+"""The start, and the view it shows. The document names them with all they import, so that none waits for another."""
 DOCUMENT: Final = "text/html; charset=utf-8"
+
+_IMPORT = re.compile(r'^(?:import|export) (?:[^;"]*? from )?"(\.[^"]+)"', re.MULTILINE)
 
 
 class Console:
@@ -59,7 +61,9 @@ class Console:
         }
         self._compressed: dict[str, bytes] = {}
         self.stamp = _hash(self._files)
-        preloads = "".join(f'<link rel="modulepreload" href="{self.stamp}/{name}.js">\n' for name in FIRST)
+        preloads = "".join(
+            f'<link rel="modulepreload" href="{self.stamp}/{name}">\n' for name in needed(self._files, FIRST)
+        )
         text = (folder / "index.html").read_text("utf-8")
         self._document = text.replace("{stamp}", self.stamp).replace("{preloads}\n", preloads).encode()
 
@@ -94,6 +98,17 @@ class Console:
         if not self._compressed:
             self._compressed = await to_thread(_compressed, self._files)
         return Answer(self._compressed[name], headers={**headers, hdrs.CONTENT_ENCODING: "gzip"})
+
+
+def needed(files: Mapping[str, bytes], begin: Iterable[str]) -> list[str]:
+    """Some modules and all that they import, each before what it imports."""
+    found, left = list[str](), [*begin]
+    while left:
+        name = left.pop(0)
+        if name not in found:
+            found.append(name)
+            left += (normpath(join(dirname(name), link)) for link in _IMPORT.findall(files[name].decode()))
+    return found
 
 
 def accepts_gzip(header: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from tests.http.console.tables import SCRIPTS
-from voyagent.http.console.console import FIRST, FOLDER
+from voyagent.http.console.console import FIRST, FOLDER, needed
 
 MARKUP = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|DOMParser|srcdoc|setHTML"
@@ -63,14 +63,16 @@ def test_modules_exist_and_form_no_cycle() -> None:
     assert len([*TopologicalSorter(graph).static_order()]) == len(SCRIPTS)
 
 
-def test_the_document_names_what_every_view_needs() -> None:
-    reached, left = set[str](), ["app.js", "view.js"]
+def test_the_document_names_all_that_its_first_view_needs() -> None:
+    reached, left = set[str](), [*FIRST]
     while left:
         name = left.pop()
         if name not in reached:
             reached.add(name)
             left += imported(name)
-    assert reached == {f"{name}.js" for name in FIRST}
+    assert {*needed({name: text.encode() for name, text in SCRIPTS.items()}, FIRST)} == reached
+    assert {"dom.js", "api.js", "texts/en.js", "views/conversations.js"} < reached
+    assert "views/audit.js" not in reached
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
