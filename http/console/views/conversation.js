@@ -23,6 +23,7 @@ const PAGE = 50;
 const NEAR_PX = 120;
 const ANNOUNCED = 600;
 const READ_MS = 20_000;
+const LOOKS = 3;
 
 class Conversation extends View {
   /** @type {EventStream | null} */
@@ -38,6 +39,8 @@ class Conversation extends View {
   #stopping = false;
   #follows = true;
   #announced = 0;
+  /** Turns whose message is not on the page yet, and how often it will be looked for in a transcript that lacks it. @type {Map<string, number>} */
+  #unread = new Map();
   #head = h("div");
   #older = h("div", { class: "older" });
   #body = h("div", { class: "conversation-body" });
@@ -61,6 +64,7 @@ class Conversation extends View {
       this.#composer?.element ?? h("p", { class: "quiet" }, t("conversations.read_only"))), this.#live);
     this.listen(window, "scroll", () => this.#scrolled());
     this.every(1, () => this.#transcript.tick());
+    this.every(3, () => [...this.#unread.keys()].forEach((turn) => this.#newTurn(turn)));
     this.#headline();
     this.#begin();
   }
@@ -152,10 +156,12 @@ class Conversation extends View {
     if (this.#follows) this.#toEnd();
   }
 
-  /** Somebody's message has begun a turn: events do not carry it. @param {string} turn */
+  /** Somebody's message has begun a turn: events do not carry it. It is looked for until it is found. @param {string} turn */
   async #newTurn(turn) {
+    this.#unread.set(turn, (this.#unread.get(turn) ?? LOOKS) - 1);
     const page = /** @type {Page | null} */ (await api.get(`/chat/sessions/${this.#id}/messages`, { limit: PAGE }, { signal: this.signal }).catch(() => null));
     const item = page?.items.find((each) => each.turn_id === turn && each.role === "user");
+    if (item !== undefined || page !== null && (this.#unread.get(turn) ?? 0) <= 0) this.#unread.delete(turn);
     if (item === undefined || this.#transcript.hasMessage(turn)) return;
     const text = item.content.map((block) => (block.type === "text" ? block.text : "")).join("");
     if (isOwn(item.user_id)) this.#outbox?.arrived(text);
