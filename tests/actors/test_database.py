@@ -222,7 +222,7 @@ async def test_an_unmigrated_database_is_refused_until_it_is_migrated(start: Sta
 async def test_a_defect_in_the_checks_of_a_database_is_shown_and_the_database_not_served(
     start: Start, database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def divide(_db: Connection) -> list[str]:
+    async def divide(*_given: Any, **_named: Any) -> list[str]:
         raise ZeroDivisionError
 
     monkeypatch.setattr(checks, "faults", divide)

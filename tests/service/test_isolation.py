@@ -33,7 +33,11 @@ READ = [
     for route in ROUTES
     if route.method == "GET" and not route.parameters and route.guard not in (PUBLIC, INTERNAL)
 ]
-QUERIES = dict.fromkeys(("/reports/receivables", "/reports/payables"), "?from=2000-01-01&to=2100-01-01")
+QUERIES = {
+    route.path: "?from=2000-01-01&to=2100-01-01"
+    for route in READ
+    if route.path.startswith(("/reports/receivables", "/reports/payables"))
+}
 """What a reading has to be asked with."""
 BODIES: dict[str, dict[str, Any]] = {
     "PATCH /auth/members/{user_id}": {"role": "viewer", "is_active": False},
