@@ -50,7 +50,8 @@ class Opened:
             self.foreign.append(url)
 
     async def violations(self) -> list[str]:
-        """What axe-core finds: the rule and where it is broken. It is run beside the page's content policy."""
+        """What axe-core finds once nothing moves: the rule and where it is broken. It runs beside the page's policy."""
+        await self.page.evaluate("Promise.allSettled(document.getAnimations().map((each) => each.finished))")
         await self.page.evaluate(AXE.read_text("utf-8"))
         found: Any = await self.page.evaluate("axe.run({ resultTypes: ['violations'], preload: false })")
         return [f"{each['id']}: {node['target']}" for each in found["violations"] for node in each["nodes"]]
