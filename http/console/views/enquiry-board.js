@@ -17,7 +17,7 @@ const LIMIT = 20;
  * @param {import("../filters.js").Chosen} values @param {AbortSignal} signal @param {() => import("../dom.js").Child} none
  */
 export function board(values, signal, none) {
-  const whole = h("div", { class: "board" });
+  const whole = h("div", { class: "board", role: "region", "aria-label": t("enquiries.board"), tabindex: 0 });
   const columns = new Map(STATES.map((status) => [status, new Column(status, values, signal, { moved, counted })]));
   /** @type {Enquiry | null} */
   let dragged = null;
