@@ -139,15 +139,20 @@ async def test_hostile_texts_are_shown_as_text_in_every_view(console: Console, p
     tab = await console.open(asha)
     for view in (*VIEWS, "reports/payables/documents?currency=INR"):
         page = await tab.at(view.format(enquiry=enquiry, session=session))
-        await page.wait_for_load_state("networkidle")
-        for closed in await page.locator("main details:not([open]) > summary").all():
-            if await closed.is_visible():
-                await closed.click()
-        assert (view, await page.locator("img").count()) == (view, 0)
-        if view in PLANTED:
+        await page.wait_for_timeout(300)  # the former view has left
+        seen = False
+        for _ in range(100 if view in PLANTED else 10):  # until what it reads is there
+            for closed in await page.locator("main details:not([open]) > summary").all():
+                if await closed.is_visible():
+                    await closed.click()
             shown = await page.locator("main").inner_text()
             values = await page.locator("main input, main textarea").evaluate_all("all => all.map(each => each.value)")
-            assert (view, any(MARKUP in each for each in (shown, *values))) == (view, True)
+            seen = any(MARKUP in each for each in (shown, *values))
+            if seen and view in PLANTED:
+                break
+            await page.wait_for_timeout(100)
+        assert (view, await page.locator("img").count()) == (view, 0)
+        assert (view, seen or view not in PLANTED) == (view, True)
 
 
 async def test_the_day_from_the_enquiry_to_the_payment(console: Console) -> None:
