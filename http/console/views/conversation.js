@@ -36,6 +36,8 @@ class Conversation extends View {
   /** @type {Summary} */
   #summary = { title: null, running_turn_id: null };
   #running = false;
+  /** The turn of the newest event, which a stop means. @type {string | null} */
+  #turn = null;
   #stopping = false;
   #follows = true;
   #announced = 0;
@@ -105,6 +107,7 @@ class Conversation extends View {
     this.#transcript.know(approvals);
     if (page.next_before === null) this.#transcript.showStray();
     this.#showOlder(page.next_before);
+    this.#turn = summary.running_turn_id;
     this.#run(summary.running_turn_id !== null);
     if (!this.#running) this.#transcript.settle();
     this.#layOut();
@@ -134,7 +137,9 @@ class Conversation extends View {
 
   /** @param {import("../stream.js").Arrival[]} arrivals */
   #took(arrivals) {
-    this.#run(arrivals.at(-1)?.event.kind !== "final");
+    const newest = arrivals[arrivals.length - 1].event;
+    this.#turn = newest.turn_id;
+    this.#run(newest.kind !== "final");
     if (this.#body.querySelector(":scope > .empty")) this.#layOut();
     this.#transcript.take(arrivals);
     if (this.#follows) this.#toEnd();
@@ -222,7 +227,7 @@ class Conversation extends View {
     if (this.#stopping) return;
     this.#stopping = true;
     try {
-      await api.post(`/chat/sessions/${this.#id}/cancel`);
+      await api.post(`/chat/sessions/${this.#id}/cancel`, { turn_id: this.#turn });
     } catch (error) {
       this.#stopping = false;
       toast(sentence(error), "bad");

@@ -267,7 +267,10 @@ async def test_a_message_waits_behind_an_answer_another_interrupts_it_and_a_stop
     await page.locator(".note", has_text="Interrupted by a newer message.").wait_for()
     await gates[2].release()
     await said(page, "answer 2").wait_for()
-    await button(page, "Stop").click()
+    running = (await asha.get(f"/chat/sessions/{id_of(page)}"))["running_turn_id"]
+    async with page.expect_request("**/cancel") as asked:
+        await button(page, "Stop").click()
+    assert (await asked.value).post_data_json == {"turn_id": running}
     await page.locator(".note", has_text="Stopped. What was done already stays.").wait_for()
     await at_rest(page)
     await write(page, "last")
