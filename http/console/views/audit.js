@@ -90,7 +90,7 @@ function shown(event) {
     h("summary", null, h("span", { class: "event-time" }, dateTime(event.created_at)), h("span", { class: "event-kind" }, h("strong", null, event.kind), h("span", { class: "small quiet" }, told(event)), event.status === "error" && [" ", badge(t("audit.error"), "bad")]),
       h("span", { class: "event-who" }, event.actor_kind === "agent" ? t("audit.agent_for", { who }) : who)),
     h("div", { class: "event-body" },
-      [["inputs", inputs], ["outputs", outputs], ["refs", refs], ["more", more]].map(([name, value]) => Object.keys(value ?? {}).length > 0 && [h("h3", null, t(`audit.${name}`)), tree(value)]),
+      [["inputs", inputs], ["outputs", outputs], ["refs", refs], ["more", more]].map(([name, value]) => Object.keys(value ?? {}).length > 0 && [h("h2", null, t(`audit.${name}`)), tree(value)]),
       facts([[t("audit.seq"), number(event.seq)], [t("audit.id"), h("code", null, event.id)], [t("audit.hash"), h("code", null, event.hash)]]))));
 }
 

@@ -19,6 +19,10 @@ TOOLS = Path(__file__).parents[3] / "build" / "browser" / "node_modules"
 AXE = TOOLS / "axe-core" / "axe.min.js"
 REQUIRED = "VOYAGENT_BROWSER_REQUIRED"
 """Set where a missing browser is a failure, as in CI; else the tests are skipped and say why."""
+STILL = """async () => {
+  const ending = document.getAnimations().filter((each) => each.effect.getComputedTiming().iterations !== Infinity);
+  await Promise.allSettled(ending.map((each) => each.finished));
+}"""
 ROOT_NEEDS = ("--no-sandbox",)
 """Chromium's own sandbox does not run for root, as which containers start it."""
 
@@ -51,10 +55,14 @@ class Opened:
 
     async def violations(self) -> list[str]:
         """What axe-core finds once nothing moves: the rule and where it is broken. It runs beside the page's policy."""
-        await self.page.evaluate("Promise.allSettled(document.getAnimations().map((each) => each.finished))")
+        await self.page.evaluate(STILL)
         await self.page.evaluate(AXE.read_text("utf-8"))
         found: Any = await self.page.evaluate("axe.run({ resultTypes: ['violations'], preload: false })")
-        return [f"{each['id']}: {node['target']}" for each in found["violations"] for node in each["nodes"]]
+        return [
+            f"{each['id']}: {node['target']} {node['any'][0]['message'] if node['any'] else ''}"
+            for each in found["violations"]
+            for node in each["nodes"]
+        ]
 
 
 def absent(why: str) -> NoReturn:

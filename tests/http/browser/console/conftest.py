@@ -48,10 +48,20 @@ class Tab(Opened):
             super()._failed(request)
 
     async def at(self, hash_: str) -> Page:
-        """Open a view by its address and wait until it has a heading."""
+        """Open a view by its address and wait until it has taken the former's place, and has read what it shows."""
+        former = await self.page.query_selector("main h1")
         await self.page.evaluate("hash => { location.hash = hash; }", f"#/{hash_}")
+        for _ in range(20):  # a view that stays while its address changes keeps its heading
+            if former is None or not await former.evaluate("each => each.isConnected"):
+                break
+            await self.page.wait_for_timeout(25)
         await self.page.wait_for_selector("h1")
+        await self.page.wait_for_load_state("networkidle")
+        await until(self._has_read)
         return self.page
+
+    async def _has_read(self) -> bool:
+        return await self.page.locator("main .waiting:visible").count() == 0
 
     async def overflow(self) -> int:
         """By how much the page is wider than its window."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.http.browser.console.conftest import NARROW, WIDE, Console
+from tests.http.browser.console.conftest import NARROW, WIDE, Console, Tab
 from tests.rehearsal import Rehearsal, ToolUse, Turn
 from tests.waiting import until
 
@@ -88,6 +88,31 @@ async def worked(who: Person) -> dict[str, str]:
     await settle(who, other, f"Record a bill from Emirates {words.replace(' dated', ' reference EK-1 dated')}")
     await who.say(await who.session(), f"Draft an invoice for Mehta Exports {words}")
     return {"enquiry": enquiry, "session": session}
+
+
+async def sound(tab: Tab, view: str) -> None:
+    """The view passes axe and is no wider than its window."""
+    await tab.at(view)
+    for summary in await tab.page.locator("main details:not(.more-filters) > summary").all():
+        await summary.click()
+        break
+    assert (view, await tab.violations()) == (view, [])
+    assert (view, await tab.overflow()) == (view, 0)
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+async def test_all_views_pass_axe_in_light_and_dark(width: int, console: Console) -> None:
+    asha = await console.sign_up()
+    ids = await worked(asha)
+    tab = await console.open(asha, width=width)
+    for view in VIEWS:
+        await tab.page.emulate_media(color_scheme="light", reduced_motion="reduce")
+        await sound(tab, view.format(**ids))
+        await tab.page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+        assert (view, await tab.violations()) == (view, [])
+    await tab.page.get_by_role("button", name="Verify the trail").click()
+    await tab.page.locator(".verdict").wait_for()
+    assert await tab.violations() == []
 
 
 async def test_an_agency_without_work_is_taught_by_each_view(console: Console) -> None:
