@@ -27,7 +27,12 @@ const RULES = {
 /** @param {string} role @param {string} [tool] */
 function decides(role, tool) {
   if (tool === undefined || role === "agency_admin") return LEADS.has(role);
-  return role === (TRAVEL_TOOLS.has(tool) ? "ticketing_lead" : "accounting_lead");
+  return role === leadOf(tool);
+}
+
+/** The role beside the admin that decides about a tool's calls. @param {string} tool */
+export function leadOf(tool) {
+  return TRAVEL_TOOLS.has(tool) ? "ticketing_lead" : "accounting_lead";
 }
 
 class Account extends EventTarget {

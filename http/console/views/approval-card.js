@@ -17,6 +17,7 @@ import { personName } from "./people.js";
  */
 
 const SOON_SECONDS = 120;
+const LOOK_SECONDS = 5;
 /** @type {Record<string, "good" | "warn" | "bad" | "plain">} */
 const TONES = { granted: "good", rejected: "bad", expired: "plain" };
 
@@ -24,6 +25,7 @@ export class Waiting {
   #left = h("span", { class: "time-left" });
   #answers = h("div", { class: "answers" });
   #open = true;
+  #reading = false;
   #approval;
 
   /** @param {Approval} approval */
@@ -46,24 +48,26 @@ export class Waiting {
     return this.#approval.expires_at === null ? Infinity : Date.parse(this.#approval.expires_at);
   }
 
-  /** Shows the time that is left; what has expired cannot be answered. */
+  /** Shows the time that is left. Whether it has expired is the service's to say: the clock of this computer may be wrong. */
   tick() {
     if (!this.#open || this.until === Infinity) return;
     const seconds = (this.until - Date.now()) / 1000;
     this.#left.textContent = t("approvals.left", { time: countdown(seconds) });
     this.#left.classList.toggle("soon", seconds < SOON_SECONDS);
-    if (seconds <= 0) this.#end("expired", t("approvals.expired_text"));
+    if (seconds <= 0 && Math.ceil(seconds) % LOOK_SECONDS === 0) this.gone();
   }
 
-  /** It waits no longer: somebody else has decided, or it has expired. */
+  /** It may wait no longer: somebody else has decided, or it has expired. Without an answer it stays as it is. */
   async gone() {
-    if (!this.#open) return;
-    this.#open = false;
+    if (!this.#open || this.#reading) return;
+    this.#reading = true;
     try {
       const now = await api.get(`/approvals/${this.#approval.id}`);
-      this.#end(now.status, said(now, await personName(now.resolved_by_user_id)));
+      if (now.status !== "pending") this.#end(now.status, said(now, await personName(now.resolved_by_user_id)));
     } catch (error) {
-      this.#end("expired", sentence(error));
+      if (!(error instanceof Problem && error.passing)) this.#end("expired", sentence(error));
+    } finally {
+      this.#reading = false;
     }
   }
 

@@ -1,7 +1,7 @@
 // @ts-check
 // What a person is asked to approve: exactly what will happen, until when, and who may decide.
 
-import { account } from "../../account.js";
+import { account, leadOf } from "../../account.js";
 import { api, Problem } from "../../api.js";
 import { h, replace } from "../../dom.js";
 import { countdown, dateTime } from "../../format.js";
@@ -74,7 +74,7 @@ export class ApprovalCard {
 
   #ask() {
     const { tool_name: tool } = this.approval;
-    if (!account.may("decide", tool)) return h("p", { class: "quiet" }, t(TRAVEL.has(tool) ? "conversations.waits_for_travel" : "conversations.waits_for_accounting"));
+    if (!account.may("decide", tool)) return h("p", { class: "quiet" }, t(leadOf(tool) === "ticketing_lead" ? "conversations.waits_for_travel" : "conversations.waits_for_accounting"));
     const place = h("div", { class: "actions" });
     const choices = () => replace(place,
       button(t("conversations.grant"), (event) => this.#decide(/** @type {HTMLButtonElement} */ (event.currentTarget), true, null), { tone: "primary", "aria-describedby": this.#summary }),
@@ -116,5 +116,3 @@ export class ApprovalCard {
     return h("p", { class: "quiet small" }, status === "expired" ? t("conversations.expired_words") : [who, at && dateTime(at)], reason && [" · ", h("q", null, reason)]);
   }
 }
-
-const TRAVEL = new Set(["book_flight", "issue_ticket", "cancel_flight_order", "book_hotel", "cancel_hotel_booking"]);
