@@ -2,7 +2,8 @@
 // The start: who is signed in, in which language, and which view the address names.
 
 import { account } from "./account.js";
-import { replace } from "./dom.js";
+import { Problem, publicGet } from "./api.js";
+import { h, replace } from "./dom.js";
 import { HOME, link, start, VIEWS } from "./router.js";
 import { admits, Shell } from "./shell.js";
 import { likelyLocale, setLocale, t } from "./texts.js";
@@ -48,6 +49,15 @@ function rebuild() {
   dispatchEvent(new HashChangeEvent("hashchange"));
 }
 
+/** What stands in place of a view whose files do not come: there is no network, or a newer console is served. Both take a reload, which needs the service. */
+function failed() {
+  const place = h("div");
+  const say = (/** @type {unknown} */ error) => replace(place, failure(error, () => reach(() => location.reload())));
+  const reach = (/** @type {() => void} */ then) => publicGet("/health", {}).then(then, say);
+  reach(() => say(new Problem(0, "stale")));
+  return place;
+}
+
 async function boot() {
   fromEmail();
   await setLocale(likelyLocale());
@@ -60,7 +70,7 @@ async function boot() {
   }
   if (account.user === null) shell.signedOut();
   else shell.signedIn();
-  await start(shell.outlet, { admit, shown, failed: (retry) => failure(new Error("stale"), retry) });
+  await start(shell.outlet, { admit, shown, failed });
 }
 
 account.addEventListener("entered", rebuild);

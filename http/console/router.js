@@ -75,7 +75,7 @@ export function note(href) {
 
 /**
  * Shows views in `outlet` as the address changes. `admit` may send a route elsewhere; `shown` is told of each view.
- * @param {Element} outlet @param {{ admit: (route: Route) => string | null, shown: (route: Route) => void, failed: (retry: () => void) => Node }} hooks
+ * @param {Element} outlet @param {{ admit: (route: Route) => string | null, shown: (route: Route) => void, failed: () => Node }} hooks
  */
 export function start(outlet, { admit, shown, failed }) {
   /** @type {ViewElement | null} */
@@ -96,7 +96,7 @@ export function start(outlet, { admit, shown, failed }) {
     try {
       await view.load();
     } catch {
-      if (mine === asked) replace(outlet, failed(() => location.reload()));
+      if (mine === asked) replace(outlet, failed());
       return;
     }
     if (mine !== asked) return;

@@ -222,10 +222,12 @@ export function empty({ title, text, action }) {
   return h("div", { class: "empty" }, h("p", { class: "empty-title" }, title), text && h("p", null, text), action);
 }
 
-/** What went wrong, with a button to try again where that may help. @param {unknown} error @param {() => void} retry */
+/** What went wrong, with a button to try again where that may help; a network that is back tries by itself. @param {unknown} error @param {() => void} retry */
 export function failure(error, retry) {
   const passing = /** @type {{ passing?: boolean }} */ (error).passing ?? true;
-  return h("div", { class: "failure", role: "alert" }, h("p", null, sentence(error)), passing && button(t("ui.retry"), retry));
+  const shown = h("div", { class: "failure", role: "alert" }, h("p", null, sentence(error)), passing && button(t("ui.retry"), retry));
+  if (passing) addEventListener("online", () => shown.isConnected && retry(), { once: true });
+  return shown;
 }
 
 /** @param {string} [label] */
