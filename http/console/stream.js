@@ -43,7 +43,7 @@ export class EventStream {
 
   open() {
     const { signal } = this.#end;
-    addEventListener("online", () => this.#connect(), { signal });
+    for (const type of ["online", "offline"]) addEventListener(type, () => this.#connect(), { signal }); // offline, a service on this computer still answers
     addEventListener("pageshow", ({ persisted }) => persisted && this.#connect(), { signal });
     document.addEventListener("visibilitychange", () => this.#looked(), { signal });
     const checks = setInterval(() => this.#check(), CHECK_MS);
@@ -57,6 +57,7 @@ export class EventStream {
   }
 
   async #connect() {
+    if (this.#state === "gone") return;
     const mine = ++this.#attempt;
     const { session } = this.#props;
     this.#stop();

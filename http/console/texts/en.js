@@ -226,6 +226,7 @@ export default {
     interrupt_words: "Stops the present answer. What was done already stays.",
     stop: "Stop",
     sending: "Sending…",
+    unsent: "You are offline. This is sent as soon as there is a network.",
     queued: "Queued: it is answered after the present answer.",
     edit: "Edit",
     you: "You",
@@ -259,7 +260,9 @@ export default {
     read_only: "Your role may read conversations, not write in them.",
     empty: "Nothing was said yet",
     empty_words: "Write the first message below.",
+    connecting: "Connecting…",
     reconnecting: "The connection was lost. Reconnecting…",
+    offline: "You are offline. The conversation goes on as soon as there is a network.",
     deleted: "This conversation was deleted.",
   },
   desks: {

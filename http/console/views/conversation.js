@@ -24,6 +24,7 @@ const NEAR_PX = 120;
 const ANNOUNCED = 600;
 const READ_MS = 20_000;
 const LOOKS = 3;
+const SHORT_MS = 1_000; // a connection is made within it, or it is said that there is none
 
 class Conversation extends View {
   /** @type {EventStream | null} */
@@ -41,6 +42,7 @@ class Conversation extends View {
   #stopping = false;
   #follows = true;
   #announced = 0;
+  #broken = 0;
   /** Turns whose message is not on the page yet, and how often it will be looked for in a transcript that lacks it. @type {Map<string, number>} */
   #unread = new Map();
   #head = h("div");
@@ -48,7 +50,7 @@ class Conversation extends View {
   #body = h("div", { class: "conversation-body" });
   #working = h("p", { class: "working", hidden: true });
   #waiting = h("div", { class: "waiting-approvals", hidden: true });
-  #link = h("p", { class: "connection", hidden: true });
+  #link = h("p", { class: "connection", role: "status", hidden: true });
   #newest = button(t("conversations.newest"), () => this.#toEnd(), { class: "to-newest", hidden: true });
   #live = h("p", { class: "hidden-words", role: "status", "aria-live": "polite" });
 
@@ -65,6 +67,7 @@ class Conversation extends View {
     replace(this, this.#head, this.#body, h("div", { class: "conversation-foot" }, this.#newest, this.#waiting, this.#link,
       this.#composer?.element ?? h("p", { class: "quiet" }, t("conversations.read_only"))), this.#live);
     this.listen(window, "scroll", () => this.#scrolled());
+    this.listen(window, "online", () => this.#outbox?.online());
     this.every(1, () => this.#transcript.tick());
     this.every(3, () => [...this.#unread.keys()].forEach((turn) => this.#newTurn(turn)));
     this.#headline();
@@ -73,6 +76,7 @@ class Conversation extends View {
 
   disconnectedCallback() {
     super.disconnectedCallback();
+    clearTimeout(this.#broken);
     this.#stream?.close();
   }
 
@@ -121,6 +125,13 @@ class Conversation extends View {
     this.#stream.open();
     const begun = first.take(this.#id);
     if (begun !== null) this.#say(begun, "queue");
+    else if (this.#outbox?.isEmpty) this.#restore();
+  }
+
+  #restore() {
+    this.#outbox?.restore();
+    this.#layOut();
+    this.#toEnd();
   }
 
   #newTranscript() {
@@ -259,13 +270,21 @@ class Conversation extends View {
 
   /** @param {import("../stream.js").State} state */
   #connection(state) {
-    this.#link.hidden = state !== "waiting" && state !== "gone";
+    this.dataset.stream = state;
+    clearTimeout(this.#broken);
     if (state === "gone") {
-      this.#link.textContent = t("conversations.deleted");
+      this.#unconnected(t("conversations.deleted"));
       this.#run(false);
       this.#composer?.element.remove();
-    } else if (state === "waiting") this.#link.textContent = t("conversations.reconnecting");
-    this.dataset.stream = state;
+    } else if (state === "live" || state === "resting") this.#link.hidden = true;
+    else if (state === "waiting") this.#unconnected(t(navigator.onLine ? "conversations.reconnecting" : "conversations.offline"));
+    else if (this.#link.hidden) this.#broken = setTimeout(() => this.#unconnected(t("conversations.connecting")), SHORT_MS);
+  }
+
+  /** Says why no events come, until they do. @param {string} why */
+  #unconnected(why) {
+    this.#link.textContent = why;
+    this.#link.hidden = false;
   }
 
   /** @param {string | null} before */
