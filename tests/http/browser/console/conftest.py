@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 
 from tests.http.browser.conftest import Opened
+from tests.http.browser.console.wire import Wire
 from tests.service.conftest import Person, http, player, service
 from tests.service.process import Service
 from tests.waiting import until
@@ -182,3 +183,12 @@ async def console(
         yield made
     assert [tab.complaints for tab in made.tabs if tab.complaints] == []
     assert [tab.foreign for tab in made.tabs if tab.foreign] == []
+
+
+@pytest.fixture
+async def wire(console: Console) -> Wire:
+    """The network between the service and all tabs; it ends after them."""
+    wire = Wire(console.service.url)
+    await wire.start()
+    console.stack.push_async_callback(wire.end)
+    return wire

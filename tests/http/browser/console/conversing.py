@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from playwright.async_api import Locator, Page
 
+    from tests.http.browser.console.conftest import Tab
     from tests.service.conftest import Person
 
 
@@ -45,3 +46,8 @@ async def transcript(who: Person, session: str) -> list[str]:
 
 def id_of(page: Page) -> str:
     return page.url.rpartition("/")[2]
+
+
+def cut_off(tab: Tab) -> None:
+    """The browser itself complains of a network or a service that is gone: nothing else may be complained of."""
+    tab.complaints[:] = [each for each in tab.complaints if "ERR_" not in each and not each.startswith("failed: ")]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.http.browser.console.conftest import Console, Tab
-from tests.http.browser.console.conversing import at_rest, id_of, said, texts, transcript, write
+from tests.http.browser.console.conftest import Console
+from tests.http.browser.console.conversing import at_rest, cut_off, id_of, said, texts, transcript, write
 from tests.http.browser.console.wire import Wire
 from tests.rehearsal import Gate, Rehearsal, Text, Turn
 from tests.waiting import Event
@@ -19,20 +19,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 WORDS = [f"word{number} " for number in range(40)]
-
-
-@pytest.fixture
-async def wire(console: Console) -> Wire:
-    """The network between the service and all tabs; it ends after them."""
-    wire = Wire(console.service.url)
-    await wire.start()
-    console.stack.push_async_callback(wire.end)
-    return wire
-
-
-def cut_off(tab: Tab) -> None:
-    """The browser itself complains of a network that is gone: nothing else may be complained of."""
-    tab.complaints[:] = [each for each in tab.complaints if "ERR_" not in each and not each.startswith("failed: ")]
 
 
 async def test_a_page_without_network_says_so_and_has_every_word_once_when_it_is_back(

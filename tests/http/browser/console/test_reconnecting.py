@@ -7,8 +7,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.http.browser.console.conftest import Console, Tab
-from tests.http.browser.console.conversing import at_rest, id_of, said, texts, transcript, write
+from tests.http.browser.console.conftest import Console
+from tests.http.browser.console.conversing import at_rest, cut_off, id_of, said, texts, transcript, write
 from tests.rehearsal import Gate, Rehearsal, Text, Turn
 
 pytestmark = pytest.mark.browser
@@ -42,11 +42,6 @@ async def test_the_service_is_killed_in_mid_answer_and_no_word_is_lost_or_double
     assert await texts(page) == await transcript(asha, id_of(page))
     assert await page.get_by_text("Reconnecting").is_hidden()
     cut_off(console.tabs[0])
-
-
-def cut_off(tab: Tab) -> None:
-    """A killed service is complained of by the browser itself: nothing else may be."""
-    tab.complaints[:] = [each for each in tab.complaints if "ERR_" not in each and not each.startswith("failed: ")]
 
 
 async def test_missed_events_that_are_not_kept_are_read_from_the_transcript(
