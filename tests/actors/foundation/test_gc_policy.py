@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import subprocess
+import sys
 from dataclasses import dataclass, field
 
 import pytest
@@ -78,3 +81,34 @@ def test_turns_that_never_pause_do_not_put_it_off_for_ever(collector: Collector)
     gc_policy.collect_if_due(idle=False)
     gc_policy.collect_if_due(idle=False)
     assert collector.done == ["collect"]
+
+
+FRAGMENTED = """
+import re
+from pathlib import Path
+from voyagent.actors.foundation import gc_policy
+
+def resident():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024
+
+gc_policy.freeze()
+before = resident()
+freed, kept = [], []
+for _ in range(1000):
+    freed.append(bytes(100_000))
+    kept.append(bytes(1_000))
+freed.clear()
+between = resident()
+for _ in range(gc_policy.MIN_MIDDLE_COLLECTIONS * 10):
+    kept.append([[] for _ in range(1_000)])
+gc_policy.collect_if_due(idle=True)
+print(between - before, resident() - before)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library has no malloc_trim")
+def test_what_is_free_between_what_is_kept_is_returned_to_the_system() -> None:
+    told = subprocess.run([sys.executable, "-c", FRAGMENTED], capture_output=True, text=True, check=True).stdout
+    fragmented, trimmed = map(int, told.split())
+    assert fragmented > 50, "megabytes that the heap keeps although they are free"
+    assert trimmed < fragmented / 2
