@@ -29,9 +29,22 @@ export function svg(tag, props, ...children) {
   return fill(document.createElementNS(SVG, tag), props, children);
 }
 
-/** Replaces what is inside `parent`. @param {Element} parent @param {...Child} children */
+/** Replaces what is inside `parent`; a focus within stays on what is alike, or goes to the view's heading. @param {Element} parent @param {...Child} children */
 export function replace(parent, ...children) {
+  const { activeElement: held } = document;
+  const kept = held !== null && held !== parent && parent.contains(held) ? /** @type {HTMLElement} */ (held) : null;
+  const place = kept === null ? -1 : alike(parent, kept).indexOf(kept);
   parent.replaceChildren(...nodes(children));
+  if (kept === null || document.activeElement === kept) return;
+  const others = kept.isConnected ? [kept] : alike(parent, kept);
+  const next = others[place] ?? others[0] ?? /** @type {HTMLElement | null} */ (document.querySelector("main h1"));
+  next?.focus({ preventScroll: true });
+}
+
+/** Elements of a kind and name. @param {Element} parent @param {HTMLElement} like @returns {HTMLElement[]} */
+function alike(parent, like) {
+  const name = (/** @type {HTMLElement} */ each) => each.getAttribute("aria-label") ?? (each.textContent?.trim() || each.getAttribute("name"));
+  return [.../** @type {NodeListOf<HTMLElement>} */ (parent.querySelectorAll(like.localName))].filter((each) => name(each) === name(like));
 }
 
 /** Adds at the end of `parent`. @param {Element} parent @param {...Child} children */

@@ -37,12 +37,14 @@ export class Shell {
   #notice = h("div", { class: "notice", hidden: true });
   #opener = button([icon("menu"), h("span", { class: "hidden-words" })], () => this.#toggle(!this.#side.classList.contains("open")), { tone: "quiet", class: "opener", "aria-expanded": "false" });
   #name = h("span", { class: "top-name" });
+  #late = new MutationObserver(() => this.#headed());
   #present = "";
   #timer = 0;
 
   constructor() {
     addEventListener("vy-approvals", () => this.#recount());
     document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.#reread());
+    document.addEventListener("focusin", ({ target }) => reveal(/** @type {HTMLElement} */ (target)));
     document.addEventListener("keydown", ({ key }) => key === "Escape" && this.#toggle(false));
   }
 
@@ -82,10 +84,25 @@ export class Shell {
     this.#toggle(false);
   }
 
-  /** Puts the focus at the head of a view that was just opened, so that screen readers begin there. */
+  /** Puts the focus at the head of a view that was just opened, so that screen readers begin there; when it comes, if it has to be read first. */
   focus() {
-    /** @type {HTMLElement} */ (this.outlet.querySelector("[data-focus]") ?? this.outlet.querySelector("h1") ?? this.outlet).focus({ preventScroll: true });
+    this.#late.disconnect();
+    const head = this.#head();
+    if (head === null) this.#late.observe(this.outlet, { childList: true, subtree: true });
+    (head ?? this.outlet).focus({ preventScroll: true });
     scrollTo(0, 0);
+  }
+
+  /** @returns {HTMLElement | null} */
+  #head() {
+    return this.outlet.querySelector("[data-focus]") ?? this.outlet.querySelector("h1");
+  }
+
+  #headed() {
+    const head = this.#head();
+    if (head === null) return;
+    this.#late.disconnect();
+    if (document.activeElement === this.outlet || document.activeElement === document.body) head.focus({ preventScroll: true });
   }
 
   #mark() {
@@ -153,4 +170,9 @@ export class Shell {
     this.#count.hidden = found.total === 0;
     this.#waiting.textContent = found.total === 0 ? "" : ` ${t("app.approvals_waiting", { n: found.total })}`;
   }
+}
+
+/** Brings all of what the keyboard has reached into view: browsers are content with a part of it. @param {HTMLElement} reached */
+function reveal(reached) {
+  if (reached.tabIndex >= 0 && reached.matches(":focus-visible")) reached.scrollIntoView({ block: "nearest", inline: "nearest" });
 }

@@ -47,6 +47,7 @@ export function section(title, ...children) {
 
 /** Disables a button while `act` runs, and says so. @template T @param {HTMLButtonElement} pressed @param {() => Promise<T>} act @returns {Promise<T>} */
 export async function busy(pressed, act) {
+  const focused = document.activeElement === pressed;
   pressed.setAttribute("aria-busy", "true");
   pressed.disabled = true;
   try {
@@ -54,6 +55,7 @@ export async function busy(pressed, act) {
   } finally {
     pressed.removeAttribute("aria-busy");
     pressed.disabled = false;
+    if (focused && (document.activeElement === null || document.activeElement === document.body)) pressed.focus();
   }
 }
 
@@ -208,7 +210,10 @@ export function menu({ label, name, items }) {
   whole.addEventListener("focusout", (event) => {
     if (!whole.contains(/** @type {Node | null} */ (event.relatedTarget))) toggle(false);
   });
-  list.addEventListener("click", () => toggle(false));
+  list.addEventListener("click", () => { // before the item acts: a dialog gives the focus back to where it was
+    opener.focus();
+    toggle(false);
+  }, { capture: true });
   return whole;
 }
 

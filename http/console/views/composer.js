@@ -72,6 +72,7 @@ export class Composer {
     if (text.trim() === "") return this.#input.focus();
     this.#input.value = "";
     this.#keep();
+    if (this.#acts.contains(document.activeElement)) this.#input.focus();
     this.#send(text, onBusy);
   }
 }

@@ -78,7 +78,11 @@ export class ApprovalCard {
     const place = h("div", { class: "actions" });
     const choices = () => replace(place,
       button(t("conversations.grant"), (event) => this.#decide(/** @type {HTMLButtonElement} */ (event.currentTarget), true, null), { tone: "primary", "aria-describedby": this.#summary }),
-      button(t("conversations.deny"), () => replace(place, this.#denial(choices)), { "aria-describedby": this.#summary }));
+      button(t("conversations.deny"), () => replace(place, this.#denial(back)), { "aria-describedby": this.#summary }));
+    const back = () => {
+      choices();
+      /** @type {HTMLElement} */ (place.lastElementChild).focus();
+    };
     choices();
     return place;
   }
@@ -87,7 +91,7 @@ export class ApprovalCard {
   #denial(back) {
     const own = newId("reason");
     const input = h("input", { id: own, name: "reason", maxlength: 1024, autocomplete: "off" });
-    const form = h("form", { class: "denial", on: { submit: (/** @type {Event} */ event) => {
+    const form = h("form", { class: "denial", on: { keydown: (/** @type {KeyboardEvent} */ { key }) => key === "Escape" && back(), submit: (/** @type {Event} */ event) => {
       event.preventDefault();
       this.#decide(/** @type {HTMLButtonElement} */ (form.querySelector("button")), false, input.value.trim() || null);
     } } }, h("label", { for: own }, t("conversations.reason")), input,

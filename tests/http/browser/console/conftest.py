@@ -62,7 +62,7 @@ class Tab(Opened):
         return self.page
 
     async def _has_read(self) -> bool:
-        return await self.page.locator("main .waiting:visible").count() == 0
+        return await self.page.locator("main :is(.waiting, [aria-busy]):visible").count() == 0
 
     async def overflow(self) -> int:
         """By how much the page is wider than its window."""
