@@ -150,10 +150,18 @@ class TranscriptItem(Reply):
     user_id: str | None
 
 
+class TranscriptFailure(Reply):
+    """Why a turn failed or was stopped, as its ``error`` event said."""
+
+    turn_id: str
+    error_message: str
+
+
 class TranscriptResponse(Reply):
     """A page of the transcript, oldest first. The events up to ``last_event_id`` are in it."""
 
     items: list[TranscriptItem]
+    failures: list[TranscriptFailure]
     total: int
     next_before: str | None
     last_event_id: int
@@ -172,7 +180,14 @@ class TranscriptResponse(Reply):
             )
             for message in page.items
         ]
-        return cls(items=items, total=page.total, next_before=page.next_before, last_event_id=page.last_event_id)
+        failures = [TranscriptFailure(turn_id=turn, error_message=error) for turn, error in page.errors.items()]
+        return cls(
+            items=items,
+            failures=failures,
+            total=page.total,
+            next_before=page.next_before,
+            last_event_id=page.last_event_id,
+        )
 
 
 class CancelRequest(Body):

@@ -11,7 +11,7 @@ from ...actors.domain.blocks import shown
 from ...actors.domain.errors import NotFound, Unprocessable
 from ...actors.domain.turns import Message
 from ..engine.operations import Snapshot
-from ..engine.statements import binds, statement
+from ..engine.statements import any_of, binds, statement
 from ..tables import messages, session_events, sessions, turns
 from .endings import KEPT_THROUGH
 from .sessions import MESSAGE_COUNT, THIS_SESSION
@@ -25,9 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """A page of messages in ascending order, the cursor of the older ones, and that of the events behind them."""
+    """A page of messages, oldest first, with the errors of their turns by turn id.
+
+    ``next_before`` is the cursor of the older messages, ``last_event_id`` that of the events behind all of them.
+    """
 
     items: tuple[Message, ...]
+    errors: Mapping[str, str]
     total: int
     next_before: str | None
     last_event_id: int
@@ -41,6 +45,11 @@ MESSAGE_PAGE = statement(
     .where(or_(_BEFORE.is_(None), messages.c.sequence < _BEFORE))
     .order_by(messages.c.sequence.desc())
     .limit(bindparam("limit"))
+)
+ERRORS = statement(
+    select(*turns.c["id", "error"])
+    .filter_by(**binds("tenant_id", "session_id"))
+    .where(any_of(turns.c.id, "turn_ids"), turns.c.error.is_not(None))
 )
 _NEWEST_BUT_TEXT = (
     select(func.max(session_events.c.seq))
@@ -80,7 +89,9 @@ class Page(Snapshot[Transcript]):
         rows = await MESSAGE_PAGE.fetch(db, **session, before=place, limit=self.limit + 1)
         total = await MESSAGE_COUNT.fetchval(db, **session)
         items = tuple(_message(row) for row in reversed(rows[: self.limit]))
-        return Transcript(items, total, items[0].id if len(rows) > self.limit else None, last_event_id)
+        turn_ids = list({item.turn_id for item in items})
+        errors = {row["id"]: row["error"] for row in await ERRORS.fetch(db, **session, turn_ids=turn_ids)}
+        return Transcript(items, errors, total, items[0].id if len(rows) > self.limit else None, last_event_id)
 
 
 def _message(row: Mapping[str, Any]) -> Message:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.rehearsal import Gate, Text, ToolUse, Turn
+from tests.rehearsal import Failure, Gate, Text, ToolUse, Turn
 
 NOBODY = "01a20b51-0000-7000-8000-000000000000"
 
@@ -166,6 +166,22 @@ async def test_b26_the_transcript_holds_each_call_with_its_result_and_pages_back
     assert (rest["next_before"], rest["total"]) == (None, 6)
     for odd in ("x", NOBODY):
         assert await asha.call("GET", f"{path}?before={odd}") == (422, {"detail": "invalid_before"})
+
+
+async def test_the_transcript_says_which_turns_failed_or_were_stopped_and_why(asha: Any, running: Any) -> None:
+    session = await asha.session()
+    path = f"/chat/sessions/{session}/messages"
+    running.rehearsal.play(Turn("fine"), Failure(401), Turn(Text.split("a", "b"), gate=(gate := Gate())))
+    await asha.say(session, "hello")
+    failed = next(event.data for event in await asha.say(session, "again") if event.data["kind"] == "error")
+    stream = await asha.post(session, {"message": "and again"})
+    await gate.release()
+    assert (await asha.call("POST", f"/chat/sessions/{session}/cancel"))[0] == 202
+    stopped = next(event.data for event in await stream.all() if event.data["kind"] == "error")
+    page = await asha.get(path)
+    said = [{name: event[name] for name in ("turn_id", "error_message")} for event in (failed, stopped)]
+    assert sorted(page["failures"], key=str) == sorted(said, key=str)
+    assert (await asha.get(f"{path}?limit=2&before={page['items'][3]['id']}"))["failures"] == said[:1]
 
 
 async def test_b13_a_session_that_was_passivated_goes_on_where_it_was(asha: Any, admin: Any) -> None:

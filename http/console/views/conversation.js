@@ -16,7 +16,7 @@ import { isOwn, Outbox } from "./outbox.js";
 import { Transcript } from "./transcript.js";
 
 /** @typedef {import("./transcript.js").Item} Item */
-/** @typedef {{ items: Item[], total: number, next_before: string | null, last_event_id: number }} Page */
+/** @typedef {{ items: Item[], failures: import("./transcript.js").Failure[], total: number, next_before: string | null, last_event_id: number }} Page */
 /** @typedef {{ title: string | null, running_turn_id: string | null }} Summary */
 
 const PAGE = 50;
@@ -83,6 +83,7 @@ class Conversation extends View {
   /** Reads the conversation and follows it; again from the start if events are missing. */
   async #begin() {
     this.#stream?.close();
+    this.#body.setAttribute("aria-busy", "true");
     const busy = setTimeout(() => this.#body.childElementCount === 0 && replace(this.#body, waiting()), 200);
     try {
       const [summary, page, approvals] = await this.#read();
@@ -91,6 +92,7 @@ class Conversation extends View {
       if (!this.signal.aborted) replace(this.#body, failure(error, () => this.#begin()));
     } finally {
       clearTimeout(busy);
+      this.#body.removeAttribute("aria-busy");
     }
   }
 
@@ -107,7 +109,7 @@ class Conversation extends View {
   #filled(summary, page, approvals) {
     this.#summary = summary;
     this.#transcript = this.#newTranscript();
-    this.#transcript.fill(page.items);
+    this.#transcript.fill(page.items, page.failures);
     this.#transcript.know(approvals);
     if (page.next_before === null) this.#transcript.showStray();
     this.#showOlder(page.next_before);
@@ -247,6 +249,7 @@ class Conversation extends View {
 
   #headline() {
     const title = this.#summary.title ?? t("conversations.untitled");
+    const focused = this.#head.contains(document.activeElement) && (document.activeElement?.closest(".menu") ? ".menu > button" : "h1");
     document.title = `${title} · Voyagent`;
     replace(this.#head, h("p", { class: "back" }, anchor(link("conversations"), null, t("conversations.all"))), header(title, {
       actions: menu({ label: [t("conversations.more"), h("span", { "aria-hidden": "true" }, "▾")], name: t("conversations.more_for", { title }), items: [
@@ -255,6 +258,7 @@ class Conversation extends View {
         account.may("write") && button(t("conversations.delete"), () => this.#remove()),
       ] }),
     }));
+    if (focused) /** @type {HTMLElement} */ (this.#head.querySelector(focused)).focus({ preventScroll: true });
   }
 
   async #rename() {
@@ -296,7 +300,7 @@ class Conversation extends View {
   async #readOlder(before) {
     await load(this.#older, () => api.get(`/chat/sessions/${this.#id}/messages`, { limit: PAGE, before }, { signal: this.signal }), (/** @type {Page} */ page) => {
       const height = document.documentElement.scrollHeight;
-      this.#transcript.prepend(page.items);
+      this.#transcript.prepend(page.items, page.failures);
       if (page.next_before === null) this.#transcript.showStray();
       queueMicrotask(() => {
         this.#showOlder(page.next_before);

@@ -16,6 +16,7 @@ import { TextRun } from "./text-run.js";
 /** @typedef {import("../stream.js").Arrival} Arrival */
 /** @typedef {import("./cards/approval.js").Approval} Approval */
 /** @typedef {{ type: "text", text: string } | { type: "tool_use", id: string, name: string, input: any } | { type: "tool_result", tool_use_id: string, name: string, output: any, is_error: boolean }} Block */
+/** @typedef {{ turn_id: string, error_message: string }} Failure */
 /** @typedef {{ id: string, turn_id: string, role: "user" | "assistant" | "tool", content: Block[], created_at: string, user_id: string | null }} Item */
 /**
  * What the view is told: a turn whose message is not on the page yet, a pass that has ended with its last words, an
@@ -60,16 +61,26 @@ export class Transcript {
     for (const approval of this.#listed.splice(0).filter(({ status }) => status === "pending")) append(this.element, h("div", { class: "turn" }, h("h2", { class: "hidden-words" }, t("conversations.approval_needed")), this.#card(approval).element));
   }
 
-  /** @param {Item[]} items the newest ones */
-  fill(items) {
-    for (const item of items) this.#put(this.element, item);
+  /** @param {Item[]} items the newest ones @param {Failure[]} failures of their turns */
+  fill(items, failures) {
+    this.#add(this.element, items, failures);
   }
 
-  /** @param {Item[]} items older than all there are */
-  prepend(items) {
+  /** @param {Item[]} items older than all there are @param {Failure[]} failures */
+  prepend(items, failures) {
     const older = h("div");
-    for (const item of items) this.#put(older, item);
+    this.#add(older, items, failures);
     this.element.prepend(...older.childNodes);
+  }
+
+  /** @param {Element} into @param {Item[]} items @param {Failure[]} failures a turn that goes on on a newer page has said it there */
+  #add(into, items, failures) {
+    for (const item of items) this.#put(into, item);
+    for (const { turn_id: turn, error_message: said } of failures) {
+      if (this.element.querySelector(`[data-turn="${CSS.escape(turn)}"] > [data-failure]`)) continue;
+      const sections = into.querySelectorAll(`[data-turn="${CSS.escape(turn)}"]`);
+      sections[sections.length - 1].append(this.#failure(said));
+    }
   }
 
   /** What has come since the last frame, as one change of the page. @param {Arrival[]} arrivals */
@@ -244,12 +255,17 @@ export class Transcript {
 
   /** @param {() => HTMLElement} section @param {string} said */
   #trouble(section, said) {
+    const shown = this.#failure(said);
+    this.#failed = true;
+    this.#lastSaid = shown.textContent ?? "";
+    section().append(shown);
+  }
+
+  /** Why a turn failed or was stopped. @param {string} said */
+  #failure(said) {
     const code = ERRORS.exec(said)?.[1] ?? "internal_error";
     const calm = code === "turn_cancelled" || code === "turn_interrupted";
-    const words = has(`stream_errors.${code}`) ? t(`stream_errors.${code}`, { id: said.split(": ")[1] ?? "" }) : said;
-    this.#failed = true;
-    this.#lastSaid = words;
-    section().append(h("p", { class: calm ? "note" : "problem" }, words));
+    return h("p", { class: calm ? "note" : "problem", data: { failure: code } }, has(`stream_errors.${code}`) ? t(`stream_errors.${code}`, { id: said.split(": ")[1] ?? "" }) : t("problems.unexpected", { code }));
   }
 
   #passed() {

@@ -9,7 +9,7 @@ import pytest
 
 from tests.http.browser.console.conftest import Console
 from tests.http.browser.console.conversing import at_rest, cut_off, id_of, said, texts, transcript, write
-from tests.rehearsal import Gate, Rehearsal, Text, Turn
+from tests.rehearsal import Failure, Gate, Rehearsal, Text, Turn
 
 pytestmark = pytest.mark.browser
 
@@ -74,6 +74,31 @@ async def test_missed_events_that_are_not_kept_are_read_from_the_transcript(
     await at_rest(page)
     assert await texts(page) == ["one", "one answer", "two", "another answer", "three", "a third"]
     cut_off(console.tabs[0])
+
+
+async def test_a_failed_turn_says_so_after_a_reload_too(console: Console, player: Rehearsal) -> None:
+    asha = await console.sign_up()
+    page = (await console.open(asha, "conversations/new")).page
+    refused = page.locator(".transcript").get_by_text("The model refused the request.")
+    stopped = page.locator(".transcript").get_by_text("Stopped. What was done already stays.")
+    player.play(Failure(400), Turn(Text.split("half an ", "answer"), gate=(gate := Gate())), Turn("a whole one"))
+    await write(page, "first")
+    await refused.wait_for()
+    await at_rest(page)
+    await write(page, "second")
+    await gate.release()
+    await said(page, "half an").wait_for()
+    await page.get_by_role("button", name="Stop").click()
+    await stopped.wait_for()
+    await at_rest(page)
+    await write(page, "third")
+    await said(page, "a whole one").wait_for()
+    await at_rest(page)
+    before = await page.locator(".transcript").inner_text()
+    assert await refused.count() == await stopped.count() == 1
+    await page.reload()
+    await said(page, "a whole one").wait_for()
+    assert await page.locator(".transcript").inner_text() == before
 
 
 async def test_a_page_opened_in_mid_answer_has_each_word_once(console: Console, player: Rehearsal) -> None:
