@@ -2,7 +2,7 @@
 // Names with their values: what is known of one thing, and the exact input of a tool.
 
 import { h } from "./dom.js";
-import { t } from "./texts.js";
+import { nameOf, t } from "./texts.js";
 
 /** @typedef {import("./dom.js").Child} Child */
 
@@ -19,5 +19,5 @@ export function tree(value) {
   if (Array.isArray(value)) return value.length === 0 ? "–" : h("ul", { class: "tree" }, value.map((each) => h("li", null, tree(each))));
   if (typeof value !== "object") return String(value);
   const pairs = Object.entries(/** @type {object} */ (value));
-  return pairs.length === 0 ? "–" : facts(pairs.map(([name, each]) => [name.replaceAll("_", " "), tree(each)]), "tree");
+  return pairs.length === 0 ? "–" : facts(pairs.map(([name, each]) => [nameOf("field_names", name), tree(each)]), "tree");
 }

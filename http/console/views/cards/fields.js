@@ -3,11 +3,12 @@
 
 import { h } from "../../dom.js";
 import { nameOf, t } from "../../texts.js";
-import { dateTime } from "../../format.js";
+import { date, dateTime } from "../../format.js";
 
 const DEPTH = 4;
 const ITEMS = 20;
 const INSTANT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?Z$/;
+const DAY = /^\d{4}-\d{2}-\d{2}$/;
 
 /** @param {Record<string, any>} fields @param {number} [depth] @returns {HTMLElement} */
 export function fieldList(fields, depth = 0) {
@@ -30,7 +31,7 @@ function label(name) {
 /** @param {any} value @param {number} depth @returns {import("../../dom.js").Child} */
 function valueOf(value, depth) {
   if (typeof value === "boolean") return t(value ? "ui.yes" : "ui.no");
-  if (typeof value === "string") return INSTANT.test(value) ? dateTime(value) : value;
+  if (typeof value === "string") return INSTANT.test(value) ? dateTime(value) : DAY.test(value) ? date(value) : value;
   if (typeof value !== "object") return String(value);
   if (depth >= DEPTH) return JSON.stringify(value);
   if (!Array.isArray(value)) return fieldList(value, depth + 1);
