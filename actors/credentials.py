@@ -47,6 +47,8 @@ async def put(settings: Settings, tenant_id: str, supplier: str, token: str) -> 
     known = SUPPLIERS.get(supplier)
     if known is None or not known.has_credentials:
         raise ConfigurationError([f"{supplier!r} is no supplier that takes a token."])
+    if not known.is_credential(token):
+        raise ConfigurationError([f"This is no token of {supplier!r}."])
     if not settings.sealing_keys:
         raise ConfigurationError([f"{variable('kms_key')}: must be set: a token is stored sealed"])
     now = datetime.now(UTC)

@@ -69,6 +69,7 @@ class System:
         self._model = LazyModel(settings.anthropic_api_key, settings.anthropic_base_url, self.clock)
         self._offers = OfferCache.open(settings.redis_url, self.clock)
         self._sealing = Sealing(settings.sealing_keys)
+        self._suppliers = drivers.enabled(settings)
 
     async def start(self) -> None:
         """Start the root and its singletons, then wait briefly for shards."""
@@ -205,6 +206,7 @@ class System:
             clock=self.clock,
             store=store,
             offers=self._offers,
-            suppliers=AgencySuppliers(task.tenant_id, self.settings.suppliers, to),
+            suppliers=AgencySuppliers(task.tenant_id, self._suppliers, to),
             sealing=self._sealing,
+            allowed_differences=self.settings.bsp_allowed_differences,
         )

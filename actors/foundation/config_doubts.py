@@ -45,5 +45,7 @@ def _offers(settings: Settings) -> Iterator[str]:
         yield f"{variable('suppliers')}: is empty: nothing can be searched or booked"
     if settings.production and (settings.duffel_token or "").startswith("duffel_test_"):
         yield f"{variable('duffel_token')}: is a test token: what is booked with it is no booking"
+    if settings.bsp_dir is not None and not settings.bsp_dir.is_dir():
+        yield f"{variable('bsp_dir')}: is no folder: no statement of a BSP is found"
     if settings.agent_model not in settings.model_prices:
         yield f"{variable('model_prices')}: has no price for {settings.agent_model}: its cost is counted as unknown"

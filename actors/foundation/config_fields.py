@@ -12,6 +12,7 @@ from ..domain.turns import MAX_ROUNDS
 from .config_values import (
     DEFAULT_KEY_ID,
     DatabaseUrl,
+    Differences,
     Folder,
     Mailbox,
     MailUrl,
@@ -114,6 +115,8 @@ class SettingFields(BaseModel):
     suppliers: Words = Field(default_factory=lambda known: ("house",) if known["embedded"] else ())
     duffel_token: str | None = Field(default=None, pattern="^[!-~]{1,4096}$", repr=False)
     duffel_base_url: WebUrl = "https://api.duffel.com"
+    bsp_dir: Folder | None = None
+    bsp_allowed_differences: Differences = Field(default_factory=dict)
 
     sse_replay_buffer_cap: int = Field(default=200, ge=1, le=10_000)
     sse_stall_seconds: float = Field(default=30, gt=0, le=120)

@@ -99,6 +99,16 @@ def _prices(value: object) -> object:
     return prices
 
 
+def _differences(value: object) -> object:
+    """From ``INR=100,KWD=5``: minor units by currency."""
+    if not isinstance(value, str):
+        return value
+    pairs = [part.strip() for part in value.split(",") if part.strip()]
+    if not all(re.fullmatch("[A-Z]{3}=[0-9]{1,9}", pair, re.ASCII) for pair in pairs):
+        raise ValueError("must be a comma list of currency=minor units, INR=100 for example")
+    return {pair[:3]: int(pair[4:]) for pair in pairs}
+
+
 def _url(*schemes: str, host: bool = True) -> Callable[[str], str]:
     def check(value: str) -> str:
         try:
@@ -170,6 +180,7 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Tokens = Annotated[tuple[str, ...], BeforeValidator(_tokens)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_networks)]
 Prices = Annotated[dict[str, ModelPrice], BeforeValidator(_prices)]
+Differences = Annotated[dict[str, int], BeforeValidator(_differences)]
 Folder = Annotated[Path, AfterValidator(_absolute)]
 DatabaseUrl = Annotated[str, AfterValidator(_url("postgresql", "postgresql+asyncpg", host=False))]
 RedisUrl = Annotated[str, AfterValidator(_url("redis", "rediss", "unix", host=False))]

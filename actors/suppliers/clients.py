@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
+from ..domain.bsp import Report, StatementQuestion
 from ..domain.errors import Unavailable
 from ..domain.hotels import HotelOffer, HotelOrder, HotelQuestion
 from ..domain.travel import CancelQuote, FlightOffer, FlightOrder, FlightQuestion, Passenger
@@ -18,6 +19,7 @@ from .supplier import (
     BookStay,
     CheckRate,
     ConfirmCancel,
+    Fetch,
     Find,
     FindStay,
     Hold,
@@ -165,16 +167,35 @@ class HotelClient(_CancellationClient):
         )
 
 
+class StatementsClient(_SupplierClient):
+    """Fetches statements."""
+
+    __slots__ = ()
+
+    async def fetch(self, question: StatementQuestion) -> Report:
+        return await self._read(Fetch(tenant_id=self.tenant_id, supplier=self.name, question=question))
+
+
 class AgencySuppliers:
     """The suppliers enabled for one agency."""
 
     def __init__(self, tenant_id: str, names: Sequence[str], to: Recipient) -> None:
-        self._flights = {name: FlightClient(tenant_id, name, SUPPLIERS[name].flights, to) for name in names}
-        self._hotels = {
-            name: HotelClient(tenant_id, name, rooms, to)
-            for name in names
-            if (rooms := SUPPLIERS[name].hotels) is not None
+        known = {name: SUPPLIERS[name] for name in names}
+        self._flights = {
+            name: FlightClient(tenant_id, name, can, to)
+            for name, supplier in known.items()
+            if (can := supplier.flights) is not None
         }
+        self._hotels = {
+            name: HotelClient(tenant_id, name, can, to)
+            for name, supplier in known.items()
+            if (can := supplier.hotels) is not None
+        }
+        self._statements = [
+            StatementsClient(tenant_id, name, can, to)
+            for name, supplier in known.items()
+            if (can := supplier.statements) is not None
+        ]
 
     @property
     def flights(self) -> Sequence[FlightSupplier]:
@@ -189,3 +210,7 @@ class AgencySuppliers:
 
     def hotel(self, name: str) -> HotelClient | None:
         return self._hotels.get(name)
+
+    @property
+    def statements(self) -> StatementsClient | None:
+        return self._statements[0] if self._statements else None

@@ -10,11 +10,12 @@ from ..foundation.clock import Clock
 from ..foundation.config import Settings
 from ..runtime.actor import Recipient, Ref
 from ..runtime.supervisor import Child, Restart
+from .bsp.driver import StatementFiles, agents_of
 from .credentials import Credential
 from .duffel.driver import Duffel
 from .house.driver import EmbeddedInventory
 from .house.stays import HouseHotels
-from .protocols import Capabilities, FlightSupplier, HotelSupplier
+from .protocols import Capabilities, FlightSupplier, HotelSupplier, Statements
 from .supplier import SupplierActor
 
 
@@ -32,8 +33,9 @@ class Agency:
 class Drivers:
     """One supplier's drivers, started for one agency."""
 
-    flights: FlightSupplier
+    flights: FlightSupplier | None = None
     hotels: HotelSupplier | None = None
+    statements: Statements | None = None
     close: Callable[[], Awaitable[None]] | None = None
 
 
@@ -41,11 +43,14 @@ class Drivers:
 class Supplier:
     """What a supplier can do, known without an actor, and how its drivers are made."""
 
-    flights: Capabilities
+    flights: Capabilities | None = None
     hotels: Capabilities | None = None
+    statements: Capabilities | None = None
     start: Callable[[Agency], Drivers]
     has_credentials: bool = False
     """An agency may have a token of its own."""
+    is_credential: Callable[[str], bool] = bool
+    """Whether a text can be such a token."""
 
 
 def _house(agency: Agency) -> Drivers:
@@ -67,11 +72,30 @@ def _duffel(agency: Agency) -> Drivers:
     return Drivers(flights=driver, close=driver.close)
 
 
+def _bsp(agency: Agency) -> Drivers:
+    settings = agency.settings
+    numbers = Credential(
+        tenant_id=agency.tenant_id,
+        supplier=StatementFiles.name,
+        store=agency.store,
+        clock=agency.clock,
+        sealing_keys=settings.sealing_keys,
+        fallback=None,  # one for all agencies would show each of them the others' statements
+    )
+    return Drivers(statements=StatementFiles(settings.bsp_dir, numbers))
+
+
 SUPPLIERS: Mapping[str, Supplier] = {
     EmbeddedInventory.name: Supplier(
         flights=EmbeddedInventory.capabilities, hotels=HouseHotels.capabilities, start=_house
     ),
     Duffel.name: Supplier(flights=Duffel.capabilities, start=_duffel, has_credentials=True),
+    StatementFiles.name: Supplier(
+        statements=StatementFiles.capabilities,
+        start=_bsp,
+        has_credentials=True,
+        is_credential=lambda numbers: bool(agents_of(numbers)),
+    ),
 }
 
 
@@ -82,8 +106,10 @@ def child(name: str, agency: Agency) -> Child:
     def start() -> Ref:
         made = supplier.start(agency)
         return SupplierActor.start(
-            driver=made.flights,
+            name=name,
+            flights=made.flights,
             hotels=made.hotels,
+            statements=made.statements,
             clock=agency.clock,
             close=made.close,
             tenant_id=agency.tenant_id,
@@ -96,6 +122,12 @@ def child(name: str, agency: Agency) -> Child:
         shutdown=SupplierActor.shutdown_timeout + 1,
         serves=True,
     )
+
+
+def enabled(settings: Settings) -> tuple[str, ...]:
+    """The suppliers that are on: those listed, and the statements of a BSP where there is a folder of them."""
+    listed = (name for name in settings.suppliers if name != StatementFiles.name)
+    return (*listed, *(() if settings.bsp_dir is None else (StatementFiles.name,)))
 
 
 def without_driver(names: Sequence[str]) -> list[str]:

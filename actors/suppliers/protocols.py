@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from ..domain.bsp import Report, StatementQuestion
 from ..domain.errors import Refusal
 from ..domain.hotels import HotelOffer, HotelOrder, HotelQuestion
 from ..domain.travel import CancelQuote, FlightOffer, FlightOrder, FlightQuestion, Passenger
@@ -35,6 +36,7 @@ Method = Literal[
     "confirm_cancel",
     "issue",
     "check_rate",
+    "fetch",
 ]
 
 FAILURES: frozenset[Code] = frozenset({"rate_limited", "transient", "timeout"})
@@ -225,6 +227,13 @@ class HotelDesk(HotelSupplier, CancellationDesk, Protocol):
     """A supplier of rooms as tools see it. What it does not support is refused."""
 
 
+class Statements(Driver, Protocol):
+    """Fetches statements of a settlement plan."""
+
+    async def fetch(self, question: StatementQuestion) -> Report:
+        """The statement of exactly this country and period, for the agency's own numbers, verified."""
+
+
 class Suppliers(Protocol):
     """An agency's suppliers."""
 
@@ -241,3 +250,7 @@ class Suppliers(Protocol):
 
     def hotel(self, name: str) -> HotelDesk | None:
         """The supplier of rooms called ``name``, if it is enabled for this agency."""
+
+    @property
+    def statements(self) -> Statements | None:
+        """Where the agency's statements come from, if that is set up."""

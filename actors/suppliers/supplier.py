@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar, assert_never, cast
 
+from ..domain.bsp import Report, StatementQuestion
 from ..domain.errors import Unavailable
 from ..domain.hotels import HotelOffer, HotelOrder, HotelQuestion
 from ..domain.travel import CancelQuote, FlightOffer, FlightOrder, FlightQuestion, Passenger
@@ -19,15 +20,15 @@ from ..foundation.clock import Clock, Timer
 from ..runtime.actor import Actor, Message, NoReply
 from .limits import Limits
 from .protocols import (
-    NO_ANSWER,
     READ_SECONDS,
     Cancellation,
     FlightSupplier,
     FlightTicketing,
     HotelSupplier,
+    Statements,
     SupplierError,
 )
-from .write_outcomes import ConfirmedCancels, IssuedOrders, O_co, Orders
+from .write_outcomes import ConfirmedCancels, IssuedOrders, O_co, Orders, WriteOutcome
 
 R = TypeVar("R")
 _log = log.get(__name__)
@@ -165,6 +166,13 @@ class BookStay(ToSupplier[HotelOrder]):
     key: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetch(ToSupplier[Report]):
+    """Fetch a statement."""
+
+    question: StatementQuestion
+
+
 class WriteCut(Unavailable):
     """503 ``agent_runtime_unavailable``: the supplier's actor stopped while a write was under way.
 
@@ -177,28 +185,11 @@ class WriteCut(Unavailable):
 
 Flights = Search | Price | Read | Find | Hold | Book
 Cancellations = QuoteCancel | ReadCancel | ConfirmCancel
-Protocol = Flights | Cancellations | Issue | SearchHotels | CheckRate | ReadStay | FindStay | BookStay
-
-
-class _WriteOutcome:
-    """Whether a write may have been executed, over all its attempts and not only the last one."""
-
-    def __init__(self) -> None:
-        self.is_open = False
-
-    async def during(self, work: Callable[[], Awaitable[R]]) -> R:
-        """Track one attempt. Only a success or a definite refusal of the supplier settles its outcome."""
-        before, self.is_open = self.is_open, True
-        try:
-            done = await work()
-        except SupplierError as no:
-            self.is_open = before or no.unclear or (no.sent and no.supplier_code in NO_ANSWER)
-            raise
-        return done
+Protocol = Flights | Cancellations | Issue | SearchHotels | CheckRate | ReadStay | FindStay | BookStay | Fetch
 
 
 class SupplierActor(Actor[Protocol]):
-    """Breaker, rate limit, time limits and retries around one supplier's drivers, of flights and perhaps of rooms."""
+    """Breaker, rate limit, time limits and retries around one supplier's drivers, of what it has."""
 
     shutdown_timeout: ClassVar[float] = 10.0
     """Seconds a write under way gets at shutdown; a longer one is looked up after the next start."""
@@ -206,20 +197,24 @@ class SupplierActor(Actor[Protocol]):
     def __init__(
         self,
         *,
-        driver: FlightSupplier,
+        name: str,
         clock: Clock,
+        flights: FlightSupplier | None = None,
         hotels: HotelSupplier | None = None,
+        statements: Statements | None = None,
         close: Callable[[], Awaitable[None]] | None = None,
         tenant_id: str | None = None,
     ) -> None:
         """``close`` releases what the drivers hold, once their writes have ended. ``tenant_id`` is for the log."""
         super().__init__()
         self.log_scope = log.Scope(tenant=tenant_id)
-        self.driver = driver
+        self.name = name
+        self.flights = flights
         self.hotels = hotels
+        self.statements = statements
         self.close = close
         self.clock = clock
-        self.limits = Limits(driver.name, clock)
+        self.limits = Limits(name, clock)
         self.writes: dict[str, asyncio.Task[Any]] = {}
         self.asked_at = clock.monotonic()
         self.idle_timer: Timer | None = None
@@ -229,20 +224,19 @@ class SupplierActor(Actor[Protocol]):
 
     async def receive(self, message: Protocol) -> Any:  # noqa: C901 -- one match, one line a case
         self.asked_at = self.clock.monotonic()
-        driver = self.driver
         match message:
             case Search(question=flights):
-                return self.reply_later(self._reading(lambda: driver.search(flights)))
+                return self.reply_later(self._reading(lambda: self._flights().search(flights)))
             case Price(offer=fare):
-                return self.reply_later(self._reading(lambda: driver.price(fare)))
+                return self.reply_later(self._reading(lambda: self._flights().price(fare)))
             case Read(supplier_ref=ref, key=awaited):
-                return self._after(awaited, lambda: driver.read(ref))
+                return self._after(awaited, lambda: self._flights().read(ref))
             case Find(key=key):
-                return self._after(key, lambda: driver.find(key))
+                return self._after(key, lambda: self._flights().find(key))
             case Hold(offer=fare, passengers=persons, key=key):
-                return self._writing(driver, key, lambda: driver.hold(fare, persons, key))
+                return self._writing(self._flights(), key, lambda: self._flights().hold(fare, persons, key))
             case Book(offer=fare, passengers=persons, key=key, held=held):
-                return self._writing(driver, key, lambda: driver.book(fare, persons, key, held))
+                return self._writing(self._flights(), key, lambda: self._flights().book(fare, persons, key, held))
             case QuoteCancel() | ReadCancel() | ConfirmCancel():
                 return self._cancelling(message)
             case Issue(supplier_ref=ref, key=key):
@@ -262,11 +256,14 @@ class SupplierActor(Actor[Protocol]):
             case BookStay(offer=rate, guests=guests, key=key):
                 rooms = self._rooms()
                 return self._writing(rooms, key, lambda: rooms.book(rate, guests, key))
+            case Fetch(question=asked):
+                statements = self._statements()
+                return self.reply_later(self._reading(lambda: statements.fetch(asked)))
             case _:
                 assert_never(message)
 
     def _cancelling(self, message: Cancellations) -> NoReply:
-        seller = self.driver if message.of == "flight" else self._rooms()
+        seller = self._flights() if message.of == "flight" else self._rooms()
         if "confirm_cancel" not in seller.capabilities.methods:
             raise SupplierError("capability_not_supported", "this supplier cancels nothing by itself")
         driver = cast("Cancellation", seller)
@@ -282,15 +279,26 @@ class SupplierActor(Actor[Protocol]):
                 assert_never(message)
 
     def _issuing(self, ref: str, key: str) -> NoReply:
-        if "issue" not in self.driver.capabilities.methods:
+        flights = self._flights()
+        if "issue" not in flights.capabilities.methods:
             raise SupplierError("capability_not_supported", "this supplier issues no tickets by request")
-        driver = cast("FlightTicketing", self.driver)
+        driver = cast("FlightTicketing", flights)
         return self._writing(IssuedOrders(driver, ref), key, lambda: driver.issue(ref, key))
+
+    def _flights(self) -> FlightSupplier:
+        if self.flights is None:
+            raise SupplierError("capability_not_supported", "this supplier sells no flights")
+        return self.flights
 
     def _rooms(self) -> HotelSupplier:
         if self.hotels is None:
             raise SupplierError("capability_not_supported", "this supplier sells no rooms")
         return self.hotels
+
+    def _statements(self) -> Statements:
+        if self.statements is None:
+            raise SupplierError("capability_not_supported", "this supplier has no statements")
+        return self.statements
 
     async def terminate(self, _failure: BaseException | None) -> None:
         """Wait for writes under way; those that take longer outlive the actor."""
@@ -332,7 +340,7 @@ class SupplierActor(Actor[Protocol]):
     def _written(self, key: str, done: asyncio.Task[Any]) -> None:
         failure = None if done.cancelled() else done.exception()
         if failure is not None:
-            _log.warning("supplier_write_failed", supplier=self.driver.name, key=key, exc_info=failure)
+            _log.warning("supplier_write_failed", supplier=self.name, key=key, exc_info=failure)
         self.run_soon(lambda: self._forget_write(key))
 
     def _forget_write(self, key: str) -> None:
@@ -344,7 +352,7 @@ class SupplierActor(Actor[Protocol]):
         Once an attempt had no definite answer, no later one gives it: each result but success is looked up, and a
         write that is not found may still be executed.
         """
-        can, doubt, sent_at = driver.capabilities, _WriteOutcome(), self.clock.monotonic()
+        can, doubt, sent_at = driver.capabilities, WriteOutcome(), self.clock.monotonic()
         try:
             return await self.limits.attempts(lambda: doubt.during(work), can.write_seconds, repeat=can.honours_keys)
         except SupplierError as failure:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.actors.suppliers.bsp.files import OURS, THEIRS, Hot, Line, Office
 from tests.manual_clock import ManualClock
 from voyagent.actors import credentials
 from voyagent.actors.domain import ids
+from voyagent.actors.domain.bsp import StatementQuestion
 from voyagent.actors.foundation.config import ConfigurationError, Settings
 from voyagent.actors.suppliers.credentials import FRESH_SECONDS, Credential
-from voyagent.actors.suppliers.protocols import SupplierError
+from voyagent.actors.suppliers.drivers import SUPPLIERS, Agency
+from voyagent.actors.suppliers.protocols import Statements, SupplierError
 
 KEYS = {"k1": b"1" * 32}
 TOKEN = "duffel_test_Qk3vT0pSecret"
@@ -118,3 +121,37 @@ def test_a_token_is_read_from_a_file_or_from_standard_input(tmp_path: Path, monk
         monkeypatch.setattr("sys.stdin", io.StringIO(text))
         with pytest.raises(ConfigurationError):
             credentials.read_token(None)
+
+
+async def test_b55_an_agencys_iata_numbers_are_its_credential_and_wrong_ones_are_refused(
+    agency: Any, database: Any
+) -> None:
+    settings = settings_of(database)
+    for wrong in ("16383221", "twelve", "16383220,"):
+        with pytest.raises(ConfigurationError, match="no token of 'bsp'"):
+            await credentials.put(settings, agency.tenant_id, "bsp", wrong)
+    assert await credentials.put(settings, agency.tenant_id, "bsp", "16383220,1639134") is False
+    assert [each.supplier for each in await credentials.listed(settings, agency.tenant_id)] == ["bsp"]
+
+
+async def test_b55_statements_are_those_of_the_agencys_own_numbers_and_there_are_none_for_all(
+    agency: Any, other_agency: Any, database: Any, clock: ManualClock, tmp_path: Path
+) -> None:
+    settings = settings_of(database, bsp_dir=tmp_path)
+    Hot(offices=(Office(), Office(agent=THEIRS, lines=(Line(number="1252400777777"),)))).write(tmp_path)
+    await credentials.put(settings, agency.tenant_id, "bsp", OURS)
+    asked = StatementQuestion("IN", date(2026, 11, 16), date(2026, 11, 22))
+
+    def statements(of: Any) -> Statements:
+        made = SUPPLIERS["bsp"].start(Agency(tenant_id=of.tenant_id, store=of.store, clock=clock, settings=settings))
+        assert made.statements is not None
+        return made.statements
+
+    found = await statements(agency).fetch(asked)
+    assert [each.document_number for each in found.transactions] == ["1252400123456"]
+    with pytest.raises(SupplierError) as off:
+        await statements(other_agency).fetch(asked)
+    assert (off.value.supplier_code, off.value.text) == (
+        "capability_not_supported",
+        "bsp is not set up for this agency",
+    )

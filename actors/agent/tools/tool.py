@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
@@ -80,6 +80,8 @@ class ToolContext:
     suppliers: Suppliers
     sealing: Sealing
     """Seals and opens what a tool alone may read."""
+    allowed_differences: Mapping[str, int] = field(default_factory=dict)
+    """By currency, in minor units: how far a statement may differ from our own and still match. 0 for any other."""
 
     @property
     def now(self) -> datetime:

@@ -186,6 +186,7 @@ def test_servers_of_its_own_ease_nothing_in_production() -> None:
         ("ANTHROPIC_BASE_URL", "hunter2"),
         ("VOYAGENT_DUFFEL_TOKEN", "duffel_test_hunter2 x"),
         ("VOYAGENT_DUFFEL_BASE_URL", "hunter2"),
+        ("VOYAGENT_BSP_ALLOWED_DIFFERENCES", "INR=hunter2"),
     ],
 )
 @pytest.mark.parametrize("embedded", [False, True])
@@ -338,3 +339,16 @@ def test_links_lead_where_the_service_listens_unless_told_otherwise(tmp_path: Pa
     assert Settings.load(environ=folder | {"VOYAGENT_PORT": "8333"}).public_url == "http://127.0.0.1:8333"
     told = folder | {"VOYAGENT_PORT": "8333", "VOYAGENT_PUBLIC_URL": "https://travel.example"}
     assert Settings.load(environ=told).public_url == "https://travel.example"
+
+
+def test_differences_are_minor_units_by_currency(development: dict[str, str]) -> None:
+    given = {"VOYAGENT_BSP_ALLOWED_DIFFERENCES": "INR=100, KWD=5,", "VOYAGENT_BSP_DIR": "statements"}
+    settings = Settings.load(environ=development | given)
+    assert settings.bsp_allowed_differences == {"INR": 100, "KWD": 5}
+    assert settings.bsp_dir == Path("statements").absolute()
+    unset = Settings.load(environ=development)
+    assert (unset.bsp_dir, unset.bsp_allowed_differences) == (None, {})
+    for wrong in ("INR", "inr=1", "INR=-1", "INR=1.5", "INR=1=2"):
+        assert "VOYAGENT_BSP_ALLOWED_DIFFERENCES: must be a comma list" in refusal(
+            development | {"VOYAGENT_BSP_ALLOWED_DIFFERENCES": wrong}
+        )

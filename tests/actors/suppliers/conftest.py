@@ -20,7 +20,7 @@ async def make(clock: ManualClock) -> AsyncIterator[Make]:
 
     def starting(*script: Any, **parts: Any) -> Stand:
         driver = Fake(script=list(script), **parts)
-        ref = SupplierActor.start(driver=driver, clock=clock)  # type: ignore[arg-type]
+        ref = SupplierActor.start(name=driver.name, flights=driver, clock=clock)  # type: ignore[arg-type]
         started.append(ref)
         return Stand(driver, ref, FlightClient("t-1", "fake", driver.capabilities, ref), clock)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -18,12 +19,16 @@ from tests.actors.suppliers.stand import (
     trouble,
 )
 from tests.figures import counted
+from tests.manual_clock import ManualClock
+from voyagent.actors.domain.bsp import StatementQuestion
 from voyagent.actors.domain.errors import Unavailable
 from voyagent.actors.domain.hotels import HotelQuestion, Stay
 from voyagent.actors.foundation import metrics
+from voyagent.actors.foundation.config import Settings
 from voyagent.actors.suppliers import drivers
-from voyagent.actors.suppliers.clients import AgencySuppliers, HotelClient
+from voyagent.actors.suppliers.clients import AgencySuppliers, FlightClient, HotelClient, StatementsClient
 from voyagent.actors.suppliers.protocols import SupplierError
+from voyagent.actors.suppliers.supplier import SupplierActor
 
 
 def requests(outcome: str) -> float:
@@ -187,3 +192,37 @@ async def test_a_supplier_without_rooms_says_so(make: Make) -> None:
     on = AgencySuppliers("t-1", ["house"], stand.ref)
     assert [each.name for each in on.hotels] == ["house"]
     assert on.hotel("fake") is None
+
+
+async def test_a_supplier_of_one_kind_refuses_the_others(make: Make, clock: ManualClock) -> None:
+    stand = make()
+    asked = StatementQuestion("IN", date(2026, 11, 16), date(2026, 11, 22))
+    of_flights = StatementsClient("t-1", "fake", stand.driver.capabilities, stand.ref)
+    assert await stand.code(of_flights.fetch(asked)) == "capability_not_supported"
+    ref = SupplierActor.start(name="bsp", clock=clock)
+    of_none = FlightClient("t-1", "bsp", stand.driver.capabilities, ref)
+    for refused in (of_none.search(QUESTION), of_none.hold(OFFER, [ASHA], "k"), of_none.issue("x", "k")):
+        assert await stand.code(refused) == "capability_not_supported"
+    await ref.stop_and_wait(5.0)
+
+
+@pytest.mark.parametrize(
+    ("folder", "listed", "on"),
+    [
+        (None, ("house",), ("house",)),
+        (None, ("house", "bsp"), ("house",)),
+        (Path("/srv/bsp"), ("house",), ("house", "bsp")),
+        (Path("/srv/bsp"), (), ("bsp",)),
+        (Path("/srv/bsp"), ("bsp", "duffel"), ("duffel", "bsp")),
+    ],
+)
+async def test_b55_statements_are_on_where_there_is_a_folder_of_them(
+    folder: Path | None, listed: tuple[str, ...], on: tuple[str, ...], make: Make
+) -> None:
+    stand = make()
+    settings = Settings(env="development", bsp_dir=folder, suppliers=listed)
+    assert drivers.enabled(settings) == on
+    suppliers = AgencySuppliers("t-1", on, stand.ref)
+    assert (suppliers.statements is not None) == ("bsp" in on)
+    assert [each.name for each in suppliers.flights] == [name for name in on if name != "bsp"]
+    assert suppliers.named("bsp") is None

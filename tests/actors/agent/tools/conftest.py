@@ -216,7 +216,7 @@ def clock() -> ManualClock:
 async def desk(agency: AgencyLike, clock: ManualClock, redis_url: str) -> AsyncIterator[Desk]:
     house = Moody(agency.tenant_id, agency.store, clock)
     hotels = MoodyHotels(agency.tenant_id, agency.store, clock)
-    ref = SupplierActor.start(driver=house, hotels=hotels, clock=HurriedClock(clock))
+    ref = SupplierActor.start(name="house", flights=house, hotels=hotels, clock=HurriedClock(clock))
     offers = OfferCache.open(redis_url, clock)
     context = ToolContext(
         tenant_id=agency.tenant_id,

@@ -85,7 +85,7 @@ async def open_office(agency: Any, clock: ManualClock, desk: Any) -> AsyncIterat
         return TOKEN
 
     driver = Duffel(url, token, clock, desk.context.sealing)
-    ref = SupplierActor.start(driver=driver, clock=clock, close=driver.close)
+    ref = SupplierActor.start(name=driver.name, flights=driver, clock=clock, close=driver.close)
     desk.context = replace(desk.context, suppliers=AgencySuppliers(agency.tenant_id, ["duffel"], ref))
     yield Office(desk, standin, clock)
     await ref.stop_and_wait(5.0)

@@ -114,7 +114,7 @@ async def counter(clock: ManualClock) -> AsyncIterator[Counter]:
         return TOKEN
 
     driver = Duffel(url, token, clock, RING)
-    ref = SupplierActor.start(driver=driver, clock=clock, close=driver.close)
+    ref = SupplierActor.start(name=driver.name, flights=driver, clock=clock, close=driver.close)
     yield Counter(FlightClient("t-1", "duffel", Duffel.capabilities, ref), standin, clock, driver)
     await ref.stop_and_wait(5.0)
     await standin.stop()
