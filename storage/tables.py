@@ -24,6 +24,7 @@ from .schema.conversation import messages, model_calls, pending_approvals, sessi
 from .schema.documents import bills, document_counters, invoice_lines, invoices, payments, tax_rates
 from .schema.enquiries import enquiries
 from .schema.records import audit_events, audit_heads, idempotency_keys, outbox, sealing_canaries
+from .schema.statements import bsp_reports, reconciliations
 from .schema.travel import (
     booking_passengers,
     bookings,
@@ -46,6 +47,7 @@ __all__ = [
     "bills",
     "booking_passengers",
     "bookings",
+    "bsp_reports",
     "daily_totals",
     "document_counters",
     "enquiries",
@@ -69,6 +71,7 @@ __all__ = [
     "passengers",
     "payments",
     "pending_approvals",
+    "reconciliations",
     "recovery_codes",
     "revoked_access_tokens",
     "sealing_canaries",

@@ -158,6 +158,7 @@ tickets = Table(
     UniqueConstraint("tenant_id", "number"),
     Index(None, "tenant_id", "booking_id"),
     Index(None, "tenant_id", "passenger_id"),
+    Index(None, "tenant_id", "issued_at"),
     one_of("status", ("open", "flown", "refunded", "exchanged", "void")),
     CheckConstraint("number ~ '^[0-9]{3}-?[0-9]{10}$'", name="number"),
     currency("currency"),
