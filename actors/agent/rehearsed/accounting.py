@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from . import documents
+from . import documents, statements
 from .documents import terms
 from .outcomes import DESK_NOTICE, listed, trouble
 from .talk import Call, Talk
@@ -27,7 +27,7 @@ def reply(talk: Talk) -> Turn:
         return _after(talk, talk.news[-1])
     opening = f"{DESK_NOTICE} " + "".join(f"{_told(call)} " for call in talk.news)
     words = talk.latest_words
-    if (turn := documents.reply(talk, opening)) is not None:
+    if (turn := statements.reply(talk, opening) or documents.reply(talk, opening)) is not None:
         return turn
     if "post_journal_entry" in talk.tools and has(words, "journal", "debit"):
         return _post(talk, opening)
@@ -105,6 +105,8 @@ def _issue(drafted: Call, opening: str) -> Turn:
 
 def _after(talk: Talk, call: Call) -> Turn:
     told = _told(call)
+    if (turn := statements.after(talk, call)) is not None:
+        return turn
     if call.name in ("list_invoices", "list_bills") and documents.needs_one(talk):
         turn = documents.reply(talk, "")
         if turn is not None:
@@ -142,12 +144,16 @@ def _told(call: Call) -> str:
             return f"{done}: {output.get('number')}, {output.get('currency')} {output.get('total_amount')}."
         case "create_invoice":
             return f"Created and issued: {output.get('invoice_number')}."
-    return documents.told(call) or f"{_EFFECTS.get(call.name, call.name).capitalize()} is done."
+    return (
+        statements.told(call) or documents.told(call) or f"{_EFFECTS.get(call.name, call.name).capitalize()} is done."
+    )
 
 
 _EFFECTS = {
     "list_ledger_accounts": "the list of accounts",
     "list_tax_rates": "the list of tax rates",
+    "fetch_bsp_statement": "the BSP statement",
+    "reconcile_bsp": "the reconciliation",
     "read_account_balance": "the balance",
     "post_journal_entry": "the journal",
     "list_invoices": "the list of invoices",

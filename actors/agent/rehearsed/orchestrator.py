@@ -16,7 +16,8 @@ SUBJECTS = {
     ),
     "hotels_holidays": r"hotels?\b|rooms?\b|stay|nights?\b|holidays?\b|resorts?\b|होटल",
     "accounting": (
-        r"invoic|ledger|bills?\b|payments?\b|pay\b|journals?\b|accounts?\b|balance|bsp\b|books\b|tax rates?\b|चालान"
+        r"invoic|ledger|bills?\b|payments?\b|pay\b|journals?\b|accounts?\b|balance|bsp\b|reconcil|books\b"
+        r"|tax rates?\b|चालान"
     ),
 }
 """Patterns of the words that name a desk."""

@@ -13,6 +13,7 @@ from .cancel_hotel_booking import CancelHotelBooking
 from .check_hotel_rate import CheckHotelRate
 from .create_invoice import CreateInvoice
 from .draft_invoice import DraftInvoice
+from .fetch_bsp_statement import FetchBspStatement
 from .hold_flight import HoldFlight
 from .issue_invoice import IssueInvoice
 from .issue_ticket import IssueTicket
@@ -26,6 +27,7 @@ from .post_journal_entry import PostJournalEntry
 from .read_account_balance import ReadAccountBalance
 from .read_hotel_booking import ReadHotelBooking
 from .read_pnr import ReadPnr
+from .reconcile_bsp import ReconcileBsp
 from .record_bill import RecordBill
 from .record_payment import RecordPayment
 from .reverse_journal_entry import ReverseJournalEntry
@@ -63,6 +65,8 @@ CATALOGUE = catalogue(
         ListInvoices(),
         ListBills(),
         ListTaxRates(),
+        FetchBspStatement(),
+        ReconcileBsp(),
         UpsertPassenger(),
         OpenVisaFile(),
         UpdateVisaFile(),

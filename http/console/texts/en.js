@@ -313,6 +313,8 @@ export default {
     list_invoices: "Invoices",
     list_bills: "Bills",
     list_tax_rates: "Tax rates",
+    fetch_bsp_statement: "BSP statement",
+    reconcile_bsp: "BSP reconciliation",
     draft_invoice: "Draft an invoice",
     create_invoice: "Create an invoice",
     issue_invoice: "Issue an invoice",

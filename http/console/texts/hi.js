@@ -313,6 +313,8 @@ export default {
     list_invoices: "चालान",
     list_bills: "बिल",
     list_tax_rates: "कर की दरें",
+    fetch_bsp_statement: "बीएसपी विवरण",
+    reconcile_bsp: "बीएसपी मिलान",
     draft_invoice: "चालान का मसौदा",
     create_invoice: "चालान बनाना",
     issue_invoice: "चालान जारी करना",

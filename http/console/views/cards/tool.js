@@ -23,7 +23,7 @@ const SHOWN = {
   draft_invoice: invoice, create_invoice: invoice, issue_invoice: invoice, void_invoice: invoice, record_payment: invoice, record_bill: invoice, pay_bill: invoice,
   list_invoices: invoices, list_bills: invoices,
 };
-const DONE = new Set(["held", "booked", "issued", "cancelled", "drafted", "created", "voided", "recorded", "paid", "posted", "reversed", "saved", "opened", "updated", "checked", "read"]);
+const DONE = new Set(["held", "booked", "issued", "cancelled", "drafted", "created", "voided", "recorded", "paid", "posted", "reversed", "saved", "opened", "updated", "checked", "read", "fetched", "reconciled"]);
 
 /** What was asked for, in a few words. @type {Record<string, (input: any) => (string | null | undefined | false)[]>} */
 const GISTS = {
@@ -35,6 +35,7 @@ const GISTS = {
   draft_invoice: ({ customer_name: name }) => [name],
   record_bill: ({ vendor_name: name }) => [name],
   list_tax_rates: ({ on }) => [on && longDate(on)],
+  fetch_bsp_statement: ({ country, period_start: from, period_end: to }) => [country, `${date(from)} – ${date(to)}`],
 };
 
 /** @param {Record<string, number> | undefined} party */

@@ -105,3 +105,31 @@ def test_an_invoice_with_a_number_given_by_hand_is_created_with_its_taxes() -> N
 def test_the_amount_of_an_invoice_is_asked_for() -> None:
     words, calls = Conversation("accounting", None, "Create invoice 26-27/0007 for Acme Travels").next()
     assert ("Over which amount" in words, calls) == (True, [])
+
+
+def test_a_statement_is_fetched_and_reconciled() -> None:
+    talk = Conversation(
+        "accounting", None, "Fetch the BSP statement of IN from 2026-11-16 to 2026-11-22 and reconcile it"
+    )
+    period = {"country": "IN", "period_start": "2026-11-16", "period_end": "2026-11-22"}
+    assert asked(talk.next()[1]) == [("fetch_bsp_statement", period)]
+    statement = {"report_id": "r-1", "country": "IN", "transaction_count": 3, "net_remittance": "INR 44,326.66"}
+    talk.results(statement)
+    words, calls = talk.next()
+    assert "to remit INR 44,326.66" in words
+    assert asked(calls) == [("reconcile_bsp", {"report_id": "r-1"})]
+    issue = {"outcome": "discrepancy", "evidence": "INR 300.00 more than expected."}
+    talk.results({"reconciled": True, "summary": {"matched": 2, "matched_amount": "INR 9,000.00"}, "issues": [issue]})
+    assert talk.next() == ("2 match (INR 9,000.00).\ndiscrepancy: INR 300.00 more than expected.", [])
+    talk.say("Reconcile it again")
+    assert asked(talk.next()[1]) == [("reconcile_bsp", {"report_id": "r-1"})]
+
+
+def test_a_statement_that_is_not_there_is_told_and_not_reconciled() -> None:
+    talk = Conversation("accounting", None, "Reconcile the BSP")
+    words, calls = talk.next()
+    assert ("which billing period" in words, calls) == (True, [])
+    talk.say("of IN, 2026-11-16 to 2026-11-22 of the BSP, and reconcile")
+    talk.next()
+    talk.results({"fetched": False, "reason": "capability_not_supported", "detail": "No statements."})
+    assert talk.next() == ("The BSP statement was refused: capability not supported (No statements.).", [])

@@ -90,6 +90,8 @@ RIGHT: dict[str, dict[str, Any]] = {
     "void_bill": {"bill_id": "b", "reason": "Twice"},
     "list_bills": {},
     "list_tax_rates": {},
+    "fetch_bsp_statement": {"country": "IN", "period_start": "2026-12-05", "period_end": "2026-12-07"},
+    "reconcile_bsp": {"report_id": "r"},
 }
 TOOLS = list(CATALOGUE.values())
 SECRET = "s3cret-4111-1111"
