@@ -44,8 +44,12 @@ class Flight:
     origin: str | None = None
     dest: str | None = None
     carrier: str | None = None
+    number: str | None = None
+    cabin: str | None = None
     departs_at: datetime | None = None
     departs_local: datetime | None = None
+    arrives_at: datetime | None = None
+    arrives_local: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +98,12 @@ def _flights(item: BookedItem) -> Iterator[Flight]:
             origin=segment.origin,
             dest=segment.destination,
             carrier=segment.marketing_carrier,
+            number=segment.flight,
+            cabin=segment.cabin,
             departs_at=segment.departs_at,
             departs_local=segment.departs_local,
+            arrives_at=segment.arrives_at,
+            arrives_local=segment.arrives_local,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field
@@ -28,7 +29,7 @@ class PassengerItem(Closed):
 
 
 class FlightItem(Closed):
-    """A flight from one airport to the next: departure in UTC, and by the clock of its airport."""
+    """A flight from one airport to the next: departure and arrival in UTC, and by the clocks of their airports."""
 
     pnr: str | None
     origin: str | None
@@ -37,19 +38,35 @@ class FlightItem(Closed):
     carrier: str | None
     status: Annotated[str, ADDITION]
     depart_local: Annotated[str | None, ADDITION]
+    arrive: Annotated[str | None, ADDITION]
+    arrive_local: Annotated[str | None, ADDITION]
+    flight: Annotated[str | None, ADDITION]
+    cabin: Annotated[str | None, ADDITION]
 
     @classmethod
     def of(cls, flight: Flight) -> FlightItem:
-        local = flight.departs_local
         return cls(
             pnr=flight.pnr,
             origin=flight.origin,
             dest=flight.dest,
-            depart=None if flight.departs_at is None else wire_time(flight.departs_at),
+            depart=_utc(flight.departs_at),
             carrier=flight.carrier,
             status=flight.status,
-            depart_local=None if local is None else local.replace(tzinfo=None).isoformat(timespec="minutes"),
+            depart_local=_wall_clock(flight.departs_local),
+            arrive=_utc(flight.arrives_at),
+            arrive_local=_wall_clock(flight.arrives_local),
+            flight=flight.number,
+            cabin=flight.cabin,
         )
+
+
+def _utc(moment: datetime | None) -> str | None:
+    return None if moment is None else wire_time(moment)
+
+
+def _wall_clock(local: datetime | None) -> str | None:
+    """``2027-01-29T04:30``: without an offset, as a timetable has it."""
+    return None if local is None else local.replace(tzinfo=None).isoformat(timespec="minutes")
 
 
 class HotelItem(Closed):

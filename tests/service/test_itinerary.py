@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,13 @@ async def test_b58_the_itinerary_shows_what_was_booked_until_it_is_cancelled(ash
     local = datetime.fromisoformat(first["depart_local"])
     assert local - departs.replace(tzinfo=None) == timedelta(hours=5, minutes=30)
     assert first["depart"].endswith("Z")
+    last, stored = found["flights"][-1], json.loads(booked["data"])["segments"]
+    lands = datetime.fromisoformat(last["arrive"])
+    assert (lands, last["cabin"]) == (datetime.fromisoformat(stored[-1]["arrives_at"]), "economy")
+    assert datetime.fromisoformat(last["arrive_local"]) - lands.replace(tzinfo=None) == timedelta(hours=4)
+    assert [flight["flight"] for flight in found["flights"]] == [
+        f"{each['marketing_carrier']} {each['flight_number']}" for each in stored
+    ]
     assert found["total_cost"] == {"amount": f"{booked['cost']:.2f}", "currency": booked["currency"]}
     await admin.execute("UPDATE bookings SET status = 'cancelled'")
     assert await itinerary(asha, session_id) == nothing

@@ -86,13 +86,37 @@ function byDay(report) {
   const all = days(report);
   if (all.length === 0) return h("p", { class: "quiet" }, t("itinerary.no_days"));
   return h("ol", { class: "days" }, all.map(({ day, items }) => h("li", { class: "day" }, h("h2", null, h("time", { datetime: day }, longDate(day))),
-    h("ul", null, items.map((each) => h("li", { class: ["stop", each.kind] }, h("span", { class: "stop-time" }, each.time ?? ""), h("div", null, each.kind === "flight" ? flight(each.of) : stay(each.kind, each.of))))))));
+    h("ul", null, items.map((each) => h("li", { class: ["stop", each.kind] }, h("span", { class: "stop-time" }, each.time ?? ""), h("div", null, happening(each))))))));
+}
+
+/** @param {import("./trip-days.js").Stop} stop */
+function happening(stop) {
+  switch (stop.kind) {
+    case "flight": return flight(stop.of);
+    case "arrival": return arrival(stop.of);
+    default: return stay(stop.kind, stop.of);
+  }
 }
 
 /** @param {import("./trip-days.js").Flight} each */
 function flight(each) {
-  return [h("p", null, h("strong", null, `${each.origin ?? "–"} → ${each.dest ?? "–"}`), " ", state(each.status)),
-    h("p", { class: "small quiet" }, [each.carrier, each.pnr && t("itinerary.pnr", { pnr: each.pnr }), each.depart_local === null && t("itinerary.in_utc")].filter(Boolean).join(" · "))];
+  return [h("p", null, h("strong", null, `${each.origin ?? "–"} → ${each.dest ?? "–"}`), " ", state(each.status)), landing(each),
+    h("p", { class: "small quiet" }, [each.flight ?? each.carrier, each.cabin && nameOf("cabins", each.cabin), each.pnr && t("itinerary.pnr", { pnr: each.pnr }), each.depart_local === null && t("itinerary.in_utc")].filter(Boolean).join(" · "))];
+}
+
+/** When it arrives by the clock of the place, on which day if that is another, and how long it takes. @param {import("./trip-days.js").Flight} each */
+function landing({ depart, depart_local: from, arrive, arrive_local: to }) {
+  if (depart === null || from === null || arrive === null || to === null) return null;
+  const minutes = Math.round((Date.parse(arrive) - Date.parse(depart)) / 60_000);
+  const [day, clock] = [to.slice(0, 10), to.slice(11, 16)];
+  const words = day === from.slice(0, 10) ? t("itinerary.arrives", { time: clock }) : t("itinerary.arrives_on", { time: clock, day: longDate(day) });
+  return h("p", { class: "small landing" }, `${words} · ${t("fares.hours", { hours: Math.floor(minutes / 60), minutes: minutes % 60 })}`);
+}
+
+/** @param {import("./trip-days.js").Flight} each */
+function arrival({ origin, dest, flight: number, carrier }) {
+  return [h("p", null, t("itinerary.arrival"), " ", h("strong", null, dest ?? "–")),
+    h("p", { class: "small quiet" }, [number ?? carrier, t("itinerary.from", { place: origin ?? "–" })].filter(Boolean).join(" · "))];
 }
 
 /** @param {string} kind @param {import("./trip-days.js").Hotel} each */

@@ -237,11 +237,15 @@ async def test_an_itinerary_is_chosen_read_by_day_and_printed(console: Console) 
     await page.get_by_label("Search conversations").fill("FLIGHT mumbai")
     await page.get_by_text("1 conversation").wait_for()
     await page.locator(".choices a").click()
-    days = [each["depart_local"][:10] for each in report["flights"]]
+    days = [each[name][:10] for each in report["flights"] for name in ("depart_local", "arrive_local")]
     await page.locator("time").first.wait_for()
     assert await page.locator("time").evaluate_all("all => all.map(each => each.dateTime)") == sorted(set(days))
-    times = await page.locator(".stop-time").all_inner_texts()
+    times = await page.locator(".stop.flight .stop-time").all_inner_texts()
     assert times == [each["depart_local"][11:] for each in report["flights"]]
+    shown = await page.locator(".stop.flight").all_inner_texts()
+    for flight, text in zip(report["flights"], shown, strict=True):
+        assert f"Arrives {flight['arrive_local'][11:]}" in text
+        assert flight["flight"] in text
     await page.evaluate("window.print = () => { document.title = 'printed'; }")
     await page.get_by_role("button", name="Print").click()
     assert await page.title() == "printed"
@@ -249,6 +253,46 @@ async def test_an_itinerary_is_chosen_read_by_day_and_printed(console: Console) 
     for hidden in (".side", ".back", "main .button >> nth=0"):
         assert not await page.locator(hidden).is_visible()
     assert await page.locator(".day").first.is_visible()
+
+
+async def test_a_flight_over_midnight_stands_on_both_days(console: Console) -> None:
+    asha = await console.sign_up()
+    ids = await worked(asha)
+    report = await asha.get("/reports/itinerary", params={"session_id": ids["session"]})
+    night = {
+        **report["flights"][0],
+        "flight": "LH 765",
+        "origin": "DEL",
+        "dest": "FRA",
+        "depart": "2027-03-01T20:25:00.000000Z",
+        "depart_local": "2027-03-02T01:55",
+        "arrive": "2027-03-02T05:15:00.000000Z",
+        "arrive_local": "2027-03-02T06:15",
+    }
+    back = {
+        **night,
+        "flight": "LH 760",
+        "origin": "FRA",
+        "dest": "DEL",
+        "depart": "2027-03-09T12:35:00.000000Z",
+        "depart_local": "2027-03-09T13:35",
+        "arrive": "2027-03-09T20:20:00.000000Z",
+        "arrive_local": "2027-03-10T01:50",
+    }
+    tab = await console.open(asha)
+    await tab.page.route(
+        re.compile("/reports/itinerary"), lambda route: route.fulfill(json={**report, "flights": [night, back]})
+    )
+    page = await tab.at(f"itinerary/{ids['session']}")
+    days = page.locator(".day")
+    assert [" ".join(text.split()) for text in await days.all_inner_texts()] == [
+        "Tuesday, 2 March 2027 01:55 DEL → FRA Confirmed Arrives 06:15 · 8 h 50 min LH 765 · Economy · PNR "
+        + night["pnr"],
+        "Tuesday, 9 March 2027 13:35 FRA → DEL Confirmed Arrives 01:50 on Wednesday, 10 March 2027 · 7 h 45 min "
+        "LH 760 · Economy · PNR " + night["pnr"],
+        "Wednesday, 10 March 2027 01:50 Arrival: DEL LH 760 · from FRA",
+    ]
+    assert await tab.violations() == []
 
 
 async def test_an_unknown_conversation_has_no_itinerary(console: Console) -> None:
