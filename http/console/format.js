@@ -60,6 +60,16 @@ export function time(instant) {
   return instant === null ? "–" : format(Intl.DateTimeFormat, { timeStyle: "short", timeZone: zone }).format(new Date(instant));
 }
 
+/** An instant as a time, with its day unless that is the agency's today. @param {string} instant */
+export function moment(instant) {
+  return dayOf(new Date(instant)) === today() ? time(instant) : dateTime(instant);
+}
+
+/** The agency's day of an instant, `YYYY-MM-DD`. @param {Date} instant */
+function dayOf(instant) {
+  return new Intl.DateTimeFormat("en-CA", { timeZone: zone }).format(instant);
+}
+
 /** A day, `YYYY-MM-DD`, which has no zone; or the agency's day of an instant. @param {string | null} day */
 export function date(day) {
   if (day === null) return "–";
@@ -79,18 +89,17 @@ export function longDate(day) {
 
 /** Today in the agency's zone, `YYYY-MM-DD`; with `days`, so many days later. @param {number} [days] */
 export function today(days = 0) {
-  const parts = new Intl.DateTimeFormat("en-CA", { timeZone: zone }).format(new Date());
-  const day = new Date(`${parts}T00:00:00Z`);
+  const day = new Date(`${dayOf(new Date())}T00:00:00Z`);
   day.setUTCDate(day.getUTCDate() + days);
   return day.toISOString().slice(0, 10);
 }
 
 const STEPS = /** @type {[Intl.RelativeTimeFormatUnit, number][]} */ ([["day", 86_400], ["hour", 3_600], ["minute", 60]]);
 
-/** How long ago or ahead an instant is: "5 minutes ago". @param {string} instant @param {number} [now] */
+/** How long ago or ahead an instant is: "5 minutes ago", or "now" within a minute. @param {string} instant @param {number} [now] */
 export function relative(instant, now = Date.now()) {
   const seconds = (Date.parse(instant) - now) / 1000;
-  const [unit, size] = STEPS.find(([, each]) => Math.abs(seconds) >= each) ?? ["minute", 60];
+  const [unit, size] = STEPS.find(([, each]) => Math.abs(seconds) >= each) ?? ["second", 60];
   return format(Intl.RelativeTimeFormat, { numeric: "auto" }).format(Math.trunc(seconds / size), unit);
 }
 

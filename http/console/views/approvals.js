@@ -3,24 +3,22 @@
 
 import { api } from "../api.js";
 import { h, replace } from "../dom.js";
-import { dateTime } from "../format.js";
+import { dateTime, relative } from "../format.js";
 import { anchor, link } from "../router.js";
 import { nameOf, t } from "../texts.js";
-import { badge, empty, failure, header, pager, table, tableRow, tabs, unseen, waiting } from "../ui.js";
+import { empty, failure, header, pager, table, tableRow, tabs, unseen, waiting } from "../ui.js";
 import { define, View } from "../view.js";
-import { Waiting } from "./approval-card.js";
+import { ApprovalCard, statusBadge } from "./cards/approval.js";
 import { personName } from "./people.js";
 
-/** @typedef {import("./approval-card.js").Approval} Approval */
+/** @typedef {import("./cards/approval.js").Approval} Approval */
 
 const POLL_SECONDS = 5;
 const MOST = 200;
 const DECIDED = ["granted", "rejected", "expired"];
-/** @type {Record<string, "good" | "warn" | "bad" | "plain">} */
-const TONES = { pending: "warn", granted: "good", rejected: "bad", expired: "plain" };
 
 class Approvals extends View {
-  #cards = /** @type {Map<string, Waiting>} */ (new Map());
+  #cards = /** @type {Map<string, ApprovalCard>} */ (new Map());
   #list = h("div", { class: "requests" });
   #state = h("div");
   #count = h("p", { class: "hidden-words", role: "status" });
@@ -60,7 +58,7 @@ class Approvals extends View {
   #merge({ items, total }) {
     const pending = items.toSorted((one, other) => String(one.expires_at ?? "~").localeCompare(String(other.expires_at ?? "~")));
     const ids = new Set(pending.map(({ id }) => id));
-    for (const [id, card] of this.#cards) if (!ids.has(id)) card.gone();
+    for (const [id, card] of this.#cards) if (!ids.has(id) && card.pending) card.read();
     const fresh = pending.filter(({ id }) => !this.#cards.has(id));
     for (const item of fresh) this.#add(item);
     if (fresh.length > 0) {
@@ -73,7 +71,11 @@ class Approvals extends View {
 
   /** @param {Approval} item */
   #add(item) {
-    const card = new Waiting(item);
+    const { tool_name: tool, session_id: session, requested_at: at } = item;
+    const card = new ApprovalCard(item, {
+      heading: h("h2", null, nameOf("tools", tool)),
+      more: h("p", { class: "small quiet" }, t("approvals.asked", { when: relative(at) }), " · ", anchor(link("conversations", session), null, t("approvals.conversation"), unseen([" ", nameOf("tools", tool)]))),
+    });
     const later = [...this.#cards.values()].find((each) => each.until > card.until);
     this.#cards.set(item.id, card);
     if (later) later.element.before(card.element);
@@ -91,15 +93,15 @@ function partTabs(status, session) {
 function decided(status, session, signal) {
   const columns = [
     { label: t("approvals.what"), head: true, show: (/** @type {Approval} */ each) => h("div", null, nameOf("tools", each.tool_name), h("p", { class: "summary small quiet" }, each.summary)) },
-    { label: t("approvals.outcome"), show: (/** @type {Approval} */ each) => badge(t(`approvals.status.${each.status}`), TONES[each.status]) },
-    { label: t("approvals.decided_at"), show: (/** @type {Approval} */ each) => each.resolved_at === null ? "–" : h("div", null, dateTime(each.resolved_at), by(each)) },
+    { label: t("approvals.outcome"), show: (/** @type {Approval} */ each) => statusBadge(each.status) },
+    { label: t("approvals.decided_at"), show: (/** @type {Approval} */ each) => each.resolved_at === null ? "–" : [h("div", { class: "nowrap" }, dateTime(each.resolved_at)), by(each)] },
     { label: t("approvals.reason"), show: (/** @type {Approval} */ each) => each.reason ?? "–" },
     { label: t("approvals.conversation"), show: (/** @type {Approval} */ each) => anchor(link("conversations", each.session_id), null, t("approvals.open"), unseen([" ", nameOf("tools", each.tool_name)])) },
   ];
   return pager({
     read: (offset, limit) => api.get("/approvals", { status, session_id: session, limit, offset }, { signal }),
     show: (/** @type {Approval} */ each) => tableRow(columns, each),
-    list: table({ caption: t("approvals.title"), columns, rows: /** @type {Approval[]} */ ([]) }),
+    list: table({ class: "told", caption: t("approvals.title"), columns, rows: /** @type {Approval[]} */ ([]) }),
     none: () => empty({ title: t("approvals.none_decided"), text: t("approvals.none_decided_text") }),
     signal,
   });
@@ -107,8 +109,8 @@ function decided(status, session, signal) {
 
 /** @param {Approval} approval */
 function by({ resolved_by_user_id: who }) {
-  const name = h("span", { class: "small quiet" });
-  if (who !== null) personName(who).then((found) => { name.textContent = ` ${found}`; });
+  const name = h("div", { class: "small quiet" });
+  if (who !== null) personName(who).then((found) => { name.textContent = found; });
   return name;
 }
 

@@ -4,7 +4,7 @@
 
 import { account } from "../account.js";
 import { append, h } from "../dom.js";
-import { dateTime, time } from "../format.js";
+import { dateTime, moment } from "../format.js";
 import { has, nameOf, t } from "../texts.js";
 import { unseen } from "../ui.js";
 import { ApprovalCard } from "./cards/approval.js";
@@ -143,7 +143,7 @@ export class Transcript {
   #bubble(text, user, at) {
     const name = h("span", { class: "author" }, user === account.user?.id ? t("conversations.you") : "");
     if (user !== account.user?.id) personName(user).then((found) => { name.textContent = found; });
-    return h("div", { class: "message" }, h("p", { class: "byline" }, name, h("time", { datetime: at, title: dateTime(at) }, time(at))), h("div", { class: "said" }, text));
+    return h("div", { class: "message" }, h("p", { class: "byline" }, name, h("time", { datetime: at, title: dateTime(at) }, moment(at))), h("div", { class: "said" }, text));
   }
 
   /** @param {TextRun} run */
@@ -187,7 +187,8 @@ export class Transcript {
   #card(approval) {
     const known = this.#approvals.get(approval.id);
     if (known !== undefined) return known;
-    const card = new ApprovalCard(approval, (told) => this.#approvals.has(told.approval.id) && this.#hooks.approval(told));
+    const heading = h("h3", null, h("span", { class: "approval-tool" }, nameOf("tools", approval.tool_name)), t("conversations.approval"));
+    const card = new ApprovalCard(approval, { heading, told: (told) => this.#approvals.has(told.approval.id) && this.#hooks.approval(told) });
     this.#approvals.set(approval.id, card);
     return card;
   }

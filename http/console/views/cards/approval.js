@@ -1,38 +1,49 @@
 // @ts-check
-// What a person is asked to approve: exactly what will happen, until when, and who may decide.
+// An approval, in its conversation and in the inbox: exactly what will happen, until when, who may decide, and what was decided.
 
 import { account, leadOf } from "../../account.js";
 import { api, Problem } from "../../api.js";
 import { h, replace } from "../../dom.js";
+import { tree } from "../../facts.js";
 import { countdown, dateTime } from "../../format.js";
-import { nameOf, sentence, t } from "../../texts.js";
-import { badge, busy, button, id as newId, toast } from "../../ui.js";
+import { sentence, t } from "../../texts.js";
+import { badge, busy, button, field, id as newId, values } from "../../ui.js";
 import { personName } from "../people.js";
 
+/** @typedef {import("../../dom.js").Child} Child */
 /** @typedef {"pending" | "granted" | "rejected" | "expired"} Status */
 /** @typedef {{ id: string, session_id: string, tool_name: string, summary: string, status: Status, requested_at: string, expires_at: string | null, resolved_at: string | null, resolved_by_user_id: string | null, reason: string | null, payload?: any }} Approval */
 
 const SOON_SECONDS = 120;
+const LOOK_SECONDS = 5;
 /** @type {Record<Status, "good" | "warn" | "bad" | "plain">} */
 const TONES = { pending: "warn", granted: "good", rejected: "bad", expired: "plain" };
 
+/** @param {Status} status */
+export function statusBadge(status) {
+  return badge(t(`approvals.status.${status}`), TONES[status]);
+}
+
 export class ApprovalCard {
   #clock = h("span", { class: "countdown" });
-  #foot = h("div", { class: "approval-foot" });
   #badge = h("span");
+  #exactly = h("details", { hidden: true });
+  #foot = h("div");
   #told;
   #shown = "";
-  #summary;
+  #summary = newId("summary");
 
-  /** @param {Approval} approval @param {(card: ApprovalCard) => void} told called after each change of the status */
-  constructor(approval, told) {
-    const heading = newId("approval");
-    this.#summary = newId("summary");
+  /**
+   * @param {Approval} approval
+   * @param {{ heading: HTMLElement, more?: Child, told?: (card: ApprovalCard) => void }} how `more` stands below the summary; `told` is called after each change of the status
+   */
+  constructor(approval, { heading, more, told = () => {} }) {
+    heading.id = newId("approval");
     this.approval = approval;
     this.#told = told;
-    this.element = h("div", { class: "approval", role: "group", data: { approval: approval.id }, "aria-labelledby": heading, tabindex: "-1" },
-      h("div", { class: "approval-head" }, h("h3", { id: heading }, h("span", { class: "approval-tool" }, nameOf("tools", approval.tool_name)), t("conversations.approval")), this.#badge, this.#clock),
-      h("p", { class: "approval-summary", id: this.#summary }, approval.summary), this.#foot);
+    this.element = h("div", { class: "approval", role: "group", data: { approval: approval.id }, "aria-labelledby": heading.id, tabindex: "-1" },
+      h("div", { class: "approval-head" }, heading, this.#badge, this.#clock),
+      h("p", { class: "approval-summary", id: this.#summary }, approval.summary), more, this.#exactly, this.#foot);
     this.update(approval);
   }
 
@@ -40,83 +51,117 @@ export class ApprovalCard {
     return this.approval.status === "pending";
   }
 
+  /** When it expires, in milliseconds. */
+  get until() {
+    const { expires_at: until } = this.approval;
+    return until === null ? Infinity : Date.parse(until);
+  }
+
   /** Takes over what is known of it now; a decision is never undone by older news. @param {Approval} approval */
   update(approval) {
     if (!this.pending && approval.status === "pending") return;
     this.approval = approval;
     this.element.dataset.status = approval.status;
-    replace(this.#badge, badge(nameOf("approval_statuses", approval.status), TONES[approval.status]));
+    replace(this.#badge, statusBadge(approval.status));
     this.tick();
+    this.#showPayload();
     const shown = JSON.stringify([approval.status, approval.resolved_by_user_id, approval.reason]);
     if (shown === this.#shown) return;
     this.#shown = shown;
-    replace(this.#foot, this.pending ? this.#ask() : this.#decision());
+    if (this.pending) replace(this.#foot, this.#ask());
+    else this.#end(this.#decision());
     this.#told(this);
   }
 
-  /** Reads it again: for its deadline, and who decided it. */
+  /** Reads it again: for its deadline, and who decided it. Without an answer it stays as it is. */
   async read() {
-    const found = await api.get(`/approvals/${this.approval.id}`).catch(() => null);
-    if (found !== null) this.update(found);
+    try {
+      this.update(await api.get(`/approvals/${this.approval.id}`));
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      if (!error.passing) this.#lost(error);
+    }
   }
 
-  /** Shows the time that is left. */
+  /** Shows the time that is left. Whether it has expired is the service's to say: the clock of this computer may be wrong. */
   tick() {
-    const { expires_at: until } = this.approval;
-    this.#clock.hidden = !this.pending || until === null;
-    if (this.#clock.hidden || until === null) return;
-    const left = Math.ceil((Date.parse(until) - Date.now()) / 1000);
-    this.#clock.title = dateTime(until);
-    this.#clock.textContent = t("conversations.left", { time: countdown(left) });
+    this.#clock.hidden = !this.pending || this.until === Infinity;
+    if (this.#clock.hidden) return;
+    const left = Math.ceil((this.until - Date.now()) / 1000);
+    this.#clock.title = dateTime(this.approval.expires_at);
+    this.#clock.textContent = t("approvals.left", { time: countdown(left) });
     this.#clock.classList.toggle("soon", left < SOON_SECONDS);
-    if (left <= 0 && left % 5 === 0) this.read();
+    if (left <= 0 && left % LOOK_SECONDS === 0) this.read();
+  }
+
+  #showPayload() {
+    const { payload } = this.approval;
+    this.#exactly.hidden = !this.pending || payload === undefined;
+    if (!this.#exactly.hidden && this.#exactly.childElementCount === 0) replace(this.#exactly, h("summary", null, t("approvals.exactly")), tree(payload));
   }
 
   #ask() {
     const { tool_name: tool } = this.approval;
-    if (!account.may("decide", tool)) return h("p", { class: "quiet" }, t(leadOf(tool) === "ticketing_lead" ? "conversations.waits_for_travel" : "conversations.waits_for_accounting"));
-    const place = h("div", { class: "actions" });
-    const choices = () => replace(place,
-      button(t("conversations.grant"), (event) => this.#decide(/** @type {HTMLButtonElement} */ (event.currentTarget), true, null), { tone: "primary", "aria-describedby": this.#summary }),
-      button(t("conversations.deny"), () => replace(place, this.#denial(back)), { "aria-describedby": this.#summary }));
-    const back = () => {
-      choices();
-      /** @type {HTMLElement} */ (place.lastElementChild).focus();
-    };
-    choices();
-    return place;
-  }
-
-  /** @param {() => void} back */
-  #denial(back) {
-    const own = newId("reason");
-    const input = h("input", { id: own, name: "reason", maxlength: 1024, autocomplete: "off" });
-    const form = h("form", { class: "denial", on: { keydown: (/** @type {KeyboardEvent} */ { key }) => key === "Escape" && back(), submit: (/** @type {Event} */ event) => {
-      event.preventDefault();
-      this.#decide(/** @type {HTMLButtonElement} */ (form.querySelector("button")), false, input.value.trim() || null);
-    } } }, h("label", { for: own }, t("conversations.reason")), input,
-      h("div", { class: "actions" }, h("button", { class: "button danger" }, t("conversations.deny")), button(t("ui.cancel"), back)));
-    queueMicrotask(() => input.focus());
+    if (!account.may("decide", tool)) return h("p", { class: "quiet" }, t(`approvals.waits_for.${leadOf(tool)}`));
+    const problem = h("p", { class: "problem", role: "alert", hidden: true });
+    const form = h("form", { class: "decision", novalidate: true, on: { submit: (/** @type {Event} */ event) => event.preventDefault() } },
+      field({ name: "reason", label: t("approvals.reason"), control: { maxlength: 1024, autocomplete: "off" } }));
+    const buttons = [true, false].map((granted) => button(t(granted ? "approvals.grant" : "approvals.deny"), async ({ currentTarget }) => {
+      problem.hidden = true;
+      for (const each of buttons) each.disabled = true;
+      try {
+        await busy(/** @type {HTMLButtonElement} */ (currentTarget), () => this.#decide(granted, values(form).reason.trim() || null));
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error;
+        problem.textContent = sentence(error);
+        problem.hidden = false;
+      } finally {
+        for (const each of buttons) each.disabled = false;
+      }
+    }, { tone: granted ? "primary" : undefined, "aria-describedby": this.#summary }));
+    form.append(h("div", { class: "actions" }, buttons), problem);
     return form;
   }
 
-  /** @param {HTMLButtonElement} pressed @param {boolean} granted @param {string | null} reason */
-  async #decide(pressed, granted, reason) {
+  /** @param {boolean} granted @param {string | null} reason */
+  async #decide(granted, reason) {
     try {
-      const decided = await busy(pressed, () => api.post(`/approvals/${this.approval.id}/resolve`, { granted, reason }, { idempotent: true }));
-      this.update(decided);
+      this.update(await api.post(`/approvals/${this.approval.id}/resolve`, { granted, reason }, { idempotent: true }));
+      this.#end([t(granted ? "approvals.granted_text" : "approvals.rejected_text"), because(reason)]);
     } catch (error) {
-      toast(sentence(error), "bad");
-      if (error instanceof Problem && error.status === 409) await this.read();
+      if (!(error instanceof Problem) || error.code !== "approval_already_resolved") throw error;
+      await this.read();
     }
+    this.#foot.querySelector("p")?.focus();
     dispatchEvent(new Event("vy-approvals"));
-    this.element.focus({ preventScroll: true });
   }
 
+  /** How it was decided. */
   #decision() {
     const { status, resolved_at: at, resolved_by_user_id: by, reason } = this.approval;
-    const who = h("span");
-    if (by !== null) personName(by).then((name) => { who.textContent = `${name}, `; });
-    return h("p", { class: "quiet small" }, status === "expired" ? t("conversations.expired_words") : [who, at && dateTime(at)], reason && [" · ", h("q", null, reason)]);
+    if (status === "expired") return t("approvals.expired_text");
+    const said = h("span", null, by === null ? dateTime(at) : "");
+    const how = by === account.user?.id ? `approvals.you_${status}` : `approvals.another_${status}`;
+    if (by !== null) personName(by).then((name) => { said.textContent = t(how, { when: dateTime(at), name }); });
+    return [said, because(reason)];
   }
+
+  /** @param {Child} said */
+  #end(said) {
+    const held = this.#foot.contains(document.activeElement);
+    const outcome = h("p", { class: "quiet", tabindex: "-1", role: "status" }, said);
+    replace(this.#foot, outcome);
+    if (held) outcome.focus();
+  }
+
+  /** Its conversation is gone, or the role may not read it. @param {Problem} why */
+  #lost(why) {
+    this.update({ ...this.approval, status: "expired" });
+    this.#end(sentence(why));
+  }
+}
+
+/** @param {string | null} reason */
+function because(reason) {
+  return reason && ` ${t("approvals.because", { reason })}`;
 }

@@ -32,7 +32,7 @@ async def asked(who: Person, words: str = INVOICE) -> dict[str, Any]:
 
 
 def card(page: Page, of: dict[str, Any]) -> Locator:
-    return page.locator(f".request[data-id='{of['id']}']")
+    return page.locator(f".approval[data-approval='{of['id']}']")
 
 
 async def verdict(who: Person, of: dict[str, Any]) -> tuple[str, str | None]:
@@ -56,7 +56,7 @@ async def test_an_approval_says_what_will_happen_and_is_granted_with_a_reason(co
     page = (await console.open(asha, "approvals")).page
     shown = card(page, one)
     await shown.get_by_text(one["summary"]).wait_for()
-    assert re.fullmatch(r"1[45]:\d\d left", await shown.locator(".time-left").inner_text())
+    assert re.fullmatch(r"1[45]:\d\d left", await shown.locator(".countdown").inner_text())
     await count(page, "1")
     await shown.get_by_text("Exactly what will run").click()
     assert "45200.00" in await shown.locator("dl").first.inner_text()
@@ -125,10 +125,10 @@ async def test_who_may_not_decide_is_told_who_may(console: Console) -> None:
     asha = await console.sign_up()
     books, travel = await asked(asha), await asked(asha, FLIGHT)
     for role, others, said in (
-        ("ticketing_lead", books, "Another lead decides this"),
-        ("accounting_lead", travel, "Another lead decides this"),
-        ("agent", books, "Your role may not decide this."),
-        ("viewer", travel, "Your role may not decide this."),
+        ("ticketing_lead", books, "Waits for an accounting lead or an agency admin."),
+        ("accounting_lead", travel, "Waits for a ticketing lead or an agency admin."),
+        ("agent", books, "Waits for an accounting lead or an agency admin."),
+        ("viewer", travel, "Waits for a ticketing lead or an agency admin."),
     ):
         page = (await console.open(await console.member(asha, role), "approvals")).page
         await card(page, others).get_by_text(said).wait_for()
@@ -141,7 +141,7 @@ async def test_what_expires_cannot_be_decided(console: Console, database: Any) -
     asha = await console.sign_up()
     one = await asked(asha)
     tab = await console.open(asha, "approvals")
-    await card(tab.page, one).locator(".time-left").wait_for()
+    await card(tab.page, one).locator(".countdown").wait_for()
     db = await asyncpg.connect(database.admin_url)
     await db.execute("UPDATE pending_approvals SET requested_at = now() - interval '1 hour', expires_at = now()")
     await db.close()
@@ -156,7 +156,7 @@ async def test_a_computer_whose_clock_is_fast_lets_nobody_down(console: Console)
     await card(tab.page, one).wait_for()
     await tab.page.clock.install(time=datetime.now(UTC) + timedelta(minutes=14, seconds=50))
     await tab.page.reload()
-    await card(tab.page, one).locator(".time-left.soon").wait_for()
+    await card(tab.page, one).locator(".countdown.soon").wait_for()
     async with tab.page.expect_response(f"**/approvals/{one['id']}"):
         await tab.page.clock.fast_forward(20_000)
     await card(tab.page, one).get_by_text("0:00").wait_for()

@@ -197,9 +197,9 @@ async def test_the_day_from_the_enquiry_to_the_payment(console: Console) -> None
         await asha.say(session, words)
         await tab.at("approvals")
         for name in names:
-            card = page.locator(".request:not(.decided)").filter(has=page.get_by_role("heading", name=name))
+            card = page.locator(".approval[data-status=pending]").filter(has=page.get_by_role("heading", name=name))
             await card.get_by_role("button", name="Grant").click()
-            await page.locator(".request.decided").get_by_text("Granted.").first.wait_for()
+            await page.locator(".approval[data-status=granted]").get_by_text("Granted.").first.wait_for()
             await asha.replay(session)
 
     await does(f"Find a flight from Mumbai to Dubai on {TRAVEL} {WHO}, and book it on hold")
@@ -234,7 +234,7 @@ async def test_an_itinerary_is_chosen_read_by_day_and_printed(console: Console) 
     report = await asha.get("/reports/itinerary", params={"session_id": ids["session"]})
     page = (await console.open(asha, "itinerary")).page
     await page.get_by_text("3 conversations").wait_for()
-    await page.get_by_label("Search conversations").fill("FLIGHT mumbai")
+    await page.get_by_label("Search conversations").fill("MUMBAI to")
     await page.get_by_text("1 conversation").wait_for()
     await page.locator(".choices a").click()
     days = [each[name][:10] for each in report["flights"] for name in ("depart_local", "arrive_local")]
@@ -332,10 +332,10 @@ async def test_an_enquiry_is_written_moved_and_decided_by_keyboard_alone(console
     session = await asha.session()
     await asha.say(session, f"Draft an invoice for Mehta Exports over INR 1.00 dated {TODAY} due {TODAY}")
     await page.evaluate("location.hash = '#/approvals'")
-    await page.locator(".request").wait_for()
+    await page.locator(".approval").wait_for()
     await to("Deny")
     await press("Enter")
-    await page.locator(".request.decided").wait_for()
+    await page.locator(".approval[data-status=rejected]").wait_for()
     assert "Denied." in await focused(page)
 
 
