@@ -35,22 +35,32 @@ export class Shell {
   #links = /** @type {Map<string, HTMLAnchorElement>} */ (new Map());
   #side = h("nav", { class: "side" });
   #notice = h("div", { class: "notice", hidden: true });
-  #opener = button([icon("menu"), h("span", { class: "hidden-words" })], () => this.#toggle(!this.#side.classList.contains("open")), { tone: "quiet", class: "opener", "aria-expanded": "false" });
+  #opener = button([icon("menu"), h("span", { class: "hidden-words" })], () => this.#toggle(!this.#isOpen), { tone: "quiet", class: "opener", "aria-expanded": "false" });
   #name = h("span", { class: "top-name" });
   #late = new MutationObserver(() => this.#headed());
+  #alert = anchor(link("approvals"), { class: "top-alert", hidden: true });
   #present = "";
   #timer = 0;
+  /** How often the count was asked for: an older answer is ignored. */
+  #counts = 0;
 
   constructor() {
     addEventListener("vy-approvals", () => this.#recount());
     document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.#reread());
     document.addEventListener("focusin", ({ target }) => reveal(/** @type {HTMLElement} */ (target)));
-    document.addEventListener("keydown", ({ key }) => key === "Escape" && this.#toggle(false));
+    document.addEventListener("keydown", ({ key }) => {
+      if (key !== "Escape" || !this.#isOpen) return;
+      this.#toggle(false);
+      this.#opener.focus();
+    });
+    document.addEventListener("click", ({ target }) => {
+      if (target instanceof Node && !this.#side.contains(target) && !this.#opener.contains(target)) this.#toggle(false);
+    });
   }
 
   /** The page for a person who has signed in. */
   signedIn() {
-    replace(document.body, this.#skip(), h("header", { class: "top" }, this.#opener, this.#name), this.#side,
+    replace(document.body, this.#skip(), h("header", { class: "top" }, this.#opener, this.#name, this.#alert), this.#side,
       h("div", { class: "page" }, this.#notice, this.outlet));
     document.body.className = "signed-in";
     this.update();
@@ -150,6 +160,10 @@ export class Shell {
       }));
   }
 
+  get #isOpen() {
+    return this.#side.classList.contains("open");
+  }
+
   /** @param {boolean} open */
   #toggle(open) {
     this.#side.classList.toggle("open", open);
@@ -164,11 +178,15 @@ export class Shell {
 
   async #recount() {
     if (account.agency === null) return;
+    const mine = ++this.#counts;
     const found = await api.get("/approvals", { status: "pending", limit: 1 }).catch(() => null);
-    if (found === null) return;
+    if (found === null || mine !== this.#counts) return;
+    const waiting = t("app.approvals_waiting", { n: found.total });
     this.#count.textContent = String(found.total);
-    this.#count.hidden = found.total === 0;
-    this.#waiting.textContent = found.total === 0 ? "" : ` ${t("app.approvals_waiting", { n: found.total })}`;
+    this.#count.hidden = this.#alert.hidden = found.total === 0;
+    this.#waiting.textContent = found.total === 0 ? "" : ` ${waiting}`;
+    this.#alert.setAttribute("aria-label", `${t("approvals.title")}: ${waiting}`);
+    replace(this.#alert, icon("approvals"), String(found.total));
   }
 }
 

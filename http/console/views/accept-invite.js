@@ -5,6 +5,7 @@ import { account } from "../account.js";
 import { publicGet, publicPost } from "../api.js";
 import { h, replace } from "../dom.js";
 import { dateTime } from "../format.js";
+import { anchor, link } from "../router.js";
 import { nameOf, t } from "../texts.js";
 import { field, form, header, load } from "../ui.js";
 import { define, View } from "../view.js";
@@ -16,6 +17,7 @@ class AcceptInvite extends View {
     const body = h("div", { class: "stack" });
     replace(this, header(t("accept_invite.title")), body);
     load(body, () => publicGet("/auth/invites/lookup", { token }), (invite) => this.#form(token, invite), this.signal);
+    if (account.user === null) this.append(h("p", { class: "guest-links" }, anchor(link("sign-in"), null, t("sign_up.known"))));
   }
 
   /** @param {string} token @param {any} invite */
