@@ -69,7 +69,11 @@ class Account extends EventTarget {
   async enter(answer) {
     if (this.user !== null) await this.#end();
     tokens.begin(answer);
-    await this.#read();
+    try {
+      await this.#read();
+    } catch {
+      return location.reload(); // signed in all the same: the start reads both again, or says why it cannot
+    }
     this.dispatchEvent(new Event("entered"));
   }
 

@@ -7,6 +7,7 @@ export const ROOT = new URL("../../", import.meta.url);
 const PATIENCE_MS = 20_000;
 const PAUSES_MS = [400, 1_500];
 const AGAIN = new Set([502, 503, 504]);
+const RUNNING = "idempotency_key_in_flight"; // the first attempt with a key has not ended
 
 /** @typedef {Record<string, string | number | boolean | null | undefined>} Query */
 /** @typedef {{ signal?: AbortSignal, idempotent?: boolean }} Options */
@@ -29,7 +30,7 @@ export class Problem extends Error {
 
   /** Whether the same request may succeed later. */
   get passing() {
-    return this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500;
+    return this.code === RUNNING || this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500;
   }
 
   /** @param {Response} response */
@@ -112,7 +113,7 @@ async function insistent(url, init, repeatable) {
     try {
       return await send(url, init);
     } catch (error) {
-      if (!(error instanceof Problem) || !(error.code === "network" || AGAIN.has(error.status))) throw error;
+      if (!(error instanceof Problem) || !(error.code === "network" || error.code === RUNNING || AGAIN.has(error.status))) throw error;
       await slept(pause, init.signal);
     }
   }
@@ -122,8 +123,15 @@ async function insistent(url, init, repeatable) {
 /** @param {number} ms @param {AbortSignal | null | undefined} signal */
 function slept(ms, signal) {
   return new Promise((resolve, reject) => {
-    setTimeout(resolve, ms);
-    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+    const stopped = () => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stopped);
+      resolve(null);
+    }, ms);
+    signal?.addEventListener("abort", stopped, { once: true });
   });
 }
 

@@ -8,7 +8,7 @@ import { HOME, link, start, VIEWS } from "./router.js";
 import { admits, Shell } from "./shell.js";
 import { likelyLocale, setLocale, t } from "./texts.js";
 import * as tokens from "./tokens.js";
-import { failure, toast } from "./ui.js";
+import { failure, toast, waiting } from "./ui.js";
 
 const shell = new Shell();
 let first = true;
@@ -60,7 +60,13 @@ function failed() {
 
 async function boot() {
   fromEmail();
-  await setLocale(likelyLocale());
+  try {
+    await setLocale(likelyLocale());
+  } catch {
+    shell.signedOut();
+    replace(shell.outlet, failed());
+    return;
+  }
   try {
     await account.restore();
   } catch (error) {
@@ -70,7 +76,7 @@ async function boot() {
   }
   if (account.user === null) shell.signedOut();
   else shell.signedIn();
-  await start(shell.outlet, { admit, shown, failed });
+  await start(shell.outlet, { admit, shown, waiting, failed });
 }
 
 account.addEventListener("entered", rebuild);

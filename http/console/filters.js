@@ -29,6 +29,7 @@ export function filters({ name, fields, more = [], change }) {
 
   function apply() {
     clearTimeout(timer);
+    if (!made.isConnected) return;
     const chosen = filled(made);
     clear.hidden = Object.keys(chosen).length === 0;
     const now = JSON.stringify(chosen);

@@ -27,6 +27,7 @@ export const VIEWS = {
 };
 
 export const HOME = "conversations";
+const PATIENCE_MS = 300;
 
 /** The route of the address. @returns {Route} */
 export function current() {
@@ -68,16 +69,18 @@ export function go(href, { replace: replaced = false } = {}) {
   dispatchEvent(new HashChangeEvent("hashchange"));
 }
 
-/** Changes the address without showing anything new: for filters. @param {string} href */
+/** Changes the address without showing anything new: for filters. Not if it leads elsewhere by now. @param {string} href */
 export function note(href) {
-  history.replaceState(null, "", href);
+  const [path, present] = [href, location.hash].map((each) => each.split("?", 1)[0]);
+  if (path.startsWith(present)) history.replaceState(null, "", href);
 }
 
 /**
- * Shows views in `outlet` as the address changes. `admit` may send a route elsewhere; `shown` is told of each view.
- * @param {Element} outlet @param {{ admit: (route: Route) => string | null, shown: (route: Route) => void, failed: () => Node }} hooks
+ * Shows views in `outlet` as the address changes. `admit` may send a route elsewhere; `shown` is told of each view;
+ * `waiting` and `failed` stand for one whose script takes a while, or does not come.
+ * @param {Element} outlet @param {{ admit: (route: Route) => string | null, shown: (route: Route) => void, waiting: () => Node, failed: () => Node }} hooks
  */
-export function start(outlet, { admit, shown, failed }) {
+export function start(outlet, { admit, shown, waiting, failed }) {
   /** @type {ViewElement | null} */
   let element = null;
   let asked = 0;
@@ -93,11 +96,14 @@ export function start(outlet, { admit, shown, failed }) {
       element.routeChanged(route);
       return shown(route);
     }
+    const patience = setTimeout(() => mine === asked && replace(outlet, waiting()), PATIENCE_MS);
     try {
       await view.load();
     } catch {
       if (mine === asked) replace(outlet, failed());
       return;
+    } finally {
+      clearTimeout(patience);
     }
     if (mine !== asked) return;
     element = /** @type {ViewElement} */ (document.createElement(view.tag));

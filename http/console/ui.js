@@ -22,14 +22,20 @@ export function header(title, { lead, actions } = {}) {
     actions && h("div", { class: "actions" }, actions));
 }
 
-/** What a button does; when it fails, a toast says why. @param {Child} label @param {(event: MouseEvent) => unknown} act @param {Props & { tone?: "primary" | "danger" | "quiet" }} [props] */
+/** What a button does, once at a time; when it fails, a toast says why, unless the view was left meanwhile. @param {Child} label @param {(event: MouseEvent) => unknown} act @param {Props & { tone?: "primary" | "danger" | "quiet" }} [props] */
 export function button(label, act, { tone, class: more, ...props } = {}) {
+  let running = false;
   const click = async (/** @type {MouseEvent} */ event) => {
+    if (running) return;
+    running = true;
     try {
       await act(event);
     } catch (error) {
+      if (/** @type {any} */ (error)?.name === "AbortError") return;
       toast(sentence(error), "bad");
       report(error);
+    } finally {
+      running = false;
     }
   };
   return h("button", { type: "button", class: ["button", tone, more], on: { click }, ...props }, label);
@@ -102,17 +108,21 @@ export function setError(field, text) {
 export function form({ fields, submit, label, cancel, tone = "primary", class: more, explain = sentence }) {
   const sum = h("p", { class: "problem", role: "alert", hidden: true });
   const send = h("button", { class: ["button", tone] }, label);
+  const leave = cancel && button(t("ui.cancel"), cancel);
   const made = h("form", { class: ["form", more], novalidate: true }, fields, sum,
-    h("div", { class: "form-actions" }, send, cancel && button(t("ui.cancel"), cancel)));
+    h("div", { class: "form-actions" }, send, leave));
   made.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (send.disabled) return;
     sum.hidden = true;
     if (!complete(made)) return;
+    if (leave) leave.disabled = true;
     try {
       await busy(send, () => submit(values(made)));
     } catch (error) {
       refuse(made, sum, error, explain);
+    } finally {
+      if (leave) leave.disabled = false;
     }
   });
   return made;
@@ -156,7 +166,8 @@ function refuse(form, sum, error, explain) {
 }
 
 /**
- * A dialog over the page. `content` gets a function that closes it with a result; the promise is that result, null if it was dismissed.
+ * A dialog over the page. `content` gets a function that closes it with a result; the promise is that result, null if it was dismissed,
+ * which has to wait while something is sent: a key that was made would never be shown.
  * @template T @param {{ title: string, content: (close: (result: T | null) => void) => Child, wide?: boolean }} props @returns {Promise<T | null>}
  */
 export function dialog({ title, content, wide = false }) {
@@ -168,9 +179,13 @@ export function dialog({ title, content, wide = false }) {
       result = value;
       shown.close();
     };
-    const shown = h("dialog", { class: ["dialog", wide && "wide"], "aria-labelledby": heading, on: { close: () => { shown.remove(); resolve(result); } } },
+    const sends = () => shown.querySelector("[aria-busy]") !== null;
+    const shown = h("dialog", { class: ["dialog", wide && "wide"], "aria-labelledby": heading, on: {
+      cancel: (/** @type {Event} */ event) => sends() && event.preventDefault(),
+      close: () => { shown.remove(); resolve(result); },
+    } },
       h("div", { class: "dialog-head" }, h("h2", { id: heading }, title),
-        h("button", { type: "button", class: "icon-button", "aria-label": t("ui.close"), on: { click: () => close(null) } }, icon("close"))),
+        h("button", { type: "button", class: "icon-button", "aria-label": t("ui.close"), on: { click: () => sends() || close(null) } }, icon("close"))),
       content(close));
     document.body.append(shown);
     shown.showModal();
@@ -231,32 +246,43 @@ export function empty({ title, text, action }) {
 export function failure(error, retry) {
   const passing = /** @type {{ passing?: boolean }} */ (error).passing ?? true;
   const shown = h("div", { class: "failure", role: "alert" }, h("p", null, sentence(error)), passing && button(t("ui.retry"), retry));
-  if (passing) addEventListener("online", () => shown.isConnected && retry(), { once: true });
+  if (passing) shown.addEventListener(ONLINE, retry);
   return shown;
 }
+
+const ONLINE = "vy-online";
+addEventListener("online", () => {
+  for (const shown of document.querySelectorAll(".failure")) shown.dispatchEvent(new Event(ONLINE));
+});
 
 /** @param {string} [label] */
 export function waiting(label = t("ui.loading")) {
   return h("p", { class: "waiting", role: "status" }, h("span", { class: "dots", "aria-hidden": "true" }), label);
 }
 
+/** The newest read for each element that is filled: an older one that answers later is ignored. @type {WeakMap<Element, object>} */
+const newest = new WeakMap();
+
 /**
  * Fills `target` with what `read` brings; says that it waits after a moment, and offers to try again when it fails.
  * @template T @param {Element} target @param {() => Promise<T>} read @param {(found: T) => Child} show @param {AbortSignal} [signal]
  */
 export async function load(target, read, show, signal) {
-  const timer = setTimeout(() => replace(target, waiting()), target.childElementCount === 0 ? 150 : 800);
+  const mine = {};
+  newest.set(target, mine);
+  const over = () => signal?.aborted || newest.get(target) !== mine;
+  const timer = setTimeout(() => over() || replace(target, waiting()), target.childElementCount === 0 ? 150 : 800);
   target.setAttribute("aria-busy", "true");
   try {
     const found = await read();
-    if (!signal?.aborted) replace(target, show(found));
+    if (!over()) replace(target, show(found));
   } catch (error) {
-    if (signal?.aborted) return;
+    if (over()) return;
     replace(target, failure(error, () => load(target, read, show, signal)));
     report(error);
   } finally {
     clearTimeout(timer);
-    target.removeAttribute("aria-busy");
+    if (newest.get(target) === mine) target.removeAttribute("aria-busy");
   }
 }
 
@@ -292,10 +318,12 @@ export function table({ caption, columns, rows, foot, class: more }) {
     h("tbody", null, rows.map((row) => tableRow(columns, row))), foot && h("tfoot", null, foot)));
 }
 
-/** One row of such a table. @template T @param {{ label: string, show: (row: T) => Child, end?: boolean, head?: boolean }[]} columns @param {T} row */
+/** One row of such a table; a card leaves out what is only a dash. @template T @param {{ label: string, show: (row: T) => Child, end?: boolean, head?: boolean }[]} columns @param {T} row */
 export function tableRow(columns, row) {
-  return h("tr", null, columns.map(({ label, show, end, head }) =>
-    h(head ? "th" : "td", { scope: head ? "row" : null, class: end && "end", data: { label } }, h("div", { class: "cell" }, show(row)))));
+  return h("tr", null, columns.map(({ label, show, end, head }) => {
+    const shown = show(row);
+    return h(head ? "th" : "td", { scope: head ? "row" : null, class: end && "end", "data-label": label, "data-empty": shown === "–" }, h("div", { class: "cell" }, shown));
+  }));
 }
 
 /** Links to the parts of a view. @param {string} name @param {[href: string, label: string][]} links @param {string} present the href of the part that is shown */

@@ -32,9 +32,18 @@ export class View extends HTMLElement {
     target.addEventListener(type, listener, { signal: this.signal });
   }
 
-  /** Calls `act` every `seconds` while the page is visible and the view on it. @param {number} seconds @param {() => void} act */
+  /** Calls `act` every `seconds` while the page is visible and the view on it, once the call before has ended. @param {number} seconds @param {() => unknown} act */
   every(seconds, act) {
-    const timer = setInterval(() => document.visibilityState === "visible" && act(), seconds * 1000);
+    let running = false;
+    const timer = setInterval(async () => {
+      if (running || document.visibilityState !== "visible") return;
+      running = true;
+      try {
+        await act();
+      } finally {
+        running = false;
+      }
+    }, seconds * 1000);
     this.signal.addEventListener("abort", () => clearInterval(timer));
   }
 }

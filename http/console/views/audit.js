@@ -28,7 +28,6 @@ class Audit extends View {
   async show() {
     const found = h("div");
     const verdict = h("div", { role: "status" });
-    const form = h("div");
     const next = latest(() => this.signal);
     const verify = button(t("audit.verify"), () => busy(verify, async () => replace(verdict, await verified(this.signal))), { tone: "primary" });
     const download = button(t("ui.download"), () => busy(download, () => api.download("/audit/export.csv", { ...queryOf(this.#chosen), bom: 1 }, `audit-${today()}.csv`)));
@@ -37,20 +36,31 @@ class Audit extends View {
       note(link("audit", values));
       replace(found, list(values, next()));
     };
+    const chosen = chosenIn(this.route.query, FILTERS);
+    const form = filterForm(chosen, change);
     replace(this, header(t("audit.title"), { lead: t("audit.lead"), actions: [download, verify] }), verdict, form, found);
-    change(chosenIn(this.route.query, FILTERS));
+    change(chosen);
     const people = await api.get("/auth/members", { limit: MEMBERS }, { signal: this.signal }).catch(() => ({ items: [] }));
-    if (!this.signal.aborted) replace(form, filterForm(people.items, this.#chosen, change));
+    offer(/** @type {HTMLSelectElement} */ (form.elements.namedItem("actor_id")), people.items);
   }
 }
 
-/** @param {{ id: string, email: string, full_name: string | null }[]} people @param {import("../filters.js").Chosen} chosen @param {(chosen: import("../filters.js").Chosen) => void} change */
-function filterForm(people, chosen, change) {
-  const who = /** @type {[string, string][]} */ ([["", t("audit.anybody")], ...people.map(({ id, email, full_name: name }) => [id, name ? `${name} (${email})` : email])]);
-  if (chosen.actor_id && !people.some(({ id }) => id === chosen.actor_id)) who.push([chosen.actor_id, chosen.actor_id]);
+/** Adds people to choose from, and names the one who is chosen. @param {HTMLSelectElement} select @param {{ id: string, email: string, full_name: string | null }[]} people */
+function offer(select, people) {
+  for (const { id, email, full_name: name } of people) {
+    const known = [...select.options].find(({ value }) => value === id);
+    const option = known ?? select.appendChild(h("option", { value: id }));
+    option.text = name ? `${name} (${email})` : email;
+  }
+}
+
+/** @param {import("../filters.js").Chosen} chosen @param {(chosen: import("../filters.js").Chosen) => void} change */
+function filterForm(chosen, change) {
+  const who = /** @type {[string, string][]} */ ([["", t("audit.anybody")]]);
+  if (chosen.actor_id) who.push([chosen.actor_id, chosen.actor_id]);
   const day = (/** @type {string} */ name) => field({ name, label: t(`audit.${name}`), type: "date", value: chosen[name], required: true });
   const kinds = h("datalist", { id: "audit-kinds" }, KINDS.map((value) => h("option", { value })));
-  return [kinds, filters({
+  const made = filters({
     name: t("audit.filters"),
     fields: [
       field({ name: "actor_id", label: t("audit.who"), value: chosen.actor_id, options: who }),
@@ -58,7 +68,9 @@ function filterForm(people, chosen, change) {
       day("from"), day("to"),
     ],
     change,
-  })];
+  });
+  made.append(kinds);
+  return made;
 }
 
 /** @param {import("../filters.js").Chosen} values */

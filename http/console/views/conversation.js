@@ -2,7 +2,7 @@
 // One conversation: its transcript, its events as they come, and the field to write in.
 
 import { account } from "../account.js";
-import { api } from "../api.js";
+import { api, Problem } from "../api.js";
 import { h, replace } from "../dom.js";
 import { anchor, go, link } from "../router.js";
 import { EventStream } from "../stream.js";
@@ -11,6 +11,7 @@ import { button, empty, failure, header, load, menu, toast, waiting } from "../u
 import { define, View } from "../view.js";
 import { Composer } from "./composer.js";
 import { remove, rename } from "./conversation-acts.js";
+import { shownTitle } from "./conversation-title.js";
 import { first } from "./new-conversation.js";
 import { isOwn, Outbox } from "./outbox.js";
 import { Transcript } from "./transcript.js";
@@ -34,8 +35,8 @@ class Conversation extends View {
   #outbox = null;
   /** @type {Composer | null} */
   #composer = null;
-  /** @type {Summary} */
-  #summary = { title: null, running_turn_id: null };
+  /** What is known of it; null until it is read. @type {Summary | null} */
+  #summary = null;
   #running = false;
   /** The turn of the newest event, which a stop means. @type {string | null} */
   #turn = null;
@@ -46,6 +47,7 @@ class Conversation extends View {
   /** Turns whose message is not on the page yet, and how often it will be looked for in a transcript that lacks it. @type {Map<string, number>} */
   #unread = new Map();
   #head = h("div");
+  #acts = h("div");
   #older = h("div", { class: "older" });
   #body = h("div", { class: "conversation-body" });
   #working = h("p", { class: "working", hidden: true });
@@ -60,7 +62,7 @@ class Conversation extends View {
 
   show() {
     const canWrite = account.may("write");
-    this.#outbox = new Outbox({ session: this.#id, signal: () => this.signal, taken: (turn, text) => this.#taken(turn, text), edit: (text) => this.#composer?.propose(text) });
+    this.#outbox = new Outbox({ session: this.#id, signal: () => this.signal, taken: (turn, text) => this.#taken(turn, text), edit: (text) => this.#composer?.propose(text), running: () => this.#running });
     this.#composer = canWrite ? new Composer({
       place: this.#id, label: t("conversations.message"), placeholder: t("conversations.placeholder"), send: (text, onBusy) => this.#say(text, onBusy),
     }) : null;
@@ -89,11 +91,18 @@ class Conversation extends View {
       const [summary, page, approvals] = await this.#read();
       if (!this.signal.aborted) this.#filled(summary, page, approvals);
     } catch (error) {
-      if (!this.signal.aborted) replace(this.#body, failure(error, () => this.#begin()));
+      if (!this.signal.aborted) this.#failed(error);
     } finally {
       clearTimeout(busy);
       this.#body.removeAttribute("aria-busy");
     }
+  }
+
+  /** A conversation that cannot be opened has nothing to write in, either. @param {unknown} error */
+  #failed(error) {
+    const shown = failure(error, () => this.#begin());
+    replace(this.#body, shown);
+    if (error instanceof Problem && !error.passing) replace(this, h("div", null, this.#back(), header(t("conversations.absent"))), this.#body);
   }
 
   /** @returns {Promise<[Summary, Page, any[]]>} */
@@ -192,7 +201,7 @@ class Conversation extends View {
     this.#transcript.settle();
     const words = said.length > ANNOUNCED ? `${said.slice(0, ANNOUNCED)}…` : said;
     this.#announce(failed ? words : `${t("conversations.agent")}: ${words}`);
-    if (this.#summary.title === null) this.#reread();
+    if (this.#summary?.title === null) this.#reread();
   }
 
   /** Says something to screen readers once; words on their way are not read out one by one. @param {string} text */
@@ -247,29 +256,34 @@ class Conversation extends View {
     }
   }
 
+  /** The title and what can be done; its heading stays the same element, which may have the focus. */
   #headline() {
-    const title = this.#summary.title ?? t("conversations.untitled");
-    const focused = this.#head.contains(document.activeElement) && (document.activeElement?.closest(".menu") ? ".menu > button" : "h1");
+    const title = this.#summary === null ? t("ui.loading") : shownTitle(this.#summary.title);
+    const focused = this.#acts.contains(document.activeElement);
     document.title = `${title} · Voyagent`;
-    replace(this.#head, h("p", { class: "back" }, anchor(link("conversations"), null, t("conversations.all"))), header(title, {
-      actions: menu({ label: [t("conversations.more"), h("span", { "aria-hidden": "true" }, "▾")], name: t("conversations.more_for", { title }), items: [
-        anchor(link("itinerary", this.#id), null, t("itinerary.title")),
-        account.may("write") && button(t("conversations.rename"), () => this.#rename()),
-        account.may("write") && button(t("conversations.delete"), () => this.#remove()),
-      ] }),
-    }));
-    if (focused) /** @type {HTMLElement} */ (this.#head.querySelector(focused)).focus({ preventScroll: true });
+    if (this.#head.childElementCount === 0) replace(this.#head, this.#back(), header(title, { actions: this.#acts }));
+    replace(/** @type {HTMLElement} */ (this.#head.querySelector("h1")), title);
+    replace(this.#acts, this.#summary !== null && menu({ label: [t("conversations.more"), h("span", { "aria-hidden": "true" }, "▾")], name: t("conversations.more_for", { title }), items: [
+      anchor(link("itinerary", this.#id), null, t("itinerary.title")),
+      account.may("write") && button(t("conversations.rename"), () => this.#rename()),
+      account.may("write") && button(t("conversations.delete"), () => this.#remove()),
+    ] }));
+    if (focused) this.#acts.querySelector("button")?.focus({ preventScroll: true });
+  }
+
+  #back() {
+    return h("p", { class: "back" }, anchor(link("conversations"), null, t("conversations.all")));
   }
 
   async #rename() {
-    const title = await rename(this.#id, this.#summary.title);
-    if (title === null) return;
+    const title = await rename(this.#id, this.#summary?.title ?? null);
+    if (title === null || this.#summary === null) return;
     this.#summary.title = title;
     this.#headline();
   }
 
   async #remove() {
-    if (await remove(this.#id, this.#summary.title ?? t("conversations.untitled"))) go(link("conversations"), { replace: true });
+    if (await remove(this.#id, shownTitle(this.#summary?.title)) && this.isConnected) go(link("conversations"), { replace: true });
   }
 
   /** @param {import("../stream.js").State} state */

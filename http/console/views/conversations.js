@@ -4,25 +4,20 @@
 import { account } from "../account.js";
 import { api } from "../api.js";
 import { h, replace } from "../dom.js";
+import { chosenIn, filters, latest } from "../filters.js";
 import { dateTime, relative } from "../format.js";
 import { anchor, link, note } from "../router.js";
 import { t } from "../texts.js";
-import { badge, button, empty, header, id as newId, menu, pager } from "../ui.js";
+import { badge, button, empty, field, header, menu, pager } from "../ui.js";
 import { define, View } from "../view.js";
 import { remove, rename } from "./conversation-acts.js";
+import { shownTitle } from "./conversation-title.js";
 import "./conversation.js";
 import "./new-conversation.js";
 
 /** @typedef {{ id: string, title: string | null, created_at: string, message_count: number }} Listed */
 
-const PAUSE_MS = 250;
-
 class Conversations extends View {
-  #list = h("div");
-  #typed = 0;
-  /** @type {Map<string, number>} */
-  #waiting = new Map();
-
   show() {
     this.routeChanged();
   }
@@ -36,57 +31,60 @@ class Conversations extends View {
   }
 
   #all() {
-    const own = newId("search");
-    const q = this.route.query.get("q") ?? "";
-    const search = h("input", { id: own, type: "search", value: q, placeholder: t("conversations.search"), autocomplete: "off", maxlength: 200, on: { input: () => this.#searched(search.value) } });
-    replace(this, header(t("conversations.title"), { lead: t("conversations.lead"), actions: account.may("write") && anchor(link("conversations", "new"), { class: "button primary" }, t("conversations.new")) }),
-      h("search", { class: "search" }, h("label", { for: own, class: "hidden-words" }, t("conversations.search")), search), this.#list);
-    this.#fill(q);
+    const next = latest(() => this.signal);
+    const chosen = chosenIn(this.route.query, ["q"]);
+    const list = h("div");
+    const show = (/** @type {import("../filters.js").Chosen} */ { q = "" }) => {
+      note(link("conversations", { q }));
+      replace(list, this.#pages(q, next(), () => show({ q })));
+    };
+    replace(this, header(t("conversations.title"), { lead: t("conversations.lead"), actions: newLink() }), filters({
+      name: t("conversations.title"),
+      fields: [field({ name: "q", label: t("conversations.search"), type: "search", value: chosen.q, required: true, control: { autocomplete: "off", maxlength: 200 } })],
+      change: show,
+    }), list);
+    show(chosen);
   }
 
-  /** @param {string} q */
-  #searched(q) {
-    clearTimeout(this.#typed);
-    this.#typed = setTimeout(() => {
-      note(link("conversations", { q: q.trim() }));
-      this.#fill(q.trim());
-    }, PAUSE_MS);
-  }
-
-  /** @param {string} q */
-  #fill(q) {
-    const waiting = this.#count();
-    replace(this.#list, pager({
+  /** @param {string} q @param {AbortSignal} signal @param {() => void} again */
+  #pages(q, signal, again) {
+    const waiting = waitingApprovals(signal);
+    return pager({
       read: async (offset, limit) => {
-        const [page] = await Promise.all([api.get("/chat/sessions", { q, offset, limit }, { signal: this.signal }), waiting]);
-        return { items: page.sessions, total: page.total };
+        const [{ sessions, total }, counts] = await Promise.all([api.get("/chat/sessions", { q, offset, limit }, { signal }), waiting]);
+        return { items: sessions.map((/** @type {Listed} */ each) => ({ ...each, waiting: counts.get(each.id) ?? 0 })), total };
       },
-      show: (each) => this.#row(each, q), list: h("ul", { class: "conversation-list" }), signal: this.signal,
+      show: (/** @type {Listed & { waiting: number }} */ each) => row(each, again),
+      list: h("ul", { class: "conversation-list" }),
       none: () => (q ? empty({ title: t("conversations.not_found", { q }), text: t("conversations.not_found_words") })
-        : empty({ title: t("conversations.none"), text: t("conversations.none_words"), action: account.may("write") && anchor(link("conversations", "new"), { class: "button primary" }, t("conversations.new")) })),
-    }));
+        : empty({ title: t("conversations.none"), text: t("conversations.none_words"), action: newLink() })),
+      signal,
+    });
   }
+}
 
-  /** Approvals that wait, by conversation. */
-  async #count() {
-    const found = await api.get("/approvals", { status: "pending", limit: 500 }, { signal: this.signal }).catch(() => ({ items: [] }));
-    this.#waiting = new Map();
-    for (const { session_id: session } of found.items) this.#waiting.set(session, (this.#waiting.get(session) ?? 0) + 1);
-  }
+function newLink() {
+  return account.may("write") && anchor(link("conversations", "new"), { class: "button primary" }, t("conversations.new"));
+}
 
-  /** @param {Listed} listed @param {string} q */
-  #row(listed, q) {
-    const { id, created_at: at, message_count: count } = listed;
-    const title = listed.title ?? t("conversations.untitled");
-    const waiting = this.#waiting.get(id) ?? 0;
-    return h("li", { class: "conversation-row" },
-      anchor(link("conversations", id), { class: "conversation-link" }, h("span", { class: "conversation-title" }, title), waiting > 0 && badge(t("conversations.approvals_wait", { n: waiting }), "warn")),
-      h("span", { class: "quiet small row-facts" }, h("time", { datetime: at, title: dateTime(at) }, relative(at)), h("span", null, t("conversations.messages", { n: count }))),
-      account.may("write") && menu({ label: h("span", { "aria-hidden": "true" }, "⋯"), name: t("conversations.more_for", { title }), items: [
-        button(t("conversations.rename"), async () => (await rename(id, listed.title)) !== null && this.#fill(q)),
-        button(t("conversations.delete"), async () => (await remove(id, title)) && this.#fill(q)),
-      ] }));
-  }
+/** How many approvals wait, by conversation; none if they cannot be read. @param {AbortSignal} signal @returns {Promise<Map<string, number>>} */
+async function waitingApprovals(signal) {
+  const found = await api.get("/approvals", { status: "pending", limit: 500 }, { signal }).catch(() => ({ items: [] }));
+  const counts = new Map();
+  for (const { session_id: session } of found.items) counts.set(session, (counts.get(session) ?? 0) + 1);
+  return counts;
+}
+
+/** @param {Listed & { waiting: number }} listed @param {() => void} again */
+function row({ id, title, created_at: at, message_count: count, waiting }, again) {
+  const shown = shownTitle(title);
+  return h("li", { class: "conversation-row" },
+    anchor(link("conversations", id), { class: "conversation-link" }, h("span", { class: "conversation-title" }, shown), waiting > 0 && badge(t("conversations.approvals_wait", { n: waiting }), "warn")),
+    h("span", { class: "quiet small row-facts" }, h("time", { datetime: at, title: dateTime(at) }, relative(at)), h("span", null, t("conversations.messages", { n: count }))),
+    account.may("write") && menu({ label: h("span", { "aria-hidden": "true" }, "⋯"), name: t("conversations.more_for", { title: shown }), items: [
+      button(t("conversations.rename"), async () => (await rename(id, title)) !== null && again()),
+      button(t("conversations.delete"), async () => (await remove(id, shown)) && again()),
+    ] }));
 }
 
 define("vy-conversations", Conversations);

@@ -19,6 +19,8 @@ const LIMIT = 20;
 export function board(values, signal, none) {
   const whole = h("div", { class: "board", role: "region", "aria-label": t("enquiries.board"), tabindex: 0 });
   const columns = new Map(STATES.map((status) => [status, new Column(status, values, signal, { moved, counted })]));
+  /** Cards on their way: they are moved once. @type {Set<string>} */
+  const moving = new Set();
   /** @type {Enquiry | null} */
   let dragged = null;
 
@@ -28,7 +30,9 @@ export function board(values, signal, none) {
   }
   /** @param {Enquiry} enquiry @param {string} status */
   async function moved(enquiry, status) {
-    const after = await move(enquiry, status);
+    if (moving.has(enquiry.id)) return;
+    moving.add(enquiry.id);
+    const after = await move(enquiry, status).finally(() => moving.delete(enquiry.id));
     const card = columns.get(status)?.add(after);
     columns.get(enquiry.status)?.remove(enquiry.id);
     card?.querySelector("a")?.focus();

@@ -28,7 +28,7 @@ export function newEnquiry(view) {
     const made = await ruled(() => api.post("/enquiries", given, { idempotent: true }));
     duplicates.set(made.id, made.possible_duplicates);
     toast(t("enquiries.created_now"));
-    go(link("enquiries", made.id), { replace: true });
+    if (view.isConnected) go(link("enquiries", made.id), { replace: true });
   };
   replace(view, header(t("enquiries.new")), enquiryForm(null, submit, link("enquiries")));
 }
@@ -42,7 +42,7 @@ export function editEnquiry(view, id) {
       const changes = Object.fromEntries(Object.entries(given).filter(([name, value]) => value !== Reflect.get(enquiry, name)));
       await ruled(() => api.patch(`/enquiries/${id}`, changes));
       toast(t("ui.saved"));
-      go(link("enquiries", id), { replace: true });
+      if (view.isConnected) go(link("enquiries", id), { replace: true });
     };
     return [header(t("enquiries.edit_of", { name: enquiry.customer_name })), enquiryForm(enquiry, submit, link("enquiries", id))];
   }, view.signal);

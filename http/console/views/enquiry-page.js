@@ -6,11 +6,11 @@ import { api } from "../api.js";
 import { h, replace } from "../dom.js";
 import { facts } from "../facts.js";
 import { date, dateTime, money, number } from "../format.js";
-import { anchor, link } from "../router.js";
+import { anchor, go, link } from "../router.js";
 import { nameOf, sentence, t } from "../texts.js";
 import { badge, button, busy, header, load, section, table, toast } from "../ui.js";
 import { duplicates } from "./enquiry-form.js";
-import { budget, converse, move, moveMenu, stateBadge, travelDays, trip } from "./enquiry.js";
+import { budget, conversationOf, move, moveMenu, stateBadge, travelDays, trip } from "./enquiry.js";
 
 /** @typedef {import("./enquiry.js").Enquiry} Enquiry */
 /** @typedef {{ id: string, kind: string, supplier: string, locator: string | null, status: string, cost: { amount: string, currency: string }, session_id: string | null, created_at: string }} Booking */
@@ -60,7 +60,10 @@ function page(enquiry, again) {
 function actions(enquiry, moved) {
   const opened = enquiry.session_id !== null;
   if (!account.may("write")) return opened && anchor(link("conversations", enquiry.session_id), { class: "button" }, t("enquiries.conversation"));
-  const talk = button(t(opened ? "enquiries.conversation" : "enquiries.promote"), () => busy(talk, () => converse(enquiry)), { tone: "primary" });
+  const talk = button(t(opened ? "enquiries.conversation" : "enquiries.promote"), () => busy(talk, async () => {
+    const session = await conversationOf(enquiry);
+    if (talk.isConnected) go(link("conversations", session));
+  }), { tone: "primary" });
   return [
     moveMenu(enquiry, moved, t("enquiries.change_state")),
     anchor(link("enquiries", enquiry.id, "edit"), { class: "button" }, t("enquiries.edit")),

@@ -5,7 +5,7 @@ import { account } from "../account.js";
 import { api } from "../api.js";
 import { h } from "../dom.js";
 import { date, money, relative } from "../format.js";
-import { anchor, go, link } from "../router.js";
+import { anchor, link } from "../router.js";
 import { t } from "../texts.js";
 import { badge, menu, unseen } from "../ui.js";
 
@@ -72,10 +72,9 @@ export function travellers({ pax_count: n }) {
   return t("enquiries.travellers", { n });
 }
 
-/** Opens the enquiry's conversation, which is begun if there is none. @param {Enquiry} enquiry */
-export async function converse(enquiry) {
-  const { session_id: session } = enquiry.session_id === null ? await api.post(`/enquiries/${enquiry.id}/promote-to-session`, undefined, { idempotent: true }) : enquiry;
-  go(link("conversations", session));
+/** The enquiry's conversation, which is begun if there is none. @param {Enquiry} enquiry @returns {Promise<string>} its id */
+export async function conversationOf({ id, session_id: session }) {
+  return session ?? (await api.post(`/enquiries/${id}/promote-to-session`, undefined, { idempotent: true })).session_id;
 }
 
 /** One enquiry on the board. @param {Enquiry} each */

@@ -4,18 +4,18 @@
 import { api } from "../api.js";
 import { h, replace } from "../dom.js";
 import { facts } from "../facts.js";
+import { chosenIn, filters, latest } from "../filters.js";
 import { date, longDate, money } from "../format.js";
-import { anchor, link } from "../router.js";
+import { anchor, link, note } from "../router.js";
 import { locale, nameOf, t } from "../texts.js";
-import { badge, button, empty, field, header, load, section } from "../ui.js";
+import { badge, button, empty, field, header, load, pager, section } from "../ui.js";
 import { define, View } from "../view.js";
+import { shownTitle } from "./conversation-title.js";
 import { days } from "./trip-days.js";
 
 /** @typedef {import("./trip-days.js").Itinerary} Itinerary */
 /** @typedef {{ id: string, title: string | null, created_at: string, message_count: number }} Session */
 
-const SHOWN = 50;
-const MOST_SESSIONS = 1000;
 /** @type {Record<string, "good" | "warn">} */
 const TONES = { confirmed: "good", ticketed: "good", approved: "good" };
 
@@ -28,8 +28,18 @@ class ItineraryView extends View {
 
   #choice() {
     const found = h("div");
-    replace(this, header(t("itinerary.title"), { lead: t("itinerary.lead") }), found);
-    load(found, () => api.get("/chat/sessions", { limit: MOST_SESSIONS }, { signal: this.signal }), choice, this.signal);
+    const next = latest(() => this.signal);
+    const chosen = chosenIn(this.route.query, ["q"]);
+    const show = (/** @type {import("../filters.js").Chosen} */ { q = "" }) => {
+      note(link("itinerary", { q }));
+      replace(found, choice(q, next()));
+    };
+    replace(this, header(t("itinerary.title"), { lead: t("itinerary.lead") }), filters({
+      name: t("itinerary.title"),
+      fields: [field({ name: "q", label: t("itinerary.search"), type: "search", value: chosen.q, required: true, control: { autocomplete: "off", maxlength: 200 } })],
+      change: show,
+    }), found);
+    show(chosen);
   }
 
   /** @param {string} session */
@@ -40,25 +50,25 @@ class ItineraryView extends View {
       api.get("/reports/itinerary", { session_id: session }, { signal: this.signal }),
       api.get(`/chat/sessions/${session}`, {}, { signal: this.signal }),
     ]);
-    load(whole, read, ([report, { title }]) => trip(report, title ?? t("itinerary.untitled")), this.signal);
+    load(whole, read, ([report, { title }]) => trip(report, shownTitle(title)), this.signal);
   }
 }
 
-/** @param {{ sessions: Session[], total: number }} page */
-function choice({ sessions, total }) {
-  if (total === 0) return empty({ title: t("itinerary.none"), text: t("itinerary.none_text"), action: anchor(link("conversations"), null, t("conversations.title")) });
-  const list = h("ul", { class: "choices" });
-  const sum = h("p", { class: "quiet", role: "status" });
-  const search = field({ name: "search", label: t("itinerary.search"), type: "search", required: true, control: { autocomplete: "off", on: { input: show } } });
-  const input = /** @type {HTMLInputElement} */ (search.querySelector("input"));
-  function show() {
-    const words = input.value.toLocaleLowerCase().split(/\s+/);
-    const matching = sessions.filter(({ title }) => words.every((word) => (title ?? "").toLocaleLowerCase().includes(word)));
-    sum.textContent = matching.length > SHOWN ? t("itinerary.first", { shown: SHOWN, total: matching.length }) : t("itinerary.found", { n: matching.length });
-    replace(list, matching.slice(0, SHOWN).map((each) => h("li", null, anchor(link("itinerary", each.id), null, each.title ?? t("itinerary.untitled")), " ", h("span", { class: "quiet small" }, date(each.created_at)))));
-  }
-  show();
-  return [search, sum, list];
+/** The conversations whose title contains `q`. @param {string} q @param {AbortSignal} signal */
+function choice(q, signal) {
+  const sum = h("p", { class: "count quiet", role: "status" });
+  return [sum, pager({
+    read: async (offset, limit) => {
+      const { sessions: items, total } = await api.get("/chat/sessions", { q, offset, limit }, { signal });
+      sum.textContent = t("itinerary.found", { n: total });
+      return { items, total };
+    },
+    show: (/** @type {Session} */ { id, title, created_at: at }) => h("li", null, anchor(link("itinerary", id), null, shownTitle(title)), " ", h("span", { class: "quiet small" }, date(at))),
+    list: h("ul", { class: "choices" }),
+    none: () => (q ? empty({ title: t("conversations.not_found", { q }), text: t("conversations.not_found_words") })
+      : empty({ title: t("itinerary.none"), text: t("itinerary.none_text"), action: anchor(link("conversations"), null, t("conversations.title")) })),
+    signal,
+  })];
 }
 
 /** @param {Itinerary} report @param {string} title */

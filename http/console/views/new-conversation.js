@@ -7,7 +7,7 @@ import { h, replace } from "../dom.js";
 import { today } from "../format.js";
 import { anchor, go, link } from "../router.js";
 import { nameOf, sentence, t } from "../texts.js";
-import { button, header, id as newId, toast } from "../ui.js";
+import { button, header, id as newId, toast, waiting } from "../ui.js";
 import { define, View } from "../view.js";
 import { Composer } from "./composer.js";
 
@@ -59,12 +59,15 @@ class NewConversation extends View {
   async #start(text, composer) {
     if (this.#starting) return composer.propose(text);
     this.#starting = true;
+    replace(this.#examples, waiting(t("conversations.sending")));
     try {
       const { session_id: made } = await api.post("/chat/sessions", undefined, { idempotent: true });
+      if (!this.isConnected) return composer.propose(text); // as a draft for later
       first.waiting = { id: made, text: this.#desk ? t("conversations.for_desk", { desk: nameOf("desks", this.#desk), text }) : text };
       go(link("conversations", made), { replace: true });
     } catch (error) {
       composer.propose(text);
+      this.#suggest(composer);
       toast(sentence(error), "bad");
     } finally {
       this.#starting = false;

@@ -20,7 +20,7 @@ export class Outbox {
   /** @type {Set<Own>} */
   #own = new Set();
 
-  /** @param {{ session: string, signal: () => AbortSignal, taken: (turn: string, text: string) => void, edit: (text: string) => void }} hooks */
+  /** @param {{ session: string, signal: () => AbortSignal, taken: (turn: string, text: string) => void, edit: (text: string) => void, running: () => boolean }} hooks */
   constructor(hooks) {
     this.hooks = hooks;
   }
@@ -81,7 +81,7 @@ export class Outbox {
       if (event !== null) {
         this.#remove(own);
         this.hooks.taken(event.turn_id, own.text);
-      } else replace(own.state, t("conversations.queued"));
+      } else replace(own.state, t(this.hooks.running() ? "conversations.queued" : "conversations.sent"));
     } catch (error) {
       if (!signal.aborted) this.#failed(own, error);
     }

@@ -29,13 +29,10 @@ function showFactor(target, signal) {
 
 /** @param {HTMLElement} target @param {() => void} again */
 async function setUp(target, again) {
-  let seed;
-  try {
-    seed = await api.post("/auth/totp/setup");
-  } catch {
-    again();
-    return;
-  }
+  const seed = await api.post("/auth/totp/setup").catch((error) => {
+    if (error.status === 409) again(); // it was set up in another tab
+    throw error;
+  });
   replace(target,
     h("ol", { class: "steps" },
       h("li", null, t("security.scan"), h("div", { class: "qr" }, drawing(seed.qr_modules, t("security.qr"))),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from tests.http.browser.console.conftest import Console
@@ -69,3 +72,27 @@ async def test_older_messages_are_read_a_page_at_a_time(console: Console, player
     await said(page, "question 0").wait_for()
     assert await texts(page) == await transcript(asha, session)
     assert await button(page, "Earlier messages").count() == 0
+
+
+async def test_a_message_of_another_day_says_of_which(console: Console, player: Rehearsal) -> None:
+    asha = await console.sign_up()
+    session = await asha.session()
+    player.play(Turn("one"))
+    await asha.say(session, "start")
+    page = (await console.open(asha, f"conversations/{session}")).page
+    written = page.locator(".byline time")
+    assert re.fullmatch(r"\d?\d:\d\d [ap]m", await written.inner_text())
+    await page.clock.install(time=datetime.now(UTC) + timedelta(days=2))
+    await page.reload()
+    await written.wait_for()
+    assert re.search(r"\d{4}, \d?\d:\d\d [ap]m$", await written.inner_text())
+
+
+async def test_somebody_who_has_joined_since_is_named(console: Console, player: Rehearsal) -> None:
+    asha = await console.sign_up()
+    session = await asha.session()
+    page = (await console.open(asha, f"conversations/{session}")).page
+    for name in ("Ravi Menon", "Meera Iyer"):
+        player.play(Turn("one"))
+        await (await console.member(asha, "agent", name)).say(session, f"start, says {name}")
+        await page.locator(".author", has_text=name).wait_for()
