@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -16,7 +16,6 @@ from .money import Money
 from .travel import COUNTRY, Shape
 
 Kind = Literal["sale", "refund", "exchange", "adm", "acm", "commission", "tax_adjustment"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 SALES: frozenset[Kind] = frozenset({"sale", "exchange"})
 """What is billed for a document that was issued."""
 DOCUMENTS: frozenset[Kind] = SALES | {"refund"}

@@ -82,7 +82,8 @@ def _bsp(agency: Agency) -> Drivers:
         sealing_keys=settings.sealing_keys,
         fallback=None,  # one for all agencies would show each of them the others' statements
     )
-    return Drivers(statements=StatementFiles(settings.bsp_dir, numbers))
+    driver = StatementFiles(settings.bsp_dir, numbers)
+    return Drivers(statements=driver, close=driver.close)
 
 
 SUPPLIERS: Mapping[str, Supplier] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -25,7 +26,10 @@ _log = log.get(__name__)
 
 
 class StatementFiles:
-    """The driver. ``numbers`` gives the agency's IATA numbers, as the operator wrote them."""
+    """The driver. ``numbers`` gives the agency's IATA numbers, as the operator wrote them.
+
+    Files are read in a thread of its own, one fetch at a time: a large one takes seconds.
+    """
 
     name = "bsp"
     capabilities = Capabilities(methods=frozenset({"fetch"}), honours_keys=False, looks_up=False)
@@ -33,6 +37,11 @@ class StatementFiles:
     def __init__(self, where: Path | None, numbers: Callable[[], Awaitable[str]]) -> None:
         self._where = where
         self._numbers = numbers
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="bsp")
+
+    async def close(self) -> None:
+        """Let the thread end."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def fetch(self, question: StatementQuestion) -> Report:
         """The statement of exactly this country and period, verified.
@@ -46,7 +55,10 @@ class StatementFiles:
             raise SupplierError("authentication", "the agency's IATA number is none", sent=False)
         stop = threading.Event()
         try:
-            return await asyncio.to_thread(_read, self._where, agents, question, stop)
+            reading = asyncio.get_running_loop().run_in_executor(
+                self._thread, _read, self._where, agents, question, stop
+            )
+            return await reading
         except OSError as failure:
             _log.error("bsp_folder_not_read", exc_info=failure)
             raise SupplierError("transient", "the statements cannot be read now") from failure

@@ -31,7 +31,8 @@ def source(desk: Any, where: Path | None, numbers: str = OURS) -> Any:
     async def known() -> str:
         return numbers
 
-    return SupplierActor.start(name="bsp", statements=StatementFiles(where, known), clock=desk.clock)
+    driver = StatementFiles(where, known)
+    return SupplierActor.start(name="bsp", statements=driver, clock=desk.clock, close=driver.close)
 
 
 @pytest.fixture

@@ -69,6 +69,16 @@ async def test_b55_two_agencies_with_one_folder_see_their_own_alone(tmp_path: Pa
     assert refused.text == "no statement of this agency for IN is of a period that ends on 2026-11-22"
 
 
+async def test_b55_of_a_file_with_other_agents_currencies_and_periods_only_the_agencys_part_is_taken(
+    tmp_path: Path,
+) -> None:
+    dollars = Office(agent=THEIRS, currency="USD2", lines=(Line(number="1252400777777", currency="USD2"),))
+    earlier = Hot(period_end="261115", offices=(Office(lines=(CREDIT,)),))
+    Hot(offices=(dollars, Office()), before=(earlier,)).write(tmp_path)
+    found = await fetch(tmp_path)
+    assert (numbers(found), found.currency) == (["1252400123456"], "INR")
+
+
 async def test_b55_another_agencys_broken_file_is_not_even_named(tmp_path: Path) -> None:
     Hot().write(tmp_path, "ours")
     theirs = OTHERS.but(offices=(Office(agent=THEIRS),)).write(tmp_path, "theirs")
@@ -191,12 +201,12 @@ async def test_a_fetch_reads_beside_the_event_loop_and_ends_with_its_caller(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Hot().write(tmp_path)
-    loop_thread, threads = threading.get_ident(), set()
+    names = set()
     reached, go_on, ended = threading.Event(), threading.Event(), threading.Event()
     search = folder.search
 
     def slow(*given: Any) -> Any:
-        threads.add(threading.get_ident())
+        names.add(threading.current_thread().name)
         reached.set()
         go_on.wait(10)
         try:
@@ -206,14 +216,18 @@ async def test_a_fetch_reads_beside_the_event_loop_and_ends_with_its_caller(
             raise
 
     monkeypatch.setattr(folder, "search", slow)
-    fetching = asyncio.create_task(fetch(tmp_path))
+    files = driver(tmp_path)
+    fetching = asyncio.create_task(files.fetch(ASKED))
     assert await asyncio.to_thread(reached.wait, 10)
     fetching.cancel()
     with pytest.raises(asyncio.CancelledError):
         await fetching
     go_on.set()
     assert await asyncio.to_thread(ended.wait, 10)
-    assert loop_thread not in threads
+    assert names == {"bsp_0"}
+    monkeypatch.undo()
+    assert (await files.fetch(ASKED)).country == "IN"
+    await files.close()
 
 
 @pytest.mark.parametrize(

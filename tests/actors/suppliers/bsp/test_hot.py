@@ -268,6 +268,17 @@ def test_b55_a_broken_file_is_refused_with_its_line_and_the_rule(name: str) -> N
     assert rule in str(broken.value)
 
 
+@pytest.mark.parametrize("name", ["BOT94", "BCT95", "BFT99"])
+def test_b55_each_level_has_a_total_of_each_currency(name: str) -> None:
+    file = Hot(offices=(Office(lines=(Line(), Line(number="1252400123470", currency="USD2"))),))
+    lines = file.records()
+    [missing] = [at for at, text in enumerate(lines, 1) if text[:3] + text[11:13] == name and text.endswith("USD2")]
+    drop(missing)(lines)
+    with pytest.raises(hot.BrokenFile, match="no total of USD2 comes before this") as broken:
+        hot.read(lines, (OURS,))
+    assert str(broken.value).startswith(f"line {missing - 1}: ")
+
+
 @given(place=st.integers(0, 136 * 60), letter=st.sampled_from("09{}AJZ x"))
 def test_b55_one_changed_character_is_refused_or_changes_no_amount(place: int, letter: str) -> None:
     lines = FILE.records()
