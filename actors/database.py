@@ -89,7 +89,7 @@ class StorageActor(Actor[Protocol]):
     An error in an operation is logged and sent to its asker; it does not fail the actor.
     """
 
-    inline = frozenset({Append})
+    inline = (Append, Operation)
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class StorageActor(Actor[Protocol]):
                 work = partial(self._operate, self._engine, self.asker_waits())
                 return self.reply_later(_metered(name, work, message))
             case Append():
-                return self.receive_inline(message)
+                return self._append(message)
             case Probe():
                 return self.reply_later(_answers(self._engine))
             case Serves():
@@ -177,10 +177,6 @@ class StorageActor(Actor[Protocol]):
                 return self._checked(message)
             case _:
                 assert_never(message)
-
-    def receive_inline(self, message: Append) -> NoReply:
-        """Join the queue of the group commit."""
-        return self._append(message)
 
     async def terminate(self, _failure: BaseException | None) -> None:
         if self._engine is not None:

@@ -146,6 +146,8 @@ async def _no_work() -> None:
 class AccountsActor(Actor[Protocol]):
     """Authenticates from its cache; database queries and hashes run in the background."""
 
+    inline = (Authenticate,)
+
     def __init__(
         self,
         storage: Recipient,

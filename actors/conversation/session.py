@@ -165,6 +165,8 @@ Protocol = (
 class SessionActor(Supervisor[Protocol]):
     """Runs one conversation."""
 
+    inline = (AppendText, StoreStep, Flush)
+
     log: EventLog
     writer: LogWriter
 
@@ -290,14 +292,14 @@ class SessionActor(Supervisor[Protocol]):
             case _:
                 assert_never(message)
 
-    def run_soon(self, then: Callable[[], None], *, finish: bool = False) -> None:
+    def run_soon(self, then: Callable[[], None], *, finish: bool = False, inline: bool = False) -> None:
         """As ``Actor.run_soon``, and then start what has become due."""
 
         def and_continue() -> None:
             then()
             self._start_due()
 
-        super().run_soon(and_continue, finish=finish)
+        super().run_soon(and_continue, finish=finish, inline=inline)
 
     def _start_due(self) -> None:
         """Start due work if no pass runs, and wake subscriptions when ``busy`` or the running pass changed."""

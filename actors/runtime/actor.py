@@ -44,8 +44,8 @@ class Actor(ActorLoop, Generic[P]):
     task is done; ``reply_after`` continues to handle the message with its outcome; ``pipe``, ``when_done`` and
     ``run_soon`` bring outcomes back as messages. A task of ``spawn`` may keep state of its own, which messages only
     read. What many tasks share (a queue for connections, a rate limit, a circuit breaker) keeps itself consistent: none
-    of its methods awaits between reading and writing. ``receive_inline`` and the callable given to ``delegate_reply``
-    run to their end without an ``await``, so that no message is handled in between.
+    of its methods awaits between reading and writing. The callable given to ``delegate_reply`` runs
+    to its end without an ``await``, so that no message is handled in between.
 
     A ``Refusal`` raised while handling is the reply. Any other error, even a cancellation, fails this actor alone.
     """
@@ -128,12 +128,13 @@ class Actor(ActorLoop, Generic[P]):
         reply = None if self._envelope is None else self._envelope.reply
         return lambda: reply is not None and not reply.done()
 
-    def run_soon(self, then: Callable[[], None], *, finish: bool = False) -> None:
+    def run_soon(self, then: Callable[[], None], *, finish: bool = False, inline: bool = False) -> None:
         """Run ``then`` as a message of this actor, even when the mailbox is full; an error in it fails the actor.
 
-        For timers and callbacks, which change no state themselves. ``finish`` as for ``pipe``.
+        For timers and callbacks, which change no state themselves. ``finish`` as for ``pipe``. With ``inline`` an idle
+        actor runs it within this call.
         """
-        self.ref.signal(then, finish=finish)
+        self.ref.signal(then, finish=finish, inline=inline)
 
     def when_done(self, reply: asyncio.Future[R], then: Callable[[Outcome[R]], None], *, finish: bool = False) -> None:
         """Run ``then`` with the outcome of ``reply`` as a message of this actor (Akka's ``pipeToSelf``).
@@ -146,7 +147,7 @@ class Actor(ActorLoop, Generic[P]):
             self._piped -= 1
             then(outcome)
 
-        once_done(reply, lambda done: self.run_soon(partial(come_back, Outcome.of(done)), finish=finish))
+        once_done(reply, lambda done: self.run_soon(partial(come_back, Outcome.of(done)), finish=finish, inline=True))
 
     def pipe(
         self, work: Coroutine[Any, Any, R], then: Callable[[Outcome[R]], None], *, name: str, finish: bool = False
@@ -197,7 +198,7 @@ class Actor(ActorLoop, Generic[P]):
 
     def _take_envelope(self) -> Envelope:
         envelope = self._envelope
-        if envelope is None or not (self._handling_inline or asyncio.current_task() is self._life.task):
+        if envelope is None or not (self._life.handle_inline is None or asyncio.current_task() is self._life.task):
             raise RuntimeError("reply_later(), delegate_reply() and forward() are for the handler of a message, once")
         self._envelope = None
         return envelope

@@ -20,11 +20,11 @@ class Lifecycle:
         "failure",
         "finishing",
         "halt",
+        "handle_inline",
         "handled",
         "on_idle",
         "on_terminated",
         "on_unread",
-        "receive_inline",
         "started",
         "state",
         "stopping",
@@ -48,8 +48,8 @@ class Lifecycle:
         """Called with the unread envelopes; returns whether the next incarnation takes them."""
         self.on_idle: Callable[[int], None] | None = None
         """Called when the actor requests passivation, with its ``activity`` until then."""
-        self.receive_inline: Callable[[Envelope], None] | None = None
-        """Handles an inline message in the sender's task; set while the actor runs."""
+        self.handle_inline: Callable[[Envelope], None] | None = None
+        """Handles an envelope in the sender's task; set while the actor runs and does not do so already."""
         self.describe_children: Callable[[], dict[str, Any]] | None = None
         """Describes a supervisor's children as data."""
         self.halt: Callable[[], None] | None = None

@@ -36,6 +36,11 @@ class Inbox:
     def empty(self) -> bool:
         return not self._envelopes
 
+    @property
+    def idle(self) -> bool:
+        """Whether the actor awaits an envelope and none has come."""
+        return self._reader is not None and not self._reader.done()
+
     def get(self) -> Any:
         """Not supported: Pykka's own loop would block here."""
         raise RuntimeError("an inbox on the loop is read with take()")

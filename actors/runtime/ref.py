@@ -50,6 +50,8 @@ class Ref(pykka.ActorRef[Any]):
         reply: asyncio.Future[R] = loop.create_future()
         if not self.deliver(envelope_of(message, reply)):
             raise ActorDead
+        if reply.done():
+            return reply.result()
         deadline = loop.call_later(within, self._time_out, reply)
         try:
             return await reply
@@ -84,8 +86,8 @@ class Ref(pykka.ActorRef[Any]):
         """Put an envelope in the mailbox; false if the actor is dead. Raises ``MailboxFull``."""
         if self.actor_stopped.is_set():
             return False
-        if self.life.receive_inline is not None and type(envelope.message) in self._inline and self.inbox.empty():
-            self.life.receive_inline(envelope)
+        if isinstance(envelope.message, self._inline) and self.inbox.idle and self.life.handle_inline is not None:
+            self.life.handle_inline(envelope)
             return True
         if len(self.inbox) >= self._limit:
             self.meter.mailbox_full.inc()
@@ -93,12 +95,22 @@ class Ref(pykka.ActorRef[Any]):
         self.inbox.add(envelope)
         return True
 
-    def signal(self, act: Callable[[], Awaitable[None] | None], *, first: bool = False, finish: bool = False) -> None:
+    def signal(
+        self,
+        act: Callable[[], Awaitable[None] | None],
+        *,
+        first: bool = False,
+        finish: bool = False,
+        inline: bool = False,
+    ) -> None:
         """Run ``act`` in the actor between two messages; an error in it fails the actor.
 
-        With ``finish`` it also runs after a stop, while replies are pending.
+        With ``finish`` it also runs after a stop, while replies are pending. With ``inline`` an idle actor runs it
+        within this call; it does not await then.
         """
-        if self.is_alive() or (finish and self.life.finishing):
+        if inline and self.is_alive() and self.inbox.idle and self.life.handle_inline is not None:
+            self.life.handle_inline(Envelope(Signal(act), None, log.SCOPE.get()))
+        elif self.is_alive() or (finish and self.life.finishing):
             self.inbox.add(Envelope(Signal(act, finish=finish), None, log.SCOPE.get()), first=first)
 
     def stop_soon(self, *, unread: bool = True) -> None:

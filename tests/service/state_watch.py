@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from voyagent.actors.runtime.actor import Actor
+from voyagent.actors.runtime.actor_loop import ActorLoop
+from voyagent.actors.runtime.envelope import Envelope
 from voyagent.actors.runtime.supervisor import Supervisor
 
 MODULES = (
@@ -102,8 +104,24 @@ class StateWatch:
         self.outside: set[str] = set()
         self._actors = {kind.__name__ for kind in classes() if issubclass(kind, Actor)} - {Supervisor.__name__}
         self._containers: dict[type, type] = {}
+        self._inline: list[str] = []
+        """Actors that handle a message in the task of its sender, the innermost last."""
         for kind in classes():
             self._watch(kind, patch)
+        self._follow(patch)
+
+    def _follow(self, patch: pytest.MonkeyPatch) -> None:
+        original = ActorLoop._handle_inline
+
+        def handle(actor: ActorLoop, envelope: Envelope) -> None:
+            assert actor.actor_inbox.idle, f"{type(actor).__name__} is not idle"
+            self._inline.append(type(actor).__name__)
+            try:
+                original(actor, envelope)
+            finally:
+                self._inline.pop()
+
+        patch.setattr(ActorLoop, "_handle_inline", handle)
 
     def _watch(self, kind: type, patch: pytest.MonkeyPatch) -> None:
         original = kind.__setattr__
@@ -123,6 +141,8 @@ class StateWatch:
         self.written.add(field)
         task = asyncio.current_task()
         writer = "no task" if task is None else task.get_name()
+        if self._inline:
+            writer = self._inline[-1]
         if isinstance(this, Actor):
             allowed = this._life.task is None or writer == type(this).__name__
         else:
