@@ -21,7 +21,9 @@ from ..engine.redis import RedisClient, RedisUnavailable
 Offer = FlightOffer | HotelOffer
 
 CAPACITY: Final = 10_000
-"""Offers kept in the process as Redis has them, some 2 KB each; the oldest beyond that remain in Redis only."""
+"""Offers kept in the process, some 1 KB each, if there is no Redis."""
+CAPACITY_BESIDE_REDIS: Final = 2_000
+"""Offers kept in the process, too, to be found while Redis is unavailable: those of the last hundred searches."""
 REDIS_TIMEOUT: Final = 0.5
 """Seconds for connecting to Redis and for its replies."""
 OPEN_FOR: Final = 5.0
@@ -38,10 +40,10 @@ _unavailable_throttle = log.LogThrottle(first=3, pause=300.0)
 class OfferCache:
     """Offers by agency and id."""
 
-    def __init__(self, redis: RedisClient | None, clock: Clock, *, capacity: int = CAPACITY) -> None:
+    def __init__(self, redis: RedisClient | None, clock: Clock, *, capacity: int | None = None) -> None:
         self._redis = redis
         self._clock = clock
-        self._capacity = capacity
+        self._capacity = capacity or (CAPACITY if redis is None else CAPACITY_BESIDE_REDIS)
         self._here: OrderedDict[tuple[str, str], tuple[datetime, str]] = OrderedDict()
         """When an offer expires, and the offer as JSON: a sixth of what its objects take."""
 

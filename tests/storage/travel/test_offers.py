@@ -14,7 +14,7 @@ from voyagent.actors.domain import ids
 from voyagent.actors.domain.hotels import HotelOffer, Property, Stay
 from voyagent.actors.domain.money import Money
 from voyagent.actors.domain.travel import FlightOffer, Party, Segment
-from voyagent.storage.travel import offers
+from voyagent.storage.travel import offer_cache, offers
 from voyagent.storage.travel.offer_cache import OfferCache
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -183,6 +183,19 @@ async def test_the_process_remembers_only_so_many(clock: ManualClock) -> None:
     many = [offer() for _ in range(5)]
     await cache.keep(OURS, many)
     assert [await cache.find(OURS, each.id) for each in many] == [None, None, *many[2:]]
+
+
+async def test_the_oldest_are_in_redis_alone(
+    redis_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offer_cache, "CAPACITY_BESIDE_REDIS", 3)
+    cache = OfferCache.open(redis_url, clock)
+    many = [offer() for _ in range(5)]
+    await cache.keep(OURS, many)
+    async with Redis.from_url(redis_url) as redis:
+        await redis.delete(*[f"voyagent:offer:{OURS}:{each.id}" for each in many[1:]])
+    assert [await cache.find(OURS, each.id) for each in many] == [many[0], None, *many[2:]]
+    await cache.close()
 
 
 async def test_what_another_release_wrote_is_passed_over(cache: OfferCache, redis_url: str) -> None:
