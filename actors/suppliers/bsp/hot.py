@@ -166,6 +166,8 @@ class _Reader:
         self.line = record.line
         if len(record.text) != layout.LENGTH:
             raise Broken(f"a record has {layout.LENGTH} characters")
+        if not layout.NAME.fullmatch(record.name):
+            raise Broken("message identifier and qualifier are no name of a record")
         if names and record.name not in names:
             raise Broken(f"{' or '.join(names)} is due")
         self._numbered += 1

@@ -92,6 +92,7 @@ OFFICES: Final[Mapping[str, Place]] = {"BCT95": (18, 22), "BFT99": (17, 21)}
 
 _PLUS, _MINUS = "{ABCDEFGHI", "}JKLMNOPQR"
 _AMOUNT = re.compile(r"([0-9]+)([{A-I}J-R])", re.ASCII)
+NAME: Final = re.compile(r"B[A-Z]{2}[0-9]{2}", re.ASCII)
 _CURRENCY = re.compile(r"[A-Z]{3}[0-9]", re.ASCII)
 
 

@@ -345,20 +345,28 @@ def test_b55_the_sums_of_all_items_agree(found: Report, mine: list[OwnTicket], a
     assert len(result.issues) == len(result.items) - result.counts["matched"]
 
 
+def related(found: Report, number: str) -> set[str]:
+    """The numbers that documents of the statement say are of one sale with ``number``."""
+    known, grown = {number}, True
+    while grown:
+        before = len(known)
+        for each in found.transactions:
+            if each.kind in DOCUMENTS:
+                of_one = {each.subject, each.document_number, *each.conjunctions}
+                known |= of_one if of_one & known else set()
+        grown = len(known) > before
+    return known
+
+
 @given(found=statements(), mine=tickets())
 def test_b55_only_equal_numbers_belong_together(found: Report, mine: list[OwnTicket]) -> None:
     by_id = {each.id: each for each in mine}
     for item in results(found, mine, 0).items:
-        ours = {by_id[each].key for each in item.internal_refs}
-        if item.external_refs and ours:
-            documents = {each for each in found.transactions if each.kind in DOCUMENTS}
-            reachable = {
-                number
-                for each in documents
-                if {document_number(ref) for ref in item.external_refs} & {each.document_number}
-                for number in (each.subject, each.document_number, *each.conjunctions)
-            }
-            assert ours & reachable
+        billed = {number for ref in item.external_refs for number in related(found, document_number(ref))}
+        ours = [by_id[each] for each in item.internal_refs]
+        bookings = {each.booking_id for each in ours if each.key in billed}
+        if item.external_refs:
+            assert all(each.key in billed or each.booking_id in bookings for each in ours)
 
 
 def test_the_order_of_the_tickets_changes_nothing_but_the_order() -> None:

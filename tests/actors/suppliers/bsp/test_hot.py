@@ -212,7 +212,8 @@ def wide(line: int) -> Change:
 
 OTHER = signed(1, 15)
 BROKEN: dict[str, tuple[Change, int, str]] = {
-    "no header": (put(1, 1, "XFH"), 1, "BFH01 is due"),
+    "no header": (put(1, 1, "BXH"), 1, "BFH01 is due"),
+    "no record": (put(9, 1, "XKS"), 9, "no name of a record"),
     "a test file": (put(1, 23, "TEST"), 1, "only production files are read"),
     "an older layout": (put(1, 20, "203"), 1, "handbook revision is none of 22, 23"),
     "no period": (put(2, 18, "261332"), 2, "characters 18 to 23 are no date"),
@@ -279,6 +280,11 @@ def test_b55_each_level_has_a_total_of_each_currency(name: str) -> None:
     assert str(broken.value).startswith(f"line {missing - 1}: ")
 
 
+def amounts(sale: Transaction) -> tuple[Money, ...]:
+    """A commission of nothing may as well not be there."""
+    return sale.gross, sale.net, sale.commission or inr("0")
+
+
 @given(place=st.integers(0, 136 * 60), letter=st.sampled_from("09{}AJZ x"))
 def test_b55_one_changed_character_is_refused_or_changes_no_amount(place: int, letter: str) -> None:
     lines = FILE.records()
@@ -293,9 +299,7 @@ def test_b55_one_changed_character_is_refused_or_changes_no_amount(place: int, l
     kept = [each for cycle in found.cycles for office in cycle.offices for each in office.transactions]
     expected = ours(FILE)
     if kept:  # the agent's own number may have become another right one
-        assert [(each.gross, each.net, each.commission) for each in kept] == [
-            (each.gross, each.net, each.commission) for each in expected
-        ]
+        assert list(map(amounts, kept)) == list(map(amounts, expected))
 
 
 @pytest.mark.parametrize("agents", [("16383220",), ("1638322",), ("16-38322 0",)])
