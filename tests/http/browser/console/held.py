@@ -17,19 +17,27 @@ if TYPE_CHECKING:
 
 @dataclass
 class Held:
-    """Requests with a method to addresses that match. Those beyond ``most`` are not held."""
+    """Requests with a method to addresses that match; those beyond ``most`` are not held.
+
+    They wait before the service gets them; with ``answers`` it is its answers that wait.
+    """
 
     method: str
     most: int
+    answers: bool
     requests: list[Request] = field(default_factory=list)
     opened: Event = field(default_factory=Event)
 
     async def __call__(self, route: Route) -> None:
         if route.request.method == self.method:
+            number = len(self.requests)
+            answer = await route.fetch() if self.answers else None
             self.requests.append(route.request)
-            if len(self.requests) <= self.most:
+            if number < self.most:
                 await self.opened.wait()
-        await route.continue_()
+            if answer is not None:
+                return await route.fulfill(response=answer)
+        return await route.continue_()
 
     async def first(self) -> Request:
         """The first one that has come."""
@@ -38,9 +46,11 @@ class Held:
 
 
 @asynccontextmanager
-async def held(page: Page, address: str, method: str = "GET", most: int = 99) -> AsyncIterator[Held]:
+async def held(
+    page: Page, address: str, method: str = "GET", *, most: int = 99, answers: bool = False
+) -> AsyncIterator[Held]:
     """Hold what the page asks for until the end of the block, or until ``opened`` is set."""
-    gate = Held(method, most)
+    gate = Held(method, most, answers)
     await page.route(re.compile(address), gate)
     try:
         yield gate

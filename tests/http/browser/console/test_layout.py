@@ -96,14 +96,15 @@ async def test_an_earlier_count_of_approvals_does_not_replace_a_later_one(consol
     asha = await console.sign_up()
     page = (await console.open(asha, "settings")).page
     await page.wait_for_load_state("networkidle")
-    async with held(page, r"/approvals\?.*limit=1$", most=1) as gate:
+    async with held(page, r"/approvals\?.*limit=1$", most=1, answers=True) as gate:
         await page.evaluate("dispatchEvent(new Event('vy-approvals'))")
-        await gate.first()
+        earlier = await gate.first()
         session = await asha.session()
         await asha.say(session, INVOICE)
         await page.evaluate("dispatchEvent(new Event('vy-approvals'))")
         await page.locator(".count-badge").get_by_text("1").wait_for()
-    await page.wait_for_load_state("networkidle")
+    assert await earlier.response() is not None
+    await page.evaluate("new Promise((done) => setTimeout(done))")
     assert await page.locator(".count-badge").is_visible()
 
 
