@@ -25,6 +25,7 @@ const NEAR_PX = 120;
 const ANNOUNCED = 600;
 const READ_MS = 20_000;
 const LOOKS = 3;
+const SIGHT = { rootMargin: "0px 0px -120px 0px", threshold: 0.5 }; // above the foot
 const SHORT_MS = 1_000; // a connection is made within it, or it is said that there is none
 
 class Conversation extends View {
@@ -52,6 +53,7 @@ class Conversation extends View {
   #body = h("div", { class: "conversation-body" });
   #working = h("p", { class: "working", hidden: true });
   #waiting = h("div", { class: "waiting-approvals", hidden: true });
+  #sight = new IntersectionObserver((seen) => { this.#waiting.hidden = seen[seen.length - 1].isIntersecting; }, SIGHT);
   #link = h("p", { class: "connection", role: "status", hidden: true });
   #newest = button(t("conversations.newest"), () => this.#toEnd(), { class: "to-newest", hidden: true });
   #live = h("p", { class: "hidden-words", role: "status", "aria-live": "polite" });
@@ -79,6 +81,7 @@ class Conversation extends View {
   disconnectedCallback() {
     super.disconnectedCallback();
     clearTimeout(this.#broken);
+    this.#sight.disconnect();
     this.#stream?.close();
   }
 
@@ -225,9 +228,13 @@ class Conversation extends View {
     dispatchEvent(new Event("vy-approvals"));
   }
 
+  /** Points to the first approval that waits while it is out of sight. */
   #approvals() {
     const { pending } = this.#transcript;
-    this.#waiting.hidden = pending.length === 0;
+    this.#sight.disconnect();
+    this.#waiting.hidden = true;
+    if (pending.length === 0) return;
+    this.#sight.observe(pending[0].element);
     replace(this.#waiting, t("conversations.approvals_wait", { n: pending.length }), button(t("conversations.show"), () => {
       pending[0].element.scrollIntoView({ block: "center" });
       pending[0].element.focus({ preventScroll: true });

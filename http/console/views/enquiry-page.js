@@ -22,7 +22,7 @@ const TONES = { confirmed: "good", ticketed: "good", cancelled: "plain", failed:
 /** @param {import("../view.js").View} view @param {string} id */
 export function enquiryPage(view, id) {
   const whole = h("div", { class: "stack" });
-  replace(view, whole);
+  replace(view, h("p", { class: "back" }, anchor(link("enquiries"), null, t("enquiries.all"))), whole);
   const show = () => load(whole, () => api.get(`/enquiries/${id}`, {}, { signal: view.signal }), (/** @type {Followed} */ found) => page(found, show), view.signal);
   show();
 }
@@ -35,8 +35,7 @@ function page(enquiry, again) {
     again();
   };
   return [
-    h("div", null, h("p", { class: "back" }, anchor(link("enquiries"), null, t("enquiries.all"))),
-      header([enquiry.customer_name, " ", stateBadge(enquiry.status)], { lead: trip(enquiry), actions: actions(enquiry, moved) })),
+    header([enquiry.customer_name, " ", stateBadge(enquiry.status)], { lead: trip(enquiry), actions: actions(enquiry, moved) }),
     alike(enquiry),
     h("div", { class: "columns" },
       section(t("enquiries.asked_for"), facts([

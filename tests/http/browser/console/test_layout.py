@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 TODAY = datetime.now(UTC).date()
 RETURN = f"Find a flight from Mumbai to London on {TODAY + timedelta(days=60)}, return {TODAY + timedelta(days=67)}"
+FLIGHT = f"Find a flight from Mumbai to Dubai on {TODAY + timedelta(days=60)} for Asha Rao"
 INVOICE = f"Draft an invoice for Mehta Exports over INR 145200.00 dated {TODAY} due {TODAY + timedelta(days=30)}"
 CUT = "frames => frames.map(each => each.scrollWidth - each.clientWidth)"
 
@@ -116,3 +117,21 @@ async def test_a_title_that_was_cut_off_ends_with_dots(console: Console) -> None
     (listed,) = (await asha.get("/chat/sessions"))["sessions"]
     await page.get_by_role("link", name=f"{listed['title'].rstrip()}…").click()
     await page.get_by_role("heading", name=f"{listed['title'].rstrip()}…").wait_for()
+
+
+async def test_an_approval_in_sight_is_not_pointed_to(console: Console) -> None:
+    asha = await console.sign_up()
+    session = await asha.session()
+    await asha.say(session, f"{FLIGHT} and book it")
+    page = (await console.open(asha, f"conversations/{session}")).page
+    card, pointer = page.locator(".approval[data-status=pending]"), page.locator(".waiting-approvals")
+    await card.wait_for()
+    await pointer.wait_for(state="hidden")
+    await page.evaluate("scrollTo(0, 0)")
+    await pointer.get_by_text("1 approval waits").wait_for()
+    await pointer.get_by_role("button", name="Show").click()
+    await pointer.wait_for(state="hidden")
+    await page.get_by_role("button", name="Grant").click()
+    await page.locator(".approval[data-status=granted]").wait_for()
+    await page.evaluate("scrollTo(0, 0)")
+    assert await pointer.is_hidden()

@@ -11,11 +11,35 @@ from tests.http.browser.console.conftest import PASSWORD, Console
 from tests.http.browser.console.conversing import button, said, write
 from tests.http.browser.console.held import held
 from tests.rehearsal import Gate, Rehearsal, Turn
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from playwright.async_api import Page, Route
 
 pytestmark = pytest.mark.browser
+READING = (
+    "conversations",
+    "conversations/{session}",
+    "enquiries?view=board",
+    "enquiries?view=list",
+    "enquiries/{enquiry}",
+    "enquiries/{enquiry}/edit",
+    "approvals",
+    "approvals?status=all",
+    "itinerary",
+    "itinerary/{session}",
+    "reports/receivables",
+    "reports/payables/documents",
+    "reports/trial-balance",
+    "reports/usage",
+    "audit",
+    "settings/security",
+    "settings/api_keys",
+    "settings/agency",
+    "settings/tax_rates",
+    "settings/people",
+)
+"""Views that read before they show."""
 COUNTED = """
 window.listening = 0;
 const listen = window.addEventListener.bind(window);
@@ -231,6 +255,28 @@ async def test_a_conversation_that_does_not_exist_has_nothing_to_write_in(consol
     assert await page.get_by_role("button", name=re.compile("More")).count() == 0
     await page.get_by_role("link", name="All conversations").click()
     await page.get_by_role("heading", name="Conversations").wait_for()
+
+
+async def test_every_view_says_what_it_cannot_read_and_reads_it_again(console: Console) -> None:
+    asha = await console.sign_up()
+    session = await asha.session()
+    status, enquiry = await asha.call("POST", "/enquiries", json={"customer_name": "Meera Iyer"})
+    assert status == 201
+    tab = await console.open(asha, "settings/profile")
+    failures, waiting = (tab.page.locator(f"main .{name}") for name in ("failure", "waiting"))
+
+    async def mended() -> bool:
+        await failures.get_by_role("button").evaluate_all("all => all.forEach((each) => each.click())")
+        return await failures.count() + await waiting.count() == 0
+
+    for view in READING:
+        await tab.page.route(re.compile(rf"{console.service.url}/(?!app/)"), lambda route: route.abort())
+        address = f"#/{view.format(session=session, enquiry=enquiry['id'])}"
+        await tab.page.evaluate("hash => { location.hash = hash; }", address)
+        await failures.get_by_text("The service cannot be reached.").first.wait_for()
+        await tab.page.unroute_all()
+        await until(mended, 0.2)
+    tab.complaints.clear()
 
 
 async def test_failures_that_follow_one_another_leave_nothing_behind(console: Console) -> None:
