@@ -8,16 +8,14 @@ import { facts } from "../facts.js";
 import { date, dateTime, money, number } from "../format.js";
 import { anchor, go, link } from "../router.js";
 import { nameOf, sentence, t } from "../texts.js";
-import { badge, button, busy, header, load, section, table, toast } from "../ui.js";
+import { button, busy, header, load, section, table, toast } from "../ui.js";
+import { bookingBadge } from "./cards/booking.js";
 import { duplicates } from "./enquiry-form.js";
 import { budget, conversationOf, move, moveMenu, stateBadge, travelDays, trip } from "./enquiry.js";
 
 /** @typedef {import("./enquiry.js").Enquiry} Enquiry */
 /** @typedef {{ id: string, kind: string, supplier: string, locator: string | null, status: string, cost: { amount: string, currency: string }, session_id: string | null, created_at: string }} Booking */
 /** @typedef {Enquiry & { bookings: Booking[] }} Followed */
-
-/** @type {Record<string, "good" | "warn" | "bad" | "plain">} */
-const TONES = { confirmed: "good", ticketed: "good", cancelled: "plain", failed: "bad" };
 
 /** @param {import("../view.js").View} view @param {string} id */
 export function enquiryPage(view, id) {
@@ -88,7 +86,7 @@ function booked({ bookings, session_id: session }) {
     columns: [
       { label: t("enquiries.locator"), head: true, show: (each) => each.locator ?? "–" },
       { label: t("enquiries.kind"), show: (each) => nameOf("enquiries.kind_of", each.kind) },
-      { label: t("enquiries.state"), show: (each) => badge(nameOf("bookings", each.status), TONES[each.status] ?? "warn") },
+      { label: t("enquiries.state"), show: (each) => bookingBadge(each.status) },
       { label: t("enquiries.supplier"), show: (each) => each.supplier },
       { label: t("enquiries.booked"), show: (each) => dateTime(each.created_at) },
       { label: t("enquiries.cost"), end: true, show: (each) => money(each.cost.amount, each.cost.currency) },

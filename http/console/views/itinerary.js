@@ -10,14 +10,13 @@ import { anchor, link, note } from "../router.js";
 import { locale, nameOf, t } from "../texts.js";
 import { badge, button, empty, field, header, load, pager, section } from "../ui.js";
 import { define, View } from "../view.js";
+import { bookingBadge } from "./cards/booking.js";
 import { shownTitle } from "./conversation-title.js";
 import { days } from "./trip-days.js";
 
 /** @typedef {import("./trip-days.js").Itinerary} Itinerary */
 /** @typedef {{ id: string, title: string | null, created_at: string, message_count: number }} Session */
 
-/** @type {Record<string, "good" | "warn">} */
-const TONES = { confirmed: "good", ticketed: "good", approved: "good" };
 
 class ItineraryView extends View {
   show() {
@@ -110,7 +109,7 @@ function happening(stop) {
 
 /** @param {import("./trip-days.js").Flight} each */
 function flight(each) {
-  return [h("p", null, h("strong", null, `${each.origin ?? "–"} → ${each.dest ?? "–"}`), " ", state(each.status)), landing(each),
+  return [h("p", null, h("strong", null, `${each.origin ?? "–"} → ${each.dest ?? "–"}`), " ", bookingBadge(each.status)), landing(each),
     h("p", { class: "small quiet" }, [each.flight ?? each.carrier, each.cabin && nameOf("cabins", each.cabin), each.pnr && t("itinerary.pnr", { pnr: each.pnr }), each.depart_local === null && t("itinerary.in_utc")].filter(Boolean).join(" · "))];
 }
 
@@ -131,13 +130,8 @@ function arrival({ origin, dest, flight: number, carrier }) {
 
 /** @param {string} kind @param {import("./trip-days.js").Hotel} each */
 function stay(kind, each) {
-  return [h("p", null, t(`itinerary.${kind}`), " ", h("strong", null, each.name ?? "–"), " ", kind === "check_in" && state(each.status)),
+  return [h("p", null, t(`itinerary.${kind}`), " ", h("strong", null, each.name ?? "–"), " ", kind === "check_in" && bookingBadge(each.status)),
     h("p", { class: "small quiet" }, [each.city, kind === "check_in" && each.check_out && t("itinerary.until", { day: date(each.check_out) })].filter(Boolean).join(" · "))];
-}
-
-/** @param {string} status */
-function state(status) {
-  return badge(nameOf("bookings", status), TONES[status] ?? "warn");
 }
 
 /** @param {Itinerary} report */
@@ -156,7 +150,7 @@ function costs({ total_cost: total, other_currencies: others, flights, hotels })
 /** @param {Itinerary} report */
 function papers({ visas }) {
   const countries = new Intl.DisplayNames([locale()], { type: "region" });
-  return visas.length > 0 && section(t("itinerary.visas"), facts(visas.map(({ country, status }) => [country === null ? "–" : countryName(countries, country), status && badge(nameOf("visas", status), TONES[status] ?? "info")])));
+  return visas.length > 0 && section(t("itinerary.visas"), facts(visas.map(({ country, status }) => [country === null ? "–" : countryName(countries, country), status && badge(nameOf("visas", status), status === "approved" ? "good" : "info")])));
 }
 
 /** @param {Intl.DisplayNames} names @param {string} code */

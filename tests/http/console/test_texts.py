@@ -51,3 +51,12 @@ def test_every_error_code_has_a_sentence_that_says_what_to_do() -> None:
 
 def test_every_role_has_a_name() -> None:
     assert {f"roles.{role}" for role in Role} - ENGLISH.keys() == set()
+
+
+def test_a_status_of_a_booking_has_one_name() -> None:
+    of_documents, of_bookings = (
+        {key.partition(".")[2] for key in ENGLISH if key.startswith(f"{section}.")}
+        for section in ("statuses", "bookings")
+    )
+    assert "tentative" in of_bookings
+    assert of_documents & of_bookings == set()

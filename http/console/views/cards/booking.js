@@ -9,11 +9,11 @@ import { pair } from "./fields.js";
 import { shownPrice } from "./price.js";
 
 /** @type {Record<string, "good" | "warn" | "bad" | "info" | "plain">} */
-const TONES = { confirmed: "good", ticketed: "good", issued: "good", tentative: "warn", pending: "warn", requested: "warn", schedule_change: "warn", cancelled: "plain", failed: "bad" };
+const TONES = { confirmed: "good", ticketed: "good", cancelled: "plain", failed: "bad" };
 
-/** @param {string} status */
-export function statusBadge(status) {
-  return badge(nameOf("statuses", status), TONES[status] ?? "plain");
+/** The status of a booking: what is neither done nor over is still to be watched. @param {string} status */
+export function bookingBadge(status) {
+  return badge(nameOf("bookings", status), TONES[status] ?? "warn");
 }
 
 /** @param {any} output */
@@ -22,7 +22,7 @@ export function booking(output) {
   return [
     h("dl", { class: "fields wide" },
       pair(t("booking.locator"), locator && h("strong", { class: "locator" }, locator)),
-      pair(t("booking.status"), status && statusBadge(status)),
+      pair(t("booking.status"), status && bookingBadge(status)),
       pair(t("fares.price"), price && shownPrice(price)),
       pair(t("booking.until"), until && [dateTime(until), " ", h("small", { class: "quiet" }, relative(until))]),
       pair(t("booking.refund"), "refund" in output && (refund === null ? t("booking.refund_not_stated") : shownPrice(refund))),

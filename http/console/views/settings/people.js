@@ -41,6 +41,11 @@ function showMembers(target, signal) {
   }));
 }
 
+/** @param {string} value */
+function roleField(value) {
+  return field({ name: "role", label: t("people.role"), options: ROLES.map((each) => [each, `${nameOf("roles", each)}: ${t(`role_leads.${each}`)}`]), value });
+}
+
 /** @param {any} member @param {() => void} done */
 async function changeRole(member, done) {
   const changed = await dialog({
@@ -49,7 +54,7 @@ async function changeRole(member, done) {
       label: t("ui.save"),
       cancel: () => close(null),
       submit: async ({ role }) => close(await api.patch(`/auth/members/${member.id}`, { role })),
-      fields: [field({ name: "role", label: t("people.role"), options: ROLES.map((each) => [each, `${nameOf("roles", each)}: ${t(`role_leads.${each}`)}`]), value: member.role })],
+      fields: [roleField(member.role)],
     }),
   });
   if (changed !== null) await after(member, done);
@@ -104,7 +109,7 @@ async function invite(done) {
       submit: async (values) => close(await api.post("/auth/invites", values, { idempotent: true })),
       fields: [
         field({ name: "email", label: t("sign_in.email"), type: "email", required: true, control: { autocomplete: "off", focus: true } }),
-        field({ name: "role", label: t("people.role"), options: ROLES.map((each) => [each, `${nameOf("roles", each)}: ${t(`role_leads.${each}`)}`]), value: "agent" }),
+        roleField("agent"),
       ],
     }),
   }));
