@@ -65,6 +65,7 @@ export class Shell {
     document.body.className = "signed-in";
     this.update();
     clearInterval(this.#timer);
+    this.#show(0); // not what waits at another agency
     this.#timer = setInterval(() => document.visibilityState === "visible" && this.#recount(), POLL_SECONDS * 1000);
     this.#recount();
   }
@@ -181,12 +182,17 @@ export class Shell {
     const mine = ++this.#counts;
     const found = await api.get("/approvals", { status: "pending", limit: 1 }).catch(() => null);
     if (found === null || mine !== this.#counts) return;
-    const waiting = t("app.approvals_waiting", { n: found.total });
-    this.#count.textContent = String(found.total);
-    this.#count.hidden = this.#alert.hidden = found.total === 0;
-    this.#waiting.textContent = found.total === 0 ? "" : ` ${waiting}`;
+    this.#show(found.total);
+  }
+
+  /** How many approvals wait. @param {number} n */
+  #show(n) {
+    const waiting = t("app.approvals_waiting", { n });
+    this.#count.textContent = String(n);
+    this.#count.hidden = this.#alert.hidden = n === 0;
+    this.#waiting.textContent = n === 0 ? "" : ` ${waiting}`;
     this.#alert.setAttribute("aria-label", `${t("approvals.title")}: ${waiting}`);
-    replace(this.#alert, icon("approvals"), String(found.total));
+    replace(this.#alert, icon("approvals"), String(n));
   }
 }
 

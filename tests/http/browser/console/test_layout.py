@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.http.browser.console.conftest import NARROW, Console
+from tests.http.browser.console.conftest import NARROW, PASSWORD, Console
 from tests.http.browser.console.held import held
 
 if TYPE_CHECKING:
@@ -135,3 +135,21 @@ async def test_an_approval_in_sight_is_not_pointed_to(console: Console) -> None:
     await page.locator(".approval[data-status=granted]").wait_for()
     await page.evaluate("scrollTo(0, 0)")
     assert await pointer.is_hidden()
+
+
+async def test_the_count_of_one_agency_is_not_shown_to_the_next(console: Console) -> None:
+    asha, meera = await console.sign_up(), await console.sign_up("Iyer Tours")
+    session = await asha.session()
+    await asha.say(session, INVOICE)
+    tab = await console.open(asha)
+    page = tab.page
+    await page.locator(".count-badge").get_by_text("1").wait_for()
+    await page.route(r"**/approvals?*", lambda route: route.abort())
+    await page.get_by_role("button", name="Asha Rao").click()
+    await page.get_by_role("button", name="Sign out").click()
+    await page.get_by_label("E-mail").fill(meera.user["email"])
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Sign in").click()
+    await page.get_by_role("heading", name="Conversations").wait_for()
+    assert await page.locator(".count-badge").is_hidden()
+    tab.complaints.clear()
