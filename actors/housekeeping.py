@@ -18,7 +18,7 @@ from ..storage.engine.sealing import Sealing
 from ..storage.travel import expired_holds, passports
 from . import tenant
 from .accounts.retention import AccountRetention
-from .conversation import session
+from .conversation import session_messages
 from .conversation.turn import TurnActor
 from .domain.errors import Refusal
 from .domain.placement import Lease
@@ -147,7 +147,7 @@ class HousekeepingActor(Actor[StorageLost]):
         if self.ownership.holds(GAUGES_SHARD):
             metrics.APPROVALS_PENDING.set(await self.store.ask(approvals.Pending(tenant_id=None)))
         own = [(agency, session_id) for agency, session_id in due if owns(agency)]
-        await self._tell(session.Wake(tenant_id=agency, session_id=session_id) for agency, session_id in own)
+        await self._tell(session_messages.Wake(tenant_id=agency, session_id=session_id) for agency, session_id in own)
         agencies = await self.store.ask(unsettled_writes.AgenciesWithUnsettled(tenant_id=None, now=now))
         await self._tell(tenant.SettleWrites(tenant_id=agency) for agency in agencies if owns(agency))
         for agency in await self.store.ask(expired_holds.AgenciesWithExpired(now=now)):
@@ -239,7 +239,7 @@ class HousekeepingActor(Actor[StorageLost]):
         while events >= prune.limit:
             pruned = await store.ask(prune, within=60.0)
             await self._tell(
-                session.Pruned(tenant_id=row.tenant_id, session_id=row.session_id, through=row.through)
+                session_messages.Pruned(tenant_id=row.tenant_id, session_id=row.session_id, through=row.through)
                 for row in pruned
             )
             events = sum(row.events for row in pruned)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 from . import tenant
-from .conversation import session
+from .conversation import session_messages
 from .conversation.context import SessionServices
 from .domain.errors import Unavailable
 from .domain.placement import SHARDS, shard_of
@@ -33,7 +33,7 @@ class StopAgencies(Message[None]):
     shards: Collection[int] = range(SHARDS)
 
 
-Protocol = session.ToSession[Any] | tenant.ToTenant[Any] | supplier.ToSupplier[Any] | StopAgencies | Tree
+Protocol = session_messages.ToSession[Any] | tenant.ToTenant[Any] | supplier.ToSupplier[Any] | StopAgencies | Tree
 """What the root handles or routes."""
 
 
@@ -58,9 +58,9 @@ class RootActor(Supervisor[Protocol]):
 
     async def receive(self, message: Protocol) -> Any:
         match message:
-            case session.Pruned():
+            case session_messages.Pruned():
                 return self._if_active(message)
-            case session.ToSession() | tenant.ToTenant() | supplier.ToSupplier():
+            case session_messages.ToSession() | tenant.ToTenant() | supplier.ToSupplier():
                 if not self.services.ownership.owns(message.tenant_id):
                     raise Unavailable("not_ready")
                 self.agencies.add(message.tenant_id)
@@ -72,7 +72,7 @@ class RootActor(Supervisor[Protocol]):
             case _:
                 assert_never(message)
 
-    def _if_active(self, message: session.Pruned) -> None:
+    def _if_active(self, message: session_messages.Pruned) -> None:
         agency = self.child(message.tenant_id)
         if agency is not None:
             agency.tell(message)

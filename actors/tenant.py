@@ -17,7 +17,7 @@ from ..storage.engine.idempotency import IdempotencyKey, IdempotentReply
 from .agent import settling
 from .agent.ports import Task
 from .agent.tools.tool import ToolContext
-from .conversation import session
+from .conversation import session, session_messages
 from .conversation.context import SessionServices
 from .domain.approvals import Approval, Decision
 from .domain.audit import Author, Origin
@@ -87,7 +87,7 @@ class SettleWrites(ToTenant[None]):
     """Look up supplier writes with an unknown outcome, and record the outcome."""
 
 
-Protocol = session.ToSession[Any] | supplier.ToSupplier[Any] | Resolve | Change | ReadBudget | SettleWrites
+Protocol = session_messages.ToSession[Any] | supplier.ToSupplier[Any] | Resolve | Change | ReadBudget | SettleWrites
 """What an agency handles or routes."""
 
 
@@ -122,9 +122,9 @@ class TenantActor(Supervisor[Protocol]):
 
     async def receive(self, message: Protocol) -> Any:
         match message:
-            case session.Pruned():
+            case session_messages.Pruned():
                 return self._if_active(message)
-            case session.ToSession():
+            case session_messages.ToSession():
                 self._mark_active(message.session_id)
                 return self.route(self._session(message.session_id), message)
             case supplier.ToSupplier():
@@ -156,9 +156,9 @@ class TenantActor(Supervisor[Protocol]):
             with suppress(Unavailable):
                 child = self.child(oldest)
                 if child is not None:
-                    child.tell(session.PassivateIfIdle(tenant_id=self.tenant_id, session_id=oldest))
+                    child.tell(session_messages.PassivateIfIdle(tenant_id=self.tenant_id, session_id=oldest))
 
-    def _if_active(self, message: session.Pruned) -> None:
+    def _if_active(self, message: session_messages.Pruned) -> None:
         active = self.child(message.session_id)
         if active is not None:
             active.tell(message)
@@ -204,7 +204,7 @@ class TenantActor(Supervisor[Protocol]):
         get = approvals.Get(tenant_id=self.tenant_id, approval_id=resolve.decision.approval_id, now=now)
         approval = await self.services.store.ask(get)
         return await self.ref.ask(
-            session.Resolve(
+            session_messages.Resolve(
                 tenant_id=self.tenant_id,
                 session_id=approval.session_id,
                 who=resolve.who,

@@ -8,14 +8,11 @@ handled; outcomes of awaited work come back as messages.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar, assert_never
+from typing import Any, assert_never
 
 from ...storage.conversation import session_state, sessions
-from ...storage.engine.idempotency import IdempotencyKey, IdempotentReply
-from ..domain.approvals import Approval, Decision
 from ..domain.audit import AuditEvent, Author
 from ..domain.errors import Conflict, Unavailable
 from ..domain.events import transient_frame
@@ -23,7 +20,7 @@ from ..domain.turns import TurnError
 from ..foundation import log, metrics
 from ..foundation.clock import Timer
 from ..quota import Quota
-from ..runtime.actor import Message, NoReply, Outcome
+from ..runtime.actor import NoReply, Outcome
 from ..runtime.reply import settle
 from ..runtime.supervisor import Supervisor
 from . import turn
@@ -31,19 +28,29 @@ from .approval_timer import ApprovalTimer
 from .context import SessionServices
 from .decisions import Decisions
 from .deletion import Deletion
-from .event_log import EventLog, SseFrame, Subscription
+from .event_log import EventLog, SseFrame
 from .expiry import ApprovalExpiry
 from .history import History
 from .intake import MessageIntake
 from .log_writer import AppendText, Flush, LogWriter, StoreStep
-from .new_message import Accepted, NewMessage
+from .new_message import Accepted
 from .passes import PassRunner, interrupted
 from .scheduler import Run, TurnScheduler
-from .subscriptions import Mode, Subscriptions
+from .session_messages import (
+    Cancel,
+    Delete,
+    Delivered,
+    Follow,
+    PassivateIfIdle,
+    Pruned,
+    Rename,
+    Resolve,
+    SendMessage,
+    Sleep,
+    Wake,
+)
+from .subscriptions import Subscriptions
 
-__all__ = ["NewMessage", "SessionActor"]
-
-R = TypeVar("R")
 _log = log.get(__name__)
 
 IDLE_SECONDS = 120.0
@@ -51,96 +58,6 @@ REFUSED_IDLE_SECONDS = 1.0
 """Before a session passivates that was activated only to refuse a message."""
 JUST_LOADED_SECONDS = 0.5
 """A session activated more recently than this is up to date with the tables."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToSession(Message[R]):
-    """A message routed to one session."""
-
-    tenant_id: str
-    session_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendMessage(ToSession[Subscription]):
-    """Send text, decide approvals, or both; replies with the sender's subscription."""
-
-    message: NewMessage
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Follow(ToSession[Subscription | None]):
-    """Subscribe from a cursor (None: from the running pass); replies None if there is nothing to replay."""
-
-    cursor: str | None
-    mode: Mode = "settled"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolve(ToSession[IdempotentReply[Approval]]):
-    """Decide one approval."""
-
-    who: Author
-    decision: Decision
-    key: IdempotencyKey | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rename(ToSession[sessions.Summary]):
-    """Give the session a title."""
-
-    who: Author
-    title: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delete(ToSession[None]):
-    """Delete the session. Refusal: ``turn_in_progress`` if the running pass does not stop in time."""
-
-    who: Author
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cancel(ToSession[str]):
-    """Stop the running pass if it belongs to ``turn_id`` (None: to any turn); replies with the turn's id.
-
-    Refusal: ``no_turn_running``.
-    """
-
-    who: Author
-    turn_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivered(ToSession[None]):
-    """Event: the ``final`` with this id was written to a stream of this user."""
-
-    turn_id: str
-    event: int
-    user_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassivateIfIdle(ToSession[None]):
-    """Passivate now if idle and unwatched: the agency has many active sessions."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sleep(ToSession[None]):
-    """Stop now, without waiting for the idle timeout; the next message activates the session again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wake(ToSession[None]):
-    """Work may be due: compare the tables with this actor's state."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pruned(ToSession[None]):
-    """Event: text deltas up to this id were removed from the table. Only sent to active sessions."""
-
-    through: int
-
 
 Protocol = (
     AppendText

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ...actors import tenant
-from ...actors.conversation import session
+from ...actors.conversation import session_messages
 from ...actors.domain.approvals import Decision
 from ...actors.domain.errors import Unprocessable
 from ...actors.domain.ids import parse_uuid
@@ -42,7 +42,7 @@ async def page(call: RequestContext) -> Answer:
         )
     )
     for overdue in found.overdue:  # their sessions record the expiry
-        hint(call.services.root, session.Wake(tenant_id=call.person.tenant_id, session_id=overdue))
+        hint(call.services.root, session_messages.Wake(tenant_id=call.person.tenant_id, session_id=overdue))
     items = [ApprovalItem.of(approval) for approval in found.items]
     return Answer(ApprovalListResponse(items=items, total=found.total, limit=query.limit, offset=query.offset))
 

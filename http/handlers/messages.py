@@ -9,8 +9,9 @@ from aiohttp import web
 
 from ...actors.accounts import actor as accounts
 from ...actors.accounts.access_watch import AccessWatch
-from ...actors.conversation import session
+from ...actors.conversation import session_messages
 from ...actors.conversation.event_log import Subscription
+from ...actors.conversation.new_message import NewMessage
 from ...actors.domain.errors import Forbidden, Unprocessable
 from ...actors.domain.turns import MESSAGE_LIMIT
 from ...actors.runtime.actor import hint
@@ -69,14 +70,14 @@ async def send(call: RequestContext) -> web.StreamResponse:
     subscription: Subscription | None
     if cursor:
         subscription = await call.services.root.ask(
-            session.Follow(tenant_id=call.person.tenant_id, session_id=session_id(call), cursor=cursor)
+            session_messages.Follow(tenant_id=call.person.tenant_id, session_id=session_id(call), cursor=cursor)
         )
     else:
         subscription = await call.services.root.ask(
-            session.SendMessage(
+            session_messages.SendMessage(
                 tenant_id=call.person.tenant_id,
                 session_id=session_id(call),
-                message=session.NewMessage(
+                message=NewMessage(
                     who=sender(call),
                     text=body.message,
                     approvals=body.approvals or {},
@@ -107,7 +108,7 @@ async def events(call: RequestContext) -> web.StreamResponse | Answer:
     cursor = call.request.headers.get("Last-Event-ID", "").strip() or query.last_event_id
     replay = query.follow == "0"
     subscription = await call.services.root.ask(
-        session.Follow(
+        session_messages.Follow(
             tenant_id=call.person.tenant_id,
             session_id=session_id(call),
             cursor=cursor or None,
@@ -132,7 +133,7 @@ async def _stream(
     def delivered(turn_id: str, event: int) -> None:
         hint(
             services.root,
-            session.Delivered(
+            session_messages.Delivered(
                 tenant_id=person.tenant_id,
                 session_id=conversation_id,
                 turn_id=turn_id,

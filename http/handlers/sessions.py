@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from ...actors.accounts.actor import IssueTicket
-from ...actors.conversation import deletion, session
+from ...actors.conversation import deletion, session_messages
 from ...actors.domain.audit import Author
 from ...actors.domain.ids import parse_uuid, uuid7
 from ...actors.foundation import log
@@ -109,7 +109,7 @@ async def read(call: RequestContext) -> Answer:
 async def rename(call: RequestContext) -> Answer:
     """Rename a conversation."""
     renamed = await call.services.root.ask(
-        session.Rename(
+        session_messages.Rename(
             tenant_id=call.person.tenant_id,
             session_id=session_id(call),
             who=sender(call),
@@ -126,7 +126,7 @@ async def delete(call: RequestContext) -> Answer:
     A running turn is cancelled first: 409 ``turn_in_progress`` if it has not ended within 8 seconds.
     """
     await call.services.root.ask(
-        session.Delete(tenant_id=call.person.tenant_id, session_id=session_id(call), who=sender(call)),
+        session_messages.Delete(tenant_id=call.person.tenant_id, session_id=session_id(call), who=sender(call)),
         within=deletion.DELETE_TIMEOUT + 7,
     )
     return Answer()
@@ -147,7 +147,7 @@ async def cancel(call: RequestContext) -> Answer:
     """
     body: CancelRequest | None = call.body
     turn_id = await call.services.root.ask(
-        session.Cancel(
+        session_messages.Cancel(
             tenant_id=call.person.tenant_id,
             session_id=session_id(call),
             who=sender(call),

@@ -10,7 +10,7 @@ import pytest
 from tests.fakes.store import FakeStore
 from tests.manual_clock import ManualClock
 from tests.waiting import until
-from voyagent.actors.conversation import session
+from voyagent.actors.conversation import session_messages
 from voyagent.actors.conversation.turn import TurnActor
 from voyagent.actors.domain.errors import Refusal, Unavailable
 from voyagent.actors.domain.placement import Lease, shard_of
@@ -139,8 +139,8 @@ async def test_what_is_due_is_woken(house: House) -> None:
     house.unsettled = ["a-3"]
     await house.start()
     assert house.root.received == [
-        session.Wake(tenant_id="a-1", session_id="s-1"),
-        session.Wake(tenant_id="a-2", session_id="s-2"),
+        session_messages.Wake(tenant_id="a-1", session_id="s-1"),
+        session_messages.Wake(tenant_id="a-2", session_id="s-2"),
         SettleWrites(tenant_id="a-3"),
     ]
 
@@ -201,7 +201,7 @@ async def test_wake_ups_wait_while_the_root_s_mailbox_is_full_and_none_is_lost(h
     await house.clock.advance(MAILBOX_FULL_BACKOFF)
     assert house.root.received == []
     await house.clock.advance(MAILBOX_FULL_BACKOFF)
-    assert [message.session_id for message in house.root.of(session.Wake)] == [each for _, each in house.due]
+    assert [message.session_id for message in house.root.of(session_messages.Wake)] == [each for _, each in house.due]
 
 
 @pytest.mark.parametrize("running", [False, True])
@@ -219,7 +219,7 @@ async def test_old_text_is_pruned_in_batches_until_one_is_not_full(house: House)
     batches = iter([[pruned("s-1", 6_000), pruned("s-2", 4_000)], [pruned("s-3", 9_999)]])
     house.store.on(pruning.PruneDeltas, lambda _: next(batches))
     await house.start()
-    assert [(told.session_id, told.through) for told in house.root.of(session.Pruned)] == [
+    assert [(told.session_id, told.through) for told in house.root.of(session_messages.Pruned)] == [
         ("s-1", 6_000),
         ("s-2", 4_000),
         ("s-3", 9_999),
@@ -286,7 +286,7 @@ async def test_a_round_is_about_the_agencies_of_owned_shards_alone_and_writes_un
     house.unsettled = house.expired = [own, other]
     house.store.on(usage.AgenciesWithStarted, lambda _: [(own, False), (other, True)])
     await house.start()
-    assert house.root.received == [session.Wake(tenant_id=own, session_id="s-1"), SettleWrites(tenant_id=own)]
+    assert house.root.received == [session_messages.Wake(tenant_id=own, session_id="s-1"), SettleWrites(tenant_id=own)]
     written = [message for message in house.store.received if isinstance(message, Command)]
     assert written == [
         usage.SettleAbandoned(tenant_id=own, every=True, lease=lease),
@@ -328,7 +328,7 @@ async def test_an_agency_whose_part_of_a_round_fails_stops_no_other(house: House
     house.due = [(good, "s-2")]
     house.expired = [bad, good]
     await house.start()
-    assert house.root.received == [session.Wake(tenant_id=good, session_id="s-2")]
+    assert house.root.received == [session_messages.Wake(tenant_id=good, session_id="s-2")]
     assert [each.tenant_id for each in house.store.of(expired_holds.Expire)] == [bad, good]
     broken = False
     await house.clock.advance(RETRY_SECONDS)

@@ -16,7 +16,7 @@ from tests.fakes.store import FakeStore
 from tests.manual_clock import ManualClock
 from tests.running import run_actor
 from tests.waiting import until
-from voyagent.actors.conversation import session
+from voyagent.actors.conversation import session, session_messages
 from voyagent.actors.domain.approvals import Approval, Decision
 from voyagent.actors.domain.audit import Author, Origin
 from voyagent.actors.domain.errors import Conflict, NotFound, Unavailable
@@ -244,7 +244,7 @@ async def test_an_agency_that_unavailable_storage_ends_says_so(
 
 
 async def test_messages_reach_their_session_which_shares_the_agency_s_quota(agency: Agency) -> None:
-    wakes = [session.Wake(tenant_id=AGENCY, session_id=name) for name in ("s-1", "s-2", "s-1")]
+    wakes = [session_messages.Wake(tenant_id=AGENCY, session_id=name) for name in ("s-1", "s-2", "s-1")]
     assert [await agency.ask(wake) for wake in wakes] == [True] * 3
     assert agency.children.received == {"s-1": [wakes[0], wakes[2]], "s-2": [wakes[1]]}
     assert set(agency.children.quotas.values()) == {agency.actor.quota}
@@ -257,8 +257,8 @@ async def test_messages_reach_their_supplier(agency: Agency) -> None:
 
 
 async def test_what_was_pruned_starts_no_session(agency: Agency) -> None:
-    pruned = [session.Pruned(tenant_id=AGENCY, session_id=name, through=7) for name in ("s-1", "s-2")]
-    await agency.ask(session.Wake(tenant_id=AGENCY, session_id="s-1"))
+    pruned = [session_messages.Pruned(tenant_id=AGENCY, session_id=name, through=7) for name in ("s-1", "s-2")]
+    await agency.ask(session_messages.Wake(tenant_id=AGENCY, session_id="s-1"))
     for each in pruned:
         await agency.ask(each)
     await until(lambda: pruned[0] in agency.children.received["s-1"])
@@ -267,7 +267,7 @@ async def test_what_was_pruned_starts_no_session(agency: Agency) -> None:
 
 async def activate(agency: Agency, names: list[str]) -> None:
     for name in names:
-        await agency.ask(session.Wake(tenant_id=AGENCY, session_id=name))
+        await agency.ask(session_messages.Wake(tenant_id=AGENCY, session_id=name))
 
 
 def asked_to_passivate(agency: Agency) -> set[str]:
@@ -275,7 +275,7 @@ def asked_to_passivate(agency: Agency) -> set[str]:
 
 
 def asks_to_passivate(message: Any) -> bool:
-    return isinstance(message, session.PassivateIfIdle)
+    return isinstance(message, session_messages.PassivateIfIdle)
 
 
 async def test_beyond_its_limit_the_agency_asks_the_least_recently_used_sessions_to_passivate(agency: Agency) -> None:
@@ -329,7 +329,7 @@ async def test_a_decision_goes_to_the_session_of_its_approval(agency: Agency) ->
     [get] = agency.store.of(approvals.Get)
     assert (get.tenant_id, get.approval_id, get.now) == (AGENCY, "ap-1", MORNING)
     assert agency.children.received == {
-        "s-2": [session.Resolve(tenant_id=AGENCY, session_id="s-2", who=ASHA, decision=decision, key=key)]
+        "s-2": [session_messages.Resolve(tenant_id=AGENCY, session_id="s-2", who=ASHA, decision=decision, key=key)]
     }
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from aiohttp import ClientSession, TCPConnector, web
 from pace import Pace, PacedRehearsal
 
-from voyagent.actors.conversation import session
+from voyagent.actors.conversation import session_messages
 from voyagent.actors.conversation.event_log import EventLog, SseFrame, frames_of
 from voyagent.actors.conversation.session import SessionActor
 from voyagent.actors.database import Append
@@ -109,7 +109,7 @@ class Served:
     async def sleep(self, tenant_id: str, session_ids: list[str]) -> None:
         """Have sessions passivated now instead of after two idle minutes."""
         for session_id in session_ids:
-            self.service.system.root.tell(session.Sleep(tenant_id=tenant_id, session_id=session_id))
+            self.service.system.root.tell(session_messages.Sleep(tenant_id=tenant_id, session_id=session_id))
             await asyncio.sleep(0)
         awake = ActorMeter.of(SessionActor.__name__).mailboxes
         async with asyncio.timeout(PATIENCE):

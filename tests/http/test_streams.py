@@ -14,7 +14,7 @@ from tests.figures import gauged
 from tests.http.conftest import Fake, principal
 from voyagent.actors.accounts.access_watch import AccessWatches
 from voyagent.actors.accounts.actor import Watch
-from voyagent.actors.conversation import session
+from voyagent.actors.conversation import session_messages
 from voyagent.actors.conversation.event_log import EndCondition, EventLog, SseFrame, Subscription
 from voyagent.actors.foundation import metrics
 from voyagent.http.streams import EventStream
@@ -54,7 +54,7 @@ class Sources:
     def watch(self, message: Watch) -> Any:
         return self.watches.add(message.principal)
 
-    def follow(self, _message: session.Follow) -> Subscription:
+    def follow(self, _message: session_messages.Follow) -> Subscription:
         return Subscription(self.log, after=0, until=self.until)
 
 
@@ -62,7 +62,7 @@ class Sources:
 def sources(client: Client) -> Sources:
     made = Sources()
     client.accounts.answers[Watch] = made.watch
-    client.root.answers[session.Follow] = made.follow
+    client.root.answers[session_messages.Follow] = made.follow
     return made
 
 
@@ -84,7 +84,7 @@ def at_the_watch(_client: Client, _sources: Sources, hold: Hold, patch: pytest.M
 
 
 def at_the_subscription(_client: Client, _sources: Sources, hold: Hold, patch: pytest.MonkeyPatch) -> None:
-    asking(session.Follow, hold, patch)
+    asking(session_messages.Follow, hold, patch)
 
 
 def at_the_head(_client: Client, _sources: Sources, hold: Hold, patch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from tests.rehearsal import Rehearsal
 from tests.service.process import Service as ServiceProcess
 from tests.service.sessions import Sessions
 from voyagent.actors.agent.rehearsed.server import KEY
-from voyagent.actors.conversation.session import Sleep
+from voyagent.actors.conversation.session_messages import Sleep
 from voyagent.actors.domain.identity import Role
 from voyagent.actors.domain.ids import uuid7
 from voyagent.actors.foundation.config import Settings

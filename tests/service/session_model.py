@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from voyagent.actors.conversation.session import Sleep
+from voyagent.actors.conversation.session_messages import Sleep
 
 from .contract import Contract, Turn
 from .model_player import Player, pieces_of

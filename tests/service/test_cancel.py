@@ -9,7 +9,7 @@ import pytest
 
 from tests.rehearsal import Gate, Text, Turn
 from tests.waiting import Event
-from voyagent.actors.conversation.session import Cancel
+from voyagent.actors.conversation.session_messages import Cancel
 from voyagent.actors.domain.audit import Author, Origin
 from voyagent.actors.suppliers.house.driver import EmbeddedInventory
 

@@ -10,7 +10,7 @@ from tests.rehearsal import Text, Turn
 from tests.service.sessions import Sessions
 from tests.waiting import until
 from voyagent.actors import tenant
-from voyagent.actors.conversation.session import Follow, PassivateIfIdle
+from voyagent.actors.conversation.session_messages import Follow, PassivateIfIdle
 from voyagent.actors.foundation.metrics import ActorMeter
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.rehearsal import Text, Turn
 from tests.waiting import until
-from voyagent.actors.conversation.session import Pruned
+from voyagent.actors.conversation.session_messages import Pruned
 from voyagent.actors.housekeeping import UPKEEP_SHARD, HousekeepingActor
 from voyagent.actors.leased_store import leased
 from voyagent.actors.root import Tree

@@ -11,7 +11,7 @@ import pytest
 
 from tests.rehearsal import Gate, Received, Text, ToolUse, Turn
 from voyagent.actors.conversation.new_message import NewMessage
-from voyagent.actors.conversation.session import Cancel, SendMessage
+from voyagent.actors.conversation.session_messages import Cancel, SendMessage
 from voyagent.actors.domain.audit import Author, Origin
 
 from .events import asked, kinds, words

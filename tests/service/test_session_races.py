@@ -14,7 +14,7 @@ from tests.rehearsal import Gate, Text, Turn
 from tests.service.sessions import Sessions
 from tests.waiting import until
 from voyagent.actors.conversation import session as session_actor
-from voyagent.actors.conversation.session import Wake
+from voyagent.actors.conversation.session_messages import Wake
 from voyagent.actors.domain.errors import Unavailable
 from voyagent.storage.conversation import turns
 from voyagent.storage.conversation.steps import session_lock

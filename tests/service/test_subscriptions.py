@@ -17,7 +17,7 @@ from tests.rehearsal import Gate, Text, Turn
 from tests.service.sessions import Sessions
 from tests.waiting import until
 from voyagent.actors.conversation.event_log import RING_BYTES, WRITE_BYTES, EventLog
-from voyagent.actors.conversation.session import Delivered
+from voyagent.actors.conversation.session_messages import Delivered
 from voyagent.actors.runtime.actor import MailboxFull, Ref
 from voyagent.http.service import Service
 from voyagent.http.streams import HIGH_WATER
