@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from dataclasses import dataclass, field
@@ -54,10 +55,16 @@ class Sent:
 
     page: Page
     values: set[str] = field(default_factory=set)
+    _reading: list[asyncio.Future[None]] = field(default_factory=list)
     words: set[str] = field(default_factory=lambda: {*OWN, *WORD.findall(" ".join(HINDI.values()))})
 
     def __post_init__(self) -> None:
-        self.page.on("response", self._take)
+        self.page.on("response", lambda response: self._reading.append(asyncio.ensure_future(self._take(response))))
+
+    async def settled(self) -> None:
+        """All that has come by now is read."""
+        await asyncio.gather(*self._reading)
+        self._reading.clear()
 
     async def _take(self, response: Response) -> None:
         if "application/json" in response.headers.get("content-type", ""):
@@ -84,10 +91,21 @@ ENGLISH_TEXTS = patterns()
 
 async def english(page: Page, sent: Sent) -> list[str]:
     """What is left in English on a page."""
-    texts = [text for text in await page.evaluate(TEXTS) if not sent.has(text)]
+    shown: list[str] = await page.evaluate(TEXTS)
+    await sent.settled()
+    texts = [text for text in shown if not sent.has(text)]
     found = [text for text in texts if any(pattern.fullmatch(text) for pattern in ENGLISH_TEXTS)]
     found += [text for text in texts if not sent.words.issuperset(WORD.findall(HIDDEN_DATA.sub("", text)))]
     return found + [text for text in texts if FOREIGN_DATE.search(text)]
+
+
+async def listened(console: Console, page: Page, view: str = "") -> Sent:
+    """The page again, with all that it is sent from its start."""
+    await page.goto(f"{console.service.url}/health")
+    sent = Sent(page)
+    await page.goto(f"{console.url}#/{view}")
+    await page.wait_for_selector("h1")
+    return sent
 
 
 async def test_no_english_text_of_the_console_is_left_in_any_view(console: Console) -> None:
@@ -96,8 +114,7 @@ async def test_no_english_text_of_the_console_is_left_in_any_view(console: Conso
     assert status == 200
     ids = await worked(asha)
     tab = await console.open(asha)
-    sent = Sent(tab.page)
-    await tab.page.reload()
+    sent = await listened(console, tab.page)
     left = {}
     for view in ALL:
         page = await tab.at(view.format(**ids))
@@ -110,10 +127,8 @@ async def test_a_conversation_in_hindi_dates_and_amounts_too(console: Console) -
     asha = await console.sign_up()
     status, _ = await asha.call("PATCH", "/tenant-settings", json={"locale": "hi", "timezone": "Asia/Kolkata"})
     assert status == 200
-    tab = await console.open(asha, "conversations/new")
-    page = tab.page
-    sent = Sent(page)
-    await page.reload()
+    page = (await console.open(asha)).page
+    sent = await listened(console, page, "conversations/new")
 
     async def check() -> None:
         """As the service has it by now, the answers to the page's own reading included."""
