@@ -294,6 +294,7 @@ async def test_conversations_pass_axe_and_fit_their_window(console: Console, sch
     await write(page, f"Find a hotel in Dubai from {DAY} to {DAY + timedelta(days=3)} for Asha Rao and book it")
     await page.get_by_role("table", name=re.compile("hotels")).wait_for()
     await button(page, "Grant").click()
+    await said(page, "Booked: ").wait_for()
     await at_rest(page)
     await write(page, "Draft an invoice for Asha Rao for 12000 INR")
     await button(page, "Grant").click()
