@@ -340,6 +340,7 @@ export default {
     hold: "can be held",
     left: { one: "{n} seat left", other: "{n} seats left" },
     hours: "{hours} h {minutes} min",
+    minutes: "{minutes} min",
     arrives_on: "arrives on {date}",
     choice: "Choice",
     choose: "Choose",

@@ -340,6 +340,7 @@ export default {
     hold: "होल्ड संभव",
     left: { one: "{n} सीट शेष", other: "{n} सीटें शेष" },
     hours: "{hours} घं {minutes} मि",
+    minutes: "{minutes} मि",
     arrives_on: "{date} को आगमन",
     choice: "चयन",
     choose: "चुनें",

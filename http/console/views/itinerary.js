@@ -11,6 +11,7 @@ import { locale, nameOf, t } from "../texts.js";
 import { badge, button, empty, field, header, load, pager, section } from "../ui.js";
 import { define, View } from "../view.js";
 import { bookingBadge } from "./cards/booking.js";
+import { flightTime } from "./cards/times.js";
 import { shownTitle } from "./conversation-title.js";
 import { days } from "./trip-days.js";
 
@@ -119,7 +120,7 @@ function landing({ depart, depart_local: from, arrive, arrive_local: to }) {
   const minutes = Math.round((Date.parse(arrive) - Date.parse(depart)) / 60_000);
   const [day, clock] = [to.slice(0, 10), to.slice(11, 16)];
   const words = day === from.slice(0, 10) ? t("itinerary.arrives", { time: clock }) : t("itinerary.arrives_on", { time: clock, day: longDate(day) });
-  return h("p", { class: "small landing" }, `${words} · ${t("fares.hours", { hours: Math.floor(minutes / 60), minutes: minutes % 60 })}`);
+  return h("p", { class: "small landing" }, `${words} · ${flightTime(minutes)}`);
 }
 
 /** @param {import("./trip-days.js").Flight} each */

@@ -2,11 +2,11 @@
 // The fares of a search, to be compared.
 
 import { h, replace } from "../../dom.js";
-import { date, number, shortDate, time } from "../../format.js";
+import { date, shortDate, time } from "../../format.js";
 import { t } from "../../texts.js";
 import { badge, button, table } from "../../ui.js";
 import { shownPrice } from "./price.js";
-import { dayChange, local, minutesBetween } from "./times.js";
+import { dayChange, flightTime, local, minutesBetween } from "./times.js";
 
 /** @typedef {{ way: string, flight: string, origin: string, destination: string, departs_local: string, arrives_local: string }} Segment */
 /** @typedef {{ fare_id: string, price: string, carrier: string, stops: number, baggage: string | null, refundable: boolean | null, changeable: boolean | null, conditions: string | null, hold_possible: boolean | null, seats_left?: number | null, valid_until: string, segments: Segment[] }} Fare */
@@ -42,7 +42,7 @@ function compared(caption, rows, choose) {
       { label: t("fares.flight"), head: true, show: (row) => row.ways.map((way) => h("div", { class: "way" }, way.flights, row.ways.length > 1 && [" ", h("small", { class: "quiet" }, way.route)])) },
       { label: t("fares.departs"), show: each(({ departs }) => departs && [h("strong", null, departs.clock), " ", h("small", { class: "quiet" }, shortDate(departs.day))]) },
       { label: t("fares.arrives"), show: each(arrival) },
-      { label: t("fares.duration"), show: each(({ departs, arrives }) => departs && arrives && duration(minutesBetween(departs, arrives))) },
+      { label: t("fares.duration"), show: each(({ departs, arrives }) => departs && arrives && flightTime(minutesBetween(departs, arrives))) },
       { label: t("fares.stops"), show: each(({ via }) => via.length === 0 ? t("fares.direct") : [t("fares.stops_n", { n: via.length }), " ", h("small", { class: "quiet" }, via.join(", "))]) },
       { label: t("fares.baggage"), show: ({ fare }) => h("small", null, fare.baggage ?? t("fares.not_stated")) },
       { label: t("fares.refundable"), show: ({ fare }) => refund(fare) },
@@ -82,9 +82,4 @@ function ways(segments) {
       departs: local(first.departs_local), arrives: local(last.arrives_local),
     };
   });
-}
-
-/** @param {number} minutes */
-function duration(minutes) {
-  return t("fares.hours", { hours: number(Math.floor(minutes / 60)), minutes: String(minutes % 60).padStart(2, "0") });
 }

@@ -1,6 +1,9 @@
 // @ts-check
 // Wall-clock times at airports, as fares give them: "2027-02-28T23:15+05:30[Asia/Kolkata]".
 
+import { number } from "../../format.js";
+import { t } from "../../texts.js";
+
 const LOCAL = /^(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2})(?::\d{2})?([+-]\d{2}:\d{2}|Z)?/;
 
 /** @typedef {{ day: string, clock: string, at: number, offset: string }} Local */
@@ -27,4 +30,10 @@ export function dayChange(from, to) {
 /** Minutes in the air and between flights. @param {Local} from @param {Local} to */
 export function minutesBetween(from, to) {
   return Math.round((to.at - from.at) / 60_000);
+}
+
+/** "2 h 05 min", or "40 min". @param {number} minutes */
+export function flightTime(minutes) {
+  if (minutes < 60) return t("fares.minutes", { minutes: number(minutes) });
+  return t("fares.hours", { hours: number(Math.floor(minutes / 60)), minutes: String(minutes % 60).padStart(2, "0") });
 }

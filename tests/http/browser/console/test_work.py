@@ -363,3 +363,13 @@ async def test_views_speak_hindi(console: Console) -> None:
 
         await until(titled, 0.1)
         assert (view, await tab.overflow(), await tab.violations()) == (view, 0, [])
+
+
+async def test_a_flight_of_less_than_an_hour_is_told_in_minutes(console: Console) -> None:
+    page = (await console.open(await console.sign_up(), "itinerary")).page
+    script = """async times => {
+      const own = document.querySelector('script[type=module]').src;
+      const { flightTime } = await import(own.replace(/app[.]js$/, 'views/cards/times.js'));
+      return times.map(flightTime);
+    }"""
+    assert await page.evaluate(script, [40, 60, 485]) == ["40 min", "1 h 00 min", "8 h 05 min"]
