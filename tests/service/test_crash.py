@@ -22,6 +22,7 @@ from tests.service.process import STEP_SECONDS, Client, Service, kind_of
 
 KILLS = int(os.environ.get("COUNT", "300"))
 KILLS_A_RUN = 50
+STATUSES = ("started", "succeeded", "failed")
 DAY = datetime.now(UTC).date() + timedelta(days=60)
 WISH = f"Find me a flight from Mumbai to Dubai on {DAY} for Asha Rao and book it"
 
@@ -193,11 +194,14 @@ async def everything_happened_once(db: asyncpg.Connection, clients: list[Client]
     )
     assert verdicts == Counter(decided)
     audit = await db.fetch(
-        "SELECT status, entity_refs->>'tool_call_id' AS call FROM audit_events WHERE kind = 'book_flight'"
+        "SELECT status, error, entity_refs->>'tool_call_id' AS call FROM audit_events WHERE kind = 'book_flight'"
     )
-    started = Counter(row["call"] for row in audit if row["status"] == "started")
-    ended = Counter(row["call"] for row in audit if row["status"] != "started")
-    assert started == ended == Counter(str(row["call_id"]) for row in rows)
+    calls = Counter(str(row["call_id"]) for row in rows)
+    told = {status: Counter(each["call"] for each in audit if each["status"] == status) for status in STATUSES}
+    assert told["started"] == told["succeeded"] == calls
+    assert told["failed"] <= calls, "a look-up that gets no answer is told once, before the outcome"
+    assert {each["error"] for each in audit if each["status"] == "failed"} <= {"outcome_unknown"}
+    assert sum(each.total() for each in told.values()) == len(audit)
     unanswered = await db.fetchval(
         "SELECT count(*) FROM tool_calls c WHERE (SELECT count(*) FROM messages m WHERE m.tool_call_id = c.id) <> 1"
         "   AND NOT (c.approval_id IS NOT NULL AND c.state = 'proposed')"
