@@ -153,20 +153,18 @@ class ActorLoop(pykka.Actor):
             if in_a_row >= self._THROUGHPUT:
                 in_a_row = 0
                 await asyncio.sleep(0)
-            await self._handle_envelope(await inbox.take())
-
-    async def _handle_envelope(self, envelope: Envelope) -> None:
-        self._life.activity += 1
-        message = envelope.message
-        self._set_log_scope(envelope)
-        if isinstance(message, Message):
-            await self._answer(envelope, message)
-        elif isinstance(message, Signal):
-            pending = message.act()
-            if pending is not None:
-                await pending
-        else:
-            resolve(envelope.reply, self._handle_receive(message))
+            envelope = await inbox.take()
+            self._life.activity += 1
+            message = envelope.message
+            self._set_log_scope(envelope)
+            if isinstance(message, Message):
+                await self._answer(envelope, message)
+            elif isinstance(message, Signal):
+                pending = message.act()
+                if pending is not None:
+                    await pending
+            else:
+                resolve(envelope.reply, self._handle_receive(message))
 
     def _set_log_scope(self, envelope: Envelope) -> None:
         given = envelope.scope
@@ -200,21 +198,30 @@ class ActorLoop(pykka.Actor):
 
     def _handle_inline(self, envelope: Envelope) -> None:
         """Handle an envelope in the task of its sender, while this actor is idle; what is sent meanwhile waits."""
-        self._life.handle_inline = None
-        scope = log.SCOPE.get()
-        handling = self._handle_envelope(envelope)
+        life, scope, message = self._life, log.SCOPE.get(), envelope.message
+        life.handle_inline = None
+        life.activity += 1
+        self._set_log_scope(envelope)
         try:
-            handling.send(None)
-        except StopIteration:
-            pass
+            if isinstance(message, Signal):
+                message.act()
+            else:
+                life.handled += 1
+                self._conclude(envelope, perf_counter(), self._receive_at_once, message)
         except BaseException as error:  # noqa: BLE001 - whatever it is ends this actor and not the sender
             self.fail(error)
-        else:
-            handling.close()
-            self.fail(RuntimeError(f"{type(self).__name__} awaits while it handles an inline message"))
         finally:
             log.SCOPE.set(scope)
-            self._life.handle_inline = self._handle_inline
+            life.handle_inline = self._handle_inline
+
+    def _receive_at_once(self, message: Any) -> Any:
+        receiving = self.receive(message)
+        try:
+            receiving.send(None)
+        except StopIteration as received:
+            return received.value
+        receiving.close()
+        raise RuntimeError(f"{type(self).__name__} awaits while it handles an inline message")
 
     def _conclude(self, envelope: Envelope, began: float, handle: Callable[[Any], Any], argument: Any) -> None:
         """Reply with what ``handle`` returns or refuses; raises any other error, which the asker gets as a failure."""
