@@ -165,6 +165,7 @@ class ActorLoop(pykka.Actor):
                     await pending
             else:
                 resolve(envelope.reply, self._handle_receive(message))
+            del envelope, message  # else an idle actor would keep what its last message holds
 
     def _set_log_scope(self, envelope: Envelope) -> None:
         given = envelope.scope
