@@ -1,6 +1,6 @@
 // @ts-check
-// Messages on their way: being sent, queued behind an answer, or not accepted. What the service has not accepted yet is
-// kept over a reload, with the key that makes a repetition the same message.
+// Messages on their way: being sent, queued behind an answer, or not accepted. What the service has not answered yet is
+// kept over a reload, with the key that makes a repetition the same message; what it refused is kept for the person to send.
 
 import { account } from "../account.js";
 import { Problem, randomKey } from "../api.js";
@@ -10,7 +10,7 @@ import { button } from "../ui.js";
 import { send } from "./sending.js";
 
 /** @typedef {import("./composer.js").OnBusy} OnBusy */
-/** @typedef {{ text: string, onBusy: OnBusy, key: string, at: number }} Kept */
+/** @typedef {{ text: string, onBusy: OnBusy, key: string, at: number, refused?: boolean }} Kept */
 /** @typedef {Kept & { element: HTMLElement, state: HTMLElement, offline: boolean }} Own */
 
 const KEPT_MS = 12 * 3_600_000; // the service knows a key for a day
@@ -28,20 +28,20 @@ export class Outbox {
   /** @param {string} text @param {OnBusy} onBusy @returns {Promise<void>} */
   post(text, onBusy) {
     const kept = { text, onBusy, key: randomKey(), at: Date.now() };
-    localStorage.setItem(this.#place(kept.key), JSON.stringify(kept));
+    this.#keep(kept);
     return this.#deliver(this.#show(kept));
   }
 
-  /** Sends what was left unsent here, by a reload or on the way to another view. What is too old to be sent unseen is proposed. */
+  /** Sends what was left unsent here, by a reload or on the way to another view. What was refused, or is too old to be sent unseen, is proposed. */
   async restore() {
     const places = Object.keys(localStorage).filter((place) => place.startsWith(this.#place("")));
     const kept = places.map((place) => /** @type {Kept} */ (JSON.parse(localStorage.getItem(place) ?? ""))).sort((one, other) => one.at - other.at);
-    const [fresh, old] = [true, false].map((recent) => kept.filter(({ at }) => Date.now() - at < KEPT_MS === recent));
-    for (const { key, text } of old) {
+    const isDue = (/** @type {Kept} */ { at, refused }) => !refused && Date.now() - at < KEPT_MS;
+    for (const { key, text } of kept.filter((each) => !isDue(each))) {
       localStorage.removeItem(this.#place(key));
       this.hooks.edit(text);
     }
-    for (const own of fresh.map((each) => this.#show(each))) await this.#deliver(own);
+    for (const own of kept.filter(isDue).map((each) => this.#show(each))) await this.#deliver(own);
   }
 
   /** There is a network again: sends what could not be sent without, in its order. */
@@ -91,8 +91,14 @@ export class Outbox {
   #failed(own, error) {
     own.element.classList.add("failed");
     own.offline = error instanceof Problem && error.status === 0 && !navigator.onLine;
+    if (error instanceof Problem && (!error.passing || error.status === 429)) this.#keep(own, true);
     replace(own.state, h("span", { class: "error", role: "alert" }, own.offline ? t("conversations.unsent") : sentence(error)), " ", button(t("ui.retry"), () => this.#deliver(own), { class: "compact" }),
       button(t("conversations.edit"), () => { this.#remove(own); this.hooks.edit(own.text); }, { class: "compact" }));
+  }
+
+  /** @param {Kept} own @param {boolean} [refused] */
+  #keep({ text, onBusy, key, at }, refused = false) {
+    localStorage.setItem(this.#place(key), JSON.stringify({ text, onBusy, key, at, refused }));
   }
 
   /** @param {string} key */

@@ -190,7 +190,7 @@ def at(name: str, occurrence: int = 0) -> int:
 
 
 def drop(line: int) -> Change:
-    """Without a record, numbered anew: the counts and sums are what finds it."""
+    """Without a record, renumbered: the counts and sums are what finds it."""
 
     def change(lines: list[str]) -> None:
         del lines[line - 1]

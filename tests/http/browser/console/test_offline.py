@@ -143,3 +143,28 @@ async def test_a_message_that_a_reload_overtakes_is_sent_once(console: Console, 
     assert await texts(page) == await transcript(asha, session) == expected
     assert await page.evaluate("Object.keys(localStorage).filter(key => key.includes('unsent'))") == []
     cut_off(tab)
+
+
+async def test_a_message_that_was_refused_is_proposed_after_a_reload_and_not_sent(
+    console: Console, player: Rehearsal
+) -> None:
+    asha = await console.sign_up()
+    tab = await console.open(asha, "conversations/new")
+    page = tab.page
+    player.play(Turn("one"))
+    await write(page, "start")
+    await said(page, "one").wait_for()
+    await at_rest(page)
+    session = id_of(page)
+    refusal = {"detail": "llm_daily_budget_exceeded"}
+    await page.route(re.compile(r"/messages$"), lambda route: route.fulfill(status=429, json=refusal), times=1)
+    await write(page, "book it")
+    await page.locator(".message.failed").wait_for()
+    await page.reload()
+    await said(page, "one").wait_for()
+    assert await page.get_by_label("Message", exact=True).input_value() == "book it"
+    assert await page.locator(".message.failed").count() == 0
+    await page.reload()
+    await said(page, "one").wait_for()
+    assert await page.get_by_label("Message", exact=True).input_value() == "book it", "once"
+    assert await transcript(asha, session) == ["start", "one"]
