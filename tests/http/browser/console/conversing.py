@@ -18,6 +18,14 @@ async def write(page: Page, text: str) -> None:
     await page.keyboard.press("Enter")
 
 
+async def begin(page: Page) -> str:
+    """Say ``start`` and have it answered with ``one``; the conversation's id."""
+    await write(page, "start")
+    await said(page, "one").wait_for()
+    await at_rest(page)
+    return id_of(page)
+
+
 def said(page: Page, text: str | re.Pattern[str]) -> Locator:
     """What was said in the transcript, by the agent or a person."""
     return page.locator("vy-conversation .said", has_text=text)

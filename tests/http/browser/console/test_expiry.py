@@ -11,7 +11,7 @@ import jwt
 import pytest
 
 from tests.http.browser.console.conftest import Console
-from tests.http.browser.console.conversing import at_rest, cut_off, id_of, said, texts, transcript, write
+from tests.http.browser.console.conversing import at_rest, begin, cut_off, id_of, said, texts, transcript, write
 from tests.http.browser.console.wire import Wire
 from tests.rehearsal import Gate, Rehearsal, Text, Turn
 
@@ -115,9 +115,7 @@ async def test_an_hour_of_an_open_conversation_renews_its_access_and_keeps_its_s
     page = tab.page
     gate = Gate()
     player.play(Turn("one"), Turn(Text.split(*WORDS), gate=gate))
-    await write(page, "start")
-    await said(page, "one").wait_for()
-    await at_rest(page)
+    await begin(page)
     answers = Answers(page)
     await expire(console, page, REFRESH)
     await page.clock.set_system_time(time.time() + 3_600)

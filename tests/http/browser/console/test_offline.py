@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.http.browser.console.conftest import Console
-from tests.http.browser.console.conversing import at_rest, cut_off, id_of, said, texts, transcript, write
+from tests.http.browser.console.conversing import at_rest, begin, cut_off, id_of, said, texts, transcript, write
 from tests.http.browser.console.wire import Wire
 from tests.rehearsal import Gate, Rehearsal, Text, Turn
 from tests.waiting import Event
@@ -58,10 +58,7 @@ async def test_a_message_of_another_and_its_answer_are_there_after_sleep(
     tab = await console.open(asha, "conversations/new")
     page = tab.page
     player.play(Turn("one"))
-    await write(page, "start")
-    await said(page, "one").wait_for()
-    await at_rest(page)
-    session = id_of(page)
+    session = await begin(page)
     frozen = await page.context.new_cdp_session(page)
     await frozen.send("Page.setWebLifecycleState", {"state": "frozen"})
     wire.fall_silent()
@@ -89,10 +86,7 @@ async def test_what_is_written_offline_is_sent_once_and_in_order_when_there_is_a
     tab = await console.open(asha, "conversations/new")
     page = tab.page
     player.play(Turn("one"), Turn("two"), Turn("three"))
-    await write(page, "start")
-    await said(page, "one").wait_for()
-    await at_rest(page)
-    session = id_of(page)
+    session = await begin(page)
     await page.context.set_offline(offline=True)
     await write(page, "second")
     await write(page, "third")
@@ -115,10 +109,7 @@ async def test_a_message_that_a_reload_overtakes_is_sent_once(console: Console, 
     tab = await console.open(asha, "conversations/new")
     page = tab.page
     player.play(Turn("one"), Turn("two"), Turn("three"))
-    await write(page, "start")
-    await said(page, "one").wait_for()
-    await at_rest(page)
-    session = id_of(page)
+    session = await begin(page)
     await page.route(re.compile(r"/messages$"), lambda route: route.abort("connectionreset"))
     await write(page, "never arrives")
     await page.get_by_text("The service cannot be reached.").wait_for()
@@ -152,10 +143,7 @@ async def test_a_message_that_was_refused_is_proposed_after_a_reload_and_not_sen
     tab = await console.open(asha, "conversations/new")
     page = tab.page
     player.play(Turn("one"))
-    await write(page, "start")
-    await said(page, "one").wait_for()
-    await at_rest(page)
-    session = id_of(page)
+    session = await begin(page)
     refusal = {"detail": "llm_daily_budget_exceeded"}
     await page.route(re.compile(r"/messages$"), lambda route: route.fulfill(status=429, json=refusal), times=1)
     await write(page, "book it")
