@@ -48,7 +48,7 @@ bench: .venv/.installed ## figures, one JSON line each
 
 browser: .venv/.installed build/browser ## console and /docs in a headless Chromium of the system, with axe-core; types of the scripts
 	@$(PY) -m pip install --quiet --editable '.[browser]'
-	@exec $(PY) -m pytest -m browser $(if $(AGAIN),--last-failed) tests/http/browser
+	@exec $(PY) -m pytest -m "browser and not slow" $(if $(AGAIN),--last-failed) tests/http/browser
 
 evaluate: .venv/.installed ## office days with the configured model: pass rate, tokens, cost, each miss
 	@exec $(PY) -m tests.evaluation.run
