@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from ..actors.accounts.actor import Denied
 from ..actors.accounts.throttling import Malformed
@@ -28,6 +28,7 @@ from .guards import PUBLIC, denied_request
 from .request_context import Answer, RequestContext, Services, encoded
 from .request_info import REQUEST_INFO
 from .route import Route
+from .router import ask_for_body
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 
@@ -64,11 +65,9 @@ class Endpoint:
 
     async def expect(self, request: web.Request) -> None:
         """``Expect: 100-continue`` (RFC 9110, 10.1.1): ask for the body, unless it will not be read."""
-        expected = request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
         too_long = (request.content_length or 0) > self._route.body_limit
-        if expected and not too_long and not decode.is_encoded(request):
-            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0
+        if not too_long and not decode.is_encoded(request):
+            await ask_for_body(request)
 
     async def _decode(self, call: RequestContext) -> None:
         route, operation = self._route, self._operation
