@@ -182,6 +182,8 @@ class Accumulator:
 
     def _open_block(self, index: int, start: dict[str, Any]) -> str:
         self._begun()
+        if type(index) is not int:
+            raise MalformedStream("a block's index is no integer")
         if index in self._blocks:
             raise MalformedStream("a block opened twice")
         block = _Block({**start, "type": _word(start["type"])})

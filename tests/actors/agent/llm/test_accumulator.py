@@ -6,6 +6,7 @@ import contextlib
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,3 +107,13 @@ def test_no_event_whatever_fails_but_as_a_broken_stream(first: list[Any], then: 
             assert isinstance(assembly.take("event", data), str)
         assembly.blocks()
     json.dumps(assembly.words()).encode()
+
+
+@pytest.mark.parametrize("index", ["1", None, True, 1.0, [1], {}], ids=str)
+def test_a_block_is_numbered_by_an_integer_or_the_stream_is_broken(index: Any) -> None:
+    assembly = Accumulator()
+    for event in (START, TEXT, {"type": "content_block_stop", "index": 0}):
+        assembly.take(None, json.dumps(event))
+    with pytest.raises(MalformedStream):
+        assembly.take(None, json.dumps(TOOL | {"index": index}))
+    assert assembly.words() == []
