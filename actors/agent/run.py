@@ -172,7 +172,7 @@ class Pass:
         if asked.handoffs and asked.unknown_desk is None:
             first, *others = asked.handoffs
             self.work.loop = LoopState(desk=first.domain, brief=first, brief_after=-1, handoffs=tuple(others))
-        over = not asked.refused and (not asked.handoffs or bool(asked.questions)) and asked.unknown_desk is None
+        over = (bool(asked.questions) or not (asked.handoffs or asked.refused)) and asked.unknown_desk is None
         ending = endings.Ending(state="completed", ran_ms=self.work.ran_ms) if over else None
         sequence = await self._store_answer(answer, events, ending, (), own)
         if asked.unknown_desk is not None:

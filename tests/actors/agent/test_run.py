@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,15 @@ async def test_a_question_to_the_user_ends_the_pass_with_the_answer_that_asks_it
     assert [event.kind for event in answer.events] == ["tool_use", "text_delta", "final"]
     assert answer.ending is not None
     assert steps(stand.log.written) == ["Answer"]
+
+
+@pytest.mark.parametrize("beside", [("clarify", {"question": "When?"}), ("sing", {}), ("handoff", {"domain": 1})])
+async def test_a_question_to_the_user_ends_the_pass_whatever_else_is_refused(beside: tuple[str, Any]) -> None:
+    stand = Stand(calls(("clarify", {"question": "When?"}), beside))
+    assert await Pass(stand.task, stand.ports).run() == "completed"
+    [answer] = stand.log.of(answers.Answer)
+    assert [event.kind for event in answer.events] == ["tool_use", "tool_use", "text_delta", "final"]
+    assert len(answer.own) == 2
 
 
 async def test_a_desk_s_answer_in_words_completes_the_turn() -> None:
