@@ -17,6 +17,8 @@ from ...domain.travel import AIRPORT, COUNTRY, tidy_name
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 AMOUNT = r"^[0-9]{1,14}(\.[0-9]{1,4})?$"
 _AMOUNT = re.compile(AMOUNT, re.ASCII)
+MOST_FLAWS = 20
+"""Errors of one input that the model is told; of more it is told the number."""
 MOST_PERSONS = 100
 """More passengers than any supplier takes on one order."""
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
@@ -124,9 +126,12 @@ def _plain(part: Any, defined: Mapping[str, Any]) -> Any:
 
 
 def explained(invalid: ValidationError, known: frozenset[str]) -> str:
-    """``field: reason; field: reason``. An unknown name is reported only if it looks like an identifier."""
+    """``field: reason; field: reason``, and how many more than `MOST_FLAWS`. Unknown names show if like identifiers."""
     errors = invalid.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{_place(error['loc'], known)}{error['msg'].removeprefix('Value error, ')}" for error in errors)
+    shown = errors[:MOST_FLAWS]
+    flaws = [f"{_place(error['loc'], known)}{error['msg'].removeprefix('Value error, ')}" for error in shown]
+    more = [f"and {len(errors) - MOST_FLAWS} more"] if len(errors) > MOST_FLAWS else []
+    return "; ".join(flaws + more)
 
 
 def _place(loc: tuple[int | str, ...], known: frozenset[str]) -> str:

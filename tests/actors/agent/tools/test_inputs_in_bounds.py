@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
+from voyagent.actors.agent.tools.schema import MOST_FLAWS
 from voyagent.actors.agent.tools.tool import InputInvalid
 
 FLIGHT = {"origin": "BOM", "destination": "DXB", "outbound_date": "2026-12-05"}
@@ -51,6 +52,15 @@ def journal(*amounts: str, currency: str = "INR", **parts: Any) -> dict[str, Any
 def test_what_nobody_can_mean_is_no_input(tool: str, given: dict[str, Any]) -> None:
     with pytest.raises(InputInvalid):
         CATALOGUE[tool].parse(given)
+
+
+def test_an_input_with_any_number_of_flaws_is_refused_in_a_few_words() -> None:
+    with pytest.raises(InputInvalid) as refused:
+        CATALOGUE["lookup_passenger"].parse({f"field_{number}": number for number in range(10_000)})
+    told = refused.value.outcome.error
+    assert len(told) < 2_000
+    assert "field_0: Extra inputs are not permitted" in told
+    assert told.endswith(f"and {10_001 - MOST_FLAWS} more")
 
 
 @pytest.mark.parametrize(
