@@ -44,10 +44,13 @@ class Reverse(Act[JournalEntry, str]):
         return posted.reversal(self.entry_date or self.today, self.narration, "journal.reversed", self._source)
 
     async def carry_out(self, db: Connection, prepared: JournalEntry) -> str:
-        # a reversal of the same journal that was faster has the same key, and is found instead
-        return await general_ledger.post(
+        posted = await general_ledger.post(
             db, self.tenant_id, prepared, key=f"journal:{prepared.reverses}:reversal", by=self.by, now=self.now
         )
+        made = await REVERSED_BY.fetchrow(db, tenant_id=self.tenant_id, reverses=prepared.reverses)
+        if made is None or made["source_ref"] != self._source:  # another reversal was faster, and is found instead
+            raise InvalidDocument("already_reversed", "The journal has been reversed already.")
+        return posted
 
     async def carried_out(self, db: Connection) -> str | None:
         posted = await general_ledger.find_journal(db, self.tenant_id, self.journal_id, self.now)

@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import asyncpg
 import pytest
 
-from voyagent.actors.domain.books import CHART
+from tests.waiting import until
+from voyagent.actors.domain.books import CHART, DraftLine
 from voyagent.actors.domain.documents import InvoiceLine
 from voyagent.actors.domain.errors import Refusal
 from voyagent.actors.domain.ids import uuid7
 from voyagent.actors.domain.money import Money
 from voyagent.storage import general_ledger
-from voyagent.storage.books import bills, invoices, payments
+from voyagent.storage.books import bills, invoices, payments, reversals
 from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.pool import connect
 
@@ -30,6 +31,8 @@ SELECT (SELECT count(*) FROM invoices), (SELECT count(*) FROM invoice_lines), (S
        (SELECT coalesce(sum(amount_paid), 0) FROM invoices), (SELECT coalesce(sum(next), 0) FROM document_counters),
        (SELECT count(*) FROM invoices WHERE status <> 'draft')
 """
+
+BLOCKED = "SELECT count(*) = $1 FROM pg_locks WHERE NOT granted AND relation = 'journals'::regclass"
 
 
 def who(agency: Any) -> dict[str, Any]:
@@ -110,6 +113,31 @@ async def test_of_one_vendor_reference_at_once_one_bill_is_made(agency: Any) -> 
     assert sum(isinstance(each, bills.Received) for each in made) == 1
     assert {each.reason for each in made if not isinstance(each, bills.Received)} == {"duplicate_reference"}
     assert (await agency.store.ask(bill(agency))).bill.number == "BILL-000002"
+
+
+async def test_of_reversals_of_one_journal_at_once_one_is_made_and_the_others_are_told_so(agency: Any) -> None:
+    drafts = [
+        DraftLine(account=account, code=None, currency="INR", debit=debit, credit=credit, memo=None)
+        for account, debit, credit in (("1000", Decimal(5), None), ("3000", None, Decimal(5)))
+    ]
+    own = {"tenant_id": agency.tenant_id, "entry_date": DAY, "narration": "Capital", "source_event": "manual.journal"}
+    journal = general_ledger.DraftJournal(**own, drafts=tuple(drafts), today=DAY, now=NOW)
+    posted = await agency.store.ask(
+        general_ledger.Post(tenant_id=agency.tenant_id, draft=journal, key="j", by=agency.user_id)
+    )
+    days = [DAY + timedelta(days=more) for more in range(3)]
+    acts = [reversals.Reverse(journal_id=posted, narration="Wrong", entry_date=day, **who(agency)) for day in days]
+    async with agency.db.transaction():
+        await agency.db.execute("LOCK TABLE journals IN SHARE MODE")  # each is judged before any is written
+        asked = [asyncio.create_task(agency.store.ask(act)) for act in acts]
+        await until(lambda: agency.db.fetchval(BLOCKED, len(acts)))
+    made = await asyncio.gather(*asked)
+    [(done, day)] = [(each, day) for each, day in zip(made, days, strict=True) if isinstance(each, str)]
+    assert {each.reason for each in made if not isinstance(each, str)} == {"already_reversed"}
+    entries = await agency.db.fetch("SELECT id::text, entry_date FROM journals WHERE reverses = $1", posted)
+    assert [tuple(entry) for entry in entries] == [(done, day)]
+    again = next(act for act, each in zip(acts, made, strict=True) if isinstance(each, str))
+    assert await agency.store.ask(again) == done
 
 
 async def test_a_series_without_numbers_left_is_refused(agency: Any) -> None:
