@@ -107,6 +107,16 @@ def total_of(lines: Sequence[InvoiceLine]) -> Money:
     return sum((line.total for line in lines), nothing).rounded()
 
 
+def check_amounts(place: int, line: InvoiceLine, reason: str = "invalid_amount") -> None:
+    """``InvalidDocument`` if the line's subtotal or a tax of it is above any total that can be kept.
+
+    Called before sums are made of lines: larger ones are not `Money`.
+    """
+    parts = (line.unit_price.amount * line.quantity, *(tax.tax_amount for tax in line.taxes))
+    if max(parts) > LARGEST_TOTAL:
+        raise InvalidDocument(reason, f"Line {place}: an amount above {LARGEST_TOTAL:f} cannot be kept.")
+
+
 def check_taxes(place: int, line: InvoiceLine) -> None:
     """``InvalidDocument`` if a tax is off by more than half a minor unit, or CGST and SGST of the line differ."""
     half = Decimal(5).scaleb(-minor_digits(line.unit_price.currency) - 1)

@@ -16,6 +16,7 @@ from ...actors.domain.documents import (
     Invoice,
     InvoiceLine,
     TaxLine,
+    check_amounts,
     check_dates,
     check_issued,
     check_taxes,
@@ -278,6 +279,8 @@ class Draft(_Make):
 
     def check(self, lines: Sequence[InvoiceLine]) -> None:
         check_dates(self.issue_date, self.due_date, self.today)
+        for place, line in enumerate(lines, start=1):
+            check_amounts(place, line)
         check_total(total_of(lines))
 
     async def carry_out(self, db: Connection, prepared: DraftedInvoice) -> Invoice:
@@ -299,6 +302,7 @@ class Create(_Make):
         check_dates(self.issue_date, self.due_date, self.today, "validation_failed")
         check_issued(self.issue_date, self.today, "validation_failed")
         for place, line in enumerate(lines, start=1):
+            check_amounts(place, line, "validation_failed")
             check_taxes(place, line)
         check_total(total_of(lines), "validation_failed")
 

@@ -9,10 +9,11 @@ from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from ....storage.books.act import Act
 from ....storage.books.invoices import Create, DraftedInvoice, Issued
-from ...domain.documents import MOST_QUANTITY, Desk, InvoiceLine, Regime
+from ...domain.documents import MOST_QUANTITY, Desk, InvoiceLine, Regime, check_amounts
 from ...domain.money import Money
 from ...domain.outcomes import Outcome
 from ...domain.tax_rates import LARGEST_RATE, SUPPLY, RequestedLine, RequestedTax, UnlistedRate, percent
+from ...domain.travel import tidy_name
 from .document_tool import (
     MOST_LINES,
     DocumentTool,
@@ -83,7 +84,7 @@ class InvoiceInput(ToolInput):
     model_config = ConfigDict(extra="ignore")
 
     invoice_number: Number
-    client_id: Id
+    client_id: Annotated[Said, Field(max_length=128)]
     issue_date: Day
     currency: Currency
     lines: Annotated[list[Line], Field(min_length=1, max_length=MOST_LINES)]
@@ -128,7 +129,7 @@ class CreateInvoice(DocumentTool[CreateInput, DraftedInvoice, Issued]):
     def act(self, given: CreateInput, context: ToolContext, **who: Any) -> Act[DraftedInvoice, Issued]:
         del context
         invoice = given.invoice
-        named = invoice.client_name or invoice.billing_address.get("attention") or ""
+        named = invoice.client_name or tidy_name(invoice.billing_address.get("attention") or "")
         return Create(
             number=invoice.invoice_number,
             party_name=named,
@@ -179,6 +180,7 @@ def _line(place: int, line: Line, currency: str) -> RequestedLine:
         desk=line.desk,
         booking_id=line.booking_id,
     )
+    check_amounts(place, made, "validation_failed")
     if line.subtotal not in (None, made.subtotal.amount):
         raise Objection(
             "validation_failed", f"Line {place}: its subtotal is {made.subtotal.text}, not {line.subtotal:f}."

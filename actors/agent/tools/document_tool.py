@@ -46,7 +46,7 @@ class DocumentTool(GatedDatabaseTool[I], Generic[I, P, D]):
 
     @abstractmethod
     def act(self, given: I, context: ToolContext, **who: Any) -> Act[P, D]:
-        """The act; ``who`` are the fields every act has. Raises ``Objection``."""
+        """The act; ``who`` are the fields every act has. Raises ``Objection`` or ``InvalidDocument``."""
 
     @abstractmethod
     def ask(self, given: I, prepared: P, context: ToolContext) -> tuple[str, dict[str, Any]]:
@@ -87,16 +87,18 @@ class DocumentTool(GatedDatabaseTool[I], Generic[I, P, D]):
         return super().done_already(output if named is None else {"locator": named})
 
     def _act(self, given: I, context: ToolContext, key: str) -> Act[P, D]:
-        return self.act(
-            given,
-            context,
-            tenant_id=context.tenant_id,
-            key=key,
-            by=context.user_id,
-            session_id=context.session_id,
-            today=context.today,
-            now=context.now,
-        )
+        who = {
+            "tenant_id": context.tenant_id,
+            "key": key,
+            "by": context.user_id,
+            "session_id": context.session_id,
+            "today": context.today,
+            "now": context.now,
+        }
+        try:
+            return self.act(given, context, **who)
+        except InvalidDocument as invalid:
+            raise Objection(invalid.reason, invalid.detail) from None
 
     def _refused(self, no: Objection, context: ToolContext) -> Planned:
         return Planned(tenant_id=context.tenant_id, outcome=self.refuse(no))

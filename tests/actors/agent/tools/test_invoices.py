@@ -20,6 +20,7 @@ from tests.actors.agent.tools.documents import (
     journal,
     received,
 )
+from voyagent.actors.agent.tools.tool import InputInvalid
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.ids import uuid7
 from voyagent.actors.domain.tax_rates import TaxRate
@@ -39,6 +40,8 @@ from voyagent.storage.books import tax_rates
         ({"line_items": [item("1e3")]}, "invalid_amount"),
         ({"line_items": [item("0.00")]}, "invalid_amount"),
         ({"line_items": [item("99999999999999", quantity=2)]}, "invalid_amount"),
+        ({"line_items": [item("99999999999999.9999", quantity=1_000_000)]}, "invalid_amount"),
+        ({"line_items": [item("99999999999999", quantity=9_999)] * 200}, "invalid_amount"),
         ({"line_items": [item(booking_id="b-1")]}, "booking_not_found"),
     ],
 )
@@ -157,6 +160,10 @@ async def test_t8_the_halves_of_a_tax_are_equal_and_right(
         ({}, {"due_date": "2000-01-01"}),
         ({}, {"issue_date": "2099-01-01"}),
         ({"unit_price": "0"}, {}),
+        ({"unit_price": "99999999999999", "quantity": "999999.9999"}, {}),
+        ({"unit_price": "99999999999999", "quantity": 2, "subtotal": "99999999999999"}, {}),
+        ({"taxes": [tax("99999999999999", 100_000, "99999999999999")] * 10}, {}),
+        ({"taxes": [{"regime": "none", "code": "T", "rate_bps": 100_000, "taxable_amount": "99999999999999"}]}, {}),
     ],
 )
 async def test_an_invoice_whose_sums_are_wrong_is_not_created(desk: Any, line: Any, given: Any) -> None:
@@ -170,12 +177,20 @@ async def test_an_invoice_whose_sums_are_wrong_is_not_created(desk: Any, line: A
         ({"client_name": "Rao & Sons"}, "Rao & Sons"),
         ({}, "Asha Rao"),
         ({"billing_address": {"street": "1 Fort Road"}}, "client-1"),
+        ({"billing_address": {"attention": " \u200b\n"}}, "client-1"),
+        ({"billing_address": {"attention": " Asha\n Rao"}}, "Asha Rao"),
+        ({"client_id": "client\n 1 ", "billing_address": {}}, "client 1"),
     ],
 )
 async def test_the_party_of_an_invoice_is_the_best_name_there_is(desk: Any, given: Any, party: str) -> None:
     made = await desk.plan("create_invoice", **created(desk, **given))
     name = "SELECT party_name FROM invoices WHERE id = $1"
     assert await desk.agency.db.fetchval(name, made["invoice_id"]) == party
+
+
+async def test_an_invoice_is_for_somebody_who_can_be_read(desk: Any) -> None:
+    with pytest.raises(InputInvalid, match="has nothing in it that can be read"):
+        await desk.bind("create_invoice", **created(desk, client_id=" \u2060", billing_address={}))
 
 
 async def test_the_party_of_an_invoice_is_the_passenger_with_that_id(desk: Any) -> None:
