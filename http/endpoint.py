@@ -72,7 +72,7 @@ class Endpoint:
     async def _decode(self, call: RequestContext) -> None:
         route, operation = self._route, self._operation
         if call.request.body_exists:
-            call.raw_body = await decode.read(call.request, route.body_limit)
+            await self._read(call)
         if operation.body is not None or operation.query is not None:
             call.body, call.query = decode.validate(
                 call.request,
@@ -84,6 +84,14 @@ class Endpoint:
             )
         if route.idempotent:
             call.idempotency = self._key(call)
+
+    async def _read(self, call: RequestContext) -> None:
+        """Read the body. A caller it had to be waited for is admitted again: they may have lost their access since."""
+        arrived = call.request.content.is_eof()
+        call.raw_body = await decode.read(call.request, self._route.body_limit)
+        if not arrived and self._route.guard is not PUBLIC:
+            call.principal = None
+            await self._route.guard.admit(call)
 
     def _key(self, call: RequestContext) -> IdempotencyKey | None:
         """The request's idempotency key in its scope. Unprocessable ``invalid_idempotency_key``."""

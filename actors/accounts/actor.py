@@ -14,7 +14,7 @@ from ...storage.accounts.refresh_tokens import Rules
 from ...storage.engine.sealing import Sealing
 from ..audit_refusals import record
 from ..domain.audit import AuditEvent, Origin
-from ..domain.identity import Role
+from ..domain.identity import Principal, Role
 from ..foundation.clock import Clock
 from ..foundation.config import Settings
 from ..runtime.actor import Actor, Message, NoReply, Outcome, Recipient
@@ -83,7 +83,7 @@ class ChangeMember(Message[Member]):
     user_id: str
     role: Role | None = None
     is_active: bool | None = None
-    by: str | None
+    by: Principal | None
     origin: Origin
 
 

@@ -39,7 +39,7 @@ async def change(call: RequestContext) -> Answer:
             user_id=call.id("user_id", missing="member_not_found"),
             role=Role(body.role) if "role" in sent else None,
             is_active=body.is_active if "is_active" in sent else None,
-            by=call.person.user_id,
+            by=call.person,
             origin=call.origin,
         )
     )

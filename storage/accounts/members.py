@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Integer, and_, bindparam, case, func, or_, select, true, update
 
 from ...actors.domain import audit as audits
-from ...actors.domain.errors import Conflict, NotFound
-from ...actors.domain.identity import Role
+from ...actors.domain.errors import Conflict, Forbidden, NotFound, Unauthorized
+from ...actors.domain.identity import Principal, Role
 from .. import audit
 from ..engine.operations import ACCOUNTS, Command, Query
 from ..engine.statements import binds, statement
-from ..schema.columns import Time
+from ..schema.columns import Time, Uuid
 from ..tables import tenants, users
 from .credentials import revoke_invites, revoke_keys
 from .login_sessions import end_families
@@ -33,8 +33,8 @@ GOVERNS = and_(users.c.role == "agency_admin", users.c.is_active)
 """One of the admins an agency cannot be without."""
 
 LOCK = statement(
-    select(*MEMBER)
-    .where(OF_AGENCY, or_(users.c.id == bindparam("user_id"), GOVERNS))
+    select(*MEMBER, users.c.token_version)
+    .where(OF_AGENCY, or_(users.c.id == bindparam("user_id"), users.c.id == bindparam("by", type_=Uuid), GOVERNS))
     .order_by(users.c.id)
     .with_for_update(key_share=True)
 )
@@ -124,7 +124,8 @@ class Change(Command[Member]):
     """Change a member's role, deactivate or reactivate them; ``None`` leaves the field unchanged.
 
     NotFound ``member_not_found``; Conflict ``last_admin`` if no active admin would remain, exact also when two admins
-    demote each other at once. Nobody's ``by`` is the system.
+    demote each other at once. Whoever it is done ``by`` may have been switched off or demoted since they were admitted:
+    Unauthorized, Forbidden. Nobody's ``by`` is the system.
     """
 
     UNFENCED = ACCOUNTS
@@ -133,12 +134,13 @@ class Change(Command[Member]):
     user_id: str
     role: Role | None
     is_active: bool | None
-    by: str | None
+    by: Principal | None
     origin: audits.Origin
     now: datetime
 
     async def run(self, db: Connection) -> Member:
-        rows = await LOCK.fetch(db, tenant_id=self.tenant_id, user_id=self.user_id)
+        by = None if self.by is None else self.by.user_id
+        rows = await LOCK.fetch(db, tenant_id=self.tenant_id, user_id=self.user_id, by=by)
         locked = {row["id"]: _member(row) for row in rows}
         before = locked.pop(self.user_id, None)
         if before is None:
@@ -152,6 +154,8 @@ class Change(Command[Member]):
             return before
         if before.governs and not after.governs and not any(other.governs for other in locked.values()):
             raise Conflict("last_admin")
+        if self.by is not None:
+            _check_acting(self.by, next((row for row in rows if row["id"] == by), None))
         leaves = before.is_active and not after.is_active
         await CHANGE.execute(
             db,
@@ -193,10 +197,10 @@ class Change(Command[Member]):
         ]
 
     def _entry(self, kind: str, *, by_system: bool = False, **inputs: Any) -> audits.AuditEvent:
-        refs, origin = {"user_id": self.user_id}, self.origin
+        refs, origin, tenant_id = {"user_id": self.user_id}, self.origin, self.tenant_id
         if by_system or self.by is None:
-            return audits.AuditEvent.by_system(kind, self.tenant_id, self.now, origin=origin, inputs=inputs, refs=refs)
-        return audits.AuditEvent.by_person(kind, self.tenant_id, self.by, origin, self.now, inputs=inputs, refs=refs)
+            return audits.AuditEvent.by_system(kind, tenant_id, self.now, origin=origin, inputs=inputs, refs=refs)
+        return audits.AuditEvent.by_person(kind, tenant_id, self.by.user_id, origin, self.now, inputs=inputs, refs=refs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +214,14 @@ class SwitchAgency(Command[None]):
     async def run(self, db: Connection) -> None:
         if await SWITCH_AGENCY.fetchval(db, id=self.tenant_id, active=self.is_active) is None:
             raise NotFound("tenant_not_found")
+
+
+def _check_acting(by: Principal, row: Any) -> None:
+    """Unauthorized for who is gone or whose tokens ended since they were admitted, Forbidden for who is no admin."""
+    if row is None or not row["is_active"] or row["token_version"] != by.token_version:
+        raise Unauthorized("unauthorized")
+    if row["role"] != Role.AGENCY_ADMIN:
+        raise Forbidden("forbidden_role")
 
 
 def _member(row: Any) -> Member:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.waiting import until
+from voyagent.actors.domain.identity import Role
 from voyagent.actors.runtime.actor import MailboxFull
 from voyagent.http.decode import LIMIT
 from voyagent.http.guards import WRITER
@@ -206,3 +209,40 @@ async def test_r49_b23_nothing_nasty_in_any_field_of_any_operation_crashes(
         kinds = [item["type"] for item in answer.detail]
         assert kind is None or kind in kinds, name
         assert "ctx" not in answer.detail[0] or json.dumps(answer.detail[0]["ctx"])
+
+
+@pytest.mark.parametrize(
+    ("lost", "status", "code"),
+    [(None, 401, "unauthorized"), (Role.VIEWER, 403, "forbidden_role")],
+    ids=["switched off", "demoted"],
+)
+async def test_r15_who_loses_their_access_while_their_body_arrives_is_refused(
+    acting: Client, keeper: Keeper, lost: Role | None, status: int, code: str
+) -> None:
+    reader, writer = await asyncio.open_connection(acting.host, acting.port)
+    writer.write(
+        f"POST /things/{SESSION}/act HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer agent\r\n"
+        "Content-Type: application/json\r\nContent-Length: 13\r\n\r\n".encode()
+    )
+    async with asyncio.timeout(5):
+        await until(lambda: bool(acting.accounts.asked))
+        if lost is None:
+            del acting.accounts.bearers["agent"]
+        else:
+            acting.accounts.bearers["agent"] = replace(acting.accounts.bearers["agent"], role=lost)
+        writer.write(b'{"name": "a"}')
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+
+    assert (int(head.split()[1]), json.loads(body)) == (status, {"detail": code})
+    assert keeper.calls == []
+    assert len(acting.accounts.told) == (lost is not None)
+
+
+async def test_a_body_that_is_there_already_is_no_reason_to_ask_again_whose_it_is(acting: Client) -> None:
+    await acting.raw(
+        f"POST /things/{SESSION}/act HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer agent\r\n"
+        'Content-Type: application/json\r\nContent-Length: 13\r\n\r\n{"name": "a"}'.encode()
+    )
+
+    assert len(acting.accounts.asked) == 1

@@ -134,9 +134,7 @@ class AccountsHarness:
 
     async def change(self, person: Principal, **changes: Any) -> Any:
         return await self.ref.ask(
-            accounts.ChangeMember(
-                tenant_id=person.tenant_id, user_id=person.user_id, by=person.user_id, origin=ORIGIN, **changes
-            )
+            accounts.ChangeMember(tenant_id=person.tenant_id, user_id=person.user_id, by=None, origin=ORIGIN, **changes)
         )
 
     async def events(self, kind: str) -> list[dict[str, Any]]:

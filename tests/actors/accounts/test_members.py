@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from voyagent.actors.accounts import actor as accounts
 from voyagent.actors.domain.audit import Origin
@@ -62,7 +65,7 @@ async def test_a_change_is_answered_and_remembered_with_before_and_after(harness
         tenant_id=admin.tenant_id,
         user_id=user_id,
         role=Role.TICKETING_LEAD,
-        by=admin.user_id,
+        by=admin,
         origin=Origin(request_id="r-1"),
     )
     member = await harness.ref.ask(change)
@@ -130,12 +133,16 @@ async def test_r42_the_last_admin_stays(harness: AccountsHarness, refusal: Code)
 
 async def test_r42_two_admins_who_demote_each_other_at_once_leave_one(harness: AccountsHarness) -> None:
     admin = (await harness.sign_up()).principal
-    both = [admin.user_id, await second_admin(harness, admin)]
+    both = [admin, replace(admin, user_id=await second_admin(harness, admin))]
     for _ in range(100):
         attempts = [
             harness.ref.ask(
                 accounts.ChangeMember(
-                    tenant_id=admin.tenant_id, user_id=them, role=Role.AGENT, by=by, origin=Origin(request_id="r")
+                    tenant_id=admin.tenant_id,
+                    user_id=them.user_id,
+                    role=Role.AGENT,
+                    by=by,
+                    origin=Origin(request_id="r"),
                 )
             )
             for them, by in (both, reversed(both))
@@ -145,13 +152,54 @@ async def test_r42_two_admins_who_demote_each_other_at_once_leave_one(harness: A
         await harness.db.execute("UPDATE users SET role = 'agency_admin'")
 
 
+@pytest.mark.parametrize(
+    ("lost", "code"),
+    [({"is_active": False}, "unauthorized"), ({"role": Role.AGENT}, "forbidden_role")],
+    ids=["switched off", "demoted"],
+)
+async def test_r15_an_admin_who_is_none_any_more_gives_nobody_rights_though_admitted_before(
+    harness: AccountsHarness, refusal: Code, lost: dict[str, Any], code: str
+) -> None:
+    admin = (await harness.sign_up()).principal
+    former = replace(admin, user_id=await second_admin(harness, admin))
+    agent = replace(admin, user_id=await harness.add(admin.tenant_id, Role.AGENT))
+    await harness.change(former, **lost)
+    changed = len(await harness.events("auth.member_changed"))
+
+    for whom in (former, agent):
+        change = accounts.ChangeMember(
+            tenant_id=admin.tenant_id,
+            user_id=whom.user_id,
+            role=Role.AGENCY_ADMIN if whom is agent or "role" in lost else None,
+            is_active=True,
+            by=former,
+            origin=Origin(request_id="r"),
+        )
+        assert await refusal(harness.ref.ask(change)) == code
+
+    assert len(await harness.events("auth.member_changed")) == changed
+    assert await harness.count("users WHERE role = 'agency_admin' AND is_active") == 1
+
+
+async def test_r15_whose_tokens_ended_changes_nobody(harness: AccountsHarness, refusal: Code) -> None:
+    admin = (await harness.sign_up()).principal
+    agent = await harness.add(admin.tenant_id, Role.AGENT)
+    await harness.db.execute("UPDATE users SET token_version = token_version + 1 WHERE id = $1", admin.user_id)
+    change = accounts.ChangeMember(
+        tenant_id=admin.tenant_id, user_id=agent, is_active=False, by=admin, origin=Origin(request_id="r")
+    )
+
+    assert await refusal(harness.ref.ask(change)) == "unauthorized"
+    assert await harness.count("users WHERE is_active") == 2
+
+
 async def test_r60_members_of_other_agencies_are_nobody(harness: AccountsHarness, refusal: Code) -> None:
     mine, theirs = (await harness.sign_up()).principal, (await harness.sign_up("ravi@example.com")).principal
     change = accounts.ChangeMember(
         tenant_id=mine.tenant_id,
         user_id=theirs.user_id,
         is_active=False,
-        by=mine.user_id,
+        by=mine,
         origin=Origin(request_id="r"),
     )
     assert await refusal(harness.ref.ask(change)) == "member_not_found"

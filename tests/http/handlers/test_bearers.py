@@ -59,7 +59,7 @@ async def test_r25_a_foreign_token_works_until_the_version_moves(front: Harness)
                 tenant_id=user["tenant_id"],
                 user_id=user["id"],
                 is_active=active,
-                by=other.user_id,
+                by=None,
                 origin=Origin(request_id="r"),
             )
         )
