@@ -1,4 +1,4 @@
-"""Audit events for denied requests: a few per minute, address and route; the rest are counted."""
+"""Audit events for denied requests: a few per minute, agency, address and route; the rest are counted."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ WINDOW_SECONDS = 60.0
 EVENTS_PER_WINDOW = 5
 MAX_COUNTS = 10_000
 
+_Key = tuple[str, str | None, str, str, str]
+"""Agency, address, method, path and code: nobody's denials are counted in the audit trail of another agency."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeniedRequest:
@@ -25,7 +28,7 @@ class DeniedRequest:
 
 @dataclass(slots=True)
 class DenialCount:
-    """Denials of one client address on one route with one code."""
+    """Denials of an agency's people from one client address on one route with one code."""
 
     since: float
     written: int = 0
@@ -37,11 +40,11 @@ class DenialAudit:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._counts: dict[tuple[str | None, str, str, str], DenialCount] = {}
+        self._counts: dict[_Key, DenialCount] = {}
 
     def event(self, principal: Principal, request: DeniedRequest, status: int, code: str) -> AuditEvent | None:
         """The event to write for this denial; None if it is only counted, in ``suppressed`` of the next one."""
-        count = self._count((request.origin.ip, request.method, request.path, code))
+        count = self._count((principal.tenant_id, request.origin.ip, request.method, request.path, code))
         if count.written >= EVENTS_PER_WINDOW:
             count.suppressed += 1
             return None
@@ -64,7 +67,7 @@ class DenialAudit:
             inputs=inputs,
         )
 
-    def _count(self, key: tuple[str | None, str, str, str]) -> DenialCount:
+    def _count(self, key: _Key) -> DenialCount:
         now = self._clock.monotonic()
         count = self._counts.get(key)
         if count is None:

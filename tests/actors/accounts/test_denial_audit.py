@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from tests.manual_clock import ManualClock
@@ -50,3 +51,16 @@ def test_r52_an_unknown_caller_of_many_addresses_does_not_grow_the_memory(clock:
     for number in range(MAX_COUNTS + 5_000):
         denials.event(WHO, request(number), 401, "unauthorized")
     assert len(denials._counts) == MAX_COUNTS
+
+
+async def test_r52_r60_what_is_suppressed_of_one_agency_is_told_to_no_other(clock: ManualClock) -> None:
+    denials, other = DenialAudit(clock), replace(WHO, user_id=uuid7(), tenant_id=uuid7())
+    for _ in range(EVENTS_PER_WINDOW + 90):
+        denials.event(WHO, request(), 403, "forbidden_role")
+
+    beside = denials.event(other, request(), 403, "forbidden_role")
+    await clock.advance(WINDOW_SECONDS)
+    afterwards = [denials.event(who, request(), 403, "forbidden_role") for who in (other, WHO)]
+
+    assert beside is not None
+    assert [event and event.inputs.get("suppressed") for event in (beside, *afterwards)] == [None, None, 90]
