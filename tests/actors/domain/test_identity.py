@@ -71,6 +71,30 @@ def test_what_is_no_address_is_refused_by_code(sent: str) -> None:
         normal_email(sent)
 
 
+def test_an_address_too_long_in_any_form_is_refused_without_reading_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def validate(address: str, **_how: object) -> None:
+        read.append(address)
+        raise identity.EmailNotValidError
+
+    monkeypatch.setattr(identity, "validate_email", validate)
+    marks = "a" + "\u0315\u0300" * 600
+    for sent in (f"{marks}@example.com", f"Asha <{marks}@example.com>", f"asha@{marks}.com"):
+        with pytest.raises(ValueError, match="invalid_email"):
+            normal_email(sent)
+
+    assert read == []
+
+
+def test_an_address_that_is_long_only_in_its_parts_is_one() -> None:
+    composed = "\u1f82" * 20
+    taken_apart = unicodedata.normalize("NFD", composed) + "@example.com"
+
+    assert len(taken_apart) == 4 * 20 + len("@example.com")
+    assert normal_email(taken_apart) == f"{composed}@example.com"
+
+
 @given(st.from_regex(r"[A-Za-zÀ-ɏЀ-ӿİẞΣ]{1,12}@[A-Za-zÀ-ÿ]{1,10}\.(com|example)", fullmatch=True))
 def test_r58_the_normal_form_is_its_own_normal_form(sent: str) -> None:
     try:
