@@ -67,5 +67,5 @@ export function sentence(error) {
 
 /** What is wrong with a field. @param {{ code: string, ctx: Record<string, any> }} refused @returns {string} */
 export function fieldSentence({ code, ctx }) {
-  return has(`fields.${code}`) ? t(`fields.${code}`, { n: 2, ...ctx }) : has(`problems.${code}`) ? t(`problems.${code}`) : t("fields.wrong");
+  return has(`fields.${code}`) ? t(`fields.${code}`, { n: ctx.min_length ?? ctx.max_length ?? 0, ...ctx }) : has(`problems.${code}`) ? t(`problems.${code}`) : t("fields.wrong");
 }

@@ -135,16 +135,31 @@ export function values(form) {
   return found;
 }
 
-/** Marks what the browser finds missing or malformed; the first such field gets the focus. @param {HTMLFormElement} form */
+/** Marks what is missing or malformed; the first such field gets the focus. @param {HTMLFormElement} form */
 function complete(form) {
   const wrong = [];
   for (const each of form.querySelectorAll(".field")) {
     const input = /** @type {HTMLInputElement} */ (each.querySelector("input, select, textarea"));
-    setError(each, input.validity.valid ? null : input.validity.valueMissing ? t("fields.missing") : input.validationMessage);
-    if (!input.validity.valid) wrong.push(input);
+    const error = wrongWith(input);
+    setError(each, error);
+    if (error !== null) wrong.push(input);
   }
   wrong[0]?.focus();
   return wrong.length === 0;
+}
+
+/** What the browser finds wrong with a control, in the language of the page; a pattern's control says in its title what is asked for. @param {HTMLInputElement} input */
+function wrongWith({ validity: found, type, minLength, min, max, title }) {
+  if (found.valid) return null;
+  const said = (/** @type {string} */ code, ctx = {}) => fieldSentence({ code, ctx });
+  if (found.badInput) return said(type === "date" ? "date_from_datetime_parsing" : "int_type");
+  if (found.valueMissing) return said("missing");
+  if (found.typeMismatch) return said("invalid_email");
+  if (found.tooShort) return said("string_too_short", { min_length: minLength });
+  if (found.rangeUnderflow) return said("greater_than_equal", { ge: min });
+  if (found.rangeOverflow) return said("less_than_equal", { le: max });
+  if (found.stepMismatch) return said("int_type");
+  return title || said("wrong");
 }
 
 /** @param {HTMLFormElement} form @param {HTMLElement} sum @param {any} error @param {(error: any) => string} explain */

@@ -95,8 +95,13 @@ function givenBy(values) {
   return given;
 }
 
-/** An amount as people type it, with separators and blanks, as the API reads it. @param {string} typed */
+/** Thousands apart, as `1,250,000.5` or `12,50,000.5`; the last three digits always are. */
+const GROUPED = /^\d{1,3}(?:,\d{2,3})*,\d{3}(?:\.\d+)?$/;
+const DEVANAGARI_ZERO = 0x966;
+
+/** An amount as people type it, with separators and blanks, as the API reads it; what is none of these stays as it is, to be refused. @param {string} typed */
 function plainAmount(typed) {
-  const bare = typed.replaceAll(/[,\s]/g, "");
+  const digits = typed.replaceAll(/\s/g, "").replaceAll(/[\u0966-\u096f]/g, (digit) => String(digit.charCodeAt(0) - DEVANAGARI_ZERO));
+  const bare = GROUPED.test(digits) ? digits.replaceAll(",", "") : digits;
   return /^\d+\.\d$/.test(bare) ? `${bare}0` : /^\d+$/.test(bare) ? `${bare}.00` : bare;
 }
