@@ -44,6 +44,7 @@ DESCRIPTIONS: Final[dict[str, str]] = {
     "party": "Only documents of the customer or supplier with exactly this name.",
     "on": "Only the rates that hold on this day.",
     "include_zero": "`1` lists accounts without any debit or credit, too.",
+    "trips": "`1` lists only conversations with a booking or a visa file that has not come to nothing.",
     "q": "Text in the customer's name, e-mail address or telephone number, in origin or destination; any case.",
     "customer_email": "Text in the customer's e-mail address.",
     "destination": "Text in the destination.",

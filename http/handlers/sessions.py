@@ -10,7 +10,7 @@ from ...actors.conversation import deletion, session_messages
 from ...actors.domain.audit import Author
 from ...actors.domain.ids import parse_uuid, uuid7
 from ...actors.foundation import log
-from ...storage.conversation import sessions
+from ...storage.conversation import session_lists, sessions
 from ...storage.conversation import transcript as transcripts
 from ...storage.engine.idempotency import Earlier, IdempotentReply, Once
 from ..operation import RUNTIME_UNAVAILABLE, Refusals, operation
@@ -86,7 +86,13 @@ async def page(call: RequestContext) -> Answer:
     """List the agency's conversations, newest first; with ``q`` those whose title contains it."""
     query: SessionListQuery = call.query
     found = await call.storage.ask(
-        sessions.Page(tenant_id=call.person.tenant_id, limit=query.limit, offset=query.offset, q=query.q.strip())
+        session_lists.Page(
+            tenant_id=call.person.tenant_id,
+            limit=query.limit,
+            offset=query.offset,
+            q=query.q.strip(),
+            trips=query.trips == 1,
+        )
     )
     return Answer(SessionListResponse.of(found, query))
 

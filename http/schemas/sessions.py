@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ...actors.domain.approvals import MAP_LIMIT
-from ...storage.conversation.sessions import Sessions, Summary
+from ...storage.conversation.session_lists import Sessions
+from ...storage.conversation.sessions import Summary
 from ...storage.conversation.transcript import Transcript
 from .shared import ADDITION, Body, LooseBody, Offset, Query, QueryInt, Reply, UtcTime
 
@@ -28,6 +29,7 @@ class SessionListQuery(Query):
     limit: Annotated[Annotated[QueryInt, Field(ge=1, le=1000)], ADDITION] = 1000
     offset: Annotated[Offset, ADDITION] = 0
     q: Annotated[Annotated[str, Field(max_length=200)], ADDITION] = ""
+    trips: Annotated[Annotated[QueryInt, Field(ge=0, le=1)], ADDITION] = 0
 
 
 class SessionListItem(Reply):

@@ -43,56 +43,6 @@ class Create(Command[str]):
 
 
 @dataclass(frozen=True, slots=True)
-class ListItem:
-    """A session in a list."""
-
-    id: str
-    title: str | None
-    created_at: datetime
-    message_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Sessions:
-    """One page of sessions and how many there are."""
-
-    items: tuple[ListItem, ...]
-    total: int
-
-
-_MESSAGES_OF = and_(messages.c.tenant_id == sessions.c.tenant_id, messages.c.session_id == sessions.c.id)
-_MESSAGE_COUNT = select(func.count()).select_from(messages).where(_MESSAGES_OF).scalar_subquery()
-
-_PAGE = (
-    select(*sessions.c["id", "title", "created_at"], _MESSAGE_COUNT.label("message_count"))
-    .filter_by(**binds("tenant_id"))
-    .order_by(sessions.c.created_at.desc(), sessions.c.id.desc())
-    .limit(bindparam("limit"))
-    .offset(bindparam("offset"))
-)
-PAGE = statement(_PAGE)
-TOTAL = statement(select(func.count()).select_from(sessions).filter_by(**binds("tenant_id")))
-_FOUND = func.strpos(func.lower(sessions.c.title), func.lower(bindparam("q"))) > 0
-FOUND_PAGE = statement(_PAGE.where(_FOUND))
-FOUND_TOTAL = statement(select(func.count()).select_from(sessions).filter_by(**binds("tenant_id")).where(_FOUND))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page(Snapshot[Sessions]):
-    """The agency's sessions, newest first; with ``q`` those whose title contains it, in any letter case."""
-
-    limit: int
-    offset: int
-    q: str = ""
-
-    async def run(self, db: Connection) -> Sessions:
-        page, count, found = (FOUND_PAGE, FOUND_TOTAL, {"q": self.q}) if self.q else (PAGE, TOTAL, {})
-        rows = await page.fetch(db, tenant_id=self.tenant_id, limit=self.limit, offset=self.offset, **found)
-        total = await count.fetchval(db, tenant_id=self.tenant_id, **found)
-        return Sessions(tuple(ListItem(**row) for row in rows), total)
-
-
-@dataclass(frozen=True, slots=True)
 class Waiting:
     """An undecided approval in a summary."""
 
@@ -117,6 +67,9 @@ class Summary:
     running_turn_id: str | None
 
 
+_MESSAGES_OF = and_(messages.c.tenant_id == sessions.c.tenant_id, messages.c.session_id == sessions.c.id)
+COUNTED = select(func.count()).select_from(messages).where(_MESSAGES_OF).scalar_subquery()
+"""How many messages a session of a list has."""
 _NEWEST_EVENT = (
     select(func.max(session_events.c.seq)).where(session_events.c.session_id == sessions.c.id).scalar_subquery()
 )
@@ -130,7 +83,7 @@ ONE = statement(
     select(
         sessions.c.id.label("session_id"),
         *sessions.c["tenant_id", "actor_id", "title", "created_at"],
-        _MESSAGE_COUNT.label("message_count"),
+        COUNTED.label("message_count"),
         LAST_EVENT_ID.label("last_event_id"),
         _RUNNING_TURN_ID.label("running_turn_id"),
     ).where(THIS_SESSION)

@@ -22,11 +22,19 @@ async def itinerary(who: Person, session_id: str) -> Any:
     return await who.get("/reports/itinerary", params={"session_id": session_id})
 
 
+async def trips(who: Person, more: str = "") -> list[str]:
+    """The sessions that are listed as trips."""
+    page = await who.get(f"/chat/sessions?trips=1{more}")
+    assert page["total"] == len(page["sessions"])
+    return [each["id"] for each in page["sessions"]]
+
+
 async def test_b58_the_itinerary_shows_what_was_booked_until_it_is_cancelled(asha: Person, admin: Admin) -> None:
     session_id = await asha.session()
     nothing = {"tenant_id": asha.user["tenant_id"], "session_id": session_id, **EMPTY}
     nothing["total_cost"] = {"amount": "0.00", "currency": "INR"}
     assert await itinerary(asha, session_id) == nothing
+    assert await trips(asha) == []
     asked = await asha.say(session_id, WISH)
     (waiting,) = (await asha.get("/approvals"))["items"]
     assert (await asha.call("POST", f"/approvals/{waiting['id']}/resolve", json={"granted": True}))[0] == 200
@@ -54,8 +62,14 @@ async def test_b58_the_itinerary_shows_what_was_booked_until_it_is_cancelled(ash
         f"{each['marketing_carrier']} {each['flight_number']}" for each in stored
     ]
     assert found["total_cost"] == {"amount": f"{booked['cost']:.2f}", "currency": booked["currency"]}
+    await asha.session()  # nothing is booked in it
+    assert await trips(asha) == await trips(asha, "&q=mumbai") == [session_id]
+    assert await trips(asha, "&q=goa") == []
+    assert (await asha.get("/chat/sessions?trips=0"))["total"] == 2
+    assert (await asha.call("GET", "/chat/sessions?trips=2"))[0] == 422
     await admin.execute("UPDATE bookings SET status = 'cancelled'")
     assert await itinerary(asha, session_id) == nothing
+    assert await trips(asha) == []
 
 
 async def test_b23_b61_an_unknown_malformed_or_foreign_session_is_404_and_none_is_422(

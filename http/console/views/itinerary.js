@@ -18,7 +18,6 @@ import { days } from "./trip-days.js";
 /** @typedef {import("./trip-days.js").Itinerary} Itinerary */
 /** @typedef {{ id: string, title: string | null, created_at: string, message_count: number }} Session */
 
-
 class ItineraryView extends View {
   show() {
     const session = this.route.id;
@@ -54,18 +53,18 @@ class ItineraryView extends View {
   }
 }
 
-/** The conversations whose title contains `q`. @param {string} q @param {AbortSignal} signal */
+/** The conversations with a trip whose title contains `q`. @param {string} q @param {AbortSignal} signal */
 function choice(q, signal) {
   const sum = h("p", { class: "count quiet", role: "status" });
   return [sum, pager({
     read: async (offset, limit) => {
-      const { sessions: items, total } = await api.get("/chat/sessions", { q, offset, limit }, { signal });
+      const { sessions: items, total } = await api.get("/chat/sessions", { q, offset, limit, trips: 1 }, { signal });
       sum.textContent = t("itinerary.found", { n: total });
       return { items, total };
     },
     show: (/** @type {Session} */ { id, title, created_at: at }) => h("li", null, anchor(link("itinerary", id), null, shownTitle(title)), " ", h("span", { class: "quiet small" }, date(at))),
     list: h("ul", { class: "choices" }),
-    none: () => (q ? empty({ title: t("conversations.not_found", { q }), text: t("conversations.not_found_words") })
+    none: () => (q ? empty({ title: t("itinerary.not_found", { q }), text: t("conversations.not_found_words") })
       : empty({ title: t("itinerary.none"), text: t("itinerary.none_text"), action: anchor(link("conversations"), null, t("conversations.title")) })),
     signal,
   })];

@@ -124,7 +124,7 @@ async def test_an_agency_without_work_is_taught_by_each_view(console: Console) -
             ("enquiries?view=list", "No enquiries yet"),
             ("approvals", "Nothing waits for a decision"),
             ("approvals?status=granted", "Nothing here yet"),
-            ("itinerary", "No conversations yet"),
+            ("itinerary", "No trips yet"),
             ("reports", "No customer owes anything"),
             ("reports/payables", "No supplier is owed anything"),
             ("reports/trial-balance", "Nothing is posted by this day"),
@@ -233,9 +233,12 @@ async def test_an_itinerary_is_chosen_read_by_day_and_printed(console: Console) 
     ids = await worked(asha)
     report = await asha.get("/reports/itinerary", params={"session_id": ids["session"]})
     page = (await console.open(asha, "itinerary")).page
-    await page.get_by_text("3 conversations").wait_for()
-    await page.get_by_label("Search conversations").fill("MUMBAI to")
-    await page.get_by_text("1 conversation").wait_for()
+    assert (await asha.get("/chat/sessions"))["total"] == 3
+    await page.get_by_text("1 trip", exact=True).wait_for()
+    await page.get_by_label("Search trips").fill("nowhere")
+    await page.get_by_text("No trip has “nowhere” in its title").wait_for()
+    await page.get_by_label("Search trips").fill("MUMBAI to")
+    await page.get_by_text("1 trip", exact=True).wait_for()
     await page.locator(".choices a").click()
     days = [each[name][:10] for each in report["flights"] for name in ("depart_local", "arrive_local")]
     await page.locator("time").first.wait_for()
