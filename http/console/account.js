@@ -12,6 +12,7 @@ import * as tokens from "./tokens.js";
  */
 
 const LEADS = new Set(["agency_admin", "ticketing_lead", "accounting_lead"]);
+const LAST_WORD_MS = 3_000; // what the service is given to take a sign-out
 const TRAVEL_TOOLS = new Set(["book_flight", "issue_ticket", "cancel_flight_order", "book_hotel", "cancel_hotel_booking"]);
 
 /** What each act takes. @type {Record<string, (role: string, subject?: string) => boolean>} */
@@ -41,6 +42,9 @@ class Account extends EventTarget {
   /** Settings of the agency; null before they are read, and for a person whose address is not verified. @type {Agency | null} */
   agency = null;
 
+  /** How often a login session has ended: what was read for an earlier one is dropped. */
+  #ended = 0;
+
   /** Whether the person's role may do `act`: read, write, decide, usage, audit, administer. `decide` takes a tool's name. @param {string} act @param {string} [subject] */
   may(act, subject) {
     return this.user !== null && RULES[act](this.user.role, subject);
@@ -68,6 +72,7 @@ class Account extends EventTarget {
   /** Goes on with the tokens of a sign-in, sign-up or accepted invite. A login session there was is ended first. @param {any} answer */
   async enter(answer) {
     if (this.user !== null) await this.#end();
+    this.#ended += 1;
     tokens.begin(answer);
     try {
       await this.#read();
@@ -79,7 +84,7 @@ class Account extends EventTarget {
 
   /** Ends the login session; the tokens are forgotten even if the service cannot be told. */
   async signOut() {
-    await this.#end();
+    await Promise.race([this.#end(), new Promise((resolve) => setTimeout(resolve, LAST_WORD_MS))]);
     this.forget();
   }
 
@@ -95,7 +100,9 @@ class Account extends EventTarget {
 
   /** The login session has ended, here or elsewhere. */
   left() {
+    this.#ended += 1;
     this.user = this.agency = null;
+    setPlace();
     this.dispatchEvent(new Event("left"));
   }
 
@@ -115,7 +122,9 @@ class Account extends EventTarget {
   }
 
   async #read() {
+    const mine = this.#ended;
     const [user, agency] = await Promise.all([api.get("/auth/me"), api.get("/tenant-settings").catch(unverified)]);
+    if (mine !== this.#ended) return;
     this.user = user;
     if (agency !== null) await this.settle(agency);
   }

@@ -5,6 +5,7 @@ import * as tokens from "./tokens.js";
 
 export const ROOT = new URL("../../", import.meta.url);
 const PATIENCE_MS = 20_000;
+const REFRESH_MS = 8_000; // leaves time to ask again while the service gives the same answer
 const PAUSES_MS = [400, 1_500];
 const AGAIN = new Set([502, 503, 504]);
 const RUNNING = "idempotency_key_in_flight"; // the first attempt with a key has not ended
@@ -148,10 +149,10 @@ export async function send(url, init, how = {}) {
   return checked(await fetched(url, init, await tokens.access(exchange), how));
 }
 
-/** A request without a bearer. @param {string} path @param {unknown} body @returns {Promise<any>} */
-export async function publicPost(path, body) {
+/** A request without a bearer. @param {string} path @param {unknown} body @param {{ within?: number }} [how] @returns {Promise<any>} */
+export async function publicPost(path, body, how) {
   const init = { method: "POST", headers: new Headers({ "Content-Type": "application/json" }), body: JSON.stringify(body) };
-  return (await checked(await fetched(address(path), init, null))).json();
+  return (await checked(await fetched(address(path), init, null, how))).json();
 }
 
 /** @param {string} path @param {Query} query @returns {Promise<any>} */
@@ -165,12 +166,12 @@ async function checked(response) {
   return response;
 }
 
-/** @param {URL} url @param {RequestInit} init @param {string | null} access @param {{ patient?: boolean }} [how] */
-async function fetched(url, init, access, { patient = false } = {}) {
+/** @param {URL} url @param {RequestInit} init @param {string | null} access @param {{ patient?: boolean, within?: number }} [how] `within`: milliseconds to answer in */
+async function fetched(url, init, access, { patient = false, within = PATIENCE_MS } = {}) {
   const headers = new Headers(init.headers);
   if (access !== null) headers.set("Authorization", `Bearer ${access}`);
   const late = new AbortController();
-  const timer = setTimeout(() => late.abort(), PATIENCE_MS);
+  const timer = setTimeout(() => late.abort(), within);
   const signals = init.signal ? [init.signal, late.signal] : [late.signal];
   try {
     const response = await fetch(url, { ...init, headers, credentials: "omit", cache: "no-store", signal: AbortSignal.any(signals) });
@@ -191,7 +192,7 @@ function bodyless(response) {
 /** New tokens for a refresh token; null if the service refuses it. @param {string} refreshToken */
 async function exchange(refreshToken) {
   try {
-    return await publicPost("/auth/refresh", { refresh_token: refreshToken });
+    return await publicPost("/auth/refresh", { refresh_token: refreshToken }, { within: REFRESH_MS });
   } catch (error) {
     if (error instanceof Problem && error.status === 401) return null;
     throw error;

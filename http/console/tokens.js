@@ -8,12 +8,16 @@ const LASTING = new Set(["voyagent.locale"]);
 const LOCK = "voyagent.refresh";
 const EARLY_MS = 60_000;
 const TOLD_MS = 1_000;
+const GRACE_MS = 28_000; // for 30 s a token that was exchanged brings the same answer once more
+const AGAIN_MS = 2_000;
 
 /** @typedef {{ access_token: string, refresh_token: string, expires_in: number }} Pair */
 /** @typedef {{ type: "tokens", access: string, until: number } | { type: "signed-out" } | { type: "signed-in" }} Told */
 
 /** @type {{ access: string, until: number } | null} */
 let held = null;
+/** The refresh token whose exchange is being repeated. @type {string | null} */
+let doubted = null;
 const channel = new BroadcastChannel("voyagent.tokens");
 /** Events: `tokens`, `signed-in` and `signed-out` of other tabs; `signed-out` also when the refresh token is refused here. */
 export const tabs = new EventTarget();
@@ -82,7 +86,11 @@ async function refreshed(seen, exchange) {
   const token = localStorage.getItem(STORED);
   const now = fresh();
   if (now !== null || token === null) return now;
-  const pair = await exchange(token);
+  const began = Date.now();
+  const pair = await exchange(token).catch((error) => {
+    insist(token, exchange, began + GRACE_MS);
+    throw error;
+  });
   if (localStorage.getItem(STORED) !== token) return fresh();
   if (pair !== null) keep(pair);
   else {
@@ -90,6 +98,22 @@ async function refreshed(seen, exchange) {
     tabs.dispatchEvent(new Event("signed-out"));
   }
   return fresh();
+}
+
+/**
+ * Repeats an exchange that brought no answer, by itself: the service may have taken the token, and would take one that
+ * comes back later for stolen. @param {string} token @param {(refreshToken: string) => Promise<Pair | null>} exchange @param {number} until
+ */
+function insist(token, exchange, until) {
+  if (doubted === token) return;
+  doubted = token;
+  const again = async () => {
+    await access(exchange).catch(() => null);
+    if (fresh() === null && localStorage.getItem(STORED) === token && Date.now() < until) return setTimeout(again, AGAIN_MS);
+    doubted = null;
+    if (fresh() !== null) dispatchEvent(new Event("vy-reachable"));
+  };
+  setTimeout(again, AGAIN_MS);
 }
 
 /** @param {Pair} pair */

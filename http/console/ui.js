@@ -266,7 +266,7 @@ export function failure(error, retry) {
 }
 
 const ONLINE = "vy-online";
-addEventListener("online", () => {
+for (const type of ["online", "vy-reachable"]) addEventListener(type, () => {
   for (const shown of document.querySelectorAll(".failure")) shown.dispatchEvent(new Event(ONLINE));
 });
 

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.http.browser.console.conftest import Console, Tab
+from tests.http.browser.console.held import held
 from tests.service.conftest import Person
 
 if TYPE_CHECKING:
-    from playwright.async_api import BrowserContext
+    from playwright.async_api import BrowserContext, Route
 
 pytestmark = pytest.mark.browser
 SIGN_IN = "Sign in"
+STORED = "localStorage.getItem('voyagent.refresh_token')"
+MORE_THAN_A_VIEW_ASKS = 8
+"""Refreshes that two requests of a view cause, which repeat themselves, and one more."""
 
 
 async def two(console: Console, asha: Person, at: str = "settings/profile") -> tuple[BrowserContext, Tab, Tab]:
@@ -81,3 +85,46 @@ async def test_a_changed_password_keeps_this_browser_and_ends_the_others(console
     await second.page.get_by_role("table", name="Login sessions").wait_for()
     await elsewhere.page.evaluate("location.hash = '#/settings/security'")
     await elsewhere.page.get_by_role("heading", name=SIGN_IN).wait_for()
+
+
+async def test_a_refresh_whose_answers_are_lost_is_repeated_until_one_comes(console: Console) -> None:
+    tab = await console.open(await console.sign_up(), "settings/profile")
+    page, lost = tab.page, 0
+    before = await page.evaluate(STORED)
+
+    async def lose(route: Route) -> None:
+        nonlocal lost
+        if lost == MORE_THAN_A_VIEW_ASKS:
+            return await route.continue_()
+        lost += 1
+        await route.fetch()
+        return await route.abort("aborted")
+
+    await page.route("**/auth/refresh", lose)
+    await page.clock.set_system_time(datetime.now(UTC) + timedelta(minutes=59, seconds=30))
+    await page.evaluate("location.hash = '#/settings/security'")
+    await page.wait_for_function(f"before => {STORED} !== before", arg=before)
+    assert lost == MORE_THAN_A_VIEW_ASKS
+    await page.get_by_role("table", name="Login sessions").wait_for()
+    await page.get_by_role("button", name="Set up").wait_for()
+
+
+async def test_a_sign_out_that_is_not_answered_leaves_nobody_signed_in(console: Console) -> None:
+    page = (await console.open(await console.sign_up(), "settings/profile")).page
+    async with held(page, "/auth/sign-out", "POST"):
+        await page.get_by_role("button", name="Asha Rao").click()
+        await page.get_by_role("button", name="Sign out").click()
+        await page.get_by_role("heading", name=SIGN_IN).wait_for()
+        assert await page.evaluate(STORED) is None
+
+
+async def test_what_was_read_before_a_sign_out_brings_nobody_back(console: Console) -> None:
+    page = (await console.open(await console.sign_up(), "settings/profile")).page
+    own = "import(document.querySelector('script[type=module]').src.replace(/app[.]js$/, 'account.js'))"
+    async with held(page, "/auth/me", answers=True) as gate:
+        await page.evaluate(f"{own}.then(({{ account }}) => {{ window.restored = account.restore(); }})")
+        await gate.first()
+        await page.evaluate(f"{own}.then(({{ account }}) => account.forget())")
+        await page.get_by_role("heading", name=SIGN_IN).wait_for()
+    await page.evaluate("window.restored")
+    assert await page.evaluate(f"{own}.then(({{ account }}) => account.user)") is None
