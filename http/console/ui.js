@@ -197,7 +197,11 @@ export function dialog({ title, content, wide = false }) {
     const sends = () => shown.querySelector("[aria-busy]") !== null;
     const shown = h("dialog", { class: ["dialog", wide && "wide"], "aria-labelledby": heading, on: {
       cancel: (/** @type {Event} */ event) => sends() && event.preventDefault(),
-      close: () => { shown.remove(); resolve(result); },
+      close: () => {
+        if (shown.contains(toasts)) document.body.append(toasts);
+        shown.remove();
+        resolve(result);
+      },
     } },
       h("div", { class: "dialog-head" }, h("h2", { id: heading }, title),
         h("button", { type: "button", class: "icon-button", "aria-label": t("ui.close"), on: { click: () => sends() || close(null) } }, icon("close"))),
@@ -364,7 +368,8 @@ const toasts = h("div", { class: "toasts", role: "status", "aria-live": "polite"
 
 /** Says something for a few seconds; screen readers read it when they have time. @param {string} text @param {"good" | "bad"} [tone] */
 export function toast(text, tone = "good") {
-  if (!toasts.isConnected) document.body.append(toasts);
+  const above = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
+  if (toasts.parentElement !== above) above.append(toasts);
   const shown = h("p", { class: ["toast", tone] }, text);
   toasts.append(shown);
   setTimeout(() => shown.remove(), 6_000);

@@ -153,3 +153,24 @@ async def test_the_count_of_one_agency_is_not_shown_to_the_next(console: Console
     await page.get_by_role("heading", name="Conversations").wait_for()
     assert await page.locator(".count-badge").is_hidden()
     tab.complaints.clear()
+
+
+async def test_long_words_break_in_a_dialog_and_short_ones_beside_them_do_not(console: Console) -> None:
+    page = (await console.open(await console.sign_up(), "settings/people", 1100)).page
+    address = "somebody.with.a.rather.long.address.indeed@subdomain.of.a.long.company.example"
+    await page.get_by_role("button", name="Invite somebody").click()
+    await page.get_by_role("dialog").get_by_label("E-mail address").fill(address)
+    await page.get_by_role("dialog").get_by_role("button", name="Invite somebody").click()
+    made = page.get_by_role("dialog", name="Invite sent")
+    await made.locator("code").wait_for()
+    assert await made.evaluate("each => each.scrollWidth - each.clientWidth") == 0
+    await made.get_by_role("button", name="Copy").click()
+    await made.locator(".toast").wait_for()
+    await made.get_by_role("button", name="Close").last.click()
+    lines = """cells => cells.map((cell) => {
+      const words = document.createRange();
+      words.selectNodeContents(cell);
+      return new Set([...words.getClientRects()].map((each) => Math.round(each.top))).size;
+    })"""
+    row = page.get_by_role("row").filter(has_text=address)
+    assert await row.locator("td:nth-child(2) .cell, td .button").evaluate_all(lines) == [1, 1]
