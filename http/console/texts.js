@@ -62,6 +62,11 @@ export function sentence(error) {
   const code = problem.code ?? "unexpected";
   if (has(`problems.${code}`)) return t(`problems.${code}`, { n: problem.retryAfter || 1 });
   if ((problem.status ?? 0) >= 500) return t("problems.internal_error", { id: problem.requestId ?? "–" });
+/** What every agency is given under an English name, in the language of the page, unless the agency calls it otherwise. @param {string} section @param {string} code @param {string} stored its name */
+export function translated(section, code, stored) {
+  return /** @type {any} */ (english)[section][code] === stored ? t(`${section}.${code}`) : stored;
+}
+
   return t("problems.unexpected", { code });
 }
 

@@ -7,7 +7,7 @@ import { h, replace } from "../dom.js";
 import { chosenIn, filters, latest } from "../filters.js";
 import { amount, money, today } from "../format.js";
 import { link, note } from "../router.js";
-import { nameOf, t } from "../texts.js";
+import { nameOf, t, translated } from "../texts.js";
 import { badge, button, empty, field, load, table } from "../ui.js";
 
 /**
@@ -61,7 +61,7 @@ function oneCurrency(found, reconciled) {
       caption: t("reports.accounts_in", { currency }),
       columns: [
         { label: t("reports.code"), head: true, show: (/** @type {Account} */ each) => each.code },
-        { label: t("reports.account"), show: (/** @type {Account} */ each) => each.name },
+        { label: t("reports.account"), show: (/** @type {Account} */ each) => translated("accounts", each.code, each.name) },
         { label: t("reports.type"), show: (/** @type {Account} */ each) => nameOf("reports.types", each.type) },
         { label: t("reports.debit"), end: true, show: sum("debit") },
         { label: t("reports.credit"), end: true, show: sum("credit") },

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 
 from tests.http.console.tables import ENGLISH, HINDI, SCRIPTS
+from voyagent.actors.domain.books import CHART
 from voyagent.actors.domain.identity import Role
 from voyagent.http.error_codes import MEANINGS
 
@@ -60,3 +62,9 @@ def test_a_status_of_a_booking_has_one_name() -> None:
     )
     assert "tentative" in of_bookings
     assert of_documents & of_bookings == set()
+
+
+def test_every_account_of_the_chart_has_a_name_in_every_language() -> None:
+    for each in CHART:
+        assert json.loads(ENGLISH[f"accounts.{each.code}"]) == each.name
+        assert HINDI[f"accounts.{each.code}"] != ENGLISH[f"accounts.{each.code}"]

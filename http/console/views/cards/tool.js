@@ -5,6 +5,7 @@ import { append, h, replace } from "../../dom.js";
 import { date, longDate } from "../../format.js";
 import { has, nameOf, t } from "../../texts.js";
 import { badge } from "../../ui.js";
+import { accounts } from "./accounts.js";
 import { booking } from "./booking.js";
 import { fares } from "./fares.js";
 import { fieldList } from "./fields.js";
@@ -21,7 +22,7 @@ const SHOWN = {
   hold_flight: booking, book_flight: booking, issue_ticket: booking, cancel_flight_order: booking, read_pnr: booking,
   book_hotel: booking, cancel_hotel_booking: booking, read_hotel_booking: booking,
   draft_invoice: invoice, create_invoice: invoice, issue_invoice: invoice, void_invoice: invoice, record_payment: invoice, record_bill: invoice, pay_bill: invoice,
-  list_invoices: invoices, list_bills: invoices,
+  list_invoices: invoices, list_bills: invoices, list_ledger_accounts: accounts,
 };
 const DONE = new Set(["held", "booked", "issued", "cancelled", "drafted", "created", "voided", "recorded", "paid", "posted", "reversed", "saved", "opened", "updated", "checked", "read", "fetched", "reconciled"]);
 
