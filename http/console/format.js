@@ -1,15 +1,20 @@
 // @ts-check
 // Money, dates and numbers, in the agency's language, zone and currency.
 
-import { locale } from "./texts.js";
+import { setRegion, tag } from "./texts.js";
 
-let zone = "UTC";
-let currency = "INR";
+/** Before an agency is known: the place of the reader. */
+const NOWHERE = { timezone: new Intl.DateTimeFormat().resolvedOptions().timeZone, default_currency: "INR" };
+const DAY_SECONDS = 86_400;
 
-/** @param {{ timezone: string, default_currency: string }} agency */
-export function setPlace(agency) {
+let zone = NOWHERE.timezone;
+let currency = NOWHERE.default_currency;
+
+/** Where times and amounts are shown from now on; without an agency, where the reader is. @param {{ timezone: string, default_currency: string }} [agency] */
+export function setPlace(agency = NOWHERE) {
   zone = agency.timezone;
   currency = agency.default_currency;
+  setRegion(currency === "INR");
 }
 
 /** The agency's time zone and default currency. */
@@ -22,9 +27,8 @@ const kept = new Map();
 
 /** @template T @param {new (locale: string, options: any) => T} Format @param {object} options @returns {T} */
 function format(Format, options) {
-  const tag = locale() === "en" && currency !== "INR" ? "en-GB" : `${locale()}-IN`;
-  const key = `${Format.name} ${tag} ${JSON.stringify(options)}`;
-  if (!kept.has(key)) kept.set(key, new Format(tag, options));
+  const key = `${Format.name} ${tag()} ${JSON.stringify(options)}`;
+  if (!kept.has(key)) kept.set(key, new Format(tag(), options));
   return kept.get(key);
 }
 
@@ -94,13 +98,19 @@ export function today(days = 0) {
   return day.toISOString().slice(0, 10);
 }
 
-const STEPS = /** @type {[Intl.RelativeTimeFormatUnit, number][]} */ ([["day", 86_400], ["hour", 3_600], ["minute", 60]]);
+const STEPS = /** @type {[Intl.RelativeTimeFormatUnit, number][]} */ ([["hour", 3_600], ["minute", 60]]);
 
-/** How long ago or ahead an instant is: "5 minutes ago", or "now" within a minute. @param {string} instant @param {number} [now] */
+/** How long ago or ahead an instant is: "5 minutes ago", or "now" within a minute; from a day on, by the days of the agency's calendar. @param {string} instant @param {number} [now] */
 export function relative(instant, now = Date.now()) {
   const seconds = (Date.parse(instant) - now) / 1000;
+  if (Math.abs(seconds) >= DAY_SECONDS) return format(Intl.RelativeTimeFormat, { numeric: "auto" }).format(daysBetween(new Date(now), new Date(instant)), "day");
   const [unit, size] = STEPS.find(([, each]) => Math.abs(seconds) >= each) ?? ["second", 60];
   return format(Intl.RelativeTimeFormat, { numeric: "auto" }).format(Math.trunc(seconds / size), unit);
+}
+
+/** How many days of the agency's calendar lie between two instants. @param {Date} from @param {Date} to */
+function daysBetween(from, to) {
+  return Math.round((Date.parse(dayOf(to)) - Date.parse(dayOf(from))) / (DAY_SECONDS * 1000));
 }
 
 /** A duration as `1:05:09` or `5:09`. @param {number} seconds */

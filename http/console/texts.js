@@ -10,10 +10,21 @@ export const LOCALES = ["en", ...Object.keys(OTHERS)];
 
 let table = /** @type {any} */ (english);
 let language = "en";
+let isIndian = true;
 
 /** The language of the page. */
 export function locale() {
   return language;
+}
+
+/** The language with the region whose numbers and dates are written: thousands apart as 1,00,000 or as 100,000. */
+export function tag() {
+  return language === "en" && !isIndian ? "en-GB" : `${language}-IN`;
+}
+
+/** Whether English numbers and dates are written as in India. @param {boolean} indian */
+export function setRegion(indian) {
+  isIndian = indian;
 }
 
 /** Changes the language of what is shown from now on. @param {string} asked */
@@ -51,9 +62,14 @@ export function nameOf(section, code) {
   return has(`${section}.${code}`) ? t(`${section}.${code}`) : code.replaceAll("_", " ");
 }
 
+/** What every agency is given under an English name, in the language of the page, unless the agency calls it otherwise. @param {string} section @param {string} code @param {string} stored its name */
+export function translated(section, code, stored) {
+  return /** @type {any} */ (english)[section][code] === stored ? t(`${section}.${code}`) : stored;
+}
+
 /** @param {string | number} value */
 function shown(value) {
-  return typeof value === "number" ? new Intl.NumberFormat(language).format(value) : value;
+  return typeof value === "number" ? new Intl.NumberFormat(tag()).format(value) : value;
 }
 
 /** What went wrong and what to do, in a sentence. @param {unknown} error @returns {string} */
@@ -62,11 +78,6 @@ export function sentence(error) {
   const code = problem.code ?? "unexpected";
   if (has(`problems.${code}`)) return t(`problems.${code}`, { n: problem.retryAfter || 1 });
   if ((problem.status ?? 0) >= 500) return t("problems.internal_error", { id: problem.requestId ?? "–" });
-/** What every agency is given under an English name, in the language of the page, unless the agency calls it otherwise. @param {string} section @param {string} code @param {string} stored its name */
-export function translated(section, code, stored) {
-  return /** @type {any} */ (english)[section][code] === stored ? t(`${section}.${code}`) : stored;
-}
-
   return t("problems.unexpected", { code });
 }
 

@@ -9,7 +9,7 @@ import { facts } from "../facts.js";
 import { chosenIn, filters, latest } from "../filters.js";
 import { date, number } from "../format.js";
 import { link, note } from "../router.js";
-import { locale, t } from "../texts.js";
+import { t, tag } from "../texts.js";
 import { button, empty, field, load, section, table } from "../ui.js";
 
 /**
@@ -104,7 +104,7 @@ function tokens(n) {
 
 /** Model prices are small: up to four decimals. @param {string | number} value */
 function dollars(value) {
-  return new Intl.NumberFormat(locale(), { style: "currency", currency: "USD", currencyDisplay: "code", maximumFractionDigits: 4 }).format(/** @type {any} */ (value)).replaceAll("\u00a0", " ");
+  return new Intl.NumberFormat(tag(), { style: "currency", currency: "USD", currencyDisplay: "code", maximumFractionDigits: 4 }).format(/** @type {any} */ (value)).replaceAll("\u00a0", " ");
 }
 
 /** @param {{ from: string, to: string }} period */
