@@ -285,8 +285,9 @@ const newest = new WeakMap();
 /**
  * Fills `target` with what `read` brings; says that it waits after a moment, and offers to try again when it fails.
  * @template T @param {Element} target @param {() => Promise<T>} read @param {(found: T) => Child} show @param {AbortSignal} [signal]
+ * @param {string} [absent] the heading of a view whose own comes with what is read, if there is no such thing
  */
-export async function load(target, read, show, signal) {
+export async function load(target, read, show, signal, absent) {
   const mine = {};
   newest.set(target, mine);
   const over = () => signal?.aborted || newest.get(target) !== mine;
@@ -297,7 +298,7 @@ export async function load(target, read, show, signal) {
     if (!over()) replace(target, show(found));
   } catch (error) {
     if (over()) return;
-    replace(target, failure(error, () => load(target, read, show, signal)));
+    replace(target, absent && !(/** @type {any} */ (error).passing ?? true) && header(absent), failure(error, () => load(target, read, show, signal, absent)));
     report(error);
   } finally {
     clearTimeout(timer);
@@ -366,7 +367,7 @@ export function copyButton(text, label = t("ui.copy")) {
 
 const toasts = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
 
-/** Says something for a few seconds; screen readers read it when they have time. @param {string} text @param {"good" | "bad"} [tone] */
+/** Says something for a few seconds, above an open dialog too; screen readers read it when they have time. @param {string} text @param {"good" | "bad"} [tone] */
 export function toast(text, tone = "good") {
   const above = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
   if (toasts.parentElement !== above) above.append(toasts);

@@ -185,6 +185,7 @@ export default {
     button: "Confirm",
     done: "Thank you. Your e-mail address is verified.",
     onward: "Go to the console",
+    again: "Not valid any more? Sign in to be sent a new link.",
   },
   accept_invite: {
     title: "Accept your invitation",
@@ -682,6 +683,7 @@ export default {
   },
   enquiries: {
     title: "Enquiries",
+    absent: "Enquiry not found",
     lead: "What customers ask for, from the first call to the booking.",
     all: "All enquiries",
     new: "New enquiry",
@@ -838,8 +840,6 @@ export default {
     held: "What is confirmed, each currency by itself. What is only held or requested is not counted.",
     visas: "Visa files",
   },
-  reports: {
-    title: "Reports",
   accounts: {
     "1000": "Cash and bank",
     "1100": "Trade receivables",
@@ -863,6 +863,8 @@ export default {
     "5200": "Cost of sales: other",
     "7000": "Rounding and exchange",
   },
+  reports: {
+    title: "Reports",
     filters: "Days of the report",
     parts: {
       receivables: "Receivables",

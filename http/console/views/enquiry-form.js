@@ -45,7 +45,7 @@ export function editEnquiry(view, id) {
       if (view.isConnected) go(link("enquiries", id), { replace: true });
     };
     return [header(t("enquiries.edit_of", { name: enquiry.customer_name })), enquiryForm(enquiry, submit, link("enquiries", id))];
-  }, view.signal);
+  }, view.signal, t("enquiries.absent"));
 }
 
 /** A rule's code becomes the error of its field. @template T @param {() => Promise<T>} act @returns {Promise<T>} */

@@ -21,7 +21,7 @@ import { budget, conversationOf, move, moveMenu, stateBadge, travelDays, trip } 
 export function enquiryPage(view, id) {
   const whole = h("div", { class: "stack" });
   replace(view, h("p", { class: "back" }, anchor(link("enquiries"), null, t("enquiries.all"))), whole);
-  const show = () => load(whole, () => api.get(`/enquiries/${id}`, {}, { signal: view.signal }), (/** @type {Followed} */ found) => page(found, show), view.signal);
+  const show = () => load(whole, () => api.get(`/enquiries/${id}`, {}, { signal: view.signal }), (/** @type {Followed} */ found) => page(found, show), view.signal, t("enquiries.absent"));
   show();
 }
 

@@ -49,7 +49,7 @@ class ItineraryView extends View {
       api.get("/reports/itinerary", { session_id: session }, { signal: this.signal }),
       api.get(`/chat/sessions/${session}`, {}, { signal: this.signal }),
     ]);
-    load(whole, read, ([report, { title }]) => trip(report, shownTitle(title)), this.signal);
+    load(whole, read, ([report, { title }]) => trip(report, shownTitle(title)), this.signal, t("conversations.absent"));
   }
 }
 

@@ -20,7 +20,8 @@ class VerifyEmail extends View {
       replace(this, header(t("verify_email.title")), h("p", { role: "status" }, t("verify_email.done")), onward);
     };
     replace(this, header(t("verify_email.title"), { lead: t("verify_email.lead") }),
-      form({ label: t("verify_email.button"), submit: confirm, fields: [] }));
+      form({ label: t("verify_email.button"), submit: confirm, fields: [] }),
+      account.user === null && h("p", { class: "guest-links" }, anchor(link("sign-in"), null, t("verify_email.again"))));
   }
 }
 

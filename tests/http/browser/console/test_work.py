@@ -139,6 +139,7 @@ async def test_hostile_texts_are_shown_as_text_in_every_view(console: Console, p
     asha = await console.sign_up(MARKUP)
     given = dict.fromkeys(("customer_name", "customer_phone", "origin", "destination", "notes"), MARKUP)
     enquiry, session = await promoted(asha, **given)
+    await settle(asha, session, f"Find a flight from Mumbai to Dubai on {TRAVEL} {WHO}, and book it on hold")
     assert (await asha.call("PATCH", f"/chat/sessions/{session}", json={"title": MARKUP}))[0] == 200
     assert (await asha.call("PATCH", "/auth/profile", json={"full_name": MARKUP}))[0] == 200
     bill = {
@@ -302,6 +303,7 @@ async def test_an_unknown_conversation_has_no_itinerary(console: Console) -> Non
     asha = await console.sign_up()
     tab = await console.open(asha)
     await tab.page.evaluate("location.hash = '#/itinerary/gone'")
+    await tab.page.locator("h1:focus").get_by_text("Conversation not found").wait_for()
     await tab.page.get_by_role("alert").get_by_text("This conversation no longer exists.").wait_for()
     empty = await asha.session()
     await tab.at(f"itinerary/{empty}")
