@@ -168,7 +168,7 @@ class Duffel:
             if found is None:
                 raise
             return found
-        return orders.read(answer["data"], self._clock.now(), offer)
+        return orders.read(answer["data"], self._clock.now(), offer, held=hold)
 
     def _passports(self, offer: FlightOffer, passengers: Sequence[Passenger]) -> dict[str, str]:
         """The passengers' passport numbers by their ids, for an order that needs them; for any other none is opened."""

@@ -58,9 +58,11 @@ def order_id(item: Any) -> str:
         raise SupplierError("transient", "the supplier's order cannot be read", unclear=True) from invalid
 
 
-def status(item: Mapping[str, Any]) -> wire.PaymentStatus:
-    """Whether the order is paid."""
-    return _one(wire.PaymentStatus, item.get("payment_status")) or wire.PaymentStatus()
+def status(item: Mapping[str, Any], *, held: bool = False) -> wire.PaymentStatus:
+    """Whether the order is paid. Of one that was ``held`` just now it has to be stated."""
+    stated = item.get("payment_status")
+    known = {"awaiting_payment": held, **stated} if isinstance(stated, dict) else None
+    return _one(wire.PaymentStatus, known) or wire.PaymentStatus(awaiting_payment=held)
 
 
 def price(item: Mapping[str, Any]) -> Money | None:
@@ -82,13 +84,14 @@ def is_cancelled(item: Mapping[str, Any]) -> bool:
     return item.get("cancelled_at") is not None
 
 
-def read(item: Any, now: datetime, offer: FlightOffer | None = None) -> FlightOrder:
-    """An order. What cannot be read in it is taken from ``offer``, for which it was made."""
+def read(item: Any, now: datetime, offer: FlightOffer | None = None, *, held: bool = False) -> FlightOrder:
+    """An order. What cannot be read in it is taken from ``offer``, for which it was made; or ``held``, and not paid."""
     ref = order_id(item)
     total = price(item) or (None if offer is None else offer.price)
     if total is None:
         raise SupplierError("permanent", "the supplier's order has no price that can be read", unclear=True)
-    paid, tickets = status(item), _tickets(item)
+    paid, tickets = status(item, held=held), _tickets(item)
+    until = paid.payment_required_by or (offer.hold_until if held and offer is not None else None)
     segments = _segments(item, offer)
     locator = _text(item.get("booking_reference")) or None
     return FlightOrder(
@@ -97,7 +100,7 @@ def read(item: Any, now: datetime, offer: FlightOffer | None = None) -> FlightOr
         locator=locator,
         status=_status(item, paid, tickets, now),
         price=total,
-        hold_expires_at=paid.payment_required_by if paid.awaiting_payment else None,
+        hold_expires_at=until if paid.awaiting_payment else None,
         segments=segments,
         tickets=tickets,
         conditions=conditions(stated) if (stated := _one(wire.Conditions, item.get("conditions"))) else None,

@@ -9,8 +9,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from tests.actors.suppliers.duffel.standin import Standin
 from tests.manual_clock import ManualClock
@@ -106,6 +107,31 @@ def test_a_hold_whose_deadline_cannot_be_read_is_not_paid(by: Any) -> None:
     unpaid = replaced(ORDER, ("payment_status",), {"awaiting_payment": True, "payment_required_by": by})
     order = orders.read(unpaid | {"documents": []}, NOW)
     assert order.status in ("tentative", "cancelled")
+
+
+def says_no(value: Any) -> bool:
+    with suppress(ValidationError):
+        return not TypeAdapter(bool).validate_python(value)
+    return False
+
+
+@given(stated=JUNK | st.fixed_dictionaries({}, optional={"awaiting_payment": JUNK, "payment_required_by": JUNK}))
+@example(stated={"awaiting_payment": True, "payment_required_by": None})
+@example(stated={"awaiting_payment": None})
+@example(stated=None)
+@example(stated={})
+def test_what_was_held_is_unpaid_until_its_offers_deadline_unless_it_is_stated_otherwise(stated: Any) -> None:
+    (found,) = asyncio.run(offers.read_all([GOOD], QUESTION, NOW))
+    until = NOW + timedelta(days=2)
+    offer = found.model_copy(update={"hold_possible": True, "hold_until": until})
+    held = orders.read(ORDER | {"payment_status": stated, "documents": []}, NOW, offer, held=True)
+    if isinstance(stated, dict) and says_no(stated.get("awaiting_payment")):
+        assert (held.status, held.hold_expires_at) == ("confirmed", None)
+    else:
+        assert held.status in ("tentative", "cancelled")
+        assert held.hold_expires_at is not None
+        if not isinstance(stated, dict) or stated.get("payment_required_by") is None:
+            assert (held.status, held.hold_expires_at) == ("tentative", until)
 
 
 @given(body=JUNK, status=st.integers(202, 599), writes=st.booleans(), reset=st.text(max_size=30))
