@@ -1,4 +1,7 @@
-"""Strict JSON (RFC 8259) within bounds, so that no document holds the event loop for long, whatever its shape."""
+"""Strict JSON (RFC 8259) within bounds, so that no document holds the event loop for long, whatever its shape.
+
+Names within an object differ (RFC 7493): of a decision that is sent twice, readers take either.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ class MalformedJson(ValueError):
 
 
 class _Rejected(Exception):
-    """A number that JSON does not have or that exceeds a bound."""
+    """A number that JSON does not have or that exceeds a bound, or a name that an object has twice."""
 
 
 def parse(raw: bytes) -> Any:
@@ -52,7 +55,7 @@ def parse(raw: bytes) -> Any:
     except json.JSONDecodeError as error:
         raise MalformedJson(error.pos) from None
     except _Rejected:
-        raise MalformedJson(first_fault(text)) from None
+        raise MalformedJson(first_fault(text) or _second_name(text)) from None
 
 
 def is_bounded(raw: bytes) -> bool:
@@ -81,6 +84,32 @@ def first_fault(text: str) -> int:
     return 0
 
 
+def _second_name(text: str) -> int:
+    """Where an object first has a name that it has already; 0 if none does."""
+    objects: list[set[str]] = []
+    name: re.Match[str] | None = None
+    for token in _TOKEN.finditer(text):
+        match text[token.start()]:
+            case "{" | "[":
+                objects.append(set())
+            case "}" | "]":
+                objects.pop()
+            case ":" if name is not None:
+                given = json.loads(name[0], strict=False)
+                if given in objects[-1]:
+                    return name.start()
+                objects[-1].add(given)
+        name = token if token[0].startswith('"') else None
+    return 0
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise _Rejected
+    return made
+
+
 def _is_rejected(number: str) -> bool:
     return number.endswith(("Infinity", "NaN")) or len(number) > MAX_DIGITS or bool(_LARGE_EXPONENT.search(number))
 
@@ -101,4 +130,6 @@ def _constant(_name: str) -> NoReturn:
     raise _Rejected
 
 
-_DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_fraction, parse_constant=_constant)
+_DECODER = json.JSONDecoder(
+    parse_int=_integer, parse_float=_fraction, parse_constant=_constant, object_pairs_hook=_distinct
+)

@@ -152,6 +152,9 @@ DEEP_OBJECTS = '{"a":' * 101 + "1" + "}" * 101
         (b'{"number": 1e99999999999999999999}', 11),
         (b'{"number": 1E+1000}', 11),
         (b'{"text": "' + b'\\"' * 400_000, 9),
+        (b'{"granted": true, "granted": false}', 18),
+        (b'{"text": "text", "more": [{"a": 1}, {"a": {}, "b": 2, "\\u0061": 3}]}', 54),
+        (b'{"": 1, "": 1}', 8),
     ],
     ids=lambda value: value if isinstance(value, int) else repr(value[:24]),
 )
@@ -164,6 +167,11 @@ def test_r49_malformed_json_is_told_with_its_offset(raw: bytes, offset: int) -> 
 def test_nesting_of_a_hundred_numbers_of_a_thousand_digits_and_brackets_in_texts_are_taken() -> None:
     for raw in ("[" * 100 + "]" * 100, "9" * 1000, '"' + "[" * 500 + '"', '"NaN Infinity 1e9999"', "1e999"):
         decode.parse(raw.encode())
+
+
+def test_a_name_is_given_once_in_an_object_and_as_often_as_there_are_objects() -> None:
+    text = '{"a": {"a": ["a", {"a": "a"}, {"a": 1, "A": 2}]}, "\\"a": 3, "\\\\a": 4}'
+    assert decode.parse(text.encode()) == json.loads(text)
 
 
 def test_a_byte_order_mark_in_front_is_passed_over() -> None:
