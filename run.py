@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
-from voyagent.actors import credentials, doctor
+from voyagent.actors import credentials, doctor, sealing_keys
 from voyagent.actors.agent.rehearsed.server import KEY, Rehearsal
 from voyagent.actors.domain.errors import Refusal, Unavailable
 from voyagent.actors.domain.identity import Role
@@ -34,7 +34,8 @@ from voyagent.storage import audit_chain
 from voyagent.storage.accounts import agencies
 from voyagent.storage.embedded.servers import EmbeddedError, EmbeddedServers, InUse
 from voyagent.storage.engine import fitness
-from voyagent.storage.engine.pool import Engine
+from voyagent.storage.engine.canary import counted
+from voyagent.storage.engine.resealing import SHOWN
 from voyagent.storage.migrations import migrate
 
 OWNER_ONLY, OWNER_ONLY_BUT_TRAVERSABLE = 0o077, 0o066
@@ -180,18 +181,11 @@ async def examine(settings: Settings, _words: Namespace) -> int:
 async def verify(settings: Settings, _words: Namespace) -> int:
     """Recompute every agency's audit chain, compare it with its signed head, and print the first broken row of each."""
     signed = HeadFile(settings.data_dir, settings.sealing_keys).read()
-    async with databases(settings, shared=True) as ready:
-        if ready.db_url is None:
-            raise ConfigurationError(["VOYAGENT_DB_URL: must be set, or use --embedded"])
-        async with fitness.signed_in(ready.db_url):
-            engine = await Engine.open(ready.db_url, size=1, system_size=1)
-        try:
-            names = {agency.id: agency.name for agency in await engine.run(agencies.All())}
-            names |= dict.fromkeys(signed.keys() - names.keys(), "(an agency that is not in the database)")
-            checks = {each: audit_chain.Verify(tenant_id=each, signed=signed.get(each)) for each in names}
-            verdicts = {each: await engine.run(check) for each, check in checks.items()}
-        finally:
-            await engine.close()
+    async with databases(settings, shared=True) as ready, fitness.opened(database_url(ready)) as engine:
+        names = {agency.id: agency.name for agency in await engine.run(agencies.All())}
+        names |= dict.fromkeys(signed.keys() - names.keys(), "(an agency that is not in the database)")
+        checks = {each: audit_chain.Verify(tenant_id=each, signed=signed.get(each)) for each in names}
+        verdicts = {each: await engine.run(check) for each, check in checks.items()}
     for each, verdict in verdicts.items():
         result = "unbroken" if verdict.broken is None else f"BROKEN at row {verdict.broken.seq}"
         print(f"{each}  {verdict.checked:8} rows  {result}  {names[each]}")
@@ -224,12 +218,50 @@ async def remove_supplier(settings: Settings, words: Namespace) -> int:
     return DONE if removed else FAILED
 
 
+async def list_keys(settings: Settings, _words: Namespace) -> int:
+    """Print each sealing key, what it does and what needs it. Fails while an older one is needed or one is missing."""
+    async with databases(settings, shared=True) as ready:
+        usage = await sealing_keys.usage(ready, database_url(ready))
+    ring = list(settings.sealing_keys)
+    for kid in [*ring, *sorted(usage.keys() - set(ring))]:
+        role = "MISSING" if kid not in ring else "seals" if kid == ring[0] else "opens"
+        free = "nothing yet" if kid == ring[0] else "nothing: remove it from VOYAGENT_KMS_KEY, and restart the service"
+        print(f"{kid:16} {role:8} {counted(usage[kid]) if kid in usage else free}")
+    return FOUND if usage.keys() - set(ring[:1]) else DONE
+
+
+async def reseal(settings: Settings, words: Namespace) -> int:
+    """Seal everything again that an older key has sealed, and print what was done and what is left."""
+    async with databases(settings, shared=True) as ready:
+        result = await sealing_keys.reseal(ready, database_url(ready), words.wait)
+    for column, count in result.done.items():
+        print(f"{column}: {count} sealed again")
+    for column, rows in result.not_opened.items():
+        more = "" if len(rows) <= SHOWN else f" and {len(rows) - SHOWN} more"
+        print(f"{column}: {len(rows)} cannot be opened, although their key is here: {', '.join(rows[:SHOWN])}{more}")
+    newest, *older = settings.sealing_keys
+    if result.left:
+        print(f"Older keys are still needed by {counted(result.left)}.")
+        return FOUND
+    print(f"Everything is sealed with {newest}." + (f" Nothing needs {', '.join(older)} any more." if older else ""))
+    return DONE
+
+
+def database_url(settings: Settings) -> str:
+    """Of the service's role. ConfigurationError without one."""
+    if settings.db_url is None:
+        raise ConfigurationError([f"{variable('db_url')}: must be set, or use --embedded"])
+    return settings.db_url
+
+
 COMMANDS: dict[str, Command] = {
     "serve": serve,
     "migrate": upgrade,
     "doctor": examine,
     "seed": seed,
     "audit verify": verify,
+    "keys list": list_keys,
+    "keys reseal": reseal,
     "supplier set": set_supplier,
     "supplier list": list_suppliers,
     "supplier remove": remove_supplier,
@@ -279,13 +311,13 @@ async def ready_tables(settings: Settings) -> None:
     url = settings.db_url or settings.owner_url
     if url is None:
         return
+    faults = HeadFile(settings.data_dir, settings.sealing_keys).faults()
     try:
         if not settings.production:
             await migrate.upgrade(settings.owner_url or url, settings.db_url)
-        faults = await fitness.faults(url, settings.sealing_keys, as_owner=not settings.production)
+        faults += await fitness.faults(url, settings.sealing_keys, as_owner=not settings.production)
     except migrate.Unreachable as error:
         _log.warning("database_unchecked", reason=str(error), mend="requests are refused until it answers")
-        return
     if faults:
         raise ConfigurationError([*faults, *kept_key(settings)])
 

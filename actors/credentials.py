@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from ..storage.engine.pool import Engine
 from ..storage.engine.sealing import Sealing, key_id
 from ..storage.travel import supplier_credentials
 from ..storage.travel.supplier_credentials import Kept
+from . import sealing_keys
 from .domain import ids
 from .domain.audit import AuditEvent
 from .foundation.config import ConfigurationError, Settings, variable
@@ -51,8 +51,9 @@ async def put(settings: Settings, tenant_id: str, supplier: str, token: str) -> 
         raise ConfigurationError([f"This is no token of {supplier!r}."])
     if not settings.sealing_keys:
         raise ConfigurationError([f"{variable('kms_key')}: must be set: a token is stored sealed"])
+    await sealing_keys.require_known(settings, _url(settings))
     now = datetime.now(UTC)
-    async with _engine(settings) as engine:
+    async with fitness.opened(_url(settings)) as engine:
         agency = await _agency(engine, tenant_id)
         sealed = seal(Sealing(settings.sealing_keys), token, agency, supplier)
         return await engine.run(
@@ -71,7 +72,7 @@ async def put(settings: Settings, tenant_id: str, supplier: str, token: str) -> 
 async def remove(settings: Settings, tenant_id: str, supplier: str) -> bool:
     """Delete an agency's token; false if there is none."""
     now = datetime.now(UTC)
-    async with _engine(settings) as engine:
+    async with fitness.opened(_url(settings)) as engine:
         agency = await _agency(engine, tenant_id)
         entries = [AuditEvent.by_system("supplier_credential.removed", agency, now, inputs={"supplier": supplier})]
         return await engine.run(supplier_credentials.Remove(tenant_id=agency, supplier=supplier, entries=entries))
@@ -79,21 +80,14 @@ async def remove(settings: Settings, tenant_id: str, supplier: str) -> bool:
 
 async def listed(settings: Settings, tenant_id: str) -> Sequence[Kept]:
     """An agency's credentials, without their values."""
-    async with _engine(settings) as engine:
+    async with fitness.opened(_url(settings)) as engine:
         return await engine.run(supplier_credentials.All(tenant_id=await _agency(engine, tenant_id)))
 
 
-@asynccontextmanager
-async def _engine(settings: Settings) -> AsyncIterator[Engine]:
-    """The database, for one command."""
+def _url(settings: Settings) -> str:
     if settings.db_url is None:
         raise ConfigurationError([f"{variable('db_url')}: must be set, or use --embedded"])
-    async with fitness.signed_in(settings.db_url):
-        engine = await Engine.open(settings.db_url, size=1, system_size=1)
-    try:
-        yield engine
-    finally:
-        await engine.close()
+    return settings.db_url
 
 
 async def _agency(engine: Engine, tenant_id: str) -> str:

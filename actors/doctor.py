@@ -16,10 +16,12 @@ from pathlib import Path
 
 import aiohttp
 
-from ..storage.engine import fitness
+from ..storage.engine import fitness, sealed_columns
+from ..storage.engine.canary import counted
 from ..storage.engine.reach import TooOld
 from ..storage.engine.redis_probe import RedisProbe
 from ..storage.migrations.migrate import MissingRole, NotAdmitted, Unreachable
+from . import sealing_keys
 from .accounts.emails import Envelope, Smtp, Undelivered, wire_sender
 from .foundation.clock import Clock
 from .foundation.config import Settings, unknown_variables, variable
@@ -48,6 +50,7 @@ async def examine(settings: Settings, environ: Mapping[str, str] | None = None) 
         await asyncio.to_thread(_data_directory, settings),
         *await asyncio.gather(
             _database(settings),
+            _keys(settings),
             _nodes(settings),
             _migrations(settings),
             _redis(settings),
@@ -108,6 +111,26 @@ async def _database(settings: Settings) -> Finding:
         return Finding("database", works=False, text=" ".join(wrong), mend=mend, vital=True)
     text = "up to date, writable, secrets can be decrypted, row-level security is active"
     return Finding("database", works=True, text=text, vital=True)
+
+
+async def _keys(settings: Settings) -> Finding:
+    """Which sealing keys are needed: whether a rotation has come to its end."""
+    newest, *older = settings.sealing_keys or ("",)
+    if settings.db_url is None or not newest:
+        return Finding("keys", works=False, text="no database, or no key", mend=f"set {variable('kms_key')}")
+    try:
+        usage = await sealing_keys.usage(settings, settings.db_url)
+    except (Unreachable, NotAdmitted, MissingRole, TooOld):
+        return Finding("keys", works=False, text="cannot be read", mend="see database")
+    if missing := {kid: usage[kid] for kid in sorted(usage.keys() - settings.sealing_keys.keys())}:
+        texts = [f"key {kid!r} is missing, which {counted(columns)} need" for kid, columns in missing.items()]
+        mend = f"put it back behind the key that seals in {variable('kms_key')}"
+        return Finding("keys", works=False, text="; ".join(texts), mend=mend, vital=True)
+    if left := sealed_columns.outdated(usage, newest):
+        mend = "python run.py keys reseal; the service does so within an hour of its start"
+        return Finding("keys", works=False, text=f"older keys are still needed by {counted(left)}", mend=mend)
+    done = f"; nothing needs {', '.join(older)}: remove it from {variable('kms_key')}" if older else ""
+    return Finding("keys", works=True, text=f"{newest} seals{done}")
 
 
 async def _nodes(settings: Settings) -> Finding:

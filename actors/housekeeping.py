@@ -1,4 +1,4 @@
-"""Periodic jobs: wakes what has due work, prunes expired data, signs the audit heads, measures loop lag.
+"""Periodic jobs: wakes what has due work, prunes, signs audit heads, seals again after a rotation, measures loop lag.
 
 A round wakes the agencies of the shards this node owns. A job about all agencies at once is the duty of the owner of
 one shard, and writes under its lease.
@@ -13,9 +13,11 @@ from functools import partial
 from typing import assert_never
 
 from ..storage.conversation import approvals, pruning, turns, unsettled_writes, usage
+from ..storage.engine import sealed_columns
 from ..storage.engine.ownership import Ownership
+from ..storage.engine.resealing import SHOWN, KeyUsage, Reseal
 from ..storage.engine.sealing import Sealing
-from ..storage.travel import expired_holds, passports
+from ..storage.travel import expired_holds
 from . import tenant
 from .accounts.retention import AccountRetention
 from .conversation import session_messages
@@ -50,7 +52,7 @@ TELL_BATCH = 50
 """Messages sent before yielding to the root, whose mailbox is bounded."""
 MAILBOX_FULL_BACKOFF = 0.05
 UPKEEP_SHARD = 1
-"""Its owner prunes, and signs the audit heads."""
+"""Its owner prunes, seals again, and signs the audit heads."""
 GAUGES_SHARD = 2
 """Its owner measures what is about all agencies."""
 
@@ -95,7 +97,7 @@ class HousekeepingActor(Actor[StorageLost]):
         self.resealing = None
         if sealing is not None and sealing.ids:
             reseal = partial(self._reseal, sealing)
-            self.resealing = tasks.task("passports", reseal, every=PRUNE_SECONDS, retry=PRUNE_RETRY, grace=PRUNE_GRACE)
+            self.resealing = tasks.task("resealing", reseal, every=PRUNE_SECONDS, retry=PRUNE_RETRY, grace=PRUNE_GRACE)
         self.lag = tasks.task("loop_lag", self._measure_lag, every=LAG_SECONDS, clock=Clock())
 
     async def initialise(self) -> None:
@@ -207,31 +209,33 @@ class HousekeepingActor(Actor[StorageLost]):
         return None
 
     async def _reseal(self, sealing: Sealing) -> float | None:
-        """Bring passport numbers under the key that seals, so that a key which has sealed before can be removed.
-
-        Each node does so for the agencies it owns.
-        """
-        if not self.ownership.serves:
+        """Bring every sealed value under the key that seals, so that a key which has sealed before can be removed."""
+        if not self.ownership.holds(UPKEEP_SHARD):
             return RETRY_SECONDS
-        outdated = await self.store.ask(passports.AgenciesToReseal(key_id=sealing.ids[0]))
-        items = Items("passports")
-        for tenant_id in filter(self.ownership.owns, outdated):
-            with items.one(tenant_id=tenant_id):
-                await self._reseal_agency(sealing, tenant_id)
+        if len(sealing.ids) == 1:  # a start with a key missing is refused: nothing is sealed with another
+            metrics.SEALED_VALUES_OUTDATED.set(0)
+            return None
+        store = leased(self.store, self.ownership.lease_of(UPKEEP_SHARD))
+        items = Items("resealing")
+        for column in sealed_columns.COLUMNS:
+            with items.one(column=column.name):
+                await self._reseal_column(sealing, column.name, store)
+        usage = await store.ask(KeyUsage(), within=60.0)
+        metrics.SEALED_VALUES_OUTDATED.set(sum(sealed_columns.outdated(usage, sealing.ids[0]).values()))
         items.settle()
         return None
 
-    async def _reseal_agency(self, sealing: Sealing, tenant_id: str) -> None:
-        store = leased_for(self.store, self.ownership, tenant_id)
-        after: str | None = passports.FIRST
-        done = not_opened = 0
-        while after is not None:
-            reseal = passports.Reseal(tenant_id=tenant_id, sealing=sealing, after=after)
+    async def _reseal_column(self, sealing: Sealing, column: str, store: Recipient) -> None:
+        done, not_opened, more = 0, list[str](), True
+        while more:
+            reseal = Reseal(column=column, sealing=sealing, skip=len(not_opened))
             batch = await store.ask(reseal, within=60.0)
-            after, done, not_opened = batch.last, done + batch.done, not_opened + batch.not_opened
-        _log.info("passports_resealed", tenant_id=tenant_id, resealed=done)
+            done, more = done + batch.done, batch.more
+            not_opened += batch.not_opened
+        if done:
+            _log.info("values_resealed", column=column, values=done, key_id=sealing.ids[0])
         if not_opened:
-            _log.error("passports_not_opened", tenant_id=tenant_id, passports=not_opened)
+            _log.error("values_not_opened", column=column, values=len(not_opened), rows=not_opened[:SHOWN])
 
     async def _prune_deltas(self, store: Recipient) -> None:
         prune = pruning.PruneDeltas(now=self.clock.now())

@@ -10,6 +10,7 @@ import asyncio
 import hmac
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ from .foundation.config import Settings
 from .runtime.actor import Recipient
 
 _PURPOSE: Final = b"voyagent audit heads"
+FIELDS: Final = {"agency": str, "seq": int, "hash": str, "key_id": str, "mac": str}
 _log = log.get(__name__)
 
 
@@ -50,6 +52,23 @@ class HeadFile:
         lines = enumerate(self.path.read_text("utf-8").splitlines(), start=1)
         return dict(self._head(number, line) for number, line in lines)
 
+    def key_ids(self) -> Counter[str]:
+        """The ids of the keys that the lines say they are signed with, and how many lines each.
+
+        A line that cannot be read says none: ``read`` names it.
+        """
+        lines = self.path.read_text("utf-8").splitlines() if self.path.exists() else []
+        return Counter(str(signed["key_id"]) for signed in map(_parsed, lines) if signed is not None)
+
+    def faults(self) -> list[str]:
+        """Keys that have signed lines and are not in the ring, in sentences."""
+        return [
+            f"VOYAGENT_KMS_KEY: key {kid!r} is missing, which has signed {self.path} ({lines} lines): put it back "
+            "behind the key that seals until the service has signed them again; or move the file away, as evidence."
+            for kid, lines in sorted(self.key_ids().items())
+            if kid not in self._keys
+        ]
+
     def write(self, heads: Mapping[str, Point], now: datetime) -> None:
         """Replace the file. Without a sealing key there is nothing to sign with: RuntimeError."""
         if not self._keys:
@@ -68,16 +87,16 @@ class HeadFile:
         return canonical(signed | {"mac": _mac(key, signed)}) + b"\n"
 
     def _head(self, number: int, line: str) -> tuple[str, Point]:
-        try:
-            signed = json.loads(line)
-            mac, key = signed.pop("mac"), self._keys[signed["key_id"]]
-            point = str(signed["agency"]), Point(int(signed["seq"]), str(signed["hash"]))
-            valid = hmac.compare_digest(str(mac).encode(), _mac(key, signed).encode())
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise NotSigned(f"{self.path}: line {number} cannot be read") from error
-        if not valid:
+        signed = _parsed(line)
+        if signed is None:
+            raise NotSigned(f"{self.path}: line {number} cannot be read")
+        mac, key = signed.pop("mac"), self._keys.get(signed["key_id"])
+        if key is None:
+            kid = signed["key_id"]
+            raise NotSigned(f"{self.path}: line {number} is signed with key {kid!r}, which VOYAGENT_KMS_KEY has not")
+        if not hmac.compare_digest(str(mac).encode(), _mac(key, signed).encode()):
             raise NotSigned(f"{self.path}: line {number} has another signature")
-        return point
+        return str(signed["agency"]), Point(int(signed["seq"]), str(signed["hash"]))
 
 
 class HeadSigner:
@@ -99,6 +118,16 @@ class HeadSigner:
             _log.error("audit_chain_rewritten", tenant=agency, seq=known[agency].seq, mend="run.py audit verify")
         kept = {agency: known[agency] for agency in heads.lost}
         await asyncio.to_thread(self._file.write, {**known, **heads.now, **kept}, self._clock.now())
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    """The fields of a line; None if it cannot be read."""
+    try:
+        signed = json.loads(line)
+    except ValueError:
+        return None
+    fits = isinstance(signed, dict) and all(isinstance(signed.get(name), kind) for name, kind in FIELDS.items())
+    return signed if fits else None
 
 
 def _mac(key: bytes, signed: Mapping[str, Any]) -> str:

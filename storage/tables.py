@@ -23,7 +23,7 @@ from .schema.columns import metadata
 from .schema.conversation import messages, model_calls, pending_approvals, session_events, sessions, tool_calls, turns
 from .schema.documents import bills, document_counters, invoice_lines, invoices, payments, tax_rates
 from .schema.enquiries import enquiries
-from .schema.records import audit_events, audit_heads, idempotency_keys, outbox, sealing_canaries
+from .schema.records import audit_events, audit_heads, digest_keys, idempotency_keys, outbox, sealing_canaries
 from .schema.statements import bsp_reports, reconciliations
 from .schema.travel import (
     booking_passengers,
@@ -49,6 +49,7 @@ __all__ = [
     "bookings",
     "bsp_reports",
     "daily_totals",
+    "digest_keys",
     "document_counters",
     "enquiries",
     "house_counters",

@@ -10,6 +10,8 @@ from typing import Any, assert_never
 from ...storage.accounts import second_factor as rows
 from ...storage.accounts.second_factor import WRONG, Factor, Read, TotpEvidence
 from ...storage.accounts.users import Find, UserCredentials
+from ...storage.engine import digest_keys
+from ...storage.engine.digest_keys import ReadDigestKeys
 from ...storage.engine.sealing import NotOpened, Sealing
 from ..domain.audit import AuditEvent, Origin
 from ..domain.email_texts import Kind
@@ -170,34 +172,40 @@ class SecondFactor:
         return await self._verify(message)  # a concurrent change: verify against the current row
 
     async def _disable(self, message: DisableTotp) -> None:
+        """A seed that is sealed again meanwhile is read again, as it is by ``_enter``."""
         caller = message.principal
         factor = await self._read(caller.tenant_id, caller.user_id)
         stored = factor.password_hash
         asker = Asker.of(message.origin, caller.email)
         if not await self._passwords.verify(stored, message.password, asker) or stored is None:
             raise Forbidden("invalid_password")
-        if not factor.enabled:
-            return
-        now = self._clock.now()
-        evidence = self._evidence(factor, message.code, caller.user_id, now)
+        while factor.enabled and not await self._try_disable(message, factor, stored):
+            factor = await self._read(caller.tenant_id, caller.user_id)
+
+    async def _try_disable(self, message: DisableTotp, factor: Factor, judged_hash: str) -> bool:
+        """False if the factor has changed since it was read."""
+        caller, now = message.principal, self._clock.now()
+        evidence = await self._evidence(factor, message.code, caller.user_id, now)
         if evidence is None:
             raise Forbidden(WRONG)
         method = "totp" if isinstance(evidence, rows.TotpCode) else "recovery_code"
         event = AuditEvent.by_person(
             "auth.totp_disabled", caller.tenant_id, caller.user_id, message.origin, now, inputs={"method": method}
         )
-        await self._storage.ask(
+        disabled: bool = await self._storage.ask(
             rows.Disable(
                 tenant_id=caller.tenant_id,
                 user_id=caller.user_id,
-                judged_hash=stored,
+                judged_hash=judged_hash,
                 evidence=evidence,
                 notice=self._emails.notice(Kind.TOTP_OFF),
                 entries=(event,),
                 now=now,
             )
         )
-        self._on_enqueued()
+        if disabled:
+            self._on_enqueued()
+        return disabled
 
     async def _sign_in(self, message: SignInTotp) -> TotpSignedIn:
         account = await self._storage.ask(Find(email=message.email))
@@ -216,20 +224,28 @@ class SecondFactor:
         """``judged_hash`` is what the password was right for; None if it was wrong."""
         if judged_hash is None:
             raise Unauthorized("invalid_credentials")
-        tenant_id, user_id = account.tenant_id, account.user_id
         outdated = self._passwords.outdated(judged_hash)
         asker = Asker.of(message.origin, message.email)
         rehashed = await self._passwords.hash(message.password, asker) if outdated else None
+        while (signed_in := await self._enter(account, judged_hash, rehashed, message)) is None:
+            pass
+        return signed_in
+
+    async def _enter(
+        self, account: UserCredentials, judged_hash: str, rehashed: str | None, message: SignInTotp
+    ) -> TotpSignedIn | None:
+        """None if the seed has changed since the code was verified: by a new enrolment, or sealed again."""
+        tenant_id, user_id = account.tenant_id, account.user_id
         try:
             factor = await self._read(tenant_id, user_id)
         except Unauthorized as gone:
             raise Unauthorized("account_inactive") from gone
         now = self._clock.now()
-        evidence = self._evidence(factor, message.code, user_id, now)
+        evidence = await self._evidence(factor, message.code, user_id, now)
         method = "recovery_code" if isinstance(evidence, rows.Recovery) else "totp"
         new_session = self._families.open(message.origin, now)
         inputs = {"method": method, "session_id": new_session.family.id}
-        principal, left, ended = await self._storage.ask(
+        done = await self._storage.ask(
             rows.SignInTotp(
                 tenant_id=tenant_id,
                 user_id=user_id,
@@ -244,6 +260,9 @@ class SecondFactor:
                 now=now,
             )
         )
+        if done is None:
+            return None
+        principal, left, ended = done
         self._revocation.revoke(*ended)
         if left is not None:
             self._on_enqueued()
@@ -253,15 +272,22 @@ class SecondFactor:
         factor: Factor = await self._storage.ask(Read(tenant_id=tenant_id, user_id=user_id))
         return factor
 
-    def _evidence(self, factor: Factor, typed: str, user_id: str, now: datetime) -> TotpEvidence | None:
+    async def _evidence(self, factor: Factor, typed: str, user_id: str, now: datetime) -> TotpEvidence | None:
         """The evidence a code provides. Whether a recovery code exists is checked in the database."""
         code = read_code(typed)
         if code is None or not factor.enabled or factor.totp_sealed is None:
             return None
         if code.kind == "recovery":
-            return rows.Recovery(self._macs.all(code.text, user_id))
+            return rows.Recovery(self._macs.all(code.text, user_id, await self._digest_keys()))
         time_step = time_step_of(self._open(factor.totp_sealed, ACTIVE, user_id), code, now)
         return None if time_step is None else rows.TotpCode(factor.totp_sealed, time_step)
+
+    async def _digest_keys(self) -> list[bytes]:
+        """The stored keys of recovery codes' MACs, those of sealing keys that have left the ring among them."""
+        keys, not_opened = digest_keys.opened(self._sealing, await self._storage.ask(ReadDigestKeys()))
+        if not_opened:
+            _log.error("digest_keys_not_opened", rows=not_opened)
+        return keys
 
     def _seal(self, seed: str, column: str, user_id: str) -> bytes:
         return self._sealing.seal(seed.encode(), table="users", column=column, row=user_id)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 from urllib.parse import quote
 
 import pyotp
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from ...storage.engine.digest_keys import derived
 
 ISSUER = "Voyagent"
 SEED_LENGTH = 32
@@ -28,7 +28,6 @@ _MISREAD = str.maketrans("OIL", "011")
 _BETWEEN = re.compile(r"[\s\u200b\ufeff\-\u00ad\u2010-\u2015\u2212]+")
 RECOVERY_LENGTH = 8
 RECOVERY_CODES = 10
-_PURPOSE = b"voyagent recovery codes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +87,7 @@ class RecoveryMacs:
 
     def __init__(self, sealing_keys: Mapping[str, bytes]) -> None:
         """Keys by id, derived from those that seal, in their order: new codes are kept under the first."""
-        self._keys = {
-            kid: HKDF(SHA256(), 32, salt=None, info=_PURPOSE).derive(key) for kid, key in sealing_keys.items()
-        }
+        self._keys = {kid: derived(key) for kid, key in sealing_keys.items()}
 
     @property
     def key_id(self) -> str:
@@ -101,9 +98,10 @@ class RecoveryMacs:
         """The MAC to store for a new code."""
         return _mac(self._keys[self.key_id], code, user_id)
 
-    def all(self, code: str, user_id: str) -> list[bytes]:
-        """The possible MACs of a presented code, one for each key of the ring."""
-        return [_mac(key, code, user_id) for key in self._keys.values()]
+    def all(self, code: str, user_id: str, stored: Iterable[bytes]) -> list[bytes]:
+        """The possible MACs of a presented code, one for each key: of the ring, and ``stored`` of earlier rings."""
+        keys = dict.fromkeys((*self._keys.values(), *stored))
+        return [_mac(key, code, user_id) for key in keys]
 
 
 def _mac(key: bytes, code: str, user_id: str) -> bytes:

@@ -21,7 +21,7 @@ exit status:
   0    done
   1    failed; standard error says why
   2    the command line or the configuration is wrong: trying again does not help
-  3    a check has found something: doctor, audit verify, migrate --check
+  3    a check has found something: doctor, audit verify, migrate --check, keys
   75   the database does not answer: try again later
   130  interrupted
 """
@@ -75,6 +75,17 @@ AUDIT: Final = """\
 Recompute the chain of audit events of every agency and compare its end with the head signed last
 (VOYAGENT_DATA_DIR/audit/heads.jsonl). One line an agency; a broken chain is named by its first wrong row, and the exit
 status is 3. After an older backup was restored the signed heads are newer than the database: see deploy/README.md.
+"""
+
+KEYS: Final = """\
+The rotation of VOYAGENT_KMS_KEY, the keys that seal secrets at rest:
+
+  1. Put a new key in front (VOYAGENT_KMS_KEY=new:KEY,old:KEY) and restart the service: the first seals, all open.
+  2. python run.py keys reseal --wait 60     or wait: the service seals everything again by itself, within the hour
+  3. python run.py keys list                 says when nothing needs the old key any more (exit status 0)
+  4. Remove the old key, and restart the service. A start without a key that is needed is refused.
+
+Both commands may run beside the service, and again. No key is an argument or is printed.
 """
 
 SUPPLIER: Final = """\
@@ -136,6 +147,12 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     seeds.add_argument("--people-only", action="store_true", help="create no enquiries, bookings and documents")
     audits = commands.group("audit", "check the audit trail", "Check the audit trail.")
     audits.add("verify", "recompute the chain of every agency", AUDIT, "audit verify")
+    keys = commands.group("keys", "the rotation of the keys that seal", KEYS)
+    keys.add("list", "say what needs which key (exit status 3 while an older one is needed)", KEYS, "keys list")
+    resealing = keys.add("reseal", "seal everything again with the newest key", KEYS, "keys reseal")
+    resealing.add_argument(
+        "--wait", type=float, default=0.0, metavar="SECONDS", help="wait so long for what the service has to do"
+    )
     _add_supplier_commands(commands.group("supplier", "agencies' tokens for suppliers", SUPPLIER))
     return parser.parse_args(words)
 

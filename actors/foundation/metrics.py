@@ -72,6 +72,8 @@ STORAGE_GROUP_COMMIT_EVENTS = _histogram(
     "storage_group_commit_events", "Events written by one commit.", buckets=_POWERS
 )
 
+SEALED_VALUES_OUTDATED = _gauge("sealed_values_outdated", "Values that only an older key of VOYAGENT_KMS_KEY opens.")
+
 SHARDS_OWNED = _gauge("shards_owned", "Shards of agencies that this node owns.")
 SHARD_MOVES_TOTAL = _counter("shard_moves_total", "Shards claimed by this node, or lost to another.", "move")
 FENCE_REFUSED_TOTAL = _counter("fence_refused_total", "Writes refused because the shard had another owner by then.")

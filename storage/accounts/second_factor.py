@@ -67,11 +67,7 @@ LOCK = statement(
 
 BURN_TIME_STEP = statement(
     update(users)
-    .where(
-        THIS_USER,
-        users.c.totp_sealed == bindparam("sealed"),
-        func.coalesce(users.c.totp_last_step, -1) < bindparam("time_step"),
-    )
+    .where(THIS_USER, func.coalesce(users.c.totp_last_step, -1) < bindparam("time_step"))
     .values(totp_last_step=bindparam("time_step"))
     .returning(users.c.id)
 )
@@ -183,10 +179,11 @@ class Enable(Command[bool]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Disable(Command[None]):
+class Disable(Command[bool]):
     """Disable the second factor after password and code were verified; no effect if it is disabled.
 
-    Forbidden ``invalid_password``, ``totp_invalid``; Unauthorized if the user is gone. The time step stays unused.
+    False if the seed the code was verified against has changed since it was read. Forbidden ``invalid_password``,
+    ``totp_invalid``; Unauthorized if the user is gone. The time step stays unused.
     """
 
     UNFENCED = ACCOUNTS
@@ -199,7 +196,7 @@ class Disable(Command[None]):
     entries: Sequence[audits.AuditEvent]
     now: datetime
 
-    async def run(self, db: Connection) -> None:
+    async def run(self, db: Connection) -> bool:
         user = {"tenant_id": self.tenant_id, "user_id": self.user_id}
         row = await LOCK.fetchrow(db, **user)
         if row is None:
@@ -207,25 +204,25 @@ class Disable(Command[None]):
         if row["password_hash"] != self.judged_hash:
             raise Forbidden("invalid_password")
         if not row["enabled"]:
-            return
+            return True
         if isinstance(self.evidence, TotpCode):
-            right = row["totp_sealed"] == self.evidence.sealed
-        else:
-            right = await BURN_CODE.fetchval(db, **user, macs=self.evidence.macs, now=self.now) is not None
-        if not right:
+            if row["totp_sealed"] != self.evidence.sealed:
+                return False
+        elif await BURN_CODE.fetchval(db, **user, macs=self.evidence.macs, now=self.now) is None:
             raise Forbidden(WRONG)
         await forget_factor(db, **user)
         await outbox.notify(db, self.notice, **user, now=self.now)
         await audit.append(db, self.entries)
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignInTotp(Command[tuple[Principal, int | None, list[str]]]):
+class SignInTotp(Command[tuple[Principal, int | None, list[str]] | None]):
     """Open a login session for a user whose password and code were just verified, and mark the code as used.
 
     Answers with how many recovery codes are left, if one was used, and the ids of families that were ended for the new
-    one. Unauthorized with the code of ``Standing.refusal``; BadRequest ``totp_not_enabled``; Unauthorized
-    ``totp_invalid``, also without ``evidence``.
+    one; None if the seed the code was verified against has changed since it was read. Unauthorized with the code of
+    ``Standing.refusal``; BadRequest ``totp_not_enabled``; Unauthorized ``totp_invalid``, also without ``evidence``.
     """
 
     UNFENCED = ACCOUNTS
@@ -244,7 +241,7 @@ class SignInTotp(Command[tuple[Principal, int | None, list[str]]]):
     """Enqueued with it."""
     now: datetime
 
-    async def run(self, db: Connection) -> tuple[Principal, int | None, list[str]]:
+    async def run(self, db: Connection) -> tuple[Principal, int | None, list[str]] | None:
         user = {"tenant_id": self.tenant_id, "user_id": self.user_id}
         row = await LOCK_CREDENTIALS.fetchrow(db, **user)
         if row is None or row["password_hash"] != self.judged_hash:
@@ -259,6 +256,8 @@ class SignInTotp(Command[tuple[Principal, int | None, list[str]]]):
             raise Unauthorized(code)
         if row["totp_enabled_at"] is None:
             raise BadRequest("totp_not_enabled")
+        if isinstance(self.evidence, TotpCode) and row["totp_sealed"] != self.evidence.sealed:
+            return None
         left = await self._burn(db)
         await SIGNED_IN.execute(db, **user, now=self.now, rehashed=self.rehashed)
         await open_family(db, self.family, row["tenant_id"], row["id"], self.now)
@@ -273,8 +272,8 @@ class SignInTotp(Command[tuple[Principal, int | None, list[str]]]):
     async def _burn(self, db: Connection) -> int | None:
         user = {"tenant_id": self.tenant_id, "user_id": self.user_id}
         match self.evidence:
-            case TotpCode(sealed=sealed, time_step=time_step):
-                if await BURN_TIME_STEP.fetchval(db, **user, time_step=time_step, sealed=sealed) is not None:
+            case TotpCode(time_step=time_step):
+                if await BURN_TIME_STEP.fetchval(db, **user, time_step=time_step) is not None:
                     return None
             case Recovery(macs=macs):
                 if await BURN_CODE.fetchval(db, **user, macs=macs, now=self.now) is not None:

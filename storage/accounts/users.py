@@ -73,7 +73,7 @@ JOIN = statement(
 LOCK_CREDENTIALS = statement(
     select(
         *PRINCIPAL,
-        *users.c["password_hash", "totp_enabled_at"],
+        *users.c["password_hash", "totp_enabled_at", "totp_sealed"],
         PRESENT.label("is_active"),
         tenants.c.is_active.label("tenant_active"),
     )

@@ -13,7 +13,9 @@ from sqlalchemy import delete, func, not_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from ..tables import sealing_canaries
+from . import digest_keys, sealed_columns
 from .checks import WRITABLE
+from .resealing import Reseal
 from .sealing import NotOpened, Sealing
 from .statements import any_of, binds, statement
 
@@ -25,26 +27,6 @@ VARIABLE: Final = "VOYAGENT_KMS_KEY"
 
 SAMPLES: Final = 5
 """Values of one column to try where a key has no canary yet: a single one may really be altered."""
-
-_NAME: Final = "encode(substring({0} from 2 for get_byte({0}, 0)), 'escape')"
-"""The key id in front of a sealed value."""
-_NAMED: Final = f"SELECT DISTINCT {_NAME} FROM {{1}} WHERE length({{0}}) > 1"  # noqa: S608 -- ours
-
-IN_USE: Final = (
-    ("users.totp_sealed", _NAMED.format("totp_sealed", "users")),
-    ("recovery_codes", "SELECT DISTINCT key_id FROM recovery_codes WHERE used_at IS NULL"),
-    ("outbox.payload_sealed", "SELECT DISTINCT key_id FROM outbox WHERE payload_sealed IS NOT NULL"),
-    ("passengers.passport_sealed", "SELECT DISTINCT passport_key_id FROM passengers WHERE passport_sealed IS NOT NULL"),
-    ("tool_calls.input_sealed", _NAMED.format("input_sealed", "tool_calls")),
-    ("tenant_credentials.sealed", "SELECT DISTINCT key_id FROM tenant_credentials"),
-)
-"""Columns that hold sealed values for longer than a day, and the keys in use there. SQL text: it takes keys apart."""
-
-OPENED: Final = (
-    ("users", "totp_sealed", f"length(totp_sealed) > 1 AND {_NAME.format('totp_sealed')} = $1"),
-    ("outbox", "payload_sealed", "payload_sealed IS NOT NULL AND key_id = $1"),
-)
-"""Columns that are sealed to the id of their row."""
 
 READ: Final = statement(select(*sealing_canaries.c["key_id", "sealed"]).order_by(sealing_canaries.c.key_id))
 KEEP: Final = statement(
@@ -61,23 +43,36 @@ async def faults(db: Connection, keys: Mapping[str, bytes]) -> list[str]:
     faults_found = [_WRONG.format(VARIABLE, kid) for kid in wrong]
     if canaries.keys() <= keys.keys() and canaries:
         return faults_found
-    used: dict[str, list[str]] = {}
-    for place, sql in IN_USE:
-        for (kid,) in await db.fetch(sql):
-            if kid is not None and kid not in keys:
-                used.setdefault(kid, []).append(place)
-    return faults_found + [_MISSING.format(VARIABLE, kid, ", ".join(places)) for kid, places in sorted(used.items())]
+    used = await sealed_columns.usage(db)
+    return faults_found + [
+        _MISSING.format(VARIABLE, kid, counted(used[kid])) for kid in sorted(used.keys() - keys.keys())
+    ]
+
+
+def counted(places: Mapping[str, int]) -> str:
+    """Columns and the number of values in each, as operators are told."""
+    return ", ".join(f"{place} ({number})" for place, number in places.items())
+
+
+async def key_ids(db: Connection) -> frozenset[str]:
+    """The keys that services have started with: a running one can open what is sealed with them."""
+    return frozenset(row["key_id"] for row in await READ.fetch(db))
 
 
 _WRONG: Final = (
     "{0}: key {1!r} is not the one this database was sealed with: put that one back, or restore the database that "
     "belongs to this one."
 )
-_MISSING: Final = "{0}: key {1!r} is missing, which has sealed what stands in {2}: add it behind the key that seals."
+_MISSING: Final = (
+    "{0}: key {1!r} is missing, which has sealed what stands in {2}: put it back behind the key that seals, and take "
+    "it away when python run.py keys list says that nothing needs it."
+)
 
 
 async def keep(db: Connection, keys: Mapping[str, bytes]) -> None:
-    """Store a canary for each key and delete those of removed keys. Called when there are no ``faults``.
+    """Store canary and digest key of each key, and delete the canaries of removed keys, when there are no ``faults``.
+
+    Digest keys of earlier rings are sealed again at once, since they are few.
 
     Skipped for a read-only database; the next start tries again.
     """
@@ -87,17 +82,18 @@ async def keep(db: Connection, keys: Mapping[str, bytes]) -> None:
     for kid in keys:
         await KEEP.execute(db, key_id=kid, sealed=Sealing({kid: keys[kid]}).seal(PLAIN, **_place(kid)))
     if ring.ids:
+        async with db.transaction():
+            await digest_keys.keep(db, keys)
+            await Reseal(column=sealed_columns.DIGEST_KEYS, sealing=ring).run(db)
         await FORGET.execute(db, key_ids=list(ring.ids))
 
 
 async def _opens(db: Connection, ring: Sealing, kid: str, canary: bytes | None) -> bool:
     if canary is not None:
         return _first_opened(ring, [(canary, _place(kid))])
-    for table, column, condition in OPENED:
-        sql = f"SELECT id, {column} FROM {table} WHERE {condition} LIMIT {SAMPLES}"  # noqa: S608 -- ours
-        rows = await db.fetch(sql, kid)
-        places = [(row[column], {"table": table, "column": column, "row": row["id"]}) for row in rows]
-        if rows and not _first_opened(ring, places):
+    for each in sealed_columns.COLUMNS:
+        rows = await sealed_columns.SAMPLE[each.name].fetch(db, key_id=kid, most=SAMPLES)
+        if rows and not _first_opened(ring, [(row["sealed"], each.place(row)) for row in rows]):
             return False
     return True
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -11,10 +11,11 @@ from typing import Final
 import asyncpg
 
 from ..migrations.migrate import MissingRole, NotAdmitted, Unreachable
-from . import canary, checks, reach
+from . import canary, checks, reach, sealed_columns
 from .checks import WRITABLE
 from .connection import Connection
-from .pool import SYSTEM_ROLE, connect
+from .pool import SYSTEM_ROLE, Engine, connect
+from .sealed_columns import Usage
 
 MAX_CLOCK_SKEW: Final = timedelta(seconds=5)
 """Maximum clock skew: half of the default leeway of tokens."""
@@ -93,6 +94,54 @@ async def nodes(url: str) -> list[Node]:
         if await system.fetchval("SELECT to_regclass('shards') IS NULL"):
             return []
         return [Node(**row) for row in await system.fetch(NODES)]
+
+
+async def key_usage(url: str) -> Usage:
+    """How many values of the database at ``url`` need each sealing key. Raises as ``opened``."""
+    async with _system(url) as system:
+        return await sealed_columns.usage(system)
+
+
+async def key_ids(url: str) -> frozenset[str]:
+    """The sealing keys that the services of the database at ``url`` have started with. Raises as ``opened``."""
+    async with _system(url) as system:
+        return await canary.key_ids(system)
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Engine]:
+    """The database at ``url``, for one command of an operator.
+
+    Raises as ``faults``; ``NotAdmitted`` also for a database that is not this release's, or refuses something later.
+    """
+    async with _system(url):
+        engine = await Engine.open(url, size=1, system_size=1)
+    try:
+        with _told(url):
+            yield engine
+    finally:
+        await engine.close()
+
+
+@asynccontextmanager
+async def _system(url: str) -> AsyncIterator[Connection]:
+    """A connection of the system role to a database of this release."""
+    async with signed_in(url) as db:
+        if faults_found := await checks.faults(db):
+            raise NotAdmitted(" ".join(faults_found))
+        who = str(await db.fetchval("SELECT current_user"))
+    async with _as_system(url, who) as system:
+        with _told(url):
+            yield system
+
+
+@contextmanager
+def _told(url: str) -> Iterator[None]:
+    """What Postgres refuses, in a sentence."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        raise (Unreachable if reach.may_pass(error) else NotAdmitted)(reach.sentence(error, url)) from error
 
 
 @asynccontextmanager

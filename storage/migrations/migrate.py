@@ -34,7 +34,7 @@ class Unreachable(Exception):
 
 
 class NotAdmitted(Exception):
-    """The database refuses the connection: the URL or the server's configuration is wrong."""
+    """The database refuses the connection or what is asked of it: the URL or the server's configuration is wrong."""
 
 
 TROUBLES: Final = (MissingRole, Unreachable, NotAdmitted, reach.TooOld)

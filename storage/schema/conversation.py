@@ -118,6 +118,7 @@ tool_calls = Table(
     UniqueConstraint("tenant_id", "turn_id", "call_id"),
     UniqueConstraint("tenant_id", "approval_id"),
     Index(None, "tenant_id", "session_id"),
+    partial_index("ix_tool_calls_id_sealed", "id", only="input_sealed IS NOT NULL"),
     partial_index("ix_tool_calls_unknown", "tenant_id", "started_at", only="state = 'unknown'"),
     partial_index(
         "ix_tool_calls_unfinished", "tenant_id", "state", only="state IN ('proposed', 'approved', 'executing')"

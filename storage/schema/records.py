@@ -1,4 +1,4 @@
-"""What commands write beside their subject: e-mails, stored replies, the audit trail; and the canaries of the keys."""
+"""What commands write beside their subject: e-mails, stored replies, the audit trail; what is kept of sealing keys."""
 
 from __future__ import annotations
 
@@ -69,6 +69,18 @@ sealing_canaries = Table(
     PrimaryKeyConstraint("key_id"),
 )
 """A canary for each sealing key: keys that cannot open theirs belong to another database."""
+
+digest_keys = Table(
+    "digest_keys",
+    metadata,
+    required("id", Text),
+    required("derived_from", Text),
+    required("sealed", Bytes),
+    required("key_id", Text),
+    created_at(),
+    PrimaryKeyConstraint("id"),
+)
+"""The key of digests that was derived from each sealing key: sealed, it outlives that one."""
 
 idempotency_keys = Table(
     "idempotency_keys",

@@ -1,47 +1,28 @@
-"""Passport numbers at rest: sealed to their passenger, found by a keyed digest, resealed when the key changes."""
+"""Passport numbers at rest: sealed to their passenger, and found by a keyed digest."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pydantic import SecretStr
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import update
 
 from ...actors.domain.travel import Passenger
-from ..engine.operations import Command, Query
-from ..engine.sealing import NotOpened, Sealing, key_id
+from ..engine.sealing import Sealing, key_id
 from ..engine.statements import binds, statement
-from ..schema.columns import Uuid
 from ..tables import passengers
 
-if TYPE_CHECKING:
-    from ..engine.connection import Connection
-
-AT_ONCE: Final = 200
-"""Numbers resealed in one transaction: some 2 ms of work."""
 LAST: Final = 4
 """Characters of a number that are shown to people and models without need of the whole."""
 
 _COLUMN: Final = {"table": "passengers", "column": "passport_sealed"}
-_C = passengers.c
-_OTHER_KEY = _C.passport_key_id != bindparam("key_id")
 
-AGENCIES = statement(select(_C.tenant_id).distinct().where(_OTHER_KEY))
-OUTDATED = statement(
-    select(_C.id, _C.passport_sealed)
-    .filter_by(**binds("tenant_id"))
-    .where(_OTHER_KEY, _C.id > bindparam("after", type_=Uuid))
-    .order_by(_C.id)
-    .limit(AT_ONCE)
-    .with_for_update(key_share=True)
-)
 KEEP = statement(
     update(passengers)
     .filter_by(**binds("tenant_id", "id"))
     .values(**binds("passport_sealed", "passport_key_id", "passport_index"))
 )
-FIRST: Final = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,45 +63,3 @@ def _columns(sealing: Sealing, number: str, tenant_id: str, passenger_id: str) -
         "passport_key_id": key_id(sealed),
         "passport_index": digests(sealing, number, tenant_id)[0],
     }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgenciesToReseal(Query[list[str]]):
-    """Agencies with numbers under another key than the one that seals."""
-
-    tenant_id: None = None
-    key_id: str
-
-    async def run(self, db: Connection) -> list[str]:
-        return [row["tenant_id"] for row in await AGENCIES.fetch(db, key_id=self.key_id)]
-
-
-@dataclass(frozen=True, slots=True)
-class Resealed:
-    """How many were resealed and how many could not be opened; ``last`` is where to go on, None at the end."""
-
-    done: int
-    not_opened: int
-    last: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reseal(Command[Resealed]):
-    """Reseal an agency's numbers behind ``after`` with the key that seals; what cannot be opened stays as it is."""
-
-    sealing: Sealing = field(repr=False)
-    after: str = FIRST
-
-    async def run(self, db: Connection) -> Resealed:
-        this = {"tenant_id": self.tenant_id}
-        rows = await OUTDATED.fetch(db, **this, key_id=self.sealing.ids[0], after=self.after)
-        done = 0
-        for row in rows:
-            try:
-                number = number_of(self.sealing, row["passport_sealed"], row["id"])
-            except NotOpened:
-                continue
-            columns = _columns(self.sealing, number, self.tenant_id or "", row["id"])
-            await KEEP.execute(db, **this, id=row["id"], **columns)
-            done += 1
-        return Resealed(done, len(rows) - done, rows[-1]["id"] if len(rows) == AT_ONCE else None)

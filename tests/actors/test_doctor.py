@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,14 @@ from voyagent.actors import doctor
 from voyagent.actors.doctor import Finding
 from voyagent.actors.foundation.config import Settings
 from voyagent.actors.foundation.config_doubts import doubts
+from voyagent.actors.signed_heads import HeadFile
+from voyagent.storage.audit_chain import Point
 from voyagent.storage.engine import canary
 from voyagent.storage.engine.pool import SYSTEM_ROLE, connect
+from voyagent.storage.engine.sealing import Sealing
 
 if TYPE_CHECKING:
-    from tests.conftest import Database
+    from tests.conftest import Agency, Database
     from voyagent.storage.embedded.servers import EmbeddedServers
 
 SETTINGS = {"VOYAGENT_ENV": "development", "VOYAGENT_MAIL_FROM": "Rao <desk@rao-travels.in>"}
@@ -110,7 +114,7 @@ async def test_the_database_is_fit_only_if_keys_writes_and_roles_are(
     system = await connect(database.url, role=SYSTEM_ROLE)
     await canary.keep(system, {"default": bytes(32)})
     assert "key 'default' is not the one" in await text()
-    await system.execute("DELETE FROM sealing_canaries")
+    await system.execute("DELETE FROM sealing_canaries; DELETE FROM digest_keys")
     await system.close()
     admin = await asyncpg.connect(database.admin_url)
     await admin.execute(f"ALTER DATABASE {database.name} SET default_transaction_read_only = on")
@@ -254,3 +258,30 @@ async def test_nodes_of_a_database_that_cannot_be_read_are_left_to_its_own_findi
     gone = await examine(VOYAGENT_DB_URL="postgresql://voyagent@127.0.0.1:1/x")
     assert (gone["nodes"].works, gone["nodes"].mend) == (False, "see database")
     assert (await examine())["nodes"].text == "no database"
+
+
+async def test_a_rotation_of_sealing_keys_is_told_from_its_begin_to_its_end(
+    examine: Examine, database: Database, agency: Agency, tmp_path: Path
+) -> None:
+    keys = {name: bytes(range(n, n + 32)) for n, name in enumerate(("old", "new"))}
+    place = {"table": "users", "column": "totp_sealed", "row": agency.user_id}
+
+    async def told(*names: str) -> Finding:
+        ring = ",".join(f"{name}:{base64.b64encode(keys[name]).decode()}" for name in names)
+        return (await examine(VOYAGENT_DB_URL=database.url, VOYAGENT_KMS_KEY=ring))["keys"]
+
+    await agency.db.execute("UPDATE users SET totp_sealed = $1", Sealing({"old": keys["old"]}).seal(b"seed", **place))
+    HeadFile(tmp_path, keys).write({"agency": Point(1, "1" * 64)}, datetime.now(UTC))
+    assert await told("old") == Finding("keys", works=True, text="old seals")
+    begun = await told("new", "old")
+    assert (begun.works, begun.vital) == (False, False)
+    assert begun.text == "older keys are still needed by users.totp_sealed (1), audit/heads.jsonl (1)"
+    assert "keys reseal" in begun.mend
+    early = await told("new")
+    assert (early.works, early.vital) == (False, True)
+    assert early.text == "key 'old' is missing, which users.totp_sealed (1), audit/heads.jsonl (1) need"
+    await agency.db.execute("UPDATE users SET totp_sealed = $1", Sealing({"new": keys["new"]}).seal(b"seed", **place))
+    HeadFile(tmp_path, {"new": keys["new"]}).write({"agency": Point(1, "1" * 64)}, datetime.now(UTC))
+    ended = await told("new", "old")
+    assert (ended.works, ended.text) == (True, "new seals; nothing needs old: remove it from VOYAGENT_KMS_KEY")
+    assert (await told("new")).text == "new seals"

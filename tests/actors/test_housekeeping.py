@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.store import FakeStore
+from tests.log_lines import as_in_production
 from tests.manual_clock import ManualClock
 from tests.waiting import until
 from voyagent.actors.conversation import session_messages
@@ -37,8 +38,10 @@ from voyagent.actors.tenant import SettleWrites
 from voyagent.storage.conversation import approvals, pruning, turns, unsettled_writes, usage
 from voyagent.storage.engine.operations import Command
 from voyagent.storage.engine.ownership import Ownership
+from voyagent.storage.engine.resealing import KeyUsage, Reseal, Resealed
+from voyagent.storage.engine.sealed_columns import COLUMNS
 from voyagent.storage.engine.sealing import Sealing
-from voyagent.storage.travel import expired_holds, passports
+from voyagent.storage.travel import expired_holds
 
 ROUND = (
     usage.AgenciesWithStarted,
@@ -336,17 +339,38 @@ async def test_an_agency_whose_part_of_a_round_fails_stops_no_other(house: House
     assert settled == [(bad, True), (good, True), (bad, True), (good, False)]
 
 
-async def test_an_agency_whose_passports_cannot_be_resealed_stops_no_other(house: House) -> None:
-    house.sealing = Sealing({"new": bytes(32)})
-    house.store.on(passports.AgenciesToReseal, lambda _: ["a-1", "a-2"])
-    house.store.on(
-        passports.Reseal,
-        lambda each: raises(ValueError("a defect")) if each.tenant_id == "a-1" else passports.Resealed(1, 0, None),
-    )
+async def test_a_column_that_cannot_be_sealed_again_stops_no_other_and_is_tried_again_soon(house: House) -> None:
+    house.sealing = Sealing({"new": bytes(32), "old": bytes(range(32))})
+    bad = COLUMNS[0].name
+    house.store.on(Reseal, lambda each: raises(ValueError("a defect")) if each.column == bad else Resealed(done=0))
+    house.store.on(KeyUsage, lambda _: {"old": {bad: 3, "outbox.payload_sealed": 2}, "new": {bad: 5}})
     await house.start()
-    assert [each.tenant_id for each in house.store.of(passports.Reseal)] == ["a-1", "a-2"]
+    assert [each.column for each in house.store.of(Reseal)] == [each.name for each in COLUMNS]
+    assert metrics.REGISTRY.get_sample_value("voyagent_sealed_values_outdated") == 5
     await house.clock.advance(PRUNE_RETRY)
-    assert len(house.store.of(passports.Reseal)) == 4, "tried again soon"
+    assert len(house.store.of(Reseal)) == 2 * len(COLUMNS)
+
+
+async def test_batches_follow_each_other_behind_those_that_cannot_be_opened(house: House) -> None:
+    house.sealing = Sealing({"new": bytes(32), "old": bytes(range(32))})
+    batches = iter([Resealed(done=1, not_opened=("a", "b"), more=True), Resealed(done=2, not_opened=("c",), more=True)])
+    first, nothing = COLUMNS[0].name, Resealed(done=0)
+    house.store.on(Reseal, lambda each: next(batches, nothing) if each.column == first else nothing)
+    house.store.on(KeyUsage, lambda _: {})
+    with as_in_production() as written:
+        await house.start()
+    said = written()
+    assert [each.skip for each in house.store.of(Reseal) if each.column == first] == [0, 2, 3]
+    assert ("values_resealed", 3) in [(line["event"], line.get("values")) for line in said]
+    assert ("values_not_opened", ["a", "b", "c"]) in [(line["event"], line.get("rows")) for line in said]
+
+
+async def test_without_an_older_key_nothing_is_looked_for(house: House) -> None:
+    house.sealing = Sealing({"new": bytes(32)})
+    metrics.SEALED_VALUES_OUTDATED.set(7)
+    await house.start()
+    assert house.store.of(Reseal) == []
+    assert metrics.REGISTRY.get_sample_value("voyagent_sealed_values_outdated") == 0
 
 
 async def test_pruning_is_the_duty_of_one_shard_s_owner_and_writes_under_its_lease(house: House) -> None:

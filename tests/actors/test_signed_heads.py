@@ -43,8 +43,20 @@ def test_what_is_signed_is_read_back_after_a_key_was_rotated_too(tmp_path: Path)
     HeadFile(tmp_path, OLD).write(HEADS, NOW)
     assert HeadFile(tmp_path, NEW).read() == HEADS
     HeadFile(tmp_path, NEW).write(HEADS, NOW)
-    with pytest.raises(NotSigned, match="line 1 cannot be read"):
+    with pytest.raises(NotSigned, match="line 1 is signed with key 'b', which VOYAGENT_KMS_KEY has not"):
         HeadFile(tmp_path, OLD).read()
+
+
+def test_a_key_that_has_signed_and_is_missing_is_told_with_what_to_do(tmp_path: Path) -> None:
+    assert HeadFile(tmp_path, OLD).faults() == []
+    HeadFile(tmp_path, OLD).write(HEADS, NOW)
+    assert HeadFile(tmp_path, NEW).faults() == []
+    (fault,) = HeadFile(tmp_path, {"b": b"b" * 32}).faults()
+    assert fault.startswith("VOYAGENT_KMS_KEY: key 'a' is missing, which has signed ")
+    assert "(2 lines): put it back behind the key that seals" in fault
+    file = HeadFile(tmp_path, NEW)
+    file.path.write_text("what is no line\n" + file.path.read_text())
+    assert dict(file.key_ids()) == {"a": 2}
 
 
 def test_without_a_key_nothing_is_signed(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ async def test_every_task_of_the_process_is_known_by_name(service: Service) -> N
             "housekeeping",
             "pruning",
             "audit_heads",
-            "passports",
+            "resealing",
             "loop_lag",
             "mail",
             "watches",

@@ -18,6 +18,8 @@ from voyagent.storage.engine.pool import SYSTEM_ROLE, connect
 from voyagent.storage.tables import metadata
 
 TABLES = [table for table in metadata.sorted_tables if table.name == "tenants" or "tenant_id" in table.columns]
+OWN = {"sealing_canaries", "digest_keys", "nodes", "shards"}
+"""Tables that belong to no agency."""
 REFERENCES = [
     constraint
     for table in TABLES
@@ -71,17 +73,24 @@ async def nothing_stays(db: Connection) -> AsyncIterator[None]:
 
 
 def test_every_table_belongs_to_an_agency_but_the_services_own() -> None:
-    assert {table.name for table in TABLES} | {"sealing_canaries", "nodes", "shards"} == set(metadata.tables)
+    assert {table.name for table in TABLES} | OWN == set(metadata.tables)
 
 
-async def test_what_is_the_services_own_is_the_system_roles_alone(walls: Walls) -> None:
-    put = "INSERT INTO sealing_canaries (key_id, sealed, created_at) VALUES ('a', '', now())"
+@pytest.mark.parametrize(
+    ("table", "put"),
+    [
+        ("sealing_canaries", "(key_id, sealed, created_at) VALUES ('a', '', now())"),
+        ("digest_keys", "(id, derived_from, sealed, key_id, created_at) VALUES ('1', 'a', '', 'a', now())"),
+    ],
+)
+async def test_what_is_the_services_own_is_the_system_roles_alone(walls: Walls, table: str, put: str) -> None:
+    put, count = f"INSERT INTO {table} {put}", f"SELECT count(*) FROM {table}"
     async with nothing_stays(walls.system):
         await walls.system.execute(put)
-        assert await walls.system.fetchval("SELECT count(*) FROM sealing_canaries") == 1
+        assert await walls.system.fetchval(count) == 1
     for tenant in ("", walls.us):
         await walls.db.serve(tenant)
-        assert await walls.db.fetchval("SELECT count(*) FROM sealing_canaries") == 0
+        assert await walls.db.fetchval(count) == 0
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await walls.db.execute(put)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import pyotp
@@ -17,15 +17,22 @@ from voyagent.actors.accounts.totp import Code, new_recovery_codes, otpauth_url,
 from voyagent.actors.domain.audit import Origin
 from voyagent.actors.domain.errors import Refusal, Unauthorized
 from voyagent.actors.domain.identity import Principal
+from voyagent.storage.accounts.second_factor import Read
+from voyagent.storage.engine import canary
+from voyagent.storage.engine.pool import SYSTEM_ROLE, connect
+from voyagent.storage.engine.resealing import Reseal
+from voyagent.storage.engine.sealed_columns import COLUMNS
 from voyagent.storage.engine.sealing import NotOpened, Sealing
 
 if TYPE_CHECKING:
     from tests.actors.accounts.conftest import AccountsHarness
+    from tests.conftest import Database
 
 Refused = Callable[[Awaitable[Any]], Awaitable[str]]
 ORIGIN = Origin(request_id="r-1", ip="192.0.2.7", user_agent="tests")
 PASSWORD = "mango-trellis-47"
 WRONG = "zzzzzz"
+OLD, NEW, NEWER = bytes(range(32)), bytes(range(1, 33)), bytes(range(2, 34))
 
 
 def code(harness: AccountsHarness, seed: str, steps: int = 0) -> str:
@@ -209,10 +216,73 @@ async def test_r7_a_lost_device_is_no_lost_account(harness: AccountsHarness, ref
     assert json.loads(used["said"])["left"] == 9
 
 
-async def test_r7_codes_kept_under_an_older_key_still_work(harness: AccountsHarness) -> None:
-    _, _, codes = await turned_on(harness)
-    harness.start(kms_key={"new": bytes(32), "default": bytes(range(32))})
+async def rotated(harness: AccountsHarness, database: Database, *rings: dict[str, bytes]) -> None:
+    """Starts with these rings, one after the other, that seal everything again each time."""
+    for ring in rings:
+        system = await connect(database.url, role=SYSTEM_ROLE)
+        assert await canary.faults(system, ring) == []
+        await canary.keep(system, ring)
+        await system.close()
+        for column in COLUMNS:
+            await harness.storage.ask(Reseal(column=column.name, sealing=Sealing(ring)))
+    harness.start(kms_key=rings[-1])
+
+
+async def test_r7_codes_and_devices_work_on_when_the_key_they_were_kept_under_has_gone(
+    harness: AccountsHarness, database: Database
+) -> None:
+    await rotated(harness, database, {"default": OLD})
+    _, seed, codes = await turned_on(harness)
+    await rotated(harness, database, {"new": NEW, "default": OLD})
     assert (await enter(harness, codes[0])).recovery_codes_left == 9
+    await rotated(harness, database, {"new": NEW})
+    assert (await enter(harness, codes[1])).recovery_codes_left == 8
+    assert (await enter(harness, code(harness, seed))).recovery_codes_left is None
+    await rotated(harness, database, {"newer": NEWER, "new": NEW}, {"newer": NEWER})
+    assert (await enter(harness, codes[2])).recovery_codes_left == 7
+    await harness.clock.advance(60.0)
+    await enter(harness, code(harness, seed))
+
+
+async def test_a_seed_that_is_sealed_again_after_it_was_read_is_read_again(harness: AccountsHarness) -> None:
+    """A right code stays right, in each of its three uses."""
+    who = (await harness.sign_up()).principal
+    seed = await set_up(harness, who)
+    ring = Sealing({"new": NEW, "default": OLD})
+    harness.start(kms_key={"new": NEW, "default": OLD})
+
+    async def while_resealed(column: str, work: Coroutine[Any, Any, Any]) -> Any:
+        with harness.storage.hold(Read):
+            working = asyncio.create_task(work)
+            await harness.storage.arrived.wait()
+            assert (await harness.storage.ask(Reseal(column=column, sealing=ring))).done == 1
+        return await working
+
+    assert await while_resealed("users.totp_pending_sealed", verify(harness, who, code(harness, seed)))
+    place = {"table": "users", "column": "totp_sealed", "row": who.user_id}
+    for attempt in (enter(harness, code(harness, seed)), disable(harness, who, code(harness, seed))):
+        older = Sealing({"default": OLD}).seal(seed.encode(), **place)
+        await harness.db.execute("UPDATE users SET totp_sealed = $1", older)
+        await while_resealed("users.totp_sealed", attempt)
+    await harness.sign_in()
+    assert await harness.events("auth.sign_in_failed") == []
+
+
+async def test_a_code_of_a_seed_that_was_replaced_after_it_was_read_is_wrong(
+    harness: AccountsHarness, refusal: Refused
+) -> None:
+    who, seed, _ = await turned_on(harness)
+    other = Sealing({"default": OLD}).seal(
+        pyotp.random_base32().encode(), table="users", column="totp_sealed", row=who.user_id
+    )
+    for attempt in (enter(harness, code(harness, seed)), disable(harness, who, code(harness, seed))):
+        before = await harness.db.fetchval("SELECT totp_sealed FROM users")
+        with harness.storage.hold(Read):
+            trying = asyncio.create_task(refusal(attempt))
+            await harness.storage.arrived.wait()
+            await harness.db.execute("UPDATE users SET totp_sealed = $1", other)
+        assert await trying == "totp_invalid"
+        await harness.db.execute("UPDATE users SET totp_sealed = $1", before)
 
 
 async def test_r40_a_person_who_has_gone_is_nobody(harness: AccountsHarness) -> None:

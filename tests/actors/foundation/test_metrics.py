@@ -33,6 +33,7 @@ CONTRACT: dict[str, tuple[type, tuple[str, ...]]] = {
     "storage_retries_total": (Counter, ("reason",)),
     "storage_connections": (Gauge, ("state",)),
     "storage_operations_waiting": (Gauge, ()),
+    "sealed_values_outdated": (Gauge, ()),
     "shards_owned": (Gauge, ()),
     "shard_moves_total": (Counter, ("move",)),
     "fence_refused_total": (Counter, ()),
