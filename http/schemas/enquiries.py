@@ -8,9 +8,8 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
-from pydantic_core import PydanticCustomError, to_json
+from pydantic_core import PydanticCustomError
 
-from ...actors.domain.audit import wire_time
 from ...actors.domain.enquiries import (
     MAX_BUDGET,
     MAX_EMAIL,
@@ -257,19 +256,8 @@ class EnquiryListResponse(Closed):
 
     @staticmethod
     def encoded(page: Enquiries, query: EnquiryListQuery) -> bytes:
-        """The JSON of a page, without models in between: they take twice the time of all else in a request."""
-        items = [_shown(enquiry) for enquiry in page.items]
-        return to_json({"items": items, "total": page.total, "limit": query.limit, "offset": query.offset})
-
-
-def _shown(enquiry: Enquiry) -> dict[str, Any]:
-    """An enquiry as ``EnquiryResponse`` shows it."""
-    amount = enquiry.budget_amount
-    return enquiry._asdict() | {
-        "budget_amount": None if amount is None else _two_decimals(amount),
-        "created_at": wire_time(enquiry.created_at),
-        "updated_at": wire_time(enquiry.updated_at),
-    }
+        """The JSON of a page around that of its items, which comes from the database."""
+        return b'{"items":%b,"total":%d,"limit":%d,"offset":%d}' % (page.items, page.total, query.limit, query.offset)
 
 
 class PromoteResponse(Closed):

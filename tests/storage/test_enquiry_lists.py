@@ -7,6 +7,7 @@ import statistics
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,11 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from voyagent.actors.domain.enquiries import Enquiry
+from voyagent.actors.domain.enquiries import STATUSES, Enquiry
 from voyagent.actors.domain.ids import uuid7
+from voyagent.http.request_context import encoded
+from voyagent.http.schemas.enquiries import EnquiryListQuery, EnquiryListResponse, EnquiryResponse
 from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.pool import connect
-from voyagent.storage.enquiry_lists import Filters, Page, page
+from voyagent.storage.enquiry_lists import Enquiries, Filters, Page, page
 
 MARCH, APRIL = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
 FILL = """
@@ -122,7 +125,7 @@ def nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def reads(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The scans that ran, but for those of the page's rows by their ids: their kind, and their index."""
-    scans = [node for node in nodes(plan) if "Scan" in node["Node Type"] and node["Node Type"] != "CTE Scan"]
+    scans = [node for node in nodes(plan) if "Scan" in node["Node Type"] and node["Node Type"] not in OF_OTHERS]
     found = [(node["Node Type"], node.get("Index Name", "")) for node in scans if node["Actual Loops"]]
     return [(kind, index) for kind, index in found if index not in BY_ID]
 
@@ -131,6 +134,8 @@ BY_CREATION = ("Index Only Scan", "ix_enquiries_created_at_id")
 BY_STATUS = ("Index Only Scan", "ix_enquiries_status_created_at_id")
 BY_DEPARTURE = ("Index Only Scan", "ix_enquiries_depart_date_status")
 BY_ID = {"pk_enquiries", "uq_enquiries_id"}
+OF_OTHERS = {"CTE Scan", "Subquery Scan"}
+"""Scans of what another node has read."""
 INDEXED = {
     "first": (Filters(), [BY_CREATION, BY_DEPARTURE]),
     "status": (Filters(status="new"), [BY_STATUS, BY_STATUS]),
@@ -306,4 +311,50 @@ async def test_b25_b32_filters_find_what_python_finds_and_pages_are_its_slices(
     found.sort(key=lambda each: (each.created_at, each.id), reverse=True)
     got = await agency.store.ask(Page(tenant_id=agency.tenant_id, filters=wanted, limit=limit, offset=offset))
     assert got.total == len(found)
-    assert list(got.items) == found[offset : offset + limit]
+    assert json.loads(got.items) == [shown(each) for each in found[offset : offset + limit]]
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+TIMES = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  # hypothesis adds it
+WRITTEN = st.fixed_dictionaries(
+    {
+        "customer_name": TEXT,
+        "customer_email": st.none() | TEXT,
+        "customer_phone": st.none() | TEXT,
+        "origin": st.none() | TEXT,
+        "destination": st.none() | TEXT,
+        "depart_date": st.none() | st.dates(date(1, 1, 1), date(2026, 1, 1)),
+        "return_date": st.none() | st.dates(date(2026, 1, 1)),
+        "pax_count": st.integers(1, 2**31 - 1),
+        "budget_amount": st.none() | st.decimals(0, Decimal("999999999999.99"), places=2),
+        "budget_currency": st.none() | st.just("INR"),
+        "status": st.sampled_from(STATUSES),
+        "notes": st.none() | TEXT,
+        "created_at": TIMES,
+        "updated_at": TIMES,
+    }
+)
+
+
+def shown(enquiry: Enquiry) -> Any:
+    """What the API's model of an enquiry shows."""
+    return json.loads(EnquiryResponse.of(enquiry).model_dump_json())
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(WRITTEN)
+async def test_the_json_of_a_page_is_what_its_model_would_be(agency: AgencyLike, row: dict[str, Any]) -> None:
+    await agency.db.execute("DELETE FROM enquiries")
+    known = {"id": uuid7(), "tenant_id": agency.tenant_id, "created_by_user_id": agency.user_id, "session_id": None}
+    one = Enquiry(**known, **row)
+    places = ", ".join(f"${number}" for number in range(1, len(Enquiry._fields) + 1))
+    await agency.db.execute(f"INSERT INTO enquiries ({', '.join(Enquiry._fields)}) VALUES ({places})", *one)
+    got = await agency.store.ask(Page(tenant_id=agency.tenant_id, filters=Filters(), limit=1, offset=0))
+    query = EnquiryListQuery(limit=1)
+    model = EnquiryListResponse(items=[EnquiryResponse.of(one)], total=1, limit=1, offset=0)
+    assert EnquiryListResponse.encoded(got, query) == encoded(model)
+
+
+async def test_the_page_beyond_the_last_is_empty(agency: AgencyLike) -> None:
+    got = await agency.store.ask(Page(tenant_id=agency.tenant_id, filters=Filters(), limit=5, offset=5))
+    assert got == Enquiries(b"[]", 0)
