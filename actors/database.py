@@ -258,11 +258,14 @@ class StorageActor(Actor[Protocol]):
             raise StorageUnavailable
         lanes = self._system_lanes if operation.tenant_id is None else self._lanes
         work = operation.command if isinstance(operation, Once) else operation
-        async with AsyncExitStack() as slots:
-            if isinstance(operation, Report):
-                await slots.enter_async_context(self._report_lanes.slot(operation.tenant_id))
-            await slots.enter_async_context(lanes.slot(operation.tenant_id, step=isinstance(work, Step)))
+        if isinstance(operation, Report):
+            async with self._report_lanes.slot(operation.tenant_id), lanes.slot(operation.tenant_id):
+                return await engine.run(operation, asker_waits)
+        lane = await lanes.enter(operation.tenant_id, step=isinstance(work, Step))
+        try:
             return await engine.run(operation, asker_waits)
+        finally:
+            lanes.leave(lane)
 
 
 async def _answers(engine: pool.Engine | None) -> bool:

@@ -20,6 +20,13 @@ WAIT_TIMEOUT: Final = 10.0
 _Kind = Literal["step", "other"]
 
 
+class Held(NamedTuple):
+    """A slot that is held, and for whom."""
+
+    kind: _Kind
+    agency: str | None
+
+
 class _Bounds(NamedTuple):
     """Connections that operations of one kind may hold: in total, and per agency."""
 
@@ -52,16 +59,25 @@ class Lanes:
 
     @asynccontextmanager
     async def slot(self, agency: str | None, *, step: bool = False) -> AsyncIterator[None]:
-        """Hold one slot for ``agency``. Refusal: ``overloaded``, at once or after ``WAIT_TIMEOUT`` seconds."""
-        kind: _Kind = "step" if step else "other"
-        if self._may(kind, agency) and agency not in self._queues[kind]:
-            self._take(kind, agency)
-        else:
-            await self._wait(kind, agency)
+        """Hold one slot for ``agency``. Refusals as of ``enter``."""
+        held = await self.enter(agency, step=step)
         try:
             yield
         finally:
-            self._release(kind, agency)
+            self.leave(held)
+
+    async def enter(self, agency: str | None, *, step: bool = False) -> Held:
+        """Take one slot, to be left in any case. Refusal: ``overloaded``, at once or after ``WAIT_TIMEOUT`` seconds."""
+        held = Held("step" if step else "other", agency)
+        if self._may(*held) and agency not in self._queues[held.kind]:
+            self._take(*held)
+        else:
+            await self._wait(*held)
+        return held
+
+    def leave(self, held: Held) -> None:
+        """Give a slot back."""
+        self._release(*held)
 
     async def _wait(self, kind: _Kind, agency: str | None) -> None:
         most_of_one = WAITING if agency is None else WAITING // 2

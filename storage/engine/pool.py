@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, Self, TypeVar, cast
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Final, Self, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -21,6 +22,7 @@ from ...actors.foundation import log, metrics
 from ...actors.foundation.backoff import Backoff
 from . import checks, errors
 from .connection import Connection
+from .connections import Connections
 from .operations import Command, Operation, Snapshot, Write
 from .reach import require_version
 
@@ -104,14 +106,10 @@ async def _prepare(connection: asyncpg.Connection) -> None:
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
-async def _keep(_connection: asyncpg.Connection) -> None:
-    """No reset on release: RESET ALL would clear the tenant, and costs a round trip."""
-
-
 class Engine:
     """Runs operations, each on a connection that sees what it may see."""
 
-    def __init__(self, tenants: asyncpg.Pool, system: asyncpg.Pool, *, leased: bool = False) -> None:
+    def __init__(self, tenants: Connections, system: Connections, *, leased: bool = False) -> None:
         """With ``leased`` whatever writes without lease is a defect, unless it says why it needs none."""
         self._tenants = tenants
         self._system = system
@@ -131,10 +129,13 @@ class Engine:
 
         Those of a ``node`` carry its id, and its commands need a lease.
         """
-        opened: list[asyncpg.Pool] = []
+        opened: list[Connections] = []
         try:
             for role, count in ((None, size), (SYSTEM_ROLE, system_size)):
-                opened.append(await _pool(url, role, count, command_timeout, application_of(node)))
+                one = partial(
+                    connect, url, role=role, application=application_of(node), command_timeout=command_timeout
+                )
+                opened.append(await Connections.open(one, count, _CONNECT_TIMEOUT))
         except BaseException as error:
             for pool in opened:
                 pool.terminate()
@@ -195,81 +196,69 @@ class Engine:
 
     async def _attempt(self, operation: Operation[R]) -> R:
         tenant = operation.tenant_id
-        async with _acquired(self._system if tenant is None else self._tenants) as db:
-            try:
-                if tenant is not None:
-                    await db.serve(tenant)
-                if isinstance(operation, Command):
-                    return await _transact(db, operation, _begin(operation))
-                if operation.lock is not None:
-                    await db.execute(
-                        f"SELECT {_lock(operation.lock)}"
-                    )  # before the statement, which takes its snapshot at once
-                if isinstance(operation, Snapshot):
-                    return await _transact(db, operation, _BEGIN_SNAPSHOT)
-                return await operation.run(db)
-            except Refusal:
+        pool = self._system if tenant is None else self._tenants
+        db = await _acquire(pool)
+        try:
+            if tenant is not None:
+                await db.serve(tenant)
+            if isinstance(operation, Command):
+                return await _transact(db, operation, _begin(operation))
+            if operation.lock is not None:
+                await db.execute(
+                    f"SELECT {_lock(operation.lock)}"
+                )  # before the statement, which takes its snapshot at once
+            if isinstance(operation, Snapshot):
+                return await _transact(db, operation, _BEGIN_SNAPSHOT)
+            return await operation.run(db)
+        except Refusal:
+            raise
+        except Exception as error:
+            name = type(operation).__name__
+            if errors.is_held(error) and not db.is_closed():
+                _log.warning("operation_lock_timed_out", operation=name)
+                raise errors.StorageUnavailable from error
+            if not _is_broken(db, error):
                 raise
-            except Exception as error:
-                name = type(operation).__name__
-                if errors.is_held(error) and not _is_closed(db):
-                    _log.warning("operation_lock_timed_out", operation=name)
-                    raise errors.StorageUnavailable from error
-                if not _is_broken(db, error):
-                    raise
-                _terminate(db)
-                _log.warning("operation_interrupted", operation=name, reason=f"{type(error).__name__}: {error}")
-                raise (errors.StorageUnavailable if errors.is_timeout(error) else _ConnectionBroken) from error
+            db.terminate()
+            _log.warning("operation_interrupted", operation=name, reason=f"{type(error).__name__}: {error}")
+            raise (errors.StorageUnavailable if errors.is_timeout(error) else _ConnectionBroken) from error
+        finally:
+            pool.release(db)
 
     @asynccontextmanager
     async def acquire_system(self) -> AsyncIterator[Connection]:
         """A connection of the system pool, for what is no operation."""
-        async with _acquired(self._system) as db:
+        db = await _acquire(self._system)
+        try:
             yield db
+        finally:
+            self._system.release(db)
 
     async def check(self, *, as_owner: bool = True) -> list[str]:
         """What makes this database unable to serve, in sentences; else nothing. Refusal: ``storage_unavailable``."""
-        async with _acquired(self._tenants) as db:
+        db = await _acquire(self._tenants)
+        try:
             return await checks.faults(db, as_owner=as_owner)
+        finally:
+            self._tenants.release(db)
 
     def _idle(self) -> int:
-        return int(self._tenants.get_idle_size() + self._system.get_idle_size())
+        return self._tenants.idle + self._system.idle
 
     def _busy(self) -> int:
-        return int(self._tenants.get_size() + self._system.get_size()) - self._idle()
+        return self._tenants.busy + self._system.busy
 
 
 class _ConnectionBroken(Exception):
     """The connection failed an operation before anything was committed."""
 
 
-@asynccontextmanager
-async def _acquired(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
-    """A connection of ``pool``, released in any case. Refusal: ``storage_unavailable``."""
+async def _acquire(pool: Connections) -> Connection:
+    """A connection of ``pool``. Refusal: ``storage_unavailable``."""
     try:
-        db = await pool.acquire(timeout=_CONNECT_TIMEOUT)
+        return await pool.acquire()
     except Exception as error:
         raise _unreachable(error) from error
-    try:
-        yield cast("Connection", db)
-    finally:
-        try:
-            await pool.release(db)
-        except Exception as error:  # noqa: BLE001  # the pool has closed it; what was done on it stands
-            _log.warning("connection_lost", reason=f"{type(error).__name__}: {error}")
-
-
-async def _pool(url: str, role: str | None, size: int, command_timeout: float, application: str) -> asyncpg.Pool:
-    return await asyncpg.create_pool(
-        plain_url(url),
-        min_size=size,  # a server that is shutting down accepts no new connection, and turns need theirs
-        max_size=size,
-        max_inactive_connection_lifetime=0,
-        connection_class=Connection,
-        init=_prepare,
-        reset=_keep,
-        **_options(role, command_timeout, application),
-    )
 
 
 def _needs_lease(operation: Operation[Any]) -> bool:
@@ -309,7 +298,7 @@ async def _transact(db: Connection, operation: Operation[R], begin: str) -> R:
     except BaseException as error:
         if isinstance(error, asyncpg.PostgresError) and not _is_broken(db, error):
             raise  # refused by the server, a conflict or a deferred constraint: rolled back
-        _terminate(db)
+        db.terminate()
         if not isinstance(error, Exception):
             raise
         _log.error("commit_lost", operation=type(operation).__name__, reason=f"{type(error).__name__}: {error}")
@@ -325,28 +314,16 @@ async def _roll_back(db: Connection) -> None:
         async with asyncio.timeout(_CLOSE_TIMEOUT):
             await db.execute("ROLLBACK")
     except BaseException as error:
-        _terminate(db)
+        db.terminate()
         if not isinstance(error, Exception):
             raise
         _log.warning("connection_lost", reason=f"{type(error).__name__}: {error}")  # the caller is told why it came
 
 
 def _is_broken(db: Connection, error: BaseException) -> bool:
-    if _is_closed(db):
+    if db.is_closed():
         return True
     return errors.is_connection_error(error) or (errors.is_timeout(error) and not errors.is_held(error))
-
-
-def _is_closed(db: Connection) -> bool:
-    try:
-        return bool(db.is_closed())
-    except asyncpg.InterfaceError:  # the pool noticed first and has taken it back
-        return True
-
-
-def _terminate(db: Connection) -> None:
-    with suppress(asyncpg.InterfaceError):
-        db.terminate()
 
 
 def _unreachable(error: Exception) -> errors.StorageUnavailable:
