@@ -151,11 +151,6 @@ class AuditEvent:
         )
 
 
-def canonical(value: Mapping[str, Any]) -> bytes:
-    """Canonical JSON: sorted keys, compact, UTF-8; times as RFC 3339 UTC with six digits and ``Z``."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain).encode()
-
-
 def _plain(value: object) -> str:
     if isinstance(value, datetime):
         return wire_time(value)
@@ -166,6 +161,24 @@ def wire_time(moment: datetime) -> str:
     """RFC 3339 in UTC with exactly six digits of microseconds and ``Z``."""
     utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     return utc.isoformat(timespec="microseconds")[:26] + "Z"
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
+_BEFORE = tuple(sorted(name for name in AuditEvent.__slots__ if name < "prev_hash"))
+_AFTER = tuple(sorted(name for name in AuditEvent.__slots__ if name > "seq"))
+
+
+def canonical(value: Mapping[str, Any]) -> bytes:
+    """Canonical JSON: sorted keys, compact, UTF-8; times as RFC 3339 UTC with six digits and ``Z``."""
+    return _ENCODER.encode(value).encode()
+
+
+def unchained(entry: AuditEvent) -> tuple[str, str]:
+    """The canonical JSON of an event before and after ``prev_hash`` and ``seq``, which its place in the chain gives."""
+    before: dict[str, Any] = {name: getattr(entry, name) for name in _BEFORE}
+    before["hash_v"] = HASH_VERSION
+    after = {name: getattr(entry, name) for name in _AFTER}
+    return f"{_ENCODER.encode(before)[:-1]},", f",{_ENCODER.encode(after)[1:]}"
 
 
 def chained(entry: AuditEvent, seq: int, prev_hash: str) -> str:

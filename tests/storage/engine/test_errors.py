@@ -88,6 +88,7 @@ def test_no_lock_of_a_row_that_others_refer_to_keeps_their_inserts_waiting() -> 
     referred = {key.column.table.name for table in metadata.tables.values() for key in table.foreign_keys}
     text, core = dict(locks_in_text()), dict(locks_in_core())
     assert text["CLAIM"] == "outbox"
-    assert core["LOCK_HEAD"] == "audit_heads"
+    assert text["AUDIT"] == "audit_heads"
+    assert core["HOLD_AGENCY"] == "tenants"
     found = {name: table for name, table in (text | core).items() if table in referred}
     assert found == {"LAST_TITLE": "sessions", "HOLD_AGENCY": "tenants"}, "a row about to go, or that nobody may join"
