@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from datetime import datetime
+from typing import Any, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -18,13 +19,16 @@ from ..actors.foundation.clock import Clock
 from ..actors.foundation.config import Settings
 from ..actors.leased_store import leased
 from ..actors.runtime.actor import Recipient
-from ..storage.engine.idempotency import IdempotencyKey
+from ..storage.engine.idempotency import IdempotencyKey, IdempotentReply, Once
+from ..storage.engine.operations import Command, Write
 from ..storage.engine.ownership import Ownership
 from . import client_address
 from .health import Health
 from .quotas import NewSessions, OpenStreams
 from .request_info import RequestInfo
 from .streams import Streams
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +90,15 @@ class RequestContext:
     def storage(self) -> Recipient:
         """Storage for the caller's agency, under the lease that the request was admitted under."""
         return leased(self.services.storage, self.lease)
+
+    async def once(self, command: Command[R] | Write[R], reply: type[R], now: datetime) -> IdempotentReply[R]:
+        """Execute a command of the caller's agency, under the request's idempotency key if it has one."""
+        if self.idempotency is None:
+            return IdempotentReply(await self.storage.ask(command))
+        tenant_id = self.person.tenant_id
+        return await self.storage.ask(
+            Once(tenant_id=tenant_id, key=self.idempotency, command=command, reply=reply, now=now)
+        )
 
     def id(self, name: str, *, missing: str) -> str:
         """The UUID in the path, in lower case. NotFound ``missing`` if it is malformed."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Select, bindparam, func, insert, literal, select, true, union_all, update
+from sqlalchemy import CTE, Select, bindparam, func, literal, null, select, true, union_all, update
+from sqlalchemy.dialects.postgresql import insert
 
 from ..actors.domain import enquiries as rules
 from ..actors.domain.audit import AuditEvent, Author
@@ -15,9 +16,10 @@ from ..actors.domain.enquiries import Enquiry, EnquiryBooking, Followed, Opened,
 from ..actors.domain.errors import NotFound
 from ..actors.domain.money import Money
 from . import audit
+from .audit import AUDIT
 from .conversation import sessions
-from .engine.operations import Command, Snapshot
-from .engine.statements import binds, statement
+from .engine.operations import Command, Snapshot, Write
+from .engine.statements import FENCE, Statement, binds, statement
 from .tables import bookings, enquiries
 
 if TYPE_CHECKING:
@@ -28,9 +30,6 @@ COLUMNS: Final = enquiries.c[rules.COLUMNS]
 _INSERTED = tuple(name for name in rules.COLUMNS if name != "updated_at")
 _THIS = select(*COLUMNS).filter_by(**binds("tenant_id", "id"))
 
-_MADE = (
-    insert(enquiries).values(**binds(*_INSERTED)).returning(enquiries.c.email_key, enquiries.c.phone_key).cte("made")
-)
 ONE = statement(_THIS)
 LOCK = statement(_THIS.with_for_update(key_share=True))
 WRITE = statement(
@@ -49,22 +48,37 @@ LINKED = statement(
 """The enquiries of a session, newest first."""
 
 
-def _like(name: str, *, shortest: int) -> Select[Any]:
+_ROW = select(*(bindparam(name, type_=enquiries.c[name].type) for name in _INSERTED))
+_KEYS = ("email_key", "phone_key")
+
+
+def _create(row: Select[Any]) -> Statement:
+    """Stores an enquiry and its audit event, and finds earlier ones that may be of the same customer."""
+    new = insert(enquiries).from_select(_INSERTED, row).on_conflict_do_nothing(index_elements=["id"])
+    made = new.returning(*enquiries.c[_KEYS]).cte("made")
+    before = select(*enquiries.c[_KEYS], null()).filter_by(**binds("tenant_id", "id"))
+    stored = select(*made.c[_KEYS], AUDIT.label("audited")).union_all(before).cte("stored")
+    return statement(
+        union_all(_like(stored, "email_key", shortest=1), _like(stored, "phone_key", shortest=rules.FEWEST_DIGITS))
+    )
+
+
+def _like(stored: CTE, name: str, *, shortest: int) -> Select[Any]:
     """The newest earlier enquiries with the same key. Each key has an index of its own, in that order."""
-    key, same = _MADE.c[name], literal(name.removesuffix("_key")).label("same")
+    key, same = stored.c[name], literal(name.removesuffix("_key")).label("same")
     earlier = (
         select(*enquiries.c["id", "customer_name", "status", "created_at"], same)
         .filter_by(**binds("tenant_id"))
-        .where(enquiries.c[name] == key, func.char_length(key) >= shortest)
+        .where(enquiries.c[name] == key, func.char_length(key) >= shortest, enquiries.c.id != bindparam("id"))
         .order_by(enquiries.c.created_at.desc(), enquiries.c.id.desc())
         .limit(bindparam("limit"))
         .lateral(name)
     )
-    return select(earlier).select_from(_MADE.join(earlier, true()))
+    return select(earlier).select_from(stored.join(earlier, true()))
 
 
-CREATE = statement(union_all(_like("email_key", shortest=1), _like("phone_key", shortest=rules.FEWEST_DIGITS)))
-"""Stores an enquiry and finds earlier ones that may be of the same customer, in one round trip."""
+CREATE, CREATE_FENCED = _create(_ROW), _create(_ROW.select_from(FENCE))
+"""Run again with the same id, they store nothing and find the same."""
 BOOKED = statement(
     select(*bookings.c["id", "kind", "supplier", "locator", "status", "cost", "currency", "session_id", "created_at"])
     .filter_by(**binds("tenant_id", "enquiry_id"))
@@ -73,7 +87,7 @@ BOOKED = statement(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Create(Command[Opened]):
+class Create(Write[Opened]):
     """Store a new enquiry, and look for others that may be of the same customer.
 
     Refusal: ``session_not_found``, if it names a session that the agency does not have.
@@ -84,11 +98,16 @@ class Create(Command[Opened]):
 
     async def run(self, db: Connection) -> Opened:
         new = self.enquiry
-        row = {name: getattr(new, name) for name in _INSERTED}
-        alike = _possible_duplicates(await CREATE.fetch(db, **row, limit=rules.MOST_DUPLICATES))
-        given = {name for name in rules.WRITABLE if getattr(new, name) is not None}
-        await audit.append(db, [_event("created", new, self.author, new.created_at, given, to=new.status)])
-        return Opened(enquiry=new, possible_duplicates=alike)
+        given = {name for name, value in zip(rules.COLUMNS, new, strict=True) if value is not None}
+        event = _event("created", new, self.author, new.created_at, given, to=new.status)
+        values = {**new._asdict(), **audit.written(event), "limit": rules.MOST_DUPLICATES}
+        del values["updated_at"]
+        with audit.counted([event]):
+            if self.lease is None:
+                rows = await CREATE.fetch(db, **values)
+            else:
+                rows = await CREATE_FENCED.fetch(db, **values, **self.lease._asdict())
+        return Opened(enquiry=new, possible_duplicates=_possible_duplicates(rows))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from ...actors.domain.errors import Conflict, Unprocessable
 from ..tables import idempotency_keys
-from .operations import Command, Query
+from .operations import Command, Query, Write
 from .sealing import Sealing
 from .statements import binds, statement
 
@@ -157,7 +157,7 @@ def _place(key: IdempotencyKey) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Once(Command[IdempotentReply[R]]):
-    """A command under an ``Idempotency-Key``: effect and reply are one transaction; a refusal frees the key.
+    """A command or write under an ``Idempotency-Key``: effect and reply are one transaction; a refusal frees the key.
 
     Without a key it is just executed. ``reply`` is the type of the command's reply, which is stored as data; with
     ``sealing`` it is stored sealed. ``tenant_id`` is the command's: ``None`` for system work, although the key is a
@@ -165,14 +165,14 @@ class Once(Command[IdempotentReply[R]]):
     """
 
     key: IdempotencyKey | None
-    command: Command[R]
+    command: Command[R] | Write[R]
     reply: type[R]
     now: datetime
     sealing: Sealing | None = None
 
     @property
     def unfenced(self) -> str:
-        return self.command.unfenced
+        return self.command.unfenced if isinstance(self.command, Command) else ""
 
     async def run(self, db: Connection) -> IdempotentReply[R]:
         if self.key is None:
