@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import islice
 from typing import Any, NoReturn, get_args, get_origin
 
@@ -169,13 +170,14 @@ def _malformed(offset: int) -> NoReturn:
 def _parameters(request: web.Request, model: type[BaseModel]) -> dict[str, Any]:
     """The query string as the model's input: the last of a repeated parameter, all values of a list."""
     sent = request.query
-    given: dict[str, Any] = {}
-    for name, field in model.model_fields.items():
-        wire = field.alias or name
-        if wire in sent:
-            values = sent.getall(wire)
-            given[wire] = values if _is_list(field.annotation) else values[-1]
-    return given
+    lists = _fields(model)
+    return {name: sent.getall(name) if lists[name] else sent.getall(name)[-1] for name in sent.keys() & lists.keys()}
+
+
+@cache
+def _fields(model: type[BaseModel]) -> Mapping[str, bool]:
+    """The names of a model's fields on the wire, and whether each is a list."""
+    return {field.alias or name: _is_list(field.annotation) for name, field in model.model_fields.items()}
 
 
 def _is_list(annotation: Any) -> bool:
@@ -214,8 +216,8 @@ def _validated(
 
 def _split(model: type[BaseModel], value: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
     """The values the model has fields for, and the first unknown names if it refuses them."""
-    names = {field.alias or name for name, field in model.model_fields.items()}
-    if names.issuperset(value):
+    names = _fields(model)
+    if value.keys() <= names.keys():
         return value, []
     known = {name: value[name] for name in names if name in value}
     if model.model_config.get("extra") != "forbid":

@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
 
@@ -39,6 +39,11 @@ ENCODED_WORD = "=?"
 
 _BLANK = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 """Unicode's space separators (Zs) that are not ASCII."""
+
+_ORDINARY = re.compile(r"([a-z0-9]+(?:[._+-][a-z0-9]+)*)@([a-z0-9-]+(?:\.[a-z0-9-]+)+)", re.IGNORECASE | re.ASCII)
+"""An address whose local part needs no look of the library: a dot-atom (RFC 5322, 3.4.1) of letters and digits."""
+_MAX_LOCAL = 64
+"""RFC 5321, 4.5.3.1.1."""
 
 _NAMED = re.compile(r"[^<>\x00-\x1f\x7f]*<([^<>]+)>")
 
@@ -104,10 +109,22 @@ def normal_email(text: str) -> str:
     address = text.strip()
     if len(text) > MAX_RAW_EMAIL:
         raise ValueError("invalid_email")
+    if (ordinary := _ORDINARY.fullmatch(address)) and len(ordinary[1]) <= _MAX_LOCAL and len(address) <= MAX_EMAIL:
+        return f"{ordinary[1].lower()}@{_domain(ordinary[2].lower())}"
     if named := _NAMED.fullmatch(address):
         address = named[1].strip()
     if len(address) > MAX_FORMS * MAX_EMAIL:
         raise ValueError("invalid_email")
+    return _checked(address)
+
+
+@lru_cache(maxsize=4096)  # most people's addresses are at few providers
+def _domain(ascii_domain: str) -> str:
+    """The domain in the form it is stored in. Raises ValueError ``invalid_email``."""
+    return _checked(f"a@{ascii_domain}").removeprefix("a@")
+
+
+def _checked(address: str) -> str:
     normal = _normal(address)
     if len(normal) > MAX_EMAIL or ENCODED_WORD in normal or _normal(normal) != normal:
         raise ValueError("invalid_email")

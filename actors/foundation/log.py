@@ -36,11 +36,8 @@ class Scope(NamedTuple):
         )
 
 
-LIBRARIES: Final = {"asyncpg.pool": logging.ERROR, "alembic": logging.WARNING}
-"""Minimum levels of libraries.
-
-asyncpg's pool logs each failed connection with a traceback, and the engine logs it; Alembic logs its every plugin.
-"""
+LIBRARIES: Final = {"alembic": logging.WARNING}
+"""Minimum levels of libraries: Alembic logs its every plugin."""
 
 NOBODY: Final = Scope()
 SCOPE: ContextVar[Scope] = ContextVar("voyagent_scope", default=NOBODY)
@@ -62,7 +59,6 @@ def configure(env: str, level: str = "INFO", stream: TextIO | None = None) -> No
     production = env == "production"
     threshold = logging.getLevelNamesMapping()[level.upper()]
     prepare: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
         _add_scope,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

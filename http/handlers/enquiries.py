@@ -60,9 +60,8 @@ async def create(call: RequestContext) -> Answer:
     now, person = call.services.clock.now(), call.person
     enquiry = rules.opened(body.given, enquiry_id=uuid7(), tenant_id=person.tenant_id, by=person.user_id, now=now)
     make = enquiries.Create(tenant_id=person.tenant_id, enquiry=enquiry, author=sender(call))
-    once = Once(tenant_id=person.tenant_id, key=call.idempotency, command=make, reply=Opened, now=now)
-    done = await call.storage.ask(once)
-    return Answer(EnquiryCreatedResponse.of(done.value)).mark_replayed(done.replayed)
+    done = await call.once(make, Opened, now)
+    return Answer(EnquiryCreatedResponse.encoded(done.value)).mark_replayed(done.replayed)
 
 
 @operation(

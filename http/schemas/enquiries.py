@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, to_json
 
+from ...actors.domain.audit import wire_time
 from ...actors.domain.enquiries import (
     MAX_BUDGET,
     MAX_EMAIL,
@@ -204,10 +204,28 @@ class EnquiryCreatedResponse(EnquiryResponse):
 
     possible_duplicates: Annotated[list[PossibleDuplicateResponse], ADDITION]
 
-    @classmethod
-    def of(cls, opened: Opened) -> EnquiryCreatedResponse:  # type: ignore[override]  # of more than an enquiry
-        alike = [PossibleDuplicateResponse(**asdict(each)) for each in opened.possible_duplicates]
-        return cls(**opened.enquiry._asdict(), possible_duplicates=alike)
+    @staticmethod
+    def encoded(opened: Opened) -> bytes:
+        """The JSON, without models in between, which take a tenth of the whole request."""
+        enquiry = opened.enquiry
+        amount = enquiry.budget_amount
+        alike = [
+            {
+                "id": each.id,
+                "customer_name": each.customer_name,
+                "status": each.status,
+                "created_at": wire_time(each.created_at),
+                "same": each.same,
+            }
+            for each in opened.possible_duplicates
+        ]
+        shown = {
+            "budget_amount": None if amount is None else _two_decimals(amount),
+            "created_at": wire_time(enquiry.created_at),
+            "updated_at": wire_time(enquiry.updated_at),
+            "possible_duplicates": alike,
+        }
+        return to_json(enquiry._asdict() | shown)
 
 
 class EnquiryBookingResponse(Closed):

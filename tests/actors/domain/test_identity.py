@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,24 @@ def test_r58_the_normal_form_is_its_own_normal_form(sent: str) -> None:
     except ValueError:
         return
     assert normal_email(normal) == normal
+
+
+LABEL = r"[A-Za-z0-9-]{1,64}"
+
+
+@given(
+    st.from_regex(
+        rf"[A-Za-z0-9]{{1,70}}([._+-]{{1,2}}[A-Za-z0-9]{{1,3}}){{0,3}}@{LABEL}(\.{LABEL}){{1,3}}", fullmatch=True
+    )
+)
+def test_r58_an_ordinary_address_is_read_as_the_library_reads_it(sent: str) -> None:
+    def outcome(read: Callable[[str], str]) -> str:
+        try:
+            return read(sent)
+        except ValueError as refused:
+            return f"refused: {refused}"
+
+    assert outcome(normal_email) == outcome(identity._checked)
 
 
 @pytest.mark.parametrize(
