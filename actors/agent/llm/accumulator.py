@@ -262,10 +262,19 @@ class Accumulator:
         return [{"type": "text", "text": text} for text in said if text]
 
 
+EXPONENT_FROM = 1e16
+"""Floats from here on are written with an exponent, which Postgres writes out: it gives an integer back."""
+
+
 def storable(value: Any) -> Any:
-    """``value`` with each NUL and lone surrogate replaced by U+FFFD: neither the database nor UTF-8 can hold them."""
+    """``value`` as the database gives it back, so that what was approved has the same hash when it runs.
+
+    Each NUL and lone surrogate is U+FFFD, as neither the database nor UTF-8 can hold them.
+    """
     if isinstance(value, str):
         return _word(value)
+    if isinstance(value, float):
+        return int(value) if value == 0 or abs(value) >= EXPONENT_FROM else value
     if isinstance(value, list):
         return [storable(item) for item in value]
     if isinstance(value, dict):
