@@ -80,17 +80,28 @@ def _aged(persons: Sequence[Passenger], day: date, party: Party, ages: Sequence[
     born = {person.id: person.date_of_birth for person in persons}
     years = {each: age_on(day, birth) for each, birth in born.items() if birth is not None}
     minors = sorted(age for age in years.values() if age < MAJORITY)
-    if minors != sorted(ages) or len(persons) != party.total or any(age < 0 for age in minors):
+    faults = [
+        f"{_told(each)} is {_a(each.type)} without a date of birth."
+        for each in persons
+        if each.date_of_birth is None and each.type in ("child", "infant")
+    ]
+    if faults or minors != sorted(ages) or len(persons) != party.total or any(age < 0 for age in minors):
         priced = ", ".join(map(str, sorted(ages)))
-        told = [f"The fare is for {party.text}, ages {priced} on {day}."]
+        told = [f"The fare is for {party.text}, ages {priced} on {day}.", *faults]
         told += [f"{_told(person)} is {years[person.id]} on {day}." for person in persons if person.id in years]
         raise Misfit(" ".join(told))
-    return tuple(
-        person.model_copy(update={"type": _type_of_age(years.get(person.id, MAJORITY), person)}) for person in persons
-    )
+    named = tuple(person.model_copy(update={"type": _type_of_age(years.get(person.id), person)}) for person in persons)
+    found = Party.of(named)
+    if found != party:
+        raise Misfit(f"The fare is for {party.text}; those named are {found.text}.")
+    if max(years.get(person.id, MAJORITY) for person in persons) < ADULT_FROM:
+        raise Misfit("Children and infants travel with an adult; nobody named is one.")
+    return named
 
 
-def _type_of_age(age: int, person: Passenger) -> PassengerType:
+def _type_of_age(age: int | None, person: Passenger) -> PassengerType:
+    if age is None:
+        return person.type
     if age < MAJORITY:
         return "infant" if age < CHILD_FROM else "child"
     return "senior" if person.type == "senior" and age >= SENIOR_FROM else "adult"

@@ -51,6 +51,45 @@ def test_a_party_that_differs_from_the_fares_is_told_with_ages() -> None:
     assert str(told.value).endswith(" is a child on 2026-12-05.")
 
 
+MIRA = ("2021-01-01", "child")
+
+
+@pytest.mark.parametrize(
+    ("people", "party", "ages", "why"),
+    [
+        ([MIRA, (None, "child")], Party(adult=1, child=1), [5], "is a child without a date of birth"),
+        ([MIRA, (None, "infant")], Party(adult=1, child=1), [5], "is an infant without a date of birth"),
+        ([MIRA, ("1990-01-01", "senior")], Party(senior=1, child=1), [5], "those named are 1 adult, 1 child"),
+        ([MIRA, (None, "senior")], Party(adult=1, child=1), [5], "those named are 1 child, 1 senior"),
+        ([MIRA], Party(child=1), [5], "travel with an adult"),
+        ([MIRA, ("2015-12-06", "adult")], Party(child=2), [5, 10], "travel with an adult"),
+        ([MIRA, ("2020-01-01", "child")], Party(adult=1, child=1), [5], "ages 5 on 2026-12-05"),
+    ],
+)
+def test_on_a_fare_for_ages_nobody_travels_as_what_they_are_not(
+    people: list[tuple[str | None, PassengerType]], party: Party, ages: list[int], why: str
+) -> None:
+    with pytest.raises(Misfit, match=why):
+        typed([person(*each) for each in people], [FLIGHT], party, ages)
+
+
+@pytest.mark.parametrize(
+    ("people", "party", "ages", "types"),
+    [
+        ([MIRA, (None, "adult")], Party(adult=1, child=1), [5], ["child", "adult"]),
+        ([(None, "senior"), MIRA], Party(senior=1, child=1), [5], ["senior", "child"]),
+        ([("1950-01-01", "senior"), MIRA], Party(senior=1, child=1), [5], ["senior", "child"]),
+        ([("2010-01-01", "adult"), MIRA], Party(child=2), [5, 16], ["child", "child"]),
+        ([("1990-01-01", "adult"), ("2025-01-01", "child")], Party(adult=1, infant=1), [1], ["adult", "infant"]),
+    ],
+)
+def test_on_a_fare_for_ages_everybody_travels_as_priced(
+    people: list[tuple[str | None, PassengerType]], party: Party, ages: list[int], types: list[str]
+) -> None:
+    named = typed([person(*each) for each in people], [FLIGHT], party, ages)
+    assert [each.type for each in named] == types
+
+
 @pytest.mark.parametrize(
     ("birth", "of_type", "expected"),
     [
