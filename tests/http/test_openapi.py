@@ -62,7 +62,7 @@ def test_b57_protected_operations_name_their_bearer() -> None:
 
 
 LISTS = {
-    ("/chat/sessions", "sessions"): {"limit": 1000, "offset": 0},
+    ("/chat/sessions", "sessions"): {"limit": 1000, "offset": 0, "trips": 0},
     ("/approvals", "items"): {"status": "pending", "limit": 50, "offset": 0},
     ("/audit", "items"): {"tz": "utc", "limit": 50, "offset": 0},
     ("/enquiries", "items"): {"status": "all", "tz": "utc", "limit": 50, "offset": 0},
