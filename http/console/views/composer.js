@@ -1,5 +1,6 @@
 // @ts-check
-// Where messages are written: Enter sends, Shift+Enter makes a line, and what is not sent yet is kept over a reload.
+// Where messages are written: Enter sends, Shift+Enter makes a line, and what is not sent yet is kept over a reload. A
+// screen keyboard has no such Shift: there Enter makes a line, and the button sends.
 
 import { account } from "../account.js";
 import { h, replace } from "../dom.js";
@@ -9,6 +10,7 @@ import { button, id as newId } from "../ui.js";
 /** @typedef {"queue" | "interrupt"} OnBusy */
 
 const LONGEST = 32_000;
+const TOUCH = matchMedia("(pointer: coarse) and (hover: none)");
 
 /** @param {string} place */
 function stored(place) {
@@ -56,7 +58,7 @@ export class Composer {
 
   /** @param {KeyboardEvent} event */
   #pressed(event) {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || TOUCH.matches) return;
     event.preventDefault();
     this.#submit("queue");
   }

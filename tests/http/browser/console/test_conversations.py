@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.http.browser.console.conftest import NARROW, WIDE, Console, Tab
+from tests.http.browser.console.conftest import NARROW, PASSWORD, WIDE, Console, Tab
 from tests.http.browser.console.conversing import at_rest, button, id_of, said, texts, transcript, write
 from tests.rehearsal import Gate, Rehearsal, Text, ToolUse, Turn
 
@@ -250,6 +250,27 @@ async def test_a_draft_outlives_a_reload_and_enter_sends(console: Console, playe
     await page.reload()
     await said(page, "two").wait_for()
     assert await field.input_value() == ""
+
+
+async def test_on_a_screen_keyboard_enter_makes_a_line_and_the_button_sends(
+    console: Console, player: Rehearsal
+) -> None:
+    asha = await console.sign_up()
+    session = await asha.session()
+    context = await console.context(NARROW, is_mobile=True, has_touch=True)
+    page = (await console.tab(context, f"conversations/{session}")).page
+    await page.get_by_label("E-mail address").fill(asha.user["email"])
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Sign in").tap()
+    field = page.get_by_label("Message", exact=True)
+    await field.press_sequentially("first line")
+    await field.press("Enter")
+    await field.press_sequentially("second line")
+    assert await field.input_value() == "first line\nsecond line"
+    player.play(Turn("one"))
+    await page.get_by_role("button", name="Send").tap()
+    await said(page, "one").wait_for()
+    assert (await texts(page))[0] == "first line\nsecond line"
 
 
 async def test_a_message_that_is_not_taken_is_kept_and_sent_again_once(console: Console, player: Rehearsal) -> None:
