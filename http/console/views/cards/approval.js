@@ -6,7 +6,7 @@ import { api, Problem } from "../../api.js";
 import { h, replace } from "../../dom.js";
 import { tree } from "../../facts.js";
 import { countdown, dateTime } from "../../format.js";
-import { sentence, t } from "../../texts.js";
+import { locale, sentence, t } from "../../texts.js";
 import { badge, busy, button, field, id as newId, values } from "../../ui.js";
 import { personName } from "../people.js";
 
@@ -97,7 +97,10 @@ export class ApprovalCard {
   #showPayload() {
     const { payload } = this.approval;
     this.#exactly.hidden = !this.pending || payload === undefined;
-    if (!this.#exactly.hidden && this.#exactly.childElementCount === 0) replace(this.#exactly, h("summary", null, t("approvals.exactly")), tree(payload));
+    if (!this.#exactly.hidden && this.#exactly.childElementCount === 0) {
+      replace(this.#exactly, h("summary", null, t("approvals.exactly")), tree(payload));
+      this.#exactly.open = locale() !== "en"; // the summary is stored in English
+    }
   }
 
   #ask() {
