@@ -46,15 +46,25 @@ export function likelyLocale() {
  * @param {string} key @param {Record<string, string | number>} [values] @returns {string}
  */
 export function t(key, values = {}) {
-  const found = key.split(".").reduce((section, part) => section?.[part], table);
+  const found = textOf(key);
   if (found === undefined) return key;
   const form = typeof found === "string" ? found : found[new Intl.PluralRules(language).select(Number(values.n))] ?? found.other;
   return String(form).replace(/\{(\w+)\}/g, (whole, name) => (name in values ? shown(values[name]) : whole));
 }
 
+/** The text or its forms; a name in the table may have dots of its own. @param {string} key */
+function textOf(key) {
+  let section = table;
+  for (let rest = key; section !== undefined; rest = rest.slice(rest.indexOf(".") + 1)) {
+    if (section[rest] !== undefined || !rest.includes(".")) return section[rest];
+    section = section[rest.slice(0, rest.indexOf("."))];
+  }
+  return undefined;
+}
+
 /** Whether there is a text. @param {string} key */
 export function has(key) {
-  return key.split(".").reduce((section, part) => section?.[part], table) !== undefined;
+  return textOf(key) !== undefined;
 }
 
 /** The name of a code that the API sends, such as a status or a role; the code itself if it has none. @param {string} section @param {string} code */

@@ -7,7 +7,7 @@ import { facts, tree } from "../facts.js";
 import { chosenIn, filters, latest } from "../filters.js";
 import { dateTime, number, today } from "../format.js";
 import { link, note } from "../router.js";
-import { nameOf, t } from "../texts.js";
+import { has, nameOf, t } from "../texts.js";
 import { badge, button, busy, empty, field, header, pager } from "../ui.js";
 import { define, View } from "../view.js";
 import { verified } from "./audit-verdict.js";
@@ -19,8 +19,16 @@ import { verified } from "./audit-verdict.js";
 
 const FILTERS = ["actor_id", "kind", "from", "to"];
 const MEMBERS = 200;
-const KINDS = ["approval.granted", "approval.rejected", "approval.expired", "auth.sign_in", "auth.sign_up", "book_flight", "book_hotel", "cancel_flight_order", "cancel_hotel_booking", "draft_invoice", "enquiry.changed",
-  "enquiry.created", "enquiry.promoted", "issue_invoice", "issue_ticket", "pay_bill", "post_journal_entry", "record_bill", "record_payment", "session.deleted", "void_bill", "void_invoice"];
+const KINDS = [
+  "approval.expired", "approval.granted", "approval.rejected", "approval.requested", "audit.exported", "auth.account_closed", "auth.api_key_created",
+  "auth.api_key_revoked", "auth.denied", "auth.email_change_undone", "auth.email_changed", "auth.email_verified", "auth.invite_accepted",
+  "auth.invite_created", "auth.invite_revoked", "auth.member_changed", "auth.password_changed", "auth.password_reset",
+  "auth.password_reset_requested", "auth.profile_changed", "auth.recovery_code_used", "auth.refresh_reused", "auth.session_revoked", "auth.sign_in",
+  "auth.sign_in_failed", "auth.sign_out", "auth.sign_up", "auth.throttled", "auth.totp_disabled", "auth.totp_enabled", "booking.lapsed",
+  "enquiry.changed", "enquiry.created", "enquiry.promoted", "session.deleted", "session.renamed", "settings.changed", "supplier.write",
+  "tax_rates.set", "turn.cancelled", "book_flight", "book_hotel", "cancel_flight_order", "cancel_hotel_booking", "draft_invoice", "issue_invoice",
+  "issue_ticket", "pay_bill", "post_journal_entry", "record_bill", "record_payment", "void_bill", "void_invoice",
+];
 
 class Audit extends View {
   #chosen = /** @type {import("../filters.js").Chosen} */ ({});
@@ -59,7 +67,7 @@ function filterForm(chosen, change) {
   const who = /** @type {[string, string][]} */ ([["", t("audit.anybody")]]);
   if (chosen.actor_id) who.push([chosen.actor_id, chosen.actor_id]);
   const day = (/** @type {string} */ name) => field({ name, label: t(`audit.${name}`), type: "date", value: chosen[name], required: true });
-  const kinds = h("datalist", { id: "audit-kinds" }, KINDS.map((value) => h("option", { value })));
+  const kinds = h("datalist", { id: "audit-kinds" }, KINDS.map((value) => h("option", { value, label: kindName(value) })));
   const made = filters({
     name: t("audit.filters"),
     fields: [
@@ -98,17 +106,23 @@ function list(values, signal) {
 function shown(event) {
   const who = event.actor_email ?? nameOf("audit.actors", event.actor_kind);
   const { inputs, outputs, entity_refs: refs, ...more } = event.payload;
-  return h("li", { class: "event" }, h("details", null,
-    h("summary", null, h("span", { class: "event-time" }, dateTime(event.created_at)), h("span", { class: "event-kind" }, h("strong", null, event.kind), h("span", { class: "small quiet" }, told(event)), event.status === "error" && [" ", badge(t("audit.error"), "bad")]),
+  return h("li", { class: "event", data: { kind: event.kind } }, h("details", null,
+    h("summary", null, h("span", { class: "event-time" }, dateTime(event.created_at)), h("span", { class: "event-kind" }, h("strong", null, kindName(event.kind)), " ", h("span", { class: "small quiet" }, told(event)), event.status === "error" && [" ", badge(t("audit.error"), "bad")]),
       h("span", { class: "event-who" }, event.actor_kind === "agent" ? t("audit.agent_for", { who }) : who)),
     h("div", { class: "event-body" },
       [["inputs", inputs], ["outputs", outputs], ["refs", refs], ["more", more]].map(([name, value]) => Object.keys(value ?? {}).length > 0 && [h("h2", null, t(`audit.${name}`)), tree(value)]),
       facts([[t("audit.seq"), number(event.seq)], [t("audit.id"), h("code", null, event.id)], [t("audit.hash"), h("code", null, event.hash)]]))));
 }
 
-/** What its summary says beside the kind. @param {AuditEvent} event */
+/** @param {string} kind a tool's name, or what was done to what */
+function kindName(kind) {
+  return has(`tools.${kind}`) ? t(`tools.${kind}`) : has(`audit.kinds.${kind}`) ? t(`audit.kinds.${kind}`) : kind;
+}
+
+/** Its kind as it is filtered by, and what its summary says beside it. @param {AuditEvent} event */
 function told({ kind, summary }) {
-  return summary.startsWith(kind) ? summary.slice(kind.length).replace(/^:/, "") : ` ${summary}`;
+  const said = summary.startsWith(kind) ? summary.slice(kind.length) : `: ${summary}`;
+  return `${kind}${said.replace(/ \((\w+)\)$/, (_, state) => ` · ${nameOf("audit.states", state)}`)}`;
 }
 
 define("vy-audit", Audit);

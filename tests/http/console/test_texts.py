@@ -68,3 +68,10 @@ def test_every_account_of_the_chart_has_a_name_in_every_language() -> None:
     for each in CHART:
         assert json.loads(ENGLISH[f"accounts.{each.code}"]) == each.name
         assert HINDI[f"accounts.{each.code}"] != ENGLISH[f"accounts.{each.code}"]
+
+
+def test_every_kind_that_the_audit_trail_is_filtered_by_has_a_name() -> None:
+    (listed,) = re.findall(r"const KINDS = \[(.*?)\];", SCRIPTS["views/audit.js"], re.DOTALL)
+    kinds = re.findall(r'"([\w.]+)"', listed)
+    assert len(kinds) > 20
+    assert {kind for kind in kinds if not {f"tools.{kind}", f"audit.kinds.{kind}"} & ENGLISH.keys()} == set()

@@ -34,7 +34,7 @@ async def asha(console: Console) -> Person:
 
 async def kinds(page: Page, expected: set[str]) -> None:
     async def shown() -> bool:
-        return set(await page.locator(".event-kind strong").all_inner_texts()) == expected
+        return set(await page.locator(".event").evaluate_all("all => all.map(each => each.dataset.kind)")) == expected
 
     await until(shown, 0.1)
 
@@ -59,6 +59,8 @@ async def test_events_are_filtered_and_page(console: Console, asha: Person) -> N
 async def test_an_event_opens_to_all_that_is_recorded_of_it(console: Console, asha: Person) -> None:
     page = (await console.open(asha, "audit?kind=enquiry.created")).page
     newest = (await asha.get("/audit?kind=enquiry.created&limit=1"))["items"][0]
+    await page.locator(".event summary").first.get_by_text("Enquiry created").wait_for()
+    await page.locator(".event summary").first.get_by_text("enquiry.created · done").wait_for()
     await page.locator(".event summary").first.press("Enter")
     body = page.locator(".event").first
     await body.get_by_text(newest["hash"]).wait_for()
