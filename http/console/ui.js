@@ -162,12 +162,12 @@ function wrongWith({ validity: found, type, minLength, min, max, title }) {
   return title || said("wrong");
 }
 
-/** @param {HTMLFormElement} form @param {HTMLElement} sum @param {any} error @param {(error: any) => string} explain */
+/** Shows what the service says at the field of its name, which a list in the body may have in front of it. @param {HTMLFormElement} form @param {HTMLElement} sum @param {any} error @param {(error: any) => string} explain */
 function refuse(form, sum, error, explain) {
   let first = null;
   const rest = [];
   for (const [name, refused] of Object.entries(/** @type {Record<string, any>} */ (error.fields ?? {}))) {
-    const shown = form.querySelector(`[data-field="${CSS.escape(name)}"]`);
+    const shown = form.querySelector(`[data-field="${CSS.escape(name.split(".").at(-1) ?? "")}"]`);
     if (shown === null) rest.push(fieldSentence(refused));
     else setError(shown, fieldSentence(refused));
     first ??= /** @type {HTMLElement | null} */ (shown?.querySelector("input, select, textarea") ?? null);

@@ -56,6 +56,7 @@ export default {
     finite_number: "Enter a number.",
     decimal_parsing: "Enter an amount such as 1250.00.",
     date_from_datetime_parsing: "Enter a date.",
+    invalid_date: "Enter a day of 1970 or later.",
     literal_error: "Choose one of the values offered.",
     invalid_email: "Enter an e-mail address such as asha@example.com.",
     invalid_role: "Choose a role.",

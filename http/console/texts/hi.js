@@ -56,6 +56,7 @@ export default {
     finite_number: "संख्या लिखें।",
     decimal_parsing: "राशि लिखें, जैसे 1250.00।",
     date_from_datetime_parsing: "तारीख़ लिखें।",
+    invalid_date: "1970 या उसके बाद की तारीख़ लिखें।",
     literal_error: "दिए गए मानों में से एक चुनें।",
     invalid_email: "ई-मेल पता लिखें, जैसे asha@example.com।",
     invalid_role: "भूमिका चुनें।",

@@ -55,7 +55,7 @@ async function set(done) {
         field({ name: "supply", label: t("tax_rates.supply"), options: SUPPLIES.map((each) => [each, nameOf("supplies", each)]) }),
         h("div", { class: "row" },
           field({ name: "holds_from", label: t("tax_rates.holds_from"), type: "date", required: true, value: today() }),
-          field({ name: "rate", label: t("tax_rates.rate_percent"), hint: t("tax_rates.rate_hint"), control: { inputmode: "decimal", pattern: PERCENT.source.slice(1, -1), title: t("tax_rates.rate_hint") } })),
+          field({ name: "rate_bps", label: t("tax_rates.rate_percent"), hint: t("tax_rates.rate_hint"), control: { inputmode: "decimal", pattern: PERCENT.source.slice(1, -1), title: t("tax_rates.rate_hint") } })),
       ],
     }),
   });
@@ -65,7 +65,7 @@ async function set(done) {
 }
 
 /** The rate as the API takes it: percent as basis points, empty as none. @param {any} values */
-function rateOf({ rate, jurisdiction, ...rest }) {
+function rateOf({ rate_bps: rate, jurisdiction, ...rest }) {
   const [, whole, part = ""] = PERCENT.exec(rate.trim()) ?? [];
   return { ...rest, jurisdiction: jurisdiction.trim().toUpperCase() || null, rate_bps: whole === undefined ? null : Number(whole + part.padEnd(2, "0")) };
 }

@@ -52,6 +52,14 @@ async def test_a_value_of_the_wrong_form_says_which_form(console: Console) -> No
     await dialog.get_by_label("Rate in percent").fill("much")
     await dialog.get_by_role("button", name="Save").click()
     assert await errors(page) == ["In capitals, such as IGST or VAT.", "Such as 18 or 2.5. Empty: it ends."]
+    await dialog.get_by_label("Tax").fill("VAT")
+    await dialog.get_by_label("Rate in percent").fill("19")
+    await dialog.get_by_label("Place").fill("Köln")
+    await dialog.get_by_label("From").fill("1969-12-31")
+    await dialog.get_by_role("button", name="Save").click()
+    await dialog.get_by_text("Enter a day of 1970 or later.").wait_for()
+    assert await errors(page) == ["This value is not accepted.", "Enter a day of 1970 or later."]
+    assert await page.evaluate("document.activeElement.name") == "jurisdiction"
 
 
 async def test_an_amount_is_read_with_separators_and_a_comma_for_decimals_is_refused(console: Console) -> None:
