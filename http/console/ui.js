@@ -181,8 +181,8 @@ function refuse(form, sum, error, explain) {
 }
 
 /**
- * A dialog over the page. `content` gets a function that closes it with a result; the promise is that result, null if it was dismissed,
- * which has to wait while something is sent: a key that was made would never be shown.
+ * A dialog over the page. `content` gets a function that closes it with a result; the promise is that result, null if it was dismissed
+ * or its view left, which has to wait while something is sent: a key that was made would never be shown.
  * @template T @param {{ title: string, content: (close: (result: T | null) => void) => Child, wide?: boolean }} props @returns {Promise<T | null>}
  */
 export function dialog({ title, content, wide = false }) {
@@ -195,18 +195,21 @@ export function dialog({ title, content, wide = false }) {
       shown.close();
     };
     const sends = () => shown.querySelector("[aria-busy]") !== null;
+    const left = () => sends() || close(null);
     const shown = h("dialog", { class: ["dialog", wide && "wide"], "aria-labelledby": heading, on: {
       cancel: (/** @type {Event} */ event) => sends() && event.preventDefault(),
       close: () => {
+        removeEventListener("hashchange", left);
         if (shown.contains(toasts)) document.body.append(toasts);
         shown.remove();
         resolve(result);
       },
     } },
       h("div", { class: "dialog-head" }, h("h2", { id: heading }, title),
-        h("button", { type: "button", class: "icon-button", "aria-label": t("ui.close"), on: { click: () => sends() || close(null) } }, icon("close"))),
+        h("button", { type: "button", class: "icon-button", "aria-label": t("ui.close"), on: { click: left } }, icon("close"))),
       content(close));
     document.body.append(shown);
+    addEventListener("hashchange", left);
     shown.showModal();
     /** @type {HTMLElement | null} */ (shown.querySelector("[data-focus]"))?.focus();
   });

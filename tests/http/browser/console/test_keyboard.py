@@ -237,6 +237,16 @@ async def test_a_view_begins_at_its_heading_wherever_one_comes_from(console: Con
     await headed(page, "Goa in May")
 
 
+async def test_a_dialog_goes_with_the_view_it_belongs_to(console: Console) -> None:
+    tab = await console.open(await console.sign_up(), "settings/security")
+    await tab.at("settings/api_keys")
+    await tab.page.get_by_role("button", name="Create key").click()
+    await tab.page.get_by_role("dialog").wait_for()
+    await tab.page.go_back()
+    await tab.page.get_by_role("heading", name="Login sessions").wait_for()
+    assert await tab.page.get_by_role("dialog").count() == 0
+
+
 async def test_a_finished_dialog_leaves_the_focus_on_the_page(console: Console) -> None:
     asha = await console.sign_up()
     await asha.session()
