@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import resource
+import sys
 import warnings
 from collections.abc import Sequence
 from functools import partial
@@ -26,6 +28,9 @@ from .routes import ROUTES
 
 SHUTDOWN_SECONDS = 5.0
 """Time for handlers to finish at a stop; aiohttp waits twice this long. Streams are ended before, by signal."""
+
+BACKLOG = 1024
+"""Connections that wait to be accepted. As many are accepted before any of them is judged."""
 
 HEADERS_TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 MAX_LINE, MAX_FIELD = 8 * 1024, 16 * 1024
@@ -69,14 +74,27 @@ class Runner(web.AppRunner):
     A handler is cancelled when its client disconnects, so that streams do not leak.
     """
 
-    def __init__(self, app: web.Application) -> None:
+    def __init__(self, app: web.Application, descriptors: int | None = None) -> None:
+        """``descriptors`` is how many files and sockets the process may open, by default what the system allows.
+
+        Two thirds are for connections. Of the rest a backlog is accepted, and one closed, before the next is judged.
+        """
         super().__init__(app, handler_cancellation=True, shutdown_timeout=SHUTDOWN_SECONDS)
+        allowed = allowed_descriptors() if descriptors is None else descriptors
+        self._most = allowed * 2 // 3
+        self.backlog = min(BACKLOG, allowed // 16)
 
     @property
     def server(self) -> Any:
         """The factory of connections, which aiohttp's sites call."""
         server = super().server
-        return None if server is None else partial(Connection, server)
+        return None if server is None else partial(Connection, server, self._most)
+
+
+def allowed_descriptors() -> int:
+    """How many files and sockets the process may open."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 class Connection(web.RequestHandler):
@@ -86,9 +104,11 @@ class Connection(web.RequestHandler):
     ones are refused unread.
     """
 
-    __slots__ = ()
+    __slots__ = ("_most",)
 
-    def __init__(self, server: web.Server) -> None:
+    def __init__(self, server: web.Server, most: int = sys.maxsize) -> None:
+        """``most`` connections of ``server`` are open at once."""
+        self._most = most
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -100,9 +120,18 @@ class Connection(web.RequestHandler):
         )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Bound what is read, and parsed, at once."""
+        """Bound what is read, and parsed, at once. If too many are connected, whoever idles longest is disconnected."""
         transport.max_size = READ_SIZE  # type: ignore[attr-defined]  # of every transport of asyncio's own loop
         super().connection_made(transport)
+        assert self._manager is not None  # until the connection is lost
+        connected = self._manager.connections
+        if len(connected) > self._most:
+            next(each for each in connected if isinstance(each, Connection) and each.is_idle).force_close()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is open and answers no request: none has come, or none whole, or the next one is awaited."""
+        return not (self._force_close or self._request_in_progress or self._messages)
 
     def handle_error(
         self,

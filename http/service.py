@@ -26,8 +26,6 @@ from .streams import Streams
 PROCESS = "process"
 """The part of readiness that reports whether this node owns shards, and so serves their agencies."""
 
-BACKLOG = 1024
-
 _log = log.get(__name__)
 
 
@@ -52,7 +50,7 @@ class Service:
             watch = self.system.tasks.task("health_watch", services.health.watch, every=WATCH_SECONDS)
             watching = asyncio.create_task(watch.run())
             self._parts.callback(watching.cancel)
-            await web.TCPSite(runner, self.settings.host, self.settings.port, backlog=BACKLOG).start()
+            await web.TCPSite(runner, self.settings.host, self.settings.port, backlog=runner.backlog).start()
         except BaseException:
             await self._parts.aclose()
             raise

@@ -143,7 +143,7 @@ class Serve(Protocol):
 
 @pytest.fixture
 async def serve(clock: ManualClock) -> AsyncIterator[Serve]:
-    """Start an application over fakes; ``health``, whether it owns agencies, and every setting may be given."""
+    """Start an application over fakes; ``health``, ``owns`` (agencies), ``descriptors`` and any setting may be given."""
     async with AsyncExitStack() as stack:
 
         async def start(
@@ -151,6 +151,7 @@ async def serve(clock: ManualClock) -> AsyncIterator[Serve]:
             *,
             health: Health | None = None,
             owns: bool = True,
+            descriptors: int | None = None,
             lost_at: float = ALWAYS,
             **given: Any,
         ) -> Client:
@@ -169,7 +170,7 @@ async def serve(clock: ManualClock) -> AsyncIterator[Serve]:
                 new_sessions=NewSessions(clock, 600),
                 ownership=ownership,
             )
-            runner = Runner(make_app(services, routes))
+            runner = Runner(make_app(services, routes), descriptors)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, "127.0.0.1", 0).start()
