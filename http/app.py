@@ -19,6 +19,7 @@ from . import decode
 from .console.console import Console
 from .endpoint import Endpoint
 from .errors import code_of, problem
+from .head_bound import TOO_MUCH, HeadBound
 from .middleware import REQUEST_ID, SECURITY, Middleware, request_id
 from .reference.documents import Documents
 from .request_context import Services
@@ -118,6 +119,7 @@ class Connection(web.RequestHandler):
             max_field_size=MAX_FIELD,
             auto_decompress=False,
         )
+        self._parser = HeadBound(self._parser)  # type: ignore[assignment]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Bound what is read, and parsed, at once. If too many are connected, whoever idles longest is disconnected."""
@@ -163,6 +165,6 @@ def _status_of(failure: BaseException | None, status: int) -> int:
     """Aiohttp answers 400 to everything it cannot read; a head that is too long has a status of its own."""
     if isinstance(failure, LineTooLong):
         return HTTPStatus.REQUEST_URI_TOO_LONG if MAX_LINE in failure.args else HEADERS_TOO_LARGE
-    if isinstance(failure, BadHttpMessage) and "Too many headers" in failure.message:
+    if isinstance(failure, BadHttpMessage) and TOO_MUCH in failure.message:
         return HEADERS_TOO_LARGE
     return status

@@ -143,7 +143,7 @@ class Serve(Protocol):
 
 @pytest.fixture
 async def serve(clock: ManualClock) -> AsyncIterator[Serve]:
-    """Start an application over fakes; ``health``, ``owns`` (agencies), ``descriptors`` and any setting may be given."""
+    """Start an application over fakes; ``health``, ``owns`` (agencies), ``descriptors`` and settings may be given."""
     async with AsyncExitStack() as stack:
 
         async def start(
