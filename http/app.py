@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 import sys
 import warnings
 from collections.abc import Sequence
@@ -29,6 +30,9 @@ from .routes import ROUTES
 
 SHUTDOWN_SECONDS = 5.0
 """Time for handlers to finish at a stop; aiohttp waits twice this long. Streams are ended before, by signal."""
+
+UNREAD_SECONDS = 120
+"""How long a client may take in nothing of what it is sent. Streams and downloads are given up sooner, as configured."""
 
 BACKLOG = 1024
 """Connections that wait to be accepted. As many are accepted before any of them is judged."""
@@ -122,8 +126,14 @@ class Connection(web.RequestHandler):
         self._parser = HeadBound(self._parser)  # type: ignore[assignment]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Bound what is read, and parsed, at once. If too many are connected, whoever idles longest is disconnected."""
+        """Bound what is read, and parsed, at once, and how long what is sent may go unread.
+
+        If too many are connected, whoever idles longest is disconnected.
+        """
         transport.max_size = READ_SIZE  # type: ignore[attr-defined]  # of every transport of asyncio's own loop
+        if sys.platform == "linux":  # elsewhere there is no such option
+            unread = int(UNREAD_SECONDS * 1000)
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unread)
         super().connection_made(transport)
         assert self._manager is not None  # until the connection is lost
         connected = self._manager.connections
