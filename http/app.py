@@ -32,7 +32,7 @@ SHUTDOWN_SECONDS = 5.0
 """Time for handlers to finish at a stop; aiohttp waits twice this long. Streams are ended before, by signal."""
 
 UNREAD_SECONDS = 120
-"""How long a client may take in nothing of what it is sent. Streams and downloads are given up sooner, as configured."""
+"""How long a client may take in nothing of what it is sent. Streams and downloads are given up sooner, as is set."""
 
 BACKLOG = 1024
 """Connections that wait to be accepted. As many are accepted before any of them is judged."""
