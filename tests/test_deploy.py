@@ -10,6 +10,7 @@ import secrets
 import shutil
 import subprocess
 import tomllib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,65 @@ def test_new_keys_are_made_once_and_suit_the_service(tmp_path: Path) -> None:
     assert Settings.load(environ=given | {"VOYAGENT_SMTP_URL": "smtps://mail.example.com"}).production
 
 
+def rotate(file: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """``rotate-key`` on an environment file. No key of the file before or after is printed."""
+    before = file.read_text()
+    done = subprocess.run(
+        ["sh", DEPLOY / "rotate-key", *words[:-1], file, words[-1]],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    secret = [value for value in re.split(r"[\s=,:]", before + file.read_text()) if len(value) > 30]
+    assert [value for value in secret if value in done.stdout + done.stderr] == []
+    return done
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("VOYAGENT_KMS_KEY", lambda settings: settings.sealing_keys.values()),
+        ("VOYAGENT_AUTH_SECRET", lambda settings: settings.signing_keys.values()),
+        ("VOYAGENT_METRICS_TOKEN", lambda settings: settings.metrics_token),
+    ],
+)
+def test_a_key_is_rotated_in_its_file_and_the_service_takes_each_state(
+    tmp_path: Path, name: str, keys: Callable[[Settings], Iterable[object]]
+) -> None:
+    file = tmp_path / "env"
+    file.write_text((DEPLOY / "env").read_text() + "VOYAGENT_METRICS_TOKEN=the-first-scrapers-token")
+    file.chmod(0o640)
+    subprocess.run(["sh", DEPLOY / "new-keys", file], check=True, capture_output=True, timeout=60)
+
+    def held() -> list[object]:
+        given = {variable: value or "" for variable, value in dotenv_values(file).items()}
+        return list(keys(Settings.load(environ=given | {"VOYAGENT_SMTP_URL": "smtps://mail.example.com"})))
+
+    refused = rotate(file, "--finish", name)
+    assert (refused.returncode, refused.stderr) == (1, f"{name}: has no older key\n")
+    states = [held()]
+    for words in ((name,), (name,), ("--finish", name), (name,), ("--finish", name)):
+        done = rotate(file, *words)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.endswith("Restart the service.\n")
+        states.append(held())
+    assert [len(set(state)) for state in states] == [1, 2, 3, 1, 2, 1]
+    assert [states[n][1:] for n in (1, 2, 4)] == [states[n] for n in (0, 1, 3)], "the older ones stay, behind the new"
+    assert [states[n] for n in (3, 5)] == [states[n][:1] for n in (2, 4)], "the newest one stays"
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in tmp_path.iterdir()] == ["env"]
+
+
+def test_a_key_that_cannot_be_rotated_so_is_told_of_and_nothing_is_changed(tmp_path: Path) -> None:
+    file = tmp_path / "env"
+    file.write_text("VOYAGENT_KMS_KEY=\n")
+    for name, told in (("VOYAGENT_DB_URL", "is no key that is rotated so"), ("VOYAGENT_KMS_KEY", "new-keys makes")):
+        done = rotate(file, name)
+        assert (done.returncode, told in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+    assert file.read_text() == "VOYAGENT_KMS_KEY=\n"
+
+
 def test_the_unit_gives_a_stop_more_time_than_the_service_takes() -> None:
     lines = unit("voyagent.service")
     seconds = next(line for line in lines if line.startswith("TimeoutStopSec="))
@@ -153,7 +213,7 @@ def test_the_lock_pins_all_a_production_install_needs_by_hash_and_from_no_place(
         assert asked.specifier.contains(pinned[canonicalize_name(asked.name)], prereleases=True), line
 
 
-@pytest.mark.parametrize("name", [*STEPS, "install", "new-keys", "backup", "restore", "voyagent", "try"])
+@pytest.mark.parametrize("name", [*STEPS, "install", "new-keys", "rotate-key", "backup", "restore", "voyagent", "try"])
 def test_what_is_run_is_a_shells(name: str) -> None:
     text = STEPS[name] if name in STEPS else (DEPLOY / name).read_text()
     checked = subprocess.run(["bash", "-n"], input=text, check=False, capture_output=True, text=True, timeout=60)
