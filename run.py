@@ -34,8 +34,6 @@ from voyagent.storage import audit_chain
 from voyagent.storage.accounts import agencies
 from voyagent.storage.embedded.servers import EmbeddedError, EmbeddedServers, InUse
 from voyagent.storage.engine import fitness
-from voyagent.storage.engine.canary import counted
-from voyagent.storage.engine.resealing import SHOWN
 from voyagent.storage.migrations import migrate
 
 OWNER_ONLY, OWNER_ONLY_BUT_TRAVERSABLE = 0o077, 0o066
@@ -223,10 +221,7 @@ async def list_keys(settings: Settings, _words: Namespace) -> int:
     async with databases(settings, shared=True) as ready:
         usage = await sealing_keys.usage(ready, database_url(ready))
     ring = list(settings.sealing_keys)
-    for kid in [*ring, *sorted(usage.keys() - set(ring))]:
-        role = "MISSING" if kid not in ring else "seals" if kid == ring[0] else "opens"
-        free = "nothing yet" if kid == ring[0] else "nothing: remove it from VOYAGENT_KMS_KEY, and restart the service"
-        print(f"{kid:16} {role:8} {counted(usage[kid]) if kid in usage else free}")
+    print(*sealing_keys.listed(ring, usage), sep="\n")
     return FOUND if usage.keys() - set(ring[:1]) else DONE
 
 
@@ -234,17 +229,8 @@ async def reseal(settings: Settings, words: Namespace) -> int:
     """Seal everything again that an older key has sealed, and print what was done and what is left."""
     async with databases(settings, shared=True) as ready:
         result = await sealing_keys.reseal(ready, database_url(ready), words.wait)
-    for column, count in result.done.items():
-        print(f"{column}: {count} sealed again")
-    for column, rows in result.not_opened.items():
-        more = "" if len(rows) <= SHOWN else f" and {len(rows) - SHOWN} more"
-        print(f"{column}: {len(rows)} cannot be opened, although their key is here: {', '.join(rows[:SHOWN])}{more}")
-    newest, *older = settings.sealing_keys
-    if result.left:
-        print(f"Older keys are still needed by {counted(result.left)}.")
-        return FOUND
-    print(f"Everything is sealed with {newest}." + (f" Nothing needs {', '.join(older)} any more." if older else ""))
-    return DONE
+    print(*result.told(list(settings.sealing_keys)), sep="\n")
+    return FOUND if result.left else DONE
 
 
 def database_url(settings: Settings) -> str:
@@ -359,33 +345,45 @@ def started(service: Service) -> None:
 
 
 def main() -> int:
-    """Load the settings and run the command. Errors are printed on one line, without a traceback."""
+    """Run the command of the command line. Errors are printed on one line, without a traceback."""
     os.umask(OWNER_ONLY if os.geteuid() else OWNER_ONLY_BUT_TRAVERSABLE)
     words = command_line.parse()
+    try:
+        status = carry_out(words)
+        sys.stdout.flush()
+    except ConfigurationError as error:
+        return told(MISCONFIGURED, *error.problems)
+    except Unavailable as refusal:
+        return told(UNAVAILABLE, f"The database does not answer, or not as it should ({refusal.code}): see doctor.")
+    except Refusal as refusal:
+        return told(FAILED, f"Error: {refusal.code}")
+    except KeyboardInterrupt:
+        return told(INTERRUPTED, "Interrupted.")
+    except migrate.Unreachable as error:
+        return told(UNAVAILABLE, error)
+    except NotSigned as error:
+        return told(FOUND, error)
+    except BrokenPipeError:  # whoever read the output has enough of it, as head has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (EmbeddedError, SeedError, OSError, *migrate.TROUBLES) as error:
+        return told(FAILED, error)
+    return status
+
+
+def carry_out(words: Namespace) -> int:
+    """Load the settings and run the command."""
     if words.command == "openapi":
         return describe()
-    try:
-        settings = Settings.load(embedded="embedded" in words, migrating=words.command == "migrate")
-        log.configure(settings.env, settings.log_level)
-        return asyncio.run(COMMANDS[words.command](settings, words))
-    except ConfigurationError as error:
-        print(*error.problems, sep="\n", file=sys.stderr)
-        return MISCONFIGURED
-    except Refusal as refusal:
-        print(f"Error: {refusal.code}", file=sys.stderr)
-        return UNAVAILABLE if isinstance(refusal, Unavailable) else FAILED
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return INTERRUPTED
-    except migrate.Unreachable as error:
-        print(error, file=sys.stderr)
-        return UNAVAILABLE
-    except NotSigned as error:
-        print(error, file=sys.stderr)
-        return FOUND
-    except (EmbeddedError, SeedError, OSError, *migrate.TROUBLES) as error:
-        print(error, file=sys.stderr)
-    return FAILED
+    settings = Settings.load(embedded="embedded" in words, migrating=words.command == "migrate")
+    log.configure(settings.env, settings.log_level)
+    return asyncio.run(COMMANDS[words.command](settings, words))
+
+
+def told(status: int, *lines: object) -> int:
+    """The status, after its reason on standard error."""
+    print(*lines, sep="\n", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,16 +32,31 @@ def read_token(path: Path | None) -> str:
 
     At a terminal it is asked for and not shown.
     """
-    if path is not None:
-        text = path.read_text()
-    elif sys.stdin.isatty():
-        text = getpass.getpass("Token: ")
-    else:
-        text = sys.stdin.read(TOKEN_LENGTH + 2)
+    try:
+        text = _read(path)
+    except (UnicodeDecodeError, EOFError):
+        text = ""
     token = text.strip()
     if not token or len(token) > TOKEN_LENGTH or not (token.isascii() and token.isprintable()) or " " in token:
         raise ConfigurationError(["The token is empty, too long, or not one word of ASCII characters."])
     return token
+
+
+def _read(path: Path | None) -> str:
+    if path is not None:
+        return path.read_text()
+    with _interruptible():
+        return getpass.getpass("Token: ") if sys.stdin.isatty() else sys.stdin.read(TOKEN_LENGTH + 2)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a read that blocks: the event loop's handler would wait for the command's next await."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 async def put(settings: Settings, tenant_id: str, supplier: str, token: str) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..storage.engine import fitness, sealed_columns
-from ..storage.engine.resealing import Reseal
+from ..storage.engine.canary import counted
+from ..storage.engine.resealing import SHOWN, Reseal
 from ..storage.engine.sealed_columns import Usage
 from ..storage.engine.sealing import Sealing
 from .foundation.config import ConfigurationError, Settings, variable
@@ -33,6 +34,31 @@ class Resealing:
     left: Mapping[str, int]
     """What still needs an older key, by column; those that cannot be opened among them."""
 
+    def told(self, ring: Sequence[str]) -> Iterator[str]:
+        """It, in lines for operators."""
+        for column, count in self.done.items():
+            yield f"{column}: {count} sealed again"
+        for column, rows in self.not_opened.items():
+            more = "" if len(rows) <= SHOWN else f" and {len(rows) - SHOWN} more"
+            yield f"{column}: {len(rows)} cannot be opened, although their key is here: {', '.join(rows[:SHOWN])}{more}"
+        newest, *older = ring
+        if self.left:
+            yield f"Older keys are still needed by {counted(self.left)}."
+        else:
+            gone = f" Nothing needs {', '.join(older)} any more." if older else ""
+            yield f"Everything is sealed with {newest}.{gone}"
+
+
+_FREE = f"nothing: remove it from {variable('kms_key')}, and restart the service"
+
+
+def listed(ring: Sequence[str], used: Usage) -> Iterator[str]:
+    """Each sealing key, what it does and what needs it, in lines for operators; the missing ones last."""
+    for kid in [*ring, *sorted(used.keys() - set(ring))]:
+        role = "MISSING" if kid not in ring else "seals" if kid == ring[0] else "opens"
+        free = "nothing yet" if kid == ring[0] else _FREE
+        yield f"{kid:16} {role:8} {counted(used[kid]) if kid in used else free}"
+
 
 async def usage(settings: Settings, url: str) -> Usage:
     """How many values need each key: of the database at ``url``, and of the signed audit heads."""
@@ -47,9 +73,9 @@ async def require_known(settings: Settings, url: str) -> None:
 
     It knows the keys it has started with. A database that was never served has none yet.
     """
+    known, key_id = await fitness.key_ids(url), next(iter(settings.sealing_keys))
     if faults := await fitness.faults(url, settings.sealing_keys, as_owner=not settings.production):
         raise ConfigurationError(faults)
-    known, key_id = await fitness.key_ids(url), next(iter(settings.sealing_keys))
     if known and key_id not in known:
         raise ConfigurationError([_UNKNOWN.format(variable("kms_key"), key_id)])
 

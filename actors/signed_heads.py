@@ -49,7 +49,7 @@ class HeadFile:
         """The heads by agency; none without a file. Raises ``NotSigned`` naming the line."""
         if not self.path.exists():
             return {}
-        lines = enumerate(self.path.read_text("utf-8").splitlines(), start=1)
+        lines = enumerate(self._lines(), start=1)
         return dict(self._head(number, line) for number, line in lines)
 
     def key_ids(self) -> Counter[str]:
@@ -57,8 +57,8 @@ class HeadFile:
 
         A line that cannot be read says none: ``read`` names it.
         """
-        lines = self.path.read_text("utf-8").splitlines() if self.path.exists() else []
-        return Counter(str(signed["key_id"]) for signed in map(_parsed, lines) if signed is not None)
+        lines = map(_parsed, self._lines() if self.path.exists() else ())
+        return Counter(str(signed["key_id"]) for signed in lines if signed is not None)
 
     def faults(self) -> list[str]:
         """Keys that have signed lines and are not in the ring, in sentences."""
@@ -80,6 +80,10 @@ class HeadFile:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self.path)
+
+    def _lines(self) -> list[str]:
+        """Bytes that are no text make a line that cannot be read."""
+        return self.path.read_text("utf-8", errors="replace").splitlines()
 
     def _line(self, agency: str, head: Point, now: datetime) -> bytes:
         kid, key = next(iter(self._keys.items()))

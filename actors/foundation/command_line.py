@@ -16,6 +16,9 @@ UNAVAILABLE: Final = 75
 INTERRUPTED: Final = 130
 """As a shell reports a process ended by SIGINT."""
 
+LONGEST_WAIT: Final = 86_400.0
+"""Seconds: a day."""
+
 EXITS: Final = """\
 exit status:
   0    done
@@ -124,6 +127,17 @@ class _Commands:
         return _Commands(parser, self._common, required=True)
 
 
+def _seconds(text: str) -> float:
+    """A time to wait."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0.0 <= seconds <= LONGEST_WAIT:
+        raise argparse.ArgumentTypeError(f"must be seconds, from 0 to {LONGEST_WAIT:.0f}")
+    return seconds
+
+
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The parsed words, by default the process's: ``command`` is a full name, ``serve`` if none is given."""
     common = argparse.ArgumentParser(add_help=False)
@@ -139,7 +153,8 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     commands.add("serve", "serve until a signal (default)", SERVE)
     migrations = commands.add("migrate", "bring the tables to this release", MIGRATE)
     migrations.add_argument("--check", action="store_true", help="only say whether a migration is due (exit status 3)")
-    migrations.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help="wait so long for the database")
+    wait: dict[str, Any] = {"type": _seconds, "default": 0.0, "metavar": "SECONDS"}
+    migrations.add_argument("--wait", **wait, help="wait so long for the database")
     commands.add("openapi", "print the OpenAPI document", OPENAPI)
     commands.add("doctor", "try every part, and say how to mend what fails", DOCTOR)
     seeds = commands.add("seed", "create a demo agency with people and work", SEED)
@@ -150,9 +165,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     keys = commands.group("keys", "the rotation of the keys that seal", KEYS)
     keys.add("list", "say what needs which key (exit status 3 while an older one is needed)", KEYS, "keys list")
     resealing = keys.add("reseal", "seal everything again with the newest key", KEYS, "keys reseal")
-    resealing.add_argument(
-        "--wait", type=float, default=0.0, metavar="SECONDS", help="wait so long for what the service has to do"
-    )
+    resealing.add_argument("--wait", **wait, help="wait so long for what the service has to do")
     _add_supplier_commands(commands.group("supplier", "agencies' tokens for suppliers", SUPPLIER))
     return parser.parse_args(words)
 

@@ -82,7 +82,11 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    return {name: value for name, value in dotenv_values(".env").items() if value is not None} | dict(os.environ)
+    try:
+        written = dotenv_values(".env")
+    except UnicodeDecodeError:
+        raise ConfigurationError([".env: is not text in UTF-8"]) from None
+    return {name: value for name, value in written.items() if value is not None} | dict(os.environ)
 
 
 def _problems(failure: ValidationError) -> list[str]:

@@ -43,12 +43,14 @@ async def faults(url: str, keys: Mapping[str, bytes], *, as_owner: bool = True) 
     Raises ``Unreachable`` where waiting may help, ``NotAdmitted``, ``reach.TooOld``, ``MissingRole``.
     """
     async with signed_in(url) as db:
-        faults_found = await checks.faults(db, as_owner=as_owner)
+        with _told(url):
+            faults_found = await checks.faults(db, as_owner=as_owner)
         who = str(await db.fetchval("SELECT current_user"))
     if faults_found:
         return faults_found
     async with _as_system(url, who) as system:
-        return await canary.faults(system, keys)
+        with _told(url):
+            return await canary.faults(system, keys)
 
 
 async def troubles(url: str, now: datetime) -> list[str]:

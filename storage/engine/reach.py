@@ -17,6 +17,16 @@ MIN_VERSION: Final = 16
 TOO_OLD: Final = "Postgres 16 or newer is needed; this is {}."
 
 
+PASSING: Final = (
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+"""What the server refuses now and may do later."""
+
+
 class TooOld(Exception):
     """The server is older than the minimum version."""
 
@@ -28,9 +38,12 @@ def require_version(connection: asyncpg.Connection | Connection) -> None:
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether the failure may be temporary: nothing listens yet, or the server is starting. A wrong URL is not."""
+    """Whether the failure may be temporary: nothing listens yet, the server is starting, a lock is held.
+
+    A wrong URL is not.
+    """
     if isinstance(error, asyncpg.PostgresError):
-        return isinstance(error, asyncpg.CannotConnectNowError | asyncpg.TooManyConnectionsError)
+        return isinstance(error, PASSING)
     return not isinstance(error, asyncpg.InterfaceError)
 
 
@@ -54,7 +67,7 @@ def sentence(error: BaseException, url: str) -> str:
         case asyncpg.TooManyConnectionsError():
             return "Postgres has no connection left: raise max_connections, or end what holds them."
         case asyncpg.PostgresError():
-            return f"Postgres refuses: {_first_line(details)}."
+            return _refused(error)
         case _:
             return _no_answer(error)
 
@@ -63,6 +76,16 @@ def role_of(url: str) -> str | None:
     """The role a URL signs in as; None where it is left to the driver."""
     user = urlsplit(url).username
     return None if user is None else unquote(user)
+
+
+def _refused(error: asyncpg.PostgresError) -> str:
+    match error:
+        case asyncpg.LockNotAvailableError() | asyncpg.QueryCanceledError():
+            return "The database is busy: somebody else holds a lock for long. Nothing was changed; try again."
+        case asyncpg.ReadOnlySQLTransactionError():
+            return "The database takes no writes: a standby, or read-only after a failover or with a full disk."
+        case _:
+            return f"Postgres refuses: {_first_line(str(error))}."
 
 
 def _not_admitted(details: str, user: str) -> str:

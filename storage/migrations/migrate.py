@@ -56,6 +56,8 @@ async def upgrade(owner_url: str, app_url: str | None = None) -> None:
             await run(lambda: _connect(owner_url), ONE_AT_A_TIME)
         if app_role is not None:
             await _grant(db, app_role)
+    except asyncpg.PostgresError as error:
+        raise _told(error, owner_url) from error
     finally:
         await db.close()
 
@@ -65,6 +67,8 @@ async def is_due(owner_url: str) -> bool:
     db = await _connect(owner_url)
     try:
         return await _is_due(db)
+    except asyncpg.PostgresError as error:
+        raise _told(error, owner_url) from error
     finally:
         await db.close()
 
@@ -80,14 +84,17 @@ async def _connect(url: str) -> asyncpg.Connection:
     try:
         connection = await asyncpg.connect(plain_url(url), server_settings=LIMITS, timeout=10)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        details = reach.sentence(error, url)
-        raise (Unreachable if reach.may_pass(error) else NotAdmitted)(details) from error
+        raise _told(error, url) from error
     try:
         reach.require_version(connection)
     except reach.TooOld:
         await connection.close()
         raise
     return connection
+
+
+def _told(error: BaseException, url: str) -> Unreachable | NotAdmitted:
+    return (Unreachable if reach.may_pass(error) else NotAdmitted)(reach.sentence(error, url))
 
 
 ROLE_IS_RIGHT: Final = """

@@ -15,6 +15,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -27,12 +28,14 @@ FIRST: Final = "0007"
 
 
 async def run(connect: Callable[[], Awaitable[asyncpg.Connection]], lock: str) -> None:
-    """Run what is due in one transaction, which begins with the statement ``lock``."""
+    """Run what is due in one transaction, which begins with the statement ``lock``. Raises what the driver does."""
     engine = create_async_engine("postgresql+asyncpg://", poolclass=NullPool, async_creator=connect)
     try:
         async with engine.begin() as connection:
             await connection.execute(text(lock))
             await connection.run_sync(_run)
+    except DBAPIError as error:
+        raise (error.orig and error.orig.__cause__) or error from error
     finally:
         await engine.dispose()
 
