@@ -263,6 +263,8 @@ async def test_on_a_screen_keyboard_enter_makes_a_line_and_the_button_sends(
     await page.get_by_label("Password").fill(PASSWORD)
     await page.get_by_role("button", name="Sign in").tap()
     field = page.get_by_label("Message", exact=True)
+    await field.wait_for()
+    assert not await page.get_by_text("Enter sends").is_visible()
     await field.press_sequentially("first line")
     await field.press("Enter")
     await field.press_sequentially("second line")
