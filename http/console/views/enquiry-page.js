@@ -32,6 +32,7 @@ function page(enquiry, again) {
     if (after) toast(t("enquiries.moved", { name: enquiry.customer_name, status: t(`enquiries.status.${status}`) }));
     again();
   };
+  document.title = `${enquiry.customer_name} · Voyagent`;
   return [
     header([enquiry.customer_name, " ", stateBadge(enquiry.status)], { lead: trip(enquiry), actions: actions(enquiry, moved) }),
     alike(enquiry),

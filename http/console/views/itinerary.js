@@ -73,6 +73,7 @@ function choice(q, signal) {
 /** @param {Itinerary} report @param {string} title */
 function trip(report, title) {
   const { passengers, flights, hotels, visas } = report;
+  document.title = `${title} · ${t("itinerary.title")} · Voyagent`;
   const conversation = anchor(link("conversations", report.session_id), { class: "button" }, t("itinerary.conversation"));
   if (passengers.length + flights.length + hotels.length + visas.length === 0)
     return [header(title, { actions: conversation }), empty({ title: t("itinerary.empty"), text: t("itinerary.empty_text") })];

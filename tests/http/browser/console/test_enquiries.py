@@ -52,6 +52,7 @@ async def test_an_enquiry_is_created_shown_and_changed(console: Console) -> None
         await page.locator(f"[name={name}]").fill(value)
     await page.get_by_role("button", name="Create enquiry").click()
     await page.get_by_role("heading", name="Ravi Menon", level=1).wait_for()
+    assert await page.title() == "Ravi Menon · Voyagent"
     (stored,) = (await asha.get("/enquiries"))["items"]
     assert (stored["budget_amount"], stored["budget_currency"], stored["pax_count"]) == ("150000.00", "INR", 2)
     assert (stored["notes"], stored["return_date"]) == ("Window seats\nBack before Sunday", "2027-02-09")

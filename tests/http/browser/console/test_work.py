@@ -243,6 +243,7 @@ async def test_an_itinerary_is_chosen_read_by_day_and_printed(console: Console) 
     await page.locator(".choices a").click()
     days = [each[name][:10] for each in report["flights"] for name in ("depart_local", "arrive_local")]
     await page.locator("time").first.wait_for()
+    assert (await page.title()).endswith(" · Itinerary · Voyagent")
     assert await page.locator("time").evaluate_all("all => all.map(each => each.dateTime)") == sorted(set(days))
     times = await page.locator(".stop.flight .stop-time").all_inner_texts()
     assert times == [each["depart_local"][11:] for each in report["flights"]]
