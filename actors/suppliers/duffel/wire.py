@@ -166,12 +166,12 @@ class PaymentStatus(Wire):
 
 
 class Cancellation(Wire):
-    """A quote of a cancellation, or the cancellation."""
+    """A quote of a cancellation, or the cancellation: at whatever moment it was confirmed, it is."""
 
     id: Id
     order_id: Id
-    refund_amount: Amount | None = None
-    refund_currency: Currency | None = None
-    refund_to: str | None = None
-    expires_at: UtcTime | None = None
-    confirmed_at: UtcTime | None = None
+    refund_amount: Annotated[Amount | None, _or_none] = None
+    refund_currency: Annotated[Currency | None, _or_none] = None
+    refund_to: Annotated[str | None, _or_none] = None
+    expires_at: Annotated[UtcTime | None, _or_none] = None
+    confirmed_at: Any = None

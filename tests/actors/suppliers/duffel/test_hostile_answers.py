@@ -32,6 +32,15 @@ ORDER = STANDIN.made(
     {"type": "instant", "passengers": [{"id": GOOD["passengers"][0]["id"]}], "metadata": {"voyagent_call": "k"}},
     GOOD,
 )
+QUOTE: dict[str, Any] = {
+    "id": "ore_1",
+    "order_id": "ord_1",
+    "refund_amount": "90.80",
+    "refund_currency": "GBP",
+    "refund_to": "balance",
+    "expires_at": "2026-11-23T12:20:00Z",
+    "confirmed_at": "2026-11-23T12:01:00Z",
+}
 JUNK = st.one_of(
     st.none(),
     st.booleans(),
@@ -97,9 +106,25 @@ def test_no_moment_at_the_end_of_the_calendar_breaks_a_list_or_an_order(moment: 
         if path != ("id",):
             assert orders.read(replaced(ORDER, path, moment + offset), NOW, found[-1]).segments, path
     for name in ("expires_at", "confirmed_at"):
-        quoted = {"id": "ore_1", "order_id": "ord_1", name: moment + offset}
-        with suppress(SupplierError):
-            assert orders.quote(quoted).ref == "ore_1"
+        assert orders.quote(QUOTE | {name: moment + offset}).ref == "ore_1"
+
+
+@given(name=st.sampled_from(["refund_amount", "refund_currency", "refund_to", "expires_at"]), by=JUNK)
+@example(name="expires_at", by="2026-12-01T10:00:00")
+def test_what_cannot_be_read_of_a_cancellation_is_unknown_and_it_is_confirmed_all_the_same(name: str, by: Any) -> None:
+    quote = orders.quote(QUOTE | {name: by})
+    assert quote.confirmed
+    assert (quote.ref, quote.order_ref) == ("ore_1", "ord_1")
+    assert quote.refund is None or quote.refund.amount >= 0
+    if by is None or isinstance(by, list | dict):
+        read = {"refund_amount": quote.refund, "refund_currency": quote.refund}
+        assert read.get(name, getattr(quote, name, None)) is None
+
+
+@given(by=JUNK)
+@example(by="2026-12-01T10:00:00")
+def test_a_cancellation_is_confirmed_by_any_moment(by: Any) -> None:
+    assert orders.quote(QUOTE | {"confirmed_at": by}).confirmed == (by is not None)
 
 
 @given(by=JUNK)
