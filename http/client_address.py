@@ -98,15 +98,19 @@ def _names_this_machine(host: str) -> bool:
     return parsed is not None and parsed.is_loopback
 
 
-def origin(request: web.Request, request_id: str, trusted: Sequence[Network]) -> Origin:
-    """The request's origin for audit events. The user agent is made storable and cut to 255 characters."""
-    peer = client(request, trusted)
-    if peer is not None and (peer.is_loopback or peer.is_private) and any(map(request.headers.__contains__, _CLIENTS)):
-        _warn_untrusted(str(peer))
+def origin(request: web.Request, request_id: str, peer: str | None) -> Origin:
+    """The origin of a request of ``peer`` for audit events. The user agent is made storable and cut to 255 characters.
+
+    ``peer`` is the ``client``'s address.
+    """
+    if peer is not None and any(map(request.headers.__contains__, _CLIENTS)):
+        near = address(peer)
+        if near is not None and (near.is_loopback or near.is_private):
+            _warn_untrusted(peer)
     agent = request.headers.get("User-Agent")
     if agent is not None:
         agent = agent.encode("utf-8", "replace").decode()[:MAX_USER_AGENT]
-    return Origin(request_id=request_id, ip=str(peer) if peer is not None else None, user_agent=agent)
+    return Origin(request_id=request_id, ip=peer, user_agent=agent)
 
 
 @lru_cache(maxsize=256)  # warns once for each

@@ -90,6 +90,11 @@ async def read(request: web.Request, limit: int = LIMIT) -> bytes:
         raise PayloadTooLarge("body_too_large")
     body = bytearray()
     try:
+        if request.content.is_eof():  # it came with its head
+            body += request.content.read_nowait()
+            if len(body) > limit:
+                raise PayloadTooLarge("body_too_large")
+            return bytes(body)
         async with asyncio.timeout(ARRIVAL_TIMEOUT):
             while piece := await request.content.readany():
                 body += piece

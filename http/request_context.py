@@ -79,8 +79,7 @@ class RequestContext:
     def origin(self) -> Origin:
         """The origin of the request, for audit events."""
         if self._origin is None:
-            trusted = self.services.settings.trusted_proxies
-            self._origin = client_address.origin(self.request, self.info.request_id, trusted)
+            self._origin = client_address.origin(self.request, self.info.request_id, self.info.client)
         key = self.principal.api_key_id if self.principal else None
         if key is not None and self._origin.api_key_id != key:
             self._origin = replace(self._origin, via="api_key", api_key_id=key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import CTE, Select, bindparam, func, literal, null, select, true, union_all, update
@@ -194,7 +195,7 @@ async def _write(db: Connection, before: Enquiry, changes: Mapping[str, Any]) ->
 def _possible_duplicates(rows: Sequence[Any]) -> tuple[PossibleDuplicate, ...]:
     """Each enquiry once, newest first, with all that it has in common with the new one."""
     found: dict[str, PossibleDuplicate] = {}
-    for row in sorted(rows, key=lambda row: (row["created_at"], row["id"]), reverse=True):
+    for row in sorted(rows, key=itemgetter("created_at", "id"), reverse=True):
         known = found.get(row["id"])
         same = () if known is None else known.same
         found[row["id"]] = PossibleDuplicate(**{**row, "same": (*same, row["same"])})

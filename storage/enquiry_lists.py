@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -65,8 +65,7 @@ class Filters:
 
     def given(self) -> dict[str, Any]:
         """The filters that are set."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if value not in {None, ""}}
+        return {name: value for name in self.__slots__ if (value := getattr(self, name)) not in {None, ""}}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from ...storage.accounts.principals import FindPrincipal, Person
@@ -95,4 +94,4 @@ def authorize(claims: Claims, person: Person, now: float) -> Principal | None:
             return None
     elif person.version_moved_at is not None and claims.issued_at <= person.version_moved_at.timestamp():
         return None
-    return replace(person.principal, token_id=claims.token_id)
+    return person.principal.with_token(claims.token_id)

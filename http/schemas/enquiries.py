@@ -116,7 +116,7 @@ class EnquiryCreateRequest(Body):
     @property
     def given(self) -> dict[str, Any]:
         """The fields, defaults included."""
-        return dict(self)
+        return vars(self).copy()
 
 
 class EnquiryPatchRequest(Body):

@@ -115,9 +115,8 @@ def test_a_proxy_nobody_trusts_is_named_once(capsys: pytest.CaptureFixture[str])
         ("127.0.0.2", "X-Request-ID", ()),
         ("8.8.8.8", "X-Forwarded-For", ()),
     ):
-        client_address.origin(
-            request((peer, 1), (name, "for=1.1.1.1" if name == "Forwarded" else "1.1.1.1")), "r", trusted
-        )
+        asked = request((peer, 1), (name, "for=1.1.1.1" if name == "Forwarded" else "1.1.1.1"))
+        client_address.origin(asked, "r", str(client_address.client(asked, trusted)))
     told = [line for line in capsys.readouterr().out.splitlines() if "proxy_not_trusted" in line]
     assert ["127.0.0.1" in told[0], "192.168.0.7" in told[1], len(told)] == [True, True, 2]
 
