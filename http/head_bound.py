@@ -27,7 +27,8 @@ class HeadBound:
         in_body = self._body is not None and not self._body.is_eof()
         messages, upgraded, tail = self._parser.feed_data(data)
         if messages:
-            self._head, self._body = 0, messages[-1][1]
+            last = messages[-1][1]
+            self._head, self._body = 0, None if last.is_eof() else last
         elif not in_body:
             self._head += len(data)
             if self._head > MAX_HEAD:

@@ -85,6 +85,8 @@ class Middleware:
         try:
             if request.version not in VERSIONS:
                 return problem(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "http_version_not_supported")
+            if request.version < HttpVersion11 and hdrs.TRANSFER_ENCODING in request.headers:
+                return _unframed()
             if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
                 return self._preflight(request)
             return await handler(request)
@@ -182,6 +184,13 @@ def request_id(headers: Mapping[str, str]) -> str:
     """The client's request id if it is well-formed, else a new one."""
     given = headers.get(REQUEST_ID)
     return given if given is not None and _REQUEST_ID.fullmatch(given) else uuid7()
+
+
+def _unframed() -> web.Response:
+    """HTTP/1.0 has no chunks: where such a request ends, a proxy may see otherwise (RFC 9112, 6.1)."""
+    response = problem(HTTPStatus.BAD_REQUEST, "bad_request")
+    response.force_close()
+    return response
 
 
 def _template(request: web.Request) -> str:

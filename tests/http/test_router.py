@@ -45,6 +45,19 @@ async def test_only_who_speaks_http_1_1_is_asked_for_the_body(client: Client, pa
         assert head.startswith(first), (version, head)
 
 
+@pytest.mark.parametrize("path", ["/auth/sign-out", "/nope"])
+async def test_chunks_in_http_1_0_have_no_effect_and_nothing_behind_them_is_read(client: Client, path: str) -> None:
+    head, body = await client.raw(
+        f"POST {path} HTTP/1.0\r\nConnection: keep-alive\r\nContent-Type: application/json\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+        "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+    )
+
+    assert head.startswith(b"HTTP/1.0 400")
+    assert json.loads(body) == {"detail": "bad_request"}
+    assert client.accounts.asked == []
+
+
 def test_no_route_is_as_deep_as_what_is_not_looked_up() -> None:
     assert max(route.path.count("/") for route in ROUTES) < MAX_DEPTH / 2
 
