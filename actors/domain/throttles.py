@@ -172,6 +172,8 @@ class Throttles:
         self._buckets: dict[Kind, OrderedDict[BucketKey, _Bucket]] = {
             kind: OrderedDict() for kind in ("pair", "account", "network", "tenant")
         }
+        self._pairs: dict[tuple[str, str], set[BucketKey]] = {}
+        """Keys of the pairs' buckets, by counter and account: a password reset clears those of one account."""
         self._numbers = count(1)
 
     def __len__(self) -> int:
@@ -192,7 +194,7 @@ class Throttles:
         bucket = self._alive(key, now)
         if bucket is None:
             self._evict(buckets, now)
-            bucket = buckets[key] = _Bucket(count=0, last=now, newest=number, generation=number)
+            bucket = self._add(key, _Bucket(count=0, last=now, newest=number, generation=number))
         charge = Charge(key, number, bucket.generation, (bucket.newest, bucket.last))
         bucket.count, bucket.last, bucket.newest, bucket.reported = bucket.count + 1, now, number, False
         buckets.move_to_end(key)
@@ -206,22 +208,22 @@ class Throttles:
             return
         bucket.count -= 1
         if bucket.count <= 0:
-            del buckets[charge.key]
+            self.clear(charge.key)
         elif bucket.newest == charge.number:
             bucket.newest, bucket.last = charge.before
 
     def clear(self, key: BucketKey) -> None:
         """Forget all its events."""
-        self._buckets[key.kind].pop(key, None)
+        if self._buckets[key.kind].pop(key, None) is not None and key.kind == "pair":
+            account = _account_of(key)
+            self._pairs[account].discard(key)
+            if not self._pairs[account]:
+                del self._pairs[account]
 
     def clear_account(self, counter: str, account: str) -> list[BucketKey]:
         """Clear the account's events from all networks; return the cleared buckets."""
-        found = [
-            key
-            for kind in ("pair", "account")
-            for key in self._buckets[kind]
-            if key.counter == counter and key.who.startswith(account)
-        ]
+        whole = BucketKey("account", counter, account)
+        found = [*self._pairs.get((counter, account), ()), *([whole] if whole in self._buckets["account"] else ())]
         for key in found:
             self.clear(key)
         return found
@@ -245,12 +247,18 @@ class Throttles:
         is_new = len(buckets) < self._capacity and key not in buckets
         if is_new and saved.events > 0 and now - saved.last < self.rules.kept(key.kind):
             number = next(self._numbers)
-            buckets[key] = _Bucket(count=saved.events, last=min(saved.last, now), newest=number, generation=number)
+            self._add(key, _Bucket(count=saved.events, last=min(saved.last, now), newest=number, generation=number))
 
     def keys(self) -> Iterator[BucketKey]:
         """The keys of all buckets."""
         for buckets in self._buckets.values():
             yield from buckets
+
+    def _add(self, key: BucketKey, bucket: _Bucket) -> _Bucket:
+        self._buckets[key.kind][key] = bucket
+        if key.kind == "pair":
+            self._pairs.setdefault(_account_of(key), set()).add(key)
+        return bucket
 
     def _alive(self, key: BucketKey, now: float) -> _Bucket | None:
         bucket = self._buckets[key.kind].get(key)
@@ -265,4 +273,9 @@ class Throttles:
             key, bucket = next(iter(buckets.items()))
             if len(buckets) < self._capacity and now - bucket.last < self.rules.kept(key.kind):
                 return
-            del buckets[key]
+            self.clear(key)
+
+
+def _account_of(pair: BucketKey) -> tuple[str, str]:
+    """Counter and account of a pair's bucket."""
+    return pair.counter, pair.who.partition(".")[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import thread_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -236,3 +238,41 @@ def test_r9_of_many_at_once_no_more_are_judged_than_are_free_and_one(crowd: int,
         table.refund(charge)
     saved = table.saved(KEY)
     assert (0 if saved is None else saved.events) == len(judged) - len(right)
+
+
+@given(st.lists(st.tuples(st.sampled_from("cfra"), st.integers(0, 5), st.integers(0, 3)), max_size=60))
+def test_an_account_is_cleared_whole_whatever_came_and_went_before(steps: list[tuple[str, int, int]]) -> None:
+    table, charges = Throttles(Rules(), capacity=6), [Charge(KEY, 0, 0, (0, 0.0))]
+    now = NOON
+    for act, account, network in steps:
+        key = BucketKey("pair", "sign_in", f"{account}.{network}")
+        now += 1
+        match act:
+            case "c":
+                charges.append(table.charge(key, now))
+            case "f":
+                table.clear(key)
+            case "r":
+                table.refund(charges.pop() if len(charges) > 1 else charges[0])
+            case _:
+                table.restore(key, Saved(3, now), now)
+    before = set(table.keys())
+
+    cleared = {key for account in range(6) for key in table.clear_account("sign_in", str(account))}
+
+    assert cleared == before
+    assert not len(table)
+
+
+def test_clearing_an_account_takes_no_longer_in_a_full_table() -> None:
+    table = Throttles(Rules())
+    for number in range(throttles.CAPACITY // 4):
+        table.charge(BucketKey("pair", "sign_in", f"{number}.n"), NOON)
+        table.charge(BucketKey("account", "sign_in", f"{number}"), NOON)
+    spent = []
+    for number in range(5):
+        began = thread_time()
+        assert len(table.clear_account("sign_in", str(number))) == 2
+        spent.append(thread_time() - began)
+
+    assert min(spent) < 0.0002
