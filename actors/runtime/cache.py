@@ -80,6 +80,11 @@ class SingleFlightCache(Generic[K, V]):
             for key in [key for key in kept if matches(key)]:
                 del kept[key]
 
+    def evict_one(self, key: K) -> None:
+        """``evict`` of this key alone, which looks at no other."""
+        self._entries.pop(key, None)
+        self._reads.pop(key, None)
+
     def _read(self, key: K, reply: asyncio.Future[V], read_at: float, outcome: Outcome[V]) -> None:
         if self._reads.get(key) is reply:
             del self._reads[key]

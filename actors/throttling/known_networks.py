@@ -57,7 +57,7 @@ class KnownNetworks:
 
     def forget(self, name: AccountRef) -> None:
         """Drop the entry after a successful sign-in, which may add a known network."""
-        self._cache.evict(lambda key: key == name)
+        self._cache.evict_one(name)
 
     async def _look_up(self, name: AccountRef) -> AccountNetworks | None:
         query = Networks(email=name.email, user_id=name.user_id, now=self._clock.now())

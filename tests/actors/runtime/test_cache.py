@@ -91,11 +91,14 @@ async def test_a_read_that_fails_is_not_kept(cache: SingleFlightCache[str, str],
     assert (cache.get("a"), cache.reading) == (None, 0)
 
 
+@pytest.mark.parametrize(
+    "evict", [lambda cache: cache.evict(lambda key: key == "a"), lambda cache: cache.evict_one("a")], ids=["all", "one"]
+)
 async def test_what_is_evicted_while_it_is_read_is_answered_and_not_kept(
-    cache: SingleFlightCache[str, str], source: Source
+    cache: SingleFlightCache[str, str], source: Source, evict: Callable[[SingleFlightCache[str, str]], None]
 ) -> None:
     reply = cache.read("a", source.read)
-    cache.evict(lambda key: key == "a")
+    evict(cache)
     later = cache.read("a", source.read)
     assert later is not reply
     source.answer.set_result("x")
@@ -105,3 +108,13 @@ async def test_what_is_evicted_while_it_is_read_is_answered_and_not_kept(
     await source.handle()
     assert await later == "x"
     assert cache.get("a") is not None
+
+
+async def test_one_that_is_evicted_takes_no_other_along(cache: SingleFlightCache[str, str], source: Source) -> None:
+    for key in ("a", "b"):
+        await fill(cache, source, key)
+
+    cache.evict_one("a")
+    cache.evict_one("c")
+
+    assert [cache.get(key) is not None for key in ("a", "b")] == [False, True]
