@@ -111,10 +111,20 @@ _NEWEST_FIRST = (enquiries.c.created_at.desc(), enquiries.c.id.desc())
 
 
 def _as_shown(name: str) -> ColumnElement[Any]:
-    """A column as the API shows it (business 7.1): amounts as text with two decimals, times in UTC with six digits."""
+    """A column as the API shows it (business 7.1): amounts as text with two decimals, times in UTC with six digits.
+
+    The first and the last day of Python's calendar are infinite ones in the database: asyncpg stores them so.
+    """
     column: ColumnElement[Any] = enquiries.c[name]
     if isinstance(column.type, Numeric):
         return cast(func.round(column, literal(2)), Text).label(name)
+    if isinstance(column.type, Date):
+        ends = {day: literal_column(f"date '{day.isoformat()}'", Date) for day in (date.min, date.max)}
+        return case(
+            (column == literal_column("date '-infinity'"), ends[date.min]),
+            (column == literal_column("date 'infinity'"), ends[date.max]),
+            else_=column,
+        ).label(name)
     if isinstance(column.type, DateTime):
         utc = func.timezone(literal("UTC"), column)
         return cast(func.to_char(utc, literal('YYYY-MM-DD"T"HH24:MI:SS.US"Z"')), Text).label(name)

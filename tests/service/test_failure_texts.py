@@ -9,7 +9,7 @@ import pytest
 
 from tests.rehearsal import Break, Failure, Gate, Hang, Raw, Text, ToolUse, Turn
 from voyagent.actors.suppliers.house.driver import EmbeddedInventory
-from voyagent.storage.conversation import answers, pass_context, sessions, tool_calls
+from voyagent.storage.conversation import answers, pass_context, session_lists, sessions, tool_calls
 
 from .test_approvals import HANDOFF, SEARCH
 
@@ -89,10 +89,10 @@ async def test_b28_no_failure_of_a_turn_tells_its_cause(
 async def test_b28_no_refusal_of_a_request_tells_its_cause(
     asha: Person, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("Page", "Create"):
+    for method, operation in (("GET", session_lists.Page), ("POST", sessions.Create)):
         with monkeypatch.context() as patch:
-            patch.setattr(getattr(sessions, name), "run", broken)
-            status, body = await asha.call("GET" if name == "Page" else "POST", "/chat/sessions")
+            patch.setattr(operation, "run", broken)
+            status, body = await asha.call(method, "/chat/sessions")
             assert status == 500
             assert set(body) == {"detail", "request_id"}
             assert body["detail"] == "internal_error"

@@ -175,7 +175,7 @@ async def test_b21_a_decision_that_outlives_its_session_is_carried_out(
     session, events = await ask_for_booking(asha, running, then=(Turn("Booked."),))
     async with locked("SELECT * FROM audit_heads FOR UPDATE"):
         granting = asyncio.create_task(resolve(asha, asked(events)[0]))
-        await blocked(admin, "audit_heads")
+        await blocked(admin, "voyagent_audit")
         sessions.actor(session).fail(Unavailable("storage_unavailable"))
         watching = asyncio.create_task(asha.watch(session, f"?last_event_id={events[-1].id}"))
         await blocked(admin, "pg_advisory_xact_lock")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from voyagent.actors.domain.enquiries import STATUSES, Enquiry
@@ -335,6 +335,18 @@ WRITTEN = st.fixed_dictionaries(
     }
 )
 
+WHOLE_CALENDAR: dict[str, Any] = {
+    **dict.fromkeys(("customer_email", "customer_phone", "origin", "destination", "notes")),
+    **dict.fromkeys(("budget_amount", "budget_currency")),
+    "customer_name": "Asha",
+    "depart_date": date.min,
+    "return_date": date.max,
+    "pax_count": 1,
+    "status": STATUSES[0],
+    "created_at": datetime(2026, 1, 1, tzinfo=UTC),
+    "updated_at": datetime(2026, 1, 1, tzinfo=UTC),
+}
+
 
 def shown(enquiry: Enquiry) -> Any:
     """What the API's model of an enquiry shows."""
@@ -343,6 +355,7 @@ def shown(enquiry: Enquiry) -> Any:
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(WRITTEN)
+@example(WHOLE_CALENDAR)
 async def test_the_json_of_a_page_is_what_its_model_would_be(agency: AgencyLike, row: dict[str, Any]) -> None:
     await agency.db.execute("DELETE FROM enquiries")
     known = {"id": uuid7(), "tenant_id": agency.tenant_id, "created_by_user_id": agency.user_id, "session_id": None}
