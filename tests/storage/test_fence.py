@@ -17,8 +17,11 @@ from prometheus_client import REGISTRY
 
 from tests.fakes.store import FakeStore
 from tests.waiting import Event, until
+from voyagent.actors.domain.audit import Author, Origin
+from voyagent.actors.domain.enquiries import WRITABLE, opened
 from voyagent.actors.domain.placement import SHARDS, Lease, shard_of
 from voyagent.actors.leased_store import LeasedStore
+from voyagent.storage import enquiries
 from voyagent.storage.conversation import group_commit, model_calls
 from voyagent.storage.conversation.group_commit import EventWriter
 from voyagent.storage.conversation.steps import EventRow
@@ -323,6 +326,33 @@ async def test_a_model_call_of_a_former_owner_is_not_begun(database: Any, admin:
     assert refused() == before + 1
     rows = await admin.fetch("SELECT id, state, estimate FROM model_calls WHERE turn_id = 't'")
     assert [tuple(row) for row in rows] == [(begin.id, "started", 1)]
+    await engine.close()
+
+
+async def test_an_enquiry_of_a_former_owner_is_not_created(database: Any, admin: Connection, world: Any) -> None:
+    """It is stored by one statement in autocommit, its audit event with it."""
+    tenant_id, user_id = world["users"]["tenant_id"], world["users"]["id"]
+    await admin.execute(OWN, NODE)
+    engine = await Engine.open(database.url, size=1, system_size=1, node=NODE)
+    held = Lease(NODE, shard_of(tenant_id), 1)
+    counts = "SELECT (SELECT count(*) FROM enquiries), (SELECT count(*) FROM audit_events)"
+
+    def create(lease: Lease | None) -> enquiries.Create:
+        given = dict.fromkeys(WRITABLE) | {"customer_name": "Asha Rao", "pax_count": 1, "status": "new"}
+        new = opened(given, enquiry_id=str(uuid4()), tenant_id=tenant_id, by=user_id, now=NOW)
+        author = Author(user_id, "owner", Origin("a request"))
+        return enquiries.Create(tenant_id=tenant_id, enquiry=new, author=author, lease=lease)
+
+    with pytest.raises(RuntimeError, match="Create has no lease"):
+        await engine.run(create(None))
+    before = await admin.fetchrow(counts)
+    await engine.run(create(held))
+    stored = await admin.fetchrow(counts)
+    assert [*stored] == [count + 1 for count in before]
+    await admin.execute(TAKE_OVER, held.shard)
+    with pytest.raises(LostShard):
+        await engine.run(create(held))
+    assert await admin.fetchrow(counts) == stored
     await engine.close()
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -12,7 +14,15 @@ from hypothesis import strategies as st
 
 from voyagent.actors.domain import identity
 from voyagent.actors.domain.errors import WeakPassword
-from voyagent.actors.domain.identity import Standing, check_password, network_of, normal_email, opaque, site_of
+from voyagent.actors.domain.identity import (
+    Principal,
+    Standing,
+    check_password,
+    network_of,
+    normal_email,
+    opaque,
+    site_of,
+)
 
 LIST = Path(identity.__file__).parent / "common_passwords.txt"
 
@@ -103,6 +113,13 @@ def test_r58_the_normal_form_is_its_own_normal_form(sent: str) -> None:
     except ValueError:
         return
     assert normal_email(normal) == normal
+
+
+def test_a_principal_by_another_token_is_otherwise_the_same() -> None:
+    values = {field.name: f"its {field.name}" for field in fields(Principal)}
+    principal = Principal(**cast("dict[str, Any]", values))
+
+    assert principal.with_token("another") == replace(principal, token_id="another")
 
 
 LABEL = r"[A-Za-z0-9-]{1,64}"
