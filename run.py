@@ -21,7 +21,7 @@ from voyagent.actors.domain.errors import Refusal, Unavailable
 from voyagent.actors.domain.identity import Role
 from voyagent.actors.foundation import command_line, gc_policy, log
 from voyagent.actors.foundation.command_line import DONE, FAILED, FOUND, INTERRUPTED, MISCONFIGURED, UNAVAILABLE
-from voyagent.actors.foundation.config import ConfigurationError, Settings, variable
+from voyagent.actors.foundation.config import ConfigurationError, Settings, database_url, variable
 from voyagent.actors.foundation.config_doubts import doubts
 from voyagent.actors.foundation.service_manager import ServiceManager
 from voyagent.actors.seed import Demo
@@ -231,13 +231,6 @@ async def reseal(settings: Settings, words: Namespace) -> int:
         result = await sealing_keys.reseal(ready, database_url(ready), words.wait)
     print(*result.told(list(settings.sealing_keys)), sep="\n")
     return FOUND if result.left else DONE
-
-
-def database_url(settings: Settings) -> str:
-    """Of the service's role. ConfigurationError without one."""
-    if settings.db_url is None:
-        raise ConfigurationError([f"{variable('db_url')}: must be set, or use --embedded"])
-    return settings.db_url
 
 
 COMMANDS: dict[str, Command] = {

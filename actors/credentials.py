@@ -19,7 +19,7 @@ from ..storage.travel.supplier_credentials import Kept
 from . import sealing_keys
 from .domain import ids
 from .domain.audit import AuditEvent
-from .foundation.config import ConfigurationError, Settings, variable
+from .foundation.config import ConfigurationError, Settings, database_url, variable
 from .suppliers.credentials import seal
 from .suppliers.drivers import SUPPLIERS
 
@@ -68,9 +68,9 @@ async def put(settings: Settings, tenant_id: str, supplier: str, token: str) -> 
         raise ConfigurationError([f"This is no token of {supplier!r}."])
     if not settings.sealing_keys:
         raise ConfigurationError([f"{variable('kms_key')}: must be set: a token is stored sealed"])
-    await sealing_keys.require_known(settings, _url(settings))
+    await sealing_keys.require_known(settings, database_url(settings))
     now = datetime.now(UTC)
-    async with fitness.opened(_url(settings)) as engine:
+    async with fitness.opened(database_url(settings)) as engine:
         agency = await _agency(engine, tenant_id)
         sealed = seal(Sealing(settings.sealing_keys), token, agency, supplier)
         return await engine.run(
@@ -89,7 +89,7 @@ async def put(settings: Settings, tenant_id: str, supplier: str, token: str) -> 
 async def remove(settings: Settings, tenant_id: str, supplier: str) -> bool:
     """Delete an agency's token; false if there is none."""
     now = datetime.now(UTC)
-    async with fitness.opened(_url(settings)) as engine:
+    async with fitness.opened(database_url(settings)) as engine:
         agency = await _agency(engine, tenant_id)
         entries = [AuditEvent.by_system("supplier_credential.removed", agency, now, inputs={"supplier": supplier})]
         return await engine.run(supplier_credentials.Remove(tenant_id=agency, supplier=supplier, entries=entries))
@@ -97,14 +97,8 @@ async def remove(settings: Settings, tenant_id: str, supplier: str) -> bool:
 
 async def listed(settings: Settings, tenant_id: str) -> Sequence[Kept]:
     """An agency's credentials, without their values."""
-    async with fitness.opened(_url(settings)) as engine:
+    async with fitness.opened(database_url(settings)) as engine:
         return await engine.run(supplier_credentials.All(tenant_id=await _agency(engine, tenant_id)))
-
-
-def _url(settings: Settings) -> str:
-    if settings.db_url is None:
-        raise ConfigurationError([f"{variable('db_url')}: must be set, or use --embedded"])
-    return settings.db_url
 
 
 async def _agency(engine: Engine, tenant_id: str) -> str:

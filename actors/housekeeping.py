@@ -15,7 +15,7 @@ from typing import assert_never
 from ..storage.conversation import approvals, pruning, turns, unsettled_writes, usage
 from ..storage.engine import sealed_columns
 from ..storage.engine.ownership import Ownership
-from ..storage.engine.resealing import SHOWN, KeyUsage, Reseal
+from ..storage.engine.resealing import SHOWN, KeyUsage, reseal
 from ..storage.engine.sealing import Sealing
 from ..storage.travel import expired_holds
 from . import tenant
@@ -96,8 +96,8 @@ class HousekeepingActor(Actor[StorageLost]):
             self.signing = tasks.task("audit_heads", sign, every=SIGN_SECONDS, retry=SIGN_RETRY, grace=SIGN_GRACE)
         self.resealing = None
         if sealing is not None and sealing.ids:
-            reseal = partial(self._reseal, sealing)
-            self.resealing = tasks.task("resealing", reseal, every=PRUNE_SECONDS, retry=PRUNE_RETRY, grace=PRUNE_GRACE)
+            run = partial(self._reseal, sealing)
+            self.resealing = tasks.task("resealing", run, every=PRUNE_SECONDS, retry=PRUNE_RETRY, grace=PRUNE_GRACE)
         self.lag = tasks.task("loop_lag", self._measure_lag, every=LAG_SECONDS, clock=Clock())
 
     async def initialise(self) -> None:
@@ -226,16 +226,11 @@ class HousekeepingActor(Actor[StorageLost]):
         return None
 
     async def _reseal_column(self, sealing: Sealing, column: str, store: Recipient) -> None:
-        done, not_opened, more = 0, list[str](), True
-        while more:
-            reseal = Reseal(column=column, sealing=sealing, skip=len(not_opened))
-            batch = await store.ask(reseal, within=60.0)
-            done, more = done + batch.done, batch.more
-            not_opened += batch.not_opened
-        if done:
-            _log.info("values_resealed", column=column, values=done, key_id=sealing.ids[0])
-        if not_opened:
-            _log.error("values_not_opened", column=column, values=len(not_opened), rows=not_opened[:SHOWN])
+        resealed = await reseal(partial(store.ask, within=60.0), column, sealing)
+        if resealed.done:
+            _log.info("values_resealed", column=column, values=resealed.done, key_id=sealing.ids[0])
+        if lost := resealed.not_opened:
+            _log.error("values_not_opened", column=column, values=len(lost), rows=lost[:SHOWN])
 
     async def _prune_deltas(self, store: Recipient) -> None:
         prune = pruning.PruneDeltas(now=self.clock.now())

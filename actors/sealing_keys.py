@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..storage.engine import fitness, sealed_columns
+from ..storage.engine import fitness, resealing, sealed_columns
 from ..storage.engine.canary import counted
-from ..storage.engine.resealing import SHOWN, Reseal
+from ..storage.engine.resealing import SHOWN
 from ..storage.engine.sealed_columns import Usage
 from ..storage.engine.sealing import Sealing
 from .foundation.config import ConfigurationError, Settings, variable
@@ -30,7 +30,7 @@ class Resealing:
     """What a run has done: values sealed again by column, the rows that cannot be opened, and what is left to do."""
 
     done: Mapping[str, int]
-    not_opened: Mapping[str, list[str]]
+    not_opened: Mapping[str, Sequence[str]]
     left: Mapping[str, int]
     """What still needs an older key, by column; those that cannot be opened among them."""
 
@@ -92,16 +92,13 @@ async def reseal(settings: Settings, url: str, wait: float) -> Resealing:
     loop, done = asyncio.get_running_loop(), dict[str, int]()
     ends, sealing = loop.time() + wait, Sealing(settings.sealing_keys)
     while True:
-        not_opened: dict[str, list[str]] = {}
+        not_opened: dict[str, Sequence[str]] = {}
         async with fitness.opened(url) as engine:
             for column in sealed_columns.COLUMNS:
-                rows, more = list[str](), True
-                while more:
-                    batch = await engine.run(Reseal(column=column.name, sealing=sealing, skip=len(rows)))
-                    done[column.name] = done.get(column.name, 0) + batch.done
-                    rows, more = [*rows, *batch.not_opened], batch.more
-                if rows:
-                    not_opened[column.name] = rows
+                resealed = await resealing.reseal(engine.run, column.name, sealing)
+                done[column.name] = done.get(column.name, 0) + resealed.done
+                if resealed.not_opened:
+                    not_opened[column.name] = resealed.not_opened
         left = sealed_columns.outdated(await usage(settings, url), sealing.ids[0])
         waiting = {name for name, count in left.items() if count > len(not_opened.get(name, ()))}
         if not waiting or loop.time() + PAUSE_SECONDS > ends:

@@ -81,6 +81,13 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     return sorted(name for name in environ if name.startswith(PREFIX) and name not in ours)
 
 
+def database_url(settings: Settings) -> str:
+    """The URL of the service's role. ConfigurationError if none is set."""
+    if settings.db_url is None:
+        raise ConfigurationError([f"{variable('db_url')}: must be set, or use --embedded"])
+    return settings.db_url
+
+
 def _environment() -> dict[str, str]:
     try:
         written = dotenv_values(".env")

@@ -7,6 +7,7 @@ repeated finds its values done.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -108,6 +109,15 @@ def _resealed(each: SealedColumn, sealing: Sealing, row: Any) -> dict[str, bytes
         where = {"table": place["table"], "column": place["column"], "scope": row["tenant_id"]}
         values[each.digest.name] = sealing.digests(plain, **where)[0]
     return values
+
+
+async def reseal(run: Callable[[Reseal], Awaitable[Resealed]], column: str, sealing: Sealing) -> Resealed:
+    """Seal all of a column again, each batch by ``run``; replies what they did together."""
+    whole = Resealed(done=0, more=True)
+    while whole.more:
+        batch = await run(Reseal(column=column, sealing=sealing, skip=len(whole.not_opened)))
+        whole = Resealed(done=whole.done + batch.done, not_opened=whole.not_opened + batch.not_opened, more=batch.more)
+    return whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
