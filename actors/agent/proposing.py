@@ -19,7 +19,8 @@ from . import sealed_input
 from .llm.model import Answer
 from .pass_state import PassState
 from .tools.catalogue import for_desk
-from .tools.tool import GATED, ApprovalProposal, GatedDatabaseTool, GatedSupplierTool, InputInvalid, Tool
+from .tools.supplier_tool import GATED, GatedSupplierTool
+from .tools.tool import ApprovalProposal, GatedDatabaseTool, InputInvalid, Tool
 
 SUMMARY_LIMIT = 1024
 """Characters of an approval's summary."""

@@ -11,7 +11,8 @@ from ..foundation import log
 from ..foundation.clock import Clock
 from ..runtime.actor import ActorFailed, Recipient
 from .tools.catalogue import CATALOGUE
-from .tools.tool import InputInvalid, SupplierTool, ToolContext
+from .tools.supplier_tool import SupplierTool
+from .tools.tool import InputInvalid, ToolContext
 
 _log = log.get(__name__)
 

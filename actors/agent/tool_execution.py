@@ -20,7 +20,8 @@ from ..runtime.actor import ActorFailed
 from . import sealed_input
 from .pass_state import PassState
 from .tools.catalogue import CATALOGUE
-from .tools.tool import GATED, DatabaseTool, Executed, GatedDatabaseTool, InputInvalid, ReadTool, SupplierTool, Tool
+from .tools.supplier_tool import GATED, Executed, SupplierTool
+from .tools.tool import DatabaseTool, GatedDatabaseTool, InputInvalid, ReadTool, Tool
 
 _log = log.get(__name__)
 

@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from voyagent.actors.agent.tools.supplier_tool import Executed, GatedSupplierTool
 from voyagent.actors.agent.tools.tool import (
     ApprovalProposal,
-    Executed,
     GatedDatabaseTool,
-    GatedSupplierTool,
     ReadTool,
     Tool,
     ToolContext,

@@ -13,17 +13,8 @@ from ...domain import ids
 from ...domain.outcomes import Outcome
 from ...domain.travel import FlightOrder
 from .schema import Id, PassengerIds, Price, Reference
-from .tool import (
-    ALL_TRAVEL,
-    ApprovalProposal,
-    Executed,
-    GatedSupplierTool,
-    Objection,
-    Then,
-    ToolContext,
-    ToolInput,
-    ToolOutput,
-)
+from .supplier_tool import Executed, GatedSupplierTool
+from .tool import ALL_TRAVEL, ApprovalProposal, Objection, Then, ToolContext, ToolInput, ToolOutput
 from .trips import Trip, aboard, current_offer, data_of, issued, keep, payable, recorded, seller, travellers
 
 

@@ -14,17 +14,8 @@ from ...domain.outcomes import Outcome
 from ...suppliers.protocols import Driver
 from .schema import Id, PassengerIds, Reference
 from .stays import Visit, current_offer, keep, named, seller
-from .tool import (
-    ALL_TRAVEL,
-    ApprovalProposal,
-    Executed,
-    GatedSupplierTool,
-    Objection,
-    Then,
-    ToolContext,
-    ToolInput,
-    ToolOutput,
-)
+from .supplier_tool import Executed, GatedSupplierTool
+from .tool import ALL_TRAVEL, ApprovalProposal, Objection, Then, ToolContext, ToolInput, ToolOutput
 from .trips import payable
 
 

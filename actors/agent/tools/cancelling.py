@@ -16,17 +16,8 @@ from ...domain.travel import CancelQuote
 from ...suppliers.protocols import CancellationDesk, SupplierError
 from .schema import Id, Price
 from .summary import NAME_SHOWN, code, listed
-from .tool import (
-    ALL_TRAVEL,
-    ApprovalProposal,
-    Executed,
-    GatedSupplierTool,
-    Objection,
-    Then,
-    ToolContext,
-    ToolInput,
-    ToolOutput,
-)
+from .supplier_tool import Executed, GatedSupplierTool
+from .tool import ALL_TRAVEL, ApprovalProposal, Objection, Then, ToolContext, ToolInput, ToolOutput
 from .trips import clock, priced
 
 NAMES_SHOWN = 400

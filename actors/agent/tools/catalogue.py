@@ -33,7 +33,8 @@ from .record_payment import RecordPayment
 from .reverse_journal_entry import ReverseJournalEntry
 from .search_flights import SearchFlights
 from .search_hotels import SearchHotels
-from .tool import GATED, Tool
+from .supplier_tool import GATED
+from .tool import Tool
 from .update_visa_file import UpdateVisaFile
 from .upsert_passenger import UpsertPassenger
 from .void_bill import VoidBill

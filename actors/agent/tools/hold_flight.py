@@ -13,7 +13,8 @@ from ...domain.audit import wire_time
 from ...domain.outcomes import Outcome
 from ...domain.travel import FlightOrder
 from .schema import Id, Moment, PassengerIds, Price
-from .tool import Executed, Objection, SupplierTool, Then, ToolContext, ToolInput, ToolOutput
+from .supplier_tool import Executed, SupplierTool
+from .tool import Objection, Then, ToolContext, ToolInput, ToolOutput
 from .trips import current_offer, expiring, keep, recorded, remembered, seller, travellers
 
 

@@ -14,17 +14,8 @@ from ...domain.travel import FlightOrder, Segment
 from ...suppliers.protocols import FlightDesk
 from .schema import Id
 from .summary import code, listed
-from .tool import (
-    ALL_TRAVEL,
-    ApprovalProposal,
-    Executed,
-    GatedSupplierTool,
-    Objection,
-    Then,
-    ToolContext,
-    ToolInput,
-    ToolOutput,
-)
+from .supplier_tool import Executed, GatedSupplierTool
+from .tool import ALL_TRAVEL, ApprovalProposal, Objection, Then, ToolContext, ToolInput, ToolOutput
 from .trips import data_of, issued, legs, priced, seller
 
 ISSUABLE = frozenset({"confirmed", "ticketed", "schedule_change"})

@@ -12,7 +12,8 @@ from tests.actors.agent.stand import Stand
 from tests.fakes.tools import FakeSupplierTool, Record, tools
 from voyagent.actors.agent import settling
 from voyagent.actors.agent.settling import settle_writes
-from voyagent.actors.agent.tools.tool import Executed, ToolContext
+from voyagent.actors.agent.tools.supplier_tool import Executed
+from voyagent.actors.agent.tools.tool import ToolContext
 from voyagent.actors.domain.errors import Unavailable
 from voyagent.actors.domain.outcomes import Succeeded
 from voyagent.actors.domain.turns import ToolCall

@@ -14,16 +14,8 @@ import pytest
 from tests.actors.agent.tools.office import Office, open_office
 from tests.manual_clock import ManualClock
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
-from voyagent.actors.agent.tools.tool import (
-    ApprovalProposal,
-    DatabaseTool,
-    Executed,
-    GatedDatabaseTool,
-    GatedSupplierTool,
-    ReadTool,
-    SupplierTool,
-    ToolContext,
-)
+from voyagent.actors.agent.tools.supplier_tool import Executed, GatedSupplierTool, SupplierTool
+from voyagent.actors.agent.tools.tool import ApprovalProposal, DatabaseTool, GatedDatabaseTool, ReadTool, ToolContext
 from voyagent.actors.domain import ids
 from voyagent.actors.domain.audit import canonical
 from voyagent.actors.domain.hotels import HotelOffer, HotelOrder

@@ -12,7 +12,8 @@ from typing import Any, cast
 import pytest
 
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
-from voyagent.actors.agent.tools.tool import Executed, InputInvalid, SupplierTool
+from voyagent.actors.agent.tools.supplier_tool import Executed, SupplierTool
+from voyagent.actors.agent.tools.tool import InputInvalid
 from voyagent.actors.domain import ids
 from voyagent.actors.domain.audit import canonical
 from voyagent.actors.domain.money import Money

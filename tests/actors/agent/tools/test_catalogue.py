@@ -16,7 +16,8 @@ from voyagent.actors.agent.tools.book_flight import BookFlight
 from voyagent.actors.agent.tools.catalogue import CATALOGUE, catalogue, for_desk
 from voyagent.actors.agent.tools.lookup_passenger import LookupPassenger
 from voyagent.actors.agent.tools.search_flights import SearchFlights
-from voyagent.actors.agent.tools.tool import GATED, InputInvalid, Objection, SupplierTool, Tool
+from voyagent.actors.agent.tools.supplier_tool import GATED, SupplierTool
+from voyagent.actors.agent.tools.tool import InputInvalid, Objection, Tool
 from voyagent.actors.agent.tools.upsert_passenger import UpsertPassenger
 from voyagent.actors.agent.tools.void_bill import VoidBill
 from voyagent.actors.domain.identity import Role

@@ -11,7 +11,8 @@ import pytest
 
 from voyagent.actors.agent.desks import ORCHESTRATOR_TOOLS, SPECIALISTS
 from voyagent.actors.agent.tools.catalogue import CATALOGUE, for_desk
-from voyagent.actors.agent.tools.tool import ALL_ACCOUNTING, ALL_TRAVEL, GATED, Tool
+from voyagent.actors.agent.tools.supplier_tool import GATED
+from voyagent.actors.agent.tools.tool import ALL_ACCOUNTING, ALL_TRAVEL, Tool
 
 PAGE = (Path(__file__).parents[4] / "docs/contract/business.md").read_text("utf-8")
 NOT_SERVED = re.compile(r"not served yet:?\s*(?P<names>[a-z_, ]+)|(?P<one>[a-z_]+) \(not served yet\)")

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
-from voyagent.actors.agent.tools.tool import GATED, InputInvalid, Tool
+from voyagent.actors.agent.tools.supplier_tool import GATED
+from voyagent.actors.agent.tools.tool import InputInvalid, Tool
 from voyagent.actors.domain.masking import hidden
 
 ASHA = {"full_name": "Asha Rao"}

@@ -9,7 +9,7 @@ import pytest
 
 from tests.actors.agent.tools.office import Office
 from voyagent.actors.agent.tools.catalogue import CATALOGUE
-from voyagent.actors.agent.tools.tool import Executed, SupplierTool
+from voyagent.actors.agent.tools.supplier_tool import Executed, SupplierTool
 from voyagent.actors.domain.audit import canonical
 
 UNKNOWN = "UPDATE tool_calls SET state = $2, driver = $3, bound = $4, input = $5, started_at = now() WHERE id = $1"
