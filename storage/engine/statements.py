@@ -110,9 +110,17 @@ def _bytes(shown: str) -> bytes:
     return bytes.fromhex(shown.removeprefix("\\x"))
 
 
+_ENDS = {"-infinity": date.min, "infinity": date.max}
+
+
+def _day(shown: str) -> date:
+    """A day as Postgres shows it. asyncpg stores the first and the last of Python's calendar as infinite ones."""
+    return _ENDS.get(shown) or date.fromisoformat(shown)
+
+
 _DECODERS: Mapping[type[TypeEngine[Any]], Callable[[str], Any]] = {
     DateTime: datetime.fromisoformat,
-    Date: date.fromisoformat,
+    Date: _day,
     LargeBinary: _bytes,
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from voyagent.storage.engine import statements
 from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.statements import Rows, Statement, binds, statement
 from voyagent.storage.schema.columns import Uuid
-from voyagent.storage.tables import api_keys, idempotency_keys, journals, offers, outbox, tenants, turns, users
+from voyagent.storage.tables import api_keys, idempotency_keys, offers, outbox, passengers, tenants, turns, users
 
 ROOT = Path(statements.__file__).parents[1]
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -151,11 +151,13 @@ async def test_several_queries_are_one_statement(admin: Connection, world: Any) 
     ]
 
 
-async def test_a_day_of_such_a_query_is_a_day(admin: Connection, world: Any) -> None:
-    journal = world["journals"]
-    days = Rows(select(journals.c.entry_date).filter_by(**binds("id")))
-    found = await statement(select(days.column)).fetchval(admin, id=journal["id"])
-    assert days.read(found) == [{"entry_date": journal["entry_date"]}]
+@pytest.mark.parametrize("day", [date.min, date(2028, 2, 29), date.max])
+async def test_a_day_of_such_a_query_is_a_day(day: date, admin: Connection, world: Any) -> None:
+    person = world["passengers"]
+    await admin.execute("UPDATE passengers SET date_of_birth = $1 WHERE id = $2", day, person["id"])
+    days = Rows(select(passengers.c.date_of_birth).filter_by(**binds("id")))
+    found = await statement(select(days.column)).fetchval(admin, id=person["id"])
+    assert days.read(found) == [{"date_of_birth": day}]
 
 
 def test_money_does_not_travel_as_json() -> None:
