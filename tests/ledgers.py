@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from random import Random
@@ -83,20 +83,23 @@ class Ledger:
         issued = self.day()
         due = issued + timedelta(days=self.random.choice((0, 1, 15, 30, 45)))
         currency, party = self.random.choice(CURRENCIES), self.random.choice(PARTIES)
-        lines = tuple(
-            InvoiceLine(
-                description="Fare",
-                quantity=Decimal(self.random.randint(1, 5)),
-                unit_price=self.amount(currency),
-                desk=self.random.choice(("ticketing_visa", "hotels_holidays", "other")),
-            )
-            for _ in range(self.random.randint(1, 3))
-        )
+        lines = tuple(self.line(currency) for _ in range(self.random.randint(1, 3)))
         made = await self.store.ask(
             invoices.Create(**self.common, number=None, party_name=party, issue_date=issued, due_date=due, lines=lines)
         )
         assert isinstance(made, invoices.Issued), made
         self.documents.append(Document("receivables", made.invoice.id, party, issued, due, made.invoice.total))
+
+    def line(self, currency: str) -> InvoiceLine:
+        """A line with a discount on most, to more decimals than the currency has; something is left to be paid."""
+        whole = InvoiceLine(
+            description="Fare",
+            quantity=Decimal(self.random.randint(1, 5)),
+            unit_price=self.amount(currency),
+            desk=self.random.choice(("ticketing_visa", "hotels_holidays", "other")),
+        )
+        share = self.random.choice(("0", "0.001", "0.1", "0.3333"))
+        return replace(whole, discount=(whole.subtotal.amount * Decimal(share)).quantize(Decimal("0.0001")))
 
     async def bill(self) -> None:
         issued = self.day()

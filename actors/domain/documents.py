@@ -79,7 +79,7 @@ class TaxLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceLine:
-    """A line of an invoice: quantity times price, and its taxes; exact to four decimals."""
+    """A line of an invoice: quantity times price, less a discount, and its taxes; exact to four decimals."""
 
     description: str
     quantity: Decimal
@@ -87,18 +87,34 @@ class InvoiceLine:
     taxes: tuple[TaxLine, ...] = ()
     desk: Desk = "other"
     booking_id: str | None = None
+    discount: Decimal = Decimal(0)
+    """What is taken off the subtotal, in the currency of the price: from 0 to all of it."""
+    discount_reason: str | None = None
 
     @property
     def subtotal(self) -> Money:
-        """Without taxes."""
+        """Before discount and taxes."""
         exact = self.unit_price.times(self.quantity).amount
         rounded = exact.quantize(Decimal(1).scaleb(-STORED_DECIMALS), ROUND_HALF_UP, _WIDE)
         return Money.of(rounded, self.unit_price.currency)
 
     @property
+    def net(self) -> Money:
+        """What is left after the discount: what is earned, and what may be taxed."""
+        return self.subtotal - Money.of(self.discount, self.unit_price.currency)
+
+    @property
+    def tax(self) -> Money:
+        """The sum of its taxes."""
+        return sum(
+            (Money.of(tax.tax_amount, self.unit_price.currency) for tax in self.taxes),
+            Money.of(0, self.unit_price.currency),
+        )
+
+    @property
     def total(self) -> Money:
-        """With taxes."""
-        return sum((Money.of(tax.tax_amount, self.unit_price.currency) for tax in self.taxes), self.subtotal)
+        """After the discount, with taxes."""
+        return self.net + self.tax
 
 
 def total_of(lines: Sequence[InvoiceLine]) -> Money:
@@ -107,18 +123,30 @@ def total_of(lines: Sequence[InvoiceLine]) -> Money:
     return sum((line.total for line in lines), nothing).rounded()
 
 
+def discount_of(lines: Sequence[InvoiceLine]) -> Money:
+    """The sum of the lines' discounts."""
+    return Money.of(sum(line.discount for line in lines), lines[0].unit_price.currency)
+
+
 def check_amounts(place: int, line: InvoiceLine, reason: str = "invalid_amount") -> None:
-    """``InvalidDocument`` if the line's subtotal or a tax of it is above any total that can be kept.
+    """``InvalidDocument`` for an amount above any total that can be kept, or a discount above its line.
 
     Called before sums are made of lines: larger ones are not `Money`.
     """
     parts = (line.unit_price.amount * line.quantity, *(tax.tax_amount for tax in line.taxes))
     if max(parts) > LARGEST_TOTAL:
         raise InvalidDocument(reason, f"Line {place}: an amount above {LARGEST_TOTAL:f} cannot be kept.")
+    if not 0 <= line.discount <= line.subtotal.amount:
+        raise InvalidDocument(reason, f"Line {place}: a discount is from 0 to the line's {line.subtotal.text}.")
+    if line.discount_reason is not None and not line.discount:
+        raise InvalidDocument(reason, f"Line {place}: there is a reason for a discount, but no discount.")
 
 
 def check_taxes(place: int, line: InvoiceLine) -> None:
-    """``InvalidDocument`` if a tax is off by more than half a minor unit, or CGST and SGST of the line differ."""
+    """``InvalidDocument`` if a tax is off by more than half a minor unit, or CGST and SGST of the line differ.
+
+    Of a line with a discount no more can be taxed than is left.
+    """
     half = Decimal(5).scaleb(-minor_digits(line.unit_price.currency) - 1)
     halves = {"CGST": Decimal(0), "SGST": Decimal(0)}
     for tax in line.taxes:
@@ -133,6 +161,27 @@ def check_taxes(place: int, line: InvoiceLine) -> None:
             halves[name] += tax.tax_amount
     if halves["CGST"] != halves["SGST"]:
         raise InvalidDocument("validation_failed", f"Line {place}: CGST and SGST have to be equal.")
+    if line.discount:
+        _check_taxable(place, line)
+
+
+def _check_taxable(place: int, line: InvoiceLine) -> None:
+    """A discount in the invoice is no part of the value of the supply (CGST Act, section 15(3)).
+
+    The parts of the line on which one tax is levied are together at most what is left, exact or in minor units. Without
+    a discount the taxable amount stands by itself: some laws deem it larger than the line (CGST Rules, rule 32).
+    """
+    left = max(line.net.amount, line.net.rounded().amount)
+    taxed: dict[tuple[str, str, str], Decimal] = {}
+    for tax in line.taxes:
+        key = tax.regime, tax.code.upper(), (tax.jurisdiction or "").casefold()
+        taxed[key] = taxed.get(key, Decimal(0)) + tax.taxable_amount
+    for (_, code, _), taxable in taxed.items():
+        if taxable > left:
+            raise InvalidDocument(
+                "validation_failed",
+                f"Line {place}: {code} is on {taxable:f}, and {line.net.text} is left after the discount.",
+            )
 
 
 def check_total(total: Money, reason: str = "invalid_amount") -> None:
@@ -176,7 +225,9 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invoice(Document):
-    """What a customer owes."""
+    """What a customer owes. The total is after ``discount``, that of all its lines."""
+
+    discount: Money
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,11 +274,14 @@ Accounts = Mapping[str, LedgerAccount]
 
 
 def issue_journal(invoice: Document, lines: Sequence[InvoiceLine], accounts: Accounts) -> JournalEntry:
-    """The journal of an invoice's issue: receivables against revenue by desk and tax; the rest is rounding."""
+    """The journal of an invoice's issue: receivables against revenue by desk and tax; the rest is rounding.
+
+    Revenue is what is left after discounts, which are part of its price and no expense (IFRS 15.47).
+    """
     currency = invoice.total.currency
     sums: dict[str, Money] = {}
     for line in lines:
-        parts = [(REVENUE[line.desk], line.subtotal)]
+        parts = [(REVENUE[line.desk], line.net)]
         parts += [(tax.account, Money.of(tax.tax_amount, currency)) for tax in line.taxes]
         for code, money in parts:
             sums[code] = sums.get(code, Money.of(0, currency)) + money

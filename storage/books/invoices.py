@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ...actors.domain.documents import (
@@ -23,6 +23,7 @@ from ...actors.domain.documents import (
     check_total,
     check_voidable,
     day_of_void,
+    discount_of,
     issue_journal,
     total_of,
 )
@@ -38,9 +39,17 @@ from .act import Act
 if TYPE_CHECKING:
     from ..engine.connection import Connection
 
-_COLUMNS = invoices.c[
-    "id", "number", "party_name", "status", "issue_date", "due_date", "currency", "total", "amount_paid"
-]
+DISCOUNT = (
+    select(func.coalesce(func.sum(invoice_lines.c.discount), 0))
+    .where(invoice_lines.c.tenant_id == invoices.c.tenant_id, invoice_lines.c.invoice_id == invoices.c.id)
+    .scalar_subquery()
+    .label("discount")
+)
+"""Of an invoice's row: the sum of its lines' discounts."""
+_COLUMNS = (
+    *invoices.c["id", "number", "party_name", "status", "issue_date", "due_date", "currency", "total", "amount_paid"],
+    DISCOUNT,
+)
 INSERT = statement(
     insert(invoices)
     .values(
@@ -53,17 +62,16 @@ INSERT = statement(
 )
 INSERT_LINE = statement(
     insert(invoice_lines).values(
-        **binds("tenant_id", "invoice_id", "line_no", "description", "quantity", "unit_price", "subtotal", "taxes"),
-        **binds("total", "desk", "booking_id"),
+        **binds("tenant_id", "invoice_id", "line_no", "description", "quantity", "unit_price", "subtotal", "discount"),
+        **binds("discount_reason", "taxes", "total", "desk", "booking_id"),
     )
 )
 LOCK = statement(select(*_COLUMNS).filter_by(**binds("tenant_id", "id")).with_for_update(key_share=True))
 BY_KEY = statement(select(*_COLUMNS).filter_by(**binds("tenant_id", "idempotency_key")))
 TAKEN = statement(select(invoices.c.id).filter_by(**binds("tenant_id", "number")))
+_LINE = ("description", "quantity", "unit_price", "discount", "discount_reason", "taxes", "desk", "booking_id")
 LINES = statement(
-    select(*invoice_lines.c["description", "quantity", "unit_price", "taxes", "desk", "booking_id"])
-    .filter_by(**binds("tenant_id", "invoice_id"))
-    .order_by(invoice_lines.c.line_no)
+    select(*invoice_lines.c[_LINE]).filter_by(**binds("tenant_id", "invoice_id")).order_by(invoice_lines.c.line_no)
 )
 _THIS = binds("tenant_id", "id")
 ISSUE = statement(update(invoices).filter_by(**_THIS).values(status="issued", issued_at=bindparam("now")))
@@ -100,8 +108,9 @@ class DraftedInvoice(NamedTuple):
 
 
 def invoice_of(row: Any) -> Invoice:
-    """The invoice of a row."""
+    """The invoice of a row, which has its ``DISCOUNT``, too."""
     return Invoice(
+        discount=Money.of(row["discount"], row["currency"]),
         total=Money.of(row["total"], row["currency"]),
         paid=Money.of(row["amount_paid"], row["currency"]),
         **{name: row[name] for name in ("id", "number", "party_name", "status", "issue_date", "due_date")},
@@ -135,6 +144,8 @@ async def _lines(db: Connection, tenant_id: str, invoice: Invoice) -> tuple[Invo
             taxes=tuple(_tax(tax) for tax in row["taxes"]),
             desk=row["desk"],
             booking_id=row["booking_id"],
+            discount=row["discount"],
+            discount_reason=row["discount_reason"],
         )
         for row in await LINES.fetch(db, tenant_id=tenant_id, invoice_id=invoice.id)
     )
@@ -182,6 +193,7 @@ class _Make(Act[DraftedInvoice, Any]):
                 due_date=self.due_date,
                 total=total,
                 paid=total - total,
+                discount=discount_of(lines),
             ),
             lines,
             unlisted,
@@ -249,6 +261,8 @@ class _Make(Act[DraftedInvoice, Any]):
                 quantity=line.quantity,
                 unit_price=line.unit_price.amount,
                 subtotal=line.subtotal.amount,
+                discount=line.discount,
+                discount_reason=line.discount_reason,
                 taxes=[tax.to_json() for tax in line.taxes],
                 total=line.total.amount,
                 desk=line.desk,

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from sqlalchemy import Date, Integer, Table, Text, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Date, Integer, Table, Text, bindparam, func, or_, select
 
 from ...actors.domain.documents import Bill, Document, Invoice
 from ..engine.operations import Query
 from ..engine.statements import Statement, any_of, statement
 from ..tables import bills, invoices
 from .bills import bill_of
-from .invoices import invoice_of
+from .invoices import DISCOUNT, invoice_of
 
 if TYPE_CHECKING:
     from ..engine.connection import Connection
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Document)
 
 
-def _listing(table: Table) -> Statement:
+def _listing(table: Table, *more: ColumnElement[Any]) -> Statement:
     party, due_before = bindparam("party", type_=Text), bindparam("due_before", type_=Date)
     within = func.strpos(func.lower(table.c.party_name), func.lower(party)) > 0
     return statement(
-        select(table, func.count().over().label("found"))
+        select(table, *more, func.count().over().label("found"))
         .where(
             table.c.tenant_id == bindparam("tenant_id"),
             any_of(table.c.status, "statuses"),
@@ -38,7 +38,7 @@ def _listing(table: Table) -> Statement:
     )
 
 
-INVOICES, BILLS = _listing(invoices), _listing(bills)
+INVOICES, BILLS = _listing(invoices, DISCOUNT), _listing(bills)
 
 
 class Found(NamedTuple, Generic[T]):

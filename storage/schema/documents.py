@@ -93,6 +93,8 @@ invoice_lines = Table(
     required("quantity", Numeric(18, 4)),
     required("unit_price", Money),
     required("subtotal", Money),
+    required("discount", Money, default="0"),
+    optional("discount_reason", Text),
     required("taxes", Json, default="'[]'"),
     required("total", Money),
     required("desk", Text, default="'other'"),
@@ -101,6 +103,8 @@ invoice_lines = Table(
     reference("invoices", "invoice_id"),
     reference("bookings", "booking_id"),
     CheckConstraint("quantity > 0", name="quantity"),
+    CheckConstraint("discount BETWEEN 0 AND subtotal", name="discount"),
+    CheckConstraint("discount_reason IS NULL OR discount > 0", name="discount_reason"),
     one_of("desk", DESKS),
     partial_index("ix_invoice_lines_booking_id", "tenant_id", "booking_id", only="booking_id IS NOT NULL"),
 )

@@ -15,7 +15,10 @@ from ...domain.outcomes import Outcome
 from ...domain.tax_rates import LARGEST_RATE, SUPPLY, RequestedLine, RequestedTax, UnlistedRate, percent
 from ...domain.travel import tidy_name
 from .document_tool import (
+    ABOUT_DISCOUNT,
     MOST_LINES,
+    DiscountReason,
+    DiscountText,
     DocumentTool,
     Notes,
     Number,
@@ -23,7 +26,9 @@ from .document_tool import (
     bound_document,
     bound_lines,
     dates,
+    discounted,
     shown_lines,
+    shown_total,
 )
 from .schema import AMOUNT, Amount, Currency, Day, Id, Said, read_amount
 from .summary import code
@@ -71,9 +76,11 @@ class Line(ToolInput):
     quantity: Quantity = Decimal(1)
     unit_price: Amount
     currency: Currency | None = None
-    subtotal: Amount | None = None
+    subtotal: Annotated[Amount | None, Field(description="quantity x unit_price, before the discount")] = None
+    discount: Annotated[Amount | None, Field(description=ABOUT_DISCOUNT)] = None
+    discount_reason: DiscountReason | None = None
     taxes: Annotated[tuple[Tax, ...], Field(max_length=MOST_TAXES, strict=False)] = ()
-    total: Amount | None = None
+    total: Annotated[Amount | None, Field(description="subtotal - discount + taxes")] = None
     desk: Desk = "other"
     booking_id: Id | None = None
 
@@ -109,6 +116,7 @@ class Created(ToolOutput):
     created: Literal[True] = True
     invoice_id: str
     invoice_number: str
+    discount_amount: DiscountText = None
 
 
 class CreateInvoice(DocumentTool[CreateInput, DraftedInvoice, Issued]):
@@ -117,7 +125,8 @@ class CreateInvoice(DocumentTool[CreateInput, DraftedInvoice, Issued]):
     name = "create_invoice"
     description = (
         "Create and issue an invoice under a number given by the user, with taxes on its lines. Sums that are "
-        "given must be right; rates follow from the agency's own of the issue date, see list_tax_rates. Use "
+        "given must be right; rates follow from the agency's own of the issue date, see list_tax_rates. No amount is "
+        "below zero: what is deducted is the discount of its line, and taxes are on what is left. Use "
         "draft_invoice for the next number of the agency's series. A human is asked first."
     )
     Input = CreateInput
@@ -147,7 +156,7 @@ class CreateInvoice(DocumentTool[CreateInput, DraftedInvoice, Issued]):
         del given, context
         invoice, lines, unlisted = prepared
         asked = (
-            f"Create and issue invoice {code(invoice.number)}: {invoice.total.text}, {dates(invoice)};"
+            f"Create and issue invoice {code(invoice.number)}: {shown_total(invoice, lines)}, {dates(invoice)};"
             f" for {words(invoice.party_name)}; {_remarks(unlisted)}{shown_lines(lines)}"
         )
         bound = bound_document(invoice) | {"lines": bound_lines(lines)}
@@ -157,7 +166,11 @@ class CreateInvoice(DocumentTool[CreateInput, DraftedInvoice, Issued]):
 
     def output(self, given: CreateInput, done: Issued) -> Outcome:
         del given
-        return self.succeed(invoice_id=done.invoice.id, invoice_number=done.invoice.number)
+        return self.succeed(
+            invoice_id=done.invoice.id,
+            invoice_number=done.invoice.number,
+            discount_amount=discounted(done.invoice),
+        )
 
 
 def _remarks(unlisted: tuple[UnlistedRate, ...]) -> str:
@@ -179,10 +192,13 @@ def _line(place: int, line: Line, currency: str) -> RequestedLine:
         unit_price=Money.of(line.unit_price, currency),
         desk=line.desk,
         booking_id=line.booking_id,
+        discount=line.discount or Decimal(0),
+        discount_reason=line.discount_reason or None,
     )
     check_amounts(place, made, "validation_failed")
     if line.subtotal not in (None, made.subtotal.amount):
+        before = " before the discount" if made.discount else ""
         raise Objection(
-            "validation_failed", f"Line {place}: its subtotal is {made.subtotal.text}, not {line.subtotal:f}."
+            "validation_failed", f"Line {place}: its subtotal{before} is {made.subtotal.text}, not {line.subtotal:f}."
         )
     return RequestedLine(line=made, taxes=tuple(RequestedTax(**dict(tax)) for tax in line.taxes), total=line.total)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import AfterValidator, Field
 
 from ....storage.books.act import Act, Judge
 from ....storage.engine.operations import Operation
-from ...domain.documents import Document, InvalidDocument, InvoiceLine
+from ...domain.documents import Document, InvalidDocument, Invoice, InvoiceLine
 from ...domain.money import Money
 from ...domain.numbers import NUMBER
 from ...domain.outcomes import Outcome
@@ -35,6 +35,13 @@ Reason = Annotated[Said, Field(max_length=1000)]
 Notes = Annotated[str, Field(max_length=2000), AfterValidator(tidy_name)]
 AmountText = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?$")]
 """``"45200.00"``: an amount without its currency."""
+DiscountText = Annotated[AmountText | None, Field(exclude_if=lambda value: value is None)]
+"""What the lines' discounts have taken off an invoice; an output without any leaves it out."""
+DiscountReason = Annotated[str, Field(max_length=255), AfterValidator(tidy_name)]
+ABOUT_DISCOUNT = (
+    "What is deducted from quantity x unit_price, in the line's currency and at most all of it: a discount, or a "
+    "commission passed on. The line's taxes are on what is left"
+)
 
 
 class DocumentTool(GatedDatabaseTool[I], Generic[I, P, D]):
@@ -113,6 +120,25 @@ def amount_of(money: Money) -> str:
     return money.text.partition(" ")[2]
 
 
+def discounted(invoice: Invoice) -> str | None:
+    """The discount of an invoice that has one."""
+    return amount_of(invoice.discount) if invoice.discount.amount else None
+
+
+def shown_total(invoice: Invoice, lines: Sequence[InvoiceLine]) -> str:
+    """``"INR 8280.66"``; after a discount with what it is made of: ``"INR 8280.66 (gross 9154.00, discount -873.34)"``.
+
+    ``gross`` is before discount and taxes; a tax follows it as ``tax 1490.52``.
+    """
+    if not invoice.discount.amount:
+        return invoice.total.text
+    nothing = invoice.total - invoice.total
+    gross = sum((line.subtotal for line in lines), nothing)
+    tax = sum((line.tax for line in lines), nothing)
+    parts = f"gross {amount_of(gross)}, discount {amount_of(-invoice.discount)}"
+    return f"{invoice.total.text} ({parts}{f', tax {amount_of(tax)}' if tax.amount else ''})"
+
+
 def bound_document(document: Document) -> dict[str, Any]:
     """A document as it is shown, as JSON."""
     return {
@@ -137,6 +163,7 @@ def bound_lines(lines: Iterable[InvoiceLine]) -> list[dict[str, Any]]:
             "description": line.description,
             "quantity": f"{line.quantity:f}",
             "unit_price": line.unit_price.text,
+            **_bound_discount(line),
             "taxes": [tax.to_json() for tax in line.taxes],
             "total": line.total.text,
             "desk": line.desk,
@@ -146,12 +173,22 @@ def bound_lines(lines: Iterable[InvoiceLine]) -> list[dict[str, Any]]:
     ]
 
 
+def _bound_discount(line: InvoiceLine) -> dict[str, Any]:
+    """Nothing for a line without: an approval that was asked for by an earlier release stays what it was."""
+    if not line.discount:
+        return {}
+    return {"discount": _money(line, line.discount).text, "discount_reason": line.discount_reason}
+
+
 def shown_lines(lines: tuple[InvoiceLine, ...]) -> str:
     """As many lines of an invoice as fit, and the number of the others."""
     shown: list[str] = []
     for line in lines:
         taxes = "".join(f" + {code(tax.code, 16)} {amount_of(_money(line, tax.tax_amount))}" for tax in line.taxes)
-        text = f"{line.quantity.normalize():f} x {line.unit_price.text}{taxes} {words(line.description)}"
+        discount = f" discount {amount_of(_money(line, -line.discount))}" if line.discount else ""
+        reason = f" ({words(line.discount_reason)})" if line.discount_reason else ""
+        priced = f"{line.quantity.normalize():f} x {line.unit_price.text}{discount}{taxes}"
+        text = f"{priced} {words(line.description)}{reason}"
         if sum(map(len, shown)) + len(text) > LINES_SHOWN:
             shown.append(f"and {len(lines) - len(shown)} more lines")
             break

@@ -14,8 +14,11 @@ from ...domain.documents import MOST_QUANTITY, Desk, Invoice, InvoiceLine
 from ...domain.money import Money
 from ...domain.outcomes import Outcome
 from .document_tool import (
+    ABOUT_DISCOUNT,
     MOST_LINES,
     AmountText,
+    DiscountReason,
+    DiscountText,
     DocumentTool,
     Notes,
     Number,
@@ -24,7 +27,9 @@ from .document_tool import (
     bound_document,
     bound_lines,
     dates,
+    discounted,
     shown_lines,
+    shown_total,
 )
 from .schema import AMOUNT, Currency, Id, Reference, Said, read_amount, read_day
 from .summary import code
@@ -44,6 +49,8 @@ class LineItem(ToolInput):
     quantity: Annotated[int, Field(ge=1, le=MOST_QUANTITY)]
     unit_price: PriceText
     currency: Currency
+    discount: Annotated[PriceText | None, Field(description=ABOUT_DISCOUNT)] = None
+    discount_reason: DiscountReason | None = None
     desk: Desk = "other"
     booking_id: Id | None = None
 
@@ -67,6 +74,7 @@ class Drafted(ToolOutput):
     invoice_id: str
     number: str
     total_amount: AmountText
+    discount_amount: DiscountText = None
     currency: Currency
     status: Literal["draft"] = "draft"
 
@@ -77,7 +85,8 @@ class DraftInvoice(DocumentTool[DraftInput, DraftedInvoice, Invoice]):
     name = "draft_invoice"
     description = (
         "Draft an invoice in one currency. It gets the next number of the agency's series and is in the books only "
-        "once it is issued with issue_invoice. A human is asked first."
+        "once it is issued with issue_invoice. No amount is below zero: what is deducted is the discount of its line. "
+        "A human is asked first."
     )
     Input = DraftInput
     Output = Drafted
@@ -108,7 +117,7 @@ class DraftInvoice(DocumentTool[DraftInput, DraftedInvoice, Invoice]):
         invoice, lines, _ = prepared
         number = code(invoice.number) if invoice.number else "with the next number"
         asked = (
-            f"Draft invoice {number}: {invoice.total.text}, {dates(invoice)}; for {words(invoice.party_name)};"
+            f"Draft invoice {number}: {shown_total(invoice, lines)}, {dates(invoice)}; for {words(invoice.party_name)};"
             f" {shown_lines(lines)}"
         )
         return asked, bound_document(invoice) | {"lines": bound_lines(lines)}
@@ -119,6 +128,7 @@ class DraftInvoice(DocumentTool[DraftInput, DraftedInvoice, Invoice]):
             invoice_id=done.id,
             number=done.number,
             total_amount=amount_of(done.total),
+            discount_amount=discounted(done),
             currency=done.total.currency,
         )
 
@@ -131,14 +141,20 @@ def _day(name: str, text: str) -> date:
 
 
 def _line(place: int, line: LineItem) -> InvoiceLine:
-    try:
-        price = read_amount(line.unit_price)
-    except ValueError as invalid:
-        raise Objection("invalid_amount", f"Line {place}: unit_price {invalid}") from None
+    price = _amount(place, "unit_price", line.unit_price)
     return InvoiceLine(
         description=line.description,
         quantity=Decimal(line.quantity),
         unit_price=Money.of(price, line.currency),
         desk=line.desk,
         booking_id=line.booking_id,
+        discount=Decimal(0) if line.discount is None else _amount(place, "discount", line.discount),
+        discount_reason=line.discount_reason or None,
     )
+
+
+def _amount(place: int, name: str, text: str) -> Decimal:
+    try:
+        return read_amount(text)
+    except ValueError as invalid:
+        raise Objection("invalid_amount", f"Line {place}: {name} {invalid}") from None

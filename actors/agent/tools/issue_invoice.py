@@ -7,7 +7,18 @@ from typing import Any, Literal
 from ....storage.books.act import Act
 from ....storage.books.invoices import DraftedInvoice, Issue, Issued
 from ...domain.outcomes import Outcome
-from .document_tool import AmountText, DocumentTool, amount_of, bound_document, bound_lines, dates, shown_lines
+from .document_tool import (
+    AmountText,
+    DiscountText,
+    DocumentTool,
+    amount_of,
+    bound_document,
+    bound_lines,
+    dates,
+    discounted,
+    shown_lines,
+    shown_total,
+)
 from .schema import Currency, Id
 from .summary import code
 from .summary import shown as words
@@ -28,6 +39,7 @@ class IssuedInvoice(ToolOutput):
     number: str
     status: Literal["issued"] = "issued"
     total_amount: AmountText
+    discount_amount: DiscountText = None
     currency: Currency
     journal_id: str
 
@@ -53,7 +65,7 @@ class IssueInvoice(DocumentTool[IssueInput, DraftedInvoice, Issued]):
         del given, context
         invoice, lines, _ = prepared
         asked = (
-            f"Issue invoice {code(invoice.number)}: {invoice.total.text}, {dates(invoice)};"
+            f"Issue invoice {code(invoice.number)}: {shown_total(invoice, lines)}, {dates(invoice)};"
             f" for {words(invoice.party_name)}; {shown_lines(lines)}"
         )
         return asked, bound_document(invoice) | {"lines": bound_lines(lines)}
@@ -64,6 +76,7 @@ class IssueInvoice(DocumentTool[IssueInput, DraftedInvoice, Issued]):
             invoice_id=done.invoice.id,
             number=done.invoice.number,
             total_amount=amount_of(done.invoice.total),
+            discount_amount=discounted(done.invoice),
             currency=done.invoice.total.currency,
             journal_id=done.journal_id,
         )

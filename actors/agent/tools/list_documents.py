@@ -15,10 +15,11 @@ from ...domain.documents import (
     Bill,
     BillStatus,
     Document,
+    Invoice,
     InvoiceStatus,
 )
 from ...domain.outcomes import Outcome
-from .document_tool import AmountText, amount_of
+from .document_tool import AmountText, DiscountText, amount_of, discounted
 from .schema import Currency, Day, Said
 from .tool import ReadTool, ToolContext, ToolInput, ToolOutput
 
@@ -55,6 +56,7 @@ class ListedInvoice(_Listed):
     """One invoice."""
 
     invoice_id: str
+    discount_amount: DiscountText = None
     status: InvoiceStatus
 
 
@@ -101,7 +103,7 @@ class ListInvoices(ReadTool[InvoicesInput]):
         )
         return self.succeed(
             count=found.total,
-            invoices=[{"invoice_id": each.id, **_common(each)} for each in found.documents],
+            invoices=[_invoice(each) for each in found.documents],
         )
 
 
@@ -125,6 +127,10 @@ class ListBills(ReadTool[BillsInput]):
             )
         )
         return self.succeed(count=found.total, bills=[_bill(each) for each in found.documents])
+
+
+def _invoice(invoice: Invoice) -> dict[str, Any]:
+    return {"invoice_id": invoice.id, "discount_amount": discounted(invoice), **_common(invoice)}
 
 
 def _bill(bill: Bill) -> dict[str, Any]:

@@ -47,9 +47,9 @@ class RecordBill(DocumentTool[BillInput, Bill, Received]):
 
     name = "record_bill"
     description = (
-        "Record a bill received from a vendor; a commission that an agent keeps is a bill of that agent. Its vendor "
-        "reference may be recorded once, and its issue date must have come. A human is asked first; a recorded bill is "
-        "never changed, only voided."
+        "Record a bill received from a vendor; a commission that an agent bills is one, too (deducted on the agent's "
+        "own invoice, it is a discount there). Its vendor reference may be recorded once, and its issue date must have "
+        "come. A human is asked first; a recorded bill is never changed, only voided."
     )
     Input = BillInput
     Output = RecordedBill

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -18,8 +19,10 @@ from voyagent.actors.domain.documents import (
     InvoiceLine,
     TaxLine,
     bill_journal,
+    check_amounts,
     check_payment,
     check_taxes,
+    discount_of,
     issue_journal,
     receipt_journal,
     remittance_journal,
@@ -46,6 +49,7 @@ def invoice(total: Money, paid: str = "0", **given: Any) -> Invoice:
         "due_date": DAY,
         "total": total,
         "paid": Money.of(paid, total.currency),
+        "discount": Money.of(0, total.currency),
     }
     return Invoice(**fields | given)
 
@@ -69,9 +73,23 @@ def tax(amount: str, bps: int, taxable: str, code: str = "IGST", regime: Any = "
     return TaxLine(regime=regime, code=code, rate_bps=bps, taxable_amount=Decimal(taxable), tax_amount=Decimal(amount))
 
 
-def line(price: str, *taxes: TaxLine, currency: str = "INR", quantity: str = "1", desk: Any = "other") -> InvoiceLine:
+def line(
+    price: str,
+    *taxes: TaxLine,
+    currency: str = "INR",
+    quantity: str = "1",
+    desk: Any = "other",
+    discount: str = "0",
+    why: str | None = None,
+) -> InvoiceLine:
     return InvoiceLine(
-        description="x", quantity=Decimal(quantity), unit_price=Money.of(price, currency), taxes=taxes, desk=desk
+        description="x",
+        quantity=Decimal(quantity),
+        unit_price=Money.of(price, currency),
+        taxes=taxes,
+        desk=desk,
+        discount=Decimal(discount),
+        discount_reason=why,
     )
 
 
@@ -85,6 +103,13 @@ def line(price: str, *taxes: TaxLine, currency: str = "INR", quantity: str = "1"
         ([line("1127", tax("112.7", 1000, "1127"), currency="JPY")], "JPY 1240"),
         ([line("33.3333", quantity="1.5")], "INR 50.00"),
         ([line("0.0049", quantity="0.5"), line("0.0049", quantity="0.5")], "INR 0.01"),
+        ([line("9154.00", discount="873.34")], "INR 8280.66"),
+        ([line("9154.00", tax("1490.52", 1800, "8280.66"), discount="873.34")], "INR 9771.18"),
+        ([line("10.005", discount="0.0049"), line("10.005", discount="0.0049")], "INR 20.00"),
+        ([line("1.0005", currency="KWD", discount="0.0006")], "KWD 1.000"),
+        ([line("1000", currency="JPY", discount="0.5")], "JPY 1000"),
+        ([line("1000", currency="JPY", discount="0.5001")], "JPY 999"),
+        ([line("33.3333", quantity="1.5", discount="49.9901")], "INR 0.01"),
     ],
 )
 def test_t6_a_total_is_rounded_once_to_the_minor_unit(lines: list[InvoiceLine], total: str) -> None:
@@ -110,6 +135,90 @@ def test_t8_a_tax_is_right_within_half_a_minor_unit(amount: str, bps: int, taxab
     else:
         with pytest.raises(InvalidDocument, match="validation_failed"):
             check_taxes(1, wrong)
+
+
+@pytest.mark.parametrize(
+    ("given", "fits"),
+    [
+        (line("100", discount="0"), True),
+        (line("100", discount="0.0001"), True),
+        (line("100", discount="100"), True),
+        (line("33.3333", quantity="1.5", discount="50.0000"), True),
+        (line("0", discount="0"), True),
+        (line("100", discount="100.0001"), False),
+        (line("100", discount="-0.0001"), False),
+        (line("0", discount="0.0001"), False),
+        (line("100", quantity="2", discount="200.01"), False),
+        (line("100", discount="1", why="Commission"), True),
+        (line("100", why="Commission"), False),
+    ],
+)
+def test_t35_a_discount_is_from_nothing_to_all_of_its_line(given: InvoiceLine, fits: bool) -> None:
+    if fits:
+        check_amounts(1, given)
+        assert given.net == given.subtotal - Money.of(given.discount, "INR")
+        return
+    for reason in ("invalid_amount", "validation_failed"):
+        with pytest.raises(InvalidDocument, match=reason):
+            check_amounts(1, given, reason)
+
+
+def halves(taxable: str, amount: str) -> list[TaxLine]:
+    return [tax(amount, 900, taxable, code) for code in ("CGST", "SGST")]
+
+
+@pytest.mark.parametrize(
+    ("taxes", "left"),
+    [
+        ([tax("90", 1000, "900")], True),
+        ([tax("90", 1000, "900", regime="sst_my")], True),
+        (halves("900", "81"), True),
+        ([tax("30", 500, "600"), tax("54", 1800, "300")], True),
+        ([tax("5", 500, "100")], True),
+        ([tax("0", 0, "900")], True),
+        ([tax("90.001", 1000, "900.01")], False),
+        ([tax("100", 1000, "1000")], False),
+        ([tax("0", 0, "1000")], False),
+        (halves("1000", "90"), False),
+        ([tax("30", 500, "600"), tax("54.0018", 1800, "300.01")], False),
+        ([tax("30", 500, "600"), tax("54.0018", 1800, "300.01", "igst")], False),
+    ],
+)
+def test_t35_more_than_a_discount_leaves_cannot_be_taxed(taxes: list[TaxLine], left: bool) -> None:
+    check_taxes(1, line("1000", *(each for each in taxes if each.taxable_amount <= 1000)))
+    given = line("1000", *taxes, discount="100")
+    if left:
+        check_taxes(1, given)
+    else:
+        with pytest.raises(InvalidDocument, match="validation_failed") as no:
+            check_taxes(7, given)
+        assert no.value.detail.startswith("Line 7: ")
+        assert "INR 900.00 is left after the discount" in no.value.detail
+
+
+def test_t35_what_is_left_may_be_taxed_in_minor_units() -> None:
+    """66.6666 less 0.0001 is 66.6665: its tax is on 66.67."""
+    check_taxes(1, line("33.3333", tax("12", 1800, "66.67"), quantity="2", discount="0.0001"))
+    with pytest.raises(InvalidDocument, match="validation_failed"):
+        check_taxes(1, line("33.3333", tax("12", 1800, "66.6701"), quantity="2", discount="0.0001"))
+
+
+def test_t35_the_journal_of_a_discounted_invoice_has_what_is_left_as_revenue() -> None:
+    lines = [
+        line("9154.00", *halves("8280.66", "745.2594"), desk="ticketing_visa", discount="873.34"),
+        line("500", desk="hotels_holidays", discount="500"),
+        line("100"),
+    ]
+    total = total_of(lines)
+    assert (total.text, discount_of(lines).text) == ("INR 9871.18", "INR 1373.34")
+    posted = issue_journal(invoice(total), lines, ACCOUNTS).lines
+    assert [(each.side, each.account.code, f"{each.money.amount:f}") for each in posted] == [
+        ("debit", "1100", "9871.18"),
+        ("credit", "2110", "745.26"),
+        ("credit", "2120", "745.26"),
+        ("credit", "4000", "8280.66"),
+        ("credit", "4200", "100.00"),
+    ]
 
 
 @pytest.mark.parametrize("half", ["SGST", "UTGST", "utgst"])
@@ -142,11 +251,12 @@ def test_each_tax_has_its_account(regime: Any, code: str, account: str) -> None:
 
 LINES = st.lists(
     st.builds(
-        lambda price, quantity, rate, desk: (price, quantity, rate, desk),
+        lambda price, quantity, rate, desk, share: (price, quantity, rate, desk, share),
         st.decimals("0", "9999", places=4),
         st.decimals("0.0001", "99", places=4),
         st.integers(0, 3000),
         st.sampled_from(("ticketing_visa", "hotels_holidays", "other")),
+        st.sampled_from((0, 0, 1, 333, 999, 1000)),
     ),
     min_size=1,
     max_size=8,
@@ -156,18 +266,13 @@ LINES = st.lists(
 @given(LINES, st.sampled_from(["INR", "KWD", "JPY"]))
 def test_b49_the_journal_of_an_issue_balances_and_rounding_is_small(lines: Any, currency: str) -> None:
     built = []
-    for price, quantity, rate, desk in lines:
+    for price, quantity, rate, desk, share in lines:
         bare = line(f"{price:f}", currency=currency, quantity=f"{quantity:f}", desk=desk)
-        amount = (bare.subtotal.amount * rate / 10_000).quantize(Decimal("0.0001"))
-        built.append(
-            line(
-                f"{price:f}",
-                tax(f"{amount:f}", rate, f"{bare.subtotal.amount:f}"),
-                currency=currency,
-                quantity=f"{quantity:f}",
-                desk=desk,
-            )
-        )
+        discount = (bare.subtotal.amount * share / 1000).quantize(Decimal("0.0001"))
+        left = bare.subtotal.amount - discount
+        amount = (left * rate / 10_000).quantize(Decimal("0.0001"))
+        built.append(replace(bare, discount=discount, taxes=(tax(f"{amount:f}", rate, f"{left:f}"),)))
+        check_amounts(1, built[-1])
         check_taxes(1, built[-1])
     total = total_of(built)
     if total.amount == 0:

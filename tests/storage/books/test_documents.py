@@ -19,7 +19,8 @@ from voyagent.actors.domain.errors import Refusal
 from voyagent.actors.domain.ids import uuid7
 from voyagent.actors.domain.money import Money
 from voyagent.storage import general_ledger
-from voyagent.storage.books import bills, invoices, payments, reversals
+from voyagent.storage.books import bills, invoices, lists, payments, reversals
+from voyagent.storage.books.act import Judge
 from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.pool import connect
 
@@ -32,6 +33,15 @@ SELECT (SELECT count(*) FROM invoices), (SELECT count(*) FROM invoice_lines), (S
        (SELECT count(*) FROM invoices WHERE status <> 'draft')
 """
 
+ANOTHER_LINE = """
+INSERT INTO invoice_lines (tenant_id, invoice_id, line_no, description, quantity, unit_price, subtotal, total,
+                           discount, discount_reason)
+SELECT tenant_id, id, 2, 'x', 1, 5, 5, 5, {} FROM invoices
+"""
+BY_AN_EARLIER_RELEASE = """
+INSERT INTO invoice_lines (tenant_id, invoice_id, line_no, description, quantity, unit_price, subtotal, total)
+SELECT tenant_id, id, 2, 'x', 1, 5, 5, 5 FROM invoices WHERE id = $1
+"""
 BLOCKED = "SELECT count(*) = $1 FROM pg_locks WHERE NOT granted AND relation = 'journals'::regclass"
 
 
@@ -44,6 +54,10 @@ def who(agency: Any) -> dict[str, Any]:
         "today": DAY,
         "now": NOW,
     }
+
+
+def own(agency: Any) -> dict[str, Any]:
+    return {"tenant_id": agency.tenant_id}
 
 
 def draft(agency: Any, *lines: str, number: str | None = None) -> invoices.Draft:
@@ -210,6 +224,9 @@ async def test_b52_a_payment_is_never_changed(agency: Any, db: Connection) -> No
         ("UPDATE invoices SET number = '12345678901234567'", "ck_invoices_number"),
         ("UPDATE invoices SET status = 'open'", "ck_invoices_status"),
         ("UPDATE document_counters SET next = 0", "ck_document_counters_next"),
+        (ANOTHER_LINE.format("-0.0001, NULL"), "ck_invoice_lines_discount"),
+        (ANOTHER_LINE.format("5.0001, NULL"), "ck_invoice_lines_discount"),
+        (ANOTHER_LINE.format("0, 'Commission'"), "ck_invoice_lines_discount_reason"),
     ],
 )
 async def test_the_database_holds_the_rules_of_documents(deed: str, constraint: str, agency: Any) -> None:
@@ -217,6 +234,42 @@ async def test_the_database_holds_the_rules_of_documents(deed: str, constraint: 
     with pytest.raises(asyncpg.CheckViolationError) as refused:
         await agency.db.execute(deed)
     assert refused.value.constraint_name == constraint
+
+
+async def test_a_discount_is_kept_with_its_line_and_summed_for_its_invoice(agency: Any) -> None:
+    plain = draft(agency, "9154.00", "100", "50")
+    first, second, third = plain.lines
+    given = (
+        replace(first, discount=Decimal("873.34"), discount_reason="Commission"),
+        second,
+        replace(third, discount=Decimal("0.0001")),
+    )
+    made = await agency.store.ask(replace(plain, lines=given))
+    assert (made.total.text, made.discount.text) == ("INR 8430.66", "INR 873.3401")
+    judged = await agency.store.ask(Judge(act=invoices.Issue(invoice_id=made.id, **who(agency)), **own(agency)))
+    assert judged == invoices.DraftedInvoice(made, given)
+    done = await agency.store.ask(invoices.Issue(invoice_id=made.id, **who(agency)))
+    assert (done.invoice.total, done.invoice.discount) == (made.total, made.discount)
+    paid = await agency.store.ask(receipt(agency, made.id, "8430.66"))
+    assert (paid.status, paid.due.text) == ("paid", "INR 0.00")
+    everything = await agency.store.ask(
+        lists.Invoices(**own(agency), statuses=("paid",), party=None, due_before=None, limit=9)
+    )
+    assert [each.discount for each in everything.documents] == [made.discount]
+    column = "SELECT subtotal, discount, total FROM invoice_lines ORDER BY line_no"
+    assert [" ".join(f"{each:f}" for each in row) for row in await agency.db.fetch(column)] == [
+        "9154.0000 873.3400 8280.6600",
+        "100.0000 0.0000 100.0000",
+        "50.0000 0.0001 49.9999",
+    ]
+
+
+async def test_a_line_of_an_earlier_release_has_no_discount(agency: Any) -> None:
+    made = await agency.store.ask(draft(agency))
+    await agency.db.execute(BY_AN_EARLIER_RELEASE, made.id)
+    judged = await agency.store.ask(Judge(act=invoices.Issue(invoice_id=made.id, **who(agency)), **own(agency)))
+    assert [(line.discount, line.discount_reason) for line in judged.lines] == [(0, None)] * 2
+    assert judged.invoice.discount.amount == 0
 
 
 async def test_another_agencys_documents_do_not_exist(agency: Any, other_agency: Any) -> None:

@@ -60,6 +60,11 @@ UNBALANCED = """
 SELECT j.entry_date, l.currency FROM journals j JOIN journal_lines l ON l.journal_id = j.id
  GROUP BY 1, 2 HAVING sum(coalesce(l.debit, 0)) <> sum(coalesce(l.credit, 0))
 """
+WRONG_LINES = """
+SELECT total, subtotal, discount FROM invoice_lines
+ WHERE total <> subtotal - discount
+              + (SELECT coalesce(sum((tax->>'tax_amount')::numeric), 0) FROM jsonb_array_elements(taxes) AS tax)
+"""
 NUMBERS = "SELECT number FROM {} ORDER BY created_at, id"
 
 
@@ -70,7 +75,13 @@ def _amounts(currency: str) -> Decimal:
 Act = tuple[Any, ...]
 SIZES = st.integers(1, 200_000)
 CHOICE = st.integers(0, 2)
-LINE = st.tuples(st.sampled_from(DESKS), st.integers(1, 9), st.integers(0, 3_000_000), st.sampled_from((0, 500, 1800)))
+LINE = st.tuples(
+    st.sampled_from(DESKS),
+    st.integers(1, 9),
+    st.integers(0, 3_000_000),
+    st.sampled_from((0, 500, 1800)),
+    st.sampled_from((0, 0, 1, 333, 1000)),
+)
 WAIT = st.tuples(st.just("wait"), st.integers(1, 12))
 INVOICE = st.tuples(
     st.just("invoice"),
@@ -250,14 +261,25 @@ class Books:
         return {row["as_of"]: row["state"] for row in rows}
 
 
-def _line(currency: str, desk: Any, quantity: int, price: int, bps: int) -> InvoiceLine:
+def _line(currency: str, desk: Any, quantity: int, price: int, bps: int, share: int) -> InvoiceLine:
+    """``share`` is what the discount takes off, in thousandths."""
     unit = Money.of(Decimal(price) / 10_000, currency)  # often more decimals than the currency has
-    taxable = unit.times(quantity).amount
+    gross = unit.times(quantity).amount
+    discount = (gross * share / 1000).quantize(Decimal("0.0001"))
+    taxable = gross - discount
     tax = (taxable * bps / 10_000).quantize(Decimal("0.0001"))
     taxes = (
         (TaxLine(regime="gst_india", code="IGST", rate_bps=bps, taxable_amount=taxable, tax_amount=tax),) if tax else ()
     )
-    return InvoiceLine(description="x", quantity=Decimal(quantity), unit_price=unit, taxes=taxes, desk=desk)
+    return InvoiceLine(
+        description="x",
+        quantity=Decimal(quantity),
+        unit_price=unit,
+        taxes=taxes,
+        desk=desk,
+        discount=discount,
+        discount_reason="Commission" if discount else None,
+    )
 
 
 @pytest.fixture
@@ -284,6 +306,7 @@ async def play(db: Connection, agency: Any, acts: list[Act]) -> int:
             before = after
         await db.execute("SET CONSTRAINTS ALL IMMEDIATE")
         assert await db.fetch(UNBALANCED) == []
+        assert await db.fetch(WRONG_LINES) == []
         for table, prefix in (("invoices", "INV"), ("bills", "BILL")):
             numbers = [row["number"] for row in await db.fetch(NUMBERS.format(table))]
             assert numbers == [f"{prefix}-{count:06}" for count in range(1, len(numbers) + 1)]
@@ -315,7 +338,7 @@ async def test_b47_b48_documents_and_ledger_agree_in_ten_thousand_books(
 
 async def test_the_books_of_these_tests_are_not_empty(db: Connection, agency: Any) -> None:
     """Each kind of act is carried out at least once in this one."""
-    line = ("other", 1, 1_000_000, 1800)
+    line = ("other", 1, 1_000_000, 1800, 333)
     acts: list[Act] = [
         ("invoice", "INR", [line], 0, False),
         ("issue", 0),

@@ -11,13 +11,15 @@ import { pair } from "./fields.js";
 export function invoice(output, input) {
   const given = input.invoice ?? input;
   const total = output.total_amount ?? input.amount;
-  const lines = given.line_items ?? [];
+  const lines = given.line_items ?? given.lines ?? [];
+  const currency = output.currency ?? given.currency ?? lines[0]?.currency;
   return [
     h("dl", { class: "fields wide" },
       pair(t("invoice.number"), (output.number ?? output.invoice_number) && h("strong", null, output.number ?? output.invoice_number)),
       pair(t("booking.status"), status(output.status ?? output.invoice_status ?? output.bill_status)),
-      pair(t("invoice.total"), total && h("strong", null, money(total, output.currency ?? given.currency))),
-      pair(t("invoice.due_amount"), output.amount_due && money(output.amount_due, output.currency ?? given.currency)),
+      pair(t("invoice.total"), total && h("strong", null, money(total, currency))),
+      pair(t("invoice.discount"), output.discount_amount && money(`-${output.discount_amount}`, currency)),
+      pair(t("invoice.due_amount"), output.amount_due && money(output.amount_due, currency)),
       pair(t("invoice.party"), given.customer_name ?? given.client_name ?? given.vendor_name),
       pair(t("invoice.issued"), given.issue_date && date(given.issue_date)),
       pair(t("invoice.due"), given.due_date && date(given.due_date))),
@@ -25,11 +27,26 @@ export function invoice(output, input) {
       caption: t("invoice.lines"), rows: lines, class: "dense",
       columns: [
         { label: t("invoice.description"), head: true, show: (/** @type {any} */ line) => line.description },
-        { label: t("invoice.quantity"), end: true, show: (line) => String(line.quantity) },
-        { label: t("invoice.unit_price"), end: true, show: (line) => money(line.unit_price, line.currency) },
+        { label: t("invoice.quantity"), end: true, show: (line) => String(line.quantity ?? 1) },
+        { label: t("invoice.unit_price"), end: true, show: (line) => money(line.unit_price, line.currency ?? currency) },
+        ...(lines.some(isDiscounted) ? [discounts(currency)] : []),
       ],
     }),
   ];
+}
+
+/** The column of what is deducted from each line, and why. @param {string | undefined} currency */
+function discounts(currency) {
+  return {
+    label: t("invoice.discount"), end: true,
+    show: (/** @type {any} */ line) => isDiscounted(line) ? [money(`-${line.discount}`, line.currency ?? currency),
+      line.discount_reason && h("div", { class: "small quiet" }, line.discount_reason)] : "–",
+  };
+}
+
+/** @param {any} line */
+function isDiscounted(line) {
+  return Number(line.discount ?? 0) > 0;
 }
 
 /** @param {any} output */
