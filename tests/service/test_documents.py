@@ -82,6 +82,46 @@ async def test_b58_a_bill_is_recorded_and_paid(asha: Any, admin: Any) -> None:
     assert told == {"count": 0, "bills": []}
 
 
+async def test_t35_what_is_left_after_a_commission_is_due_on_one_document(asha: Any, admin: Any) -> None:
+    session = await asha.session()
+    words = "Draft an invoice for Sub Agent over INR 9,154.00 less INR 873.34 commission"
+    sums = "INR 8280.66 (gross 9154.00, discount -873.34)"
+    own = "1 x INR 9154.00 discount -873.34 Travel services (commission)"
+    draft = await does(asha, session, words, "draft_invoice", sums, own, "Sub Agent")
+    assert (draft["total_amount"], draft["discount_amount"]) == ("8280.66", "873.34")
+    issued = await does(asha, session, "Please issue it, the invoice", "issue_invoice", "INV-000001", sums, own)
+    assert (issued["total_amount"], issued["discount_amount"]) == ("8280.66", "873.34")
+    assert await admin.value("SELECT count(*) FROM bills") == 0
+    day = await admin.value("SELECT issue_date FROM invoices")
+    aging = await asha.get(f"/reports/receivables?from={day}&to={day}")
+    assert aging["total_outstanding"] == {"amount": "8280.66", "currency": "INR"}
+    assert aging["reconciliation"] == {"aging_total": "8280.66", "control_account": "8280.66", "difference": "0.00"}
+    behind = await asha.get(f"/reports/receivables/invoices?from={day}&to={day}")
+    assert [each["total"]["amount"] for each in behind["items"]] == ["8280.66"]
+    trial = await asha.get("/reports/trial-balance")
+    assert {row["code"]: row["balance"] for row in trial["accounts"]} == {"1100": "8280.66", "4200": "-8280.66"}
+    assert trial["in_balance"] is True
+    inputs = "SELECT inputs->'line_items'->0->>'discount' FROM audit_events WHERE kind = 'draft_invoice' LIMIT 1"
+    assert await admin.value(inputs) == "873.34"
+    words = "Record a payment of INR 8,280.66 on invoice INV-000001"
+    paid = await does(asha, session, words, "record_payment", "of INR 8280.66 due")
+    assert (paid["invoice_status"], paid["amount_due"]) == ("paid", "0.00")
+    assert await admin.value(BALANCE, "1100") == 0
+
+
+async def test_t35_taxes_of_a_discounted_invoice_are_on_what_is_left(asha: Any, admin: Any) -> None:
+    session = await asha.session()
+    words = (
+        "Create invoice 26-27/0035 for Acme Travels over INR 9,154.00 with a discount of INR 873.34"
+        " and CGST 9 % and SGST 9 %"
+    )
+    sums = "INR 9771.18 (gross 9154.00, discount -873.34, tax 1490.52)"
+    made = await does(asha, session, words, "create_invoice", "26-27/0035", sums, "CGST 745.26", "SGST 745.26")
+    assert (made["invoice_number"], made["discount_amount"]) == ("26-27/0035", "873.34")
+    balances = [f"{await admin.value(BALANCE, code):.2f}" for code in ("1100", "2110", "2120", "4200")]
+    assert balances == ["9771.18", "-745.26", "-745.26", "-8280.66"]
+
+
 async def test_a_double_click_on_pay_pays_once(asha: Any, admin: Any) -> None:
     session = await asha.session()
     await does(asha, session, "Record a bill from Emirates over INR 9,000.00, reference EK/77", "record_bill")

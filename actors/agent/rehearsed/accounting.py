@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from . import documents, statements
-from .documents import terms
+from .documents import deduction, terms
 from .outcomes import DESK_NOTICE, listed, trouble
 from .talk import Call, Talk
 from .turns import ToolUse, Turn
-from .words import dates, has, money, newest, persons
+from .words import dates, has, money, newest, persons, price
 
 _CUSTOMER = re.compile(
     r"\b(?:invoice|bill)\s+(?:for\s+|to\s+)?(?P<name>[A-Z][\w&'\u2019. -]*?)"
@@ -75,12 +75,16 @@ def _side(side: str, text: str) -> str | None:
 
 def _draft(talk: Talk, opening: str) -> Turn:
     customer = newest(_customer, talk.request)
-    sum_due = newest(money, talk.request)
-    if customer is None or sum_due is None:
+    priced = newest(price, talk.request)
+    if customer is None or priced is None:
         return Turn(f"{opening}For whom, and over which amount (for example INR 45200.00), shall I draft it?")
-    currency, amount = sum_due
+    currency, amount = priced
+    deducted = deduction(talk, currency)
+    if deducted is None:
+        return Turn(f"{opening}A discount is in the currency of its invoice, {currency}: how much is it?")
     issued, due = terms(talk)
-    line = {"description": "Travel services", "quantity": 1, "unit_price": amount, "currency": currency}
+    line = {"description": "Travel services", "quantity": 1, "unit_price": amount, "currency": currency, **deducted}
+    less = f" less {currency} {deducted['discount']}" if deducted else ""
     given = {
         "customer_name": customer,
         "issue_date": issued.isoformat(),
@@ -88,7 +92,7 @@ def _draft(talk: Talk, opening: str) -> Turn:
         "line_items": [line],
     }
     return Turn(
-        f"{opening}I draft an invoice for {customer} over {currency} {amount}.", ToolUse("draft_invoice", given)
+        f"{opening}I draft an invoice for {customer} over {currency} {amount}{less}.", ToolUse("draft_invoice", given)
     )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 from .outcomes import listed
 from .talk import Call, Talk
 from .turns import ToolUse, Turn
-from .words import dated, dates, has, money, newest
+from .words import dated, dates, discount, has, money, newest, price
 
 CREDIT_DAYS = 30
 """Days from issue to due date, where the user names no due date."""
@@ -132,16 +133,20 @@ def _pay(talk: Talk, opening: str) -> Turn:
 
 def _create(talk: Talk, opening: str) -> Turn:
     """An invoice with a number given by hand, and the taxes that are told; their amounts follow from the rates."""
-    numbered, sum_due = _NUMBERED.search(talk.latest_words), newest(money, talk.request)
-    if numbered is None or sum_due is None:
+    numbered, priced = _NUMBERED.search(talk.latest_words), newest(price, talk.request)
+    if numbered is None or priced is None:
         return Turn(f"{opening}Over which amount before taxes (for example INR 45200.00) shall I create it?")
-    currency, amount = sum_due
+    currency, amount = priced
+    deducted = deduction(talk, currency)
+    if deducted is None:
+        return Turn(f"{opening}A discount is in the currency of its invoice, {currency}: how much is it?")
+    left = f"{Decimal(amount) - Decimal(deducted.get('discount', '0')):f}"
     taxes = [
         {
             "regime": "gst_india",
             "code": found["code"],
             "rate_bps": 100 * int(found["percent"]) + int(found["hundredths"] or 0),
-            "taxable_amount": amount,
+            "taxable_amount": left,
         }
         for found in _GST.finditer(talk.latest_words)
     ]
@@ -154,10 +159,19 @@ def _create(talk: Talk, opening: str) -> Turn:
         "due_date": due.isoformat(),
         "currency": currency,
         "billing_address": {},
-        "lines": [{"description": "Travel services", "unit_price": amount, "taxes": taxes}],
+        "lines": [{"description": "Travel services", "unit_price": amount, **deducted, "taxes": taxes}],
     }
     said = f"I prepare invoice {numbered['number']}; a person must approve it."
     return Turn(opening + said, ToolUse("create_invoice", {"invoice": invoice}))
+
+
+def deduction(talk: Talk, currency: str) -> dict[str, str] | None:
+    """The fields of an invoice's line for what is deducted from it; None if that is in another currency."""
+    found = newest(discount, talk.request)
+    if found is None:
+        return {}
+    told, amount, reason = found
+    return None if told != currency else {"discount": amount, **({"discount_reason": reason} if reason else {})}
 
 
 def _bill(talk: Talk, opening: str) -> Turn:

@@ -239,6 +239,23 @@ _MONEY = re.compile(r"\b(?P<currency>[A-Z]{3})\s*(?P<amount>\d[\d,]*(?:\.\d{1,4}
 _MONEY_AFTER = re.compile(r"(?P<amount>\d[\d,]*(?:\.\d{1,4})?)\s*(?P<currency>[A-Z]{3})\b")
 
 
+_DISCOUNT = re.compile(
+    r"\s*\b(?i:less|minus|with\s+an?\s+(?:discount|commission)\s+of)\s+(?P<currency>[A-Z]{3})\s*"
+    r"(?P<amount>\d[\d,]*(?:\.\d{1,4})?)(?:\s+(?P<reason>commission))?"
+)
+
+
+def discount(text: str) -> tuple[str, str, str | None] | None:
+    """Currency, amount and reason of what is deducted: ``less INR 873.34 commission``."""
+    found = _DISCOUNT.search(text)
+    return (found["currency"], found["amount"].replace(",", ""), found["reason"]) if found else None
+
+
+def price(text: str) -> tuple[str, str] | None:
+    """Currency and amount before what is deducted."""
+    return money(_DISCOUNT.sub("", text))
+
+
 def money(text: str) -> tuple[str, str] | None:
     """Currency and amount: ``INR 45,200.00`` or ``45200 INR``."""
     found = _MONEY.search(text) or _MONEY_AFTER.search(text)

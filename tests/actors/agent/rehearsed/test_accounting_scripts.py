@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -100,6 +101,34 @@ def test_an_invoice_with_a_number_given_by_hand_is_created_with_its_taxes() -> N
     assert invoice["lines"] == [{"description": "Travel services", "unit_price": "1000.00", "taxes": taxes}]
     talk.results({"created": True, "invoice_id": "i-7", "invoice_number": "26-27/0007"})
     assert talk.next() == ("Created and issued: 26-27/0007.", [])
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("over INR 9,154.00 less INR 873.34 commission", {"discount": "873.34", "discount_reason": "commission"}),
+        ("over INR 9,154.00, less INR 1,873.34", {"discount": "1873.34"}),
+        ("with a discount of INR 50 over INR 9,154.00", {"discount": "50"}),
+        ("over INR 9,154.00 minus INR 0.5 and issue it", {"discount": "0.5"}),
+        ("over INR 9,154.00, please do it in less than 20 minutes", {}),
+    ],
+)
+def test_what_is_deducted_is_the_discount_of_the_line(words: str, line: dict[str, Any]) -> None:
+    [(_, draft)] = asked(Conversation("accounting", None, f"Draft an invoice for Acme Travels {words}").next()[1])
+    priced = {"description": "Travel services", "quantity": 1, "unit_price": "9154.00", "currency": "INR"}
+    assert draft["line_items"] == [priced | line]
+    words = f"Create invoice 26-27/0007 for Acme Travels {words} with IGST 18 %"
+    [(_, created)] = asked(Conversation("accounting", None, words).next()[1])
+    [made] = created["invoice"]["lines"]
+    assert {name: made[name] for name in made if name.startswith("discount")} == line
+    left = Decimal("9154.00") - Decimal(line.get("discount", "0"))
+    assert [Decimal(tax["taxable_amount"]) for tax in made["taxes"]] == [left]
+
+
+@pytest.mark.parametrize("words", ["Draft an invoice for Acme", "Create invoice 26-27/0007 for Acme"])
+def test_a_discount_in_another_currency_is_asked_for_again(words: str) -> None:
+    said, calls = Conversation("accounting", None, f"{words} over INR 9,154.00 less USD 10").next()
+    assert ("in the currency of its invoice, INR" in said, calls) == (True, [])
 
 
 def test_the_amount_of_an_invoice_is_asked_for() -> None:

@@ -319,9 +319,12 @@ async def test_conversations_pass_axe_and_fit_their_window(console: Console, sch
     await button(page, "Grant").click()
     await said(page, "Booked: ").wait_for()
     await at_rest(page)
-    await write(page, "Draft an invoice for Asha Rao for 12000 INR")
+    await write(page, "Draft an invoice for Asha Rao for 12000 INR less INR 500 commission")
     await button(page, "Grant").click()
     await said(page, "Drafted").wait_for()
+    lines = page.get_by_role("table", name="Lines")
+    assert await lines.get_by_text("-INR 500.00").is_visible()
+    assert await lines.get_by_text("commission").is_visible()
     await at_rest(page)
     for details in await page.locator(".tool-details summary").all():
         await details.click()
