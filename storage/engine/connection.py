@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -32,3 +33,8 @@ class Connection(_Driver):
             self.tenant = None  # unknown, should this be interrupted
             await self.fetchval("SELECT set_config('voyagent.tenant_id', $1, false)", tenant)
             self.tenant = tenant
+
+    async def close(self, **more: Any) -> None:
+        """Close it. That its server is gone, or does not answer any more, is no failure of this."""
+        with suppress(OSError):  # the driver has dropped it all the same
+            await super().close(**more)

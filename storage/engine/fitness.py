@@ -10,7 +10,7 @@ from typing import Final
 
 import asyncpg
 
-from ..migrations.migrate import MissingRole, NotAdmitted, Unreachable
+from ..migrations.migrate import MissingRole, NotAdmitted, Unreachable, told
 from . import canary, checks, reach, sealed_columns
 from .checks import WRITABLE
 from .connection import Connection
@@ -43,14 +43,12 @@ async def faults(url: str, keys: Mapping[str, bytes], *, as_owner: bool = True) 
     Raises ``Unreachable`` where waiting may help, ``NotAdmitted``, ``reach.TooOld``, ``MissingRole``.
     """
     async with signed_in(url) as db:
-        with _told(url):
-            faults_found = await checks.faults(db, as_owner=as_owner)
+        faults_found = await checks.faults(db, as_owner=as_owner)
         who = str(await db.fetchval("SELECT current_user"))
     if faults_found:
         return faults_found
     async with _as_system(url, who) as system:
-        with _told(url):
-            return await canary.faults(system, keys)
+        return await canary.faults(system, keys)
 
 
 async def troubles(url: str, now: datetime) -> list[str]:
@@ -62,21 +60,13 @@ async def troubles(url: str, now: datetime) -> list[str]:
         who = str(await db.fetchval("SELECT current_user"))
     async with _as_system(url, who) as system:
         try:
-            await _try_write(system)
+            await system.execute(f"BEGIN; {WRITE}; ROLLBACK")
         except asyncpg.PostgresError as error:
             return [f"A write fails: {reach.sentence(error, url)}"]
     seconds = int(skew.total_seconds())
     return (
         [f"Its clock and this machine's are {seconds} s apart: have both set by NTP."] if skew > MAX_CLOCK_SKEW else []
     )
-
-
-async def _try_write(db: Connection) -> None:
-    await db.execute("BEGIN")
-    try:
-        await db.execute(WRITE)
-    finally:
-        await db.execute("ROLLBACK")
 
 
 NODES: Final = """
@@ -119,8 +109,9 @@ async def opened(url: str) -> AsyncIterator[Engine]:
     async with _system(url):
         engine = await Engine.open(url, size=1, system_size=1)
     try:
-        with _told(url):
-            yield engine
+        yield engine
+    except asyncpg.PostgresError as error:
+        raise told(error, url) from error
     finally:
         await engine.close()
 
@@ -133,29 +124,32 @@ async def _system(url: str) -> AsyncIterator[Connection]:
             raise NotAdmitted(" ".join(faults_found))
         who = str(await db.fetchval("SELECT current_user"))
     async with _as_system(url, who) as system:
-        with _told(url):
-            yield system
+        yield system
 
 
 @contextmanager
-def _told(url: str) -> Iterator[None]:
-    """What Postgres refuses, in a sentence."""
+def _told(url: str, db: Connection | None = None) -> Iterator[None]:
+    """What Postgres refuses, or how it is lost, in a sentence."""
     try:
         yield
-    except asyncpg.PostgresError as error:
-        raise (Unreachable if reach.may_pass(error) else NotAdmitted)(reach.sentence(error, url)) from error
+    except reach.FAILURES as error:
+        raise told(error, url, db) from error
 
 
 @asynccontextmanager
 async def signed_in(url: str) -> AsyncIterator[Connection]:
     """A connection to a Postgres new enough. Raises ``Unreachable``, ``NotAdmitted``, ``reach.TooOld``."""
-    try:
+    with _told(url):
         db = await connect(url)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        details = reach.sentence(error, url)
-        raise (Unreachable if reach.may_pass(error) else NotAdmitted)(details) from error
-    try:
+    async with _told_and_closed(url, db):
         yield db
+
+
+@asynccontextmanager
+async def _told_and_closed(url: str, db: Connection) -> AsyncIterator[None]:
+    try:
+        with _told(url, db):
+            yield
     finally:
         await db.close()
 
@@ -166,12 +160,10 @@ async def _as_system(url: str, who: str) -> AsyncIterator[Connection]:
         db = await connect(url, role=SYSTEM_ROLE)
     except (asyncpg.InvalidParameterValueError, asyncpg.InsufficientPrivilegeError) as error:
         raise MissingRole(who) from error
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except reach.FAILURES as error:
         raise Unreachable(reach.sentence(error, url)) from error
-    try:
+    async with _told_and_closed(url, db):
         yield db
-    finally:
-        await db.close()
 
 
 FOREIGN: Final = """

@@ -9,13 +9,18 @@ from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
+from .errors import is_connection_error
+
 if TYPE_CHECKING:
     from .connection import Connection
 
 MIN_VERSION: Final = 16
 """The first Postgres that grants membership without inheritance, which keeps agencies apart."""
 TOO_OLD: Final = "Postgres 16 or newer is needed; this is {}."
+BROKEN: Final = "The connection to Postgres broke off: it was stopped or restarted, or the network failed. Try again."
 
+FAILURES: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What is raised where a database cannot be reached, refuses something, or is lost meanwhile."""
 
 PASSING: Final = (
     asyncpg.CannotConnectNowError,
@@ -37,18 +42,20 @@ def require_version(connection: asyncpg.Connection | Connection) -> None:
         raise TooOld(TOO_OLD.format(connection.get_settings().server_version.partition(" ")[0]))
 
 
-def may_pass(error: BaseException) -> bool:
+def may_pass(error: BaseException, db: asyncpg.Connection | None = None) -> bool:
     """Whether the failure may be temporary: nothing listens yet, the server is starting, a lock is held.
 
-    A wrong URL is not.
+    So may be the loss of ``db``, the connection that was used; a wrong URL is not.
     """
     if isinstance(error, asyncpg.PostgresError):
-        return isinstance(error, PASSING)
-    return not isinstance(error, asyncpg.InterfaceError)
+        return isinstance(error, PASSING) or is_connection_error(error)
+    return _is_lost(db) or not isinstance(error, asyncpg.InterfaceError)
 
 
-def sentence(error: BaseException, url: str) -> str:
-    """What went wrong while connecting to ``url``, and what to look at."""
+def sentence(error: BaseException, url: str, db: asyncpg.Connection | None = None) -> str:
+    """What went wrong while connecting to ``url``, or later on ``db``, and what to look at."""
+    if isinstance(error, asyncpg.InterfaceError) and _is_lost(db):
+        return BROKEN
     user, database = role_of(url) or "the role of this process's user", _database(url)
     details = str(error)
     match error:
@@ -72,6 +79,10 @@ def sentence(error: BaseException, url: str) -> str:
             return _no_answer(error)
 
 
+def _is_lost(db: asyncpg.Connection | None) -> bool:
+    return db is not None and db.is_closed()
+
+
 def role_of(url: str) -> str | None:
     """The role a URL signs in as; None where it is left to the driver."""
     user = urlsplit(url).username
@@ -84,6 +95,8 @@ def _refused(error: asyncpg.PostgresError) -> str:
             return "The database is busy: somebody else holds a lock for long. Nothing was changed; try again."
         case asyncpg.ReadOnlySQLTransactionError():
             return "The database takes no writes: a standby, or read-only after a failover or with a full disk."
+        case asyncpg.PostgresConnectionError() | asyncpg.AdminShutdownError() | asyncpg.CrashShutdownError():
+            return BROKEN
         case _:
             return f"Postgres refuses: {_first_line(str(error))}."
 
@@ -107,6 +120,8 @@ def _no_answer(error: BaseException) -> str:
     match error:
         case ConnectionRefusedError() | FileNotFoundError():
             return "Nothing listens where the URL points: is Postgres running, and is the port right?"
+        case ConnectionError():
+            return BROKEN
         case socket.gaierror():
             return "The host of the URL is not known: is its name right?"
         case ssl.SSLError():

@@ -8,6 +8,7 @@ import asyncpg
 
 from ..engine import reach
 from ..engine.checks import newest_migration
+from ..engine.connection import Connection
 from ..engine.pool import SYSTEM_ROLE, plain_url
 
 LIMITS: Final = {"lock_timeout": "5s", "statement_timeout": "60s", "application_name": "voyagent migrate"}
@@ -56,8 +57,8 @@ async def upgrade(owner_url: str, app_url: str | None = None) -> None:
             await run(lambda: _connect(owner_url), ONE_AT_A_TIME)
         if app_role is not None:
             await _grant(db, app_role)
-    except asyncpg.PostgresError as error:
-        raise _told(error, owner_url) from error
+    except reach.FAILURES as error:
+        raise told(error, owner_url, db) from error
     finally:
         await db.close()
 
@@ -67,8 +68,8 @@ async def is_due(owner_url: str) -> bool:
     db = await _connect(owner_url)
     try:
         return await _is_due(db)
-    except asyncpg.PostgresError as error:
-        raise _told(error, owner_url) from error
+    except reach.FAILURES as error:
+        raise told(error, owner_url, db) from error
     finally:
         await db.close()
 
@@ -82,9 +83,11 @@ async def _is_due(db: asyncpg.Connection) -> bool:
 
 async def _connect(url: str) -> asyncpg.Connection:
     try:
-        connection = await asyncpg.connect(plain_url(url), server_settings=LIMITS, timeout=10)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise _told(error, url) from error
+        connection = await asyncpg.connect(
+            plain_url(url), connection_class=Connection, server_settings=LIMITS, timeout=10
+        )
+    except reach.FAILURES as error:
+        raise told(error, url) from error
     try:
         reach.require_version(connection)
     except reach.TooOld:
@@ -93,8 +96,9 @@ async def _connect(url: str) -> asyncpg.Connection:
     return connection
 
 
-def _told(error: BaseException, url: str) -> Unreachable | NotAdmitted:
-    return (Unreachable if reach.may_pass(error) else NotAdmitted)(reach.sentence(error, url))
+def told(error: BaseException, url: str, db: asyncpg.Connection | None = None) -> Unreachable | NotAdmitted:
+    """What has gone wrong with the database at ``url``, on its connection ``db`` if there was one already."""
+    return (Unreachable if reach.may_pass(error, db) else NotAdmitted)(reach.sentence(error, url, db))
 
 
 ROLE_IS_RIGHT: Final = """

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import time
 from collections.abc import AsyncIterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -125,6 +129,18 @@ async def test_closing_waits_for_those_in_use_and_hands_out_no_more(two: Connect
     assert used.is_closed()
     with pytest.raises(asyncpg.InterfaceError):
         await two.acquire()
+
+
+async def test_closing_is_done_although_a_server_is_gone_and_nobody_has_noticed(two: Connections) -> None:
+    used = [await two.acquire() for _ in range(2)]
+    backend = used[1].get_server_pid()
+    for db in used:
+        two.release(db)
+    os.kill(backend, signal.SIGTERM)
+    while Path(f"/proc/{backend}").exists():
+        time.sleep(0.001)  # noqa: ASYNC251  # the loop must not hear of it
+    await two.close()
+    assert [db.is_closed() for db in used] == [True, True]
 
 
 async def test_terminating_closes_those_in_use(two: Connections) -> None:

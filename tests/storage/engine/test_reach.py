@@ -8,11 +8,13 @@ import ssl
 import struct
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
 
+from tests.storage.engine.cut_line import CutLine
 from voyagent.storage.engine import fitness, reach
 from voyagent.storage.migrations import migrate
 
@@ -40,12 +42,18 @@ REASONS: list[tuple[BaseException, str, bool]] = [
     (asyncpg.InsufficientPrivilegeError('permission denied for database "desk"'), "Role ravi may not", False),
     (asyncpg.CannotConnectNowError("the database system is starting up"), "starting or stopping", True),
     (asyncpg.TooManyConnectionsError("sorry, too many clients already"), "max_connections", True),
+    (asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"), "broke off", True),
+    (asyncpg.AdminShutdownError("terminating connection due to administrator command"), "broke off", True),
+    (asyncpg.CrashShutdownError("terminating connection because of crash of another process"), "broke off", True),
+    (asyncpg.DiskFullError("could not extend file"), "Postgres refuses: could not extend file", True),
     (asyncpg.PostgresError("something else"), "Postgres refuses: something else", False),
     (ConnectionRefusedError(111, "Connect call failed"), "Nothing listens", True),
     (FileNotFoundError(2, "No such file"), "Nothing listens", True),
     (socket.gaierror(-2, "Name or service not known"), "The host of the URL is not known", True),
     (TimeoutError(), "does not answer in time", True),
     (ssl.SSLCertVerificationError("certificate verify failed"), "sslmode", True),
+    (BrokenPipeError(32, "Broken pipe"), "broke off", True),
+    (ConnectionResetError(104, "Connection reset by peer"), "broke off", True),
     (OSError("something else"), "cannot be reached: OSError", True),
     (asyncpg.InterfaceError("could not determine user name"), "cannot be reached: InterfaceError", False),
 ]
@@ -61,8 +69,10 @@ def test_each_reason_has_words_of_its_own(error: BaseException, told: str, passe
 
 
 def test_no_two_reasons_are_told_alike() -> None:
-    told = [reach.sentence(error, URL) for error, _, _ in REASONS if not isinstance(error, FileNotFoundError)]
+    twice = {"broke off", "Nothing listens"}
+    told = [reach.sentence(error, URL) for error, told, _ in REASONS if told not in twice]
     assert len(set(told)) == len(told)
+    assert len({reach.sentence(error, URL) for error, told, _ in REASONS if told in twice}) == len(twice)
 
 
 async def test_real_servers_are_told_apart_by_migrations_and_by_the_start(
@@ -81,6 +91,36 @@ async def test_real_servers_are_told_apart_by_migrations_and_by_the_start(
             await work(nowhere)
         with pytest.raises(migrate.Unreachable, match="Nothing listens"):
             await work(silent)
+
+
+WORKS: dict[str, Any] = {
+    "the start": lambda url: fitness.faults(url, {}),
+    "doctor": lambda url: fitness.troubles(url, datetime.now(UTC)),
+    "nodes": fitness.nodes,
+    "keys": fitness.key_usage,
+    "a migration": migrate.upgrade,
+    "the grants of a migration": lambda url: migrate.upgrade(url, url),
+    "a look for migrations": migrate.is_due,
+}
+
+
+@pytest.mark.parametrize("work", WORKS.values(), ids=WORKS)
+async def test_a_database_that_breaks_off_at_any_moment_is_one_to_wait_for(
+    work: Any, servers: EmbeddedServers, database: Database, tmp_path: Path
+) -> None:
+    """It is restarted, fails over, or is cut off: waiting may help, so it is no fault of a URL or of a setting."""
+    line = CutLine(Path(str(servers.postgres._sockets)) / ".s.PGSQL.5432", tmp_path)
+    async with line.listening():
+        told: list[str] = []
+        answers = line.left = 1
+        while line.left is not None:
+            try:
+                await work(line.url(database.name))
+            except migrate.Unreachable as error:
+                told.append(str(error))
+            answers += 1
+            line.left = None if line.left > 0 else answers
+    assert set(told) == {reach.BROKEN}
 
 
 async def test_a_service_role_without_the_system_role_is_told_what_to_run(
