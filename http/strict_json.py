@@ -49,13 +49,14 @@ def parse(raw: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise MalformedJson(error.start) from None
     if not is_bounded(raw):
-        raise MalformedJson(first_fault(text))
+        raise MalformedJson(first_fault(text) or 0)
     try:
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise MalformedJson(error.pos) from None
     except _Rejected:
-        raise MalformedJson(first_fault(text) or _second_name(text)) from None
+        fault = first_fault(text)
+        raise MalformedJson(_second_name(text) if fault is None else fault) from None
 
 
 def is_bounded(raw: bytes) -> bool:
@@ -67,8 +68,8 @@ def is_bounded(raw: bytes) -> bool:
     return max(accumulate(map(_DEPTH_CHANGE.__getitem__, structure)), default=0) <= MAX_DEPTH
 
 
-def first_fault(text: str) -> int:
-    """Where a document first exceeds a bound; 0 if it does not."""
+def first_fault(text: str) -> int | None:
+    """Where a document first exceeds a bound; None if it does not."""
     depth = structure = strings = 0
     for token in _TOKEN.finditer(text):
         first = text[token.start()]
@@ -81,11 +82,11 @@ def first_fault(text: str) -> int:
             return token.start()
         if depth > MAX_DEPTH or structure > MAX_STRUCTURE or strings > MAX_STRUCTURE + 1:
             return token.start()
-    return 0
+    return None
 
 
 def _second_name(text: str) -> int:
-    """Where an object first has a name that it has already; 0 if none does."""
+    """Where an object first has a name that it has already; 0 if none does. The text before is JSON."""
     objects: list[set[str]] = []
     name: re.Match[str] | None = None
     for token in _TOKEN.finditer(text):
