@@ -23,7 +23,7 @@ _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b"[]{}:,"))
 _DEPTH_CHANGE = [{b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(bytes([byte]), 0) for byte in range(256)]
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{\]}:,]|-?Infinity|NaN|-?[0-9][0-9.eE+-]*+', re.DOTALL)
-_LARGE_EXPONENT = re.compile(r"[eE][+-]?0*[0-9]{4}")
+_LARGE_EXPONENT = re.compile(r"[eE][+-]?0*+[0-9]{4}")
 
 
 class MalformedJson(ValueError):
