@@ -157,4 +157,5 @@ def _amount(place: int, name: str, text: str) -> Decimal:
     try:
         return read_amount(text)
     except ValueError as invalid:
-        raise Objection("invalid_amount", f"Line {place}: {name} {invalid}") from None
+        hint = ": what is deducted is the discount of a line" if text.startswith("-") else ""
+        raise Objection("invalid_amount", f"Line {place}: {name} {invalid}{hint}") from None

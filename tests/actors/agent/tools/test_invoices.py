@@ -112,6 +112,9 @@ async def test_t6_a_tax_in_a_currency_without_decimals_is_paid_in_whole_units(de
 async def test_t35_a_commission_is_a_bill_of_the_agent_and_no_line_below_zero(desk: Any) -> None:
     lines = [item("9154.00"), item("-873.34", description="Commission")]
     assert await both(desk, "draft_invoice", **drafted(desk, *lines)) == "invalid_amount"
+    refused = await desk.bind("draft_invoice", **drafted(desk, *lines))
+    assert refused["detail"].startswith("Line 2: unit_price must be an amount")
+    assert refused["detail"].endswith(": what is deducted is the discount of a line")
     invoice = await issued(desk, lines[0], customer_name="Sub Agent")
     commission = billed(desk, vendor_name="Sub Agent", vendor_reference="COM-1", amount="873.34")
     assert (await desk.plan("record_bill", **commission)).state == "succeeded"
