@@ -18,7 +18,8 @@ from ...actors.signed_heads import HeadFile, NotSigned
 from ...storage.audit_chain import Verify
 from ...storage.audit_lists import BeginExport, Filters, Page
 from ..agency_zone import agency_zone
-from ..audit_export import HEADER, AuditExport
+from ..audit_export import HEADER, pieces
+from ..download import Download
 from ..examples import UUID
 from ..operation import operation
 from ..request_context import Answer, RequestContext
@@ -86,9 +87,9 @@ async def export(call: RequestContext) -> web.StreamResponse:
     )
     extent = await call.storage.ask(begin)
     name = f"voyagent-audit-{tenant_id[:8]}-{now:%Y-%m-%d}.csv"
-    stall_seconds = call.services.settings.sse_stall_seconds
-    download = AuditExport(call.storage, tenant_id, extent, stall_seconds, access)
-    return await download.send(call.request, name, byte_order_mark=query.bom == 1)
+    rows = pieces(call.storage, tenant_id, extent, byte_order_mark=query.bom == 1)
+    download = Download(rows, call.services.settings.sse_stall_seconds, access)
+    return await download.send(call.request, name, "text/csv; charset=utf-8")
 
 
 @operation(name="verify_audit_chain", query=AuditVerifyQuery, reply=AuditVerifyResponse, addition=True)
