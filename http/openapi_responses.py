@@ -47,6 +47,11 @@ HEADERS: Final[Json] = {
         "schema": {"type": "string"},
         "example": 'attachment; filename="voyagent-audit-019712ab-2026-11-23.csv"',
     },
+    "OtherCurrencies": {
+        "description": "The further currencies of the days, which are not in the file; empty if there are none.",
+        "schema": {"type": "string"},
+        "example": "AED, USD",
+    },
 }
 
 VALIDATION: Final[Json] = {
@@ -204,5 +209,6 @@ def _headers(*names: str) -> Json:
         "Location": "Location",
         "Replayed": "Idempotency-Replayed",
         "Disposition": "Content-Disposition",
+        "OtherCurrencies": "X-Voyagent-Other-Currencies",
     }
     return {sent[name]: {"$ref": f"#/components/headers/{name}"} for name in names}

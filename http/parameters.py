@@ -41,6 +41,8 @@ DESCRIPTIONS: Final[dict[str, str]] = {
     "as_of": "The last day that counts; by default the agency's today.",
     "bucket": "Only documents of this age.",
     "currency": "Only documents in this currency.",
+    "export_tally_ledgers.currency": "Only parties of documents in this currency; by default the agency's own.",
+    "export_tally_vouchers.currency": "Only journal lines in this currency; by default the agency's own.",
     "party": "Only documents of the customer or supplier with exactly this name.",
     "on": "Only the rates that hold on this day.",
     "include_zero": "`1` lists accounts without any debit or credit, too.",

@@ -88,7 +88,8 @@ ALLOWED = {
     r"ix_users_id_unproven": "an index",
     r"(?<=[`\"|])unproven": "the value of `cause` in audit events",
     r"\"set_aside\"": "the value of a state in `/internal/actors`",
-    r"export \(tally": "a product",
+    r"(?-i:Tally)": "a product",
+    r"[/_.]tally(?![a-z])|\btally(?=[._/-][\w{<]|[\"`])|import tally|^ +tally,": "what is named after the product",
     r"(?:agent|customer|it) owes|(?:is|are) owed": "debts",
 }
 """Pattern -> why the words in it stay."""

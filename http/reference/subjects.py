@@ -38,7 +38,7 @@ SUBJECTS: Final = (
     Subject("Messages and events", ("messages",), "The two event streams of a conversation."),
     Subject("Approvals", ("approvals",), "What the agent may not do by itself waits here for a person."),
     Subject("Enquiries", ("enquiries",)),
-    Subject("Reports", ("aging", "trial_balance", "itinerary", "usage")),
+    Subject("Reports", ("aging", "trial_balance", "tally", "itinerary", "usage")),
     Subject("Audit", ("audit",), "Who did what. Events are chained by hashes and never change."),
     Subject("Health", ("health",)),
     Subject("Operators", ("internal",)),

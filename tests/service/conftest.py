@@ -102,11 +102,11 @@ class Person:
         return {"Authorization": f"Bearer {self.token}"}
 
     async def call(self, method: str, path: str, **more: Any) -> tuple[int, Any]:
-        """Status and JSON of one request; of a CSV file the text."""
+        """Status and JSON of one request; of a file the text."""
         headers = {**self.headers, **more.pop("headers", {})}
         async with self.http.request(method, self.url + path, headers=headers, **more) as response:
             body = await response.read()
-            if response.content_type == "text/csv":
+            if response.content_type in ("text/csv", "application/xml"):
                 return response.status, body.decode()
             return response.status, json.loads(body) if body else None
 

@@ -36,7 +36,7 @@ READ = [
 QUERIES = {
     route.path: "?from=2000-01-01&to=2100-01-01"
     for route in READ
-    if route.path.startswith(("/reports/receivables", "/reports/payables"))
+    if route.path.startswith(("/reports/receivables", "/reports/payables", "/reports/tally"))
 }
 """What a reading has to be asked with."""
 BODIES: dict[str, dict[str, Any]] = {
