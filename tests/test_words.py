@@ -89,7 +89,8 @@ ALLOWED = {
     r"(?<=[`\"|])unproven": "the value of `cause` in audit events",
     r"\"set_aside\"": "the value of a state in `/internal/actors`",
     r"(?-i:Tally)": "a product",
-    r"[/_.]tally(?![a-z])|\btally(?=[._/-][\w{<]|[\"`])|import tally|^ +tally,": "what is named after the product",
+    r"[/_.]tally(?![a-z])|\btally(?=[._/-][\w{<$]|[\"`])|import tally|^ +tally,": "what is named after the product",
+    r"tally(?=: [\"{]|\(view| \})": "the console's own of these",
     r"(?:agent|customer|it) owes|(?:is|are) owed": "debts",
 }
 """Pattern -> why the words in it stay."""

@@ -199,11 +199,12 @@ async function exchange(refreshToken) {
   }
 }
 
-/** Saves what a path answers as a file. @param {string} path @param {Query} query @param {string} name */
+/** Saves what a path answers as a file; the headers of the answer. @param {string} path @param {Query} query @param {string} name */
 async function download(path, query, name) {
   const response = await send(address(path, query), {}, { patient: true });
   const url = URL.createObjectURL(await response.blob());
   const saving = Object.assign(document.createElement("a"), { href: url, download: name });
   saving.click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  return response.headers;
 }

@@ -9,6 +9,7 @@ import { header, tabs } from "../ui.js";
 import { define, View } from "../view.js";
 import { aging } from "./aging.js";
 import { openDocuments } from "./open-documents.js";
+import { tally } from "./tally.js";
 import { trialBalance } from "./trial-balance.js";
 import { usage } from "./usage.js";
 
@@ -17,6 +18,7 @@ const PARTS = {
   receivables: (view, tools) => aging(view, tools, "receivables"),
   payables: (view, tools) => aging(view, tools, "payables"),
   "trial-balance": trialBalance,
+  tally,
   usage,
 };
 

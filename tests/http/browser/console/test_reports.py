@@ -189,6 +189,27 @@ async def test_a_trial_balance_shows_the_accounts_of_the_api(console: Console, a
     await page.get_by_text("Nothing is posted by this day").wait_for()
 
 
+async def test_the_books_are_saved_for_tally_and_the_page_names_what_a_file_leaves_out(
+    console: Console, asha: Person
+) -> None:
+    page = (await console.open(asha, "reports/tally")).page
+    await page.get_by_label("First day").fill(day(-365))
+    for what in ("ledgers", "vouchers"):
+        for currency, other in (("INR", "AED"), ("AED", "INR")):
+            await page.get_by_label("Currency").fill(currency.lower())
+            async with page.expect_download() as waiting:
+                await page.get_by_role("button", name=f"Download {what}").click()
+            file = await waiting.value
+            assert file.suggested_filename == f"tally-{what}-{currency}-{day(-365)}-{TODAY}.xml"
+            query = f"?from={day(-365)}&to={TODAY}&currency={currency}"
+            assert (await file.path()).read_text("ascii") == await asha.get(f"/reports/tally/{what}{query}")
+            await page.get_by_role("status").get_by_text(f"Not in this file: journals in {other}.").wait_for()
+    assert "from=" in page.url
+    await page.get_by_label("First day").fill(day(2))
+    await page.get_by_role("button", name="Download vouchers").click()
+    await page.get_by_text("The first day is after the last.").wait_for()
+
+
 async def test_usage_is_drawn_by_day_and_added_up(console: Console, asha: Person) -> None:
     report = await asha.get("/reports/usage")
     page = (await console.open(asha, "reports/usage")).page

@@ -37,6 +37,7 @@ VIEWS = (
     "reports/payables",
     "reports/receivables/documents?currency=INR",
     "reports/trial-balance",
+    "reports/tally",
     "reports/usage",
     "audit",
 )

@@ -1,0 +1,47 @@
+// @ts-check
+// The books as files for TallyPrime: ledgers and vouchers of any days, one currency a file.
+
+import { api } from "../api.js";
+import { h, replace } from "../dom.js";
+import { chosenIn, filters } from "../filters.js";
+import { place, today } from "../format.js";
+import { link, note } from "../router.js";
+import { t } from "../texts.js";
+import { busy, button, field, section } from "../ui.js";
+
+const OTHERS = "X-Voyagent-Other-Currencies";
+
+/** @param {import("../view.js").View} view */
+export function tally(view) {
+  const usual = { from: `${today().slice(0, 7)}-01`, to: today(), currency: place().currency };
+  let chosen = chosenIn(view.route.query, ["from", "to", "currency"]);
+  const others = h("p", { role: "status" });
+  const download = (/** @type {"ledgers" | "vouchers"} */ what) => {
+    const pressed = button(t(`reports.tally.${what}`), () => busy(pressed, async () => {
+      replace(others);
+      const { from, to, currency } = { ...usual, ...chosen };
+      const code = currency.toUpperCase();
+      const headers = await api.download(`/reports/tally/${what}`, { from, to, currency: code }, `tally-${what}-${code}-${from}-${to}.xml`);
+      const left = headers.get(OTHERS);
+      if (left) replace(others, t("reports.tally.others", { currencies: left }));
+    }), { tone: "primary" });
+    return pressed;
+  };
+  const day = (/** @type {"from" | "to"} */ name) => field({ name, label: t(`reports.tally.${name}`), type: "date", value: chosen[name] ?? usual[name], required: true, control: { "data-none": usual[name] } });
+  return [
+    filters({
+      name: t("reports.filters"),
+      fields: [day("from"), day("to"), field({ name: "currency", label: t("reports.tally.currency"), value: chosen.currency ?? usual.currency, required: true, control: { "data-none": usual.currency, maxlength: 3, autocomplete: "off", spellcheck: "false" } })],
+      change: (values) => {
+        chosen = values;
+        replace(others);
+        note(link("reports", "tally", values));
+      },
+    }),
+    h("div", { class: "row" }, download("ledgers"), download("vouchers")),
+    others,
+    section(t("reports.tally.steps"),
+      h("ol", null, ["first", "second"].map((step) => h("li", null, t(`reports.tally.${step}`)))),
+      ["again", "one_currency"].map((said) => h("p", { class: "quiet" }, t(`reports.tally.${said}`)))),
+  ];
+}
