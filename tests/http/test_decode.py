@@ -168,7 +168,15 @@ def test_r49_malformed_json_is_told_with_its_offset(raw: bytes, offset: int) -> 
 
 
 def test_nesting_of_a_hundred_numbers_of_a_thousand_digits_and_brackets_in_texts_are_taken() -> None:
-    for raw in ("[" * 100 + "]" * 100, "9" * 1000, '"' + "[" * 500 + '"', '"NaN Infinity 1e9999"', "1e999", "1e0999", "1E-00001"):
+    for raw in (
+        "[" * 100 + "]" * 100,
+        "9" * 1000,
+        '"' + "[" * 500 + '"',
+        '"NaN Infinity 1e9999"',
+        "1e999",
+        "1e0999",
+        "1E-00001",
+    ):
         decode.parse(raw.encode())
 
 
