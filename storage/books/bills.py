@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Text, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ...actors.domain.documents import (
@@ -49,7 +49,11 @@ INSERT = statement(
 )
 LOCK = statement(select(*_COLUMNS).filter_by(**binds("tenant_id", "id")).with_for_update(key_share=True))
 BY_KEY = statement(select(*_COLUMNS).filter_by(**binds("tenant_id", "idempotency_key")))
-BY_REFERENCE = statement(select(bills.c.number).filter_by(**binds("tenant_id", "vendor_reference")))
+BY_REFERENCE = statement(
+    select(bills.c.number)
+    .filter_by(**binds("tenant_id"))
+    .where(bills.c.reference_key == func.upper(bindparam("vendor_reference", type_=Text)))
+)
 _THIS = binds("tenant_id", "id")
 VOID = statement(update(bills).filter_by(**_THIS).values(status="void", **binds("voided_on", "void_reason")))
 

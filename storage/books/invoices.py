@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import Text, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ...actors.domain.documents import (
@@ -68,7 +68,11 @@ INSERT_LINE = statement(
 )
 LOCK = statement(select(*_COLUMNS).filter_by(**binds("tenant_id", "id")).with_for_update(key_share=True))
 BY_KEY = statement(select(*_COLUMNS).filter_by(**binds("tenant_id", "idempotency_key")))
-TAKEN = statement(select(invoices.c.id).filter_by(**binds("tenant_id", "number")))
+TAKEN = statement(
+    select(invoices.c.number)
+    .filter_by(**binds("tenant_id"))
+    .where(invoices.c.number_key == func.upper(bindparam("number", type_=Text)))
+)
 _LINE = ("description", "quantity", "unit_price", "discount", "discount_reason", "taxes", "desk", "booking_id")
 LINES = statement(
     select(*invoice_lines.c[_LINE]).filter_by(**binds("tenant_id", "invoice_id")).order_by(invoice_lines.c.line_no)
@@ -180,8 +184,10 @@ class _Make(Act[DraftedInvoice, Any]):
         self.check(lines)
         if not await find_bookings(db, self.tenant_id, [line.booking_id for line in lines]):
             raise InvalidDocument(self.no_booking, "A line names a booking that does not exist.")
-        if self.number is not None and await TAKEN.fetchval(db, tenant_id=self.tenant_id, number=self.number):
-            raise self._taken(self.number)
+        if self.number is not None:
+            taken = await TAKEN.fetchval(db, tenant_id=self.tenant_id, number=self.number)
+            if taken is not None:
+                raise self._taken(taken)
         total = total_of(lines)
         return DraftedInvoice(
             Invoice(

@@ -10,7 +10,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CHAR, CheckConstraint, Date, Index, Integer, Numeric, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import (
+    CHAR,
+    CheckConstraint,
+    Column,
+    Computed,
+    Date,
+    Index,
+    Integer,
+    Numeric,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+)
 from sqlalchemy import UniqueConstraint as Unique
 
 from .columns import (
@@ -36,10 +48,16 @@ REGIMES = ("gst_india", "vat_uk", "vat_eu", "vat_uae", "gst_sg", "sst_my", "sale
 METHODS = ("upi", "card", "bank_transfer", "cash", "cheque", "payment_link", "wallet", "other")
 
 
+def _in_any_case(name: str, *, of: str) -> Column[Any]:
+    """What is equal in texts that differ in case alone: tax offices read them as one number (GSTN, 4 April 2025)."""
+    return Column(name, Text, Computed(f"upper({of})", persisted=True))
+
+
 def _document() -> tuple[Any, ...]:
     """What invoices and bills have in common."""
     return (
         required("number", Text),
+        _in_any_case("number_key", of="number"),
         required("party_name", Text),
         required("issue_date", Date),
         required("due_date", Date),
@@ -55,7 +73,7 @@ def _document() -> tuple[Any, ...]:
         required("idempotency_key", Text),
         *timestamps(),
         reference("sessions", "session_id", "SET NULL"),
-        Unique("tenant_id", "number"),
+        Unique("tenant_id", "number_key"),
         Unique("tenant_id", "idempotency_key"),
         CheckConstraint("number ~ '^[A-Za-z0-9/-]{1,16}$'", name="number"),
         CheckConstraint("due_date >= issue_date", name="due_date"),
@@ -114,12 +132,13 @@ bills = Table(
     metadata,
     *owned(target=True),
     required("vendor_reference", Text),
+    _in_any_case("reference_key", of="vendor_reference"),
     required("desk", Text, default="'other'"),
     optional("booking_id", Uuid),
     optional("pay_on", Date),
     required("status", Text, default="'draft'"),
     *_document(),
-    Unique("tenant_id", "vendor_reference"),
+    Unique("tenant_id", "reference_key"),
     reference("bookings", "booking_id"),
     CheckConstraint("char_length(vendor_reference) BETWEEN 1 AND 128", name="vendor_reference"),
     one_of("status", ("draft", "received", "scheduled", "paid", "void")),

@@ -154,6 +154,23 @@ async def test_of_reversals_of_one_journal_at_once_one_is_made_and_the_others_ar
     assert await agency.store.ask(again) == done
 
 
+async def test_numbers_that_differ_in_case_alone_are_one(agency: Any) -> None:
+    """As GSTR-1 reads them, and the Invoice Registration Portal since June 2025."""
+    by_hand = await asyncio.gather(*(agency.store.ask(draft(agency, number=each)) for each in ("a/1", "A/1", "a/2")))
+    assert sorted(getattr(each, "reason", "") for each in by_hand) == ["", "", "invoice_number_conflict"]
+    assert (await agency.store.ask(draft(agency, number="A/2"))).reason == "invoice_number_conflict"
+    assert (await agency.store.ask(draft(agency, number="inv-000001"))).number == "inv-000001"
+    assert (await agency.store.ask(draft(agency))).number == "INV-000002"
+
+
+async def test_vendor_references_that_differ_in_case_alone_are_one(agency: Any) -> None:
+    made = await asyncio.gather(
+        *(agency.store.ask(bill(agency, each)) for each in ("ek/\u00e91", "EK/\u00c91", "Ek/\u00e91"))
+    )
+    assert sorted(getattr(each, "reason", "") for each in made) == ["", "duplicate_reference", "duplicate_reference"]
+    assert (await agency.store.ask(bill(agency, "EK/\u00e91"))).reason == "duplicate_reference"
+
+
 async def test_a_series_without_numbers_left_is_refused(agency: Any) -> None:
     await agency.db.execute(
         "INSERT INTO tenant_settings (tenant_id, invoice_series, created_at) VALUES ($1, 'AGENCY-ONE/{n:05}', now())"
