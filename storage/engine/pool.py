@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Final, Self, TypeVar
 from uuid import UUID
@@ -155,14 +155,11 @@ class Engine:
     async def close(self) -> None:
         """Close all connections; those in use after a grace period."""
         try:
-            for pool in (self._tenants, self._system):
-                try:
-                    async with asyncio.timeout(_CLOSE_TIMEOUT):
-                        await pool.close()
-                except TimeoutError:
-                    pool.terminate()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_TIMEOUT):
+                    await asyncio.gather(self._tenants.close(), self._system.close())
         finally:
-            self.terminate()  # if this is cancelled, the second pool is still open
+            self.terminate()
 
     async def run(self, operation: Operation[R], still_asked: Callable[[], bool] = lambda: True) -> R:
         """Run ``operation``; retry after conflicts and after connections that broke before COMMIT.

@@ -344,6 +344,28 @@ async def test_a_cancelled_operation_leaves_no_transaction_behind(database: Any)
     await engine.close()
 
 
+async def test_both_pools_are_closed_at_once(database: Any) -> None:
+    """One after the other they would take twice the time that a stop has for a database that does not answer."""
+    engine = await Engine.open(database.url, size=1, system_size=1)
+    begun, go_on = Event(), Event()
+
+    async def use(db: Connection) -> Any:
+        begun.set()
+        await go_on.wait()
+        return await db.fetchval("SELECT 1")
+
+    used = asyncio.create_task(engine.run(Read(tenant_id=TENANT, work=use)))
+    await begun.wait()
+    closing = asyncio.create_task(engine.close())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    with pytest.raises(StorageUnavailable):
+        await engine.run(Read(tenant_id=None, work=value("SELECT 1")))
+    go_on.set()
+    assert await used == 1
+    await closing
+
+
 async def test_nobody_to_connect_to_is_storage_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="storage_unavailable"):
         await Engine.open(f"postgresql+asyncpg://voyagent@/voyagent?host={tmp_path}")
