@@ -132,7 +132,7 @@ async def account(office: Office) -> None:
     admin = office.people[0]
     today = datetime.now(UTC).date()
     window = f"?from={today - timedelta(days=90)}&to={today}"
-    for path in ("receivables", "payables", "usage"):
+    for path in ("receivables", "payables", "usage", "tally/ledgers", "tally/vouchers"):
         await admin.ask("GET", f"/reports/{path}{window}")
     for path in READ:
         await admin.ask("GET", path)

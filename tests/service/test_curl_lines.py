@@ -101,6 +101,8 @@ async def test_the_lines_of_the_reference_work_as_written(running: Running) -> N
         "GET /reports/payables": 200,
         "GET /reports/itinerary": 200,
         "GET /reports/trial-balance": 200,
+        "GET /reports/tally/ledgers": 200,
+        "GET /reports/tally/vouchers": 200,
         "GET /reports/usage": 200,
         "GET /audit": 200,
         "GET /audit/export.csv": 200,

@@ -41,7 +41,7 @@ export function tally(view) {
     h("div", { class: "row" }, download("ledgers"), download("vouchers")),
     others,
     section(t("reports.tally.steps"),
-      h("ol", null, ["first", "second"].map((step) => h("li", null, t(`reports.tally.${step}`)))),
+      h("ol", { class: "steps" }, ["first", "second"].map((step) => h("li", null, t(`reports.tally.${step}`)))),
       ["again", "one_currency"].map((said) => h("p", { class: "quiet" }, t(`reports.tally.${said}`)))),
   ];
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 import unicodedata
 from datetime import date, timedelta
 from decimal import Decimal
@@ -247,6 +248,35 @@ def test_every_account_but_the_control_accounts_is_a_ledger_in_a_group_that_tall
 @pytest.mark.parametrize("kind", ["customer", "vendor"])
 def test_a_party_that_is_called_like_another_ledger_gets_what_it_is_behind_its_name(name: str, kind: PartyKind) -> None:
     assert LEDGERS.of_party(kind, name) == f"{name} ({kind})"
+
+
+def folded(name: str) -> str:
+    """A name without what may not tell two ledgers apart."""
+    return "".join(sign for sign in name.lower() if sign not in string.whitespace + string.punctuation)
+
+
+NAMES = st.lists(
+    st.builds(
+        "".join,
+        st.lists(st.sampled_from(("Acme", "ACME", "Cash", " ", ".", "(vendor)", "(customer)", "1000")), min_size=1),
+    ),
+    max_size=8,
+)
+
+
+@given(customers=NAMES, vendors=NAMES, later=st.sampled_from(["customer", "vendor"]))
+def test_no_ledger_is_of_two_kinds_whatever_the_names_are(
+    customers: list[str], vendors: list[str], later: PartyKind
+) -> None:
+    shared = {folded(name) for name in customers} & {folded(name) for name in vendors}
+    namesakes = {(later, name) for name in (*customers, *vendors) if folded(name) in shared}
+    ledgers = Ledgers(ACCOUNTS.values(), frozenset(namesakes))
+    of_customers = {folded(ledgers.of_party("customer", name)) for name in customers}
+    of_vendors = {folded(ledgers.of_party("vendor", name)) for name in vendors}
+    of_accounts = {folded(ledgers.of_account(each)) for each in ACCOUNTS.values()}
+    assert not of_customers & of_vendors
+    assert not of_accounts & (of_customers | of_vendors)
+    assert "cash" not in of_customers | of_vendors
 
 
 def test_of_one_name_the_later_kind_is_marked_and_no_other() -> None:
