@@ -138,12 +138,13 @@ class Connection(web.RequestHandler):
         assert self._manager is not None  # until the connection is lost
         connected = self._manager.connections
         if len(connected) > self._most:
-            next(each for each in connected if isinstance(each, Connection) and each.is_idle).force_close()
+            idle = (each for each in connected if isinstance(each, Connection) and each.is_idle)
+            next(idle, self).force_close()
 
     @property
     def is_idle(self) -> bool:
-        """Whether it is open and answers no request: none has come, or none whole, or the next one is awaited."""
-        return not (self._force_close or self._request_in_progress or self._messages)
+        """Whether it is open and waits for a request: none has come, or none whole, or the next one is awaited."""
+        return not self._force_close and self._waiter is not None and not self._waiter.done()
 
     def handle_error(
         self,

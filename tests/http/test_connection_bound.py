@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,24 @@ async def test_whoever_idles_longest_makes_room_and_nobody_who_is_being_answered
         assert not any(reader.at_eof() for reader in idle[10:])
         held.free.set()
         assert all([await answered(reader) for reader in served])
+
+
+async def test_a_request_that_has_come_is_answered_though_it_is_not_handled_yet(serve: Serve) -> None:
+    """The loop hears of both at once, first of somebody new and then of the request."""
+    loop = asyncio.get_running_loop()
+    async with AsyncExitStack() as stack:
+        client = await serve([Route("GET", "/now", at_once, PUBLIC)], descriptors=DESCRIPTORS)
+        where = (client.host, client.port)
+        oldest = stack.enter_context(socket.create_connection(where))
+        oldest.setblocking(False)
+        crowd = Crowd(client, stack)
+        assert all([await answered(await crowd.join(GET % b"now")) for _ in range(MOST - 1)])
+
+        stack.enter_context(socket.create_connection(where))
+        oldest.sendall(GET % b"now")
+
+        async with asyncio.timeout(10):
+            assert (await loop.sock_recv(oldest, 15)) == b"HTTP/1.1 200 OK"
 
 
 async def test_if_everybody_is_being_answered_the_new_one_is_disconnected(serve: Serve) -> None:
