@@ -48,26 +48,26 @@ async def books(asha: Person, running: Running) -> Books:
     return made
 
 
-async def test_t33_the_files_have_names_types_and_the_bytes_of_the_first_time(asha: Person, books: Books) -> None:
+@pytest.mark.usefixtures("books")
+async def test_t33_the_files_have_names_types_and_the_bytes_of_the_first_time(asha: Person) -> None:
     names = {LEDGERS: "ledgers", VOUCHERS: "vouchers"}
     for path, name in names.items():
         headers, body = await download(asha, path)
         own = f"voyagent-tally-{name}-{asha.user['tenant_id'][:8]}-INR-2026-04-01-2026-04-30.xml"
         assert headers["Content-Type"] == "application/xml"
         assert headers["Content-Disposition"] == f'attachment; filename="{own}"'
-        assert (headers["Transfer-Encoding"], headers["Cache-Control"], headers[OTHERS]) == (
-            *("chunked", "no-store", "AED"),
-        )
+        told = [headers[name] for name in ("Transfer-Encoding", "Cache-Control", OTHERS)]
+        assert told == ["chunked", "no-store", "AED"]
         assert (await download(asha, path))[1] == body
     [found] = read_vouchers((await download(asha, VOUCHERS))[1])
     assert (found.fields["DATE"], found.fields["PARTYLEDGERNAME"]) == ("20260401", "A & B Tours")
     assert [(line.is_debit, line.amount) for line in found.lines] == [(True, "-118.00"), (False, "118.00")]
     parties = [each.name for each in read_ledgers((await download(asha, LEDGERS))[1]) if each.bill_by_bill]
     assert parties == ["A & B Tours"]
-    del books
 
 
-async def test_a_file_has_one_currency_the_agencys_unless_another_is_asked_for(asha: Person, books: Books) -> None:
+@pytest.mark.usefixtures("books")
+async def test_a_file_has_one_currency_the_agencys_unless_another_is_asked_for(asha: Person) -> None:
     headers, body = await download(asha, VOUCHERS, f"{APRIL}&currency=AED")
     assert headers[OTHERS] == "INR"
     assert [each.fields["PARTYLEDGERNAME"] for each in read_vouchers(body)] == ["Gulf"]
@@ -78,7 +78,6 @@ async def test_a_file_has_one_currency_the_agencys_unless_another_is_asked_for(a
     assert (headers[OTHERS], read_vouchers(body)) == ("AED, INR", [])
     headers, _ = await download(asha, VOUCHERS, "?from=2025-01-01&to=2025-01-31")
     assert headers[OTHERS] == ""
-    del books
 
 
 @pytest.mark.parametrize("path", [LEDGERS, VOUCHERS])
@@ -114,23 +113,24 @@ async def test_a_wrong_query_is_422(path: str, asha: Person) -> None:
         assert (await asha.call("GET", path + ends))[0] == 200, ends
 
 
+@pytest.mark.usefixtures("books")
 @pytest.mark.parametrize("path", [LEDGERS, VOUCHERS])
-async def test_a_head_request_has_the_head_alone(path: str, asha: Person, books: Books) -> None:
+async def test_a_head_request_has_the_head_alone(path: str, asha: Person) -> None:
     async with asha.http.head(f"{asha.url}{path}{APRIL}", headers=asha.headers) as response:
         assert (response.status, await response.read()) == (200, b"")
         assert (response.headers["Content-Type"], response.headers[OTHERS]) == ("application/xml", "AED")
-    del books
 
 
-async def test_b61_nobody_downloads_another_agencys_books(books: Books, running: Running) -> None:
+@pytest.mark.usefixtures("books")
+async def test_b61_nobody_downloads_another_agencys_books(running: Running) -> None:
     other = await running.sign_up("other")
     assert read_vouchers((await download(other, VOUCHERS))[1]) == []
     assert b"Tours" not in (await download(other, LEDGERS))[1]
-    del books
 
 
+@pytest.mark.usefixtures("books")
 async def test_a_download_that_fails_midway_is_cut_off_and_not_ended(
-    asha: Person, books: Books, monkeypatch: pytest.MonkeyPatch
+    asha: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(_self: vouchers.Batch, _db: Any) -> Any:
         raise RuntimeError("broken")
@@ -138,7 +138,6 @@ async def test_a_download_that_fails_midway_is_cut_off_and_not_ended(
     monkeypatch.setattr(vouchers.Batch, "run", broken)
     with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError)):
         await download(asha, VOUCHERS)
-    del books
 
 
 FILL = """
@@ -159,9 +158,8 @@ MEMORY = 8 * 1024 * 1024
 """Bytes of Python objects at most above those before, of a file of 11 or 110 MB."""
 
 
-async def filled(asha: Person, books: Books, admin: Admin, count: int) -> str:
-    """Where the download of that many journals, and one more, is."""
-    del books  # have seeded the chart of accounts
+async def filled(asha: Person, admin: Admin, count: int) -> str:
+    """Where the download of that many journals, and that of ``books``, is."""
     await admin.execute("SET session_replication_role = replica")
     await admin.execute(FILL, asha.user["tenant_id"], count)
     await admin.execute("VACUUM ANALYZE journals, journal_lines")
@@ -176,10 +174,9 @@ def in_progress() -> float:
     return gauged(metrics.API_REQUESTS_IN_PROGRESS)
 
 
-async def test_a_client_that_reads_nothing_and_goes_away_holds_no_connection(
-    asha: Person, books: Books, admin: Admin
-) -> None:
-    url, held = URL(await filled(asha, books, admin, 12_000)), in_progress()
+@pytest.mark.usefixtures("books")
+async def test_a_client_that_reads_nothing_and_goes_away_holds_no_connection(asha: Person, admin: Admin) -> None:
+    url, held = URL(await filled(asha, admin, 12_000)), in_progress()
     assert url.host is not None
     loop = asyncio.get_running_loop()
     with socket.socket() as line:
@@ -201,11 +198,10 @@ async def test_a_client_that_reads_nothing_and_goes_away_holds_no_connection(
 
 
 @pytest.mark.slow
-async def test_an_export_of_a_hundred_thousand_journals_starts_at_once(
-    asha: Person, books: Books, admin: Admin
-) -> None:
+@pytest.mark.usefixtures("books")
+async def test_an_export_of_a_hundred_thousand_journals_starts_at_once(asha: Person, admin: Admin) -> None:
     """Timed, so among the slow ones: a busy machine says nothing about it."""
-    url = await filled(asha, books, admin, 100_000)
+    url = await filled(asha, admin, 100_000)
     started = []
     for _ in range(3):
         began = perf_counter()
@@ -215,9 +211,10 @@ async def test_an_export_of_a_hundred_thousand_journals_starts_at_once(
     assert min(started) < 0.1
 
 
+@pytest.mark.usefixtures("books")
 @pytest.mark.parametrize("count", [5_000, pytest.param(100_000, marks=pytest.mark.slow)])
-async def test_an_export_holds_flat_memory(count: int, asha: Person, books: Books, admin: Admin) -> None:
-    url = await filled(asha, books, admin, count)
+async def test_an_export_holds_flat_memory(count: int, asha: Person, admin: Admin) -> None:
+    url = await filled(asha, admin, count)
     gc.collect()
     tracemalloc.start()
     try:
