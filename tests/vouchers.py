@@ -13,6 +13,22 @@ from voyagent.actors.runtime.ref import Ref
 from voyagent.http import tally_export
 from voyagent.storage.vouchers import Begin, Extent
 
+JOURNALS = """
+WITH account AS (SELECT min(id::text) FILTER (WHERE code = '1000')::uuid AS cash,
+                        min(id::text) FILTER (WHERE code = '3000')::uuid AS equity
+                   FROM ledger_accounts WHERE tenant_id = $1),
+journal AS (
+    INSERT INTO journals (id, tenant_id, entry_date, narration, source_event, line_count, idempotency_key, posted_at)
+    SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, $1, '2026-04-01'::date + n % $3::int,
+           repeat('a', 200), 'manual.journal', 2, 'fill ' || n, now()
+      FROM generate_series(1, $2::int) AS n RETURNING id)
+INSERT INTO journal_lines (tenant_id, journal_id, line_no, account_id, currency, debit, credit)
+SELECT $1, journal.id, place, CASE place WHEN 1 THEN cash ELSE equity END, 'INR',
+       CASE place WHEN 1 THEN 5 END, CASE place WHEN 2 THEN 5 END
+  FROM journal, account, generate_series(1, 2) AS place
+"""
+"""Adds $2 journals by hand to the books of an agency, over $3 days of April 2026."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReadLine:

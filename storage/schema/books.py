@@ -67,7 +67,7 @@ journals = Table(
     reference("bills", "bill_id"),
     UniqueConstraint("tenant_id", "idempotency_key"),
     UniqueConstraint("tenant_id", "reverses"),
-    Index(None, "tenant_id", "entry_date"),
+    Index(None, "tenant_id", "entry_date", "id"),
     partial_index("ix_journals_invoice_id", "tenant_id", "invoice_id", only="invoice_id IS NOT NULL"),
     partial_index("ix_journals_bill_id", "tenant_id", "bill_id", only="bill_id IS NOT NULL"),
     CheckConstraint("line_count >= 2", name="line_count"),

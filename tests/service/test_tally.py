@@ -15,7 +15,7 @@ import pytest
 from yarl import URL
 
 from tests.figures import gauged
-from tests.vouchers import read_ledgers, read_vouchers
+from tests.vouchers import JOURNALS, read_ledgers, read_vouchers
 from voyagent.actors.domain.identity import Role
 from voyagent.actors.foundation import metrics
 from voyagent.storage import vouchers
@@ -140,20 +140,6 @@ async def test_a_download_that_fails_midway_is_cut_off_and_not_ended(
         await download(asha, VOUCHERS)
 
 
-FILL = """
-WITH account AS (SELECT min(id::text) FILTER (WHERE code = '1000')::uuid AS cash,
-                        min(id::text) FILTER (WHERE code = '3000')::uuid AS equity
-                   FROM ledger_accounts WHERE tenant_id = $1),
-journal AS (
-    INSERT INTO journals (id, tenant_id, entry_date, narration, source_event, line_count, idempotency_key, posted_at)
-    SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, $1, '2026-04-01'::date + n % 30,
-           repeat('a', 200), 'manual.journal', 2, 'fill ' || n, now()
-      FROM generate_series(1, $2::int) AS n RETURNING id)
-INSERT INTO journal_lines (tenant_id, journal_id, line_no, account_id, currency, debit, credit)
-SELECT $1, journal.id, place, CASE place WHEN 1 THEN cash ELSE equity END, 'INR',
-       CASE place WHEN 1 THEN 5 END, CASE place WHEN 2 THEN 5 END
-  FROM journal, account, generate_series(1, 2) AS place
-"""
 MEMORY = 8 * 1024 * 1024
 """Bytes of Python objects at most above those before, of a file of 11 or 110 MB."""
 
@@ -161,7 +147,7 @@ MEMORY = 8 * 1024 * 1024
 async def filled(asha: Person, admin: Admin, count: int) -> str:
     """Where the download of that many journals, and that of ``books``, is."""
     await admin.execute("SET session_replication_role = replica")
-    await admin.execute(FILL, asha.user["tenant_id"], count)
+    await admin.execute(JOURNALS, asha.user["tenant_id"], count, 30)
     await admin.execute("VACUUM ANALYZE journals, journal_lines")
     return f"{asha.url}{VOUCHERS}{APRIL}"
 

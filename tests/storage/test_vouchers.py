@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from random import Random
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.ledgers import Ledger
-from tests.vouchers import Files, account_codes, begun, by_account, exported, read_ledgers, read_vouchers
+from tests.vouchers import JOURNALS, Files, account_codes, begun, by_account, exported, read_ledgers, read_vouchers
 from voyagent.actors.domain.books import DraftLine
 from voyagent.actors.domain.documents import InvoiceLine
 from voyagent.actors.domain.money import Money
@@ -301,3 +303,36 @@ async def test_every_part_of_an_export_keeps_the_deadline_of_statements(agency: 
         assert [len(await engine.run(part)) for part in parts[1:]] == [1, 1]
     finally:
         await engine.close()
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", []):
+        yield from nodes(part)
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_a_batch_reads_its_own_journals_and_no_others_however_many_a_day_has(
+    mode: str, agency: Any, database: Any, admin: Any
+) -> None:
+    await invoice(ledger_of(agency), "Meridian")
+    await admin.execute("SET session_replication_role = replica")
+    await admin.execute(JOURNALS, agency.tenant_id, 5_000, 1)
+    await admin.execute("VACUUM ANALYZE journals, journal_lines")
+    extent = await begun(agency.store, agency.tenant_id, START, START)
+    db = await connect(database.url)
+    try:
+        await db.serve(agency.tenant_id)
+        await db.execute(f"SET plan_cache_mode = {mode}")
+        after = await admin.fetchval("SELECT id FROM journals ORDER BY id OFFSET 2500 LIMIT 1")
+        values = (agency.tenant_id, START, START, extent.newest, "INR", START, after)
+        given = ", ".join([*(f"'{value}'" for value in values), f"{vouchers.JOURNALS}", f"{vouchers.LINES}"])
+        await db.execute(f"PREPARE batch AS {vouchers.BATCH}")
+        [(told,)] = await db.fetch(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE batch ({given})")
+    finally:
+        await db.close()
+    plan = (json.loads(told) if isinstance(told, str) else told)[0]["Plan"]
+    scans = [node for node in nodes(plan) if "Relation Name" in node]
+    assert {node["Node Type"] for node in scans} <= {"Index Scan", "Index Only Scan"}
+    read = sum(node["Actual Rows"] * node["Actual Loops"] for node in scans if node["Relation Name"] == "journals")
+    assert vouchers.JOURNALS <= read <= vouchers.JOURNALS + 1
