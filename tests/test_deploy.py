@@ -142,6 +142,37 @@ def test_a_key_is_rotated_in_its_file_and_the_service_takes_each_state(
     assert [path.name for path in tmp_path.iterdir()] == ["env"]
 
 
+WATCHED = """
+import os, stat
+
+def telling(name, call):
+    def tell(*args, **more):
+        call(*args, **more)
+        kind = "" if name == "replace" else " a folder" if stat.S_ISDIR(os.fstat(args[0]).st_mode) else " a file"
+        print(name + kind, file=open(os.environ["WATCHED"], "a"))
+    setattr(os, name, tell)
+
+telling("fsync", os.fsync)
+telling("replace", os.replace)
+"""
+"""What the scripts' Python imports at its start, to tell what they do."""
+
+
+@pytest.mark.parametrize("words", [("new-keys", "env"), ("rotate-key", "env", "VOYAGENT_KMS_KEY")])
+def test_a_key_that_is_used_outlives_a_loss_of_power(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """The service seals with it at once, and the database is on the disk earlier than a file nobody waits for."""
+    (tmp_path / "env").write_text(
+        (DEPLOY / "env").read_text().replace("KMS_KEY=", f"KMS_KEY=old:{FILLED['VOYAGENT_KMS_KEY']}")
+    )
+    (tmp_path / "sitecustomize.py").write_text(WATCHED)
+    watched = {"PYTHONPATH": str(tmp_path), "WATCHED": str(tmp_path / "done"), "PATH": os.environ["PATH"]}
+    script, *rest = words
+    subprocess.run(
+        ["sh", DEPLOY / script, *rest], check=True, capture_output=True, timeout=60, cwd=tmp_path, env=watched
+    )
+    assert (tmp_path / "done").read_text().splitlines() == ["fsync a file", "replace", "fsync a folder"]
+
+
 def test_a_key_that_cannot_be_rotated_so_is_told_of_and_nothing_is_changed(tmp_path: Path) -> None:
     file = tmp_path / "env"
     file.write_text("VOYAGENT_KMS_KEY=\n")
