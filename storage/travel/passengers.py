@@ -204,11 +204,14 @@ class Upsert(Command[Saved | Taken | PassportTaken | None]):
         return {"full_name": self.full_name, "match_key": self._key, **fields, **{n: before.get(n) for n in SEALED}}
 
     def _passport(self, known: Mapping[str, Any]) -> dict[str, Any]:
-        """What a given number changes; nothing if it is the one on file."""
-        on_file = known.get("passport_index")
-        if self.passport is None or on_file in self.passport.digests(self.tenant_id or ""):
+        """What a given number changes; nothing if it is the one on file, unless that cannot be opened any more."""
+        if self.passport is None:
             return {}
-        forgotten = {} if on_file is None else dict.fromkeys(OF_A_PASSPORT)
+        on_file = known.get("passport_index")
+        is_same = on_file in self.passport.digests(self.tenant_id or "")
+        if is_same and self.passport.opens(known["passport_sealed"], known["id"]):
+            return {}
+        forgotten = {} if is_same or on_file is None else dict.fromkeys(OF_A_PASSPORT)
         return {**forgotten, **self.passport.sealed(self.tenant_id or "", known["id"])}
 
 

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from sqlalchemy import update
 
 from ...actors.domain.travel import Passenger
-from ..engine.sealing import Sealing, key_id
+from ..engine.sealing import NotOpened, Sealing, key_id
 from ..engine.statements import binds, statement
 from ..tables import passengers
 
@@ -35,6 +35,14 @@ class Passport:
     def digests(self, tenant_id: str) -> tuple[bytes, ...]:
         """The digests it is found by within the agency."""
         return digests(self.sealing, self.number.get_secret_value(), tenant_id)
+
+    def opens(self, sealed: bytes, passenger_id: str) -> bool:
+        """Whether what is on file of the passenger can be opened."""
+        try:
+            number_of(self.sealing, sealed, passenger_id)
+        except NotOpened:
+            return False
+        return True
 
     def sealed(self, tenant_id: str, passenger_id: str) -> dict[str, bytes | str]:
         """The columns that keep it."""

@@ -133,6 +133,20 @@ async def test_after_a_change_of_keys_numbers_are_known_and_resealed_and_the_old
     assert await People(agency, clock, alone).save("Anu Rao") == PassportTaken(passenger_id=asha)
 
 
+async def test_a_number_that_was_altered_is_mended_by_giving_it_once_more(people: People, agency: Any) -> None:
+    """As an operator is told to do, for what cannot be opened holds its key in the ring."""
+    asha = (await people.save("Asha Rao", passport_expiry=date(2030, 1, 1))).passenger_id
+    sealed = (await people.read(asha)).passport_sealed
+    await agency.db.execute("UPDATE passengers SET passport_sealed = $1", sealed[:-1] + bytes([sealed[-1] ^ 1]))
+    people.ring = Sealing({"new": NEW, "old": OLD})
+    reseal = Reseal(column=COLUMN, sealing=people.ring)
+    assert await agency.store.ask(reseal) == Resealed(done=0, not_opened=(asha,))
+    await people.save("Asha Rao", who=asha)
+    assert await people.number(asha, Sealing({"new": NEW})) == NUMBER
+    assert (await people.read(asha)).passport_expiry == date(2030, 1, 1)
+    assert await agency.store.ask(reseal) == Resealed(done=0)
+
+
 async def test_a_number_that_is_resealed_while_its_passenger_changes_stays_so(
     people: People, agency: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
