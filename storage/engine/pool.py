@@ -282,7 +282,7 @@ def _fence(lease: Lease) -> str:
 
 
 async def _transact(db: Connection, operation: Operation[R], begin: str) -> R:
-    """BEGIN, the operation, COMMIT. Raises ``CommitLost`` when the outcome of COMMIT is unknown."""
+    """BEGIN, the operation, COMMIT. Raises ``CommitLost`` when the outcome of a command's COMMIT is unknown."""
     try:
         await db.execute(begin)
         reply = await operation.run(db)
@@ -298,7 +298,11 @@ async def _transact(db: Connection, operation: Operation[R], begin: str) -> R:
         db.terminate()
         if not isinstance(error, Exception):
             raise
-        _log.error("commit_lost", operation=type(operation).__name__, reason=f"{type(error).__name__}: {error}")
+        reason = f"{type(error).__name__}: {error}"
+        if isinstance(operation, Snapshot):  # it has written nothing, and what it has read holds
+            _log.warning("connection_lost", reason=reason)
+            return reply
+        _log.error("commit_lost", operation=type(operation).__name__, reason=reason)
         raise errors.CommitLost from error
     if outcome != "COMMIT":
         raise RuntimeError(f"{type(operation).__name__} went on after a failed statement and was rolled back")

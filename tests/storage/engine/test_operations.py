@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from tests.waiting import Event
 from voyagent.actors.domain.errors import Conflict, NotFound, Refusal
@@ -313,6 +314,16 @@ async def test_a_lost_commit_is_never_run_again(cut: str, engine: Engine) -> Non
         await through.run(command)
     assert len(command.runs) == 1
     assert await engine.run(Read(tenant_id=TENANT, work=value("SELECT count(*) FROM tenants"))) == 1
+    await through.close()
+
+
+async def test_what_a_snapshot_has_read_is_answered_though_its_end_is_lost(cut: str) -> None:
+    """Nothing was written, so nothing is unknown."""
+    through = await Engine.open(cut, size=1, system_size=1)
+    with capture_logs() as logs:
+        assert await through.run(View(tenant_id=TENANT, work=value("SELECT 1"))) == 1
+        assert await through.run(Read(tenant_id=TENANT, work=value("SELECT 2"))) == 2
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == []
     await through.close()
 
 
