@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
@@ -19,6 +22,14 @@ else:
     _Driver = asyncpg.Connection
 
 
+PROBED: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+"""Seconds until a connection on which nothing passes is probed, and between probes; and how many may be lost.
+
+A firewall forgets one that is silent, most after some minutes, and tells neither end: whoever used it next would wait
+for an answer until the limit of a statement.
+"""
+
+
 class Connection(_Driver):
     """A connection that knows which agency it serves; with ``""`` row-level security shows it no row at all.
 
@@ -26,6 +37,14 @@ class Connection(_Driver):
     """
 
     tenant: str | None = ""
+
+    def __init__(self, protocol: Any, transport: asyncio.Transport, *more: Any) -> None:
+        super().__init__(protocol, transport, *more)
+        line = transport.get_extra_info("socket")
+        if sys.platform == "linux" and line.family in {socket.AF_INET, socket.AF_INET6}:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, value in PROBED.items():
+                line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
     async def serve(self, tenant: str) -> None:
         """Serve ``tenant`` from now on. To be called outside a transaction, whose rollback would undo it unseen."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator
 from functools import partial
@@ -14,7 +15,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from voyagent.storage.engine.connection import Connection
+from voyagent.storage.embedded.servers import EmbeddedServers
+from voyagent.storage.engine.connection import PROBED, Connection
 from voyagent.storage.engine.connections import Connections
 from voyagent.storage.engine.pool import connect
 
@@ -69,6 +71,39 @@ async def test_one_that_was_closed_is_replaced(two: Connections) -> None:
     replaced = [await two.acquire() for _ in range(2)]
     assert not {one, other} & {*replaced}
     assert [await db.fetchval("SELECT 1") for db in replaced] == [1, 1]
+
+
+@pytest.fixture
+async def port(servers: EmbeddedServers) -> AsyncIterator[int]:
+    """Where the server is reached over TCP."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(65536):
+                target.write(data)
+        finally:
+            target.close()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up, down = await asyncio.open_unix_connection(f"{servers.postgres._sockets}/.s.PGSQL.5432")
+        tasks.update(asyncio.create_task(pass_on(*ends)) for ends in ((reader, down), (up, writer)))
+
+    listener = await asyncio.start_server(accept, "127.0.0.1", 0)
+    yield listener.sockets[0].getsockname()[1]
+    listener.close()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_one_on_which_nothing_passes_is_probed_so_that_no_firewall_forgets_it(database: Any, port: int) -> None:
+    db = await connect(f"postgresql://voyagent@127.0.0.1:{port}/{database.name}?sslmode=disable")
+    line = db._transport.get_extra_info("socket")
+    assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    idle, between, lost = (line.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in PROBED)
+    assert idle + between * lost <= 60
+    await db.close()
 
 
 async def test_one_within_a_transaction_is_not_used_again(two: Connections) -> None:
