@@ -53,7 +53,7 @@ async def requests(bench: Bench) -> None:
                 )
                 rates[name].append(rate)
         plain = statistics.median(rates["bare"])
-        for name, goal in (("health", 0.6), ("auth_me", 0.25)):
+        for name, goal in (("health", 0.6), ("auth_me", 0.35)):
             ratio = statistics.median(ours / theirs for ours, theirs in zip(rates[name], rates["bare"], strict=True))
             report(
                 f"GET {targets[name][1]}",
@@ -74,6 +74,7 @@ async def enquiries(bench: Bench) -> None:
         theirs = Target(plain.url, token(user["id"], agency.tenant_id, served["secret"]))
         for number in range(ENQUIRIES):
             await agency.at.ask("POST", "/enquiries", {**ENQUIRY, "customer_name": f"Asha Rao {number}"})
+        await bench.execute("ANALYZE enquiries")  # as autovacuum does within a minute
         listed, plainly = [await each.ask("GET", "/enquiries?limit=50") for each in (agency.at, theirs)]
         if [each["id"] for each in listed["items"]] != [each["id"] for each in plainly["items"]]:
             raise RuntimeError("the two list different enquiries")

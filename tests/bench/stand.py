@@ -75,10 +75,16 @@ class Bench:
         }
         async with part("service", environ) as running:
             agency = await sign_up(running.url)
-            db = await asyncpg.connect(self.servers.postgres.url(SUPERUSER, "voyagent"))
-            await db.execute("UPDATE tenant_settings SET rate_limit_per_minute = 100000, rate_limit_per_hour = 100000")
-            await db.close()
+            await self.execute(
+                "UPDATE tenant_settings SET rate_limit_per_minute = 100000, rate_limit_per_hour = 100000"
+            )
             yield running, agency
+
+    async def execute(self, sql: str) -> None:
+        """Run a statement as the database's superuser."""
+        db = await asyncpg.connect(self.servers.postgres.url(SUPERUSER, "voyagent"))
+        await db.execute(sql)
+        await db.close()
 
 
 async def sign_up(url: str) -> Agency:
