@@ -4,7 +4,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MYPYPATH := build/types
 
 .DEFAULT_GOAL := help
-.PHONY: help run seed test slow crash soak fuzz isolation check bench browser evaluate proxies lock release clean
+.PHONY: help run seed test slow crash soak fuzz lowest isolation check bench browser evaluate proxies lock release clean
 
 help: ## print these lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,13 @@ fuzz: .venv/.installed ## schemathesis over /openapi.json with tokens of three r
 	@test -x .venv-fuzz/bin/schemathesis || $(PYTHON) -m venv .venv-fuzz
 	@.venv-fuzz/bin/python -m pip install --quiet 'jsonschema-rs>=0.30,<1' 'schemathesis>=4,<5'
 	@exec $(PY) -m tests.proofs.fuzz $(CASES)
+
+lowest: ## the test suite on the oldest releases that setup.cfg allows
+	@test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
+	@.venv-lowest/bin/python -m pip install --quiet 'uv>=0.8,<1'
+	@.venv-lowest/bin/python -m uv pip install --quiet --native-tls --python .venv-lowest/bin/python --resolution lowest-direct \
+	--editable '.[embedded,dev]'
+	@exec .venv-lowest/bin/python -m pytest --numprocesses 2 --dist worksteal
 
 isolation: .venv/.installed ## every operation and table with the ids of another agency
 	@exec $(PY) -m pytest tests/service/test_isolation.py tests/storage/test_tables.py
@@ -68,7 +75,7 @@ release: ## the committed source as dist/voyagent-<version>.tar.gz
 	git archive --prefix=$$name/ --output=dist/$$name.tar.gz HEAD && echo dist/$$name.tar.gz
 
 clean: ## remove environment, caches and builds; data under var/ stays
-	@rm -rf .venv .venv-fuzz build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis
+	@rm -rf .venv .venv-fuzz .venv-lowest build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis
 	@find actors http storage tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.installed: setup.cfg pyproject.toml
