@@ -85,6 +85,8 @@ def _options(role: str | None, command_timeout: float, application: str) -> dict
     settings = {
         "application_name": application,
         "TimeZone": "UTC",
+        "bytea_output": "hex",
+        "default_transaction_isolation": "read committed",
         "jit": "off",
         "statement_timeout": f"{int(command_timeout * 1000) - 500}ms",
         "lock_timeout": f"{int(command_timeout * 1000) // 2}ms",

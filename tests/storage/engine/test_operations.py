@@ -147,6 +147,19 @@ async def test_a_refusal_undoes_the_command(engine: Engine) -> None:
     assert await engine.run(Read(tenant_id=TENANT, work=value("SELECT count(*) FROM tenants"))) == 0
 
 
+async def test_defaults_of_the_database_change_nothing(database: Any, admin: Connection) -> None:
+    """An operator's, for other programs: a command sees what was committed, and bytes within JSON can be read."""
+    for name, chosen in {"default_transaction_isolation": "serializable", "bytea_output": "escape"}.items():
+        await admin.execute(f"ALTER DATABASE {database.name} SET {name} = '{chosen}'")
+    engine = await Engine.open(database.url, size=1, system_size=1)
+    shown = value("SELECT to_json('\\x00ff'::bytea)::text || ' ' || current_setting('transaction_isolation')")
+    told = '"\\\\x00ff" read committed'
+    for tenant in (TENANT, None):
+        assert await engine.run(Read(tenant_id=tenant, work=shown)) == told
+        assert await engine.run(Do(tenant_id=tenant, work=shown)) == told
+    await engine.close()
+
+
 async def test_a_snapshot_sees_one_moment_and_writes_nothing(engine: Engine) -> None:
     async def count_around_a_birth(db: Connection) -> list[int]:
         before = await db.fetchval("SELECT count(*) FROM tenants")
