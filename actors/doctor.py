@@ -26,6 +26,7 @@ from .accounts.emails import Envelope, Smtp, Undelivered, wire_sender
 from .foundation.clock import Clock
 from .foundation.config import Settings, unknown_variables, variable
 from .foundation.config_doubts import doubts
+from .foundation.threads import in_thread
 from .suppliers import drivers
 
 CHECK_TIMEOUT = 10.0
@@ -47,7 +48,7 @@ async def examine(settings: Settings, environ: Mapping[str, str] | None = None) 
     """Check everything the service depends on."""
     return [
         *_configuration(settings, os.environ if environ is None else environ),
-        await asyncio.to_thread(_data_directory, settings),
+        await in_thread(_data_directory, settings),
         *await asyncio.gather(
             _database(settings),
             _keys(settings),

@@ -6,7 +6,6 @@ file. A line is an agency's newest head; its MAC is made with a key derived from
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import json
 import os
@@ -25,6 +24,7 @@ from .domain.audit import canonical, wire_time
 from .foundation import log
 from .foundation.clock import Clock
 from .foundation.config import Settings
+from .foundation.threads import in_thread
 from .runtime.actor import Recipient
 
 _PURPOSE: Final = b"voyagent audit heads"
@@ -116,12 +116,12 @@ class HeadSigner:
 
         Raises ``NotSigned``, OSError, and what storage refuses with.
         """
-        known = await asyncio.to_thread(self._file.read)
+        known = await in_thread(self._file.read)
         heads = await self._store.ask(ReadHeads(known=known), within=within)
         for agency in sorted(heads.lost):
             _log.error("audit_chain_rewritten", tenant=agency, seq=known[agency].seq, mend="run.py audit verify")
         kept = {agency: known[agency] for agency in heads.lost}
-        await asyncio.to_thread(self._file.write, {**known, **heads.now, **kept}, self._clock.now())
+        await in_thread(self._file.write, {**known, **heads.now, **kept}, self._clock.now())
 
 
 def _parsed(line: str) -> dict[str, Any] | None:

@@ -23,6 +23,7 @@ from ...storage import outbox
 from ..domain.email_texts import Kind, compose, link
 from ..domain.identity import mailbox, wire_email
 from ..foundation.config import Settings
+from ..foundation.threads import in_thread
 
 SMTP_SECONDS = 30.0
 """For one dialogue with the mail server."""
@@ -245,7 +246,7 @@ class Folder:
     async def deliver(self, ready: Envelope) -> None:
         """One file an e-mail; a second attempt writes the same file again."""
         try:
-            await asyncio.to_thread(self._write, ready.message)
+            await in_thread(self._write, ready.message)
         except OSError as wrong:
             raise Undelivered("folder_not_writable") from wrong
 

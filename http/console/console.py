@@ -8,7 +8,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
-from asyncio import to_thread
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from posixpath import dirname, join, normpath
@@ -18,6 +17,7 @@ from aiohttp import hdrs
 
 from ...actors.domain.email_texts import PAGES
 from ...actors.domain.errors import NotFound
+from ...actors.foundation.threads import in_thread
 from ..errors import ROUTER
 from ..guards import PUBLIC
 from ..middleware import CSP
@@ -96,7 +96,7 @@ class Console:
         if not accepts_gzip(call.request.headers.get(hdrs.ACCEPT_ENCODING, "")):
             return Answer(self._files[name], headers=headers)
         if not self._compressed:
-            self._compressed = await to_thread(_compressed, self._files)
+            self._compressed = await in_thread(_compressed, self._files)
         return Answer(self._compressed[name], headers={**headers, hdrs.CONTENT_ENCODING: "gzip"})
 
 

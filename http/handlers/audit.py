@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from ...actors.domain.errors import Unprocessable
 from ...actors.domain.ids import parse_uuid
 from ...actors.domain.spreadsheets import lines
 from ...actors.foundation import log
+from ...actors.foundation.threads import in_thread
 from ...actors.signed_heads import HeadFile, NotSigned
 from ...storage.audit_chain import Verify
 from ...storage.audit_lists import BeginExport, Filters, Page
@@ -102,7 +102,7 @@ async def verify(call: RequestContext) -> Answer:
     tenant_id, settings = call.person.tenant_id, call.services.settings
     heads = HeadFile(settings.data_dir, settings.sealing_keys)
     try:
-        signed = (await asyncio.to_thread(heads.read)).get(tenant_id)
+        signed = (await in_thread(heads.read)).get(tenant_id)
     except (NotSigned, OSError) as unreadable:
         _log.error("audit_heads_not_read", reason=f"{type(unreadable).__name__}: {unreadable}")
         signed, readable = None, False

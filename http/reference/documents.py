@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+from ...actors.foundation.threads import in_thread
 from ..guards import PUBLIC
 from ..middleware import CSP
 from ..openapi import document
@@ -48,10 +48,10 @@ class Documents:
         )
 
     async def openapi(self, _call: RequestContext) -> Answer:
-        return Answer(await asyncio.to_thread(lambda: self._json))
+        return Answer(await in_thread(lambda: self._json))
 
     async def docs(self, _call: RequestContext) -> Answer:
-        page = await asyncio.to_thread(lambda: self._page)
+        page = await in_thread(lambda: self._page)
         return Answer(page, headers={"Content-Type": "text/html; charset=utf-8", CSP: PAGE_CSP})
 
     def _serve(self, name: str) -> Callable[[RequestContext], Awaitable[Answer]]:

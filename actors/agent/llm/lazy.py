@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...foundation import gc_policy
 from ...foundation.clock import Clock
+from ...foundation.threads import in_thread
 from .model import Answer, Delta, ModelCall
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class LazyModel:
         return self._loading
 
     async def _load(self) -> AnthropicModel:
-        module = await asyncio.to_thread(importlib.import_module, ".messages_api", __package__)
+        module = await in_thread(importlib.import_module, ".messages_api", __package__)
         self._client = module.AnthropicModel(*self._given)
         gc_policy.postpone()
         return self._client

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from typing import Annotated, Any, Self
 
@@ -13,6 +12,7 @@ from ...domain import ids
 from ...domain.books import grouped
 from ...domain.bsp import StatementQuestion, Totals
 from ...domain.outcomes import Outcome
+from ...foundation.threads import in_thread
 from ...suppliers.protocols import SupplierError
 from .schema import CountryCode, Day
 from .tool import Objection, ReadTool, ToolContext, ToolInput, ToolOutput
@@ -82,7 +82,7 @@ class FetchBspStatement(ReadTool[StatementInput]):
             if failure.supplier_code != "capability_not_supported":
                 raise
             return self.refuse(Objection("capability_not_supported", f"{failure.text[:1].upper()}{failure.text[1:]}."))
-        row = await asyncio.to_thread(bsp_reports.row_of, report)
+        row = await in_thread(bsp_reports.row_of, report)
         keep = bsp_reports.Keep(tenant_id=context.tenant_id, id=ids.uuid7(), row=row, now=context.now)
         report_id = await context.store.ask(keep)
         own, *others = report.totals.values()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -18,6 +17,7 @@ from ...domain.money import Money
 from ...domain.outcomes import InvalidInput, Outcome
 from ...domain.reconciliation import Item, OwnTicket, Reconciliation, reconcile
 from ...domain.travel import zone
+from ...foundation.threads import in_thread
 from .fetch_bsp_statement import GroupedAmount
 from .schema import Id
 from .tool import Objection, ReadTool, ToolContext, ToolInput, ToolOutput
@@ -93,11 +93,11 @@ class ReconcileBsp(ReadTool[ReconcileInput]):
             kept = await context.store.ask(bsp_reports.Read(tenant_id=context.tenant_id, id=known))
         if known is None or kept is None:
             return self.refuse(Objection("report_not_found", "No statement of this agency has this id."))
-        report = await asyncio.to_thread(bsp_reports.report_of, kept)
+        report = await in_thread(bsp_reports.report_of, kept)
         tickets = await self._tickets(given.ticket_ids, report, context)
         if tickets is None:
             return InvalidInput(self.name, "ticket_ids: no ticket of this agency has one of these ids")
-        result, row = await asyncio.to_thread(
+        result, row = await in_thread(
             _reconciled, report, tickets, context.allowed_differences, chosen=given.ticket_ids is not None
         )
         keep = reconciliations.Keep(
