@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from voyagent.actors.domain.email_texts import PAGES
-from voyagent.http.console.console import FOLDER, TYPES, Console, accepts_gzip
+from voyagent.http.console.console import FOLDER, TYPES, Console, accepts_gzip, served
 
 if TYPE_CHECKING:
     from tests.http.conftest import Client
@@ -84,7 +84,7 @@ async def test_a_file_may_be_cached_for_ever_and_is_compressed_for_whoever_takes
     plain = await client.send("GET", path, headers={"Accept-Encoding": "identity"})
     packed = await client.send("GET", path, headers={"Accept-Encoding": "br, gzip"})
 
-    assert plain.raw == packed.raw == (FOLDER / name).read_bytes()
+    assert plain.raw == packed.raw == served(FOLDER / name)
     assert "Content-Encoding" not in plain.headers
     assert packed.headers["Content-Encoding"] == "gzip"
     assert int(packed.headers["Content-Length"]) < int(plain.headers["Content-Length"]) or len(plain.raw) < 400
@@ -127,7 +127,46 @@ def test_another_byte_is_another_address(tmp_path: Path) -> None:
 
 
 def test_all_of_it_is_small_on_the_wire() -> None:
-    assert sum(len(gzip.compress((FOLDER / name).read_bytes(), 9)) for name in FILES) < WIRE
+    assert sum(len(gzip.compress(served(FOLDER / name), 9)) for name in FILES) < WIRE
+
+
+def test_a_script_is_sent_without_its_comments_and_each_line_stays_where_it_was(tmp_path: Path) -> None:
+    written = """// @ts-check
+/**
+ * Shows it. @param {string} link // and more
+ */
+export function show(link) { // stays
+  /** @type {HTMLElement} */ (link).focus(); /* stays */
+  const address = "https://example.com"; // "/* not one"
+    // goes
+  return /* stays */ address;
+}
+/* goes */
+"""
+    sent = """
+
+
+
+export function show(link) { // stays
+  /** @type {HTMLElement} */ (link).focus(); /* stays */
+  const address = "https://example.com"; // "/* not one"
+
+  return /* stays */ address;
+}
+
+"""
+    script, sheet = tmp_path / "a.js", tmp_path / "a.css"
+    script.write_text(written)
+    sheet.write_text(written)
+    assert served(script).decode() == sent
+    assert served(sheet).decode() == written
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".js")])
+def test_no_template_spans_lines_so_that_no_text_reads_like_a_comment(name: str) -> None:
+    lines = (FOLDER / name).read_text("utf-8").splitlines()
+    assert [line for line in lines if line.count("`") % 2] == []
+    assert served(FOLDER / name).count(b"\n") == len(lines)
 
 
 @pytest.mark.parametrize(
