@@ -5,7 +5,7 @@ import { account } from "./account.js";
 import { Problem, publicGet } from "./api.js";
 import { h, replace } from "./dom.js";
 import { HOME, link, start, VIEWS } from "./router.js";
-import { admits, Shell } from "./shell.js";
+import { admits, refusal, Shell } from "./shell.js";
 import { likelyLocale, setLocale, t } from "./texts.js";
 import * as tokens from "./tokens.js";
 import { failure, toast, waiting } from "./ui.js";
@@ -76,7 +76,7 @@ async function boot() {
   }
   if (account.user === null) shell.signedOut();
   else shell.signedIn();
-  await start(shell.outlet, { admit, shown, waiting, failed });
+  await start(shell.outlet, { admit, refused: ({ name }) => refusal(name), shown, waiting, failed });
 }
 
 account.addEventListener("entered", rebuild);

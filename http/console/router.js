@@ -76,11 +76,12 @@ export function note(href) {
 }
 
 /**
- * Shows views in `outlet` as the address changes. `admit` may send a route elsewhere; `shown` is told of each view;
+ * Shows views in `outlet` as the address changes. `admit` may send a route elsewhere, `refused` has what stands for one that the role
+ * may not open; `shown` is told of each view;
  * `waiting` and `failed` stand for one whose script takes a while, or does not come.
- * @param {Element} outlet @param {{ admit: (route: Route) => string | null, shown: (route: Route) => void, waiting: () => Node, failed: () => Node }} hooks
+ * @param {Element} outlet @param {{ admit: (route: Route) => string | null, refused: (route: Route) => Node | null, shown: (route: Route) => void, waiting: () => Node, failed: () => Node }} hooks
  */
-export function start(outlet, { admit, shown, waiting, failed }) {
+export function start(outlet, { admit, refused, shown, waiting, failed }) {
   /** @type {ViewElement | null} */
   let element = null;
   let asked = 0;
@@ -91,6 +92,11 @@ export function start(outlet, { admit, shown, waiting, failed }) {
     if (elsewhere !== null) return go(elsewhere, { replace: true });
     const view = VIEWS[route.name];
     const mine = ++asked;
+    const refusal = refused(route);
+    if (refusal !== null) {
+      replace(outlet, refusal);
+      return shown(route);
+    }
     if (element?.localName === view.tag && element.isConnected && element.routeChanged) {
       element.route = route;
       element.routeChanged(route);

@@ -7,7 +7,7 @@ import { h, replace } from "./dom.js";
 import { icon } from "./icons.js";
 import { anchor, link } from "./router.js";
 import { nameOf, t } from "./texts.js";
-import { badge, button, menu, toast, unseen } from "./ui.js";
+import { badge, button, forbidden, header, menu, toast, unseen } from "./ui.js";
 
 /** Views in the order of the navigation, with what a role needs to see them. @type {[name: string, act: string][]} */
 const SUBJECTS = [
@@ -21,10 +21,20 @@ const SUBJECTS = [
 ];
 const POLL_SECONDS = 15;
 
-/** Whether the person may open a view; while the address is not verified, the settings alone. @param {string} name */
+/** Whether there is such a view for the person; while the address is not verified, the settings alone. @param {string} name */
 export function admits(name) {
-  const subject = SUBJECTS.find(([each]) => each === name);
-  return subject !== undefined && account.may(subject[1]) && (account.agency !== null || name === "settings");
+  return actOf(name) !== undefined && (account.agency !== null || name === "settings");
+}
+
+/** What a role needs to see a view. @param {string} name */
+function actOf(name) {
+  return SUBJECTS.find(([each]) => each === name)?.[1];
+}
+
+/** What stands for a view that the person's role may not open. @param {string} name @returns {Node | null} */
+export function refusal(name) {
+  const act = actOf(name);
+  return act === undefined || account.user === null || account.may(act) ? null : h("div", null, header(t(`${name}.title`)), forbidden("administer"));
 }
 
 /** The page around the views, and what keeps it current. */
@@ -132,7 +142,7 @@ export class Shell {
   }
 
   #subjects() {
-    return h("ul", { class: "subjects" }, SUBJECTS.filter(([name]) => admits(name)).map(([name]) => {
+    return h("ul", { class: "subjects" }, SUBJECTS.filter(([name, act]) => admits(name) && account.may(act)).map(([name]) => {
       const shown = anchor(link(name), { class: "subject" }, icon(name), h("span", null, t(`${name}.title`)), name === "approvals" && [this.#count, this.#waiting]);
       this.#links.set(name, shown);
       return h("li", null, shown);

@@ -264,6 +264,11 @@ export function empty({ title, text, action }) {
   return h("div", { class: "empty" }, h("p", { class: "empty-title" }, title), text && h("p", null, text), action);
 }
 
+/** What stands in a view that the role may not open: who may. @param {"administer" | "usage" | "write"} act @returns {HTMLElement} */
+export function forbidden(act) {
+  return empty({ title: t("forbidden.title"), text: t(`forbidden.${act}`) });
+}
+
 /** What went wrong, with a button to try again where that may help; a network that is back tries by itself. @param {unknown} error @param {() => void} retry */
 export function failure(error, retry) {
   const passing = /** @type {{ passing?: boolean }} */ (error).passing ?? true;

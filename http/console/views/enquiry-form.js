@@ -4,7 +4,7 @@
 import { api, Problem } from "../api.js";
 import { h, replace } from "../dom.js";
 import { place } from "../format.js";
-import { go, link } from "../router.js";
+import { anchor, go, link } from "../router.js";
 import { t } from "../texts.js";
 import { field, form, header, load, toast } from "../ui.js";
 import { STATES } from "./enquiry.js";
@@ -36,7 +36,7 @@ export function newEnquiry(view) {
 /** @param {import("../view.js").View} view @param {string} id */
 export function editEnquiry(view, id) {
   const whole = h("div");
-  replace(view, whole);
+  replace(view, h("p", { class: "back" }, anchor(link("enquiries"), null, t("enquiries.all"))), whole);
   load(whole, () => api.get(`/enquiries/${id}`, {}, { signal: view.signal }), (/** @type {Enquiry} */ enquiry) => {
     const submit = async (/** @type {Values} */ given) => {
       const changes = Object.fromEntries(Object.entries(given).filter(([name, value]) => value !== Reflect.get(enquiry, name)));

@@ -7,7 +7,7 @@ import { h, replace } from "../dom.js";
 import { today } from "../format.js";
 import { anchor, go, link } from "../router.js";
 import { nameOf, sentence, t } from "../texts.js";
-import { button, header, id as newId, toast, waiting } from "../ui.js";
+import { button, forbidden, header, id as newId, toast, waiting } from "../ui.js";
 import { define, View } from "../view.js";
 import { Composer } from "./composer.js";
 
@@ -36,9 +36,11 @@ class NewConversation extends View {
   #starting = false;
 
   show() {
+    const back = h("p", { class: "back" }, anchor(link("conversations"), null, t("conversations.all")));
+    if (!account.may("write")) return replace(this, back, header(t("conversations.new")), forbidden("write"));
     const group = newId("desk");
     const composer = new Composer({ place: "new", label: t("conversations.message"), placeholder: t("conversations.placeholder"), focus: true, send: (text) => this.#start(text, composer) });
-    replace(this, h("p", { class: "back" }, anchor(link("conversations"), null, t("conversations.all"))), header(t("conversations.new"), { lead: t("conversations.new_words") }),
+    replace(this, back, header(t("conversations.new"), { lead: t("conversations.new_words") }),
       h("div", { class: "stack" },
         h("fieldset", { class: "desks" }, h("legend", null, t("conversations.desk")), DESKS.map((desk) => h("label", { class: "desk" },
           h("input", { type: "radio", name: group, value: desk, checked: desk === "", on: { change: () => { this.#desk = desk; this.#suggest(composer); } } }), h("span", null, h("strong", null, t(`desk_names.${desk || "any"}`)), h("small", { class: "quiet" }, t(`desk_words.${desk || "any"}`)))))),

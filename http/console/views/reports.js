@@ -5,7 +5,7 @@ import { account } from "../account.js";
 import { h, replace } from "../dom.js";
 import { go, link } from "../router.js";
 import { t } from "../texts.js";
-import { header, tabs } from "../ui.js";
+import { forbidden, header, tabs } from "../ui.js";
 import { define, View } from "../view.js";
 import { aging } from "./aging.js";
 import { openDocuments } from "./open-documents.js";
@@ -26,12 +26,13 @@ class Reports extends View {
   show() {
     const [asked = "receivables", detail] = this.route.parts;
     const names = Object.keys(PARTS).filter((name) => name !== "usage" || account.may("usage"));
-    if (!names.includes(asked)) return go(link("reports"), { replace: true });
+    const refused = asked === "usage" && !account.may("usage");
+    if (!names.includes(asked) && !refused) return go(link("reports"), { replace: true });
     if (detail !== undefined && (asked === "receivables" || asked === "payables")) return openDocuments(this, asked);
     const links = names.map((name) => /** @type {[string, string]} */ ([link("reports", name), t(`reports.parts.${name.replace("-", "_")}`)]));
     const tools = h("div");
     replace(this, header(t("reports.title"), { lead: t(`reports.leads.${asked.replace("-", "_")}`), actions: tools }), tabs(t("reports.title"), links, link("reports", asked)),
-      h("div", { class: "stack report" }, PARTS[asked](this, tools)));
+      h("div", { class: "stack report" }, refused ? forbidden("usage") : PARTS[asked](this, tools)));
   }
 }
 

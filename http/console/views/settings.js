@@ -5,7 +5,7 @@ import { account } from "../account.js";
 import { h, replace } from "../dom.js";
 import { link } from "../router.js";
 import { t } from "../texts.js";
-import { header, tabs } from "../ui.js";
+import { forbidden, header, tabs } from "../ui.js";
 import { define, View } from "../view.js";
 import { showAgency } from "./settings/agency.js";
 import { showKeys } from "./settings/api-keys.js";
@@ -29,11 +29,17 @@ const OF_THE_AGENCY = new Set(["agency", "tax_rates"]);
 class Settings extends View {
   show() {
     const parts = PARTS.filter(([name, act]) => account.may(act) && (account.agency !== null || !OF_THE_AGENCY.has(name)));
-    const [name, , show] = parts.find(([each]) => each === this.route.id) ?? parts[0];
+    const [name, , show] = parts.find(([each]) => each === this.route.id) ?? this.#refused() ?? parts[0];
     const body = h("div", { class: "stack" });
     const links = parts.map(([each]) => /** @type {[string, string]} */ ([link("settings", each), t(`settings.${each}`)]));
     replace(this, header(t("settings.title")), tabs(t("settings.parts"), links, link("settings", name)), body);
     show(body, this.signal);
+  }
+
+  /** The part of the address, if the role may not open it. @returns {[name: string, act: string, show: Show] | null} */
+  #refused() {
+    const found = PARTS.find(([each]) => each === this.route.id);
+    return found && !account.may(found[1]) ? [found[0], found[1], (body) => replace(body, forbidden("administer"))] : null;
   }
 }
 

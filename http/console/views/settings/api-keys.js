@@ -20,7 +20,7 @@ export function showKeys(body, signal) {
 /** @param {HTMLElement} target @param {AbortSignal} signal */
 function showList(target, signal) {
   load(target, () => api.get("/auth/api-keys", {}, { signal }), ({ items }) => items.length === 0
-    ? empty({ title: t("api_keys.none"), text: t("api_keys.none_lead") })
+    ? empty({ title: t("api_keys.none"), text: account.may("write") && t("api_keys.none_lead") })
     : table({
       caption: t("settings.api_keys"),
       rows: items,

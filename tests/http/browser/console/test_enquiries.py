@@ -251,4 +251,4 @@ async def test_an_unknown_enquiry_says_so(console: Console) -> None:
     tab = await console.open(asha)
     await tab.page.evaluate("location.hash = '#/enquiries/gone'")
     await tab.page.locator("h1:focus").get_by_text("Enquiry not found").wait_for()
-    await tab.page.get_by_role("alert").get_by_text("This enquiry no longer exists.").wait_for()
+    await tab.page.get_by_role("alert").get_by_text("Your agency has no such enquiry.").wait_for()

@@ -250,7 +250,7 @@ async def test_a_sign_up_whose_answer_is_followed_by_a_failure_is_gone_on_with(c
 
 async def test_a_conversation_that_does_not_exist_has_nothing_to_write_in(console: Console) -> None:
     page = (await console.open(await console.sign_up(), "conversations/01a22aff-d92f-759e-b54d-e1fdd32b2000")).page
-    await page.get_by_text("This conversation no longer exists.").wait_for()
+    await page.get_by_text("Your agency has no such conversation.").wait_for()
     assert await page.get_by_label("Message", exact=True).count() == 0
     assert await page.get_by_role("button", name=re.compile("More")).count() == 0
     await page.get_by_role("link", name="All conversations").click()

@@ -306,7 +306,7 @@ async def test_an_unknown_conversation_has_no_itinerary(console: Console) -> Non
     tab = await console.open(asha)
     await tab.page.evaluate("location.hash = '#/itinerary/gone'")
     await tab.page.locator("h1:focus").get_by_text("Conversation not found").wait_for()
-    await tab.page.get_by_role("alert").get_by_text("This conversation no longer exists.").wait_for()
+    await tab.page.get_by_role("alert").get_by_text("Your agency has no such conversation.").wait_for()
     empty = await asha.session()
     await tab.at(f"itinerary/{empty}")
     await tab.page.get_by_text("Nothing is booked in this conversation").wait_for()
