@@ -2,6 +2,7 @@
 // The filters above a list: a form that shows what it finds while one types, and keeps what is asked in the address.
 
 import { h } from "./dom.js";
+import { date } from "./format.js";
 import { t } from "./texts.js";
 import { button, values } from "./ui.js";
 
@@ -23,14 +24,16 @@ export function filters({ name, fields, more = [], change }) {
     apply();
     /** @type {HTMLElement | null} */ (made.querySelector("input, select"))?.focus();
   }, { tone: "quiet" });
+  const paper = h("p", { class: "on-paper" });
   const rest = h("details", { class: "more-filters" }, h("summary", null, t("filters.more")), h("div", { class: "filter-fields" }, more));
   const made = h("form", { class: "filters", role: "search", "aria-label": name, novalidate: true },
-    h("div", { class: "filter-fields" }, fields, h("div", { class: "filter-clear" }, clear)), more.length > 0 && rest);
+    h("div", { class: "filter-fields" }, fields, h("div", { class: "filter-clear" }, clear)), more.length > 0 && rest, paper);
 
   function apply() {
     clearTimeout(timer);
     if (!made.isConnected) return;
     const chosen = filled(made);
+    paper.textContent = written(made);
     clear.hidden = Object.keys(chosen).length === 0;
     const now = JSON.stringify(chosen);
     if (now === before) return;
@@ -47,6 +50,7 @@ export function filters({ name, fields, more = [], change }) {
     timer = setTimeout(apply, PAUSE_MS);
   });
   const first = filled(made);
+  paper.textContent = written(made);
   before = JSON.stringify(first);
   clear.hidden = Object.keys(first).length === 0;
   rest.open = more.some((each) => valueOf(each) !== "");
@@ -63,6 +67,17 @@ function filled(form) {
     if (text !== "" && text !== control.dataset.none) chosen[name] = text;
   }
   return chosen;
+}
+
+/** What is filled in, in words: what a list is narrowed to, on paper. @param {HTMLFormElement} form */
+function written(form) {
+  return [...form.querySelectorAll(".field")].map((each) => {
+    const control = /** @type {any} */ (each.querySelector("input, select"));
+    const label = each.querySelector("label")?.firstChild?.textContent;
+    if (control.type === "checkbox") return control.checked && label;
+    const value = control.type === "date" && control.value ? date(control.value) : control.selectedOptions?.[0]?.textContent ?? control.value.trim();
+    return value && `${label}: ${value}`;
+  }).filter(Boolean).join(" · ");
 }
 
 /** @param {HTMLElement} field */

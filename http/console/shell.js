@@ -4,6 +4,7 @@
 import { account } from "./account.js";
 import { api } from "./api.js";
 import { h, replace } from "./dom.js";
+import { dateTime } from "./format.js";
 import { icon } from "./icons.js";
 import { anchor, link } from "./router.js";
 import { nameOf, t } from "./texts.js";
@@ -44,6 +45,7 @@ export class Shell {
   #waiting = unseen("");
   #links = /** @type {Map<string, HTMLAnchorElement>} */ (new Map());
   #side = h("nav", { class: "side" });
+  #paper = h("p", { class: "on-paper paper-head" });
   #notice = h("div", { class: "notice", hidden: true });
   #opener = button([icon("menu"), h("span", { class: "hidden-words" })], () => this.#toggle(!this.#isOpen), { tone: "quiet", class: "opener", "aria-expanded": "false" });
   #name = h("span", { class: "top-name" });
@@ -55,6 +57,7 @@ export class Shell {
   #counts = 0;
 
   constructor() {
+    addEventListener("beforeprint", () => this.#headPaper());
     addEventListener("vy-approvals", () => this.#recount());
     document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.#reread());
     document.addEventListener("focusin", ({ target }) => reveal(/** @type {HTMLElement} */ (target)));
@@ -71,7 +74,7 @@ export class Shell {
   /** The page for a person who has signed in. */
   signedIn() {
     replace(document.body, this.#skip(), h("header", { class: "top" }, this.#opener, this.#name, this.#alert), this.#side,
-      h("div", { class: "page" }, this.#notice, this.outlet));
+      h("div", { class: "page" }, this.#paper, this.#notice, this.outlet));
     document.body.className = "signed-in";
     this.update();
     clearInterval(this.#timer);
@@ -87,6 +90,7 @@ export class Shell {
     this.#side.setAttribute("aria-label", t("app.navigation"));
     replace(this.#side, this.#brand(), this.#subjects(), this.#accountMenu());
     this.#verifyNotice();
+    this.#headPaper();
     this.#mark();
   }
 
@@ -139,6 +143,11 @@ export class Shell {
 
   #brand() {
     return h("div", { class: "brand" }, h("strong", null, account.user?.tenant_name), h("span", null, "Voyagent"));
+  }
+
+  /** Whose paper it is, and of when. */
+  #headPaper() {
+    replace(this.#paper, h("strong", null, account.user?.tenant_name), h("span", null, t("app.printed", { time: dateTime(new Date().toISOString()) })));
   }
 
   #subjects() {

@@ -361,6 +361,11 @@ export function tabs(name, links, present) {
   return h("nav", { class: "tabs", "aria-label": name }, made);
 }
 
+/** A button that prints the view. @param {Props & { tone?: "primary" }} [props] */
+export function printButton(props) {
+  return button(t("ui.print"), () => print(), props);
+}
+
 /** A button that puts a text on the clipboard. @param {string} text @param {string} [label] */
 export function copyButton(text, label = t("ui.copy")) {
   return button(label, async () => {

@@ -8,7 +8,7 @@ import { chosenIn, filters, latest } from "../filters.js";
 import { date, longDate, money } from "../format.js";
 import { anchor, link, note } from "../router.js";
 import { locale, nameOf, t } from "../texts.js";
-import { badge, button, empty, field, header, load, pager, section } from "../ui.js";
+import { badge, empty, field, header, load, pager, printButton, section } from "../ui.js";
 import { define, View } from "../view.js";
 import { bookingBadge } from "./cards/booking.js";
 import { flightTime } from "./cards/times.js";
@@ -78,9 +78,15 @@ function trip(report, title) {
   if (passengers.length + flights.length + hotels.length + visas.length === 0)
     return [header(title, { actions: conversation }), empty({ title: t("itinerary.empty"), text: t("itinerary.empty_text") })];
   return [
-    header(title, { lead: span(report), actions: [conversation, button(t("itinerary.print"), () => print(), { tone: "primary" })] }),
+    header(named(report, title), { lead: span(report), actions: [conversation, printButton({ tone: "primary" })] }),
     h("div", { class: "trip" }, h("div", { class: "trip-days" }, byDay(report)), h("div", { class: "stack" }, travellers(report), costs(report), papers(report))),
   ];
+}
+
+/** The conversation's title on the screen; paper is for its travellers. @param {Itinerary} report @param {string} title */
+function named({ passengers }, title) {
+  const names = passengers.map((each) => each.full_name).join(", ");
+  return [h("span", { class: "off-paper" }, title), h("span", { class: "on-paper" }, names ? t("itinerary.of", { names }) : t("itinerary.title"))];
 }
 
 /** @param {Itinerary} report */
@@ -138,14 +144,17 @@ function stay(kind, each) {
 /** @param {Itinerary} report */
 function travellers({ passengers }) {
   return passengers.length > 0 && section(t("itinerary.passengers", { n: passengers.length }), facts(passengers.map((each) =>
-    [each.full_name, each.passport_number === null ? t("itinerary.no_passport") : t("itinerary.passport", { number: each.passport_number })])));
+    [each.full_name, each.passport_number === null ? h("span", { class: "off-paper" }, t("itinerary.no_passport")) : t("itinerary.passport", { number: each.passport_number })])));
 }
 
-/** @param {Itinerary} report */
+/** What the agency pays: on paper only if one asks for it. @param {Itinerary} report */
 function costs({ total_cost: total, other_currencies: others, flights, hotels }) {
   const unpaid = [...flights, ...hotels].some(({ status }) => ["tentative", "pending", "requested"].includes(status));
-  return section(t("itinerary.cost"), [total, ...others].map((each) => h("p", { class: "figure" }, money(each.amount, each.currency))),
-    h("p", { class: "small quiet" }, t(unpaid ? "itinerary.held" : "itinerary.counted")));
+  const printed = field({ name: "print_cost", label: t("itinerary.print_cost"), type: "checkbox", control: { on: { change: (/** @type {any} */ { target }) => shown.classList.toggle("off-paper", !target.checked) } } });
+  const shown = section(t("itinerary.cost"), [total, ...others].map((each) => h("p", { class: "figure" }, money(each.amount, each.currency))),
+    h("p", { class: "small quiet" }, t(unpaid ? "itinerary.held" : "itinerary.counted")), printed);
+  shown.classList.add("off-paper");
+  return shown;
 }
 
 /** @param {Itinerary} report */

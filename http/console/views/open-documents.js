@@ -34,7 +34,7 @@ export function openDocuments(view, side) {
     pager({
       read,
       show: (/** @type {OpenDocument} */ each) => tableRow(list, each),
-      list: table({ caption: t(`reports.open.${side}`), columns: list, rows: /** @type {OpenDocument[]} */ ([]) }),
+      list: table({ class: "documents", caption: t(`reports.open.${side}`), columns: list, rows: /** @type {OpenDocument[]} */ ([]) }),
       none: () => empty({ title: t("reports.no_documents"), text: t("reports.no_documents_text") }),
       signal: view.signal,
     }));
@@ -43,9 +43,9 @@ export function openDocuments(view, side) {
 /** @param {import("./aging.js").Side} side */
 function columns(side) {
   return [
-    { label: t("reports.number"), head: true, show: (/** @type {OpenDocument} */ each) => h("div", null, each.number, each.reference && h("span", { class: "small quiet" }, " ", each.reference)) },
+    { label: t("reports.number"), head: true, show: (/** @type {OpenDocument} */ each) => h("div", null, h("span", { class: "nowrap" }, each.number), each.reference && h("span", { class: "small quiet" }, " ", each.reference)) },
     { label: t(`reports.party.${side}`), show: (/** @type {OpenDocument} */ each) => each.party_name },
-    { label: t("reports.issued"), show: (/** @type {OpenDocument} */ each) => date(each.issue_date) },
+    { label: t("reports.issued"), show: (/** @type {OpenDocument} */ each) => h("span", { class: "nowrap" }, date(each.issue_date)) },
     { label: t("reports.due"), show: (/** @type {OpenDocument} */ each) => h("div", null, date(each.due_date), " ", h("span", { class: ["small", each.age > 0 ? "late" : "quiet"] }, age(each.age))) },
     { label: t("reports.total"), end: true, show: (/** @type {OpenDocument} */ each) => amount(each.total.amount, each.total.currency) },
     { label: t("reports.outstanding"), end: true, show: (/** @type {OpenDocument} */ each) => `${each.outstanding.currency} ${amount(each.outstanding.amount, each.outstanding.currency)}` },

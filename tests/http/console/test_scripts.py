@@ -37,8 +37,9 @@ def test_no_file_names_another_host() -> None:
     assert found <= {NAMESPACE, 'http://www.w3.org/2000/svg"'}
 
 
-def test_the_style_sheet_loads_nothing() -> None:
-    assert re.findall(r"@import|url\(", (FOLDER / "console.css").read_text("utf-8")) == []
+def test_the_style_sheets_load_nothing() -> None:
+    for name in ("console.css", "print.css"):
+        assert re.findall(r"@import|url\(", (FOLDER / name).read_text("utf-8")) == []
 
 
 def imported(name: str) -> list[str]:

@@ -6,7 +6,7 @@ import { api } from "../../api.js";
 import { h, replace } from "../../dom.js";
 import { dateTime, relative } from "../../format.js";
 import { t } from "../../texts.js";
-import { badge, button, busy, confirm, copyButton, dialog, field, form, load, section, table, toast } from "../../ui.js";
+import { badge, button, busy, confirm, copyButton, dialog, field, form, load, printButton, section, table, toast } from "../../ui.js";
 import { drawing } from "./qr.js";
 
 /** @param {HTMLElement} body @param {AbortSignal} signal */
@@ -48,9 +48,10 @@ async function setUp(target, again) {
 
 /** @param {HTMLElement} target @param {string[]} codes @param {() => void} done */
 function showCodes(target, codes, done) {
-  replace(target, h("p", { role: "status" }, badge(t("security.on"), "good"), " ", t("security.codes_lead")),
+  replace(target, h("h3", { class: "on-paper" }, t("security.codes_of", { email: account.user?.email ?? "" })), h("p", { role: "status", tabindex: "-1" }, badge(t("security.on"), "good"), " ", t("security.codes_lead")),
     h("ul", { class: "codes mono" }, codes.map((code) => h("li", null, code))),
-    h("div", { class: "actions" }, copyButton(codes.join("\n"), t("security.copy_codes")), button(t("security.codes_kept"), done, { tone: "primary" })));
+    h("div", { class: "actions" }, copyButton(codes.join("\n"), t("security.copy_codes")), printButton(), button(t("security.codes_kept"), done, { tone: "primary" })));
+  target.querySelector("p")?.focus();
 }
 
 /** @param {() => void} done */
