@@ -13,7 +13,7 @@ import { h, replace } from "./dom.js";
 export const VIEWS = {
   "sign-in": { tag: "vy-sign-in", load: () => import("./views/sign-in.js"), open: "guests" },
   "sign-up": { tag: "vy-sign-up", load: () => import("./views/sign-up.js"), open: "guests" },
-  "forgot-password": { tag: "vy-forgot-password", load: () => import("./views/forgot-password.js"), open: "guests" },
+  "forgot-password": { tag: "vy-forgot-password", load: () => import("./views/forgot-password.js"), open: "all" },
   "reset-password": { tag: "vy-reset-password", load: () => import("./views/reset-password.js"), open: "all" },
   "verify-email": { tag: "vy-verify-email", load: () => import("./views/verify-email.js"), open: "all" },
   "accept-invite": { tag: "vy-accept-invite", load: () => import("./views/accept-invite.js"), open: "all" },

@@ -4,6 +4,7 @@
 import english from "./texts/en.js";
 
 const REMEMBERED = "voyagent.locale";
+const MOST_SECONDS = 120; // beyond it a wait is told in minutes
 /** @type {Record<string, () => Promise<{ default: any }>>} */
 const OTHERS = { hi: () => import("./texts/hi.js") };
 export const LOCALES = ["en", ...Object.keys(OTHERS)];
@@ -84,8 +85,10 @@ function shown(value) {
 
 /** What went wrong and what to do, in a sentence. @param {unknown} error @returns {string} */
 export function sentence(error) {
-  const problem = /** @type {{ code?: string, status?: number, retryAfter?: number, requestId?: string | null }} */ (error);
+  const problem = /** @type {{ code?: string, status?: number, retryAfter?: number, requestId?: string | null, fields?: Record<string, unknown> }} */ (error);
   const code = problem.code ?? "unexpected";
+  if (problem.fields?.token !== undefined) return t("problems.link_incomplete"); // no form asks for it
+  if (code === "too_many_attempts" && (problem.retryAfter ?? 0) > MOST_SECONDS) return t("problems.too_many_attempts_minutes", { n: Math.ceil((problem.retryAfter ?? 0) / 60) });
   if (has(`problems.${code}`)) return t(`problems.${code}`, { n: problem.retryAfter || 1 });
   if ((problem.status ?? 0) >= 500) return t("problems.internal_error", { id: problem.requestId ?? "–" });
   return t("problems.unexpected", { code });

@@ -168,16 +168,23 @@ function refuse(form, sum, error, explain) {
   const rest = [];
   for (const [name, refused] of Object.entries(/** @type {Record<string, any>} */ (error.fields ?? {}))) {
     const shown = form.querySelector(`[data-field="${CSS.escape(name.split(".").at(-1) ?? "")}"]`);
-    if (shown === null) rest.push(fieldSentence(refused));
+    if (shown === null) rest.push(name === "token" ? sentence(error) : fieldSentence(refused));
     else setError(shown, fieldSentence(refused));
     first ??= /** @type {HTMLElement | null} */ (shown?.querySelector("input, select, textarea") ?? null);
   }
   if (first === null || rest.length > 0) {
     sum.textContent = rest.length > 0 ? rest.join(" ") : explain(error);
     sum.hidden = false;
+    if (error.code === "too_many_attempts") told(sum, error.retryAfter);
   }
   first?.focus();
   report(error);
+}
+
+/** Says that a wait is over, unless something else was said meanwhile. @param {HTMLElement} sum @param {number} seconds */
+function told(sum, seconds) {
+  const said = sum.textContent;
+  setTimeout(() => { if (sum.textContent === said) sum.textContent = t("problems.again_now"); }, seconds * 1000);
 }
 
 /**

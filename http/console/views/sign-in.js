@@ -4,7 +4,7 @@
 import { account } from "../account.js";
 import { h, replace } from "../dom.js";
 import { anchor, link } from "../router.js";
-import { t } from "../texts.js";
+import { sentence, t } from "../texts.js";
 import { button, field, form, header, toast } from "../ui.js";
 import { define, View } from "../view.js";
 
@@ -36,12 +36,18 @@ class SignIn extends View {
         const left = await account.signIn({ email, password, totp_code });
         if (left !== null) toast(t("sign_in.codes_left", { n: left }));
       },
+      explain: (error) => error.code === "totp_invalid" && !isOfApp(this) ? t("sign_in.recovery_wrong") : sentence(error),
       fields: [
         field({ name: "totp_code", label: t("sign_in.code"), hint: t("sign_in.code_hint"), required: true, control: { autocomplete: "one-time-code", focus: true, maxlength: 12, spellcheck: "false" } }),
       ],
     }), button(t("sign_in.back"), () => this.show(), { tone: "quiet" }));
     /** @type {HTMLElement | null} */ (this.querySelector("input"))?.focus();
   }
+}
+
+/** Whether what was entered is a code of the app: six digits, perhaps with spaces. @param {HTMLElement} view */
+function isOfApp(view) {
+  return /^\s*(\d\s*){6}$/.test(/** @type {HTMLInputElement} */ (view.querySelector("input")).value);
 }
 
 define("vy-sign-in", SignIn);

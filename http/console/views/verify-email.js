@@ -5,7 +5,7 @@ import { account } from "../account.js";
 import { publicPost } from "../api.js";
 import { h, replace } from "../dom.js";
 import { anchor, link } from "../router.js";
-import { t } from "../texts.js";
+import { sentence, t } from "../texts.js";
 import { form, header } from "../ui.js";
 import { define, View } from "../view.js";
 
@@ -20,9 +20,16 @@ class VerifyEmail extends View {
       replace(this, header(t("verify_email.title")), h("p", { role: "status" }, t("verify_email.done")), onward);
     };
     replace(this, header(t("verify_email.title"), { lead: t("verify_email.lead") }),
-      form({ label: t("verify_email.button"), submit: confirm, fields: [] }),
+      form({ label: t("verify_email.button"), submit: confirm, fields: [], explain }),
       account.user === null && h("p", { class: "guest-links" }, anchor(link("sign-in"), null, t("verify_email.again"))));
   }
+}
+
+/** Why it was not confirmed. @param {any} error */
+function explain(error) {
+  if (error.code !== "token_invalid") return sentence(error);
+  const { user } = account;
+  return user === null ? t("verify_email.gone") : t(user.email_verified ? "verify_email.gone_verified" : "verify_email.gone_unverified", { email: user.email });
 }
 
 define("vy-verify-email", VerifyEmail);
