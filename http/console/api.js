@@ -199,12 +199,13 @@ async function exchange(refreshToken) {
   }
 }
 
-/** Saves what a path answers as a file; the headers of the answer. @param {string} path @param {Query} query @param {string} name */
+/** Saves what a path answers as a file; its headers, and the file. @param {string} path @param {Query} query @param {string} name */
 async function download(path, query, name) {
   const response = await send(address(path, query), {}, { patient: true });
-  const url = URL.createObjectURL(await response.blob());
+  const file = await response.blob();
+  const url = URL.createObjectURL(file);
   const saving = Object.assign(document.createElement("a"), { href: url, download: name });
   saving.click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
-  return response.headers;
+  return { headers: response.headers, file };
 }

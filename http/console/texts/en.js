@@ -989,6 +989,7 @@ export default {
       currency: "Currency",
       ledgers: "Download ledgers",
       vouchers: "Download vouchers",
+      empty: "This file has no vouchers: no journal in {currency} is dated in these days.",
       others: "Not in this file: journals in {currencies}. Choose such a currency to download them by themselves.",
       steps: "How to import them",
       first: "Open the company in TallyPrime and import the ledgers: Import (Alt+O), Masters. For ledgers that exist, ignore duplicates.",

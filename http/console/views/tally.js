@@ -10,6 +10,7 @@ import { t } from "../texts.js";
 import { busy, button, field, section } from "../ui.js";
 
 const OTHERS = "X-Voyagent-Other-Currencies";
+const BEGINNING = 65_536; // bytes; the first voucher is within them
 
 /** @param {import("../view.js").View} view */
 export function tally(view) {
@@ -21,9 +22,10 @@ export function tally(view) {
       replace(others);
       const { from, to, currency } = { ...usual, ...chosen };
       const code = currency.toUpperCase();
-      const headers = await api.download(`/reports/tally/${what}`, { from, to, currency: code }, `tally-${what}-${code}-${from}-${to}.xml`);
+      const { headers, file } = await api.download(`/reports/tally/${what}`, { from, to, currency: code }, `tally-${what}-${code}-${from}-${to}.xml`);
       const left = headers.get(OTHERS);
-      if (left) replace(others, t("reports.tally.others", { currencies: left }));
+      const isEmpty = what === "vouchers" && !(await file.slice(0, BEGINNING).text()).includes("<VOUCHER ");
+      replace(others, [isEmpty && t("reports.tally.empty", { currency: code }), left && t("reports.tally.others", { currencies: left })].filter(Boolean).join(" "));
     }), { tone: "primary" });
     return pressed;
   };

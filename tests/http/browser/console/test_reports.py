@@ -210,6 +210,19 @@ async def test_the_books_are_saved_for_tally_and_the_page_names_what_a_file_leav
     await page.get_by_text("The first day is after the last.").wait_for()
 
 
+async def test_a_file_without_vouchers_says_so(console: Console, asha: Person) -> None:
+    page = (await console.open(asha, "reports/tally")).page
+    await page.get_by_label("First day").fill(day(-365))
+    for currency, none in (("XAU", True), ("INR", False)):
+        await page.get_by_label("Currency").fill(currency)
+        async with page.expect_download() as waiting:
+            await page.get_by_role("button", name="Download vouchers").click()
+        assert ("<VOUCHER " in (await (await waiting.value).path()).read_text("ascii")) is not none
+        await page.get_by_role("status").get_by_text("Not in this file: journals in AED").wait_for()
+        said = f"This file has no vouchers: no journal in {currency} is dated in these days."
+        assert await page.get_by_text(said).count() == none
+
+
 async def test_usage_is_drawn_by_day_and_added_up(console: Console, asha: Person) -> None:
     report = await asha.get("/reports/usage")
     page = (await console.open(asha, "reports/usage")).page
