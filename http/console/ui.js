@@ -15,10 +15,10 @@ export function id(stem = "id") {
   return `${stem}-${++ids}`;
 }
 
-/** The head of a view: its one `h1`, a sentence below it, and what can be done. @param {Child} title @param {{ lead?: Child, actions?: Child }} [more] */
-export function header(title, { lead, actions } = {}) {
+/** The head of a view: its one `h1`, a sentence below it, and what can be done; `paper` is its heading on paper, if that is another. @param {Child} title @param {{ lead?: Child, actions?: Child, paper?: string }} [more] */
+export function header(title, { lead, actions, paper } = {}) {
   return h("header", { class: "head" },
-    h("div", { class: "head-words" }, h("h1", { tabindex: "-1" }, title), lead && h("p", { class: "lead" }, lead)),
+    h("div", { class: "head-words" }, h("h1", { tabindex: "-1", class: paper && "off-paper" }, title), paper && h("p", { class: "on-paper paper-title" }, paper), lead && h("p", { class: "lead" }, lead)),
     actions && h("div", { class: "actions" }, actions));
 }
 

@@ -78,15 +78,15 @@ function trip(report, title) {
   if (passengers.length + flights.length + hotels.length + visas.length === 0)
     return [header(title, { actions: conversation }), empty({ title: t("itinerary.empty"), text: t("itinerary.empty_text") })];
   return [
-    header(named(report, title), { lead: span(report), actions: [conversation, printButton({ tone: "primary" })] }),
+    header(title, { paper: named(report), lead: span(report), actions: [conversation, printButton({ tone: "primary" })] }),
     h("div", { class: "trip" }, h("div", { class: "trip-days" }, byDay(report)), h("div", { class: "stack" }, travellers(report), costs(report), papers(report))),
   ];
 }
 
-/** The conversation's title on the screen; paper is for its travellers. @param {Itinerary} report @param {string} title */
-function named({ passengers }, title) {
+/** Paper is for the travellers: the conversation's title is the agency's own. @param {Itinerary} report */
+function named({ passengers }) {
   const names = passengers.map((each) => each.full_name).join(", ");
-  return [h("span", { class: "off-paper" }, title), h("span", { class: "on-paper" }, names ? t("itinerary.of", { names }) : t("itinerary.title"))];
+  return names ? t("itinerary.of", { names }) : t("itinerary.title");
 }
 
 /** @param {Itinerary} report */

@@ -31,7 +31,7 @@ class Reports extends View {
     if (detail !== undefined && (asked === "receivables" || asked === "payables")) return openDocuments(this, asked);
     const links = names.map((name) => /** @type {[string, string]} */ ([link("reports", name), t(`reports.parts.${name.replace("-", "_")}`)]));
     const tools = h("div");
-    replace(this, header([t("reports.title"), h("span", { class: "on-paper" }, `: ${t(`reports.parts.${asked.replace("-", "_")}`)}`)], { lead: t(`reports.leads.${asked.replace("-", "_")}`), actions: tools }), tabs(t("reports.title"), links, link("reports", asked)),
+    replace(this, header(t("reports.title"), { paper: t(`reports.parts.${asked.replace("-", "_")}`), lead: t(`reports.leads.${asked.replace("-", "_")}`), actions: tools }), tabs(t("reports.title"), links, link("reports", asked)),
       h("div", { class: "stack report" }, refused ? forbidden("usage") : PARTS[asked](this, tools)));
   }
 }
