@@ -27,6 +27,12 @@ from ..engine.pool import SYSTEM_ROLE, application_of, connect
 from .fenced_events import INSERT, LOST, lease_columns
 from .steps import EventRow, columns
 
+PACE: Final = 0.004
+"""Seconds from one INSERT to the next at least: what comes meanwhile shares it. An idle writer writes at once.
+
+A commit costs the service as much as several words' whole way, and the database more. With 50 streams of 20 words a
+second a third of the commits is left; a word takes a tenth less of a processor, and 2 to 3 ms longer.
+"""
 APPEND_TIMEOUT: Final = 10.0
 """Seconds an append waits for an unavailable database."""
 MOST_WAITING: Final = 64_000_000
@@ -70,6 +76,7 @@ class EventWriter:
         url: str,
         *,
         append_timeout: float = APPEND_TIMEOUT,
+        pace: float = PACE,
         record: Record | None = None,
         node: str | None = None,
     ) -> None:
@@ -78,6 +85,7 @@ class EventWriter:
         self._node = node
         self._record = record
         self._append_timeout = append_timeout
+        self._pace = pace
         self._queue: deque[_Append] = deque()
         self._batch: list[_Append] = []
         self._locked: dict[str, list[_Append]] = {}
@@ -133,11 +141,15 @@ class EventWriter:
 
     async def run(self) -> None:
         """Write until cancelled. Connection failures do not end it."""
+        loop = asyncio.get_running_loop()
         try:
             while True:
                 await self._more.wait()
+                began = loop.time()
                 self._gather()
                 await self._store()
+                if (rest := began + self._pace - loop.time()) > 0:
+                    await asyncio.sleep(rest)
         finally:
             self._ended = True
             for timer in (self._timer, self._locked_timer):

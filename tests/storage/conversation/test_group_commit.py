@@ -103,6 +103,23 @@ async def test_appends_that_come_together_are_written_together(
     assert sizes == [80]
 
 
+async def test_appends_that_come_soon_after_one_another_are_written_together(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr(group_commit.metrics.STORAGE_GROUP_COMMIT_EVENTS, "observe", sizes.append)
+    writer, _ = start(pace=1.0)
+    first, *others = SESSIONS
+    await append(writer, rows(first, 1, "a"))
+    stored: list[asyncio.Future[None]] = []
+    for session in others:
+        stored.append(asyncio.get_running_loop().create_future())
+        writer.put(rows(session, 1, "a"), stored[-1])
+        await asyncio.sleep(0.001)
+    await asyncio.gather(*stored)
+    assert sizes == [1, len(others)]
+
+
 async def test_a_batch_has_a_limit_and_an_append_is_never_parted(
     writer: EventWriter, admin: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
