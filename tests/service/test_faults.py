@@ -218,7 +218,7 @@ async def impatient(
     settings_for: Any, rehearsal: tuple[Rehearsal, str], monkeypatch: pytest.MonkeyPatch, running_class: Any
 ) -> AsyncIterator[Any]:
     """A service that gives up on an absent database after a second instead of ten."""
-    monkeypatch.setattr(EventWriter.__init__, "__kwdefaults__", {"append_timeout": 1.0})
+    monkeypatch.setitem(EventWriter.__init__.__kwdefaults__, "append_timeout", 1.0)
     rehearsal[0].reset()
     settings = settings_for()
     async with Service(settings) as service, aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
