@@ -27,7 +27,7 @@ from ..engine.statements import binds, statement
 from ..tables import bills
 from . import counters
 from .act import Act
-from .invoices import Voided, find_bookings, reverse_document
+from .documents import Voided, find_bookings, reverse_document
 
 if TYPE_CHECKING:
     from ..engine.connection import Connection

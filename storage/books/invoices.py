@@ -31,10 +31,11 @@ from ...actors.domain.ids import parse_uuid, uuid7
 from ...actors.domain.money import Money
 from ...actors.domain.tax_rates import RequestedLine, UnlistedRate
 from .. import general_ledger
-from ..engine.statements import any_of, binds, statement
-from ..tables import bookings, invoice_lines, invoices, passengers
+from ..engine.statements import binds, statement
+from ..tables import invoice_lines, invoices, passengers
 from . import counters, tax_rates
 from .act import Act
+from .documents import Voided, find_bookings, reverse_document
 
 if TYPE_CHECKING:
     from ..engine.connection import Connection
@@ -80,9 +81,6 @@ LINES = statement(
 _THIS = binds("tenant_id", "id")
 ISSUE = statement(update(invoices).filter_by(**_THIS).values(status="issued", issued_at=bindparam("now")))
 VOID = statement(update(invoices).filter_by(**_THIS).values(status="void", **binds("voided_on", "void_reason")))
-BOOKINGS = statement(
-    select(bookings.c.id).where(bookings.c.tenant_id == bindparam("tenant_id"), any_of(bookings.c.id, "ids"))
-)
 PASSENGER = statement(select(passengers.c.full_name).filter_by(**binds("tenant_id", "id")))
 
 
@@ -91,13 +89,6 @@ class Issued(NamedTuple):
 
     invoice: Invoice
     journal_id: str
-
-
-class Voided(NamedTuple):
-    """A void document and the journal that took its issue back, if it had one."""
-
-    id: str
-    journal_id: str | None
 
 
 class DraftedInvoice(NamedTuple):
@@ -128,15 +119,6 @@ async def lock(db: Connection, tenant_id: str, invoice_id: str) -> Invoice:
     if row is None:
         raise InvalidDocument("not_found", "There is no invoice with this id.")
     return invoice_of(row)
-
-
-async def find_bookings(db: Connection, tenant_id: str, ids: Sequence[str | None]) -> bool:
-    """Whether all bookings that are named exist."""
-    named = {each for each in ids if each is not None}
-    known = {parse_uuid(each) for each in named}
-    if None in known:
-        return False
-    return len(await BOOKINGS.fetch(db, tenant_id=tenant_id, ids=list(known))) == len(known) if known else True
 
 
 async def _lines(db: Connection, tenant_id: str, invoice: Invoice) -> tuple[InvoiceLine, ...]:
@@ -198,7 +180,7 @@ class _Make(Act[DraftedInvoice, Any]):
                 issue_date=self.issue_date,
                 due_date=self.due_date,
                 total=total,
-                paid=total - total,
+                paid=Money.of(0, total.currency),
                 discount=discount_of(lines),
             ),
             lines,
@@ -394,13 +376,3 @@ async def _post_issue(act: Act[Any, Any], db: Connection, invoice: Invoice, line
     journal = await general_ledger.post(db, act.tenant_id, entry, key=issue_key(invoice), by=act.by, now=act.now)
     await ISSUE.execute(db, tenant_id=act.tenant_id, id=invoice.id, now=act.now)
     return Issued(invoice, journal)
-
-
-async def reverse_document(act: Act[Any, Any], db: Connection, key: str, new_key: str, narration: str) -> str:
-    """Reverse the journal that was posted with ``key``; returns the new journal's id."""
-    journal_id = await general_ledger.find_by_key(db, act.tenant_id, key)
-    posted = journal_id and await general_ledger.find_journal(db, act.tenant_id, journal_id, act.now)
-    if not posted:
-        raise AssertionError(f"a document in the books has no journal {key}")
-    entry = posted.reversal(act.today, narration, "document.voided")
-    return await general_ledger.post(db, act.tenant_id, entry, key=new_key, by=act.by, now=act.now)

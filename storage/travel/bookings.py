@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, case, func, or_, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ...actors.domain.money import Money
@@ -16,7 +16,9 @@ from ..conversation.sessions import ID_IF_IT_EXISTS
 from ..engine.operations import Command, Query, Snapshot
 from ..engine.statements import binds, statement
 from ..schema.columns import Json, Time, Uuid
-from ..tables import booking_passengers, bookings, enquiries, tickets
+from ..tables import booking_passengers, bookings, enquiries
+from . import tickets
+from .tickets import IssuedTicket, Ticket
 
 if TYPE_CHECKING:
     from ..engine.connection import Connection
@@ -43,24 +45,6 @@ class Booking:
     def has_expired(self) -> bool:
         """Whether it was a hold that ended at its deadline; a hold that was paid or cancelled has none any more."""
         return self.status == "cancelled" and self.hold_expires_at is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """A document issued for a booking."""
-
-    id: str
-    number: str
-    status: str
-
-
-@dataclass(frozen=True, slots=True)
-class IssuedTicket:
-    """An electronic ticket to be stored: its number has thirteen digits."""
-
-    id: str
-    number: str
-    passenger_id: str
 
 
 _PASSENGERS = (
@@ -145,38 +129,10 @@ SAME_PASSENGERS = statement(
         ).filter_by(**binds("tenant_id", "booking_id")),
     )
 )
-ISSUE = statement(
-    insert(tickets)
-    .from_select(
-        ["passenger_id", "tenant_id", "booking_id", "id", "number", "issued_at", "currency", "created_at"],
-        select(
-            *booking_passengers.c["passenger_id", "tenant_id", "booking_id"],
-            bindparam("id", type_=Uuid),
-            bindparam("number", type_=tickets.c.number.type),
-            bindparam("issued_at", type_=Time),
-            bindparam("currency", type_=tickets.c.currency.type),
-            bindparam("created_at", type_=Time),
-        ).filter_by(**binds("tenant_id", "booking_id", "passenger_id")),
-    )
-    .on_conflict_do_nothing(index_elements=["tenant_id", "number"])
-)
 CANCEL = statement(
     update(bookings)
     .where(bookings.c.tenant_id == bindparam("tenant_id"), bookings.c.id == bindparam("id"))
     .values(status="cancelled", **binds("refund", "refund_currency"), hold_expires_at=None, data=_MERGED)
-)
-CLOSE_TICKETS = statement(
-    update(tickets).filter_by(**binds("tenant_id", "booking_id"), status="open").values(**binds("status"))
-)
-CLOSE_LATE_TICKETS = statement(
-    update(tickets)
-    .filter_by(**binds("tenant_id", "booking_id"), status="open")
-    .where(
-        bookings.c.tenant_id == tickets.c.tenant_id,
-        bookings.c.id == tickets.c.booking_id,
-        bookings.c.status == "cancelled",
-    )
-    .values(status=case((bookings.c.refund > 0, "refunded"), else_="void"))
 )
 TICKETED = statement(
     update(bookings)
@@ -195,11 +151,6 @@ REPRICE = statement(
         bookings.c.status == "tentative",
     )
     .values(**binds("cost", "currency"))
-)
-TICKETS = statement(
-    select(*tickets.c["id", "number", "status"])
-    .filter_by(**binds("tenant_id", "booking_id"))
-    .order_by(tickets.c.number)
 )
 
 
@@ -250,7 +201,7 @@ class Record(Command[Booking]):
         )
         if new_id is not None:
             await db.execute(ADD_PASSENGERS, self.tenant_id, new_id, list(self.passengers), self.now)
-            await _issue(db, self, new_id)
+            await tickets.issue(db, self.tenant_id, new_id, self.tickets, currency=self.currency, now=self.now)
         return _booking(await BY_CALL.fetchrow(db, tenant_id=self.tenant_id, tool_call_id=self.tool_call_id))
 
 
@@ -285,14 +236,14 @@ class Confirm(Command[Booking]):
             "data": data,
         }
         if await CONFIRM.fetchval(db, **hold, **order) is not None:
-            await _issue(db, self, self.id)
+            await tickets.issue(db, self.tenant_id, self.id, self.tickets, currency=self.currency, now=self.now)
             return _booking(await BY_ID.fetchrow(db, **hold))
         call = {"tenant_id": self.tenant_id, "tool_call_id": self.tool_call_id}
         new_id = await BOUGHT_TWICE.fetchval(db, **call, **order, id=self.id, new_id=self.new_id, created_at=self.now)
         if new_id is not None:
             copy = {"tenant_id": self.tenant_id, "booking_id": self.id, "new_id": new_id}
             await SAME_PASSENGERS.execute(db, **copy, created_at=self.now)
-            await _issue(db, self, new_id)
+            await tickets.issue(db, self.tenant_id, new_id, self.tickets, currency=self.currency, now=self.now)
         return _booking(await BY_CALL.fetchrow(db, **call))
 
 
@@ -331,9 +282,7 @@ class Cancel(Command[Booking]):
             data={"refund": told, "refund_to": self.refund_to},
         )
         refunded = self.refund is not None and self.refund.amount > 0
-        await CLOSE_TICKETS.execute(
-            db, tenant_id=self.tenant_id, booking_id=self.id, status="refunded" if refunded else "void"
-        )
+        await tickets.close(db, self.tenant_id, self.id, refunded=refunded)
         return _booking(await BY_ID.fetchrow(db, **row))
 
 
@@ -349,30 +298,8 @@ class RecordTickets(Command[tuple[Ticket, ...]]):
 
     async def run(self, db: Connection) -> tuple[Ticket, ...]:
         await TICKETED.execute(db, tenant_id=self.tenant_id, id=self.id, data=self.data)
-        await _issue(db, self, self.id)
-        found = await TICKETS.fetch(db, tenant_id=self.tenant_id, booking_id=self.id)
-        return tuple(Ticket(**ticket) for ticket in found)
-
-
-async def _issue(db: Connection, recorded: Record | Confirm | RecordTickets, booking_id: str) -> None:
-    """Store the tickets of a booking's passengers. What a ticket alone costs is not known.
-
-    Those of a cancelled booking are closed, as by ``Cancel``: a supplier names them all the same.
-    """
-    for ticket in recorded.tickets:
-        await ISSUE.execute(
-            db,
-            tenant_id=recorded.tenant_id,
-            booking_id=booking_id,
-            passenger_id=ticket.passenger_id,
-            id=ticket.id,
-            number=ticket.number,
-            issued_at=recorded.now,
-            currency=recorded.currency,
-            created_at=recorded.now,
-        )
-    if recorded.tickets:
-        await CLOSE_LATE_TICKETS.execute(db, tenant_id=recorded.tenant_id, booking_id=booking_id)
+        await tickets.issue(db, self.tenant_id, self.id, self.tickets, currency=self.currency, now=self.now)
+        return await tickets.of_booking(db, self.tenant_id, self.id)
 
 
 def _kept(cost: Decimal, currency: str, data: Mapping[str, Any]) -> tuple[Decimal, Mapping[str, Any]]:
@@ -402,8 +329,7 @@ class ByLocator(Snapshot[tuple[Booking, tuple[Ticket, ...]] | None]):
         row = await BY_LOCATOR.fetchrow(db, tenant_id=self.tenant_id, locator=self.locator)
         if row is None:
             return None
-        issued = await TICKETS.fetch(db, tenant_id=self.tenant_id, booking_id=row["id"])
-        return _booking(row), tuple(Ticket(**ticket) for ticket in issued)
+        return _booking(row), await tickets.of_booking(db, self.tenant_id, row["id"])
 
 
 def _booking(row: Mapping[str, Any]) -> Booking:

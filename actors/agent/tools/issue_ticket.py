@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ....storage.travel import bookings, passengers
+from ....storage.travel.tickets import Ticket
 from ...domain import ids
 from ...domain.outcomes import Outcome
 from ...domain.travel import FlightOrder, Segment
@@ -115,7 +116,7 @@ class IssueTicket(GatedSupplierTool[IssueInput]):
         )
         return Executed(Then(tenant_id=context.tenant_id, first=record, then=self._outcome))
 
-    def _outcome(self, tickets: tuple[bookings.Ticket, ...]) -> Outcome:
+    def _outcome(self, tickets: tuple[Ticket, ...]) -> Outcome:
         return self.succeed(
             tickets=[IssuedDocument(ticket_id=each.id, number=each.number, status=each.status) for each in tickets]
         )

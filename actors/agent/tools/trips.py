@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from ....storage.travel import bookings, offers, passengers
+from ....storage.travel.tickets import IssuedTicket
 from ...domain import ids
 from ...domain.audit import canonical, wire_time
 from ...domain.money import Money
@@ -203,10 +204,10 @@ async def keep(context: ToolContext, offer: FlightOffer) -> None:
     await context.store.ask(kept)
 
 
-def issued(order: FlightOrder) -> tuple[bookings.IssuedTicket, ...]:
+def issued(order: FlightOrder) -> tuple[IssuedTicket, ...]:
     """The order's tickets that can be stored, with whom each is for."""
     return tuple(
-        bookings.IssuedTicket(id=ids.uuid7(), number=ticket.number, passenger_id=ticket.passenger_ids[0])
+        IssuedTicket(id=ids.uuid7(), number=ticket.number, passenger_id=ticket.passenger_ids[0])
         for ticket in order.tickets
         if ticket.is_storable and ticket.passenger_ids
     )

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from ....storage.books.act import Act
 from ....storage.books.bills import Void
-from ....storage.books.invoices import Voided
+from ....storage.books.documents import Voided
 from ...domain.documents import Bill, day_of_void
 from ...domain.outcomes import Outcome
 from .document_tool import REASON_SHOWN, DocumentTool, Reason, bound_document

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from ....storage.books.act import Act
-from ....storage.books.invoices import Void, Voided
+from ....storage.books.documents import Voided
+from ....storage.books.invoices import Void
 from ...domain.documents import Invoice, day_of_void
 from ...domain.outcomes import Outcome
 from .document_tool import REASON_SHOWN, DocumentTool, Reason, bound_document

@@ -13,6 +13,7 @@ from tests.manual_clock import ManualClock
 from voyagent.actors.domain import ids
 from voyagent.actors.domain.money import Money
 from voyagent.storage.travel import bookings, passengers
+from voyagent.storage.travel.tickets import IssuedTicket
 
 
 class AgencyLike(Protocol):
@@ -117,8 +118,8 @@ async def test_tickets_of_an_order_that_is_found_cancelled_are_void(
 ) -> None:
     """What was sent had no answer, and the order was cancelled before it was looked up."""
 
-    def ticket(number: int) -> bookings.IssuedTicket:
-        return bookings.IssuedTicket(id=ids.uuid7(), number=f"176{number:010}", passenger_id=persons[0])
+    def ticket(number: int) -> IssuedTicket:
+        return IssuedTicket(id=ids.uuid7(), number=f"176{number:010}", passenger_id=persons[0])
 
     async def statuses(locator: str) -> list[str]:
         found = await agency.store.ask(bookings.ByLocator(tenant_id=agency.tenant_id, locator=locator))

@@ -21,7 +21,7 @@ from voyagent.actors.suppliers.bsp.driver import StatementFiles
 from voyagent.actors.suppliers.clients import AgencySuppliers
 from voyagent.actors.suppliers.supplier import SupplierActor
 from voyagent.storage.travel import bookings
-from voyagent.storage.travel.bookings import IssuedTicket
+from voyagent.storage.travel.tickets import IssuedTicket
 
 PERIOD = {"country": "IN", "period_start": "2026-11-16", "period_end": "2026-11-22"}
 FRIDAY = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
