@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from tests.downloads import ended
 from tests.figures import gauged
 from tests.http.conftest import TENANT
 from tests.waiting import Event
@@ -55,13 +56,6 @@ async def downloading(client: Client) -> AsyncIterator[socket.socket]:
         async with asyncio.timeout(10):
             assert await loop.sock_recv(line, 12) == b"HTTP/1.1 200"
         yield line
-
-
-async def ended(held: float) -> None:
-    """Wait until the service has let the request go."""
-    async with asyncio.timeout(10):
-        while gauged(metrics.API_REQUESTS_IN_PROGRESS) > held:  # noqa: ASYNC110  # nothing tells of its end
-            await asyncio.sleep(0.05)
 
 
 async def test_a_client_that_takes_little_at_a_time_gets_the_whole_file(serve: Serve) -> None:
@@ -133,7 +127,7 @@ async def test_a_client_whose_access_is_revoked_is_disconnected_in_the_middle(cl
     client.accounts.answers[Watch] = watched
     client.storage.answers[BeginExport] = lambda _begin: Extent(Filters(), 10**6, 1, 10**6, {})
     client.storage.answers[Batch] = endless
-    held = metrics.API_REQUESTS_IN_PROGRESS._value.get()
+    held = gauged(metrics.API_REQUESTS_IN_PROGRESS)
     url = f"http://{client.host}:{client.port}/audit/export.csv"
     async with client.session.get(url, headers={"Authorization": "Bearer agency_admin"}) as answer:
         assert (await answer.content.readany()).startswith(b"created_at,")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
+from tests.downloads import ended
 from tests.figures import gauged
 from tests.http.conftest import TENANT
 from tests.waiting import Event
@@ -69,13 +70,6 @@ def asked(client: Client) -> Event:
     client.accounts.answers[Watch] = lambda watch: AccessWatch(watch.principal)
     client.storage.answers |= {Load: lambda _: settings, Begin: lambda _: extent, Batch: batch, Parties: parties}
     return made
-
-
-async def ended(held: float) -> None:
-    """Wait until the service has let the request go."""
-    async with asyncio.timeout(10):
-        while gauged(metrics.API_REQUESTS_IN_PROGRESS) > held:  # noqa: ASYNC110  # nothing tells of its end
-            await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)

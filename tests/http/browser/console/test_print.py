@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import pyotp
 import pytest
 
 from tests.http.browser.console.conftest import PASSWORD, Console
@@ -137,7 +138,6 @@ async def test_an_invoice_card_is_whole_on_one_page_and_nothing_asks_for_a_messa
 
 
 async def test_recovery_codes_are_printed_alone_with_whose_they_are(console: Console, asha: Person) -> None:
-    pyotp = pytest.importorskip("pyotp")
     tab = await console.open(asha, "settings/security")
     page = tab.page
     await page.get_by_role("button", name="Set up").click()
