@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from . import documents, statements
-from .documents import deduction, terms
+from .documents import OTHER_CURRENCY, deduction, terms
 from .outcomes import DESK_NOTICE, listed, trouble
 from .talk import Call, Talk
 from .turns import ToolUse, Turn
@@ -81,7 +81,7 @@ def _draft(talk: Talk, opening: str) -> Turn:
     currency, amount = priced
     deducted = deduction(talk, currency)
     if deducted is None:
-        return Turn(f"{opening}A discount is in the currency of its invoice, {currency}: how much is it?")
+        return Turn(f"{opening}{OTHER_CURRENCY.format(currency)}")
     issued, due = terms(talk)
     line = {"description": "Travel services", "quantity": 1, "unit_price": amount, "currency": currency, **deducted}
     less = f" less {currency} {deducted['discount']}" if deducted else ""

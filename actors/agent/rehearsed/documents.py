@@ -13,6 +13,7 @@ from .talk import Call, Talk
 from .turns import ToolUse, Turn
 from .words import dated, dates, discount, has, money, newest, price
 
+OTHER_CURRENCY = "A discount is in the currency of its invoice, {}: how much is it?"
 CREDIT_DAYS = 30
 """Days from issue to due date, where the user names no due date."""
 
@@ -139,7 +140,7 @@ def _create(talk: Talk, opening: str) -> Turn:
     currency, amount = priced
     deducted = deduction(talk, currency)
     if deducted is None:
-        return Turn(f"{opening}A discount is in the currency of its invoice, {currency}: how much is it?")
+        return Turn(f"{opening}{OTHER_CURRENCY.format(currency)}")
     left = f"{Decimal(amount) - Decimal(deducted.get('discount', '0')):f}"
     taxes = [
         {

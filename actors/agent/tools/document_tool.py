@@ -132,7 +132,7 @@ def shown_total(invoice: Invoice, lines: Sequence[InvoiceLine]) -> str:
     """
     if not invoice.discount.amount:
         return invoice.total.text
-    nothing = invoice.total - invoice.total
+    nothing = Money.of(0, invoice.total.currency)
     gross = sum((line.subtotal for line in lines), nothing)
     tax = sum((line.tax for line in lines), nothing)
     parts = f"gross {amount_of(gross)}, discount {amount_of(-invoice.discount)}"
