@@ -97,7 +97,7 @@ SELECT DISTINCT ON (kind, name COLLATE "C") kind, name, party_name FROM (
  WHERE (kind, name COLLATE "C") > ($6, $7)
  ORDER BY kind, name COLLATE "C", party_name COLLATE "C" LIMIT $8
 """
-"""The parties of the journals' documents, each name once whatever the case of its Latin letters."""
+"""The parties of the journals' documents, each name once whatever its case (of A to Z)."""
 _FIRST_ID: Final = "00000000-0000-0000-0000-000000000000"
 
 
@@ -105,7 +105,8 @@ _FIRST_ID: Final = "00000000-0000-0000-0000-000000000000"
 class Extent:
     """What an export has: the journals of some days up to the newest there was, their lines in one currency.
 
-    Journals never change and a later one has a higher id, so no transaction stays open while a client downloads.
+    Journals never change and a later one has a higher id, so no transaction stays open while a client downloads; one
+    that is posted just as it begins may be in it, whole, or not.
     ``namesakes`` are parties whose name one of the other kind had before, ``others`` the days' further currencies.
     """
 

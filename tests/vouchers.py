@@ -147,7 +147,7 @@ async def exported(store: Ref, tenant_id: str, first: date, last: date, currency
 
 
 def account_codes(files: Files) -> dict[str, str]:
-    """The account each ledger of the masters belongs to, by the name in small letters, in which Tally knows it once."""
+    """The account each ledger of the masters belongs to, by the name in lower case, in which Tally knows it once."""
     groups = {"Sundry Debtors": "1100", "Sundry Creditors": "2000"}
     found: dict[str, str] = {}
     for ledger in read_ledgers(files.ledgers):

@@ -86,7 +86,7 @@ class Voucher:
 
 
 class Ledgers:
-    """What the ledgers of an agency are called in Tally, where a name is there once, in any letter case.
+    """What the ledgers of an agency are called in Tally, where a name is there once, in any case.
 
     An account's has its code behind the name. A party's is its name; what it is stands behind that where it has to, so
     that no ledger is an account's and a party's, or a customer's and a vendor's.
