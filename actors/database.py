@@ -20,8 +20,9 @@ from ..storage.engine.connection import Connection
 from ..storage.engine.coordinator import Coordinator
 from ..storage.engine.errors import OperationFailed, StorageUnavailable
 from ..storage.engine.idempotency import Once
-from ..storage.engine.operations import Operation, Query, Report
+from ..storage.engine.operations import Batched, Operation, Query, Report
 from ..storage.engine.ownership import Ownership
+from .batches import Batches
 from .domain.errors import Refusal, Unavailable
 from .domain.placement import Lease
 from .foundation import log, metrics
@@ -137,6 +138,7 @@ class StorageActor(Actor[Protocol]):
         self._lanes = Lanes(size)
         self._system_lanes = Lanes(system_size)
         self._report_lanes = Lanes(REPORTS)
+        self._batches = Batches(lambda work: self.spawn(work, name="batches"))
 
     async def initialise(self) -> None:
         """Connect if the database is available; else refuse operations and retry."""
@@ -161,6 +163,8 @@ class StorageActor(Actor[Protocol]):
 
     async def receive(self, message: Protocol) -> Any:
         match message:
+            case Batched():
+                return self._gather(message)
             case Operation():
                 name = type(message.command if isinstance(message, Once) else message).__name__
                 work = partial(self._operate, self._engine, self.asker_waits())
@@ -239,7 +243,7 @@ class StorageActor(Actor[Protocol]):
             writer = self._writer()
             return self.delegate_reply(
                 lambda stored: writer.put(append.rows, stored, append.lease),
-                lambda done: _APPENDS.ended("failed" if _failed(done) else "ok", began),
+                lambda done: _APPENDS.ended(_end(done), began),
             )
         except Exception as error:
             _APPENDS.ended(_outcome(error), began)
@@ -247,6 +251,18 @@ class StorageActor(Actor[Protocol]):
                 raise
             _log.error("operation_failed", operation="Append", exc_info=error)
             raise OperationFailed from error
+
+    def _gather(self, operation: Batched[Any]) -> NoReply:
+        """Queue an operation that runs together with its like, without a task of its own."""
+        began, name = perf_counter(), type(operation).__name__
+        run = partial(_refusing, name, partial(self._operate, self._engine, lambda: True))
+        meter = metrics.OperationMeter.of(name)
+        try:
+            put = partial(self._batches.put, operation, run)
+            return self.delegate_reply(put, lambda done: meter.ended(_end(done), began))
+        except Refusal as refusal:
+            meter.ended(_outcome(refusal), began)
+            raise
 
     def _writer(self) -> EventWriter:
         if self._events is None or self._engine is None:
@@ -287,21 +303,29 @@ class _Ping(Query[bool]):
 
 
 async def _metered(name: str, work: Callable[[T], Awaitable[R]], operation: T) -> R:
-    """Run and measure an operation; a defect becomes ``OperationFailed`` for its asker instead of failing the actor."""
+    """Run and measure an operation, as ``_refusing`` does."""
     began = perf_counter()
     outcome = "failed"
     try:
-        reply = await work(operation)
+        reply = await _refusing(name, work, operation)
         outcome = "ok"
     except Exception as error:
         outcome = _outcome(error)
-        if isinstance(error, Refusal):
-            raise
-        _log.error("operation_failed", operation=name, exc_info=error)
-        raise OperationFailed from error
+        raise
     finally:
         metrics.OperationMeter.of(name).ended(outcome, began)
     return reply
+
+
+async def _refusing(name: str, work: Callable[[T], Awaitable[R]], operation: T) -> R:
+    """Run an operation; a defect becomes ``OperationFailed`` for its asker instead of failing the actor."""
+    try:
+        return await work(operation)
+    except Refusal:
+        raise
+    except Exception as error:
+        _log.error("operation_failed", operation=name, exc_info=error)
+        raise OperationFailed from error
 
 
 _APPENDS = metrics.OperationMeter.of("Append")
@@ -313,9 +337,11 @@ def _outcome(error: BaseException) -> str:
     return "refused" if refused else "failed"
 
 
-def _failed(done: asyncio.Future[Any]) -> bool:
-    return done.cancelled() or done.exception() is not None
+def _end(done: asyncio.Future[Any]) -> str:
+    """The metric's outcome of a reply that is done."""
+    error = asyncio.CancelledError() if done.cancelled() else done.exception()
+    return "ok" if error is None else _outcome(error)
 
 
 def _answered(reply: asyncio.Future[Any]) -> bool:
-    return reply.done() and not _failed(reply)
+    return reply.done() and _end(reply) == "ok"

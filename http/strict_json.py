@@ -61,6 +61,8 @@ def parse(raw: bytes) -> Any:
 
 def is_bounded(raw: bytes) -> bool:
     """Whether structure and depth are within their bounds. Takes time for at most ``MAX_STRUCTURE`` strings."""
+    if len(raw) <= MAX_STRUCTURE and raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+        return True  # too small for either, whatever its strings contain
     rest, strings = _STRING.subn(b"", raw, MAX_STRUCTURE + 2)
     structure = rest.translate(None, _NOT_STRUCTURE)
     if strings > MAX_STRUCTURE + 1 or len(structure) > MAX_STRUCTURE:

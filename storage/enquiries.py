@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from sqlalchemy import CTE, Select, bindparam, func, literal, null, select, true, union_all, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    CTE,
+    FromClause,
+    Select,
+    bindparam,
+    column,
+    exists,
+    func,
+    literal,
+    null,
+    select,
+    true,
+    union_all,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, insert
 
 from ..actors.domain import enquiries as rules
 from ..actors.domain.audit import AuditEvent, Author
-from ..actors.domain.enquiries import Enquiry, EnquiryBooking, Followed, Opened, PossibleDuplicate
+from ..actors.domain.enquiries import Enquiry, EnquiryBooking, Followed
 from ..actors.domain.errors import NotFound
 from ..actors.domain.money import Money
 from . import audit
 from .audit import AUDIT
 from .conversation import sessions
-from .engine.operations import Command, Snapshot, Write
+from .engine.operations import BatchedWrite, Command, Snapshot
 from .engine.statements import FENCE, Statement, binds, statement
+from .schema.columns import Uuid
+from .shown import as_shown, json_of
 from .tables import bookings, enquiries
 
 if TYPE_CHECKING:
@@ -49,37 +64,76 @@ LINKED = statement(
 """The enquiries of a session, newest first."""
 
 
-_ROW = select(*(bindparam(name, type_=enquiries.c[name].type) for name in _INSERTED))
 _KEYS = ("email_key", "phone_key")
+_ALIKE = ("id", "customer_name", "status", "created_at")
+"""What is shown of an enquiry that may be of the same customer."""
 
 
-def _create(row: Select[Any]) -> Statement:
-    """Stores an enquiry and its audit event, and finds earlier ones that may be of the same customer."""
-    new = insert(enquiries).from_select(_INSERTED, row).on_conflict_do_nothing(index_elements=["id"])
-    made = new.returning(*enquiries.c[_KEYS]).cte("made")
-    before = select(*enquiries.c[_KEYS], null()).filter_by(**binds("tenant_id", "id"))
-    stored = select(*made.c[_KEYS], AUDIT.label("audited")).union_all(before).cte("stored")
-    return statement(
-        union_all(_like(stored, "email_key", shortest=1), _like(stored, "phone_key", shortest=rules.FEWEST_DIGITS))
+_TENANT: Final = bindparam("tenant_id", type_=Uuid)
+
+
+def _one(*names: str) -> FromClause:
+    """The row of one new enquiry."""
+    return select(*(bindparam(name, type_=enquiries.c[name].type).label(name) for name in names)).subquery("given")
+
+
+def _many(*names: str) -> FromClause:
+    """The rows of new enquiries, an array for each of their columns.
+
+    In a subquery each, where the planner does not see how long it is: it would plan for every length again, which takes
+    as long as all the rest.
+    """
+    arrays = (select(bindparam(name, type_=ARRAY(enquiries.c[name].type))).scalar_subquery() for name in names)
+    columns = (column(name, enquiries.c[name].type) for name in names)
+    return func.unnest(*arrays).table_valued(*columns).render_derived()
+
+
+def _create(given: Callable[..., FromClause], *fence: FromClause) -> Statement:
+    """Stores enquiries and their audit events, and finds earlier ones that may be of the same customers.
+
+    One row for each: its id, and those that were found for it.
+    """
+    new = given(*(name for name in _INSERTED if name != "tenant_id"))
+    rows = select(*(new.c.get(name, _TENANT) for name in _INSERTED)).select_from(new, *fence)
+    stored = insert(enquiries).from_select(_INSERTED, rows).on_conflict_do_nothing(index_elements=["id"])
+    made = stored.returning(*enquiries.c["id", *_KEYS]).cte("made")
+    is_made = exists(select(made.c.id))
+    audited = select(AUDIT.label("audited")).where(is_made).cte("audited")
+    before = select(*enquiries.c["id", *_KEYS], null()).filter_by(**binds("tenant_id"))
+    before = before.where(enquiries.c.id.in_(select(given("id").c.id)), ~is_made)
+    kept = select(made, audited).select_from(made.join(audited, true())).union_all(before).cte("kept")
+    like = union_all(
+        _like(kept, "email_key", shortest=1), _like(kept, "phone_key", shortest=rules.FEWEST_DIGITS)
+    ).subquery("like")
+    newest = (
+        select(*like.c[_ALIKE], func.array_agg(aggregate_order_by(like.c.same, like.c.same)).label("same"))
+        .group_by(*like.c[_ALIKE])
+        .order_by(like.c.created_at.desc(), like.c.id.desc())
+        .limit(bindparam("limit"))
+        .correlate(kept)
+        .subquery("newest")
     )
+    return statement(select(kept.c.id, json_of(select(*map(as_shown, newest.c)).correlate(kept))))
 
 
-def _like(stored: CTE, name: str, *, shortest: int) -> Select[Any]:
+def _like(kept: CTE, name: str, *, shortest: int) -> Select[Any]:
     """The newest earlier enquiries with the same key. Each key has an index of its own, in that order."""
-    key, same = stored.c[name], literal(name.removesuffix("_key")).label("same")
+    key, same = kept.c[name], literal(name.removesuffix("_key")).label("same")
     earlier = (
-        select(*enquiries.c["id", "customer_name", "status", "created_at"], same)
+        select(*enquiries.c[_ALIKE], same)
         .filter_by(**binds("tenant_id"))
-        .where(enquiries.c[name] == key, func.char_length(key) >= shortest, enquiries.c.id != bindparam("id"))
+        .where(enquiries.c[name] == key, func.char_length(key) >= shortest, enquiries.c.id != kept.c.id)
         .order_by(enquiries.c.created_at.desc(), enquiries.c.id.desc())
         .limit(bindparam("limit"))
-        .lateral(name)
+        .correlate(kept)
+        .subquery(name)
     )
-    return select(earlier).select_from(stored.join(earlier, true()))
+    return select(earlier)
 
 
-CREATE, CREATE_FENCED = _create(_ROW), _create(_ROW.select_from(FENCE))
-"""Run again with the same id, they store nothing and find the same."""
+CREATE, CREATE_FENCED = _create(_one), _create(_one, FENCE)
+CREATE_MANY, CREATE_MANY_FENCED = _create(_many), _create(_many, FENCE)
+"""Run again with the same ids, they store nothing and find the same. That of one takes half as long as that of many."""
 BOOKED = statement(
     select(*bookings.c["id", "kind", "supplier", "locator", "status", "cost", "currency", "session_id", "created_at"])
     .filter_by(**binds("tenant_id", "enquiry_id"))
@@ -87,8 +141,20 @@ BOOKED = statement(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A new enquiry, and the newest ones that may be of the same customer, as a JSON array. Nothing is ever merged.
+
+    An object has ``id``, ``customer_name``, ``status``, ``created_at`` and ``same``: ``email`` for the same address in
+    any letter case, ``phone`` for the same last ten digits, or both.
+    """
+
+    enquiry: Enquiry
+    possible_duplicates: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Create(Write[Opened]):
+class Create(BatchedWrite[Opened]):
     """Store a new enquiry, and look for others that may be of the same customer.
 
     Refusal: ``session_not_found``, if it names a session that the agency does not have.
@@ -97,18 +163,27 @@ class Create(Write[Opened]):
     enquiry: Enquiry
     author: Author
 
-    async def run(self, db: Connection) -> Opened:
+    @classmethod
+    async def run_all(cls, db: Connection, operations: Sequence[Self]) -> list[Opened]:
+        first, new = operations[0], [each.enquiry for each in operations]
+        events = [each.event for each in operations]
+        if len(new) == 1:
+            create, row = CREATE if first.lease is None else CREATE_FENCED, new[0]._asdict()
+        else:
+            create = CREATE_MANY if first.lease is None else CREATE_MANY_FENCED
+            row = dict(zip(rules.COLUMNS, map(list, zip(*new, strict=True)), strict=True))
+        del row["updated_at"]
+        row |= {**audit.written(*events), "tenant_id": first.tenant_id, "limit": rules.MOST_DUPLICATES}
+        lease = {} if first.lease is None else first.lease._asdict()
+        with audit.counted(events):
+            alike = dict(await create.fetch(db, **row, **lease))
+        return [Opened(each, alike[each.id]) for each in new]
+
+    @property
+    def event(self) -> AuditEvent:
         new = self.enquiry
         given = {name for name, value in zip(rules.COLUMNS, new, strict=True) if value is not None}
-        event = _event("created", new, self.author, new.created_at, given, to=new.status)
-        values = {**new._asdict(), **audit.written(event), "limit": rules.MOST_DUPLICATES}
-        del values["updated_at"]
-        with audit.counted([event]):
-            if self.lease is None:
-                rows = await CREATE.fetch(db, **values)
-            else:
-                rows = await CREATE_FENCED.fetch(db, **values, **self.lease._asdict())
-        return Opened(enquiry=new, possible_duplicates=_possible_duplicates(rows))
+        return _event("created", new, self.author, new.created_at, given, to=new.status)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,16 +265,6 @@ async def _write(db: Connection, before: Enquiry, changes: Mapping[str, Any]) ->
     if moment is None:
         raise RuntimeError("a locked enquiry has changed its status")
     return after._replace(updated_at=moment)
-
-
-def _possible_duplicates(rows: Sequence[Any]) -> tuple[PossibleDuplicate, ...]:
-    """Each enquiry once, newest first, with all that it has in common with the new one."""
-    found: dict[str, PossibleDuplicate] = {}
-    for row in sorted(rows, key=itemgetter("created_at", "id"), reverse=True):
-        known = found.get(row["id"])
-        same = () if known is None else known.same
-        found[row["id"]] = PossibleDuplicate(**{**row, "same": (*same, row["same"])})
-    return tuple(found.values())[: rules.MOST_DUPLICATES]
 
 
 def _booking(row: Any) -> EnquiryBooking:

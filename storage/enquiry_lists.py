@@ -12,26 +12,22 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Date,
-    DateTime,
-    Numeric,
-    Select,
     Subquery,
     Text,
     and_,
     bindparam,
     case,
-    cast,
     func,
     literal,
-    literal_column,
     or_,
     select,
 )
 
-from .engine.operations import Query
+from .engine.operations import SharedQuery
 from .engine.statements import Statement, statement
 from .enquiries import COLUMNS
 from .schema.enquiries import SEARCHED, SEPARATOR
+from .shown import as_shown, json_of
 from .tables import enquiries
 
 if TYPE_CHECKING:
@@ -110,35 +106,12 @@ whatever they are, and sorts all that it finds instead of reading the newest fir
 _NEWEST_FIRST = (enquiries.c.created_at.desc(), enquiries.c.id.desc())
 
 
-def _as_shown(name: str) -> ColumnElement[Any]:
-    """A column as the API shows it (business 7.1): amounts as text with two decimals, times in UTC with six digits.
-
-    The first and the last day of Python's calendar are infinite ones in the database: asyncpg stores them so.
-    """
-    column: ColumnElement[Any] = enquiries.c[name]
-    if isinstance(column.type, Numeric):
-        return cast(func.round(column, literal(2)), Text).label(name)
-    if isinstance(column.type, Date):
-        ends = {day: literal_column(f"date '{day.isoformat()}'", Date) for day in (date.min, date.max)}
-        return case(
-            (column == literal_column("date '-infinity'"), ends[date.min]),
-            (column == literal_column("date 'infinity'"), ends[date.max]),
-            else_=column,
-        ).label(name)
-    if isinstance(column.type, DateTime):
-        utc = func.timezone(literal("UTC"), column)
-        return cast(func.to_char(utc, literal('YYYY-MM-DD"T"HH24:MI:SS.US"Z"')), Text).label(name)
-    return column
-
-
-SHOWN: Final = [_as_shown(column.name) for column in COLUMNS]
+SHOWN: Final = [as_shown(column) for column in COLUMNS]
 
 
 @cache
 def page(given: frozenset[str], *, split_q: bool = False, is_wide: bool = False) -> Statement:
     """The statement for a set of filters: one row, the total and the page as JSON.
-
-    The database writes the JSON: making rows into objects and those into text takes the service ten times as long.
 
     Each set has its own, so that every filter of it is a condition of an index. The page is found in the order of an
     index, and what matches is counted only if the page does not tell: if it is full, or beyond the end. Travel dates
@@ -162,13 +135,9 @@ def page(given: frozenset[str], *, split_q: bool = False, is_wide: bool = False)
     counted = _counted(
         ids, select(func.count()).select_from(enquiries).where(own, *conditions.values()).scalar_subquery()
     )
-    return statement(select(counted.c.total, _json_of(select(*SHOWN).select_from(shown).order_by(*_NEWEST_FIRST))))
-
-
-def _json_of(rows: Select[Any]) -> ColumnElement[bytes]:
-    """The rows as one JSON array in UTF-8, an object each."""
-    array = func.coalesce(func.json_agg(rows.subquery("shown").table_valued()), literal_column("'[]'::json"))
-    return select(func.convert_to(cast(array, Text), literal("UTF8"))).scalar_subquery().label("items")
+    return statement(
+        select(counted.c.total, json_of(select(*SHOWN).select_from(shown).order_by(*_NEWEST_FIRST)).label("items"))
+    )
 
 
 def _counted(ids: CTE, all_matching: ColumnElement[int]) -> Subquery:
@@ -180,7 +149,7 @@ def _counted(ids: CTE, all_matching: ColumnElement[int]) -> Subquery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page(Query[Enquiries]):
+class Page(SharedQuery[Enquiries]):
     """One page of the agency's enquiries, newest first, with the total of the same snapshot."""
 
     filters: Filters

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from .ids import uuid7
 
@@ -164,8 +164,8 @@ def wire_time(moment: datetime) -> str:
 
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
-_BEFORE = tuple(sorted(name for name in AuditEvent.__slots__ if name < "prev_hash"))
-_AFTER = tuple(sorted(name for name in AuditEvent.__slots__ if name > "seq"))
+_PLACE: Final[Mapping[str, Any]] = {"prev_hash": "", "seq": 0}
+_NO_PLACE: Final = '"prev_hash":"","seq":0'
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:
@@ -174,11 +174,13 @@ def canonical(value: Mapping[str, Any]) -> bytes:
 
 
 def unchained(entry: AuditEvent) -> tuple[str, str]:
-    """The canonical JSON of an event before and after ``prev_hash`` and ``seq``, which its place in the chain gives."""
-    before: dict[str, Any] = {name: getattr(entry, name) for name in _BEFORE}
-    before["hash_v"] = HASH_VERSION
-    after = {name: getattr(entry, name) for name in _AFTER}
-    return f"{_ENCODER.encode(before)[:-1]},", f",{_ENCODER.encode(after)[1:]}"
+    """The canonical JSON of an event before and after ``prev_hash`` and ``seq``, which its place in the chain gives.
+
+    What follows them are texts, so that their last occurrence is theirs, whatever an event contains.
+    """
+    columns = {name: getattr(entry, name) for name in AuditEvent.__slots__}
+    before, _, after = _ENCODER.encode({**columns, "hash_v": HASH_VERSION, **_PLACE}).rpartition(_NO_PLACE)
+    return before, after
 
 
 def chained(entry: AuditEvent, seq: int, prev_hash: str) -> str:

@@ -57,25 +57,6 @@ class Enquiry(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PossibleDuplicate:
-    """An earlier enquiry with the same e-mail address, in any letter case, or the same last ten digits of the phone."""
-
-    id: str
-    customer_name: str
-    status: str
-    created_at: datetime
-    same: tuple[Literal["email", "phone"], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
-    """A new enquiry and the newest ones that may be of the same customer. Nothing is ever merged."""
-
-    enquiry: Enquiry
-    possible_duplicates: tuple[PossibleDuplicate, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EnquiryBooking:
     """What was booked in a conversation of the enquiry."""
 

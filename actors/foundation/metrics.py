@@ -71,6 +71,9 @@ STORAGE_OPERATIONS_WAITING = _gauge("storage_operations_waiting", "Storage opera
 STORAGE_GROUP_COMMIT_EVENTS = _histogram(
     "storage_group_commit_events", "Events written by one commit.", buckets=_POWERS
 )
+STORAGE_BATCH_OPERATIONS = _histogram(
+    "storage_batch_operations", "Operations alike that ran together.", buckets=_POWERS
+)
 
 SEALED_VALUES_OUTDATED = _gauge("sealed_values_outdated", "Values that only an older key of VOYAGENT_KMS_KEY opens.")
 

@@ -7,12 +7,11 @@ from typing import Final
 
 from ...actors.domain import enquiries as rules
 from ...actors.domain.days import end_of, start_of
-from ...actors.domain.enquiries import Opened
 from ...actors.domain.errors import Unprocessable
 from ...actors.domain.ids import uuid7
 from ...storage import enquiries
 from ...storage.engine.idempotency import Once
-from ...storage.enquiries import Promoted
+from ...storage.enquiries import Opened, Promoted
 from ...storage.enquiry_lists import Filters, Page
 from ..agency_zone import agency_zone
 from ..operation import Refusals, operation

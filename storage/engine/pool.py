@@ -23,7 +23,7 @@ from ...actors.foundation.backoff import Backoff
 from . import checks, errors
 from .connection import Connection
 from .connections import Connections
-from .operations import Command, Operation, Snapshot, Write
+from .operations import Command, Operation, Snapshot
 from .reach import require_version
 
 R = TypeVar("R")
@@ -170,7 +170,7 @@ class Engine:
         the operation's refusals, ``not_ready`` when its lease is lost, ``storage_unavailable``, and any other error
         unchanged.
         """
-        if self._leased and operation.lease is None and _needs_lease(operation):
+        if self._leased and operation.lease is None and operation.needs_lease:
             raise RuntimeError(f"{type(operation).__name__} has no lease, and does not say why it needs none")
         for attempt in range(1, _ATTEMPTS + 1):
             if operation.lock is not None and not still_asked():
@@ -258,10 +258,6 @@ async def _acquire(pool: Connections) -> Connection:
         return await pool.acquire()
     except Exception as error:
         raise _unreachable(error) from error
-
-
-def _needs_lease(operation: Operation[Any]) -> bool:
-    return isinstance(operation, Write) or (isinstance(operation, Command) and not operation.unfenced)
 
 
 def _begin(operation: Operation[Any]) -> str:

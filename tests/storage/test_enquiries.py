@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, Protocol
 
 import pytest
 
+from tests.figures import sample
 from voyagent.actors.domain.audit import AuditEvent, Author, Origin
 from voyagent.actors.domain.enquiries import opened
 from voyagent.actors.domain.errors import Unprocessable
@@ -16,8 +19,10 @@ from voyagent.actors.domain.ids import uuid7
 from voyagent.storage import audit
 from voyagent.storage.audit_chain import Verify
 from voyagent.storage.engine.connection import Connection
+from voyagent.storage.engine.operations import Batch
 from voyagent.storage.engine.pool import connect
-from voyagent.storage.enquiries import CREATE, Create
+from voyagent.storage.engine.statements import Statement
+from voyagent.storage.enquiries import CREATE, CREATE_MANY, Create, Opened, Read
 
 FILL = """
 INSERT INTO enquiries (id, tenant_id, created_by_user_id, customer_name, customer_email, customer_phone, pax_count,
@@ -50,8 +55,9 @@ def created(tenant_id: str) -> AuditEvent:
 
 
 @pytest.mark.parametrize("every", [1, 400])
+@pytest.mark.parametrize("create", [CREATE, CREATE_MANY], ids=["one", "many"])
 async def test_t21_a_customer_is_found_among_many_and_of_many_enquiries_few_are_read(
-    every: int, database: Any, admin: Connection
+    create: Statement, every: int, database: Any, admin: Connection
 ) -> None:
     ours, theirs = uuid7(), uuid7()
     for tenant in (ours, theirs):
@@ -60,9 +66,8 @@ async def test_t21_a_customer_is_found_among_many_and_of_many_enquiries_few_are_
     await admin.execute("VACUUM (ANALYZE, FREEZE) enquiries")
     db = await connect(database.url)
     await db.serve(ours)
-    new = dict.fromkeys(CREATE.parameters) | {
-        "id": uuid7(),
-        "tenant_id": ours,
+    per_agency = {"tenant_id": ours, "limit": 5}
+    per_enquiry = dict.fromkeys(name for name in CREATE.parameters if name not in per_agency) | {
         "created_by_user_id": ours,
         "customer_name": "Asha Rao",
         "customer_email": "Front.Desk@example.com",
@@ -70,19 +75,25 @@ async def test_t21_a_customer_is_found_among_many_and_of_many_enquiries_few_are_
         "pax_count": 1,
         "status": "new",
         "created_at": NOW,
-        "limit": 5,
-        **audit.written(created(ours)),
     }
-    (row,) = await db.fetch(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {CREATE.sql}", *CREATE.arguments(new))
-    told = row[0]
-    alike = await CREATE.fetch(db, **new | {"id": uuid7()} | audit.written(created(ours)))
-    assert [each["same"] for each in alike] == ["email"] * 5 + ["phone"] * 5
-    assert new["id"] in {each["id"] for each in alike}, "those that are stored already, and not the new one"
+
+    def new() -> dict[str, Any]:
+        one = per_enquiry | {"id": uuid7()}
+        if create is CREATE_MANY:
+            one = {name: [value] for name, value in one.items()}
+        return one | per_agency | audit.written(created(ours))
+
+    await db.execute("SET plan_cache_mode = force_generic_plan")
+    explain = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {create.sql}"
+    ((told,),) = await db.fetch(explain, *create.arguments(new()))
+    ((_, alike),) = await create.fetch(db, **new())
+    assert [each["same"] for each in json.loads(alike)] == [["email", "phone"]] * 5
     plan = (json.loads(told) if isinstance(told, str) else told)[0]["Plan"]
     scans = [
         node for node in nodes(plan) if node["Node Type"].endswith("Index Scan") and node["Index Name"] not in BY_ID
     ]
-    assert [node["Actual Rows"] + node.get("Rows Removed by Filter", 0) <= 7 for node in scans] == [True] * len(scans)
+    assert scans
+    assert all(node["Actual Rows"] + node.get("Rows Removed by Filter", 0) <= 7 for node in scans)
     if every > 1:
         assert sorted(node["Index Name"] for node in scans) == sorted(BY_KEY)
     await db.close()
@@ -98,6 +109,15 @@ def new_enquiry(agency: AgencyLike, **given: Any) -> Create:
     return Create(tenant_id=agency.tenant_id, enquiry=one, author=Author(agency.user_id, "owner", Origin("a request")))
 
 
+def ids(opened: Opened) -> list[str]:
+    """The ids of those that may be of the same customer."""
+    return [each["id"] for each in json.loads(opened.possible_duplicates)]
+
+
+async def together(agency: AgencyLike, creations: Sequence[Create]) -> list[Opened]:
+    return await agency.store.ask(Batch(tenant_id=agency.tenant_id, operations=creations))
+
+
 async def events(agency: AgencyLike) -> list[str]:
     rows = await agency.db.fetch("SELECT kind FROM audit_events ORDER BY seq")
     return [row["kind"] for row in rows if row["kind"].startswith("enquiry.")]
@@ -109,7 +129,7 @@ async def test_a_creation_that_is_run_again_stores_nothing_and_replies_the_same(
     one = new_enquiry(agency, customer_name="Asha")
     first, second = [await agency.store.ask(one) for _ in range(2)]
     assert first == second
-    assert [each.id for each in first.possible_duplicates] == [earlier.enquiry.id]
+    assert ids(first) == [earlier.enquiry.id]
     assert await agency.db.fetchval("SELECT count(*) FROM enquiries") == 2
     assert await events(agency) == ["enquiry.created"] * 2
     assert (await agency.store.ask(Verify(tenant_id=agency.tenant_id))).ok
@@ -120,3 +140,63 @@ async def test_a_creation_that_is_refused_leaves_no_audit_event(agency: AgencyLi
         await agency.store.ask(new_enquiry(agency, session_id=uuid7()))
     assert await agency.db.fetchval("SELECT count(*) FROM enquiries") == 0
     assert await events(agency) == []
+
+
+async def test_creations_of_one_batch_are_stored_audited_and_answered_in_their_order(agency: AgencyLike) -> None:
+    earlier = await agency.store.ask(new_enquiry(agency, customer_phone="+91 98123 45678"))
+    given = [
+        {"customer_name": "Asha"},
+        {"customer_email": "x@example.com", "customer_phone": "098123 45678", "budget_amount": Decimal("0.10")},
+        {
+            "customer_email": None,
+            "depart_date": date.max,
+            "return_date": date.max,
+            "notes": "{\"a\", 'b'\n}",
+        },
+    ]
+    creations = [new_enquiry(agency, **one) for one in given]
+    made = await together(agency, creations)
+    assert [each.enquiry for each in made] == [each.enquiry for each in creations]
+    assert [ids(each) for each in made] == [[earlier.enquiry.id], [earlier.enquiry.id], []]
+    for each in made:
+        read = await agency.store.ask(Read(tenant_id=agency.tenant_id, enquiry_id=each.enquiry.id))
+        assert read.enquiry == each.enquiry
+    audited = "SELECT entity_refs ->> 'enquiry_id' FROM audit_events WHERE kind = 'enquiry.created' ORDER BY seq"
+    assert [row[0] for row in await agency.db.fetch(audited)] == [each.enquiry.id for each in (earlier, *made)]
+    assert (await agency.store.ask(Verify(tenant_id=agency.tenant_id))).ok
+
+
+async def test_a_batch_that_is_run_again_stores_nothing_and_replies_the_same(agency: AgencyLike) -> None:
+    creations = [new_enquiry(agency) for _ in range(3)]
+    first, second = [await together(agency, creations) for _ in range(2)]
+    assert [each.enquiry for each in first] == [each.enquiry for each in second]
+    assert await agency.db.fetchval("SELECT count(*) FROM enquiries") == 3
+    assert await events(agency) == ["enquiry.created"] * 3
+
+
+async def test_a_batch_with_one_that_is_refused_stores_none(agency: AgencyLike) -> None:
+    with pytest.raises(Unprocessable, match="session_not_found"):
+        await together(agency, [new_enquiry(agency), new_enquiry(agency, session_id=uuid7())])
+    assert await agency.db.fetchval("SELECT count(*) FROM enquiries") == 0
+    assert await events(agency) == []
+
+
+async def test_creations_at_once_share_statements_and_one_that_is_refused_refuses_no_other(agency: AgencyLike) -> None:
+    before = batches()
+    creations = [new_enquiry(agency, **({"session_id": uuid7()} if n == 20 else {})) for n in range(64)]
+    asked = [agency.store.ask(each) for each in creations]
+    done = await asyncio.gather(*asked, return_exceptions=True)
+    assert [n for n, one in enumerate(done) if isinstance(one, BaseException)] == [20]
+    assert isinstance(done[20], Unprocessable)
+    stored = await agency.db.fetch("SELECT id::text FROM enquiries")
+    assert {row["id"] for row in stored} == {each.enquiry.id for each in creations} - {creations[20].enquiry.id}
+    assert await events(agency) == ["enquiry.created"] * 63
+    assert (await agency.store.ask(Verify(tenant_id=agency.tenant_id))).ok
+    assert batches() - before <= 1 + 64, "together once, then each alone"
+    await asyncio.gather(*(agency.store.ask(new_enquiry(agency)) for _ in range(64)))
+    assert batches() - before <= 1 + 64 + 2
+
+
+def batches() -> float:
+    """Batches run so far."""
+    return sample("storage_batch_operations_count")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
-from voyagent.actors.domain.audit import GENESIS, AuditEvent, Origin, chained
+import pytest
+
+from voyagent.actors.domain.audit import GENESIS, AuditEvent, Origin, chained, unchained
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 ORIGIN = Origin("r-1", ip="192.0.2.7", user_agent="tests", via="api_key", api_key_id="k-1")
@@ -46,3 +51,23 @@ def test_every_event_has_canonical_json() -> None:
     agents = AuditEvent.by_agent("t", "t-1", "u-1", NOW, status="failed", inputs={}, refs={}, approval_required=False)
     for event in (AuditEvent.by_person("a", "t-1", "u-1", ORIGIN, NOW), AuditEvent.by_system("a", "t-1", NOW), agents):
         assert len(chained(event, 1, GENESIS)) == 64
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {},
+        {"prev_hash": "", "seq": 0},
+        {"a": '"prev_hash":"","seq":0', "z": {"prev_hash": "", "seq": 0, "status": "x"}},
+        {"z": ['","prev_hash":"","seq":0,"', None, True, 7]},
+    ],
+)
+def test_an_event_is_cut_where_its_place_in_the_chain_belongs_whatever_it_contains(inputs: dict[str, Any]) -> None:
+    event = replace(
+        AuditEvent.by_system("a.b", "t-1", NOW, inputs=inputs, refs={"x": '"prev_hash":"","seq":0'}),
+        outputs=inputs,
+        error='{"prev_hash":"","seq":0}',
+    )
+    before, after = unchained(event)
+    placed = f'{before}"prev_hash":"{GENESIS}","seq":7{after}'
+    assert hashlib.sha256(placed.encode()).hexdigest() == chained(event, 7, GENESIS)
