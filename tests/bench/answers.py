@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import operator
 import statistics
+from typing import Any
 
 from clients import Target, hammer, percentile
 from processes import Part, part
@@ -22,6 +23,9 @@ HEAD_SIZE = 16_000
 ENQUIRIES = 200
 ENQUIRY_SECONDS = 2.0
 """A round of enquiries: the plain service answers three a second where others take both processors."""
+CROWDS = (16, 64)
+"""Connections: what is created at once is stored together, so more of them are served faster."""
+ENQUIRY_ROUNDS = 3
 ENQUIRY = {
     "customer_name": "Asha Rao",
     "customer_email": "asha@example.com",
@@ -34,6 +38,11 @@ ENQUIRY = {
     "budget_amount": "45000.00",
     "budget_currency": "INR",
     "notes": "Two adults, window seats, back before Sunday",
+}
+ASKED: dict[str, tuple[str, str, Any]] = {
+    "GET /enquiries?limit=50, the same page": ("GET", "/enquiries?limit=50", None),
+    "GET /enquiries?limit=50, a page each": ("GET", "/enquiries?limit=50&offset={}", None),
+    "POST /enquiries": ("POST", "/enquiries", ENQUIRY),
 }
 
 
@@ -48,9 +57,7 @@ async def requests(bench: Bench) -> None:
         rates: dict[str, list[float]] = {name: [] for name in targets}
         for _ in range(ROUNDS):
             for name, (target, path) in targets.items():
-                rate, _times = await hammer(
-                    target, target.request("GET", path), connections=CONNECTIONS, seconds=ROUND_SECONDS
-                )
+                rate, _times = await hammer(target, *[target.request("GET", path)] * CONNECTIONS, seconds=ROUND_SECONDS)
                 rates[name].append(rate)
         plain = statistics.median(rates["bare"])
         for name, goal in (("health", 0.6), ("auth_me", 0.35)):
@@ -79,26 +86,34 @@ async def enquiries(bench: Bench) -> None:
         if [each["id"] for each in listed["items"]] != [each["id"] for each in plainly["items"]]:
             raise RuntimeError("the two list different enquiries")
         both = {"ours": (agency.at, running), "fastapi_orm": (theirs, plain)}
-        for method, path, body in (("GET", "/enquiries?limit=50", None), ("POST", "/enquiries", ENQUIRY)):
-            rates: dict[str, list[float]] = {name: [] for name in both}
-            spent = dict.fromkeys(both, 0.0)
-            for _ in range(ROUNDS):
-                for name, (target, process) in both.items():
-                    cpu = float(await process.do("cpu"))
-                    rate, times = await hammer(
-                        target, target.request(method, path, body), connections=CONNECTIONS, seconds=ENQUIRY_SECONDS
-                    )
-                    rates[name].append(rate)
-                    spent[name] += (float(await process.do("cpu")) - cpu) * 1000 / len(times) / ROUNDS
-            report(
-                f"{method} {path}",
-                requests_per_second=statistics.median(rates["ours"]),
-                fastapi_orm=statistics.median(rates["fastapi_orm"]),
-                ratio=statistics.median(map(operator.truediv, rates["ours"], rates["fastapi_orm"])),
-                goal=3,
-                cpu_ms=spent["ours"],
-                cpu_ms_fastapi_orm=spent["fastapi_orm"],
-            )
+        for name, (method, path, body) in ASKED.items():
+            for connections in CROWDS:
+                await _side_by_side(name, both, method, path, body, connections)
+
+
+async def _side_by_side(
+    name: str, both: dict[str, tuple[Target, Part]], method: str, path: str, body: Any, connections: int
+) -> None:
+    """Requests a second of two services that take turns, and the processor time of each."""
+    rates: dict[str, list[float]] = {each: [] for each in both}
+    spent = dict.fromkeys(both, 0.0)
+    for _ in range(ENQUIRY_ROUNDS):
+        for each, (target, process) in both.items():
+            asked = [target.request(method, path.format(number), body) for number in range(connections)]
+            cpu = float(await process.do("cpu"))
+            rate, times = await hammer(target, *asked, seconds=ENQUIRY_SECONDS)
+            rates[each].append(rate)
+            spent[each] += (float(await process.do("cpu")) - cpu) * 1000 / len(times) / ENQUIRY_ROUNDS
+    report(
+        name,
+        connections=connections,
+        requests_per_second=statistics.median(rates["ours"]),
+        fastapi_orm=statistics.median(rates["fastapi_orm"]),
+        ratio=statistics.median(map(operator.truediv, rates["ours"], rates["fastapi_orm"])),
+        goal=3,
+        cpu_ms=spent["ours"],
+        cpu_ms_fastapi_orm=spent["fastapi_orm"],
+    )
 
 
 async def passwords(bench: Bench) -> None:
@@ -169,7 +184,7 @@ async def _felt(running: Part, seconds: float) -> tuple[float, float]:
     """The loop's lag and the time of ``GET /health``, p99 in milliseconds."""
     target = Target(running.url)
     await running.do("lag_begin")
-    _, times = await hammer(target, target.request("GET", "/health"), connections=4, seconds=seconds, pause=0.01)
+    _, times = await hammer(target, *[target.request("GET", "/health")] * 4, seconds=seconds, pause=0.01)
     late = await running.do("lag_end")
     return percentile(late, 0.99), percentile(times, 0.99) * 1000
 

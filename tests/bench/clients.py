@@ -99,15 +99,13 @@ class Asker(asyncio.Protocol):
         self.failed += not self.over
 
 
-async def hammer(
-    target: Target, request: bytes, *, connections: int, seconds: float, pause: float = 0.0
-) -> tuple[float, list[float]]:
-    """Answers a second, and the seconds each took."""
+async def hammer(target: Target, *requests: bytes, seconds: float, pause: float = 0.0) -> tuple[float, list[float]]:
+    """Answers a second, and the seconds each took. Each request is asked again and again on a connection of its own."""
     loop = asyncio.get_running_loop()
     askers: list[Asker] = []
     began = time.perf_counter()
-    for _ in range(connections):
-        _, asker = await loop.create_connection(lambda: Asker(request, pause), *target.address)
+    for request in requests:
+        _, asker = await loop.create_connection(lambda each=request: Asker(each, pause), *target.address)
         askers.append(asker)
     await asyncio.sleep(seconds)
     took = time.perf_counter() - began

@@ -14,7 +14,7 @@ from voyagent.actors.foundation import metrics
 
 FORBIDDEN = {"tenant", "tenant_id", "user", "user_id", "session", "session_id", "turn", "turn_id", "id", "email", "ip"}
 UNITS = ("_seconds", "_bytes", "_usd", "_info")
-COUNTED = {"storage_group_commit_events"}
+COUNTED = {"storage_group_commit_events", "storage_batch_operations"}
 """Histograms of counts."""
 MOST_VALUES = 700
 """Series that one label alone may make: of messages and operations there are as many as classes."""

@@ -42,6 +42,7 @@ CONTRACT: dict[str, tuple[type, tuple[str, ...]]] = {
     "approvals_pending": (Gauge, ()),
     "sse_viewers": (Gauge, ()),
     "storage_group_commit_events": (Histogram, ()),
+    "storage_batch_operations": (Histogram, ()),
     "turns_total": (Counter, ("outcome",)),
     "turn_duration_seconds": (Histogram, ()),
     "turn_first_delta_seconds": (Histogram, ()),
@@ -85,6 +86,10 @@ def declared() -> dict[str, Series]:
     return {name.lower(): value for name, value in vars(metrics).items() if isinstance(value, Series)}
 
 
+COUNTED = ("storage_group_commit_events", "storage_batch_operations")
+"""Histograms of counts."""
+
+
 def labels(metric: Series) -> tuple[str, ...]:
     return tuple(metric._labelnames)
 
@@ -111,10 +116,11 @@ def test_an_attribute_is_named_like_its_series() -> None:
 
 def test_buckets_are_those_of_the_contract() -> None:
     for name, (kind, _) in CONTRACT.items():
-        if kind is Histogram and name != "storage_group_commit_events":
+        if kind is Histogram and name not in COUNTED:
             assert set(SECONDS) <= set(bounds(name)), name
     assert bounds("api_request_duration_seconds") == SECONDS
-    assert bounds("storage_group_commit_events") == [2**power for power in range(11)]
+    for name in COUNTED:
+        assert bounds(name) == [2**power for power in range(11)]
     assert bounds("actor_handling_seconds")[0] == 0.00005
     assert bounds("turn_duration_seconds")[-1] == bounds("model_call_duration_seconds")[-1] == 600
     assert bounds("turn_first_delta_seconds")[-1] == bounds("tool_call_duration_seconds")[-1] == 60
