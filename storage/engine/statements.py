@@ -110,11 +110,13 @@ def _bytes(shown: str) -> bytes:
     return bytes.fromhex(shown.removeprefix("\\x"))
 
 
-_ENDS = {"-infinity": date.min, "infinity": date.max}
+INFINITE: Mapping[date | None, str] = {date.min: "-infinity", date.max: "infinity"}
+"""The first and the last day of Python's calendar as Postgres shows them: asyncpg stores them as infinite ones."""
+_ENDS = {shown: day for day, shown in INFINITE.items()}
 
 
 def _day(shown: str) -> date:
-    """A day as Postgres shows it. asyncpg stores the first and the last of Python's calendar as infinite ones."""
+    """A day as Postgres shows it."""
     return _ENDS.get(shown) or date.fromisoformat(shown)
 
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 import pytest
+from pydantic_core import to_json
 
 from tests.figures import sample
 from voyagent.actors.domain.audit import AuditEvent, Author, Origin
@@ -67,7 +68,7 @@ async def test_t21_a_customer_is_found_among_many_and_of_many_enquiries_few_are_
     db = await connect(database.url)
     await db.serve(ours)
     per_agency = {"tenant_id": ours, "limit": 5}
-    per_enquiry = dict.fromkeys(name for name in CREATE.parameters if name not in per_agency) | {
+    row = dict.fromkeys(set(CREATE.parameters) - (per_agency.keys() | audit.written(created(ours)).keys())) | {
         "created_by_user_id": ours,
         "customer_name": "Asha Rao",
         "customer_email": "Front.Desk@example.com",
@@ -78,10 +79,9 @@ async def test_t21_a_customer_is_found_among_many_and_of_many_enquiries_few_are_
     }
 
     def new() -> dict[str, Any]:
-        one = per_enquiry | {"id": uuid7()}
-        if create is CREATE_MANY:
-            one = {name: [value] for name, value in one.items()}
-        return one | per_agency | audit.written(created(ours))
+        one = row | {"id": uuid7()}
+        given = {"rows": to_json([one]).decode()} if create is CREATE_MANY else one
+        return given | per_agency | audit.written(created(ours))
 
     await db.execute("SET plan_cache_mode = force_generic_plan")
     explain = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {create.sql}"
@@ -161,6 +161,7 @@ async def test_creations_of_one_batch_are_stored_audited_and_answered_in_their_o
     for each in made:
         read = await agency.store.ask(Read(tenant_id=agency.tenant_id, enquiry_id=each.enquiry.id))
         assert read.enquiry == each.enquiry
+    assert await agency.db.fetchval("SELECT count(*) FROM enquiries WHERE depart_date = 'infinity'") == 1
     audited = "SELECT entity_refs ->> 'enquiry_id' FROM audit_events WHERE kind = 'enquiry.created' ORDER BY seq"
     assert [row[0] for row in await agency.db.fetch(audited)] == [each.enquiry.id for each in (earlier, *made)]
     assert (await agency.store.ask(Verify(tenant_id=agency.tenant_id))).ok
