@@ -29,6 +29,10 @@ export const VIEWS = {
 export const HOME = "conversations";
 const PATIENCE_MS = 300;
 
+/** What is not left unasked: where it is, how to ask, and the step that was taken back to ask about it. @type {{ place: number, ask: () => Promise<boolean>, step: number } | null} */
+let held = null;
+let seen = 0; // the place of the present address
+
 /** The route of the address. @returns {Route} */
 export function current() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?", 2);
@@ -65,14 +69,54 @@ export function go(href, { replace: replaced = false } = {}) {
     location.hash = href;
     return;
   }
-  history.replaceState(null, "", href);
+  history.replaceState(history.state, "", href);
   dispatchEvent(new HashChangeEvent("hashchange"));
 }
 
 /** Changes the address without showing anything new: for filters. Not if it leads elsewhere by now. @param {string} href */
 export function note(href) {
   const [path, present] = [href, location.hash].map((each) => each.split("?", 1)[0]);
-  if (path.startsWith(present)) history.replaceState(null, "", href);
+  if (path.startsWith(present)) history.replaceState(history.state, "", href);
+}
+
+/**
+ * Asks before the present view is left, by whatever way, until `signal` is aborted. The browser asks in its own words before it unloads the page.
+ * @param {() => Promise<boolean>} ask @param {AbortSignal} signal
+ */
+export function hold(ask, signal) {
+  const mine = held = { place: place(), ask, step: 0 };
+  signal.addEventListener("abort", () => { if (held === mine) held = null; });
+  addEventListener("beforeunload", (event) => event.preventDefault(), { signal });
+}
+
+/** Whether the present view may be left, which may have to be asked. @returns {Promise<boolean>} */
+export async function mayLeave() {
+  return held === null || held.ask();
+}
+
+/** The place of the address in the tab's history, noted there: to know how far the back button went. @returns {number} */
+function place() {
+  const known = history.state?.place;
+  seen = known ?? seen + 1;
+  if (known === undefined) history.replaceState({ place: seen }, "");
+  return seen;
+}
+
+/** Whether the view has to stay for now: a step away is taken back first, then asked about. */
+function stays() {
+  const step = place() - (held?.place ?? 0);
+  if (held === null) return false;
+  if (step !== 0) history.go(-step);
+  else if (held.step !== 0) goOn(held.step);
+  held.step = step;
+  return true;
+}
+
+/** Goes where it was asked to go, if the view may be left. @param {number} step */
+async function goOn(step) {
+  if (!(await mayLeave())) return;
+  held = null;
+  history.go(step);
 }
 
 /**
@@ -118,7 +162,8 @@ export function start(outlet, { admit, refused, shown, waiting, failed }) {
     shown(route);
   }
 
-  addEventListener("hashchange", show);
+  addEventListener("hashchange", () => stays() || show());
+  place();
   return show();
 }
 

@@ -6,7 +6,7 @@ import { api } from "./api.js";
 import { h, replace } from "./dom.js";
 import { dateTime } from "./format.js";
 import { icon } from "./icons.js";
-import { anchor, link } from "./router.js";
+import { anchor, link, mayLeave } from "./router.js";
 import { nameOf, t } from "./texts.js";
 import { badge, button, forbidden, header, menu, toast, unseen } from "./ui.js";
 
@@ -166,7 +166,7 @@ export class Shell {
       items: [
         anchor(link("settings", "profile"), null, t("app.profile")),
         anchor(link("settings", "security"), null, t("app.security")),
-        button(t("app.sign_out"), () => account.signOut()),
+        button(t("app.sign_out"), async () => (await mayLeave()) && account.signOut()),
       ],
     });
   }

@@ -373,11 +373,12 @@ export function printButton(props) {
   return button(t("ui.print"), () => print(), props);
 }
 
-/** A button that puts a text on the clipboard. @param {string} text @param {string} [label] */
-export function copyButton(text, label = t("ui.copy")) {
+/** A button that puts a text on the clipboard. @param {string} text @param {string} [label] @param {() => void} [copied] */
+export function copyButton(text, label = t("ui.copy"), copied = () => {}) {
   return button(label, async () => {
     try {
       await navigator.clipboard.writeText(text);
+      copied();
       toast(t("ui.copied"));
     } catch {
       toast(t("ui.not_copied"), "bad");

@@ -5,6 +5,7 @@ import { account } from "../../account.js";
 import { api } from "../../api.js";
 import { h, replace } from "../../dom.js";
 import { dateTime, relative } from "../../format.js";
+import { hold, mayLeave } from "../../router.js";
 import { t } from "../../texts.js";
 import { badge, button, busy, confirm, copyButton, dialog, field, form, load, printButton, section, table, toast } from "../../ui.js";
 import { drawing } from "./qr.js";
@@ -24,11 +25,11 @@ function showFactor(target, signal) {
   load(target, () => api.get("/auth/totp", {}, { signal }), ({ totp_enabled }) => totp_enabled
     ? [h("p", null, badge(t("security.on"), "good"), " ", t("security.on_lead")), h("div", null, button(t("security.turn_off"), () => turnOff(again)))]
     : [h("p", null, badge(t("security.off"), "warn"), " ", t("security.off_lead")),
-       h("div", null, button(t("security.set_up"), (event) => busy(/** @type {HTMLButtonElement} */ (event.currentTarget), () => setUp(target, again)), { tone: "primary" }))], signal);
+       h("div", null, button(t("security.set_up"), (event) => busy(/** @type {HTMLButtonElement} */ (event.currentTarget), () => setUp(target, again, signal)), { tone: "primary" }))], signal);
 }
 
-/** @param {HTMLElement} target @param {() => void} again */
-async function setUp(target, again) {
+/** @param {HTMLElement} target @param {() => void} again @param {AbortSignal} signal */
+async function setUp(target, again, signal) {
   const seed = await api.post("/auth/totp/setup").catch((error) => {
     if (error.status === 409) again(); // it was set up in another tab
     throw error;
@@ -40,17 +41,31 @@ async function setUp(target, again) {
       h("li", null, t("security.confirm"), form({
         label: t("security.turn_on"),
         cancel: again,
-        submit: async ({ code }) => showCodes(target, (await api.post("/auth/totp/verify", { code })).recovery_codes ?? [], again),
+        submit: ({ code }) => turnOn(target, code, again, signal),
         fields: [field({ name: "code", label: t("sign_in.code"), required: true, control: { autocomplete: "one-time-code", inputmode: "numeric", maxlength: 8, spellcheck: "false" } })],
       }))));
   target.querySelector("input")?.focus();
 }
 
-/** @param {HTMLElement} target @param {string[]} codes @param {() => void} done */
-function showCodes(target, codes, done) {
+/** Turns it on. From then until the recovery codes are kept, the view is not left unasked. @param {HTMLElement} target @param {string} code @param {() => void} done @param {AbortSignal} signal */
+async function turnOn(target, code, done, signal) {
+  const kept = new AbortController();
+  const keep = () => kept.abort();
+  hold(() => confirm({ title: t("security.leave_codes"), text: t("security.leave_codes_lead"), label: t("security.leave") }), AbortSignal.any([signal, kept.signal]));
+  try {
+    showCodes(target, (await api.post("/auth/totp/verify", { code })).recovery_codes ?? [], keep, done);
+    addEventListener("afterprint", keep, { signal: kept.signal });
+  } catch (error) {
+    keep();
+    throw error;
+  }
+}
+
+/** @param {HTMLElement} target @param {string[]} codes @param {() => void} keep @param {() => void} done */
+function showCodes(target, codes, keep, done) {
   replace(target, h("h3", { class: "on-paper" }, t("security.codes_of", { email: account.user?.email ?? "" })), h("p", { role: "status", tabindex: "-1" }, badge(t("security.on"), "good"), " ", t("security.codes_lead")),
     h("ul", { class: "codes mono" }, codes.map((code) => h("li", null, code))),
-    h("div", { class: "actions" }, copyButton(codes.join("\n"), t("security.copy_codes")), printButton(), button(t("security.codes_kept"), done, { tone: "primary" })));
+    h("div", { class: "actions" }, copyButton(codes.join("\n"), t("security.copy_codes"), keep), printButton(), button(t("security.codes_kept"), () => { keep(); done(); }, { tone: "primary" })));
   target.querySelector("p")?.focus();
 }
 
@@ -88,7 +103,7 @@ function showSessions(target, signal) {
       { label: t("security.address"), show: (row) => row.ip ?? "–" },
       { label: t("security.since"), show: (row) => dateTime(row.created_at) },
       { label: t("security.used"), show: (row) => relative(row.last_used_at) },
-      { label: t("ui.actions"), show: (row) => row.current ? [badge(t("security.this_one"), "info"), " ", button(t("app.sign_out"), () => account.signOut(), { class: "compact" })] : button(t("security.end"), () => end(row), { class: "compact" }) },
+      { label: t("ui.actions"), show: (row) => row.current ? [badge(t("security.this_one"), "info"), " ", button(t("app.sign_out"), async () => (await mayLeave()) && account.signOut(), { class: "compact" })] : button(t("security.end"), () => end(row), { class: "compact" }) },
     ],
   }), signal);
 }
