@@ -136,7 +136,9 @@ def _like(kept: CTE, name: str, *, shortest: int) -> Select[Any]:
 
 CREATE, CREATE_FENCED = _create(_one), _create(_one, FENCE)
 CREATE_MANY, CREATE_MANY_FENCED = _create(_many), _create(_many, FENCE)
-"""Run again with the same ids, they store nothing and find the same. That of one takes half as long as that of many."""
+"""Run again with the same ids, they store nothing and find the same, and those of one run each other as well; or no
+row at all, if the first run ended while this one waited for it. That of one takes half as long as that of many.
+"""
 BOOKED = statement(
     select(*bookings.c["id", "kind", "supplier", "locator", "status", "cost", "currency", "session_id", "created_at"])
     .filter_by(**binds("tenant_id", "enquiry_id"))
@@ -180,6 +182,8 @@ class Create(BatchedWrite[Opened]):
         lease = {} if first.lease is None else first.lease._asdict()
         with audit.counted(events):
             alike = dict(await create.fetch(db, **row, **lease))
+            if not alike:  # its first run was committed while this one waited for it, so its snapshot has no row of it
+                alike = dict(await create.fetch(db, **row, **lease))
         return [Opened(each, alike[each.id]) for each in new]
 
     @property

@@ -10,11 +10,15 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from pydantic_core import to_json
 
 from tests.figures import sample
+from tests.storage.test_enquiry_lists import WHOLE_CALENDAR, WRITTEN
+from tests.waiting import until
 from voyagent.actors.domain.audit import AuditEvent, Author, Origin
-from voyagent.actors.domain.enquiries import opened
+from voyagent.actors.domain.enquiries import Enquiry, opened
 from voyagent.actors.domain.errors import Unprocessable
 from voyagent.actors.domain.ids import uuid7
 from voyagent.storage import audit
@@ -167,12 +171,75 @@ async def test_creations_of_one_batch_are_stored_audited_and_answered_in_their_o
     assert (await agency.store.ask(Verify(tenant_id=agency.tenant_id))).ok
 
 
-async def test_a_batch_that_is_run_again_stores_nothing_and_replies_the_same(agency: AgencyLike) -> None:
+STORED = "SELECT to_jsonb(e) - 'id' FROM enquiries e WHERE id = $1"
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(WRITTEN, min_size=2, max_size=5))
+@example([WHOLE_CALENDAR, WHOLE_CALENDAR | {"depart_date": date.max, "notes": "\\u0000 \x1f\x7f\u2028"}])
+async def test_whatever_an_enquiry_contains_one_of_many_is_stored_as_it_is_alone(
+    agency: AgencyLike, rows: list[dict[str, Any]]
+) -> None:
+    known = {"tenant_id": agency.tenant_id, "created_by_user_id": agency.user_id, "session_id": None}
+    author = Author(agency.user_id, "owner", Origin("a request"))
+    many, alone = (
+        [Create(tenant_id=agency.tenant_id, enquiry=Enquiry(id=uuid7(), **known, **row), author=author) for row in rows]
+        for _ in range(2)
+    )
+    await together(agency, many)
+    for one, other in zip(many, alone, strict=True):
+        await together(agency, [other])
+        stored = [await agency.db.fetchval(STORED, each.enquiry.id) for each in (one, other)]
+        assert stored[0] == stored[1]
+
+
+async def test_a_batch_that_is_run_again_stores_nothing_and_finds_the_same_and_each_other(agency: AgencyLike) -> None:
+    earlier = (await agency.store.ask(new_enquiry(agency))).enquiry.id
     creations = [new_enquiry(agency) for _ in range(3)]
     first, second = [await together(agency, creations) for _ in range(2)]
     assert [each.enquiry for each in first] == [each.enquiry for each in second]
-    assert await agency.db.fetchval("SELECT count(*) FROM enquiries") == 3
-    assert await events(agency) == ["enquiry.created"] * 3
+    assert [ids(each) for each in first] == [[earlier]] * 3
+    stored = {earlier, *(each.enquiry.id for each in creations)}
+    assert [{each.enquiry.id, *ids(each)} for each in second] == [stored] * 3
+    assert await agency.db.fetchval("SELECT count(*) FROM enquiries") == 4
+    assert await events(agency) == ["enquiry.created"] * 4
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_a_creation_whose_first_run_is_still_under_way_is_stored_once_and_answered(
+    count: int, agency: AgencyLike, database: Any
+) -> None:
+    """A line that breaks ends nothing on the server: what waits there for a lock is committed later."""
+    earlier = await agency.store.ask(new_enquiry(agency))
+    creations = [new_enquiry(agency) for _ in range(count)]
+    runs = Batch(tenant_id=agency.tenant_id, operations=creations)
+    first, second = [await connect(database.url) for _ in range(2)]
+    for db in (first, second):
+        await db.serve(agency.tenant_id)
+    async with agency.db.transaction():
+        await agency.db.execute("SELECT FROM audit_heads WHERE tenant_id = $1 FOR UPDATE", agency.tenant_id)
+        abandoned = asyncio.ensure_future(runs.run(first))
+        await waiting_for_locks(agency, 1)
+        again = asyncio.ensure_future(runs.run(second))
+        await waiting_for_locks(agency, 2)
+    await abandoned
+    made = await again
+    assert [each.enquiry for each in made] == [each.enquiry for each in creations]
+    assert all(earlier.enquiry.id in ids(each) for each in made)
+    assert await agency.db.fetchval("SELECT count(*) FROM enquiries") == 1 + count
+    assert await events(agency) == ["enquiry.created"] * (1 + count)
+    for db in (first, second):
+        await db.close()
+
+
+async def waiting_for_locks(agency: AgencyLike, count: int) -> None:
+    """Return when so many connections to the database wait for a lock."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+    async def all_wait() -> bool:
+        return bool(await agency.db.fetchval(waiting) == count)
+
+    await until(all_wait)
 
 
 async def test_a_batch_with_one_that_is_refused_stores_none(agency: AgencyLike) -> None:
