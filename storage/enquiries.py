@@ -180,10 +180,10 @@ class Create(BatchedWrite[Opened]):
             row = {"rows": to_json([_in_json(each) for each in new]).decode()}
         row |= {**audit.written(*events), "tenant_id": first.tenant_id, "limit": rules.MOST_DUPLICATES}
         lease = {} if first.lease is None else first.lease._asdict()
-        with audit.counted(events):
+        alike = dict(await create.fetch(db, **row, **lease))
+        if not alike:  # its first run was committed while this one waited for it, so its snapshot has no row of it
             alike = dict(await create.fetch(db, **row, **lease))
-            if not alike:  # its first run was committed while this one waited for it, so its snapshot has no row of it
-                alike = dict(await create.fetch(db, **row, **lease))
+        audit.count(events)
         return [Opened(each, alike[each.id]) for each in new]
 
     @property

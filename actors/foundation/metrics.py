@@ -130,7 +130,9 @@ PASSWORD_HASH_SECONDS = _histogram("password_hash_seconds", "Seconds to hash a p
 PASSWORD_HASHES_WAITING = _gauge("password_hashes_waiting", "Passwords waiting to be hashed.")
 
 AUDIT_EVENTS_TOTAL = _counter("audit_events_total", "Audit events written.", "kind")
-AUDIT_WRITE_FAILURES_TOTAL = _counter("audit_write_failures_total", "Audit events that could not be written.")
+AUDIT_WRITE_FAILURES_TOTAL = _counter(
+    "audit_write_failures_total", "Audit events of refusals that could not be written."
+)
 MAIL_LETTERS_TOTAL = _counter("mail_letters_total", "E-mails handled.", "kind", "outcome")
 MAIL_OUTBOX_LETTERS = _gauge("mail_outbox_letters", "E-mails in the outbox.", "state")
 

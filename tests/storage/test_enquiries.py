@@ -140,10 +140,12 @@ async def test_a_creation_that_is_run_again_stores_nothing_and_replies_the_same(
 
 
 async def test_a_creation_that_is_refused_leaves_no_audit_event(agency: AgencyLike) -> None:
+    failures = sample("audit_write_failures_total")
     with pytest.raises(Unprocessable, match="session_not_found"):
         await agency.store.ask(new_enquiry(agency, session_id=uuid7()))
     assert await agency.db.fetchval("SELECT count(*) FROM enquiries") == 0
     assert await events(agency) == []
+    assert sample("audit_write_failures_total") == failures, "nobody is paged for it"
 
 
 async def test_creations_of_one_batch_are_stored_audited_and_answered_in_their_order(agency: AgencyLike) -> None:
