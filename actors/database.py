@@ -166,9 +166,8 @@ class StorageActor(Actor[Protocol]):
             case Batched():
                 return self._gather(message)
             case Operation():
-                name = type(message.command if isinstance(message, Once) else message).__name__
                 work = partial(self._operate, self._engine, self.asker_waits())
-                return self.reply_later(_metered(name, work, message))
+                return self.reply_later(_metered(message.label, work, message))
             case Append():
                 return self._append(message)
             case Probe():
@@ -254,7 +253,7 @@ class StorageActor(Actor[Protocol]):
 
     def _gather(self, operation: Batched[Any]) -> NoReply:
         """Queue an operation that runs together with its like, without a task of its own."""
-        began, name = perf_counter(), type(operation).__name__
+        began, name = perf_counter(), operation.label
         run = partial(_refusing, name, partial(self._operate, self._engine, lambda: True))
         meter = metrics.OperationMeter.of(name)
         try:

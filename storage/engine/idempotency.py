@@ -174,6 +174,10 @@ class Once(Command[IdempotentReply[R]]):
     def unfenced(self) -> str:
         return self.command.unfenced if isinstance(self.command, Command) else ""
 
+    @property
+    def label(self) -> str:
+        return self.command.label
+
     async def run(self, db: Connection) -> IdempotentReply[R]:
         if self.key is None:
             return IdempotentReply(await self.command.run(db))

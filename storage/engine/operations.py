@@ -47,6 +47,11 @@ class Operation(Message[R]):
         """Whether it is a defect to run it without a lease, where nodes are told apart."""
         return False
 
+    @property
+    def label(self) -> str:
+        """What metrics and log lines call it."""
+        return type(self).__name__
+
     @abstractmethod
     async def run(self, db: Connection) -> R:
         """Execute it on ``db``. Refusals are raised; constraint names are translated by the engine."""
@@ -120,6 +125,10 @@ class Batch(Operation[list[Any]]):
     @property
     def needs_lease(self) -> bool:
         return self.operations[0].needs_lease
+
+    @property
+    def label(self) -> str:
+        return self.operations[0].label
 
     async def run(self, db: Connection) -> list[Any]:
         return await self.operations[0].run_all(db, self.operations)

@@ -171,7 +171,7 @@ class Engine:
         unchanged.
         """
         if self._leased and operation.lease is None and operation.needs_lease:
-            raise RuntimeError(f"{type(operation).__name__} has no lease, and does not say why it needs none")
+            raise RuntimeError(f"{operation.label} has no lease, and does not say why it needs none")
         for attempt in range(1, _ATTEMPTS + 1):
             if operation.lock is not None and not still_asked():
                 raise errors.StorageUnavailable
@@ -212,14 +212,13 @@ class Engine:
         except Refusal:
             raise
         except Exception as error:
-            name = type(operation).__name__
             if errors.is_held(error) and not db.is_closed():
-                _log.warning("operation_lock_timed_out", operation=name)
+                _log.warning("operation_lock_timed_out", operation=operation.label)
                 raise errors.StorageUnavailable from error
             if not _is_broken(db, error):
                 raise
             db.terminate()
-            _log.warning("operation_interrupted", operation=name, reason=f"{type(error).__name__}: {error}")
+            _log.warning("operation_interrupted", operation=operation.label, reason=f"{type(error).__name__}: {error}")
             raise (errors.StorageUnavailable if errors.is_timeout(error) else _ConnectionBroken) from error
         finally:
             pool.release(db)
@@ -300,10 +299,10 @@ async def _transact(db: Connection, operation: Operation[R], begin: str) -> R:
         if isinstance(operation, Snapshot):  # it has written nothing, and what it has read holds
             _log.warning("connection_lost", reason=reason)
             return reply
-        _log.error("commit_lost", operation=type(operation).__name__, reason=reason)
+        _log.error("commit_lost", operation=operation.label, reason=reason)
         raise errors.CommitLost from error
     if outcome != "COMMIT":
-        raise RuntimeError(f"{type(operation).__name__} went on after a failed statement and was rolled back")
+        raise RuntimeError(f"{operation.label} went on after a failed statement and was rolled back")
     return reply
 
 

@@ -28,7 +28,7 @@ from voyagent.storage.conversation.steps import EventRow
 from voyagent.storage.engine.connection import Connection
 from voyagent.storage.engine.errors import LostShard
 from voyagent.storage.engine.idempotency import Once
-from voyagent.storage.engine.operations import ACCOUNTS, Command
+from voyagent.storage.engine.operations import ACCOUNTS, Batch, Command
 from voyagent.storage.engine.pool import Engine
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -330,7 +330,7 @@ async def test_a_model_call_of_a_former_owner_is_not_begun(database: Any, admin:
 
 
 async def test_an_enquiry_of_a_former_owner_is_not_created(database: Any, admin: Connection, world: Any) -> None:
-    """It is stored by one statement in autocommit, its audit event with it."""
+    """It is stored by one statement in autocommit, its audit event with it; so are several together."""
     tenant_id, user_id = world["users"]["tenant_id"], world["users"]["id"]
     await admin.execute(OWN, NODE)
     engine = await Engine.open(database.url, size=1, system_size=1, node=NODE)
@@ -343,15 +343,21 @@ async def test_an_enquiry_of_a_former_owner_is_not_created(database: Any, admin:
         author = Author(user_id, "owner", Origin("a request"))
         return enquiries.Create(tenant_id=tenant_id, enquiry=new, author=author, lease=lease)
 
-    with pytest.raises(RuntimeError, match="Create has no lease"):
-        await engine.run(create(None))
+    def together(*creations: enquiries.Create) -> Batch:
+        return Batch(tenant_id=tenant_id, lease=creations[0].lease, operations=creations)
+
+    for one in (create(None), together(create(None), create(None))):
+        with pytest.raises(RuntimeError, match="Create has no lease"):
+            await engine.run(one)
     before = await admin.fetchrow(counts)
     await engine.run(create(held))
+    await engine.run(together(create(held), create(held)))
     stored = await admin.fetchrow(counts)
-    assert [*stored] == [count + 1 for count in before]
+    assert [*stored] == [count + 3 for count in before]
     await admin.execute(TAKE_OVER, held.shard)
-    with pytest.raises(LostShard):
-        await engine.run(create(held))
+    for one in (create(held), together(create(held), create(held))):
+        with pytest.raises(LostShard):
+            await engine.run(one)
     assert await admin.fetchrow(counts) == stored
     await engine.close()
 
