@@ -24,14 +24,16 @@ MOST_WAITING: Final = 500
 """Operations alike that may wait; more are refused as ``overloaded``."""
 
 Run = Callable[[Batch], Awaitable[list[Any]]]
+Ended = Callable[[Exception | None], object]
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """An operation, and who waits for its reply."""
+    """An operation, who waits for its reply, and who is told how it ended."""
 
     operation: Batched[Any]
     reply: asyncio.Future[Any]
+    ended: Ended
     scope: log.Scope
 
 
@@ -43,10 +45,11 @@ class Batches:
         self._start = start
         self._queues: dict[Hashable, deque[_Waiting]] = {}
 
-    def put(self, operation: Batched[Any], run: Run, reply: asyncio.Future[Any]) -> None:
+    def put(self, operation: Batched[Any], run: Run, reply: asyncio.Future[Any], ended: Ended) -> None:
         """Have ``operation`` run with its like, as one ``Batch``. Refusal: ``overloaded``.
 
-        One whose asker has left before it began is not run. Each is refused as it would be alone.
+        One whose asker has left before it began is not run. Each is refused as it would be alone. ``ended`` is called
+        with the error of what has run, or ``None``, whether or not somebody still waits for it.
         """
         like = operation.like
         queue = self._queues.get(like)
@@ -55,13 +58,17 @@ class Batches:
             self._start(self._drain(like, queue, run))
         elif len(queue) >= MOST_WAITING:
             raise Unavailable("overloaded")
-        queue.append(_Waiting(operation, reply, log.SCOPE.get()))
+        queue.append(_Waiting(operation, reply, ended, log.SCOPE.get()))
+        metrics.STORAGE_OPERATIONS_WAITING.inc()
 
     async def _drain(self, like: Hashable, queue: deque[_Waiting], run: Run) -> None:
         try:
             while queue:
-                await self._run([queue.popleft() for _ in range(min(len(queue), MOST_TOGETHER))], run)
+                taken = [queue.popleft() for _ in range(min(len(queue), MOST_TOGETHER))]
+                metrics.STORAGE_OPERATIONS_WAITING.dec(len(taken))
+                await self._run(taken, run)
         finally:
+            metrics.STORAGE_OPERATIONS_WAITING.dec(len(queue))
             del self._queues[like]
 
     async def _run(self, taken: list[_Waiting], run: Run) -> None:
@@ -81,7 +88,9 @@ class Batches:
                     await self._run([each], run)
                 return
             for each in waiting:
+                each.ended(error)
                 refuse(each.reply, error)
         else:
             for each, reply in zip(waiting, replies, strict=True):
+                each.ended(None)
                 resolve(each.reply, reply)

@@ -253,14 +253,16 @@ class StorageActor(Actor[Protocol]):
 
     def _gather(self, operation: Batched[Any]) -> NoReply:
         """Queue an operation that runs together with its like, without a task of its own."""
-        began, name = perf_counter(), operation.label
-        run = partial(_refusing, name, partial(self._operate, self._engine, lambda: True))
-        meter = metrics.OperationMeter.of(name)
+        began, meter = perf_counter(), metrics.OperationMeter.of(operation.label)
+        run = partial(_refusing, operation.label, partial(self._operate, self._engine, lambda: True))
+
+        def ended(error: Exception | None) -> None:
+            meter.ended("ok" if error is None else _outcome(error), began)
+
         try:
-            put = partial(self._batches.put, operation, run)
-            return self.delegate_reply(put, lambda done: meter.ended(_end(done), began))
+            return self.delegate_reply(lambda reply: self._batches.put(operation, run, reply, ended))
         except Refusal as refusal:
-            meter.ended(_outcome(refusal), began)
+            ended(refusal)
             raise
 
     def _writer(self) -> EventWriter:

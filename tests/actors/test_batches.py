@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.figures import sample
 from tests.waiting import Event, until
 from voyagent.actors import batches
 from voyagent.actors.batches import MOST_TOGETHER, Batches
@@ -43,6 +44,7 @@ class Runs:
     together: list[list[Any]] = field(default_factory=list)
     scopes: list[log.Scope] = field(default_factory=list)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    ended: list[tuple[Any, BaseException | None]] = field(default_factory=list)
     go: asyncio.Event = field(default_factory=Event)
     judge: Callable[[Batch], None] = lambda _: None
 
@@ -52,7 +54,7 @@ class Runs:
     def put(self, operation: Any, tenant: str | None = None) -> asyncio.Future[Any]:
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         log.SCOPE.set(log.Scope(request_id=f"r-{operation}", tenant=tenant))
-        self.batches.put(operation, self.run, reply)
+        self.batches.put(operation, self.run, reply, lambda error: self.ended.append((operation, error)))
         return reply
 
     def add(self, *numbers: int, tenant: str = "a", lease: Lease | None = None) -> list[asyncio.Future[int]]:
@@ -64,6 +66,10 @@ class Runs:
         await self.go.wait()
         self.judge(batch)
         return await batch.run(None)  # type: ignore[arg-type]  # no operation here has use for a connection
+
+    def outcomes(self) -> list[tuple[int, str]]:
+        """The numbers of what has run, each with its error."""
+        return [(operation.number, repr(error)) for operation, error in self.ended]
 
     async def begun(self, count: int) -> None:
         await until(lambda: len(self.together) >= count)
@@ -102,6 +108,7 @@ async def test_one_that_is_refused_refuses_no_other() -> None:
     assert runs.together == [[1, 2, 3, 4], [1], [2], [3], [4]]
     assert [each.request_id is None for each in runs.scopes] == [True] + [False] * 4
     assert {each.tenant for each in runs.scopes} == {"a"}
+    assert runs.outcomes() == [(1, "None"), (2, "None"), (3, "Conflict('taken')"), (4, "None")]
     assert await asyncio.gather(*runs.add(5)) == [5]
 
 
@@ -115,6 +122,7 @@ async def test_what_cannot_be_stored_now_is_not_tried_one_by_one() -> None:
     assert [repr(each) for each in done] == ["Unavailable('storage_unavailable')"] * 3
     assert runs.together == [[1, 2, 3]]
     assert len({id(each) for each in done}) == 3, "each has one of its own, since it collects tracebacks"
+    assert runs.outcomes() == [(number, "Unavailable('storage_unavailable')") for number in (1, 2, 3)]
 
 
 async def test_one_whose_asker_has_left_before_it_began_is_not_run() -> None:
@@ -129,6 +137,7 @@ async def test_one_whose_asker_has_left_before_it_began_is_not_run() -> None:
     assert await fourth == 4
     assert runs.together == [[1], [4]]
     assert isinstance(third.exception(), Refusal)
+    assert runs.outcomes() == [(1, "None"), (4, "None")], "what ran is no failure because nobody waits for it"
 
 
 async def test_one_whose_asker_leaves_while_each_is_run_alone_is_not_run() -> None:
@@ -147,15 +156,17 @@ async def test_one_whose_asker_leaves_while_each_is_run_alone_is_not_run() -> No
 
 async def test_a_batch_is_bounded_and_so_is_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "MOST_WAITING", 100)
-    runs = Runs()
+    runs, others = Runs(), sample("storage_operations_waiting")
     first = runs.add(0)
     await runs.begun(1)
     waiting = runs.add(*range(1, 101))
     with pytest.raises(Unavailable, match="overloaded"):
         runs.add(101)
+    assert sample("storage_operations_waiting") == others + 100
     runs.go.set()
     assert await asyncio.gather(*first, *waiting) == list(range(101))
     assert [len(each) for each in runs.together] == [1, MOST_TOGETHER, 100 - MOST_TOGETHER]
+    assert sample("storage_operations_waiting") == others
     assert await asyncio.gather(*runs.add(102)) == [102]
 
 
@@ -173,7 +184,7 @@ async def test_equal_queries_share_the_next_run_and_never_one_that_has_begun() -
 
 
 async def test_what_runs_when_its_owner_ends_leaves_nothing_behind() -> None:
-    runs = Runs()
+    runs, others = Runs(), sample("storage_operations_waiting")
     (first,) = runs.add(1)
     await runs.begun(1)
     (second,) = runs.add(2)
@@ -181,5 +192,6 @@ async def test_what_runs_when_its_owner_ends_leaves_nothing_behind() -> None:
     await asyncio.wait(runs.tasks)
     assert not first.done(), "whoever has asked is answered by the owner"
     assert not second.done()
+    assert sample("storage_operations_waiting") == others
     runs.go.set()
     assert await asyncio.gather(*runs.add(3)) == [3]

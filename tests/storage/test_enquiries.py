@@ -234,6 +234,25 @@ async def test_a_creation_whose_first_run_is_still_under_way_is_stored_once_and_
         await db.close()
 
 
+async def test_a_creation_whose_asker_has_left_counts_as_what_became_of_it(agency: AgencyLike) -> None:
+    await agency.store.ask(new_enquiry(agency))
+    before = [ended(outcome) for outcome in ("ok", "failed")]
+    async with agency.db.transaction():
+        await agency.db.execute("SELECT FROM audit_heads WHERE tenant_id = $1 FOR UPDATE", agency.tenant_id)
+        abandoned = asyncio.ensure_future(agency.store.ask(new_enquiry(agency)))
+        await waiting_for_locks(agency, 1)
+        abandoned.cancel()
+        await asyncio.wait({abandoned})
+        assert [ended(outcome) for outcome in ("ok", "failed")] == before
+    await agency.store.ask(new_enquiry(agency))
+    assert [ended(outcome) for outcome in ("ok", "failed")] == [before[0] + 2, before[1]]
+
+
+def ended(outcome: str) -> float:
+    """Creations that ended so."""
+    return sample("storage_operations_total", operation="Create", outcome=outcome)
+
+
 async def waiting_for_locks(agency: AgencyLike, count: int) -> None:
     """Return when so many connections to the database wait for a lock."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
