@@ -83,14 +83,16 @@ class Batches:
         try:
             replies = await run(Batch(tenant_id=first.tenant_id, lease=first.lease, operations=together))
         except Exception as error:  # noqa: BLE001  # it is each asker's reply
-            if len(waiting) > 1 and not isinstance(error, Unavailable):
-                for each in waiting:
-                    await self._run([each], run)
-                return
-            for each in waiting:
-                each.ended(error)
-                refuse(each.reply, error)
+            failure = error
         else:
             for each, reply in zip(waiting, replies, strict=True):
                 each.ended(None)
                 resolve(each.reply, reply)
+            return
+        if len(waiting) == 1 or isinstance(failure, Unavailable):
+            for each in waiting:
+                each.ended(failure)
+                refuse(each.reply, failure)
+            return
+        for each in waiting:
+            await self._run([each], run)

@@ -109,6 +109,7 @@ async def test_one_that_is_refused_refuses_no_other() -> None:
     assert [each.request_id is None for each in runs.scopes] == [True] + [False] * 4
     assert {each.tenant for each in runs.scopes} == {"a"}
     assert runs.outcomes() == [(1, "None"), (2, "None"), (3, "Conflict('taken')"), (4, "None")]
+    assert [error.__context__ for _, error in runs.ended if error] == [None], "it is logged without that of the batch"
     assert await asyncio.gather(*runs.add(5)) == [5]
 
 
