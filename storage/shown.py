@@ -23,6 +23,8 @@ from sqlalchemy import (
     select,
 )
 
+from .engine.statements import json_array
+
 
 def as_shown(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """A column as the API shows it (business 7.1): amounts as text with two decimals, times in UTC with six digits.
@@ -46,5 +48,5 @@ def as_shown(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 def json_of(rows: Select[Any]) -> ColumnElement[bytes]:
     """The rows as one JSON array in UTF-8, an object each, in their order."""
-    array = func.coalesce(func.json_agg(rows.subquery("shown").table_valued()), literal_column("'[]'::json"))
-    return select(func.convert_to(cast(array, Text), literal("UTF8"))).scalar_subquery()
+    array = cast(json_array(rows.subquery("shown")), Text)
+    return select(func.convert_to(array, literal("UTF8"))).scalar_subquery()

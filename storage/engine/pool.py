@@ -202,10 +202,8 @@ class Engine:
                 await db.serve(tenant)
             if isinstance(operation, Command):
                 return await _transact(db, operation, _begin(operation))
-            if operation.lock is not None:
-                await db.execute(
-                    f"SELECT {_lock(operation.lock)}"
-                )  # before the statement, which takes its snapshot at once
+            if operation.lock is not None:  # taken before the statement, which takes its snapshot at once
+                await db.execute(f"SELECT {_lock(operation.lock)}")
             if isinstance(operation, Snapshot):
                 return await _transact(db, operation, _BEGIN_SNAPSHOT)
             return await operation.run(db)

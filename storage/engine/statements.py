@@ -27,6 +27,7 @@ from sqlalchemy import (
     LargeBinary,
     Numeric,
     Select,
+    Subquery,
     any_,
     bindparam,
     func,
@@ -127,6 +128,11 @@ _DECODERS: Mapping[type[TypeEngine[Any]], Callable[[str], Any]] = {
 }
 
 
+def json_array(rows: Subquery) -> ColumnElement[Any]:
+    """The rows as one JSON array in their order, an object each; without rows an empty one."""
+    return func.coalesce(func.json_agg(rows.table_valued()), literal_column("'[]'::json"))
+
+
 class Rows:
     """All rows of a query, in its order, as one ``column`` of another: several become one statement so.
 
@@ -137,9 +143,7 @@ class Rows:
     __slots__ = ("_decoders", "column")
 
     def __init__(self, query: Select[Any]) -> None:
-        rows = query.subquery()
-        empty: ColumnElement[Any] = literal_column("'[]'::json")
-        self.column = select(func.coalesce(func.json_agg(rows.table_valued()), empty)).scalar_subquery()
+        self.column = select(json_array(query.subquery())).scalar_subquery()
         self._decoders: dict[str, Callable[[str], Any]] = {}
         for column in query.selected_columns:
             if isinstance(column.type, Numeric):
