@@ -4,8 +4,8 @@
 import { account } from "./account.js";
 import { Problem, publicGet } from "./api.js";
 import { h, replace } from "./dom.js";
-import { HOME, link, start, VIEWS } from "./router.js";
-import { admits, refusal, Shell } from "./shell.js";
+import { exists, HOME, link, start, VIEWS } from "./router.js";
+import { admits, missing, refusal, Shell } from "./shell.js";
 import { likelyLocale, setLocale, t } from "./texts.js";
 import * as tokens from "./tokens.js";
 import { failure, toast, waiting } from "./ui.js";
@@ -15,6 +15,7 @@ let first = true;
 
 /** Where a route leads instead, if the person may not see it. @param {import("./router.js").Route} route */
 function admit(route) {
+  if (!exists(route)) return null;
   const view = VIEWS[route.name];
   if (view?.open === "all") return null;
   if (account.user === null) return view?.open ? null : link("sign-in", { next: route.name ? location.hash.slice(1) : null });
@@ -28,15 +29,15 @@ function home() {
   return account.agency === null ? link("settings") : link(HOME);
 }
 
-/** The links of e-mails name a view by the path: from here on it is in the fragment, its token too, which is sent nowhere. */
-function fromEmail() {
+/** The links of e-mails name a view by the path: from here on it is in the fragment, its token too, which is sent nowhere. What is no view goes there to be reported. */
+function fromPath() {
   const name = location.pathname.split("/").at(-1) ?? "";
-  if (name in VIEWS) history.replaceState(null, "", `./${link(name, { token: new URLSearchParams(location.search).get("token") })}`);
+  if (name !== "") history.replaceState(null, "", Object.hasOwn(VIEWS, name) ? `./${link(name, { token: new URLSearchParams(location.search).get("token") })}` : `./#/${name}`);
 }
 
 /** @param {import("./router.js").Route} route */
 function shown(route) {
-  shell.shown(route.name);
+  shell.shown(exists(route) ? route.name : "missing");
   if (!first || document.querySelector("[data-focus]")) shell.focus();
   first = false;
 }
@@ -59,7 +60,7 @@ function failed() {
 }
 
 async function boot() {
-  fromEmail();
+  fromPath();
   try {
     await setLocale(likelyLocale());
   } catch {
@@ -76,7 +77,7 @@ async function boot() {
   }
   if (account.user === null) shell.signedOut();
   else shell.signedIn();
-  await start(shell.outlet, { admit, refused: ({ name }) => refusal(name), shown, waiting, failed });
+  await start(shell.outlet, { admit, refused: (route) => (exists(route) ? refusal(route.name) : missing(route, home())), shown, waiting, failed });
 }
 
 account.addEventListener("entered", rebuild);

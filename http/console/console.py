@@ -43,6 +43,7 @@ YEAR: Final = "public, max-age=31536000, immutable"
 FIRST: Final = ("app.js", "views/conversations.js")
 """The start, and the view it shows. The document names them with all they import, so that none waits for another."""
 DOCUMENT: Final = "text/html; charset=utf-8"
+HEADERS: Final[Mapping[str, str]] = {hdrs.CONTENT_TYPE: DOCUMENT, hdrs.CACHE_CONTROL: "no-store", CSP: POLICY}
 
 _COMMENT = re.compile(rb"^[ \t]*(?://.*|/\*(?:(?!\*/)[\s\S])*\*/[ \t]*)$", re.MULTILINE)
 """A comment with whole lines to itself. No template of the scripts spans lines, so that none is a part of a text."""
@@ -70,11 +71,12 @@ class Console:
         self._document = text.replace("{stamp}", self.stamp).replace("{preloads}\n", preloads).encode()
 
     def routes(self) -> tuple[Route, ...]:
-        """The document, also at the paths the links of e-mails point to; the address without its slash; the files."""
+        """The document, also at the paths the links of e-mails point to and, with 404, at every other; the files."""
         documents = ("/app/", *sorted(set(PAGES.values())))
         return (
             Route("GET", "/app", self._to_folder, PUBLIC, hidden=True),
             *(Route("GET", path, self._serve_document, PUBLIC, hidden=True) for path in documents),
+            Route("GET", "/app/{address}", self._serve_missing, PUBLIC, hidden=True),
             *(Route("GET", path, self._serve_file, PUBLIC, hidden=True) for path in FILES),
         )
 
@@ -82,8 +84,11 @@ class Console:
         return Answer(b"", 307, {hdrs.LOCATION: "app/", hdrs.CONTENT_TYPE: DOCUMENT})
 
     async def _serve_document(self, _call: RequestContext) -> Answer:
-        headers: dict[str, str] = {hdrs.CONTENT_TYPE: DOCUMENT, hdrs.CACHE_CONTROL: "no-store", CSP: POLICY}
-        return Answer(self._document, headers=headers)
+        return Answer(self._document, headers=HEADERS)
+
+    async def _serve_missing(self, _call: RequestContext) -> Answer:
+        """The document says what was not found, in the reader's language."""
+        return Answer(self._document, 404, HEADERS)
 
     async def _serve_file(self, call: RequestContext) -> Answer:
         stamp, *parts = call.path.values()

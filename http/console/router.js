@@ -6,10 +6,13 @@ import { h, replace } from "./dom.js";
 /**
  * @typedef {{ name: string, id: string | null, parts: string[], query: URLSearchParams }} Route
  * @typedef {HTMLElement & { route: Route, routeChanged?: (route: Route) => void }} ViewElement
- * @typedef {{ tag: string, load: () => Promise<unknown>, open?: "guests" | "all" }} View
+ * @typedef {{ tag: string, load: () => Promise<unknown>, open?: "guests" | "all", parts?: RegExp }} View
  */
 
-/** Name in the address -> its element. `open` views need no sign-in. @type {Record<string, View>} */
+const ID = "[\\w-]+";
+const among = (/** @type {string[]} */ ...parts) => new RegExp(`^(${parts.join("|")})?$`);
+
+/** Name in the address -> its element, and what may follow the name there, if anything. `open` views need no sign-in. @type {Record<string, View>} */
 export const VIEWS = {
   "sign-in": { tag: "vy-sign-in", load: () => import("./views/sign-in.js"), open: "guests" },
   "sign-up": { tag: "vy-sign-up", load: () => import("./views/sign-up.js"), open: "guests" },
@@ -17,13 +20,13 @@ export const VIEWS = {
   "reset-password": { tag: "vy-reset-password", load: () => import("./views/reset-password.js"), open: "all" },
   "verify-email": { tag: "vy-verify-email", load: () => import("./views/verify-email.js"), open: "all" },
   "accept-invite": { tag: "vy-accept-invite", load: () => import("./views/accept-invite.js"), open: "all" },
-  conversations: { tag: "vy-conversations", load: () => import("./views/conversations.js") },
-  enquiries: { tag: "vy-enquiries", load: () => import("./views/enquiries.js") },
+  conversations: { tag: "vy-conversations", load: () => import("./views/conversations.js"), parts: among(ID) },
+  enquiries: { tag: "vy-enquiries", load: () => import("./views/enquiries.js"), parts: among(`${ID}(/edit)?`) },
   approvals: { tag: "vy-approvals", load: () => import("./views/approvals.js") },
-  itinerary: { tag: "vy-itinerary", load: () => import("./views/itinerary.js") },
-  reports: { tag: "vy-reports", load: () => import("./views/reports.js") },
+  itinerary: { tag: "vy-itinerary", load: () => import("./views/itinerary.js"), parts: among(ID) },
+  reports: { tag: "vy-reports", load: () => import("./views/reports.js"), parts: among("(receivables|payables)(/documents)?", "trial-balance", "tally", "usage") },
   audit: { tag: "vy-audit", load: () => import("./views/audit.js") },
-  settings: { tag: "vy-settings", load: () => import("./views/settings.js") },
+  settings: { tag: "vy-settings", load: () => import("./views/settings.js"), parts: among("profile", "security", "api_keys", "agency", "tax_rates", "people") },
 };
 
 export const HOME = "conversations";
@@ -38,6 +41,11 @@ export function current() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?", 2);
   const parts = path.split("/").filter(Boolean).map(decoded);
   return { name: parts[0] ?? "", id: parts[1] ?? null, parts: parts.slice(1), query: new URLSearchParams(query) };
+}
+
+/** Whether there is such an address; without a name it is that of the start page. @param {Route} route */
+export function exists({ name, parts }) {
+  return name === "" || Object.hasOwn(VIEWS, name) && (VIEWS[name].parts ?? /^$/).test(parts.join("/"));
 }
 
 /** @param {string} part */
@@ -121,7 +129,7 @@ async function goOn(step) {
 
 /**
  * Shows views in `outlet` as the address changes. `admit` may send a route elsewhere, `refused` has what stands for one that the role
- * may not open; `shown` is told of each view;
+ * may not open, or that does not exist; `shown` is told of each view;
  * `waiting` and `failed` stand for one whose script takes a while, or does not come.
  * @param {Element} outlet @param {{ admit: (route: Route) => string | null, refused: (route: Route) => Node | null, shown: (route: Route) => void, waiting: () => Node, failed: () => Node }} hooks
  */

@@ -38,6 +38,12 @@ export function refusal(name) {
   return act === undefined || account.user === null || account.may(act) ? null : h("div", null, header(t(`${name}.title`)), forbidden("administer"));
 }
 
+/** What stands at an address that does not exist. @param {import("./router.js").Route} route @param {string} home */
+export function missing({ name, parts }, home) {
+  return h("div", null, header(t("missing.title")), h("div", { class: "failure", role: "alert" },
+    h("p", null, t("missing.text", { address: ["#", name, ...parts].join("/") })), anchor(home, { class: "button" }, t("missing.home"))));
+}
+
 /** The page around the views, and what keeps it current. */
 export class Shell {
   outlet = h("main", { id: "main", class: "main", tabindex: "-1" });

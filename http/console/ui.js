@@ -271,6 +271,12 @@ export function empty({ title, text, action }) {
   return h("div", { class: "empty" }, h("p", { class: "empty-title" }, title), text && h("p", null, text), action);
 }
 
+/** The head of a view of a thing that does not exist, of which the tab's title tells, too. @param {string} title */
+export function absence(title) {
+  document.title = `${title} · Voyagent`;
+  return header(title);
+}
+
 /** What stands in a view that the role may not open: who may. @param {"administer" | "usage" | "write"} act @returns {HTMLElement} */
 export function forbidden(act) {
   return empty({ title: t("forbidden.title"), text: t(`forbidden.${act}`) });
@@ -313,7 +319,7 @@ export async function load(target, read, show, signal, absent) {
     if (!over()) replace(target, show(found));
   } catch (error) {
     if (over()) return;
-    replace(target, absent && !(/** @type {any} */ (error).passing ?? true) && header(absent), failure(error, () => load(target, read, show, signal, absent)));
+    replace(target, absent && !(/** @type {any} */ (error).passing ?? true) && absence(absent), failure(error, () => load(target, read, show, signal, absent)));
     report(error);
   } finally {
     clearTimeout(timer);

@@ -45,6 +45,11 @@ export default {
     agent: "Agent",
     viewer: "Viewer",
   },
+  missing: {
+    title: "Page not found",
+    text: "There is no page at “{address}”. The address may be mistyped, or the link out of date.",
+    home: "To the start page",
+  },
   forbidden: {
     title: "Your role may not open this",
     administer: "This is for agency admins. Ask one if you need it.",

@@ -7,7 +7,7 @@ import { h, replace } from "../dom.js";
 import { anchor, go, link } from "../router.js";
 import { EventStream } from "../stream.js";
 import { sentence, t } from "../texts.js";
-import { button, empty, failure, header, load, menu, toast, waiting } from "../ui.js";
+import { absence, button, empty, failure, header, load, menu, toast, waiting } from "../ui.js";
 import { define, View } from "../view.js";
 import { Composer } from "./composer.js";
 import { remove, rename } from "./conversation-acts.js";
@@ -105,7 +105,7 @@ class Conversation extends View {
   #failed(error) {
     const shown = failure(error, () => this.#begin());
     replace(this.#body, shown);
-    if (error instanceof Problem && !error.passing) replace(this, h("div", null, this.#back(), header(t("conversations.absent"))), this.#body);
+    if (error instanceof Problem && !error.passing) replace(this, h("div", null, this.#back(), absence(t("conversations.absent"))), this.#body);
   }
 
   /** @returns {Promise<[Summary, Page, any[]]>} */

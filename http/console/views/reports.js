@@ -3,7 +3,7 @@
 
 import { account } from "../account.js";
 import { h, replace } from "../dom.js";
-import { go, link } from "../router.js";
+import { link } from "../router.js";
 import { t } from "../texts.js";
 import { forbidden, header, tabs } from "../ui.js";
 import { define, View } from "../view.js";
@@ -27,7 +27,6 @@ class Reports extends View {
     const [asked = "receivables", detail] = this.route.parts;
     const names = Object.keys(PARTS).filter((name) => name !== "usage" || account.may("usage"));
     const refused = asked === "usage" && !account.may("usage");
-    if (!names.includes(asked) && !refused) return go(link("reports"), { replace: true });
     if (detail !== undefined && (asked === "receivables" || asked === "payables")) return openDocuments(this, asked);
     const links = names.map((name) => /** @type {[string, string]} */ ([link("reports", name), t(`reports.parts.${name.replace("-", "_")}`)]));
     const tools = h("div");

@@ -95,6 +95,16 @@ async def test_a_file_may_be_cached_for_ever_and_is_compressed_for_whoever_takes
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
+async def test_a_path_of_no_document_is_answered_by_one_that_says_so(client: Client) -> None:
+    found = await client.send("GET", "/app/")
+    for path in ("/app/nonsense", "/app/nonsense?token=x", "/app/app.js"):
+        answer = await client.send("GET", path)
+        assert (answer.status, answer.raw) == (404, found.raw)
+        for name in ("Content-Type", "Cache-Control", "Content-Security-Policy"):
+            assert answer.headers[name] == found.headers[name]
+    assert (await client.send("POST", "/app/nonsense")).status == 405
+
+
 async def test_nothing_else_of_the_folder_is_served(client: Client) -> None:
     stamp = Console().stamp
     for name in ("console.py", "README.md", "index.html", "../routes.py", "views", "missing.js"):
