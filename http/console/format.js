@@ -45,8 +45,13 @@ export function money(amount, code) {
 /** An amount without its currency, for columns that name it. @param {string | number | null} amount @param {string | null} [code] */
 export function amount(amount, code) {
   if (amount === null || amount === "") return "–";
-  const digits = format(Intl.NumberFormat, { style: "currency", currency: code ?? currency }).resolvedOptions().maximumFractionDigits;
-  return format(Intl.NumberFormat, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(/** @type {any} */ (amount));
+  const places = minorDigits(code);
+  return format(Intl.NumberFormat, { minimumFractionDigits: places, maximumFractionDigits: places }).format(/** @type {any} */ (amount));
+}
+
+/** How many decimals the currency's minor unit has. @param {string | null} [code] @returns {number} */
+export function minorDigits(code) {
+  return format(Intl.NumberFormat, { style: "currency", currency: code ?? currency }).resolvedOptions().maximumFractionDigits ?? 2;
 }
 
 /** @param {number | string | null} value */

@@ -4,6 +4,7 @@
 import { api } from "../api.js";
 import { stackedBar } from "../charts.js";
 import { save } from "../csv.js";
+import { minus } from "../decimal.js";
 import { h, replace } from "../dom.js";
 import { chosenIn, filters, latest } from "../filters.js";
 import { amount, money, number, today } from "../format.js";
@@ -123,13 +124,4 @@ function rows(all) {
     ...each.aging_buckets.map(({ bucket, count, amount: { amount: sum } }) => [each.currency, bucket, count, sum]),
     [each.currency, "total", each.aging_buckets.reduce((sum, { count }) => sum + count, 0), each.total_outstanding.amount],
   ])];
-}
-
-/** The exact difference of two decimals with as many places. @param {string} one @param {string} other */
-export function minus(one, other) {
-  const places = Math.max(...[one, other].map((each) => each.split(".")[1]?.length ?? 0));
-  const whole = (/** @type {string} */ text) => BigInt((text.split(".")[0] || "0") + (text.split(".")[1] ?? "").padEnd(places, "0"));
-  const left = whole(one) - whole(other);
-  const digits = String(left < 0n ? -left : left).padStart(places + 1, "0");
-  return `${left < 0n ? "-" : ""}${digits.slice(0, digits.length - places)}${places > 0 ? `.${digits.slice(-places)}` : ""}`;
 }

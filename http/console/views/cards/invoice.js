@@ -1,11 +1,17 @@
 // @ts-check
 // Invoices and bills: one that was drafted or issued, and lists of them.
 
+import { minus, plus, rounded, times } from "../../decimal.js";
 import { h } from "../../dom.js";
-import { amount, date, money } from "../../format.js";
+import { amount, date, minorDigits, money, number } from "../../format.js";
 import { nameOf, t } from "../../texts.js";
 import { badge, table } from "../../ui.js";
 import { pair } from "./fields.js";
+
+/** @typedef {{ code: string, taxable_amount: string, rate_bps?: number | null, tax_amount?: string | null }} Tax */
+/** @typedef {{ description: string, unit_price: string, quantity?: string | number, currency?: string | null, discount?: string | null, discount_reason?: string | null, taxes?: Tax[], total?: string | null }} Line */
+
+const EXACT = 4; // decimals that a line is rounded to
 
 /** @param {any} output @param {any} input */
 export function invoice(output, input) {
@@ -30,6 +36,8 @@ export function invoice(output, input) {
         { label: t("invoice.quantity"), end: true, show: (line) => String(line.quantity ?? 1) },
         { label: t("invoice.unit_price"), end: true, show: (line) => money(line.unit_price, line.currency ?? currency) },
         ...(lines.some(isDiscounted) ? [discounts(currency)] : []),
+        ...(lines.some((/** @type {Line} */ line) => line.taxes?.length) ? [taxes(currency)] : []),
+        { label: t("invoice.amount"), end: true, show: (line) => lineAmount(line, line.currency ?? currency) },
       ],
     }),
   ];
@@ -42,6 +50,33 @@ function discounts(currency) {
     show: (/** @type {any} */ line) => isDiscounted(line) ? [money(`-${line.discount}`, line.currency ?? currency),
       line.discount_reason && h("div", { class: "small quiet" }, line.discount_reason)] : "–",
   };
+}
+
+/** The column of each line's taxes. @param {string | undefined} currency */
+function taxes(currency) {
+  return {
+    label: t("invoice.tax"), end: true,
+    show: (/** @type {Line} */ line) => line.taxes?.length ? line.taxes.map((tax) => {
+      const sum = taxAmount(tax, line.currency ?? currency);
+      const rate = tax.rate_bps ?? null;
+      return h("div", null, sum !== null && money(sum, line.currency ?? currency), h("div", { class: "small quiet" }, tax.code, rate !== null && ` ${number(rate / 100)} %`));
+    }) : "–",
+  };
+}
+
+/** What a line comes to; before tax if the service is to find the rate of a tax. @param {Line} line @param {string | undefined} currency */
+function lineAmount(line, currency) {
+  if (line.total) return money(line.total, currency);
+  const net = minus(rounded(times(String(line.quantity ?? 1), line.unit_price), EXACT), line.discount ?? "0");
+  const sums = (line.taxes ?? []).map((tax) => taxAmount(tax, currency));
+  if (sums.includes(null)) return [money(net, currency), h("div", { class: "small quiet" }, t("invoice.before_tax"))];
+  return money(sums.reduce((/** @type {string} */ sum, each) => plus(sum, each ?? "0"), net), currency);
+}
+
+/** As it was given, else as it follows from the rate. @param {Tax} tax @param {string | undefined} currency */
+function taxAmount({ tax_amount: given, taxable_amount: taxable, rate_bps: rate }, currency) {
+  if (given) return given;
+  return rate === undefined || rate === null ? null : rounded(times(times(taxable, String(rate)), "0.0001"), minorDigits(currency));
 }
 
 /** @param {any} line */
