@@ -87,6 +87,14 @@ export function field({ name, label, type = "text", value, hint, options, rows, 
     h("p", { class: "error", id: `${own}-error`, hidden: true }));
 }
 
+/** Offers values without insisting on them. @param {HTMLElement} field @param {string[]} values */
+export function listed(field, values) {
+  const list = id("values");
+  field.querySelector("input")?.setAttribute("list", list);
+  field.append(h("datalist", { id: list }, values.map((value) => h("option", { value }))));
+  return field;
+}
+
 /** Shows what is wrong with a field, or that nothing is. @param {Element} field @param {string | null} text */
 export function setError(field, text) {
   const input = /** @type {HTMLInputElement} */ (field.querySelector("input, select, textarea"));

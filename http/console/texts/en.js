@@ -995,6 +995,7 @@ export default {
       from: "First day",
       to: "Last day",
       currency: "Currency",
+      books: "Your books have journals in {currencies}.",
       ledgers: "Download ledgers",
       vouchers: "Download vouchers",
       empty: "This file has no vouchers: no journal in {currency} is dated in these days.",

@@ -44,7 +44,7 @@ export function trialBalance(view, tools) {
 }
 
 /** The balances with accounts; of the first one only its accounts name the currency. @param {Report} report @returns {Balance[]} */
-function balances(report) {
+export function balances(report) {
   const others = report.other_currencies;
   return [{ ...report, currency: report.accounts[0]?.currency ?? "" }, ...others].filter(({ accounts }) => accounts.length > 0);
 }

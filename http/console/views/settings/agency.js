@@ -5,7 +5,7 @@ import { account } from "../../account.js";
 import { api } from "../../api.js";
 import { h, replace } from "../../dom.js";
 import { locale, t } from "../../texts.js";
-import { field, form, id, load, section, toast } from "../../ui.js";
+import { field, form, listed, load, section, toast } from "../../ui.js";
 
 const NUMBERS = new Set(["rate_limit_per_minute", "rate_limit_per_hour", "daily_token_budget", "financial_year_start_month"]);
 const CLEARED = new Set(["model", "system_prompt_suffix", "daily_token_budget"]);
@@ -38,14 +38,6 @@ function fields(settings, again) {
         h("div", { class: "row" }, number("rate_limit_per_minute"), number("rate_limit_per_hour"), number("daily_token_budget", false))),
     ],
   });
-}
-
-/** Offers values without insisting on them. @param {HTMLElement} field @param {string[]} values */
-function listed(field, values) {
-  const list = id("values");
-  field.querySelector("input")?.setAttribute("list", list);
-  field.append(h("datalist", { id: list }, values.map((value) => h("option", { value }))));
-  return field;
 }
 
 /** @returns {[string, string][]} */

@@ -210,6 +210,31 @@ async def test_the_books_are_saved_for_tally_and_the_page_names_what_a_file_leav
     await page.get_by_text("The first day is after the last.").wait_for()
 
 
+async def test_the_currencies_of_the_books_are_offered_for_tally_and_any_other_is_taken(
+    console: Console, asha: Person
+) -> None:
+    tab = await console.open(asha, "reports/tally")
+    page = tab.page
+    await page.get_by_text("Your books have journals in INR, AED.").wait_for()
+    currency = page.get_by_label("Currency")
+    assert await currency.evaluate("each => [...each.list.options].map(({ value }) => value)") == ["INR", "AED"]
+    described = await currency.evaluate(
+        "each => document.getElementById(each.getAttribute('aria-describedby')).innerText"
+    )
+    assert described == "Your books have journals in INR, AED."
+    assert await tab.violations() == []
+    await currency.fill("usd")
+    await page.wait_for_url("**currency=usd")
+    await page.route("**/reports/trial-balance", lambda route: route.fulfill(status=400, json={"detail": "no"}))
+    await page.reload()
+    await page.get_by_label("Currency").wait_for()
+    assert await page.get_by_label("Currency").input_value() == "usd"
+    async with page.expect_download() as waiting:
+        await page.get_by_role("button", name="Download ledgers").click()
+    assert "-USD-" in (await waiting.value).suggested_filename
+    assert await page.locator("datalist").count() == 0
+
+
 async def test_a_file_without_vouchers_says_so(console: Console, asha: Person) -> None:
     page = (await console.open(asha, "reports/tally")).page
     await page.get_by_label("First day").fill(day(-365))
