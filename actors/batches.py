@@ -18,10 +18,8 @@ from .domain.errors import Unavailable
 from .foundation import log, metrics
 from .runtime.reply import refuse, resolve
 
-MOST_TOGETHER: Final = 64
-"""Operations of one run."""
 MOST_WAITING: Final = 500
-"""Operations alike that may wait; more are refused as ``overloaded``."""
+"""Operations alike that may wait, or as many as run together; more are refused as ``overloaded``."""
 
 Run = Callable[[Batch], Awaitable[list[Any]]]
 Ended = Callable[[Exception | None], object]
@@ -56,7 +54,7 @@ class Batches:
         if queue is None:
             queue = self._queues[like] = deque()
             self._start(self._drain(like, queue, run))
-        elif len(queue) >= MOST_WAITING:
+        elif len(queue) >= max(MOST_WAITING, operation.MOST_TOGETHER):
             raise Unavailable("overloaded")
         queue.append(_Waiting(operation, reply, ended, log.SCOPE.get()))
         metrics.STORAGE_OPERATIONS_WAITING.inc()
@@ -64,7 +62,8 @@ class Batches:
     async def _drain(self, like: Hashable, queue: deque[_Waiting], run: Run) -> None:
         try:
             while queue:
-                taken = [queue.popleft() for _ in range(min(len(queue), MOST_TOGETHER))]
+                count = min(len(queue), queue[0].operation.MOST_TOGETHER)
+                taken = [queue.popleft() for _ in range(count)]
                 metrics.STORAGE_OPERATIONS_WAITING.dec(len(taken))
                 await self._run(taken, run)
         finally:

@@ -79,6 +79,8 @@ class Write(Operation[R]):
 class Batched(Operation[R]):
     """An operation that runs together with its like: what comes while one runs is gathered for the next run."""
 
+    MOST_TOGETHER: ClassVar[int] = 64
+
     @property
     @abstractmethod
     def like(self) -> Hashable:
@@ -106,6 +108,8 @@ class BatchedWrite(Batched[R], Write[R]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedQuery(Batched[R], Query[R]):
     """A query whose reply all get who ask the same before it begins. The reply is never changed by them."""
+
+    MOST_TOGETHER: ClassVar[int] = 5_000
 
     @property
     def like(self) -> Hashable:

@@ -12,7 +12,7 @@ import pytest
 from tests.figures import sample
 from tests.waiting import Event, until
 from voyagent.actors import batches
-from voyagent.actors.batches import MOST_TOGETHER, Batches
+from voyagent.actors.batches import Batches
 from voyagent.actors.domain.errors import Conflict, Refusal, Unavailable
 from voyagent.actors.domain.placement import Lease
 from voyagent.actors.foundation import log
@@ -166,7 +166,7 @@ async def test_a_batch_is_bounded_and_so_is_what_waits(monkeypatch: pytest.Monke
     assert sample("storage_operations_waiting") == others + 100
     runs.go.set()
     assert await asyncio.gather(*first, *waiting) == list(range(101))
-    assert [len(each) for each in runs.together] == [1, MOST_TOGETHER, 100 - MOST_TOGETHER]
+    assert [len(each) for each in runs.together] == [1, Add.MOST_TOGETHER, 100 - Add.MOST_TOGETHER]
     assert sample("storage_operations_waiting") == others
     assert await asyncio.gather(*runs.add(102)) == [102]
 
@@ -182,6 +182,8 @@ async def test_equal_queries_share_the_next_run_and_never_one_that_has_begun() -
     assert len({id(each) for each in seen[1:4]}) == 1
     assert len({id(each) for each in seen}) == 4
     assert sorted(map(len, runs.together)) == [1, 1, 1, 3]
+    crowd = await asyncio.gather(*(runs.put(Look(tenant_id="a", at="x")) for _ in range(2_000)))
+    assert len({id(each) for each in crowd}) == 1, "one reading is enough for any number"
 
 
 async def test_what_runs_when_its_owner_ends_leaves_nothing_behind() -> None:
