@@ -161,7 +161,8 @@ class End(Step[str]):
     async def _close(self, db: Connection, call: ToolCall, closing: rules.Closing) -> rules.Closed:
         closed = rules.close(call, closing, self.at)
         block = tool_result(call.call_id, call.tool, closed.outcome)
-        await add_message(db, self, ids.uuid7(), self.turn_id, TranscriptMessage("tool", [block]))
+        message = TranscriptMessage("tool", [block], tool_call_id=call.id)
+        await add_message(db, self, ids.uuid7(), self.turn_id, message)
         if call.state == "executing":
             await tool_calls.mark_unknown(db, self, call, closed.outcome)
         elif call.undecided:

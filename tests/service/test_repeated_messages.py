@@ -18,6 +18,7 @@ from .events import asked, kinds, words
 from .test_approvals import HANDOFF, ask_for_booking, book, resolve
 
 TURNS = "SELECT count(*) FROM turns WHERE session_id = $1"
+UNANSWERED = "SELECT count(*) FROM tool_calls c WHERE NOT EXISTS (SELECT FROM messages m WHERE m.tool_call_id = c.id)"
 LIMIT = {"rate_limit_per_minute": 1, "rate_limit_per_hour": 1}
 
 
@@ -183,6 +184,7 @@ async def test_b53_a_write_still_under_way_when_its_turn_is_given_up_is_told_as_
     assert rest[1].data["tool_output"]["error"].startswith("outcome_unknown: ")
     assert rest[2].data["error_message"].startswith("internal_error: ")
     assert await admin.value("SELECT state FROM tool_calls WHERE tool = 'book_flight'") == "unknown"
+    assert await admin.value(UNANSWERED) == 0
     assert await admin.value("SELECT count(*) FROM bookings") == 0
     audited = await admin.value("SELECT error FROM audit_events WHERE kind = 'book_flight' AND status = 'failed'")
     assert audited == "outcome_unknown"
