@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -76,34 +76,27 @@ _ALIKE = ("id", "customer_name", "status", "created_at")
 _TENANT: Final = bindparam("tenant_id", type_=Uuid)
 
 
-def _one(*names: str) -> FromClause:
-    """The row of one new enquiry."""
-    return select(*(bindparam(name, type_=enquiries.c[name].type).label(name) for name in names)).subquery("given")
-
-
-def _many(*names: str) -> FromClause:
-    """The rows of new enquiries, of the text of a JSON array.
-
-    Of an array for each column the driver looks at every value, and the planner plans for every length again.
-    """
+def _given(*names: str) -> FromClause:
+    """The rows of new enquiries, from the text of a JSON array: with arrays the driver checks every value."""
     given = cast(bindparam("rows", type_=Text), JSON)
     columns = (column(name, enquiries.c[name].type) for name in names)
     return func.json_to_recordset(given).table_valued(*columns, name="given").render_derived(with_types=True)
 
 
-def _create(given: Callable[..., FromClause], *fence: FromClause) -> Statement:
+def _create(*fence: FromClause) -> Statement:
     """Stores enquiries and their audit events, and finds earlier ones that may be of the same customers.
 
-    One row for each: its id, and those that were found for it.
+    One row for each: its id, and those that were found for it. How many it finds is no parameter: one plan serves all
+    calls, where the planner would else make another each time, which takes as long as all the rest.
     """
-    new = given(*(name for name in _INSERTED if name != "tenant_id"))
+    new = _given(*(name for name in _INSERTED if name != "tenant_id"))
     rows = select(*(new.c.get(name, _TENANT) for name in _INSERTED)).select_from(new, *fence)
     stored = insert(enquiries).from_select(_INSERTED, rows).on_conflict_do_nothing(index_elements=["id"])
     made = stored.returning(*enquiries.c["id", *_KEYS]).cte("made")
     is_made = exists(select(made.c.id))
     audited = select(AUDIT.label("audited")).where(is_made).cte("audited")
     before = select(*enquiries.c["id", *_KEYS], null()).filter_by(**binds("tenant_id"))
-    before = before.where(enquiries.c.id.in_(select(given("id").c.id)), ~is_made)
+    before = before.where(enquiries.c.id.in_(select(_given("id").c.id)), ~is_made)
     kept = select(made, audited).select_from(made.join(audited, true())).union_all(before).cte("kept")
     like = union_all(
         _like(kept, "email_key", shortest=1), _like(kept, "phone_key", shortest=rules.FEWEST_DIGITS)
@@ -112,7 +105,7 @@ def _create(given: Callable[..., FromClause], *fence: FromClause) -> Statement:
         select(*like.c[_ALIKE], func.array_agg(aggregate_order_by(like.c.same, like.c.same)).label("same"))
         .group_by(*like.c[_ALIKE])
         .order_by(like.c.created_at.desc(), like.c.id.desc())
-        .limit(bindparam("limit"))
+        .limit(literal(rules.MOST_DUPLICATES))
         .correlate(kept)
         .subquery("newest")
     )
@@ -127,17 +120,16 @@ def _like(kept: CTE, name: str, *, shortest: int) -> Select[Any]:
         .filter_by(**binds("tenant_id"))
         .where(enquiries.c[name] == key, func.char_length(key) >= shortest, enquiries.c.id != kept.c.id)
         .order_by(enquiries.c.created_at.desc(), enquiries.c.id.desc())
-        .limit(bindparam("limit"))
+        .limit(literal(rules.MOST_DUPLICATES))
         .correlate(kept)
         .subquery(name)
     )
     return select(earlier)
 
 
-CREATE, CREATE_FENCED = _create(_one), _create(_one, FENCE)
-CREATE_MANY, CREATE_MANY_FENCED = _create(_many), _create(_many, FENCE)
+CREATE, CREATE_FENCED = _create(), _create(FENCE)
 """Run again with the same ids, they store nothing and find the same, and those of one run each other as well; or no
-row at all, if the first run ended while this one waited for it. That of one takes half as long as that of many.
+row at all, if the first run ended while this one waited for it.
 """
 BOOKED = statement(
     select(*bookings.c["id", "kind", "supplier", "locator", "status", "cost", "currency", "session_id", "created_at"])
@@ -151,7 +143,7 @@ class Opened:
     """A new enquiry, and the newest ones that may be of the same customer, as a JSON array. Nothing is ever merged.
 
     An object has ``id``, ``customer_name``, ``status``, ``created_at`` and ``same``: ``email`` for the same address in
-    any letter case, ``phone`` for the same last ten digits, or both.
+    any case, ``phone`` for the same last ten digits, or both.
     """
 
     enquiry: Enquiry
@@ -172,17 +164,12 @@ class Create(BatchedWrite[Opened]):
     async def run_all(cls, db: Connection, operations: Sequence[Self]) -> list[Opened]:
         first, new = operations[0], [each.enquiry for each in operations]
         events = [each.event for each in operations]
-        if len(new) == 1:
-            create, row = CREATE if first.lease is None else CREATE_FENCED, new[0]._asdict()
-            del row["updated_at"]
-        else:
-            create = CREATE_MANY if first.lease is None else CREATE_MANY_FENCED
-            row = {"rows": to_json([_in_json(each) for each in new]).decode()}
-        row |= {**audit.written(*events), "tenant_id": first.tenant_id, "limit": rules.MOST_DUPLICATES}
-        lease = {} if first.lease is None else first.lease._asdict()
-        alike = dict(await create.fetch(db, **row, **lease))
+        create, lease = (CREATE, {}) if first.lease is None else (CREATE_FENCED, first.lease._asdict())
+        rows = to_json([_in_json(each) for each in new]).decode()
+        values = {"tenant_id": first.tenant_id, "rows": rows, **audit.written(*events), **lease}
+        alike = dict(await create.fetch(db, **values))
         if not alike:  # its first run was committed while this one waited for it, so its snapshot has no row of it
-            alike = dict(await create.fetch(db, **row, **lease))
+            alike = dict(await create.fetch(db, **values))
         audit.count(events)
         return [Opened(each, alike[each.id]) for each in new]
 
