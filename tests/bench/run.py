@@ -1,4 +1,4 @@
-"""``make bench``: figures of the service on this machine, one JSON line each, in under five minutes.
+"""``make bench``: figures of the service on this machine, one JSON line each, in some minutes.
 
 The service, the model and the clients are processes of their own, as in life, so on two cores they share what there is.
 ``python tests/bench/run.py forwarding fan_out`` measures only what is named; ``FIGURES`` has the names.
