@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,15 +18,18 @@ class Effort:
 
 @contextmanager
 def counted() -> Iterator[Effort]:
-    """Count the lines that are run within, in this thread."""
-    effort, before = Effort(), sys.gettrace()
+    """Count the lines that are run within, in this thread, but for those of finalizers that a collection would run."""
+    effort, before, collects = Effort(), sys.gettrace(), gc.isenabled()
 
     def trace(_frame: FrameType, event: str, _argument: Any) -> Any:
         effort.lines += event == "line"
         return trace
 
+    gc.disable()
     sys.settrace(trace)
     try:
         yield effort
     finally:
         sys.settrace(before)
+        if collects:
+            gc.enable()
